@@ -1,0 +1,242 @@
+/* Many events in one request: a JSON array, or NDJSON with one event a line. Items that are wrong
+ * get their error here; the others go to the core as one batch. */
+#include <stdio.h>
+#include <string.h>
+
+#include "call.h"
+#include "event_json.h"
+#include "routes.h"
+
+#define RESULTS_CAP (16u << 20)
+#define WHY_SIZE 128
+
+struct batch_item {
+    unsigned status;    /* 0: sent to the core */
+    char why[WHY_SIZE]; /* of a line that is not JSON */
+    struct event_json_errors errors;
+};
+
+struct batch {
+    size_t count;
+    size_t sent;
+    struct batch_item items[TRIGGERS_MAX_BATCH];
+    triggers_new_event events[TRIGGERS_MAX_BATCH]; /* the first `sent` ones */
+};
+
+static bool refuse_count(struct request *request)
+{
+    static const struct problem_field field = {"", "must have 1 to 1000 events"};
+    request_answer_problem(request,
+                           &(struct problem){.status = 422,
+                                             .code = "BATCH_SIZE_INVALID",
+                                             .detail = "A batch must have 1 to 1000 events",
+                                             .fields = &field,
+                                             .field_count = 1});
+    return false;
+}
+
+static bool fail_no_memory(struct request *request)
+{
+    request_fail(request, 500, "NO_MEMORY", "Out of memory");
+    return false;
+}
+
+/* False after having answered. */
+static bool add_value(struct request *request, const struct json_value *value)
+{
+    struct batch *batch = request->batch;
+    if (batch->count == TRIGGERS_MAX_BATCH)
+        return refuse_count(request);
+    struct batch_item *item = &batch->items[batch->count++];
+    switch (event_json_read(value, &request->arena, &batch->events[batch->sent], &item->errors)) {
+    case EVENT_JSON_OK: batch->sent++; break;
+    case EVENT_JSON_WRONG: item->status = 422; break;
+    case EVENT_JSON_NO_MEMORY: return fail_no_memory(request);
+    }
+    return true;
+}
+
+static bool read_array(struct request *request)
+{
+    struct json_value array;
+    struct json_error error;
+    if (!json_check(request->body, request->body_size, &array, &error)) {
+        request_fail_json(request, &error);
+        return false;
+    }
+    if (array.type != JSON_ARRAY) {
+        static const struct problem_field field = {"", "must be a JSON array"};
+        request_answer_problem(request, &(struct problem){.status = 422,
+                                                          .code = "FIELDS_INVALID",
+                                                          .detail = "A batch must be a JSON array",
+                                                          .fields = &field,
+                                                          .field_count = 1});
+        return false;
+    }
+    struct json_cursor cursor = {0};
+    struct json_value element;
+    while (json_array_next(&array, &cursor, &element)) {
+        if (!add_value(request, &element))
+            return false;
+    }
+    return true;
+}
+
+static bool add_line(struct request *request, const char *line, size_t size)
+{
+    struct json_value value;
+    struct json_error error;
+    if (json_check(line, size, &value, &error))
+        return add_value(request, &value);
+    struct batch *batch = request->batch;
+    if (batch->count == TRIGGERS_MAX_BATCH)
+        return refuse_count(request);
+    struct batch_item *item = &batch->items[batch->count++];
+    item->status = 400;
+    snprintf(item->why, sizeof(item->why), "The line is not valid JSON: %s at byte %zu",
+             error.reason, error.offset);
+    return true;
+}
+
+static bool is_blank(const char *line, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (!strchr(" \t\r", line[i]) || line[i] == '\0')
+            return false;
+    }
+    return true;
+}
+
+/* Blank lines are no items. */
+static bool read_lines(struct request *request)
+{
+    for (size_t at = 0; at < request->body_size;) {
+        const char *line = request->body + at;
+        const char *newline = memchr(line, '\n', request->body_size - at);
+        size_t size = newline ? (size_t)(newline - line) : request->body_size - at;
+        if (!is_blank(line, size) && !add_line(request, line, size))
+            return false;
+        at += size + 1;
+    }
+    return true;
+}
+
+static bool read_batch(struct request *request)
+{
+    request->batch = arena_calloc(&request->arena, 1, sizeof(*request->batch));
+    if (!request->batch)
+        return fail_no_memory(request);
+    bool lines = headers_media_type(&request->headers) == MEDIA_NDJSON;
+    if (!(lines ? read_lines : read_array)(request))
+        return false;
+    return request->batch->count > 0 || refuse_count(request);
+}
+
+/* ---- the answer ---- */
+
+static void append_problem(struct buffer *body, const struct problem *problem, size_t index)
+{
+    char place[32];
+    struct problem placed = *problem;
+    snprintf(place, sizeof(place), "/%zu", index);
+    placed.place = place;
+    buffer_append_text(body, "{\"error\":");
+    problem_write(body, &placed, NULL);
+    buffer_append_text(body, "}");
+}
+
+/* An item that was not sent. */
+static void append_refused(struct buffer *body, const struct batch_item *item, size_t index)
+{
+    bool malformed = item->status == 400;
+    struct problem problem = {
+        .status = item->status,
+        .code = malformed ? "MALFORMED_JSON" : "FIELDS_INVALID",
+        .detail = malformed ? item->why : NULL,
+        .fields = item->errors.fields,
+        .field_count = item->errors.count,
+    };
+    append_problem(body, &problem, index);
+}
+
+static void append_sent(struct buffer *body, const triggers_item *item, size_t index,
+                        struct arena *arena)
+{
+    if (item->error.code != TRIGGERS_OK) {
+        struct problem problem = problem_from_error(&item->error, arena);
+        append_problem(body, &problem, index);
+        return;
+    }
+    buffer_append_text(body, "{\"event_id\":");
+    buffer_append_json_string(body, item->event.event_id, strlen(item->event.event_id));
+    buffer_append_text(body, ",\"status\":\"received\",\"created_at\":");
+    buffer_append_json_time(body, item->event.created_at_us);
+    buffer_append_text(body, "}");
+}
+
+/* `sent` are the core's results for the items that were sent to it. */
+static void answer_batch(struct request *request, const triggers_item *sent)
+{
+    const struct batch *batch = request->batch;
+    struct buffer body;
+    buffer_init(&body, RESULTS_CAP);
+    buffer_append_text(&body, "{\"results\":[");
+    for (size_t i = 0; i < batch->count; i++) {
+        if (i > 0)
+            buffer_append_text(&body, ",");
+        if (batch->items[i].status)
+            append_refused(&body, &batch->items[i], i);
+        else
+            append_sent(&body, sent++, i, &request->arena);
+    }
+    buffer_append_text(&body, "]}");
+    request_answer(request, 200, &body);
+}
+
+/* The request's key and the number of the event in the request: an event sent again with both is
+ * the same event. False after having answered. */
+static bool give_keys(struct request *request)
+{
+    struct batch *batch = request->batch;
+    size_t sent = 0;
+    for (size_t i = 0; request->key[0] && i < batch->count; i++) {
+        char key[IDEMPOTENCY_KEY_SIZE + IDEMPOTENCY_SUFFIX_MAX];
+        int length = snprintf(key, sizeof(key), "%s#%zu", request->key, i);
+        if (batch->items[i].status)
+            continue;
+        batch->events[sent].idempotency_key = arena_copy(&request->arena, key, (size_t)length);
+        if (!batch->events[sent++].idempotency_key)
+            return fail_no_memory(request);
+    }
+    return true;
+}
+
+bool batch_start(struct request *request)
+{
+    if (!idempotency_read(request) || !read_batch(request) || !give_keys(request))
+        return true;
+    struct batch *batch = request->batch;
+    if (batch->sent == 0) {
+        answer_batch(request, NULL);
+        return true;
+    }
+    struct bridge *bridge;
+    triggers_call_options options;
+    if (!call_begin(request, &bridge, &options))
+        return true;
+    triggers_create_batch_async(bridge->client, batch->events, batch->sent, &options, call_done,
+                                request);
+    call_started(bridge);
+    return false;
+}
+
+void batch_finish(struct request *request)
+{
+    const triggers_reply *reply = request->reply;
+    if (reply->code != TRIGGERS_OK)
+        request_answer_error(request, &reply->error);
+    else if (reply->item_count != request->batch->sent)
+        request_fail(request, 500, "REPLY_INVALID", "The core's reply has too few results");
+    else
+        answer_batch(request, reply->items);
+}

@@ -1,0 +1,51 @@
+/* The running bridge: what all requests share. Everything but the counters is set before the
+ * first request and stays until the last. */
+#ifndef TRIGGERS_BRIDGE_BRIDGE_H
+#define TRIGGERS_BRIDGE_BRIDGE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "idempotency.h"
+#include "settings.h"
+#include "triggers.h"
+
+struct bridge {
+    struct settings settings;
+    triggers_client *client;
+    pthread_rwlock_t gate; /* read: while a call is started; write: to close the client */
+    bool client_closed;    /* under `gate` */
+    struct idempotency keys;
+    atomic_long calls;     /* with the core now */
+    atomic_long memory;    /* bytes of bodies and pages held now */
+    atomic_bool core_lost; /* the last call found no core; so it is logged once */
+    atomic_bool draining;  /* answers close their connections */
+    atomic_long requests;  /* begun and not completed */
+    atomic_long answering; /* of those, the ones that came in whole */
+    pthread_mutex_t idle_mutex;
+    pthread_cond_t idle; /* one of the two came to 0 while draining; on the monotonic clock */
+};
+
+void bridge_init(struct bridge *bridge);
+void bridge_fini(struct bridge *bridge);
+
+/* Takes bytes from the memory that requests share; false when that would be too much. */
+bool bridge_take_memory(struct bridge *bridge, size_t bytes);
+void bridge_give_memory(struct bridge *bridge, size_t bytes);
+
+/* Around every request, and around its answering; `counter` is one of the bridge's two. Any thread.
+ */
+void bridge_enter(atomic_long *counter);
+void bridge_leave(struct bridge *bridge, atomic_long *counter);
+
+/* From now on answers close their connections; waits until the counter is 0. False when it is not
+ * after `timeout_ms`. */
+bool bridge_drain(struct bridge *bridge, atomic_long *counter, int64_t timeout_ms);
+
+/* Ends the calls in flight and refuses new ones; returns when all callbacks have run. */
+void bridge_close_client(struct bridge *bridge);
+
+#endif

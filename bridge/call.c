@@ -1,0 +1,88 @@
+/* The limits and the hand-over between the threads of libmicrohttpd and those of the client
+ * library. */
+#include "call.h"
+
+#include <string.h>
+
+/* Gives back what call_begin took and answers. */
+static bool refuse(struct request *request, unsigned status, const char *code, const char *detail)
+{
+    atomic_fetch_sub(&request->bridge->calls, 1);
+    request_fail(request, status, code, detail);
+    return false;
+}
+
+bool call_begin(struct request *request, struct bridge **bridge, triggers_call_options *options)
+{
+    struct bridge *shared = request->bridge;
+    if (atomic_fetch_add(&shared->calls, 1) >= shared->settings.max_calls)
+        return refuse(request, 503, "OVERLOADED", "Too many requests at once, try again");
+    if (!idempotency_enter(&shared->keys, request))
+        return refuse(request, 409, "IDEMPOTENCY_KEY_IN_USE",
+                      "A request with this Idempotency-Key is being handled, try again later");
+    pthread_rwlock_rdlock(&shared->gate);
+    if (shared->client_closed) {
+        pthread_rwlock_unlock(&shared->gate);
+        idempotency_leave(&shared->keys, request);
+        return refuse(request, 503, "STOPPING", "The service is stopping");
+    }
+    const char *traceparent = request->headers.traceparent;
+    *options = (triggers_call_options){
+        .request_id = request->id,
+        .traceparent = traceparent && headers_traceparent_valid(traceparent) ? traceparent : NULL,
+    };
+    *bridge = shared;
+    /* First, because the callback may come before the call's function returns. */
+    MHD_suspend_connection(request->connection);
+    return true;
+}
+
+void call_started(struct bridge *bridge)
+{
+    pthread_rwlock_unlock(&bridge->gate);
+}
+
+/* One line when the core is lost and one when it is back, however many requests notice. */
+static void note_core(struct bridge *bridge, const triggers_reply *reply)
+{
+    bool lost = strcmp(reply->error.reason, "CORE_UNREACHABLE") == 0;
+    bool answered = reply->request_id[0] != '\0';
+    if (!lost && !answered)
+        return;
+    if (atomic_load(&bridge->core_lost) == lost ||
+        atomic_exchange(&bridge->core_lost, lost) == lost)
+        return;
+    if (lost)
+        log_warning("core unreachable", {"core", bridge->settings.core});
+    else
+        log_info("core reachable again", {"core", bridge->settings.core});
+}
+
+static size_t page_size(const triggers_reply *reply)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < reply->item_count; i++) {
+        const triggers_event *event = &reply->items[i].event;
+        size += event->payload_size + sizeof(reply->items[i]);
+    }
+    return size;
+}
+
+void call_done(triggers_reply *reply, void *user_data)
+{
+    struct request *request = request_cast(user_data);
+    struct bridge *bridge = request->bridge;
+    note_core(bridge, reply);
+    /* Held twice for a moment: as the reply and as the text made of it. */
+    size_t size = 2 * page_size(reply);
+    if (bridge_take_memory(bridge, size)) {
+        request->memory += size;
+        request->reply = reply;
+    } else {
+        triggers_reply_free(reply);
+        request_fail(request, 503, "OVERLOADED", "Too many large answers at once, try again");
+    }
+    idempotency_leave(&bridge->keys, request);
+    atomic_fetch_sub(&bridge->calls, 1);
+    MHD_resume_connection(request->connection);
+}

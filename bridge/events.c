@@ -1,0 +1,140 @@
+/* One event: create, get, acknowledge. */
+#include <stdio.h>
+#include <string.h>
+
+#include "call.h"
+#include "event_json.h"
+#include "routes.h"
+
+#define ANSWER_CAP (16u << 20)
+
+/* The event of the reply, or NULL after having answered for a call that failed. */
+static const triggers_event *reply_event(struct request *request)
+{
+    const triggers_reply *reply = request->reply;
+    if (reply->code != TRIGGERS_OK) {
+        request_answer_error(request, &reply->error);
+        return NULL;
+    }
+    const triggers_event *event = reply->item_count == 1 ? &reply->items[0].event : NULL;
+    if (event && (event->created_at_us || event->acknowledged_at_us))
+        return event;
+    request_fail(request, 500, "REPLY_INVALID", "The core's reply has no event");
+    return NULL;
+}
+
+/* ---- create ---- */
+
+/* Reads the body into `event`; false after having answered. */
+static bool read_event(struct request *request, triggers_new_event *event)
+{
+    struct json_value value;
+    struct json_error error;
+    if (!json_check(request->body, request->body_size, &value, &error)) {
+        request_fail_json(request, &error);
+        return false;
+    }
+    struct event_json_errors errors;
+    switch (event_json_read(&value, &request->arena, event, &errors)) {
+    case EVENT_JSON_OK: return true;
+    case EVENT_JSON_NO_MEMORY: request_fail(request, 500, "NO_MEMORY", "Out of memory"); break;
+    case EVENT_JSON_WRONG:
+        request_answer_problem(request, &(struct problem){.status = 422,
+                                                          .code = "FIELDS_INVALID",
+                                                          .fields = errors.fields,
+                                                          .field_count = errors.count});
+        break;
+    }
+    return false;
+}
+
+bool events_create_start(struct request *request)
+{
+    struct bridge *bridge;
+    triggers_call_options options;
+    triggers_new_event event;
+    if (!idempotency_read(request) || !read_event(request, &event))
+        return true;
+    event.idempotency_key = request->key;
+    if (!call_begin(request, &bridge, &options))
+        return true;
+    triggers_create_async(bridge->client, &event, &options, call_done, request);
+    call_started(bridge);
+    return false;
+}
+
+void events_create_finish(struct request *request)
+{
+    const triggers_event *event = reply_event(request);
+    if (!event)
+        return;
+    struct buffer body;
+    buffer_init(&body, ANSWER_CAP);
+    buffer_append_text(&body, "{\"event_id\":");
+    buffer_append_json_string(&body, event->event_id, strlen(event->event_id));
+    buffer_append_text(&body, ",\"status\":\"received\",\"created_at\":");
+    buffer_append_json_time(&body, event->created_at_us);
+    buffer_append_text(&body, ",\"message\":\"Event successfully ingested\"}");
+    snprintf(request->answer.location, sizeof(request->answer.location), "/api/v1/events/%s",
+             event->event_id);
+    request_answer(request, 201, &body);
+}
+
+/* ---- get and acknowledge ---- */
+
+/* False after having answered: no event has an id that is none. */
+static bool has_event_id(struct request *request)
+{
+    if (request->event_id[0])
+        return true;
+    request_fail(request, 404, "EVENT_NOT_FOUND", "Event not found");
+    return false;
+}
+
+bool events_get_start(struct request *request)
+{
+    struct bridge *bridge;
+    triggers_call_options options;
+    if (!has_event_id(request) || !call_begin(request, &bridge, &options))
+        return true;
+    triggers_get_async(bridge->client, request->event_id, &options, call_done, request);
+    call_started(bridge);
+    return false;
+}
+
+void events_get_finish(struct request *request)
+{
+    const triggers_event *event = reply_event(request);
+    if (!event)
+        return;
+    struct buffer body;
+    buffer_init(&body, ANSWER_CAP);
+    event_json_write(&body, event);
+    request_answer(request, 200, &body);
+}
+
+bool events_ack_start(struct request *request)
+{
+    struct bridge *bridge;
+    triggers_call_options options;
+    if (!has_event_id(request) || !call_begin(request, &bridge, &options))
+        return true;
+    triggers_ack_async(bridge->client, request->event_id, &options, call_done, request);
+    call_started(bridge);
+    return false;
+}
+
+void events_ack_finish(struct request *request)
+{
+    const triggers_event *event = reply_event(request);
+    if (!event)
+        return;
+    struct buffer body;
+    buffer_init(&body, ANSWER_CAP);
+    buffer_append_text(&body, "{\"event_id\":");
+    buffer_append_json_string(&body, event->event_id, strlen(event->event_id));
+    buffer_append_text(&body, ",\"status\":\"acknowledged\",\"acknowledged_at\":");
+    buffer_append_json_time(&body, event->acknowledged_at_us);
+    buffer_append_text(&body, "}");
+    request_answer(request, 200, &body);
+}

@@ -1,0 +1,157 @@
+/* One pass over the headers fills the members; the rest looks at single values. */
+#include "headers.h"
+
+#include <ctype.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define REQUEST_ID_MAX 128
+
+static bool is_token(const char *name)
+{
+    for (const char *c = name; *c; c++) {
+        if (!isalnum((unsigned char)*c) && !strchr("!#$%&'*+-.^_`|~", *c))
+            return false;
+    }
+    return *name != '\0';
+}
+
+static const struct {
+    const char *name;
+    size_t value; /* offset in struct headers */
+    size_t count; /* likewise; 0: not counted */
+} KNOWN[] = {
+    {"Content-Length", offsetof(struct headers, content_length),
+     offsetof(struct headers, content_lengths)},
+    {"Transfer-Encoding", offsetof(struct headers, transfer_encoding),
+     offsetof(struct headers, transfer_encodings)},
+    {"Host", offsetof(struct headers, host), offsetof(struct headers, hosts)},
+    {"Content-Type", offsetof(struct headers, content_type), 0},
+    {"Content-Encoding", offsetof(struct headers, content_encoding), 0},
+    {"Expect", offsetof(struct headers, expect), 0},
+    {"Origin", offsetof(struct headers, origin), 0},
+    {"X-Request-ID", offsetof(struct headers, request_id), 0},
+    {"traceparent", offsetof(struct headers, traceparent), 0},
+    {"Idempotency-Key", offsetof(struct headers, idempotency_key),
+     offsetof(struct headers, idempotency_keys)},
+    {"Access-Control-Request-Method", offsetof(struct headers, cors_method), 0},
+    {"Access-Control-Request-Headers", offsetof(struct headers, cors_headers), 0},
+};
+
+static enum MHD_Result read_one(void *user_data, enum MHD_ValueKind kind, const char *name,
+                                const char *value)
+{
+    (void)kind;
+    struct headers *headers = user_data;
+    if (!is_token(name))
+        headers->bad_name = true;
+    for (size_t i = 0; i < sizeof(KNOWN) / sizeof(KNOWN[0]); i++) {
+        if (strcasecmp(name, KNOWN[i].name) != 0)
+            continue;
+        *(const char **)((char *)headers + KNOWN[i].value) = value ? value : "";
+        if (KNOWN[i].count)
+            ++*(unsigned *)((char *)headers + KNOWN[i].count);
+        break;
+    }
+    return MHD_YES;
+}
+
+void headers_read(struct headers *headers, struct MHD_Connection *connection)
+{
+    *headers = (struct headers){0};
+    MHD_get_connection_values(connection, MHD_HEADER_KIND, read_one, headers);
+}
+
+const char *headers_framing_error(const struct headers *headers, const char *version)
+{
+    bool http_1_0 = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
+    if (headers->bad_name)
+        return "The name of a header has a character that is not allowed there";
+    if (headers->content_lengths > 1)
+        return "Content-Length was sent more than once";
+    if (headers->transfer_encodings > 0 && headers->content_lengths > 0)
+        return "Content-Length and Transfer-Encoding were both sent";
+    if (headers->transfer_encodings > 0 && http_1_0)
+        return "Transfer-Encoding does not exist in HTTP/1.0";
+    if (headers->transfer_encodings > 1 || (headers->transfer_encodings == 1 &&
+                                            strcasecmp(headers->transfer_encoding, "chunked") != 0))
+        return "The only Transfer-Encoding accepted is chunked";
+    if (headers->hosts > 1 || (headers->hosts == 0 && !http_1_0))
+        return "Exactly one Host header is needed";
+    return NULL;
+}
+
+uint64_t headers_content_length(const struct headers *headers)
+{
+    return headers->content_length ? strtoull(headers->content_length, NULL, 10) : 0;
+}
+
+/* The length of the value without its parameters and blanks. */
+static size_t essence_length(const char *value)
+{
+    size_t length = strcspn(value, ";");
+    while (length > 0 && (value[length - 1] == ' ' || value[length - 1] == '\t'))
+        length--;
+    return length;
+}
+
+static bool is_essence(const char *value, size_t length, const char *expected)
+{
+    return length == strlen(expected) && strncasecmp(value, expected, length) == 0;
+}
+
+enum media_type headers_media_type(const struct headers *headers)
+{
+    const char *value = headers->content_type;
+    if (!value)
+        return MEDIA_JSON;
+    size_t length = essence_length(value);
+    if (is_essence(value, length, "application/json"))
+        return MEDIA_JSON;
+    if (is_essence(value, length, "application/x-ndjson") ||
+        is_essence(value, length, "application/ndjson") ||
+        is_essence(value, length, "application/jsonl"))
+        return MEDIA_NDJSON;
+    if (length > strlen("application/+json") && strncasecmp(value, "application/", 12) == 0 &&
+        strncasecmp(value + length - 5, "+json", 5) == 0)
+        return MEDIA_JSON;
+    return MEDIA_OTHER;
+}
+
+bool headers_identity_encoding(const struct headers *headers)
+{
+    return !headers->content_encoding || strcasecmp(headers->content_encoding, "identity") == 0;
+}
+
+bool headers_expect_continue(const struct headers *headers)
+{
+    return headers->expect && strcasecmp(headers->expect, "100-continue") == 0;
+}
+
+bool headers_request_id_valid(const char *text)
+{
+    size_t length = strlen(text);
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] <= ' ' || text[i] > '~')
+            return false;
+    }
+    return length >= 1 && length <= REQUEST_ID_MAX;
+}
+
+/* `count` lower-case hexadecimal digits, not all of them zero. */
+static bool is_hex_id(const char *text, size_t count)
+{
+    return strspn(text, "0123456789abcdef") == count && strspn(text, "0") != count;
+}
+
+bool headers_traceparent_valid(const char *text)
+{
+    static const size_t trace = 3;
+    static const size_t parent = 36;
+    static const size_t flags = 53;
+    return strlen(text) == 55 && strncmp(text, "00-", 3) == 0 && is_hex_id(text + trace, 32) &&
+           text[parent - 1] == '-' && is_hex_id(text + parent, 16) && text[flags - 1] == '-' &&
+           strspn(text + flags, "0123456789abcdef") == 2;
+}

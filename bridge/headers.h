@@ -1,0 +1,58 @@
+/* The headers of a request that the bridge looks at, and whether its framing can be trusted. */
+#ifndef TRIGGERS_BRIDGE_HEADERS_H
+#define TRIGGERS_BRIDGE_HEADERS_H
+
+#include <microhttpd.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Values are the connection's and live as long as the request; NULL: not sent. Of a header sent
+ * several times the last counts. */
+struct headers {
+    const char *content_length;
+    const char *transfer_encoding;
+    const char *host;
+    const char *content_type;
+    const char *content_encoding;
+    const char *expect;
+    const char *origin;
+    const char *request_id;
+    const char *traceparent;
+    const char *idempotency_key;
+    const char *cors_method;  /* Access-Control-Request-Method */
+    const char *cors_headers; /* Access-Control-Request-Headers */
+    unsigned content_lengths; /* how many were sent */
+    unsigned transfer_encodings;
+    unsigned hosts;
+    unsigned idempotency_keys;
+    bool bad_name; /* some name is not a token, as with a blank before the colon */
+};
+
+void headers_read(struct headers *headers, struct MHD_Connection *connection);
+
+/* NULL, or what is wrong with how the request says where its body ends (RFC 9112 sections 3.2, 5.1
+ * and 6.3). libmicrohttpd accepts these, and a proxy that reads them differently could be made to
+ * smuggle requests past it. */
+const char *headers_framing_error(const struct headers *headers, const char *version);
+
+/* The length of the body as stated; 0 if not. */
+uint64_t headers_content_length(const struct headers *headers);
+
+enum media_type { MEDIA_OTHER, MEDIA_JSON, MEDIA_NDJSON };
+
+/* What a Content-Type is, parameters aside. A missing one counts as JSON, as it did in the service
+ * that this one replaces. */
+enum media_type headers_media_type(const struct headers *headers);
+
+/* Whether the body is sent as it is. */
+bool headers_identity_encoding(const struct headers *headers);
+
+bool headers_expect_continue(const struct headers *headers);
+
+/* Whether a request id can be echoed: 1 to 128 visible ASCII characters. */
+bool headers_request_id_valid(const char *text);
+
+/* Whether a text is a traceparent (W3C Trace Context, 3.2.2) of version 00. */
+bool headers_traceparent_valid(const char *text);
+
+#endif

@@ -1,0 +1,178 @@
+/* libmicrohttpd calls on_request first with the headers, then for each piece of the body, then for
+ * the answer, and again after a resume. An answer given on the first of these calls closes the
+ * connection, so refusals wait for the end of the body when that is near. */
+#include "http.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "respond.h"
+#include "routes.h"
+
+/* Idle connections are kept longer than a load balancer does (60 s), so that it never sends a
+ * request into a connection that is being closed. */
+#define CONNECTION_TIMEOUT_S 65
+#define CONNECTION_MEMORY 16384 /* bytes for the head of a request and pieces of its body */
+
+static void check_content(struct request *request)
+{
+    bool batch = request->route->body == BODY_BATCH;
+    enum media_type type = headers_media_type(&request->headers);
+    size_t cap = batch ? REQUEST_BATCH_MAX
+                       : (size_t)request->bridge->settings.max_payload + REQUEST_BODY_SLACK;
+    if (type == MEDIA_OTHER || (type == MEDIA_NDJSON && !batch))
+        request_fail(request, 415, "CONTENT_TYPE_UNSUPPORTED",
+                     batch ? "Content-Type must be application/json or application/x-ndjson"
+                           : "Content-Type must be application/json");
+    else if (!headers_identity_encoding(&request->headers))
+        request_fail(request, 415, "CONTENT_ENCODING_UNSUPPORTED",
+                     "Content-Encoding must be identity: send the body uncompressed");
+    else if (headers_content_length(&request->headers) > cap)
+        request_fail(request, 413, "BODY_TOO_LARGE", "The body is too large");
+    else
+        request->body_cap = cap;
+}
+
+static enum MHD_Result begin(struct bridge *bridge, struct MHD_Connection *connection,
+                             const char *url, const char *method, const char *version,
+                             void **context)
+{
+    struct request *request = request_new(bridge, connection, method, url);
+    if (!request)
+        return MHD_NO;
+    *context = request;
+    const char *error = headers_framing_error(&request->headers, version);
+    if (error) {
+        request_fail(request, 400, "MALFORMED_REQUEST", error);
+        return respond(request);
+    }
+    routes_find(request);
+    if (!request->answer.status && request->route->body != BODY_UNUSED)
+        check_content(request);
+    bool far = headers_content_length(&request->headers) > REQUEST_DISCARD_MAX;
+    if (!request->answer.status && far)
+        request_fail(request, 413, "BODY_TOO_LARGE", "The body is too large");
+    if (request->answer.status && (far || headers_expect_continue(&request->headers)))
+        return respond(request);
+    return MHD_YES;
+}
+
+/* The whole request is there, or the reply to its call. */
+static enum MHD_Result proceed(struct request *request)
+{
+    if (!request->answering) {
+        request->answering = true;
+        bridge_enter(&request->bridge->answering);
+    }
+    if (!request->answer.status) {
+        if (request->reply)
+            request->route->finish(request);
+        else if (!request->route->start(request))
+            return MHD_YES; /* suspended, and no longer ours until we are called again */
+    }
+    return respond(request);
+}
+
+static enum MHD_Result on_request(void *bridge, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *upload,
+                                  size_t *upload_size, void **context)
+{
+    if (!*context)
+        return begin(bridge, connection, url, method, version, context);
+    struct request *request = request_cast(*context);
+    if (*upload_size > 0) {
+        bool kept = request_add_body(request, upload, *upload_size);
+        *upload_size = 0;
+        return kept ? MHD_YES : MHD_NO;
+    }
+    return proceed(request);
+}
+
+/* What a log line can hold of what a client sent. */
+static const char *printable(const char *text, char *out, size_t size)
+{
+    size_t length = 0;
+    for (; text[length] && length + 1 < size; length++)
+        out[length] = text[length] >= ' ' && text[length] <= '~' ? text[length] : '?';
+    out[length] = '\0';
+    return out;
+}
+
+static void log_request(const struct request *request, bool answered)
+{
+    char method[32];
+    char path[256];
+    int64_t took_us = clock_monotonic_us() - request->started_us;
+    log_debug("request", {"request_id", request->id},
+              {"method", printable(request->method, method, sizeof(method))},
+              {"path", printable(request->path, path, sizeof(path))},
+              {"status", NULL, request->answer.status}, {"ms", NULL, (double)took_us / 1000},
+              {"end", answered ? "answered" : "broken off"});
+}
+
+static void on_completed(void *bridge, struct MHD_Connection *connection, void **context,
+                         enum MHD_RequestTerminationCode how)
+{
+    (void)bridge;
+    (void)connection;
+    if (!*context)
+        return;
+    struct request *request = request_cast(*context);
+    *context = NULL;
+    if (log_enabled(LOG_DEBUG))
+        log_request(request, how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+    request_free(request);
+}
+
+/* Leaves percent signs alone: see url.h. */
+static size_t keep_escapes(void *user_data, struct MHD_Connection *connection, char *text)
+{
+    (void)user_data;
+    (void)connection;
+    return strlen(text);
+}
+
+__attribute__((format(printf, 2, 0))) static void log_library(void *user_data, const char *format,
+                                                              va_list args)
+{
+    (void)user_data;
+    char text[256];
+    vsnprintf(text, sizeof(text), format, args);
+    text[strcspn(text, "\r\n")] = '\0';
+    log_debug("libmicrohttpd", {"text", text});
+}
+
+struct MHD_Daemon *http_start(struct bridge *bridge, int listener)
+{
+    const struct settings *settings = &bridge->settings;
+    struct MHD_OptionItem options[] = {
+        {MHD_OPTION_LISTEN_SOCKET, listener, NULL},
+        {MHD_OPTION_CONNECTION_LIMIT, settings->max_connections, NULL},
+        {MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT_S, NULL},
+        {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, NULL},
+        /* A pool of one is no pool. */
+        {settings->threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, settings->threads,
+         NULL},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    return MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+        on_request, bridge, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes,
+        NULL, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+}
+
+void http_stop_listening(struct MHD_Daemon *daemon)
+{
+    int listener = MHD_quiesce_daemon(daemon);
+    if (listener >= 0)
+        close(listener);
+}
+
+void http_stop(struct MHD_Daemon *daemon)
+{
+    MHD_stop_daemon(daemon);
+}

@@ -1,0 +1,142 @@
+/* Pages of the inbox. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "call.h"
+#include "event_json.h"
+#include "routes.h"
+#include "url.h"
+
+#define QUERY_FIELDS 4
+/* A page is 8 MiB at most as stored; escapes in names may make its text a little longer. */
+#define PAGE_CAP (32u << 20)
+
+struct query {
+    struct arena *arena;
+    triggers_list_request list;
+    struct problem_field errors[QUERY_FIELDS];
+    size_t error_count;
+    bool no_memory;
+};
+
+static bool read_status(struct query *query, const char *text)
+{
+    bool acknowledged = strcmp(text, "acknowledged") == 0;
+    query->list.status = acknowledged ? TRIGGERS_STATUS_ACKNOWLEDGED : TRIGGERS_STATUS_PENDING;
+    return acknowledged || strcmp(text, "pending") == 0;
+}
+
+static bool read_limit(struct query *query, const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > 9 || text[digits])
+        return false;
+    query->list.page_size = (int32_t)strtol(text, NULL, 10);
+    return query->list.page_size >= 1 && query->list.page_size <= TRIGGERS_MAX_PAGE;
+}
+
+static bool read_order(struct query *query, const char *text)
+{
+    query->list.oldest_first = strcmp(text, "asc") == 0;
+    return query->list.oldest_first || strcmp(text, "desc") == 0;
+}
+
+/* Opaque: the core judges it. */
+static bool read_cursor(struct query *query, const char *text)
+{
+    query->list.page_token = text;
+    return true;
+}
+
+static const struct {
+    const char *name;
+    bool (*read)(struct query *query, const char *text);
+    const char *accepted;
+} FIELDS[QUERY_FIELDS] = {
+    {"status", read_status, "must be pending or acknowledged"},
+    {"limit", read_limit, "must be a whole number from 1 to 1000"},
+    {"order", read_order, "must be asc or desc"},
+    {"cursor", read_cursor, "must be the next_cursor of the page before"},
+};
+
+static void set_error(struct query *query, size_t field, bool wrong)
+{
+    size_t i = 0;
+    while (i < query->error_count && query->errors[i].name != FIELDS[field].name)
+        i++;
+    if (wrong && i == query->error_count)
+        query->errors[query->error_count++] =
+            (struct problem_field){FIELDS[field].name, FIELDS[field].accepted};
+    else if (!wrong && i < query->error_count)
+        query->errors[i] = query->errors[--query->error_count];
+}
+
+/* Unknown parameters are ignored; of repeated ones the last counts. */
+static enum MHD_Result read_parameter(void *user_data, enum MHD_ValueKind kind, const char *name,
+                                      const char *value)
+{
+    (void)kind;
+    struct query *query = user_data;
+    for (size_t i = 0; i < QUERY_FIELDS; i++) {
+        if (strcmp(name, FIELDS[i].name) != 0)
+            continue;
+        size_t size = value ? strlen(value) + 1 : 1;
+        char *text = arena_alloc(query->arena, size);
+        query->no_memory |= !text;
+        if (text)
+            set_error(query, i,
+                      !url_decode(value ? value : "", text, size) || !FIELDS[i].read(query, text));
+    }
+    return MHD_YES;
+}
+
+bool inbox_start(struct request *request)
+{
+    struct query query = {.arena = &request->arena};
+    MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, read_parameter, &query);
+    if (query.no_memory) {
+        request_fail(request, 500, "NO_MEMORY", "Out of memory");
+        return true;
+    }
+    if (query.error_count > 0) {
+        request_answer_problem(request, &(struct problem){.status = 422,
+                                                          .code = "PARAMETERS_INVALID",
+                                                          .fields = query.errors,
+                                                          .field_count = query.error_count});
+        return true;
+    }
+    struct bridge *bridge;
+    triggers_call_options options;
+    if (!call_begin(request, &bridge, &options))
+        return true;
+    triggers_list_async(bridge->client, &query.list, &options, call_done, request);
+    call_started(bridge);
+    return false;
+}
+
+void inbox_finish(struct request *request)
+{
+    const triggers_reply *reply = request->reply;
+    if (reply->code != TRIGGERS_OK) {
+        request_answer_error(request, &reply->error);
+        return;
+    }
+    struct buffer body;
+    buffer_init(&body, PAGE_CAP);
+    buffer_append_text(&body, "{\"events\":[");
+    for (size_t i = 0; i < reply->item_count; i++) {
+        if (i > 0)
+            buffer_append_text(&body, ",");
+        event_json_write(&body, &reply->items[i].event);
+    }
+    buffer_append_format(&body, "],\"total\":%zu,\"next_cursor\":", reply->item_count);
+    const char *cursor = reply->next_page_token;
+    if (cursor[0])
+        buffer_append_json_string(&body, cursor, strlen(cursor));
+    else
+        buffer_append_text(&body, "null");
+    buffer_append_text(&body, "}");
+    triggers_reply_free(request->reply);
+    request->reply = NULL;
+    request_answer(request, 200, &body);
+}

@@ -1,0 +1,51 @@
+/* What the service says about itself: its root, its health and whether it can work. */
+#include <string.h>
+
+#include "call.h"
+#include "routes.h"
+
+#define READY_TIMEOUT_MS 2000
+
+bool info_root(struct request *request)
+{
+    request_answer_text(request, 200,
+                        "{\"message\":\"Zapier Triggers API\",\"version\":\"" TRIGGERS_VERSION
+                        "\",\"status\":\"operational\",\"docs\":\"/docs\",\"redoc\":\"/redoc\"}");
+    return true;
+}
+
+bool info_health(struct request *request)
+{
+    /* Existing checks compare these bytes. */
+    request_answer_text(request, 200,
+                        "{\"status\":\"healthy\",\"service\":\"zapier-triggers-api\"}");
+    return true;
+}
+
+bool info_ready_start(struct request *request)
+{
+    struct bridge *bridge;
+    triggers_call_options options;
+    if (!call_begin(request, &bridge, &options))
+        return true;
+    options.timeout_ms = READY_TIMEOUT_MS;
+    triggers_health_async(bridge->client, &options, call_done, request);
+    call_started(bridge);
+    return false;
+}
+
+void info_ready_finish(struct request *request)
+{
+    const triggers_reply *reply = request->reply;
+    if (reply->code != TRIGGERS_OK)
+        request_answer_text(
+            request, 503,
+            "{\"status\":\"unavailable\",\"core\":\"unreachable\",\"store\":\"unknown\"}");
+    else if (reply->serving != TRIGGERS_SERVING)
+        request_answer_text(
+            request, 503, "{\"status\":\"unavailable\",\"core\":\"ok\",\"store\":\"unavailable\"}");
+    else
+        request_answer_text(request, 200,
+                            "{\"status\":\"ready\",\"core\":\"ok\",\"store\":\"ok\"}");
+    request->answer.content_type = "application/json";
+}

@@ -1,0 +1,141 @@
+/* triggers-bridge: puts the parts together, runs until a signal, and takes them apart in reverse.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/signals.h"
+#include "base/status.h"
+#include "bridge.h"
+#include "http.h"
+#include "listen.h"
+
+/* How long stopping may take, of the 30 seconds after which ECS kills: for requests that are still
+ * coming in, for those that came, and for the answers to those that were cut short. */
+#define GRACE_SECONDS 28
+#define RECEIVE_MS 3000
+#define DRAIN_MS 20000
+#define LAST_ANSWERS_MS 2000
+#define SPARE_CALLS 64  /* the client library's limit is never the one that is met */
+#define SPARE_FILES 128 /* descriptors beside the HTTP connections */
+
+enum exit_code { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_MISCONFIGURED = 2 };
+
+static int refuse(const char *text, int exit_code)
+{
+    fprintf(stderr, "triggers-bridge: %s\n", text);
+    return exit_code;
+}
+
+/* Takes --probe out of the arguments; the settings may stand beside it. */
+static bool take_probe_flag(int *argc, char **argv)
+{
+    bool found = false;
+    int kept = 0;
+    for (int i = 0; i < *argc; i++) {
+        if (strcmp(argv[i], "--probe") == 0)
+            found = true;
+        else
+            argv[kept++] = argv[i];
+    }
+    argv[kept] = NULL;
+    *argc = kept;
+    return found;
+}
+
+static int probe(const struct settings *settings)
+{
+    struct status status = STATUS_INIT;
+    if (listen_probe(settings->host, settings->port, &status))
+        return EXIT_STOPPED;
+    return refuse(status.message, EXIT_FAILED);
+}
+
+/* As many descriptors as connections may need, where the hard limit allows it. */
+static void raise_file_limit(long connections)
+{
+    struct rlimit limit;
+    rlim_t wanted = (rlim_t)connections + SPARE_FILES;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
+        log_warning("file descriptors are fewer than connections may need",
+                    {"limit", NULL, (double)limit.rlim_cur});
+}
+
+static bool open_client(struct bridge *bridge, char *error, size_t size)
+{
+    const struct settings *settings = &bridge->settings;
+    triggers_client_options options = {
+        .url = settings->core,
+        .tls_ca_file = settings->tls_ca,
+        .name = "triggers-bridge/" TRIGGERS_VERSION,
+        .timeout_ms = (uint32_t)settings->call_timeout,
+        .max_in_flight = (uint32_t)settings->max_calls + SPARE_CALLS,
+        .no_retry = 1, /* HTTP clients are told at once, with Retry-After */
+    };
+    return triggers_client_open(&bridge->client, &options, error, size) == TRIGGERS_OK;
+}
+
+/* Refuses connections, answers the requests in hand, and closes from the inside out: libmicrohttpd
+ * must not be stopped while a call still holds a connection. */
+static void stop(struct bridge *bridge, struct MHD_Daemon *daemon)
+{
+    http_stop_listening(daemon);
+    bool done = bridge_drain(bridge, &bridge->requests, RECEIVE_MS) ||
+                bridge_drain(bridge, &bridge->answering, DRAIN_MS);
+    if (!done)
+        log_warning("not every request was answered in time");
+    bridge_close_client(bridge);
+    bridge_drain(bridge, &bridge->answering, LAST_ANSWERS_MS);
+    http_stop(daemon);
+}
+
+static int run(struct bridge *bridge)
+{
+    const struct settings *settings = &bridge->settings;
+    char error[256];
+    struct status status = STATUS_INIT;
+    if (!open_client(bridge, error, sizeof(error)))
+        return refuse(error, EXIT_MISCONFIGURED);
+    int listener = listen_open(settings->host, settings->port, &status);
+    struct MHD_Daemon *daemon = listener < 0 ? NULL : http_start(bridge, listener);
+    if (!daemon) {
+        if (listener >= 0)
+            close(listener);
+        triggers_client_close(bridge->client);
+        if (status.code == STATUS_INVALID_ARGUMENT)
+            return refuse(status.message, EXIT_MISCONFIGURED);
+        return refuse(listener < 0 ? status.message : "cannot start the HTTP server", EXIT_FAILED);
+    }
+    log_info("listening", {"host", settings->host}, {"port", NULL, (double)settings->port},
+             {"core", settings->core}, {"version", TRIGGERS_VERSION},
+             {"pid", NULL, (double)getpid()});
+    signals_wait(GRACE_SECONDS);
+    log_info("stopping");
+    stop(bridge, daemon);
+    log_info("stopped");
+    return EXIT_STOPPED;
+}
+
+int main(int argc, char **argv)
+{
+    static struct bridge bridge;
+    bool only_probe = take_probe_flag(&argc, argv);
+    switch (settings_load(&bridge.settings, argc, argv)) {
+    case CONFIG_LOADED: break;
+    case CONFIG_ANSWERED: return EXIT_STOPPED;
+    case CONFIG_WRONG: return EXIT_MISCONFIGURED;
+    }
+    if (only_probe)
+        return probe(&bridge.settings);
+    log_init("triggers-bridge", bridge.settings.log_level, bridge.settings.log_format);
+    signals_block();
+    raise_file_limit(bridge.settings.max_connections);
+    bridge_init(&bridge);
+    int exit_code = run(&bridge);
+    bridge_fini(&bridge);
+    return exit_code;
+}

@@ -1,0 +1,173 @@
+/* Statuses, titles and the JSON form. */
+#include "problem.h"
+
+#include <string.h>
+
+static const struct {
+    triggers_code code;
+    unsigned status;
+} STATUSES[] = {
+    {TRIGGERS_OK, 200},
+    {TRIGGERS_INVALID_ARGUMENT, 422},
+    {TRIGGERS_UNAUTHENTICATED, 401},
+    {TRIGGERS_PERMISSION_DENIED, 403},
+    {TRIGGERS_NOT_FOUND, 404},
+    {TRIGGERS_ALREADY_EXISTS, 409},
+    {TRIGGERS_ABORTED, 409},
+    {TRIGGERS_FAILED_PRECONDITION, 400},
+    {TRIGGERS_RESOURCE_EXHAUSTED, 429},
+    {TRIGGERS_UNIMPLEMENTED, 501},
+    {TRIGGERS_UNAVAILABLE, 503},
+    {TRIGGERS_DEADLINE_EXCEEDED, 504},
+};
+
+static const struct {
+    unsigned status;
+    const char *title;
+} TITLES[] = {
+    {400, "Bad Request"},       {401, "Unauthorized"},           {403, "Forbidden"},
+    {404, "Not Found"},         {405, "Method Not Allowed"},     {409, "Conflict"},
+    {413, "Content Too Large"}, {415, "Unsupported Media Type"}, {422, "Unprocessable Content"},
+    {429, "Too Many Requests"}, {501, "Not Implemented"},        {503, "Service Unavailable"},
+    {504, "Gateway Timeout"},
+};
+
+/* Names of the protocol that are others over REST. */
+static const struct {
+    const char *field;
+    const char *name;
+} NAMES[] = {
+    {"page_token", "cursor"},
+    {"page_size", "limit"},
+};
+
+static const char *title_of(unsigned status)
+{
+    for (size_t i = 0; i < sizeof(TITLES) / sizeof(TITLES[0]); i++) {
+        if (TITLES[i].status == status)
+            return TITLES[i].title;
+    }
+    return "Internal Server Error";
+}
+
+unsigned problem_status(triggers_code code, const char *reason)
+{
+    if (strcmp(reason, "PAYLOAD_TOO_LARGE") == 0 || strcmp(reason, "MESSAGE_TOO_LARGE") == 0)
+        return 413;
+    for (size_t i = 0; i < sizeof(STATUSES) / sizeof(STATUSES[0]); i++) {
+        if (STATUSES[i].code == code)
+            return STATUSES[i].status;
+    }
+    return 500;
+}
+
+unsigned problem_retry_after(const struct problem *problem)
+{
+    unsigned seconds = problem->retry_delay_ms / 1000 + (problem->retry_delay_ms % 1000 > 0);
+    return seconds > 0 ? seconds : 1;
+}
+
+/* "source must be a string; payload must be given" */
+static void append_summary(struct buffer *out, const struct problem *problem)
+{
+    for (size_t i = 0; i < problem->field_count; i++) {
+        const struct problem_field *field = &problem->fields[i];
+        if (i > 0)
+            buffer_append_text(out, "; ");
+        buffer_append_text(out, field->name[0] ? field->name : "the event");
+        buffer_append_text(out, " ");
+        buffer_append_text(out, field->detail);
+    }
+}
+
+static void append_string(struct buffer *out, const char *text)
+{
+    buffer_append_json_string(out, text, strlen(text));
+}
+
+static void append_detail(struct buffer *out, const struct problem *problem)
+{
+    if (problem->detail) {
+        append_string(out, problem->detail);
+        return;
+    }
+    struct buffer summary;
+    buffer_init(&summary, out->cap);
+    append_summary(&summary, problem);
+    if (summary.failed)
+        out->failed = true;
+    else
+        buffer_append_json_string(out, summary.data ? summary.data : "", summary.size);
+    buffer_fini(&summary);
+}
+
+/* A JSON pointer as a URI fragment (RFC 6901 section 6); field names need no escaping. */
+static void append_field(struct buffer *out, const struct problem *problem,
+                         const struct problem_field *field)
+{
+    buffer_append_text(out, "{\"detail\":");
+    append_string(out, field->detail);
+    buffer_append_format(out, ",\"pointer\":\"#%s%s%s\"}", problem->place ? problem->place : "",
+                         field->name[0] ? "/" : "", field->name);
+}
+
+void problem_write(struct buffer *buffer, const struct problem *problem, const char *request_id)
+{
+    buffer_append_text(buffer, "{\"type\":\"about:blank\",\"title\":");
+    append_string(buffer, title_of(problem->status));
+    buffer_append_format(buffer, ",\"status\":%u,\"detail\":", problem->status);
+    append_detail(buffer, problem);
+    buffer_append_text(buffer, ",\"code\":");
+    append_string(buffer, problem->code);
+    if (request_id) {
+        buffer_append_text(buffer, ",\"request_id\":");
+        append_string(buffer, request_id);
+    }
+    if (problem->field_count > 0) {
+        buffer_append_text(buffer, ",\"errors\":[");
+        for (size_t i = 0; i < problem->field_count; i++) {
+            if (i > 0)
+                buffer_append_text(buffer, ",");
+            append_field(buffer, problem, &problem->fields[i]);
+        }
+        buffer_append_text(buffer, "]");
+    }
+    buffer_append_text(buffer, "}");
+}
+
+/* What REST calls a field of the protocol: "events[3].source" is "source", of item 3. */
+static const char *field_name(const char *field)
+{
+    if (strncmp(field, "events", 6) == 0) {
+        const char *close = strchr(field, ']');
+        field = close ? close + 1 : "";
+        if (*field == '.')
+            field++;
+    }
+    for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
+        if (strcmp(field, NAMES[i].field) == 0)
+            return NAMES[i].name;
+    }
+    return field;
+}
+
+struct problem problem_from_error(const triggers_error *error, struct arena *arena)
+{
+    struct problem problem = {
+        .status = problem_status(error->code, error->reason),
+        .code = error->reason[0] ? error->reason : triggers_code_name(error->code),
+        .detail = error->message,
+        .retry_delay_ms = error->retry_delay_ms,
+    };
+    size_t count = error->violation_count;
+    struct problem_field *fields = count ? arena_calloc(arena, count, sizeof(*fields)) : NULL;
+    if (!fields)
+        return problem;
+    for (size_t i = 0; i < count; i++)
+        fields[i] = (struct problem_field){field_name(error->violations[i].field),
+                                           error->violations[i].description};
+    problem.detail = NULL;
+    problem.fields = fields;
+    problem.field_count = count;
+    return problem;
+}

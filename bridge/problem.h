@@ -1,0 +1,44 @@
+/* Errors as application/problem+json (RFC 9457), and the one table that ties codes of the core to
+ * HTTP statuses. */
+#ifndef TRIGGERS_BRIDGE_PROBLEM_H
+#define TRIGGERS_BRIDGE_PROBLEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "triggers.h"
+
+/* One wrong field. */
+struct problem_field {
+    const char *name;   /* a member such as "source"; "" is the whole document or item */
+    const char *detail; /* what it must be, such as "must be a string" */
+};
+
+/* Everything borrowed. */
+struct problem {
+    unsigned status;    /* HTTP */
+    const char *code;   /* [A-Z0-9_]+, for programs */
+    const char *detail; /* for people; NULL: made of the fields */
+    const struct problem_field *fields;
+    size_t field_count;
+    const char *place; /* pointer to the item in a batch, such as "/3"; NULL: the body itself */
+    uint32_t retry_delay_ms;
+};
+
+/* Writes the problem as one JSON object; without request_id when that is NULL. */
+void problem_write(struct buffer *buffer, const struct problem *problem, const char *request_id);
+
+/* What an error of the core or the client library is over HTTP. Allocates in `arena`; short of
+ * memory the fields are left out. */
+struct problem problem_from_error(const triggers_error *error, struct arena *arena);
+
+/* The status for a code and reason of the core. */
+unsigned problem_status(triggers_code code, const char *reason);
+
+/* Retry-After: whole seconds, rounded up, at least 1. */
+unsigned problem_retry_after(const struct problem *problem);
+
+#endif

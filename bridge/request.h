@@ -1,0 +1,96 @@
+/* One HTTP request and its answer.
+ *
+ * Who may touch a request: it is made, and in the end freed, by the libmicrohttpd thread of its
+ * connection, and belongs to that thread. From call_begin on it belongs to the call alone, until
+ * the call's callback resumes the connection; that gives it back. A suspended connection is left
+ * alone by libmicrohttpd even when its client goes away, so there is one owner at every moment and
+ * nothing is counted. */
+#ifndef TRIGGERS_BRIDGE_REQUEST_H
+#define TRIGGERS_BRIDGE_REQUEST_H
+
+#include <microhttpd.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "base/json.h"
+#include "base/typeid.h"
+#include "bridge.h"
+#include "headers.h"
+#include "problem.h"
+
+#define REQUEST_ID_SIZE 129
+/* Bytes of a body: of a create beside its payload, of a batch, and of a refused one that is read
+ * and thrown away so that the answer can be read. */
+#define REQUEST_BODY_SLACK 65536
+#define REQUEST_BATCH_MAX (8u << 20)
+#define REQUEST_DISCARD_MAX (16u << 20)
+
+struct route;
+
+/* What goes back. Strings are static or the request's. */
+struct answer {
+    unsigned status;          /* 0: not answered yet */
+    const char *content_type; /* NULL: no body */
+    struct buffer body;       /* given to libmicrohttpd */
+    const void *file;         /* or: static bytes */
+    size_t file_size;
+    const char *allow;
+    char location[64];
+    unsigned retry_after_s; /* 0: none */
+    bool preflight;         /* answers a CORS preflight */
+};
+
+struct request {
+    unsigned magic;
+    struct bridge *bridge;
+    struct MHD_Connection *connection;
+    const struct route *route;
+    const char *method;              /* the connection's, as `headers` and `path` */
+    const char *path;                /* as sent, for the log */
+    char event_id[TYPEID_TEXT_SIZE]; /* of the path; "" when it is no event id */
+    char id[REQUEST_ID_SIZE];        /* X-Request-ID */
+    char key[IDEMPOTENCY_KEY_SIZE];  /* Idempotency-Key; "" when not sent */
+    struct request *next_keyed;      /* of idempotency.c */
+    struct headers headers;
+    int64_t started_us;
+    char *body;
+    size_t body_size;
+    size_t body_room;
+    size_t body_cap;       /* 0: the body is read and thrown away */
+    uint64_t received;     /* bytes of body that came */
+    size_t memory;         /* bytes taken with bridge_take_memory */
+    bool answering;        /* it came in whole, and is counted as such */
+    triggers_reply *reply; /* of the call, once it came */
+    struct batch *batch;   /* of batch.c, in the arena */
+    struct arena arena;
+    struct answer answer;
+};
+
+/* NULL without memory. */
+struct request *request_new(struct bridge *bridge, struct MHD_Connection *connection,
+                            const char *method, const char *path);
+void request_free(struct request *request);
+
+/* The request behind libmicrohttpd's pointer. */
+struct request *request_cast(void *pointer);
+
+/* Keeps or counts a piece of the body; answers 413 or 503 when it is too much. False when even
+ * throwing it away took too long: close the connection. */
+bool request_add_body(struct request *request, const char *bytes, size_t size);
+void request_drop_body(struct request *request);
+
+/* ---- answers; the first one given counts ---- */
+
+/* Takes `body`, of which it frees the memory. A failed buffer becomes a 500. */
+void request_answer(struct request *request, unsigned status, struct buffer *body);
+/* A static text of JSON. */
+void request_answer_text(struct request *request, unsigned status, const char *json);
+void request_answer_problem(struct request *request, const struct problem *problem);
+void request_answer_error(struct request *request, const triggers_error *error);
+/* A problem without fields. */
+void request_fail(struct request *request, unsigned status, const char *code, const char *detail);
+/* 400 for a body that is not JSON. */
+void request_fail_json(struct request *request, const struct json_error *error);
+
+#endif

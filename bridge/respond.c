@@ -1,0 +1,78 @@
+/* Answers become responses here, and nowhere else. */
+#include "respond.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define ALL_METHODS "GET, HEAD, POST, DELETE, OPTIONS"
+
+static struct MHD_Response *make_response(struct answer *answer)
+{
+    if (answer->file)
+        return MHD_create_response_from_buffer_with_free_callback_cls(
+            answer->file_size, (void *)answer->file, NULL, NULL);
+    struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback_cls(
+        answer->body.size, answer->body.data, free, answer->body.data);
+    if (response)
+        answer->body.data = NULL; /* freed with the response */
+    return response;
+}
+
+static void add_cors(struct MHD_Response *response, const struct request *request)
+{
+    const struct cors *cors = &request->bridge->settings.cors;
+    const struct headers *headers = &request->headers;
+    if (cors->count > 0)
+        MHD_add_response_header(response, "Vary", "Origin");
+    if (!headers->origin)
+        return;
+    enum cors_verdict verdict = cors_judge(cors, headers->origin);
+    if (verdict == CORS_REFUSED)
+        return;
+    MHD_add_response_header(response, "Access-Control-Allow-Origin",
+                            verdict == CORS_LISTED ? headers->origin : "*");
+    if (verdict == CORS_LISTED)
+        MHD_add_response_header(response, "Access-Control-Allow-Credentials", "true");
+    MHD_add_response_header(response, "Access-Control-Expose-Headers",
+                            "X-Request-ID, Location, Retry-After");
+    if (!request->answer.preflight)
+        return;
+    MHD_add_response_header(response, "Access-Control-Allow-Methods", ALL_METHODS);
+    if (headers->cors_headers && cors_header_list_valid(headers->cors_headers))
+        MHD_add_response_header(response, "Access-Control-Allow-Headers", headers->cors_headers);
+    MHD_add_response_header(response, "Access-Control-Max-Age", "600");
+}
+
+static void add_headers(struct MHD_Response *response, const struct request *request)
+{
+    const struct answer *answer = &request->answer;
+    MHD_add_response_header(response, "X-Request-ID", request->id);
+    MHD_add_response_header(response, "Cache-Control", "no-store");
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (answer->content_type)
+        MHD_add_response_header(response, "Content-Type", answer->content_type);
+    if (answer->allow)
+        MHD_add_response_header(response, "Allow", answer->allow);
+    if (answer->location[0])
+        MHD_add_response_header(response, "Location", answer->location);
+    if (answer->retry_after_s > 0) {
+        char seconds[16];
+        snprintf(seconds, sizeof(seconds), "%u", answer->retry_after_s);
+        MHD_add_response_header(response, "Retry-After", seconds);
+    }
+    if (atomic_load(&request->bridge->draining))
+        MHD_add_response_header(response, "Connection", "close");
+    add_cors(response, request);
+}
+
+enum MHD_Result respond(struct request *request)
+{
+    struct MHD_Response *response = make_response(&request->answer);
+    if (!response)
+        return MHD_NO;
+    add_headers(response, request);
+    enum MHD_Result queued =
+        MHD_queue_response(request->connection, request->answer.status, response);
+    MHD_destroy_response(response);
+    return queued;
+}

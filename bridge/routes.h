@@ -1,0 +1,46 @@
+/* Which handler serves which path and method. */
+#ifndef TRIGGERS_BRIDGE_ROUTES_H
+#define TRIGGERS_BRIDGE_ROUTES_H
+
+#include "request.h"
+
+enum body_kind {
+    BODY_UNUSED, /* a body is read and thrown away */
+    BODY_EVENT,  /* one event as JSON */
+    BODY_BATCH,  /* events as a JSON array or as NDJSON */
+};
+
+struct route {
+    const char *method;
+    const char *path; /* {id} stands for one segment */
+    enum body_kind body;
+    /* Runs when the whole request has come: answers it, or starts a call and returns false. */
+    bool (*start)(struct request *request);
+    /* Runs when the call's reply is there, which `request->reply` holds: answers. */
+    void (*finish)(struct request *request);
+};
+
+/* Finds the route of a request and its event id, or answers: 404, 405, OPTIONS. */
+void routes_find(struct request *request);
+
+/* ---- handlers ---- */
+
+bool info_root(struct request *request);
+bool info_health(struct request *request);
+bool info_ready_start(struct request *request);
+void info_ready_finish(struct request *request);
+bool docs_openapi(struct request *request);
+bool docs_page(struct request *request);
+
+bool events_create_start(struct request *request);
+void events_create_finish(struct request *request);
+bool events_get_start(struct request *request);
+void events_get_finish(struct request *request);
+bool events_ack_start(struct request *request);
+void events_ack_finish(struct request *request);
+bool batch_start(struct request *request);
+void batch_finish(struct request *request);
+bool inbox_start(struct request *request);
+void inbox_finish(struct request *request);
+
+#endif

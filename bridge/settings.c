@@ -1,0 +1,57 @@
+/* The table of settings. */
+#include "settings.h"
+
+static bool parse_cors(const struct config_setting *setting, const char *text, char *why,
+                       size_t size)
+{
+    return cors_parse(setting->target, text, why, size);
+}
+
+enum config_result settings_load(struct settings *settings, int argc, char **argv)
+{
+    const struct config_setting table[] = {
+        {"API_HOST", "api-host", "0.0.0.0", "HOST", "Address or host name to listen on.",
+         config_text, &settings->host},
+        {"API_PORT", "api-port", "8000", "PORT", "Port to listen on.", config_integer,
+         &settings->port, 1, 65535},
+        {"CORS_ORIGINS", "cors-origins", "*", "ORIGINS",
+         "Origins whose pages may call, separated by commas: https://app.example.com,\n"
+         "      https://*.example.com (any host below example.com), or * for all.",
+         parse_cors, &settings->cors},
+        {"TRIGGERS_CORE", "core", "ws://127.0.0.1:7300/rpc", "URLS",
+         "URLs of the core; several, separated by commas, spread the load.", config_text,
+         &settings->core},
+        {"TRIGGERS_TLS_CA", "tls-ca", NULL, "FILE",
+         "PEM certificates to trust, for wss and tls+tcp.", config_text, &settings->tls_ca},
+        {"TRIGGERS_MAX_PAYLOAD", "max-payload", "262144", "BYTES",
+         "Largest payload accepted, at most 1048576; the same as the core's.", config_integer,
+         &settings->max_payload, 1, 1048576},
+        {"TRIGGERS_CALL_TIMEOUT", "call-timeout", "10000", "MS",
+         "Deadline of a call to the core, in milliseconds.", config_integer,
+         &settings->call_timeout, 1, 600000},
+        {"TRIGGERS_BRIDGE_THREADS", "threads", "2", "COUNT", "Threads that serve HTTP.",
+         config_integer, &settings->threads, 1, 64},
+        {"TRIGGERS_BRIDGE_CONNECTIONS", "max-connections", "1000", "COUNT",
+         "HTTP connections open at once; more wait to be accepted.", config_integer,
+         &settings->max_connections, 1, 100000},
+        {"TRIGGERS_BRIDGE_CALLS", "max-calls", "1024", "COUNT",
+         "Calls with the core at once; more are answered 503.", config_integer,
+         &settings->max_calls, 1, 100000},
+        {"TRIGGERS_BRIDGE_MEMORY", "max-memory", "134217728", "BYTES",
+         "Memory for bodies and pages held at once; requests beyond are answered 503.",
+         config_integer, &settings->max_memory, 16777216, 1L << 40},
+        {"LOG_LEVEL", "log-level", "info", "LEVEL", "debug, info, warning or error.",
+         config_log_level, &settings->log_level},
+        {"LOG_FORMAT", "log-format", "auto", "FORMAT",
+         "text, json, or auto: text on a terminal, JSON otherwise.", config_log_format,
+         &settings->log_format},
+        {0},
+    };
+    *settings = (struct settings){0};
+    return config_load("triggers-bridge",
+                       "triggers-bridge serves the REST interface of triggers and passes every "
+                       "call on to\ntriggersd. `triggers-bridge --probe` asks the bridge that "
+                       "these settings describe for\n/health and exits with 0 when it answers: a "
+                       "health check for containers.",
+                       table, argc, argv);
+}

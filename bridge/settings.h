@@ -1,0 +1,28 @@
+/* What triggers-bridge is told by environment and flags. */
+#ifndef TRIGGERS_BRIDGE_SETTINGS_H
+#define TRIGGERS_BRIDGE_SETTINGS_H
+
+#include "base/config.h"
+#include "base/log.h"
+#include "cors.h"
+
+struct settings {
+    const char *host;
+    long port;
+    struct cors cors;
+    const char *core; /* URLs, separated by commas */
+    const char *tls_ca;
+    long max_payload;     /* bytes */
+    long call_timeout;    /* milliseconds */
+    long threads;         /* that serve HTTP */
+    long max_connections; /* open at once */
+    long max_calls;       /* with the core at once */
+    long max_memory;      /* bytes of bodies and pages held at once */
+    enum log_level log_level;
+    enum log_format log_format;
+};
+
+/* See config_load. The settings live as long as the process. */
+enum config_result settings_load(struct settings *settings, int argc, char **argv);
+
+#endif

@@ -1,0 +1,46 @@
+/* One decoder for paths and query values; the plus sign is libmicrohttpd's affair. */
+#include "url.h"
+
+#include <string.h>
+
+static int hex_digit(char c)
+{
+    static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+    const char *found = c ? strchr(digits, c) : NULL;
+    return found ? (int)((found - digits) % 16) : -1;
+}
+
+static bool decode(const char *text, const char *refused, char *out, size_t size)
+{
+    size_t length = 0;
+    for (; *text; text++) {
+        char c = *text;
+        if (c == '%') {
+            int high = hex_digit(text[1]);
+            int low = high < 0 ? -1 : hex_digit(text[2]);
+            if (low < 0)
+                return false;
+            c = (char)(high << 4 | low);
+            if (c == '\0' || strchr(refused, c))
+                return false;
+            text += 2;
+        }
+        if (length + 1 >= size)
+            return false;
+        out[length++] = c;
+    }
+    if (size == 0)
+        return false;
+    out[length] = '\0';
+    return true;
+}
+
+bool url_decode(const char *text, char *out, size_t size)
+{
+    return decode(text, "", out, size);
+}
+
+bool url_decode_path(const char *text, char *out, size_t size)
+{
+    return decode(text, "/", out, size);
+}

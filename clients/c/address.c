@@ -1,0 +1,155 @@
+/* Splitting and checking of URL lists. */
+#include "address.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ACCEPTED "ws://, wss://, tcp://, tls+tcp:// and ipc://"
+
+static bool has_prefix(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+bool address_uses_tls(const char *url)
+{
+    return has_prefix(url, "wss://") || has_prefix(url, "tls+tcp://");
+}
+
+bool address_uses_websocket(const char *url)
+{
+    return has_prefix(url, "ws://") || has_prefix(url, "wss://");
+}
+
+static bool has_accepted_scheme(const char *url)
+{
+    return address_uses_tls(url) || address_uses_websocket(url) || has_prefix(url, "tcp://") ||
+           has_prefix(url, "ipc://");
+}
+
+/* Cuts white space off both ends, in place. */
+static char *trim(char *text)
+{
+    while (isspace((unsigned char)*text))
+        text++;
+    size_t length = strlen(text);
+    while (length > 0 && isspace((unsigned char)text[length - 1]))
+        length--;
+    text[length] = '\0';
+    return text;
+}
+
+static bool fail_memory(struct status *status)
+{
+    return status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
+}
+
+/* A part of a URL: where its host stands. */
+struct host {
+    const char *text;
+    size_t size;
+};
+
+/* Of an ipc URL, whose rest is a path: nothing. */
+static struct host find_host(const char *url)
+{
+    const char *text = strstr(url, "://") + 3;
+    if (has_prefix(url, "ipc://"))
+        return (struct host){text, 0};
+    size_t bracketed = *text == '[' ? strcspn(text, "]") : 0;
+    return (struct host){text, bracketed + strcspn(text + bracketed, ":/")};
+}
+
+static bool is_localhost(struct host host)
+{
+    static const char name[] = "localhost";
+    return host.size == sizeof(name) - 1 && strncasecmp(host.text, name, host.size) == 0;
+}
+
+/* Adds the URL with `dialed` in place of its host. */
+static bool add(struct address_list *list, const char *url, struct host host, struct host dialed,
+                struct status *status)
+{
+    if (list->count == ADDRESS_MAX)
+        return status_fail(status, STATUS_INVALID_ARGUMENT, "URL_INVALID",
+                           "more than %d addresses are given", ADDRESS_MAX);
+    char *name = strndup(host.text, host.size);
+    char *dial = NULL;
+    if (!name || asprintf(&dial, "%.*s%.*s%s", (int)(host.text - url), url, (int)dialed.size,
+                          dialed.text, host.text + host.size) < 0) {
+        free(name);
+        return fail_memory(status);
+    }
+    list->items[list->count++] = (struct address){.url = dial, .name = name};
+    return true;
+}
+
+/* nng takes any port and notices when it dials. The URL goes into error texts, so it must hold no
+ * password; triggersd knows none. */
+static bool check_authority(const char *url, struct host host, struct status *status)
+{
+    const char *rest = host.text + host.size;
+    if (host.size > 0 && memchr(host.text, '@', strcspn(host.text, "/")))
+        return status_fail(status, STATUS_INVALID_ARGUMENT, "URL_INVALID",
+                           "an address has a user name, which triggersd does not accept");
+    if (*rest != ':')
+        return true;
+    char *end;
+    long port = isdigit((unsigned char)rest[1]) ? strtol(rest + 1, &end, 10) : 0;
+    return (port >= 1 && port <= 65535 && (*end == '/' || *end == '\0')) ||
+           status_fail(status, STATUS_INVALID_ARGUMENT, "URL_INVALID",
+                       "the port of '%s' is not accepted; it must be 1 to 65535", url);
+}
+
+static bool add_url(struct address_list *list, const char *url, struct status *status)
+{
+    if (*url == '\0')
+        return status_fail(status, STATUS_INVALID_ARGUMENT, "URL_INVALID",
+                           "an address is empty; accepted are URLs with %s, split by commas",
+                           ACCEPTED);
+    if (!has_accepted_scheme(url) || strstr(url, "://")[3] == '\0')
+        return status_fail(status, STATUS_INVALID_ARGUMENT, "URL_INVALID",
+                           "'%s' is not an address of triggersd; accepted are URLs with %s", url,
+                           ACCEPTED);
+    struct host host = find_host(url);
+    if (!check_authority(url, host, status))
+        return false;
+    if (!is_localhost(host))
+        return add(list, url, host, host, status);
+    return add(list, url, host, (struct host){"127.0.0.1", 9}, status) &&
+           add(list, url, host, (struct host){"[::1]", 5}, status);
+}
+
+static bool add_urls(struct address_list *list, char *text, struct status *status)
+{
+    char *url;
+    while ((url = strsep(&text, ","))) {
+        if (!add_url(list, trim(url), status))
+            return false;
+    }
+    return true;
+}
+
+bool address_list_parse(const char *text, struct address_list *list, struct status *status)
+{
+    list->count = 0;
+    char *copy = strdup(text);
+    if (!copy)
+        return fail_memory(status);
+    bool parsed = add_urls(list, copy, status);
+    free(copy);
+    if (!parsed)
+        address_list_fini(list);
+    return parsed;
+}
+
+void address_list_fini(struct address_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        free(list->items[i].url);
+        free(list->items[i].name);
+    }
+    list->count = 0;
+}

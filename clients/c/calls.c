@@ -1,0 +1,326 @@
+/* The calls of the public header: arguments are checked and become a request message, which the
+ * client sends. Each synchronous call is the asynchronous one and a wait. */
+#include <stdlib.h>
+
+#include "client.h"
+#include "triggers/health/v1/health.pb-c.h"
+#include "triggers/v1/events.pb-c.h"
+
+typedef Triggers__V1__CreateEventRequest CreateRequest;
+
+/* ---- waiting ---- */
+
+struct waiter {
+    pthread_mutex_t mutex;
+    pthread_cond_t done;
+    triggers_reply *reply; /* not NULL: done */
+};
+
+#define WAITER_INIT                                                                                \
+    {                                                                                              \
+        .mutex = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER                       \
+    }
+
+static void waiter_finish(triggers_reply *reply, void *user_data)
+{
+    struct waiter *waiter = user_data;
+    pthread_mutex_lock(&waiter->mutex);
+    waiter->reply = reply;
+    pthread_cond_signal(&waiter->done);
+    pthread_mutex_unlock(&waiter->mutex);
+}
+
+static triggers_reply *waiter_wait(struct waiter *waiter)
+{
+    pthread_mutex_lock(&waiter->mutex);
+    while (!waiter->reply)
+        pthread_cond_wait(&waiter->done, &waiter->mutex);
+    pthread_mutex_unlock(&waiter->mutex);
+    pthread_cond_destroy(&waiter->done);
+    pthread_mutex_destroy(&waiter->mutex);
+    return waiter->reply;
+}
+
+/* ---- arguments ---- */
+
+static bool check_client(const triggers_client *client, struct status *status)
+{
+    return client || status_fail(status, STATUS_INVALID_ARGUMENT, "CLIENT_MISSING",
+                                 "the client is NULL; open one with triggers_client_open");
+}
+
+static bool check_batch(size_t count, const void *elements, struct status *status)
+{
+    if (count < 1 || count > TRIGGERS_MAX_BATCH)
+        return status_fail(status, STATUS_INVALID_ARGUMENT, "BATCH_SIZE_INVALID",
+                           "a batch has 1 to %d elements, not %zu", TRIGGERS_MAX_BATCH, count);
+    return elements || status_fail(status, STATUS_INVALID_ARGUMENT, "BATCH_SIZE_INVALID",
+                                   "the batch's elements are NULL");
+}
+
+static bool check_id(const char *event_id, struct status *status)
+{
+    return event_id || status_fail(status, STATUS_INVALID_ARGUMENT, "EVENT_ID_INVALID",
+                                   "an event id is NULL; accepted is \"evt_\" and 26 characters");
+}
+
+static bool check_event(const triggers_new_event *event, struct status *status)
+{
+    if (!event)
+        return status_fail(status, STATUS_INVALID_ARGUMENT, "EVENT_MISSING", "the event is NULL");
+    if (!event->source)
+        return status_fail(status, STATUS_INVALID_ARGUMENT, "SOURCE_INVALID",
+                           "an event's source is NULL");
+    if (!event->event_type)
+        return status_fail(status, STATUS_INVALID_ARGUMENT, "EVENT_TYPE_INVALID",
+                           "an event's event_type is NULL");
+    return event->payload || event->payload_size == 0 ||
+           status_fail(status, STATUS_INVALID_ARGUMENT, "PAYLOAD_INVALID",
+                       "an event's payload is NULL but its size is not 0");
+}
+
+/* ---- create ---- */
+
+/* Fills a request; `made_id` is room for an id when the event brings none. Generated members are
+ * not const, but packing only reads them. */
+static void fill_create(const triggers_new_event *event, char made_id[TRIGGERS_ID_SIZE],
+                        CreateRequest *request)
+{
+    *request = (CreateRequest)TRIGGERS__V1__CREATE_EVENT_REQUEST__INIT;
+    bool keyed = event->idempotency_key && event->idempotency_key[0];
+    made_id[0] = '\0';
+    if (!event->event_id && !keyed)
+        triggers_make_event_id(made_id);
+    request->event_id = event->event_id ? (char *)event->event_id : made_id;
+    if (keyed)
+        request->idempotency_key = (char *)event->idempotency_key;
+    request->source = (char *)event->source;
+    request->event_type = (char *)event->event_type;
+    request->payload =
+        (ProtobufCBinaryData){.len = event->payload_size, .data = (uint8_t *)event->payload};
+}
+
+void triggers_create_async(triggers_client *client, const triggers_new_event *event,
+                           const triggers_call_options *options, triggers_callback *callback,
+                           void *user_data)
+{
+    struct call call = {&method_create, options, 0, callback, user_data};
+    struct status status;
+    if (!check_client(client, &status) || !check_event(event, &status)) {
+        client_refuse_call(&call, &status);
+        return;
+    }
+    char made_id[TRIGGERS_ID_SIZE];
+    CreateRequest request;
+    fill_create(event, made_id, &request);
+    client_start_call(client, &call, &request.base);
+}
+
+/* The storage of a batch's request. */
+struct create_batch {
+    CreateRequest request;
+    char made_id[TRIGGERS_ID_SIZE];
+};
+
+static bool check_events(const triggers_new_event *events, size_t count, struct status *status)
+{
+    if (!check_batch(count, events, status))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (!check_event(&events[i], status))
+            return false;
+    }
+    return true;
+}
+
+static void start_create_batch(triggers_client *client, const struct call *call,
+                               const triggers_new_event *events, size_t count)
+{
+    struct create_batch *batch = calloc(count, sizeof(*batch));
+    CreateRequest **requests = calloc(count, sizeof(*requests));
+    if (batch && requests) {
+        for (size_t i = 0; i < count; i++) {
+            fill_create(&events[i], batch[i].made_id, &batch[i].request);
+            requests[i] = &batch[i].request;
+        }
+        Triggers__V1__BatchCreateEventsRequest request =
+            TRIGGERS__V1__BATCH_CREATE_EVENTS_REQUEST__INIT;
+        request.n_events = count;
+        request.events = requests;
+        client_start_call(client, call, &request.base);
+    } else {
+        struct status status;
+        status_fail(&status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "no memory for the batch");
+        client_refuse_call(call, &status);
+    }
+    free(requests);
+    free(batch);
+}
+
+void triggers_create_batch_async(triggers_client *client, const triggers_new_event *events,
+                                 size_t count, const triggers_call_options *options,
+                                 triggers_callback *callback, void *user_data)
+{
+    struct call call = {&method_create_batch, options, count, callback, user_data};
+    struct status status;
+    if (check_client(client, &status) && check_events(events, count, &status))
+        start_create_batch(client, &call, events, count);
+    else
+        client_refuse_call(&call, &status);
+}
+
+/* ---- read ---- */
+
+void triggers_get_async(triggers_client *client, const char *event_id,
+                        const triggers_call_options *options, triggers_callback *callback,
+                        void *user_data)
+{
+    struct call call = {&method_get, options, 0, callback, user_data};
+    struct status status;
+    if (!check_client(client, &status) || !check_id(event_id, &status)) {
+        client_refuse_call(&call, &status);
+        return;
+    }
+    Triggers__V1__GetEventRequest request = TRIGGERS__V1__GET_EVENT_REQUEST__INIT;
+    request.event_id = (char *)event_id;
+    client_start_call(client, &call, &request.base);
+}
+
+void triggers_list_async(triggers_client *client, const triggers_list_request *request,
+                         const triggers_call_options *options, triggers_callback *callback,
+                         void *user_data)
+{
+    static const triggers_list_request defaults;
+    struct call call = {&method_list, options, 0, callback, user_data};
+    struct status status;
+    if (!check_client(client, &status)) {
+        client_refuse_call(&call, &status);
+        return;
+    }
+    if (!request)
+        request = &defaults;
+    Triggers__V1__ListInboxRequest message = TRIGGERS__V1__LIST_INBOX_REQUEST__INIT;
+    message.status = (Triggers__V1__EventStatus)request->status;
+    message.page_size = request->page_size;
+    message.page_token = (char *)request->page_token;
+    message.order = request->oldest_first ? TRIGGERS__V1__SORT_ORDER__SORT_ORDER_OLDEST_FIRST
+                                          : TRIGGERS__V1__SORT_ORDER__SORT_ORDER_NEWEST_FIRST;
+    client_start_call(client, &call, &message.base);
+}
+
+/* ---- acknowledge ---- */
+
+void triggers_ack_async(triggers_client *client, const char *event_id,
+                        const triggers_call_options *options, triggers_callback *callback,
+                        void *user_data)
+{
+    struct call call = {&method_ack, options, 0, callback, user_data};
+    struct status status;
+    if (!check_client(client, &status) || !check_id(event_id, &status)) {
+        client_refuse_call(&call, &status);
+        return;
+    }
+    Triggers__V1__AckEventRequest request = TRIGGERS__V1__ACK_EVENT_REQUEST__INIT;
+    request.event_id = (char *)event_id;
+    client_start_call(client, &call, &request.base);
+}
+
+static bool check_ids(const char *const *event_ids, size_t count, struct status *status)
+{
+    if (!check_batch(count, event_ids, status))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (!check_id(event_ids[i], status))
+            return false;
+    }
+    return true;
+}
+
+void triggers_ack_batch_async(triggers_client *client, const char *const *event_ids, size_t count,
+                              const triggers_call_options *options, triggers_callback *callback,
+                              void *user_data)
+{
+    struct call call = {&method_ack_batch, options, count, callback, user_data};
+    struct status status;
+    if (!check_client(client, &status) || !check_ids(event_ids, count, &status)) {
+        client_refuse_call(&call, &status);
+        return;
+    }
+    Triggers__V1__BatchAckEventsRequest request = TRIGGERS__V1__BATCH_ACK_EVENTS_REQUEST__INIT;
+    request.n_event_ids = count;
+    request.event_ids = (char **)event_ids;
+    client_start_call(client, &call, &request.base);
+}
+
+/* ---- health ---- */
+
+void triggers_health_async(triggers_client *client, const triggers_call_options *options,
+                           triggers_callback *callback, void *user_data)
+{
+    struct call call = {&method_health, options, 0, callback, user_data};
+    struct status status;
+    if (!check_client(client, &status)) {
+        client_refuse_call(&call, &status);
+        return;
+    }
+    Triggers__Health__V1__HealthCheckRequest request =
+        TRIGGERS__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
+    client_start_call(client, &call, &request.base);
+}
+
+/* ---- synchronous ---- */
+
+triggers_reply *triggers_create(triggers_client *client, const triggers_new_event *event,
+                                const triggers_call_options *options)
+{
+    struct waiter waiter = WAITER_INIT;
+    triggers_create_async(client, event, options, waiter_finish, &waiter);
+    return waiter_wait(&waiter);
+}
+
+triggers_reply *triggers_create_batch(triggers_client *client, const triggers_new_event *events,
+                                      size_t count, const triggers_call_options *options)
+{
+    struct waiter waiter = WAITER_INIT;
+    triggers_create_batch_async(client, events, count, options, waiter_finish, &waiter);
+    return waiter_wait(&waiter);
+}
+
+triggers_reply *triggers_get(triggers_client *client, const char *event_id,
+                             const triggers_call_options *options)
+{
+    struct waiter waiter = WAITER_INIT;
+    triggers_get_async(client, event_id, options, waiter_finish, &waiter);
+    return waiter_wait(&waiter);
+}
+
+triggers_reply *triggers_list(triggers_client *client, const triggers_list_request *request,
+                              const triggers_call_options *options)
+{
+    struct waiter waiter = WAITER_INIT;
+    triggers_list_async(client, request, options, waiter_finish, &waiter);
+    return waiter_wait(&waiter);
+}
+
+triggers_reply *triggers_ack(triggers_client *client, const char *event_id,
+                             const triggers_call_options *options)
+{
+    struct waiter waiter = WAITER_INIT;
+    triggers_ack_async(client, event_id, options, waiter_finish, &waiter);
+    return waiter_wait(&waiter);
+}
+
+triggers_reply *triggers_ack_batch(triggers_client *client, const char *const *event_ids,
+                                   size_t count, const triggers_call_options *options)
+{
+    struct waiter waiter = WAITER_INIT;
+    triggers_ack_batch_async(client, event_ids, count, options, waiter_finish, &waiter);
+    return waiter_wait(&waiter);
+}
+
+triggers_reply *triggers_health(triggers_client *client, const triggers_call_options *options)
+{
+    struct waiter waiter = WAITER_INIT;
+    triggers_health_async(client, options, waiter_finish, &waiter);
+    return waiter_wait(&waiter);
+}

@@ -1,0 +1,104 @@
+/* Opening and closing of clients, and the small functions of the public header. Connections are in
+ * connection.c, calls in flight in slot.c, the methods in calls.c. */
+#include "client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/typeid.h"
+
+#define DEFAULT_URL "ws://127.0.0.1:7300/rpc"
+#define DEFAULT_TIMEOUT_MS 10000
+#define DEFAULT_MAX_IN_FLIGHT 1024
+
+_Static_assert(TRIGGERS_ID_SIZE == TYPEID_TEXT_SIZE, "the public size of an id");
+
+const char *triggers_version(void)
+{
+    return TRIGGERS_VERSION;
+}
+
+const char *triggers_code_name(triggers_code code)
+{
+    return status_code_name((enum status_code)code);
+}
+
+void triggers_make_event_id(char event_id[TRIGGERS_ID_SIZE])
+{
+    uint8_t id[TYPEID_BYTES];
+    typeid_make(id);
+    typeid_format(id, event_id);
+}
+
+static void client_free(triggers_client *client)
+{
+    pthread_cond_destroy(&client->changed);
+    pthread_mutex_destroy(&client->mutex);
+    free(client->name);
+    free(client->urls);
+    free(client);
+}
+
+/* A client that is not connected yet; NULL without memory. */
+static triggers_client *client_new(const triggers_client_options *options)
+{
+    triggers_client *client = calloc(1, sizeof(*client));
+    if (!client)
+        return NULL;
+    pthread_mutex_init(&client->mutex, NULL);
+    pthread_cond_init(&client->changed, NULL);
+    client->timeout_ms = options->timeout_ms ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
+    client->max_in_flight = options->max_in_flight ? options->max_in_flight : DEFAULT_MAX_IN_FLIGHT;
+    client->retries = !options->no_retry;
+    client->urls = strdup(options->url ? options->url : DEFAULT_URL);
+    const char *name = options->name ? options->name : "";
+    if (asprintf(&client->name, "%s%slibtriggers/" TRIGGERS_VERSION, name, *name ? " " : "") < 0)
+        client->name = NULL;
+    if (client->urls && client->name)
+        return client;
+    client_free(client);
+    return NULL;
+}
+
+static triggers_client *client_open(const triggers_client_options *options, struct status *status)
+{
+    triggers_client *client = client_new(options);
+    if (!client) {
+        status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
+        return NULL;
+    }
+    struct address_list addresses;
+    bool opened = address_list_parse(client->urls, &addresses, status);
+    if (opened) {
+        opened = client_connect(client, &addresses, options->tls_ca_file, status);
+        address_list_fini(&addresses);
+    }
+    if (opened)
+        return client;
+    client_free(client);
+    return NULL;
+}
+
+triggers_code triggers_client_open(triggers_client **client, const triggers_client_options *options,
+                                   char *error, size_t error_size)
+{
+    static const triggers_client_options defaults;
+    struct status status = STATUS_INIT;
+    *client = client_open(options ? options : &defaults, &status);
+    if (error && error_size > 0)
+        snprintf(error, error_size, "%s", status.message);
+    return (triggers_code)status.code;
+}
+
+void triggers_client_close(triggers_client *client)
+{
+    if (!client)
+        return;
+    pthread_mutex_lock(&client->mutex);
+    client->closing = true;
+    pthread_mutex_unlock(&client->mutex);
+    client_stop_calls(client);
+    if (client_disconnect(client))
+        client_free(client);
+}

@@ -1,0 +1,77 @@
+/* The envelope's other fields are encoded first and its body field last, straight into the message,
+ * so that a payload is copied once: fields may come in any order (protobuf encoding). */
+#include "envelope.h"
+
+#include "triggers.h"
+#include "triggers/rpc/v1/envelope.pb-c.h"
+
+#define BODY_TAG (4 << 3 | 2) /* Request.body, length-delimited */
+#define VARINT_MAX_SIZE 10
+#define METADATA_MAX 3
+
+typedef Triggers__Rpc__V1__Request Request;
+typedef Triggers__Rpc__V1__Request__MetadataEntry Entry;
+
+/* The envelope's message with the storage of its metadata. */
+struct head {
+    Request request;
+    Entry entries[METADATA_MAX];
+    Entry *entry_list[METADATA_MAX];
+};
+
+static void add_metadata(struct head *head, const char *key, const char *value)
+{
+    if (!value)
+        return;
+    size_t index = head->request.n_metadata++;
+    Entry *entry = &head->entries[index];
+    *entry = (Entry)TRIGGERS__RPC__V1__REQUEST__METADATA_ENTRY__INIT;
+    /* Generated members are not const; packing does not write. */
+    entry->key = (char *)key;
+    entry->value = (char *)value;
+    head->entry_list[index] = entry;
+}
+
+static void head_init(struct head *head, const struct envelope *envelope)
+{
+    head->request = (Request)TRIGGERS__RPC__V1__REQUEST__INIT;
+    head->request.method = (char *)envelope->method;
+    head->request.timeout_ms = envelope->timeout_ms;
+    head->request.metadata = head->entry_list;
+    add_metadata(head, "request-id", envelope->request_id);
+    add_metadata(head, "traceparent", envelope->traceparent);
+    add_metadata(head, "client", envelope->client);
+}
+
+static size_t write_varint(uint8_t *out, uint64_t value)
+{
+    size_t size = 0;
+    for (; value >= 0x80; value >>= 7)
+        out[size++] = (uint8_t)(value | 0x80);
+    out[size++] = (uint8_t)value;
+    return size;
+}
+
+bool envelope_pack(const struct envelope *envelope, const ProtobufCMessage *body, nng_msg **message,
+                   struct status *status)
+{
+    struct head head;
+    head_init(&head, envelope);
+    size_t head_size = protobuf_c_message_get_packed_size(&head.request.base);
+    size_t body_size = protobuf_c_message_get_packed_size(body);
+    uint8_t prefix[1 + VARINT_MAX_SIZE] = {BODY_TAG};
+    size_t prefix_size = 1 + write_varint(prefix + 1, body_size);
+    size_t size = head_size + prefix_size + body_size;
+    if (size > TRIGGERS_MAX_MESSAGE)
+        return status_fail(status, STATUS_INVALID_ARGUMENT, "MESSAGE_TOO_LARGE",
+                           "the request has %zu bytes; accepted are up to %d", size,
+                           TRIGGERS_MAX_MESSAGE);
+    if (nng_msg_alloc(message, size) != 0)
+        return status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
+    uint8_t *out = nng_msg_body(*message);
+    out += protobuf_c_message_pack(&head.request.base, out);
+    for (size_t i = 0; i < prefix_size; i++)
+        *out++ = prefix[i];
+    protobuf_c_message_pack(body, out);
+    return true;
+}

@@ -1,0 +1,162 @@
+/* Decoding of envelopes into replies, and freeing. What the methods' answers mean is in
+ * results.c. */
+#include "reply.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include "reply_error.h"
+#include "triggers/rpc/v1/envelope.pb-c.h"
+
+/* A page holds up to 8 MiB of payloads. It is decoded twice, as the envelope's body and as the
+ * message in it, and the largest answer must fit. */
+#define REPLY_MAX_MEMORY ((size_t)32 << 20)
+
+/* The reply and the arena it lies in. */
+struct box {
+    triggers_reply reply;
+    struct arena arena;
+};
+
+static const triggers_reply no_memory = {
+    .code = TRIGGERS_RESOURCE_EXHAUSTED,
+    .error = {.code = TRIGGERS_RESOURCE_EXHAUSTED,
+              .reason = "NO_MEMORY",
+              .message = "no memory for the reply"},
+    .next_page_token = "",
+    .server_version = "",
+    .server_store = "",
+    .request_id = "",
+};
+
+/* Starts an OK reply without items in `arena`; NULL without memory. */
+static triggers_reply *reply_new(struct arena *arena)
+{
+    struct box *box = arena_alloc(arena, sizeof(*box));
+    if (!box)
+        return NULL;
+    box->reply = (triggers_reply){
+        .error = REPLY_NO_ERROR,
+        .next_page_token = "",
+        .server_version = "",
+        .server_store = "",
+        .request_id = "",
+    };
+    return &box->reply;
+}
+
+/* Hands the arena over to the reply in it. */
+static triggers_reply *reply_finish(struct arena *arena, triggers_reply *reply)
+{
+    if (!reply) {
+        arena_fini(arena);
+        return (triggers_reply *)&no_memory; /* triggers_reply_free knows it */
+    }
+    ((struct box *)reply)->arena = *arena;
+    return reply;
+}
+
+void triggers_reply_free(triggers_reply *reply)
+{
+    if (!reply || reply == &no_memory)
+        return;
+    struct arena arena = ((struct box *)reply)->arena;
+    arena_fini(&arena);
+}
+
+triggers_reply *reply_from_status(const struct status *status)
+{
+    struct arena arena;
+    arena_init(&arena, REPLY_MAX_MEMORY);
+    triggers_reply *reply = reply_new(&arena);
+    const char *message =
+        reply ? arena_copy(&arena, status->message, strlen(status->message)) : NULL;
+    if (!message)
+        return reply_finish(&arena, NULL);
+    reply->code = (triggers_code)status->code;
+    reply->error = (triggers_error){.code = (triggers_code)status->code,
+                                    .reason = status->reason,
+                                    .message = message,
+                                    .retry_delay_ms = status->retry_delay_ms};
+    return reply_finish(&arena, reply);
+}
+
+/* ---- decoding ---- */
+
+/* One byte more than asked for and a NUL in it: so every payload has a NUL behind it. */
+static void *alloc_with_nul(void *data, size_t size)
+{
+    char *bytes = size < SIZE_MAX ? arena_alloc(data, size + 1) : NULL;
+    if (bytes)
+        bytes[size] = '\0';
+    return bytes;
+}
+
+static void free_with_arena(void *data, void *bytes)
+{
+    (void)data;
+    (void)bytes;
+}
+
+static ProtobufCMessage *unpack(struct arena *arena, const ProtobufCMessageDescriptor *type,
+                                const void *bytes, size_t size)
+{
+    ProtobufCAllocator allocator = {
+        .alloc = alloc_with_nul, .free = free_with_arena, .allocator_data = arena};
+    return protobuf_c_message_unpack(type, &allocator, size, bytes);
+}
+
+static const char *find_metadata(const Triggers__Rpc__V1__Response *response, const char *key)
+{
+    for (size_t i = 0; i < response->n_metadata; i++) {
+        if (strcmp(response->metadata[i]->key, key) == 0)
+            return response->metadata[i]->value;
+    }
+    return "";
+}
+
+/* Fills the builder's reply from the bytes of an envelope; false as method->read. */
+static bool read_envelope(struct reply_builder *builder, const struct method *method,
+                          const void *bytes, size_t size)
+{
+    triggers_reply *reply = builder->reply;
+    Triggers__Rpc__V1__Response *response = (Triggers__Rpc__V1__Response *)unpack(
+        builder->arena, &triggers__rpc__v1__response__descriptor, bytes, size);
+    if (!response) {
+        builder->problem = "the core's answer is not a triggers.rpc.v1.Response";
+        return false;
+    }
+    reply->request_id = find_metadata(response, "request-id");
+    if (response->code != TRIGGERS__RPC__V1__CODE__OK) {
+        bool read = reply_error_read(builder->arena, response->code, response->message,
+                                     response->details, &reply->error);
+        reply->code = reply->error.code;
+        return read;
+    }
+    ProtobufCMessage *body =
+        unpack(builder->arena, method->response, response->body.data, response->body.len);
+    if (!body) {
+        builder->problem = "the core's answer does not hold the method's response message";
+        return false;
+    }
+    return method->read(builder, body);
+}
+
+triggers_reply *reply_from_message(const struct method *method, size_t item_count,
+                                   const void *bytes, size_t size)
+{
+    struct arena arena;
+    arena_init(&arena, REPLY_MAX_MEMORY);
+    struct reply_builder builder = {
+        .arena = &arena, .reply = reply_new(&arena), .item_count = item_count};
+    if (builder.reply && read_envelope(&builder, method, bytes, size))
+        return reply_finish(&arena, builder.reply);
+    /* protobuf-c does not tell garbage from lack of memory; the arena does. */
+    if (arena.exhausted || !builder.problem)
+        return reply_finish(&arena, NULL);
+    arena_fini(&arena);
+    struct status status;
+    status_fail(&status, STATUS_INTERNAL, "ANSWER_MALFORMED",
+                "%s; do the versions of core and client fit?", builder.problem);
+    return reply_from_status(&status);
+}

@@ -1,0 +1,42 @@
+/* Replies: made from a received envelope or from a failure on this side. A reply, the messages it
+ * was decoded from and everything it points to are one arena, which triggers_reply_free gives
+ * back. */
+#ifndef TRIGGERS_CLIENT_REPLY_H
+#define TRIGGERS_CLIENT_REPLY_H
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "triggers.h"
+
+/* A reply in the making. */
+struct reply_builder {
+    struct arena *arena;
+    triggers_reply *reply;
+    size_t item_count;   /* items that the request asked for; the answer must have as many */
+    const char *problem; /* set when the answer makes no sense; static text */
+};
+
+/* One method of the protocol, and how its answer becomes a reply. */
+struct method {
+    const char *name; /* "package.Service/Method" */
+    const ProtobufCMessageDescriptor *response;
+    /* Fills the reply from a decoded response. False when there is no memory or `problem` is set.
+     */
+    bool (*read)(struct reply_builder *builder, const ProtobufCMessage *response);
+};
+
+/* The methods; they live in results.c. */
+extern const struct method method_create, method_create_batch, method_get, method_list, method_ack,
+    method_ack_batch, method_health;
+
+/* The reply for a failure on this side. Never NULL. */
+triggers_reply *reply_from_status(const struct status *status);
+
+/* The reply for a received envelope: INTERNAL when it cannot be decoded or has not `item_count`
+ * items (0: any number). Never NULL. */
+triggers_reply *reply_from_message(const struct method *method, size_t item_count,
+                                   const void *bytes, size_t size);
+
+#endif

@@ -1,0 +1,209 @@
+/* What each method's response message means in a reply. */
+#include <stdlib.h>
+
+#include "reply.h"
+#include "reply_error.h"
+#include "triggers/health/v1/health.pb-c.h"
+#include "triggers/v1/events.pb-c.h"
+
+static const triggers_event no_event = {
+    .event_id = "", .source = "", .event_type = "", .payload = ""};
+
+static bool fail(struct reply_builder *builder, const char *problem)
+{
+    builder->problem = problem;
+    return false;
+}
+
+/* Gives the reply `count` items, OK and empty; NULL without memory. */
+static triggers_item *add_items(struct reply_builder *builder, size_t count)
+{
+    triggers_item *items = arena_calloc(builder->arena, count, sizeof(*items));
+    if (!items)
+        return NULL;
+    for (size_t i = 0; i < count; i++)
+        items[i] = (triggers_item){.error = REPLY_NO_ERROR, .event = no_event};
+    builder->reply->items = items;
+    builder->reply->item_count = count;
+    return items;
+}
+
+/* Items of a batch: as many as were asked for. */
+static triggers_item *add_batch_items(struct reply_builder *builder, size_t count)
+{
+    if (count == builder->item_count)
+        return add_items(builder, count);
+    fail(builder, "the core's answer has not as many results as the batch has items");
+    return NULL;
+}
+
+/* Microseconds since 1970; 0 when absent or out of range. */
+static int64_t time_us(const Google__Protobuf__Timestamp *time)
+{
+    int64_t us;
+    if (!time || __builtin_mul_overflow(time->seconds, INT64_C(1000000), &us) ||
+        __builtin_add_overflow(us, time->nanos / 1000, &us))
+        return 0;
+    return us;
+}
+
+static triggers_status known_status(Triggers__V1__EventStatus status)
+{
+    switch (status) {
+    case TRIGGERS__V1__EVENT_STATUS__EVENT_STATUS_PENDING: return TRIGGERS_STATUS_PENDING;
+    case TRIGGERS__V1__EVENT_STATUS__EVENT_STATUS_ACKNOWLEDGED: return TRIGGERS_STATUS_ACKNOWLEDGED;
+    default: return TRIGGERS_STATUS_UNSPECIFIED;
+    }
+}
+
+static void read_event(const Triggers__V1__Event *from, triggers_event *to)
+{
+    *to = (triggers_event){
+        .event_id = from->event_id,
+        .source = from->source,
+        .event_type = from->event_type,
+        .payload = from->payload.len > 0 ? (const char *)from->payload.data : "",
+        .payload_size = from->payload.len,
+        .status = known_status(from->status),
+        .created_at_us = time_us(from->created_at),
+        .acknowledged_at_us = time_us(from->acknowledged_at),
+    };
+}
+
+static void read_created(const Triggers__V1__CreateEventResponse *from, triggers_event *to)
+{
+    to->event_id = from->event_id;
+    to->created_at_us = time_us(from->created_at);
+}
+
+static void read_acknowledged(const Triggers__V1__AckEventResponse *from, triggers_event *to)
+{
+    to->event_id = from->event_id;
+    to->status = TRIGGERS_STATUS_ACKNOWLEDGED;
+    to->acknowledged_at_us = time_us(from->acknowledged_at);
+}
+
+static bool read_item_error(struct reply_builder *builder, const Triggers__V1__ItemError *from,
+                            triggers_error *to)
+{
+    return reply_error_read(builder->arena, from->code, from->message, from->details, to);
+}
+
+static bool read_create(struct reply_builder *builder, const ProtobufCMessage *message)
+{
+    triggers_item *item = add_items(builder, 1);
+    if (!item)
+        return false;
+    read_created((const Triggers__V1__CreateEventResponse *)message, &item->event);
+    return true;
+}
+
+static bool read_create_batch(struct reply_builder *builder, const ProtobufCMessage *message)
+{
+    const Triggers__V1__BatchCreateEventsResponse *response =
+        (const Triggers__V1__BatchCreateEventsResponse *)message;
+    triggers_item *items = add_batch_items(builder, response->n_results);
+    for (size_t i = 0; items && i < response->n_results; i++) {
+        const Triggers__V1__CreateEventResult *result = response->results[i];
+        switch (result->outcome_case) {
+        case TRIGGERS__V1__CREATE_EVENT_RESULT__OUTCOME_CREATED:
+            read_created(result->created, &items[i].event);
+            break;
+        case TRIGGERS__V1__CREATE_EVENT_RESULT__OUTCOME_ERROR:
+            if (!read_item_error(builder, result->error, &items[i].error))
+                return false;
+            break;
+        default: return fail(builder, "a result in the core's answer has no outcome");
+        }
+    }
+    return items != NULL;
+}
+
+static bool read_get(struct reply_builder *builder, const ProtobufCMessage *message)
+{
+    const Triggers__V1__GetEventResponse *response =
+        (const Triggers__V1__GetEventResponse *)message;
+    if (!response->event)
+        return fail(builder, "the core's answer has no event");
+    triggers_item *item = add_items(builder, 1);
+    if (!item)
+        return false;
+    read_event(response->event, &item->event);
+    return true;
+}
+
+static bool read_list(struct reply_builder *builder, const ProtobufCMessage *message)
+{
+    const Triggers__V1__ListInboxResponse *response =
+        (const Triggers__V1__ListInboxResponse *)message;
+    builder->reply->next_page_token = response->next_page_token;
+    triggers_item *items = add_items(builder, response->n_events);
+    for (size_t i = 0; items && i < response->n_events; i++)
+        read_event(response->events[i], &items[i].event);
+    return items != NULL;
+}
+
+static bool read_ack(struct reply_builder *builder, const ProtobufCMessage *message)
+{
+    triggers_item *item = add_items(builder, 1);
+    if (!item)
+        return false;
+    read_acknowledged((const Triggers__V1__AckEventResponse *)message, &item->event);
+    return true;
+}
+
+static bool read_ack_batch(struct reply_builder *builder, const ProtobufCMessage *message)
+{
+    const Triggers__V1__BatchAckEventsResponse *response =
+        (const Triggers__V1__BatchAckEventsResponse *)message;
+    triggers_item *items = add_batch_items(builder, response->n_results);
+    for (size_t i = 0; items && i < response->n_results; i++) {
+        const Triggers__V1__AckEventResult *result = response->results[i];
+        switch (result->outcome_case) {
+        case TRIGGERS__V1__ACK_EVENT_RESULT__OUTCOME_ACKNOWLEDGED:
+            read_acknowledged(result->acknowledged, &items[i].event);
+            break;
+        case TRIGGERS__V1__ACK_EVENT_RESULT__OUTCOME_ERROR:
+            if (!read_item_error(builder, result->error, &items[i].error))
+                return false;
+            break;
+        default: return fail(builder, "a result in the core's answer has no outcome");
+        }
+    }
+    return items != NULL;
+}
+
+static bool read_health(struct reply_builder *builder, const ProtobufCMessage *message)
+{
+    const Triggers__Health__V1__HealthCheckResponse *response =
+        (const Triggers__Health__V1__HealthCheckResponse *)message;
+    triggers_reply *reply = builder->reply;
+    switch (response->status) {
+    case TRIGGERS__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING:
+        reply->serving = TRIGGERS_SERVING;
+        break;
+    case TRIGGERS__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING:
+        reply->serving = TRIGGERS_NOT_SERVING;
+        break;
+    default: reply->serving = TRIGGERS_SERVING_UNKNOWN; break;
+    }
+    reply->server_version = response->version;
+    reply->server_store = response->store;
+    return true;
+}
+
+#define EVENT_METHOD(variable, method_name, response_type, reader)                                 \
+    const struct method variable = {"triggers.v1.EventService/" method_name,                       \
+                                    &triggers__v1__##response_type##__descriptor, reader}
+
+EVENT_METHOD(method_create, "CreateEvent", create_event_response, read_create);
+EVENT_METHOD(method_create_batch, "BatchCreateEvents", batch_create_events_response,
+             read_create_batch);
+EVENT_METHOD(method_get, "GetEvent", get_event_response, read_get);
+EVENT_METHOD(method_list, "ListInbox", list_inbox_response, read_list);
+EVENT_METHOD(method_ack, "AckEvent", ack_event_response, read_ack);
+EVENT_METHOD(method_ack_batch, "BatchAckEvents", batch_ack_events_response, read_ack_batch);
+
+const struct method method_health = {"triggers.health.v1.Health/Check",
+                                     &triggers__health__v1__health_check_response__descriptor,
+                                     read_health};

@@ -1,0 +1,252 @@
+/* Requests from values, values from replies. */
+#include "calls.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+#define MAX_PARALLEL 256
+
+/* A call that is to be made, and what came of it. */
+struct task {
+    triggers_client *client;
+    const char *method;
+    const struct value *request;
+    triggers_call_options options;
+    triggers_reply *reply;
+    triggers_inbox *inbox; /* of list_all, instead of a reply */
+    struct value *all;     /* its events */
+    struct arena *arena;   /* for `all`; list_all is not made in parallel */
+    int64_t elapsed_ms;
+};
+
+/* ---- requests ---- */
+
+static triggers_new_event new_event(const struct value *event)
+{
+    const struct value *payload = value_member(event, "payload");
+    return (triggers_new_event){
+        .event_id = value_member_text(event, "event_id"),
+        .idempotency_key = value_member_text(event, "idempotency_key"),
+        .source = value_member_text(event, "source"),
+        .event_type = value_member_text(event, "event_type"),
+        .payload = payload->text,
+        .payload_size = payload->size,
+    };
+}
+
+static triggers_reply *create_batch(const struct task *task)
+{
+    const struct value *list = value_member(task->request, "events");
+    triggers_new_event *events = calloc(list->count + 1, sizeof(*events));
+    for (size_t i = 0; i < list->count; i++)
+        events[i] = new_event(list->items[i]);
+    triggers_reply *reply =
+        triggers_create_batch(task->client, events, list->count, &task->options);
+    free(events);
+    return reply;
+}
+
+static triggers_reply *ack_batch(const struct task *task)
+{
+    const struct value *list = value_member(task->request, "event_ids");
+    const char **ids = calloc(list->count + 1, sizeof(*ids));
+    for (size_t i = 0; i < list->count; i++)
+        ids[i] = list->items[i]->text;
+    triggers_reply *reply = triggers_ack_batch(task->client, ids, list->count, &task->options);
+    free(ids);
+    return reply;
+}
+
+static triggers_list_request list_request(const struct value *request)
+{
+    const char *status = value_member_text(request, "status");
+    const char *order = value_member_text(request, "order");
+    return (triggers_list_request){
+        .status = !status                          ? TRIGGERS_STATUS_UNSPECIFIED
+                  : strcmp(status, "PENDING") == 0 ? TRIGGERS_STATUS_PENDING
+                                                   : TRIGGERS_STATUS_ACKNOWLEDGED,
+        .page_size = (int32_t)value_member_number(request, "page_size", 0),
+        .page_token = value_member_text(request, "page_token"),
+        .oldest_first = order && strcmp(order, "OLDEST_FIRST") == 0,
+    };
+}
+
+/* ---- outcomes ---- */
+
+static void set_time(struct arena *arena, struct value *object, const char *name, int64_t time_us)
+{
+    value_set(arena, object, name, time_us ? value_number(arena, time_us) : &value_null);
+}
+
+static struct value *event_value(struct arena *arena, const triggers_event *event)
+{
+    struct value *value = value_new(arena, VALUE_OBJECT);
+    bool acked = event->status == TRIGGERS_STATUS_ACKNOWLEDGED;
+    value_set(arena, value, "event_id", value_text(arena, event->event_id));
+    value_set(arena, value, "source", value_text(arena, event->source));
+    value_set(arena, value, "event_type", value_text(arena, event->event_type));
+    value_set(arena, value, "payload", value_bytes(arena, event->payload, event->payload_size));
+    value_set(arena, value, "status", value_text(arena, acked ? "ACKNOWLEDGED" : "PENDING"));
+    set_time(arena, value, "created_at", event->created_at_us);
+    set_time(arena, value, "acknowledged_at", event->acknowledged_at_us);
+    return value;
+}
+
+static struct value *error_value(struct arena *arena, const triggers_error *error)
+{
+    struct value *value = value_new(arena, VALUE_OBJECT);
+    struct value *fields = value_new(arena, VALUE_LIST);
+    for (size_t i = 0; i < error->violation_count; i++)
+        value_push(arena, fields, value_text(arena, error->violations[i].field));
+    value_set(arena, value, "code", value_text(arena, triggers_code_name(error->code)));
+    value_set(arena, value, "reason", value_text(arena, error->reason));
+    value_set(arena, value, "message", value_text(arena, error->message));
+    value_set(arena, value, "fields", fields);
+    value_set(arena, value, "retry_delay_ms", value_number(arena, error->retry_delay_ms));
+    return value;
+}
+
+static struct value *items_value(struct arena *arena, const triggers_reply *reply)
+{
+    struct value *list = value_new(arena, VALUE_LIST);
+    for (size_t i = 0; i < reply->item_count; i++) {
+        const triggers_item *item = &reply->items[i];
+        struct value *value = event_value(arena, &item->event);
+        if (item->error.code != TRIGGERS_OK) {
+            value = value_new(arena, VALUE_OBJECT);
+            value_set(arena, value, "error", error_value(arena, &item->error));
+        }
+        value_push(arena, list, value);
+    }
+    return list;
+}
+
+static struct value *health_value(struct arena *arena, const triggers_reply *reply)
+{
+    static const char *const names[] = {"UNKNOWN", "SERVING", "NOT_SERVING"};
+    struct value *value = value_new(arena, VALUE_OBJECT);
+    value_set(arena, value, "status", value_text(arena, names[reply->serving]));
+    value_set(arena, value, "version", value_text(arena, reply->server_version));
+    value_set(arena, value, "store", value_text(arena, reply->server_store));
+    return value;
+}
+
+static const struct value *response_value(struct arena *arena, const struct task *task)
+{
+    const triggers_reply *reply = task->reply;
+    const char *method = task->method;
+    struct value *value = value_new(arena, VALUE_OBJECT);
+    if (strcmp(method, "list_all") == 0)
+        value_set(arena, value, "events", task->all);
+    else if (strcmp(method, "health") == 0)
+        return health_value(arena, reply);
+    else if (strcmp(method, "list") == 0) {
+        value_set(arena, value, "events", items_value(arena, reply));
+        value_set(arena, value, "next_page_token", value_text(arena, reply->next_page_token));
+    } else if (strstr(method, "_batch"))
+        value_set(arena, value, "results", items_value(arena, reply));
+    else
+        return event_value(arena, &reply->items[0].event);
+    return value;
+}
+
+static struct value *outcome_value(struct arena *arena, const struct task *task)
+{
+    const triggers_error *error =
+        task->inbox ? triggers_inbox_error(task->inbox) : &task->reply->error;
+    struct value *outcome = error_value(arena, error);
+    if (error->code == TRIGGERS_OK)
+        value_set(arena, outcome, "response", response_value(arena, task));
+    value_set(arena, outcome, "elapsed_ms", value_number(arena, task->elapsed_ms));
+    return outcome;
+}
+
+/* ---- making calls ---- */
+
+static void walk(struct task *task)
+{
+    triggers_list_request request = list_request(task->request);
+    task->inbox = triggers_inbox_open(task->client, &request, &task->options);
+    task->all = value_new(task->arena, VALUE_LIST);
+    const triggers_event *event;
+    while ((event = triggers_inbox_next(task->inbox)))
+        value_push(task->arena, task->all, event_value(task->arena, event));
+}
+
+static triggers_reply *make(const struct task *task)
+{
+    triggers_client *client = task->client;
+    const triggers_call_options *options = &task->options;
+    const char *event_id = value_member_text(task->request, "event_id");
+    if (strcmp(task->method, "create") == 0) {
+        triggers_new_event event = new_event(task->request);
+        return triggers_create(client, &event, options);
+    }
+    if (strcmp(task->method, "list") == 0) {
+        triggers_list_request request = list_request(task->request);
+        return triggers_list(client, &request, options);
+    }
+    if (strcmp(task->method, "get") == 0)
+        return triggers_get(client, event_id, options);
+    if (strcmp(task->method, "ack") == 0)
+        return triggers_ack(client, event_id, options);
+    if (strcmp(task->method, "create_batch") == 0)
+        return create_batch(task);
+    if (strcmp(task->method, "ack_batch") == 0)
+        return ack_batch(task);
+    if (strcmp(task->method, "health") == 0)
+        return triggers_health(client, options);
+    fprintf(stderr, "no method is called %s\n", task->method);
+    exit(1);
+}
+
+static void *run(void *data)
+{
+    struct task *task = data;
+    int64_t start = clock_monotonic_ms();
+    if (strcmp(task->method, "list_all") == 0)
+        walk(task);
+    else
+        task->reply = make(task);
+    task->elapsed_ms = clock_monotonic_ms() - start;
+    return NULL;
+}
+
+static void run_parallel(struct task *tasks, size_t times)
+{
+    pthread_t threads[MAX_PARALLEL];
+    for (size_t i = 0; i < times; i++) {
+        if (pthread_create(&threads[i], NULL, run, &tasks[i]) != 0)
+            abort();
+    }
+    for (size_t i = 0; i < times; i++)
+        pthread_join(threads[i], NULL);
+}
+
+const struct value *calls_make(struct arena *arena, triggers_client *client, const char *method,
+                               const struct value *request, uint32_t timeout_ms, size_t times,
+                               bool parallel)
+{
+    struct task tasks[MAX_PARALLEL] = {0};
+    for (size_t i = 0; i < times; i++)
+        tasks[i] = (struct task){.client = client,
+                                 .method = method,
+                                 .request = request,
+                                 .options = {.timeout_ms = timeout_ms},
+                                 .arena = arena};
+    if (parallel)
+        run_parallel(tasks, times);
+    for (size_t i = 0; !parallel && i < times; i++)
+        run(&tasks[i]);
+    struct value *outcomes = value_new(arena, VALUE_LIST);
+    for (size_t i = 0; i < times; i++) {
+        value_push(arena, outcomes, outcome_value(arena, &tasks[i]));
+        triggers_reply_free(tasks[i].reply);
+        triggers_inbox_close(tasks[i].inbox);
+    }
+    return outcomes;
+}

@@ -1,0 +1,266 @@
+/* libtriggers: the C client of triggersd.
+ *
+ * One client holds one connection per address and carries any number of calls at once over it; it
+ * connects and reconnects by itself. Every call has a synchronous form, which returns its reply,
+ * and an asynchronous one, which hands the reply to a callback. A reply is never NULL: failures,
+ * wrong arguments and lack of memory included, it says what happened. Free every reply.
+ *
+ *     triggers_client *client;
+ *     char error[256];
+ *     if (triggers_client_open(&client, NULL, error, sizeof(error)) != TRIGGERS_OK) …
+ *     triggers_new_event event = {
+ *         .source = "crm", .event_type = "lead.created", .payload = "{}", .payload_size = 2};
+ *     triggers_reply *reply = triggers_create(client, &event, NULL);
+ *     if (reply->code == TRIGGERS_OK) puts(reply->items[0].event.event_id);
+ *     triggers_reply_free(reply);
+ *     triggers_client_close(client);
+ *
+ * Threads: a client may be used by any number of threads at once, but for triggers_client_close.
+ * Callbacks run on threads of the library; they must not block or call synchronous functions or
+ * triggers_client_close; they may start asynchronous calls. A callback may run before the function
+ * that started the call returns. */
+#ifndef TRIGGERS_H
+#define TRIGGERS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define TRIGGERS_API __attribute__((visibility("default")))
+#else
+#define TRIGGERS_API
+#endif
+
+/* The numbers of google.rpc.Code. */
+typedef enum triggers_code {
+    TRIGGERS_OK = 0,
+    TRIGGERS_CANCELLED = 1,
+    TRIGGERS_UNKNOWN = 2,
+    TRIGGERS_INVALID_ARGUMENT = 3,
+    TRIGGERS_DEADLINE_EXCEEDED = 4,
+    TRIGGERS_NOT_FOUND = 5,
+    TRIGGERS_ALREADY_EXISTS = 6,
+    TRIGGERS_PERMISSION_DENIED = 7,
+    TRIGGERS_RESOURCE_EXHAUSTED = 8,
+    TRIGGERS_FAILED_PRECONDITION = 9,
+    TRIGGERS_ABORTED = 10,
+    TRIGGERS_OUT_OF_RANGE = 11,
+    TRIGGERS_UNIMPLEMENTED = 12,
+    TRIGGERS_INTERNAL = 13,
+    TRIGGERS_UNAVAILABLE = 14,
+    TRIGGERS_DATA_LOSS = 15,
+    TRIGGERS_UNAUTHENTICATED = 16
+} triggers_code;
+
+typedef enum triggers_status {
+    TRIGGERS_STATUS_UNSPECIFIED = 0, /* in a request: pending */
+    TRIGGERS_STATUS_PENDING = 1,
+    TRIGGERS_STATUS_ACKNOWLEDGED = 2
+} triggers_status;
+
+typedef enum triggers_serving {
+    TRIGGERS_SERVING_UNKNOWN = 0,
+    TRIGGERS_SERVING = 1,
+    TRIGGERS_NOT_SERVING = 2 /* the core answers, its store does not */
+} triggers_serving;
+
+/* Limits of the protocol. */
+#define TRIGGERS_MAX_BATCH 1000      /* events or ids in one batch */
+#define TRIGGERS_MAX_PAGE 1000       /* events in one page */
+#define TRIGGERS_MAX_NAME 255        /* characters of a source or event type */
+#define TRIGGERS_MAX_MESSAGE 8388608 /* bytes of one encoded request */
+#define TRIGGERS_ID_SIZE 31          /* bytes of an event id with its NUL */
+
+typedef struct triggers_client triggers_client;
+
+/* Zero-initialise; every member has a default. */
+typedef struct triggers_client_options {
+    const char *url;         /* ws://, wss://, tcp://, tls+tcp:// or ipc://; several with commas
+                                spread the load. NULL: ws://127.0.0.1:7300/rpc */
+    const char *tls_ca_file; /* PEM certificates to trust, for wss and tls+tcp */
+    const char *name;        /* this program's name and version, for the core's log; or NULL */
+    uint32_t timeout_ms;     /* deadline of calls that give none; 0: 10 000 */
+    uint32_t max_in_flight;  /* calls at once; more are RESOURCE_EXHAUSTED; 0: 1024 */
+    int no_retry;            /* 1: calls are tried once; 0: as is said above triggers_create */
+} triggers_client_options;
+
+/* Zero-initialise; NULL means all defaults. */
+typedef struct triggers_call_options {
+    uint32_t timeout_ms;     /* from now to the reply; 0: the client's */
+    const char *request_id;  /* logged by the core; NULL: it makes one */
+    const char *traceparent; /* W3C Trace Context, carried to the core; or NULL */
+} triggers_call_options;
+
+/* An event to create. The strings and the payload are read before the function returns. */
+typedef struct triggers_new_event {
+    const char *event_id;        /* NULL: the library makes one, once, so a resend is stored once */
+    const char *idempotency_key; /* in place of event_id: the same key and content is one event;
+                                    1 to 255 characters; NULL or "": none */
+    const char *source;          /* UTF-8; the core trims and lower-cases; 1 to 255 characters */
+    const char *event_type;      /* the same */
+    const void *payload;         /* one JSON object in UTF-8 */
+    size_t payload_size;
+} triggers_new_event;
+
+/* Which events to list. Zero-initialise. */
+typedef struct triggers_list_request {
+    triggers_status status; /* UNSPECIFIED: pending */
+    int32_t page_size;      /* 0: 50; at most 1000 */
+    const char *page_token; /* the next_page_token of the page before; NULL: from the start */
+    int oldest_first;       /* 0: newest first */
+} triggers_list_request;
+
+typedef struct triggers_event {
+    const char *event_id; /* never NULL; "" when the reply does not carry it */
+    const char *source;   /* "" in replies to create and ack, as the next three */
+    const char *event_type;
+    const char *payload; /* the bytes as they were sent, and a NUL behind them */
+    size_t payload_size;
+    triggers_status status;
+    int64_t created_at_us;      /* microseconds since 1970 UTC; 0: not in this reply */
+    int64_t acknowledged_at_us; /* the same; 0: pending or not in this reply */
+} triggers_event;
+
+typedef struct triggers_violation {
+    const char *field; /* path in the request, such as "source" or "events[3].payload" */
+    const char *description;
+} triggers_violation;
+
+typedef struct triggers_error {
+    triggers_code code;
+    const char *reason;  /* [A-Z0-9_]+ for programs; "" when OK; never NULL */
+    const char *message; /* for people; "" when OK; never NULL */
+    uint32_t retry_delay_ms;
+    const triggers_violation *violations;
+    size_t violation_count;
+} triggers_error;
+
+/* One event of the answer, or in batches why this one failed. */
+typedef struct triggers_item {
+    triggers_error error; /* code OK: `event` is filled */
+    triggers_event event;
+} triggers_item;
+
+/* The outcome of a call; everything it points to lives as long as it does.
+ * items: create, get, ack: one. Batches: one per event or id, in the order sent. List: the page.
+ * None when `code` is not OK. */
+typedef struct triggers_reply {
+    triggers_code code;   /* the same as error.code */
+    triggers_error error; /* why the call as a whole failed */
+    const triggers_item *items;
+    size_t item_count;
+    const char *next_page_token; /* list: "" on the last page; never NULL */
+    triggers_serving serving;    /* health */
+    const char *server_version;  /* health; "" otherwise; never NULL */
+    const char *server_store;    /* health: "sqlite" or "postgresql" */
+    const char *request_id;      /* as the core used it; "" when it did not answer */
+} triggers_reply;
+
+/* Takes the reply, which it must free (any time, any thread). */
+typedef void triggers_callback(triggers_reply *reply, void *user_data);
+
+/* The version of this library, such as "0.1.0". */
+TRIGGERS_API const char *triggers_version(void);
+
+/* The name of a code as google.rpc spells it, such as "NOT_FOUND". */
+TRIGGERS_API const char *triggers_code_name(triggers_code code);
+
+/* Makes a new event id ("evt_…", UUIDv7) with its NUL. */
+TRIGGERS_API void triggers_make_event_id(char event_id[TRIGGERS_ID_SIZE]);
+
+/* Opens a client and starts to connect; it need not be reachable yet. `options` may be NULL. On
+ * failure (bad URL: INVALID_ARGUMENT; unreadable CA file; no memory) *client is NULL and `error`
+ * (of error_size bytes, may be NULL) gets a text. */
+TRIGGERS_API triggers_code triggers_client_open(triggers_client **client,
+                                                const triggers_client_options *options, char *error,
+                                                size_t error_size);
+
+/* Ends calls in flight with CANCELLED, waits for their callbacks and frees. NULL is allowed. */
+TRIGGERS_API void triggers_client_close(triggers_client *client);
+
+TRIGGERS_API void triggers_reply_free(triggers_reply *reply); /* NULL is allowed */
+
+/* A call that the core answers with UNAVAILABLE or RESOURCE_EXHAUSTED is sent again, the same event
+ * ids in it, after a growing random wait that is no shorter than the core's advice, as long as its
+ * deadline leaves room; then that answer is the reply. A call that finds no connection waits for
+ * one until its deadline, then is UNAVAILABLE with the reason CORE_UNREACHABLE. With no_retry it is
+ * sent once, and waits at most a second for a connection. */
+
+TRIGGERS_API triggers_reply *triggers_create(triggers_client *client,
+                                             const triggers_new_event *event,
+                                             const triggers_call_options *options);
+TRIGGERS_API void triggers_create_async(triggers_client *client, const triggers_new_event *event,
+                                        const triggers_call_options *options,
+                                        triggers_callback *callback, void *user_data);
+
+TRIGGERS_API triggers_reply *triggers_create_batch(triggers_client *client,
+                                                   const triggers_new_event *events, size_t count,
+                                                   const triggers_call_options *options);
+TRIGGERS_API void triggers_create_batch_async(triggers_client *client,
+                                              const triggers_new_event *events, size_t count,
+                                              const triggers_call_options *options,
+                                              triggers_callback *callback, void *user_data);
+
+TRIGGERS_API triggers_reply *triggers_get(triggers_client *client, const char *event_id,
+                                          const triggers_call_options *options);
+TRIGGERS_API void triggers_get_async(triggers_client *client, const char *event_id,
+                                     const triggers_call_options *options,
+                                     triggers_callback *callback, void *user_data);
+
+/* `request` may be NULL: the newest 50 pending events. */
+TRIGGERS_API triggers_reply *triggers_list(triggers_client *client,
+                                           const triggers_list_request *request,
+                                           const triggers_call_options *options);
+TRIGGERS_API void triggers_list_async(triggers_client *client, const triggers_list_request *request,
+                                      const triggers_call_options *options,
+                                      triggers_callback *callback, void *user_data);
+
+/* Walks a list to its end, fetching page after page; one thread at a time.
+ *
+ *     triggers_inbox *inbox = triggers_inbox_open(client, NULL, NULL);
+ *     const triggers_event *event;
+ *     while ((event = triggers_inbox_next(inbox))) …
+ *     if (triggers_inbox_error(inbox)->code != TRIGGERS_OK) …
+ *     triggers_inbox_close(inbox);
+ */
+typedef struct triggers_inbox triggers_inbox;
+
+/* `request` is as in triggers_list, but for its page_token, which is not used; its page_size is
+ * that of each page. Of the options the timeout is used, for each page. NULL without memory. */
+TRIGGERS_API triggers_inbox *triggers_inbox_open(triggers_client *client,
+                                                 const triggers_list_request *request,
+                                                 const triggers_call_options *options);
+/* The next event, which lives until the next call or close; NULL at the end or after a failure. */
+TRIGGERS_API const triggers_event *triggers_inbox_next(triggers_inbox *inbox);
+/* Why the last page could not be fetched; its code is OK otherwise. Lives like an event. */
+TRIGGERS_API const triggers_error *triggers_inbox_error(const triggers_inbox *inbox);
+TRIGGERS_API void triggers_inbox_close(triggers_inbox *inbox); /* NULL is allowed */
+
+TRIGGERS_API triggers_reply *triggers_ack(triggers_client *client, const char *event_id,
+                                          const triggers_call_options *options);
+TRIGGERS_API void triggers_ack_async(triggers_client *client, const char *event_id,
+                                     const triggers_call_options *options,
+                                     triggers_callback *callback, void *user_data);
+
+TRIGGERS_API triggers_reply *triggers_ack_batch(triggers_client *client,
+                                                const char *const *event_ids, size_t count,
+                                                const triggers_call_options *options);
+TRIGGERS_API void triggers_ack_batch_async(triggers_client *client, const char *const *event_ids,
+                                           size_t count, const triggers_call_options *options,
+                                           triggers_callback *callback, void *user_data);
+
+TRIGGERS_API triggers_reply *triggers_health(triggers_client *client,
+                                             const triggers_call_options *options);
+TRIGGERS_API void triggers_health_async(triggers_client *client,
+                                        const triggers_call_options *options,
+                                        triggers_callback *callback, void *user_data);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,64 @@
+/* What the commands of the `triggers` program share. */
+#ifndef TRIGGERS_CLI_CLI_H
+#define TRIGGERS_CLI_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/status.h"
+#include "options.h"
+#include "triggers.h"
+
+/* Scripts rely on these; the help lists them. */
+enum exit_code {
+    EXIT_DONE = 0,
+    EXIT_CALL_FAILED = 1,
+    EXIT_USAGE = 2,
+    EXIT_NOT_FOUND = 3,
+    EXIT_TRY_LATER = 4, /* not reachable, not ready, or no answer in time */
+};
+
+struct command {
+    const char *name;
+    const char *arguments; /* in the usage line; "" for none */
+    const char *summary;   /* one line */
+    const char *details;   /* further paragraphs and examples */
+    const struct option_spec *options;
+    const char *words; /* first words that a shell may complete, split by spaces; or NULL */
+    int (*run)(int count, char **words);
+};
+
+/* All commands, ending with NULL (main.c). */
+extern const struct command *const commands[];
+
+/* Options that every command has, --help and --version among them. */
+extern const struct option_spec global_options[];
+extern bool cli_wants_help;
+extern bool cli_wants_version;
+
+extern const struct command command_create, command_inbox, command_get, command_ack, command_health,
+    command_bench, command_completion;
+
+/* Whether the output is one JSON object a line, else tables. */
+bool cli_output_is_json(void);
+
+/* Says on stderr what was wrong with the command line. Returns EXIT_USAGE. */
+int cli_usage(const char *format, ...) PRINTF_LIKE(1, 2);
+
+/* One line on stderr, beginning with the program's name. */
+void cli_complain(const char *format, ...) PRINTF_LIKE(1, 2);
+
+/* Says on stderr why a call failed; `what` is put before it, or NULL. Returns the exit code. */
+int cli_fail(const triggers_error *error, const char *what);
+/* The same for one item of a batch, without the index that the core gives it in the batch. */
+int cli_fail_item(const triggers_error *error, const char *what);
+enum exit_code cli_exit_code(triggers_code code);
+
+/* A client by the global options, for so many calls at once. NULL after saying why on stderr; the
+ * exit code is EXIT_USAGE then. */
+triggers_client *cli_open(long max_in_flight);
+
+/* Flushes stdout and says so when something could not be written; else returns `code`. */
+int cli_finish(int code);
+
+#endif

@@ -1,0 +1,359 @@
+/* The main thread reads and fills batches; replies come on the library's threads and are looked at
+ * by the main thread again, so that all counting and printing is done by one. */
+#include "import.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "cli.h"
+#include "event_line.h"
+#include "lines.h"
+
+#define BATCH_EVENTS 500
+#define BATCH_BYTES ((size_t)4 << 20) /* of lines; a request has at most 8 MiB */
+#define BATCH_MEMORY ((size_t)16 << 20)
+#define BATCHES 4 /* in flight */
+#define TRIES 8   /* of a batch that the core could not take */
+#define RETRY_MIN_MS 200
+#define RETRY_MAX_MS 2000
+#define PROGRESS_MS 100
+
+struct import;
+
+struct batch {
+    struct import *import;
+    struct arena arena; /* the events' texts */
+    triggers_new_event events[BATCH_EVENTS];
+    char ids[BATCH_EVENTS][TRIGGERS_ID_SIZE]; /* made here, so that a retry is the same event */
+    size_t lines[BATCH_EVENTS];               /* their numbers */
+    size_t count;
+    size_t bytes;
+    int tries;
+    bool in_flight;
+    triggers_reply *reply; /* has come and was not looked at */
+};
+
+struct import {
+    triggers_client *client;
+    struct lines lines;
+    struct batch *batches[BATCHES];
+    pthread_mutex_t mutex; /* of the batches' `reply` */
+    pthread_cond_t replied;
+    size_t stored;
+    size_t failed;
+    bool answered; /* the core has answered once */
+    int stopped;   /* the exit code that ended reading; EXIT_DONE: none */
+    int64_t start_ms;
+    int64_t progress_ms; /* when it was last shown */
+    bool shows_progress;
+};
+
+/* ---- telling ---- */
+
+static void show_progress(struct import *import)
+{
+    int64_t now = clock_monotonic_ms();
+    if (!import->shows_progress || now - import->progress_ms < PROGRESS_MS)
+        return;
+    import->progress_ms = now;
+    fprintf(stderr, "\r\033[Kstored %zu, failed %zu, %.1f s", import->stored, import->failed,
+            (double)(now - import->start_ms) / 1000);
+}
+
+static void clear_progress(const struct import *import)
+{
+    if (import->shows_progress)
+        fputs("\r\033[K", stderr);
+}
+
+static void fail_line(struct import *import, size_t line, const char *text)
+{
+    import->failed++;
+    clear_progress(import);
+    cli_complain("line %zu: %s (LINE_INVALID)", line, text);
+}
+
+static void fail_item(struct import *import, size_t line, const triggers_error *error)
+{
+    char what[32];
+    snprintf(what, sizeof(what), "line %zu", line);
+    import->failed++;
+    clear_progress(import);
+    cli_fail_item(error, what);
+}
+
+static void fail_batch(struct import *import, const struct batch *batch,
+                       const triggers_error *error)
+{
+    char what[64];
+    snprintf(what, sizeof(what), "lines %zu to %zu", batch->lines[0],
+             batch->lines[batch->count - 1]);
+    import->failed += batch->count;
+    clear_progress(import);
+    import->stopped = cli_fail(error, what);
+}
+
+static void print_summary(const struct import *import)
+{
+    double seconds = (double)(clock_monotonic_ms() - import->start_ms) / 1000;
+    clear_progress(import);
+    if (cli_output_is_json())
+        printf("{\"stored\":%zu,\"failed\":%zu,\"seconds\":%.3f}\n", import->stored, import->failed,
+               seconds);
+    else
+        printf("stored %zu, failed %zu, in %.3f s\n", import->stored, import->failed, seconds);
+}
+
+/* ---- batches ---- */
+
+static void on_reply(triggers_reply *reply, void *user_data)
+{
+    struct batch *batch = user_data;
+    struct import *import = batch->import;
+    pthread_mutex_lock(&import->mutex);
+    batch->reply = reply;
+    pthread_cond_signal(&import->replied);
+    pthread_mutex_unlock(&import->mutex);
+}
+
+static void send_batch(struct batch *batch)
+{
+    batch->tries++;
+    batch->in_flight = true;
+    triggers_create_batch_async(batch->import->client, batch->events, batch->count, NULL, on_reply,
+                                batch);
+}
+
+static bool is_transient(triggers_code code)
+{
+    return cli_exit_code(code) == EXIT_TRY_LATER;
+}
+
+/* Whether a part of the batch was not taken but may be on another try. */
+static bool may_be_retried(const struct import *import, const struct batch *batch,
+                           const triggers_reply *reply)
+{
+    if (batch->tries == TRIES || !import->answered)
+        return false;
+    if (reply->code != TRIGGERS_OK)
+        return is_transient(reply->code);
+    for (size_t i = 0; i < reply->item_count; i++) {
+        if (is_transient(reply->items[i].error.code))
+            return true;
+    }
+    return false;
+}
+
+static void wait_before_retry(const struct batch *batch, const triggers_reply *reply)
+{
+    long ms = RETRY_MIN_MS << (batch->tries - 1);
+    if (ms < (long)reply->error.retry_delay_ms)
+        ms = (long)reply->error.retry_delay_ms;
+    if (ms > RETRY_MAX_MS)
+        ms = RETRY_MAX_MS;
+    struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    nanosleep(&time, NULL);
+}
+
+static void count_results(struct import *import, const struct batch *batch,
+                          const triggers_reply *reply)
+{
+    for (size_t i = 0; i < reply->item_count; i++) {
+        const triggers_error *error = &reply->items[i].error;
+        if (error->code == TRIGGERS_OK)
+            import->stored++;
+        else
+            fail_item(import, batch->lines[i], error);
+        if (is_transient(error->code))
+            import->stopped = EXIT_TRY_LATER;
+    }
+}
+
+/* Looks at a reply that has come: counts it, or sends the batch again. */
+static void settle(struct import *import, struct batch *batch, triggers_reply *reply)
+{
+    import->answered = import->answered || *reply->request_id;
+    batch->in_flight = false;
+    if (may_be_retried(import, batch, reply)) {
+        wait_before_retry(batch, reply);
+        send_batch(batch);
+    } else if (reply->code == TRIGGERS_OK) {
+        count_results(import, batch, reply);
+    } else {
+        fail_batch(import, batch, &reply->error);
+    }
+    triggers_reply_free(reply);
+    show_progress(import);
+}
+
+/* Waits for a reply of any batch and takes it; `batch` gets whose. */
+static triggers_reply *wait_for_reply(struct import *import, struct batch **batch)
+{
+    triggers_reply *reply = NULL;
+    pthread_mutex_lock(&import->mutex);
+    while (!reply) {
+        for (int i = 0; i < BATCHES && !reply; i++) {
+            *batch = import->batches[i];
+            reply = (*batch)->reply;
+        }
+        if (!reply)
+            pthread_cond_wait(&import->replied, &import->mutex);
+    }
+    (*batch)->reply = NULL;
+    pthread_mutex_unlock(&import->mutex);
+    return reply;
+}
+
+static struct batch *find_batch(const struct import *import, bool in_flight)
+{
+    for (int i = 0; i < BATCHES; i++) {
+        if (import->batches[i]->in_flight == in_flight)
+            return import->batches[i];
+    }
+    return NULL;
+}
+
+static void wait_and_settle(struct import *import)
+{
+    struct batch *batch;
+    triggers_reply *reply = wait_for_reply(import, &batch);
+    settle(import, batch, reply);
+}
+
+/* An empty batch that is not in flight. */
+static struct batch *take_batch(struct import *import)
+{
+    struct batch *batch;
+    while (!(batch = find_batch(import, false)))
+        wait_and_settle(import);
+    arena_reset(&batch->arena);
+    batch->count = 0;
+    batch->bytes = 0;
+    batch->tries = 0;
+    return batch;
+}
+
+/* ---- reading ---- */
+
+static bool is_blank(const char *line, size_t size)
+{
+    while (size > 0 && (*line == ' ' || *line == '\t')) {
+        line++;
+        size--;
+    }
+    return size == 0;
+}
+
+static void add_line(struct import *import, struct batch *batch, const char *line, size_t size)
+{
+    char error[EVENT_LINE_ERROR_SIZE];
+    triggers_new_event *event = &batch->events[batch->count];
+    if (is_blank(line, size))
+        return;
+    if (!event_line_parse(line, size, &batch->arena, event, error)) {
+        fail_line(import, import->lines.number, error);
+        return;
+    }
+    if (!event->event_id) {
+        triggers_make_event_id(batch->ids[batch->count]);
+        event->event_id = batch->ids[batch->count];
+    }
+    batch->lines[batch->count++] = import->lines.number;
+    batch->bytes += size;
+}
+
+/* Fills a batch with what there is; false when the input ends or cannot be read. A slow input's
+ * lines are not held back until there are enough. */
+static bool fill(struct import *import, struct batch *batch)
+{
+    char *line;
+    size_t size;
+    while (batch->count < BATCH_EVENTS && batch->bytes < BATCH_BYTES &&
+           (batch->count == 0 || lines_ready(&import->lines))) {
+        switch (lines_next(&import->lines, &line, &size)) {
+        case LINE_READ: add_line(import, batch, line, size); break;
+        case LINE_TOO_LONG:
+            fail_line(import, import->lines.number, "has more than 2 MiB, which no event has");
+            break;
+        case LINES_END: return false;
+        case LINES_FAILED: import->stopped = EXIT_CALL_FAILED; return false;
+        }
+    }
+    return true;
+}
+
+static void send_all(struct import *import)
+{
+    bool more = true;
+    while (more && import->stopped == EXIT_DONE) {
+        while (!lines_ready(&import->lines) && find_batch(import, true))
+            wait_and_settle(import);
+        struct batch *batch = take_batch(import);
+        if (import->stopped != EXIT_DONE)
+            break;
+        more = fill(import, batch);
+        if (batch->count > 0)
+            send_batch(batch);
+    }
+    while (find_batch(import, true))
+        wait_and_settle(import);
+}
+
+/* ---- */
+
+static void import_fini(struct import *import)
+{
+    for (int i = 0; i < BATCHES; i++) {
+        if (import->batches[i])
+            arena_fini(&import->batches[i]->arena);
+        free(import->batches[i]);
+    }
+    triggers_client_close(import->client);
+    lines_close(&import->lines);
+    pthread_cond_destroy(&import->replied);
+    pthread_mutex_destroy(&import->mutex);
+}
+
+static bool make_batches(struct import *import)
+{
+    for (int i = 0; i < BATCHES; i++) {
+        struct batch *batch = calloc(1, sizeof(*batch));
+        if (!batch) {
+            cli_complain("out of memory");
+            return false;
+        }
+        batch->import = import;
+        arena_init(&batch->arena, BATCH_MEMORY);
+        import->batches[i] = batch;
+    }
+    return true;
+}
+
+int import_events(const char *path)
+{
+    struct import import = {
+        .mutex = PTHREAD_MUTEX_INITIALIZER,
+        .replied = PTHREAD_COND_INITIALIZER,
+        .start_ms = clock_monotonic_ms(),
+        .shows_progress = isatty(STDERR_FILENO),
+    };
+    if (!lines_open(&import.lines, path))
+        return EXIT_CALL_FAILED;
+    import.client = cli_open(BATCHES);
+    int code = EXIT_USAGE;
+    if (import.client && make_batches(&import)) {
+        send_all(&import);
+        print_summary(&import);
+        code = import.stopped != EXIT_DONE ? import.stopped
+               : import.failed > 0         ? EXIT_CALL_FAILED
+                                           : EXIT_DONE;
+    }
+    import_fini(&import);
+    return code;
+}

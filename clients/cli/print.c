@@ -1,0 +1,233 @@
+/* Printing of events. Cells are cut and padded by code points, which is what most sources, types
+ * and payloads need. */
+#include "print.h"
+
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+
+#define OUTPUT_MAX ((size_t)32 << 20)
+#define TIME_WIDTH 27 /* 2026-01-31T23:59:59.000001Z */
+#define ID_WIDTH (TRIGGERS_ID_SIZE - 1)
+#define SOURCE_WIDTH 16
+#define TYPE_WIDTH 24
+#define PAYLOAD_MIN_WIDTH 20
+
+static bool is_continuation(char byte)
+{
+    return ((unsigned char)byte & 0xC0) == 0x80;
+}
+
+/* C0, DEL, or the C1 ones, which are C2 80 to C2 9F in UTF-8. */
+static bool is_control(const char *text, size_t left)
+{
+    unsigned char byte = (unsigned char)*text;
+    return byte < 0x20 || byte == 0x7F ||
+           (byte == 0xC2 && left > 1 && (unsigned char)text[1] < 0xA0);
+}
+
+/* Prints up to `width` code points; returns how many. */
+static size_t print_cut(FILE *file, const char *text, size_t size, size_t width)
+{
+    size_t printed = 0;
+    size_t i = 0;
+    while (i < size && printed < width) {
+        size_t next = i + 1;
+        while (next < size && is_continuation(text[next]))
+            next++;
+        if (is_control(text + i, size - i))
+            fputc('?', file);
+        else
+            fwrite(text + i, 1, next - i, file);
+        i = next;
+        printed++;
+    }
+    return printed;
+}
+
+void print_clean(FILE *file, const char *text, size_t size)
+{
+    print_cut(file, text, size, size);
+}
+
+/* ---- JSON ---- */
+
+static void append_text(struct buffer *line, const char *key, const char *text)
+{
+    buffer_append_format(line, "\"%s\":", key);
+    buffer_append_json_string(line, text, strlen(text));
+    buffer_append_text(line, ",");
+}
+
+static void append_time(struct buffer *line, const char *key, int64_t time_us)
+{
+    buffer_append_format(line, "\"%s\":", key);
+    if (time_us)
+        buffer_append_json_time(line, time_us);
+    else
+        buffer_append_text(line, "null");
+}
+
+/* JSON has raw line breaks only between its tokens. */
+static void append_payload(struct buffer *line, const triggers_event *event)
+{
+    size_t start = line->size;
+    buffer_append(line, event->payload, event->payload_size);
+    for (size_t i = start; i < line->size; i++) {
+        if (line->data[i] == '\n' || line->data[i] == '\r')
+            line->data[i] = ' ';
+    }
+}
+
+static void print_line(struct buffer *line)
+{
+    buffer_append_text(line, "}\n");
+    if (!line->failed)
+        fwrite(line->data, 1, line->size, stdout);
+    buffer_fini(line);
+}
+
+static void print_id_and_time(const char *event_id, const char *key, int64_t time_us)
+{
+    struct buffer line;
+    buffer_init(&line, OUTPUT_MAX);
+    buffer_append_text(&line, "{");
+    append_text(&line, "event_id", event_id);
+    append_time(&line, key, time_us);
+    print_line(&line);
+}
+
+void print_created_json(const triggers_event *event)
+{
+    print_id_and_time(event->event_id, "created_at", event->created_at_us);
+}
+
+void print_acknowledged_json(const triggers_event *event)
+{
+    print_id_and_time(event->event_id, "acknowledged_at", event->acknowledged_at_us);
+}
+
+static const char *status_name(triggers_status status)
+{
+    return status == TRIGGERS_STATUS_ACKNOWLEDGED ? "acknowledged" : "pending";
+}
+
+void print_event_json(const triggers_event *event)
+{
+    struct buffer line;
+    buffer_init(&line, OUTPUT_MAX);
+    buffer_append_text(&line, "{");
+    append_text(&line, "event_id", event->event_id);
+    append_text(&line, "source", event->source);
+    append_text(&line, "event_type", event->event_type);
+    buffer_append_text(&line, "\"payload\":");
+    append_payload(&line, event);
+    buffer_append_text(&line, ",");
+    append_text(&line, "status", status_name(event->status));
+    append_time(&line, "created_at", event->created_at_us);
+    buffer_append_text(&line, ",");
+    append_time(&line, "acknowledged_at", event->acknowledged_at_us);
+    print_line(&line);
+}
+
+/* ---- tables ---- */
+
+static void print_cell(const char *text, size_t width)
+{
+    size_t printed = print_cut(stdout, text, strlen(text), width);
+    printf("%*s", (int)(width - printed) + 2, "");
+}
+
+static void format_time(int64_t time_us, char out[TIME_WIDTH + 1])
+{
+    out[0] = '\0';
+    if (time_us == 0)
+        return;
+    time_t seconds = (time_t)(time_us / 1000000);
+    struct tm parts;
+    gmtime_r(&seconds, &parts);
+    size_t length = strftime(out, TIME_WIDTH + 1, "%Y-%m-%dT%H:%M:%S", &parts);
+    snprintf(out + length, TIME_WIDTH + 1 - length, ".%06dZ", (int)(time_us % 1000000));
+}
+
+static void print_time_cell(int64_t time_us)
+{
+    char text[TIME_WIDTH + 1];
+    format_time(time_us, text);
+    print_cell(text, TIME_WIDTH);
+}
+
+/* Columns left for the payload: on a terminal what the line has room for, else all. */
+static size_t payload_width(bool acknowledged)
+{
+    struct winsize size;
+    if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+        return OUTPUT_MAX;
+    size_t used = ID_WIDTH + 2 + TIME_WIDTH + 2 + SOURCE_WIDTH + 2 + TYPE_WIDTH + 2 +
+                  (acknowledged ? TIME_WIDTH + 2 : 0);
+    return size.ws_col > used + PAYLOAD_MIN_WIDTH ? size.ws_col - used : PAYLOAD_MIN_WIDTH;
+}
+
+void print_event_header(bool acknowledged)
+{
+    print_cell("EVENT ID", ID_WIDTH);
+    print_cell("CREATED", TIME_WIDTH);
+    if (acknowledged)
+        print_cell("ACKNOWLEDGED", TIME_WIDTH);
+    print_cell("SOURCE", SOURCE_WIDTH);
+    print_cell("TYPE", TYPE_WIDTH);
+    puts("PAYLOAD");
+}
+
+void print_event_row(const triggers_event *event, bool acknowledged)
+{
+    print_cell(event->event_id, ID_WIDTH);
+    print_time_cell(event->created_at_us);
+    if (acknowledged)
+        print_time_cell(event->acknowledged_at_us);
+    print_cell(event->source, SOURCE_WIDTH);
+    print_cell(event->event_type, TYPE_WIDTH);
+    print_cut(stdout, event->payload, event->payload_size, payload_width(acknowledged));
+    putchar('\n');
+}
+
+void print_time_header(const char *name)
+{
+    print_cell("EVENT ID", ID_WIDTH);
+    puts(name);
+}
+
+void print_time_row(const char *event_id, int64_t time_us)
+{
+    char text[TIME_WIDTH + 1];
+    format_time(time_us, text);
+    print_cell(event_id, ID_WIDTH);
+    puts(text);
+}
+
+static void print_part(const char *name, const char *text, size_t size)
+{
+    printf("%-13s ", name);
+    print_clean(stdout, text, size);
+    putchar('\n');
+}
+
+void print_event_details(const triggers_event *event)
+{
+    char created[TIME_WIDTH + 1];
+    char acknowledged[TIME_WIDTH + 1];
+    format_time(event->created_at_us, created);
+    format_time(event->acknowledged_at_us, acknowledged);
+    const char *status = status_name(event->status);
+    print_part("event id", event->event_id, strlen(event->event_id));
+    print_part("source", event->source, strlen(event->source));
+    print_part("type", event->event_type, strlen(event->event_type));
+    print_part("status", status, strlen(status));
+    print_part("created", created, strlen(created));
+    if (*acknowledged)
+        print_part("acknowledged", acknowledged, strlen(acknowledged));
+    print_part("payload", event->payload, event->payload_size);
+}

@@ -1,0 +1,423 @@
+// Executes clients/conformance with triggers.hpp.
+#include <triggers.hpp>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "vectors.h"
+
+using Json = nlohmann::ordered_json;
+
+namespace
+{
+
+struct Failure : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+// ---- values, paths, patterns ----
+
+std::vector<std::string> split(const std::string &path)
+{
+    std::vector<std::string> names;
+    std::istringstream stream(path);
+    for (std::string name; std::getline(stream, name, '.');)
+        names.push_back(name);
+    return names;
+}
+
+// Base64 with padding.
+std::string decode_base64(const std::string &text)
+{
+    static const std::string digits =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    std::string bytes;
+    unsigned bits = 0, pending = 0;
+    for (char digit : text) {
+        if (digit == '=')
+            break;
+        bits = bits << 6 | static_cast<unsigned>(digits.find(digit));
+        pending += 6;
+        if (pending >= 8) {
+            pending -= 8;
+            bytes += static_cast<char>(bits >> pending & 0xFF);
+        }
+    }
+    return bytes;
+}
+
+// What a path leads to; null when it is not there.
+Json look_up(const Json &value, const std::vector<std::string> &path, std::size_t from = 0)
+{
+    if (from == path.size())
+        return value;
+    const std::string &name = path[from];
+    if (value.is_array() && name == "*") {
+        Json found = Json::array();
+        for (const Json &element : value)
+            found.push_back(look_up(element, path, from + 1));
+        return found;
+    }
+    if (value.is_array()) {
+        std::size_t index = std::stoul(name);
+        return index < value.size() ? look_up(value[index], path, from + 1) : Json();
+    }
+    return value.is_object() && value.contains(name) ? look_up(value[name], path, from + 1)
+                                                     : Json();
+}
+
+Json expand(const Json &value, const Json &variables);
+
+Json expand_list(const Json &list, const Json &variables)
+{
+    Json expanded = Json::array();
+    for (const Json &element : list) {
+        bool repeated = element.is_object() && element.contains("$repeat");
+        Json item = expand(repeated ? element["value"] : element, variables);
+        for (int left = repeated ? element["$repeat"].get<int>() : 1; left > 0; left--)
+            expanded.push_back(item);
+    }
+    return expanded;
+}
+
+// Puts in variables and generated values.
+Json expand(const Json &value, const Json &variables)
+{
+    if (value.is_string() && value.get_ref<const std::string &>().rfind('$', 0) == 0)
+        return look_up(variables, split(value.get<std::string>().substr(1)));
+    if (value.is_array())
+        return expand_list(value, variables);
+    if (!value.is_object())
+        return value;
+    if (value.contains("$payload_size"))
+        return "{\"a\":\"" + std::string(value["$payload_size"].get<std::size_t>() - 8, 'x') +
+               "\"}";
+    if (value.contains("$base64"))
+        return decode_base64(value["$base64"]);
+    if (value.contains("$reversed")) {
+        Json list = expand(value["$reversed"], variables);
+        std::reverse(list.begin(), list.end());
+        return list;
+    }
+    Json expanded = Json::object();
+    for (const auto &[name, member] : value.items())
+        expanded[name] = expand(member, variables);
+    return expanded;
+}
+
+bool fits(const Json &pattern, const Json &value)
+{
+    if (!pattern.is_object())
+        return pattern == value;
+    const std::string &name = pattern.begin().key();
+    const Json &wanted = pattern.begin().value();
+    if (name == "$any")
+        return !value.is_null() && value != "" && value != Json::array();
+    if (name == "$not")
+        return value != wanted;
+    if (name == "$count")
+        return value.is_array() && value.size() == wanted;
+    if (name == "$between")
+        return value.is_number() && value >= wanted[0] && value <= wanted[1];
+    if (name == "$same_elements")
+        return value.is_array() &&
+               std::is_permutation(value.begin(), value.end(), wanted.begin(), wanted.end());
+    throw Failure("no pattern is called " + name);
+}
+
+std::string shorten(const Json &value)
+{
+    std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+    return text.size() < 300 ? text : text.substr(0, 300) + "…";
+}
+
+// ---- calls ----
+
+Json time_json(triggers::Time time)
+{
+    return time.time_since_epoch().count();
+}
+
+Json to_json(const triggers::Event &event)
+{
+    bool acknowledged = event.status == triggers::Status::acknowledged;
+    return {
+        {"event_id", event.event_id},
+        {"source", event.source},
+        {"event_type", event.event_type},
+        {"payload", event.payload},
+        {"status", acknowledged ? "ACKNOWLEDGED" : "PENDING"},
+        {"created_at", time_json(event.created_at)},
+        {"acknowledged_at", event.acknowledged_at ? time_json(*event.acknowledged_at) : Json()}};
+}
+
+Json to_json(const triggers::Created &created)
+{
+    return {{"event_id", created.event_id}, {"created_at", time_json(created.created_at)}};
+}
+
+Json to_json(const triggers::Acknowledged &acked)
+{
+    return {{"event_id", acked.event_id}, {"acknowledged_at", time_json(acked.acknowledged_at)}};
+}
+
+Json to_json(const triggers::Error &error)
+{
+    Json fields = Json::array();
+    for (const triggers::Violation &violation : error.violations())
+        fields.push_back(violation.field);
+    return {{"code", error.code_name()},
+            {"reason", error.reason()},
+            {"message", error.what()},
+            {"fields", fields},
+            {"retry_delay_ms", error.retry_delay().count()}};
+}
+
+template <class T> Json to_json(const std::vector<triggers::Result<T>> &results)
+{
+    Json list = Json::array();
+    for (const auto &result : results)
+        list.push_back(result ? to_json(result.value())
+                              : Json{{"error", to_json(*result.error())}});
+    return {{"results", list}};
+}
+
+Json to_json(const triggers::Page &page)
+{
+    Json events = Json::array();
+    for (const triggers::Event &event : page.events)
+        events.push_back(to_json(event));
+    return {{"events", events}, {"next_page_token", page.next_page_token}};
+}
+
+Json to_json(const triggers::Health &health)
+{
+    static const char *const names[] = {"UNKNOWN", "SERVING", "NOT_SERVING"};
+    return {{"status", names[static_cast<int>(health.serving)]},
+            {"version", health.version},
+            {"store", health.store}};
+}
+
+triggers::NewEvent new_event(const Json &request)
+{
+    triggers::NewEvent event{request["source"], request["event_type"], request["payload"]};
+    if (request.contains("event_id"))
+        event.event_id = request["event_id"];
+    if (request.contains("idempotency_key"))
+        event.idempotency_key = request["idempotency_key"];
+    return event;
+}
+
+triggers::ListRequest list_request(const Json &request)
+{
+    triggers::ListRequest list;
+    if (request.value("status", "") == "ACKNOWLEDGED")
+        list.status = triggers::Status::acknowledged;
+    if (request.value("order", "") == "OLDEST_FIRST")
+        list.order = triggers::Order::oldest_first;
+    list.page_size = request.value("page_size", 0);
+    list.page_token = request.value("page_token", "");
+    return list;
+}
+
+Json call(const triggers::Client &client, const std::string &method, const Json &request,
+          triggers::Timeout timeout)
+{
+    if (method == "create")
+        return to_json(client.create(new_event(request), timeout));
+    if (method == "create_batch") {
+        std::vector<triggers::NewEvent> events;
+        for (const Json &event : request["events"])
+            events.push_back(new_event(event));
+        return to_json(client.create_batch(events, timeout));
+    }
+    if (method == "get")
+        return to_json(client.get(request["event_id"], timeout));
+    if (method == "list")
+        return to_json(client.list(list_request(request), timeout));
+    if (method == "list_all") {
+        Json events = Json::array();
+        for (const triggers::Event &event : client.inbox(list_request(request), timeout))
+            events.push_back(to_json(event));
+        return {{"events", events}};
+    }
+    if (method == "ack")
+        return to_json(client.ack(request["event_id"], timeout));
+    if (method == "ack_batch")
+        return to_json(client.ack_batch(request["event_ids"], timeout));
+    if (method == "health")
+        return to_json(client.health(timeout));
+    throw Failure("no method is called " + method);
+}
+
+Json outcome_of(const std::function<Json()> &make)
+{
+    const auto start = std::chrono::steady_clock::now();
+    Json outcome;
+    try {
+        outcome = {{"code", "OK"}, {"response", make()}};
+    } catch (const triggers::Error &error) {
+        outcome = to_json(error);
+    }
+    const auto elapsed = std::chrono::steady_clock::now() - start;
+    outcome["elapsed_ms"] = std::chrono::duration_cast<std::chrono::milliseconds>(elapsed).count();
+    return outcome;
+}
+
+// ---- steps ----
+
+void say(const Json &line)
+{
+    std::cout << line.dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;
+}
+
+class Scenario
+{
+  public:
+    Scenario(const Json &data, Json variables) : data_(data), variables_(std::move(variables))
+    {
+    }
+
+    void run()
+    {
+        int number = 0;
+        for (const Json &step : data_["steps"]) {
+            number++;
+            try {
+                run_step(step);
+            } catch (const std::exception &failure) {
+                throw Failure("step " + std::to_string(number) + ": " + failure.what());
+            }
+        }
+    }
+
+  private:
+    void run_step(const Json &step)
+    {
+        if (step.contains("new_ids")) {
+            for (const Json &name : step["new_ids"])
+                variables_[name.get<std::string>()] = triggers::make_event_id();
+        } else if (step.contains("harness")) {
+            say({{"harness", expand(step["harness"], variables_)}});
+            std::string line;
+            std::getline(std::cin, line);
+            Json answer = Json::parse(line);
+            if (!answer["ok"])
+                throw Failure(answer["detail"]);
+        } else {
+            make_calls(step);
+        }
+    }
+
+    void open()
+    {
+        Json given = expand(data_.value("client", Json{{"urls", {"$url"}}}), variables_);
+        triggers::Options options;
+        for (const Json &url : given["urls"])
+            options.urls += (options.urls.empty() ? "" : ",") + url.get<std::string>();
+        options.ca_file = given.value("ca_file", "");
+        options.timeout = triggers::Timeout(given.value("timeout_ms", 0));
+        client_.emplace(options);
+    }
+
+    void make_calls(const Json &step)
+    {
+        if (!client_)
+            open();
+        const Json request = expand(step.value("request", Json::object()), variables_);
+        const triggers::Timeout timeout(step.value("timeout_ms", 0));
+        const auto policy =
+            step.value("parallel", false) ? std::launch::async : std::launch::deferred;
+        std::vector<std::future<Json>> calls;
+        for (int i = 0; i < step.value("times", 1); i++)
+            calls.push_back(std::async(policy, [&] {
+                return outcome_of([&] { return call(*client_, step["call"], request, timeout); });
+            }));
+        Json outcomes = Json::array();
+        for (auto &each : calls)
+            outcomes.push_back(each.get());
+        check(step, outcomes);
+        const Json wanted = step.value("save", Json::object());
+        for (const auto &[name, path] : wanted.items())
+            variables_[name] = look_up(
+                outcomes, split((step.contains("times") ? "*." : "0.") + path.get<std::string>()));
+    }
+
+    void check(const Json &step, const Json &outcomes)
+    {
+        Json expected = {{"code", "OK"}};
+        expected.update(expand(step.value("expect", Json::object()), variables_));
+        for (const Json &outcome : outcomes) {
+            for (const auto &[path, pattern] : expected.items()) {
+                Json found = look_up(outcome, split(path));
+                if (!fits(pattern, found))
+                    throw Failure(path + " is " + shorten(found) + " instead of " +
+                                  shorten(pattern) + " in " + shorten(outcome));
+            }
+        }
+    }
+
+    const Json &data_;
+    Json variables_;
+    std::optional<triggers::Client> client_;
+};
+
+void report(const std::string &name, const std::function<void()> &check)
+{
+    const char *only = std::getenv("TRIGGERS_CONFORMANCE_ONLY");
+    if (only && *only &&
+        ("," + std::string(only) + ",").find("," + name + ",") == std::string::npos)
+        return;
+    std::string detail;
+    try {
+        check();
+    } catch (const std::exception &failure) {
+        detail = failure.what();
+    }
+    say({{"scenario", name}, {"passed", detail.empty()}, {"detail", detail}});
+}
+
+// The messages and ids of this binding are those of libtriggers.
+void check_vectors(const std::string &folder, const std::string &name)
+{
+    char detail[512] = "";
+    if (!vectors_check(folder.c_str(), name.c_str(), detail, sizeof(detail)))
+        throw Failure(detail);
+}
+
+Json read_file(const std::filesystem::path &path)
+{
+    std::ifstream file(path);
+    return Json::parse(file);
+}
+
+} // namespace
+
+int main()
+{
+    const char *folder = std::getenv("TRIGGERS_CONFORMANCE");
+    const char *variables = std::getenv("TRIGGERS_CONFORMANCE_VARIABLES");
+    if (!folder || !variables) {
+        std::cerr << "run by the harness of clients/conformance; see its README\n";
+        return 2;
+    }
+    const std::filesystem::path root(folder);
+    std::vector<std::filesystem::path> files;
+    for (const auto &entry : std::filesystem::directory_iterator(root / "scenarios"))
+        files.push_back(entry.path());
+    std::sort(files.begin(), files.end());
+    for (const auto &file : files) {
+        const Json scenarios = read_file(file);
+        for (const Json &data : scenarios)
+            report(data["name"], [&] { Scenario(data, Json::parse(variables)).run(); });
+    }
+    for (const char *name : {"vectors/envelope", "vectors/typeid"})
+        report(name, [&] { check_vectors(folder, name); });
+    return 0;
+}

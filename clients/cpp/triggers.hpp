@@ -1,0 +1,592 @@
+// C++17 over libtriggers: values instead of pointers, exceptions instead of codes, futures instead
+// of callbacks. Header only; link with libtriggers (pkg-config triggers).
+//
+//     triggers::Client client;
+//     auto created = client.create({"crm", "lead.created", R"({"name":"Ada"})"});
+//     for (const auto& event : client.inbox()) client.ack(event.event_id);
+//
+// A Client may be shared by any number of threads. Calls throw triggers::Error; those that end in
+// `_async` return a future at once, which throws it. All futures are done before the client's
+// destructor returns: calls in flight end with Code::cancelled.
+#ifndef TRIGGERS_HPP
+#define TRIGGERS_HPP
+
+#include <triggers.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <future>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace triggers
+{
+
+// The numbers of google.rpc.Code.
+enum class Code {
+    ok = TRIGGERS_OK,
+    cancelled = TRIGGERS_CANCELLED,
+    unknown = TRIGGERS_UNKNOWN,
+    invalid_argument = TRIGGERS_INVALID_ARGUMENT,
+    deadline_exceeded = TRIGGERS_DEADLINE_EXCEEDED,
+    not_found = TRIGGERS_NOT_FOUND,
+    already_exists = TRIGGERS_ALREADY_EXISTS,
+    permission_denied = TRIGGERS_PERMISSION_DENIED,
+    resource_exhausted = TRIGGERS_RESOURCE_EXHAUSTED,
+    failed_precondition = TRIGGERS_FAILED_PRECONDITION,
+    aborted = TRIGGERS_ABORTED,
+    out_of_range = TRIGGERS_OUT_OF_RANGE,
+    unimplemented = TRIGGERS_UNIMPLEMENTED,
+    internal = TRIGGERS_INTERNAL,
+    unavailable = TRIGGERS_UNAVAILABLE,
+    data_loss = TRIGGERS_DATA_LOSS,
+    unauthenticated = TRIGGERS_UNAUTHENTICATED,
+};
+
+enum class Status {
+    pending = TRIGGERS_STATUS_PENDING,
+    acknowledged = TRIGGERS_STATUS_ACKNOWLEDGED
+};
+enum class Order { newest_first, oldest_first };
+enum class Serving {
+    unknown = TRIGGERS_SERVING_UNKNOWN,
+    serving = TRIGGERS_SERVING,
+    not_serving = TRIGGERS_NOT_SERVING, // the core answers, its store does not
+};
+
+using Time = std::chrono::time_point<std::chrono::system_clock, std::chrono::microseconds>;
+using Timeout = std::chrono::milliseconds; // zero: the client's
+
+// One wrong field, such as "events[3].payload", and what is accepted.
+struct Violation {
+    std::string field;
+    std::string description;
+};
+
+// Why a call, or one item of a batch, failed. what() is for people, reason() for programs.
+class Error : public std::runtime_error
+{
+  public:
+    Error(Code code, std::string reason, const std::string &message)
+        : std::runtime_error(message), code_(code), reason_(std::move(reason))
+    {
+    }
+
+    explicit Error(const triggers_error &error)
+        : Error(static_cast<Code>(error.code), error.reason, error.message)
+    {
+        retry_delay_ = std::chrono::milliseconds(error.retry_delay_ms);
+        for (std::size_t i = 0; i < error.violation_count; i++)
+            violations_.push_back({error.violations[i].field, error.violations[i].description});
+    }
+
+    Code code() const noexcept
+    {
+        return code_;
+    }
+    const char *code_name() const noexcept
+    {
+        return triggers_code_name(static_cast<triggers_code>(code_));
+    }
+    const std::string &reason() const noexcept
+    {
+        return reason_;
+    }
+    const std::vector<Violation> &violations() const noexcept
+    {
+        return violations_;
+    }
+    // How long the core advises to wait; zero for no advice.
+    std::chrono::milliseconds retry_delay() const noexcept
+    {
+        return retry_delay_;
+    }
+
+  private:
+    Code code_;
+    std::string reason_;
+    std::vector<Violation> violations_;
+    std::chrono::milliseconds retry_delay_{0};
+};
+
+// An event to create. The payload is one JSON object. Without event_id and idempotency_key the
+// library makes the id, once, so that retries are stored once.
+struct NewEvent {
+    std::string source;
+    std::string event_type;
+    std::string payload;
+    std::string event_id{};
+    std::string idempotency_key{};
+};
+
+struct Event {
+    std::string event_id;
+    std::string source;
+    std::string event_type;
+    std::string payload; // the bytes as they were sent
+    Status status;
+    Time created_at;
+    std::optional<Time> acknowledged_at;
+};
+
+struct Created {
+    std::string event_id;
+    Time created_at; // of the first create when this one was a repeat
+};
+
+struct Acknowledged {
+    std::string event_id;
+    Time acknowledged_at; // the first time
+};
+
+// What became of one item of a batch.
+template <class T> class Result
+{
+  public:
+    Result(T value) : outcome_(std::move(value))
+    {
+    }
+    Result(Error error) : outcome_(std::move(error))
+    {
+    }
+
+    explicit operator bool() const noexcept
+    {
+        return outcome_.index() == 0;
+    }
+    // The value; throws the error.
+    const T &value() const
+    {
+        if (const Error *failure = error())
+            throw *failure;
+        return std::get<T>(outcome_);
+    }
+    // NULL when there is a value.
+    const Error *error() const noexcept
+    {
+        return std::get_if<Error>(&outcome_);
+    }
+
+  private:
+    std::variant<T, Error> outcome_;
+};
+
+struct ListRequest {
+    Status status = Status::pending;
+    Order order = Order::newest_first;
+    std::int32_t page_size = 0; // 0: 50; at most 1000
+    std::string page_token{};   // of the page before; empty: from the start
+};
+
+struct Page {
+    std::vector<Event> events;
+    std::string next_page_token; // empty on the last page
+};
+
+struct Health {
+    Serving serving;
+    std::string version;
+    std::string store;
+};
+
+// Empty texts mean the defaults.
+struct Options {
+    std::string urls{};              // ws, wss, tcp, tls+tcp, ipc; several with commas
+    std::string ca_file{};           // PEM certificates to trust, for wss and tls+tcp
+    std::string name{};              // this program and its version, for the core's log
+    Timeout timeout{0};              // of calls that give none; zero: 10 s
+    std::uint32_t max_in_flight = 0; // calls at once; 0: 1024
+    bool retry = true;               // see triggers.h, no_retry
+};
+
+inline std::string make_event_id()
+{
+    char event_id[TRIGGERS_ID_SIZE];
+    triggers_make_event_id(event_id);
+    return event_id;
+}
+
+namespace detail
+{
+
+struct FreeReply {
+    void operator()(triggers_reply *reply) const
+    {
+        triggers_reply_free(reply);
+    }
+};
+using Reply = std::unique_ptr<triggers_reply, FreeReply>;
+
+inline const char *text_or_null(const std::string &text)
+{
+    return text.empty() ? nullptr : text.c_str();
+}
+
+inline Time to_time(std::int64_t time_us)
+{
+    return Time(std::chrono::microseconds(time_us));
+}
+
+inline Event to_event(const triggers_event &event)
+{
+    Event result{event.event_id,
+                 event.source,
+                 event.event_type,
+                 std::string(event.payload, event.payload_size),
+                 event.acknowledged_at_us ? Status::acknowledged : Status::pending,
+                 to_time(event.created_at_us),
+                 std::nullopt};
+    if (event.acknowledged_at_us)
+        result.acknowledged_at = to_time(event.acknowledged_at_us);
+    return result;
+}
+
+inline Created to_created(const triggers_event &event)
+{
+    return {event.event_id, to_time(event.created_at_us)};
+}
+
+inline Acknowledged to_acknowledged(const triggers_event &event)
+{
+    return {event.event_id, to_time(event.acknowledged_at_us)};
+}
+
+inline triggers_new_event to_c(const NewEvent &event)
+{
+    triggers_new_event result{};
+    result.event_id = text_or_null(event.event_id);
+    result.idempotency_key = text_or_null(event.idempotency_key);
+    result.source = event.source.c_str();
+    result.event_type = event.event_type.c_str();
+    result.payload = event.payload.data();
+    result.payload_size = event.payload.size();
+    return result;
+}
+
+template <class T, class Convert>
+std::vector<Result<T>> to_results(const triggers_reply &reply, Convert convert)
+{
+    std::vector<Result<T>> results;
+    results.reserve(reply.item_count);
+    for (std::size_t i = 0; i < reply.item_count; i++) {
+        const triggers_item &item = reply.items[i];
+        if (item.error.code == TRIGGERS_OK)
+            results.emplace_back(convert(item.event));
+        else
+            results.emplace_back(Error(item.error));
+    }
+    return results;
+}
+
+inline Page to_page(const triggers_reply &reply)
+{
+    Page page;
+    page.next_page_token = reply.next_page_token;
+    page.events.reserve(reply.item_count);
+    for (std::size_t i = 0; i < reply.item_count; i++)
+        page.events.push_back(to_event(reply.items[i].event));
+    return page;
+}
+
+// A call in flight: its promise, and what makes the value of its reply.
+template <class T> struct Pending {
+    std::promise<T> promise;
+    T (*read)(const triggers_reply &);
+
+    static void finish(triggers_reply *given, void *data)
+    {
+        Reply reply(given);
+        std::unique_ptr<Pending> pending(static_cast<Pending *>(data));
+        try {
+            if (reply->code != TRIGGERS_OK)
+                throw Error(reply->error);
+            pending->promise.set_value(pending->read(*reply));
+        } catch (...) {
+            pending->promise.set_exception(std::current_exception());
+        }
+    }
+};
+
+// Starts a call; `begin` gets the callback and its data.
+template <class T, class Begin> std::future<T> start(T (*read)(const triggers_reply &), Begin begin)
+{
+    auto pending = std::make_unique<Pending<T>>();
+    pending->read = read;
+    std::future<T> future = pending->promise.get_future();
+    begin(&Pending<T>::finish, pending.release());
+    return future;
+}
+
+inline triggers_call_options call_options(Timeout timeout)
+{
+    triggers_call_options options{};
+    options.timeout_ms = static_cast<std::uint32_t>(timeout.count());
+    return options;
+}
+
+} // namespace detail
+
+class Inbox;
+
+class Client
+{
+  public:
+    // Starts to connect; nobody need be there yet. Throws Error when an address or file is wrong.
+    explicit Client(const Options &options = {})
+    {
+        triggers_client_options given{};
+        given.url = detail::text_or_null(options.urls);
+        given.tls_ca_file = detail::text_or_null(options.ca_file);
+        given.name = detail::text_or_null(options.name);
+        given.timeout_ms = static_cast<std::uint32_t>(options.timeout.count());
+        given.max_in_flight = options.max_in_flight;
+        given.no_retry = options.retry ? 0 : 1;
+        triggers_client *client = nullptr;
+        char error[512];
+        triggers_code code = triggers_client_open(&client, &given, error, sizeof(error));
+        if (code != TRIGGERS_OK)
+            throw Error(static_cast<Code>(code), "CLIENT_NOT_OPENED", error);
+        client_.reset(client);
+    }
+
+    std::future<Created> create_async(const NewEvent &event, Timeout timeout = {}) const
+    {
+        const triggers_new_event given = detail::to_c(event);
+        const auto options = detail::call_options(timeout);
+        return detail::start<Created>(
+            [](const triggers_reply &reply) { return detail::to_created(reply.items[0].event); },
+            [&](triggers_callback *done, void *data) {
+                triggers_create_async(client_.get(), &given, &options, done, data);
+            });
+    }
+
+    std::future<std::vector<Result<Created>>>
+    create_batch_async(const std::vector<NewEvent> &events, Timeout timeout = {}) const
+    {
+        std::vector<triggers_new_event> given;
+        given.reserve(events.size());
+        for (const NewEvent &event : events)
+            given.push_back(detail::to_c(event));
+        const auto options = detail::call_options(timeout);
+        return detail::start<std::vector<Result<Created>>>(
+            [](const triggers_reply &reply) {
+                return detail::to_results<Created>(reply, detail::to_created);
+            },
+            [&](triggers_callback *done, void *data) {
+                triggers_create_batch_async(client_.get(), given.data(), given.size(), &options,
+                                            done, data);
+            });
+    }
+
+    std::future<Event> get_async(const std::string &event_id, Timeout timeout = {}) const
+    {
+        const auto options = detail::call_options(timeout);
+        return detail::start<Event>(
+            [](const triggers_reply &reply) { return detail::to_event(reply.items[0].event); },
+            [&](triggers_callback *done, void *data) {
+                triggers_get_async(client_.get(), event_id.c_str(), &options, done, data);
+            });
+    }
+
+    std::future<Page> list_async(const ListRequest &request = {}, Timeout timeout = {}) const
+    {
+        triggers_list_request given{};
+        given.status = static_cast<triggers_status>(request.status);
+        given.page_size = request.page_size;
+        given.page_token = request.page_token.c_str();
+        given.oldest_first = request.order == Order::oldest_first;
+        const auto options = detail::call_options(timeout);
+        return detail::start<Page>(detail::to_page, [&](triggers_callback *done, void *data) {
+            triggers_list_async(client_.get(), &given, &options, done, data);
+        });
+    }
+
+    std::future<Acknowledged> ack_async(const std::string &event_id, Timeout timeout = {}) const
+    {
+        const auto options = detail::call_options(timeout);
+        return detail::start<Acknowledged>(
+            [](const triggers_reply &reply) {
+                return detail::to_acknowledged(reply.items[0].event);
+            },
+            [&](triggers_callback *done, void *data) {
+                triggers_ack_async(client_.get(), event_id.c_str(), &options, done, data);
+            });
+    }
+
+    std::future<std::vector<Result<Acknowledged>>>
+    ack_batch_async(const std::vector<std::string> &event_ids, Timeout timeout = {}) const
+    {
+        std::vector<const char *> given;
+        given.reserve(event_ids.size());
+        for (const std::string &event_id : event_ids)
+            given.push_back(event_id.c_str());
+        const auto options = detail::call_options(timeout);
+        return detail::start<std::vector<Result<Acknowledged>>>(
+            [](const triggers_reply &reply) {
+                return detail::to_results<Acknowledged>(reply, detail::to_acknowledged);
+            },
+            [&](triggers_callback *done, void *data) {
+                triggers_ack_batch_async(client_.get(), given.data(), given.size(), &options, done,
+                                         data);
+            });
+    }
+
+    std::future<Health> health_async(Timeout timeout = {}) const
+    {
+        const auto options = detail::call_options(timeout);
+        return detail::start<Health>(
+            [](const triggers_reply &reply) {
+                return Health{static_cast<Serving>(reply.serving), reply.server_version,
+                              reply.server_store};
+            },
+            [&](triggers_callback *done, void *data) {
+                triggers_health_async(client_.get(), &options, done, data);
+            });
+    }
+
+    Created create(const NewEvent &event, Timeout timeout = {}) const
+    {
+        return create_async(event, timeout).get();
+    }
+    std::vector<Result<Created>> create_batch(const std::vector<NewEvent> &events,
+                                              Timeout timeout = {}) const
+    {
+        return create_batch_async(events, timeout).get();
+    }
+    Event get(const std::string &event_id, Timeout timeout = {}) const
+    {
+        return get_async(event_id, timeout).get();
+    }
+    Page list(const ListRequest &request = {}, Timeout timeout = {}) const
+    {
+        return list_async(request, timeout).get();
+    }
+    Acknowledged ack(const std::string &event_id, Timeout timeout = {}) const
+    {
+        return ack_async(event_id, timeout).get();
+    }
+    std::vector<Result<Acknowledged>> ack_batch(const std::vector<std::string> &event_ids,
+                                                Timeout timeout = {}) const
+    {
+        return ack_batch_async(event_ids, timeout).get();
+    }
+    Health health(Timeout timeout = {}) const
+    {
+        return health_async(timeout).get();
+    }
+
+    // A range over all events of a list, fetched page after page; see Inbox.
+    inline Inbox inbox(ListRequest request = {}, Timeout timeout = {}) const;
+
+  private:
+    struct Close {
+        void operator()(triggers_client *client) const
+        {
+            triggers_client_close(client);
+        }
+    };
+    std::unique_ptr<triggers_client, Close> client_;
+};
+
+// A range to be walked once, by one thread, while the client lives. The timeout is a page's;
+// fetching throws Error.
+class Inbox
+{
+  public:
+    class iterator
+    {
+      public:
+        using iterator_category = std::input_iterator_tag;
+        using value_type = Event;
+        using difference_type = std::ptrdiff_t;
+        using pointer = const Event *;
+        using reference = const Event &;
+
+        iterator() = default;
+        explicit iterator(Inbox *inbox) : inbox_(inbox)
+        {
+            settle();
+        }
+        reference operator*() const
+        {
+            return inbox_->page_.events[inbox_->next_];
+        }
+        pointer operator->() const
+        {
+            return &**this;
+        }
+        iterator &operator++()
+        {
+            inbox_->next_++;
+            settle();
+            return *this;
+        }
+        bool operator==(const iterator &other) const
+        {
+            return inbox_ == other.inbox_;
+        }
+        bool operator!=(const iterator &other) const
+        {
+            return inbox_ != other.inbox_;
+        }
+
+      private:
+        // Fetches until there is an event; becomes the end when there is none.
+        void settle()
+        {
+            while (inbox_ && inbox_->next_ == inbox_->page_.events.size()) {
+                if (!inbox_->fetch())
+                    inbox_ = nullptr;
+            }
+        }
+        Inbox *inbox_ = nullptr;
+    };
+
+    Inbox(const Client &client, ListRequest request, Timeout timeout)
+        : client_(&client), request_(std::move(request)), timeout_(timeout)
+    {
+    }
+    iterator begin()
+    {
+        return iterator(this);
+    }
+    iterator end()
+    {
+        return {};
+    }
+
+  private:
+    bool fetch()
+    {
+        if (last_)
+            return false;
+        page_ = client_->list(request_, timeout_);
+        next_ = 0;
+        request_.page_token = page_.next_page_token;
+        last_ = page_.next_page_token.empty();
+        return true;
+    }
+
+    const Client *client_;
+    ListRequest request_;
+    Timeout timeout_;
+    Page page_;
+    std::size_t next_ = 0;
+    bool last_ = false;
+};
+
+inline Inbox Client::inbox(ListRequest request, Timeout timeout) const
+{
+    return Inbox(*this, std::move(request), timeout);
+}
+
+} // namespace triggers
+
+#endif

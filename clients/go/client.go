@@ -1,0 +1,246 @@
+package triggers
+
+import (
+	"context"
+	"iter"
+	"maps"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"triggers.internal/triggers/healthpb"
+	"triggers.internal/triggers/triggerspb"
+)
+
+const (
+	defaultURL     = "ws://127.0.0.1:7300/rpc"
+	defaultTimeout = 10 * time.Second
+	service        = "triggers.v1.EventService/"
+	healthCheck    = "triggers.health.v1.Health/Check"
+)
+
+// Options are a client's; every field has a default.
+type Options struct {
+	// URL is a core's address, ws://, wss://, tcp:// or tls+tcp://; several, split by commas, share the
+	// calls. "" is ws://127.0.0.1:7300/rpc.
+	URL string
+	// CAFile has the certificates to trust with wss and tls+tcp (PEM). "": those of the system.
+	CAFile string
+	// Name is this program's name and version, such as "importer/1.2", for the core's log.
+	Name string
+	// Timeout is the deadline of calls whose context has none. 0: 10 seconds.
+	Timeout time.Duration
+}
+
+// Client makes calls. Its methods may be called by any number of goroutines at once.
+type Client struct {
+	timeout     time.Duration
+	resendAfter time.Duration
+	name        string
+	pool        *pool
+	pending     *pending
+	closed      context.Context
+	close       context.CancelFunc
+	links       sync.WaitGroup
+}
+
+// Open makes a client, which starts to connect. The core need not be reachable yet; calls wait for it.
+// The error is an [*Error] that says which option is wrong. Close the client.
+func Open(options Options) (*Client, error) {
+	if options.URL == "" {
+		options.URL = defaultURL
+	}
+	addresses, err := parseAddresses(options.URL, options.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	client := &Client{
+		timeout: options.Timeout, resendAfter: resendAfter, name: clientName(options.Name),
+		pool: newPool(), pending: newPending(),
+	}
+	if client.timeout <= 0 {
+		client.timeout = defaultTimeout
+	}
+	client.closed, client.close = context.WithCancel(context.Background())
+	for _, to := range addresses {
+		link := &link{to: to, pool: client.pool, deliver: client.pending.deliver}
+		client.links.Add(1)
+		go func() {
+			defer client.links.Done()
+			link.run(client.closed)
+		}()
+	}
+	return client, nil
+}
+
+func clientName(program string) string {
+	if program != "" {
+		program += " "
+	}
+	return program + "triggers-go/" + Version
+}
+
+// Close ends calls in flight with the reason CLIENT_CLOSED and all connections, and waits for that. It
+// may be called more than once. The error is always nil.
+func (c *Client) Close() error {
+	c.close()
+	c.links.Wait()
+	return nil
+}
+
+type metadataKey struct{}
+
+// WithMetadata gives a context whose calls carry side information to the core. It logs "request-id",
+// which it makes when absent, and "traceparent" (W3C Trace Context).
+func WithMetadata(ctx context.Context, name, value string) context.Context {
+	metadata := map[string]string{}
+	if before, ok := ctx.Value(metadataKey{}).(map[string]string); ok {
+		maps.Copy(metadata, before)
+	}
+	metadata[name] = value
+	return context.WithValue(ctx, metadataKey{}, metadata)
+}
+
+func (c *Client) metadata(ctx context.Context) map[string]string {
+	metadata := map[string]string{}
+	if given, ok := ctx.Value(metadataKey{}).(map[string]string); ok {
+		maps.Copy(metadata, given)
+	}
+	metadata["client"] = c.name
+	return metadata
+}
+
+// Create stores one event and returns after the commit. An event without an id and an idempotency key
+// is sent with a new id, the same on every try; event itself is not changed.
+func (c *Client) Create(ctx context.Context, event *triggerspb.CreateEventRequest) (*triggerspb.CreateEventResponse, error) {
+	var response triggerspb.CreateEventResponse
+	if err := c.call(ctx, service+"CreateEvent", withID(event), &response); err != nil {
+		return nil, err
+	}
+	if response.GetEventId() == "" {
+		return nil, malformed("has no event id")
+	}
+	return &response, nil
+}
+
+// CreateBatch stores up to 1000 events and gives a result for each, in order; each succeeds or fails by
+// itself, see [ItemError]. Events get ids as in Create.
+func (c *Client) CreateBatch(ctx context.Context, events []*triggerspb.CreateEventRequest) ([]*triggerspb.CreateEventResult, error) {
+	request := &triggerspb.BatchCreateEventsRequest{Events: make([]*triggerspb.CreateEventRequest, len(events))}
+	for i, event := range events {
+		request.Events[i] = withID(event)
+	}
+	var response triggerspb.BatchCreateEventsResponse
+	if err := c.call(ctx, service+"BatchCreateEvents", request, &response); err != nil {
+		return nil, err
+	}
+	if len(response.GetResults()) != len(events) {
+		return nil, malformed("has another number of results")
+	}
+	for _, result := range response.GetResults() {
+		if result.GetOutcome() == nil {
+			return nil, malformed("has a result without an outcome")
+		}
+	}
+	return response.GetResults(), nil
+}
+
+// withID gives the event as it is sent.
+func withID(event *triggerspb.CreateEventRequest) *triggerspb.CreateEventRequest {
+	if event == nil {
+		event = &triggerspb.CreateEventRequest{}
+	}
+	if event.GetEventId() != "" || event.GetIdempotencyKey() != "" {
+		return event
+	}
+	event = proto.Clone(event).(*triggerspb.CreateEventRequest)
+	event.EventId = NewEventID()
+	return event
+}
+
+// Get reads one event.
+func (c *Client) Get(ctx context.Context, eventID string) (*triggerspb.Event, error) {
+	var response triggerspb.GetEventResponse
+	if err := c.call(ctx, service+"GetEvent", &triggerspb.GetEventRequest{EventId: eventID}, &response); err != nil {
+		return nil, err
+	}
+	if response.GetEvent() == nil {
+		return nil, malformed("has no event")
+	}
+	return response.GetEvent(), nil
+}
+
+// List gives one page of events; nil asks for the newest 50 that are pending. A page without
+// NextPageToken is the last.
+func (c *Client) List(ctx context.Context, request *triggerspb.ListInboxRequest) (*triggerspb.ListInboxResponse, error) {
+	var response triggerspb.ListInboxResponse
+	if err := c.call(ctx, service+"ListInbox", request, &response); err != nil {
+		return nil, err
+	}
+	return &response, nil
+}
+
+// Events iterates over all events that fit the request, from its page on, and fetches page after page.
+// It ends after the first error. Without a deadline in ctx each page has its own.
+func (c *Client) Events(ctx context.Context, request *triggerspb.ListInboxRequest) iter.Seq2[*triggerspb.Event, error] {
+	return func(yield func(*triggerspb.Event, error) bool) {
+		next := &triggerspb.ListInboxRequest{}
+		proto.Merge(next, request)
+		for {
+			page, err := c.List(ctx, next)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, event := range page.GetEvents() {
+				if !yield(event, nil) {
+					return
+				}
+			}
+			next.PageToken = page.GetNextPageToken()
+			if next.PageToken == "" {
+				return
+			}
+		}
+	}
+}
+
+// Ack acknowledges one event. Again, it gives the first time.
+func (c *Client) Ack(ctx context.Context, eventID string) (*triggerspb.AckEventResponse, error) {
+	var response triggerspb.AckEventResponse
+	if err := c.call(ctx, service+"AckEvent", &triggerspb.AckEventRequest{EventId: eventID}, &response); err != nil {
+		return nil, err
+	}
+	if response.GetEventId() == "" {
+		return nil, malformed("has no event id")
+	}
+	return &response, nil
+}
+
+// AckBatch acknowledges up to 1000 events and gives a result for each, in order; see [ItemError].
+func (c *Client) AckBatch(ctx context.Context, eventIDs []string) ([]*triggerspb.AckEventResult, error) {
+	request := &triggerspb.BatchAckEventsRequest{EventIds: eventIDs}
+	var response triggerspb.BatchAckEventsResponse
+	if err := c.call(ctx, service+"BatchAckEvents", request, &response); err != nil {
+		return nil, err
+	}
+	if len(response.GetResults()) != len(eventIDs) {
+		return nil, malformed("has another number of results")
+	}
+	for _, result := range response.GetResults() {
+		if result.GetOutcome() == nil {
+			return nil, malformed("has a result without an outcome")
+		}
+	}
+	return response.GetResults(), nil
+}
+
+// Health says whether events can be stored and read now, and the core's version and store.
+func (c *Client) Health(ctx context.Context) (*healthpb.HealthCheckResponse, error) {
+	var response healthpb.HealthCheckResponse
+	if err := c.call(ctx, healthCheck, &healthpb.HealthCheckRequest{}, &response); err != nil {
+		return nil, err
+	}
+	return &response, nil
+}

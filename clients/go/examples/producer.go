@@ -1,0 +1,31 @@
+//go:build ignore
+
+// Creates three events and prints their ids.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+
+	"triggers.internal/triggers"
+	"triggers.internal/triggers/triggerspb"
+)
+
+func main() {
+	client, err := triggers.Open(triggers.Options{URL: os.Getenv("TRIGGERS_CORE")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	for n := range 3 {
+		created, err := client.Create(context.Background(), &triggerspb.CreateEventRequest{
+			Source: "crm", EventType: "lead.created", Payload: fmt.Appendf(nil, `{"lead":%d}`, n),
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(created.EventId)
+	}
+}

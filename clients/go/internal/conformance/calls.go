@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"triggers.internal/triggers"
+	"triggers.internal/triggers/triggerspb"
+)
+
+// The scenarios' calls, made through the client, and their outcomes as scenarios see them.
+
+// fields are a request's, or a client's options.
+type fields map[string]any
+
+func (f fields) text(name string) string {
+	text, _ := f[name].(string)
+	return text
+}
+
+func (f fields) number(name string) int64 {
+	number, _ := f[name].(float64)
+	return int64(number)
+}
+
+func (f fields) texts(name string) []string {
+	list, _ := f[name].([]any)
+	texts := make([]string, len(list))
+	for i, element := range list {
+		texts[i], _ = element.(string)
+	}
+	return texts
+}
+
+var methods = map[string]func(context.Context, *triggers.Client, fields) (any, error){
+	"create": create, "create_batch": createBatch, "get": get, "list": list, "list_all": listAll,
+	"ack": ack, "ack_batch": ackBatch, "health": health,
+}
+
+// outcome makes a call, with a deadline of its own when timeoutMS is not 0.
+func outcome(call func(context.Context) (any, error), timeoutMS int64) map[string]any {
+	ctx := context.Background()
+	if timeoutMS > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(timeoutMS)*time.Millisecond)
+		defer cancel()
+	}
+	begin := time.Now()
+	response, err := call(ctx)
+	found := map[string]any{"code": "OK", "response": response}
+	if err != nil {
+		found = failed(err)
+	}
+	found["elapsed_ms"] = float64(time.Since(begin).Milliseconds())
+	return found
+}
+
+func failed(err error) map[string]any {
+	var e *triggers.Error
+	if !errors.As(err, &e) {
+		return map[string]any{"code": "not an Error", "message": err.Error()}
+	}
+	names := make([]any, len(e.Violations))
+	for i, violation := range e.Violations {
+		names[i] = violation.GetField()
+	}
+	return map[string]any{
+		"code": e.Code.String(), "reason": e.Reason, "message": e.Message, "fields": names,
+		"retry_delay_ms": float64(e.RetryDelay.Milliseconds()),
+	}
+}
+
+// micros is nil for an unset time.
+func micros(at *timestamppb.Timestamp) any {
+	if at == nil {
+		return nil
+	}
+	return float64(at.AsTime().UnixMicro()) // exact: below 2^53 for centuries
+}
+
+func newEvent(f fields) *triggerspb.CreateEventRequest {
+	return &triggerspb.CreateEventRequest{
+		EventId: f.text("event_id"), Source: f.text("source"), EventType: f.text("event_type"),
+		Payload: []byte(f.text("payload")), IdempotencyKey: f.text("idempotency_key"),
+	}
+}
+
+func created(response *triggerspb.CreateEventResponse) map[string]any {
+	return map[string]any{"event_id": response.GetEventId(), "created_at": micros(response.GetCreatedAt())}
+}
+
+func acked(response *triggerspb.AckEventResponse) map[string]any {
+	return map[string]any{"event_id": response.GetEventId(), "acknowledged_at": micros(response.GetAcknowledgedAt())}
+}
+
+func eventOf(event *triggerspb.Event) map[string]any {
+	return map[string]any{
+		"event_id": event.GetEventId(), "source": event.GetSource(), "event_type": event.GetEventType(),
+		"payload": string(event.GetPayload()), "status": strings.TrimPrefix(event.GetStatus().String(), "EVENT_STATUS_"),
+		"created_at": micros(event.GetCreatedAt()), "acknowledged_at": micros(event.GetAcknowledgedAt()),
+	}
+}
+
+func create(ctx context.Context, client *triggers.Client, f fields) (any, error) {
+	response, err := client.Create(ctx, newEvent(f))
+	return created(response), err
+}
+
+func createBatch(ctx context.Context, client *triggers.Client, f fields) (any, error) {
+	list, _ := f["events"].([]any)
+	events := make([]*triggerspb.CreateEventRequest, len(list))
+	for i, element := range list {
+		events[i] = newEvent(element.(map[string]any))
+	}
+	answer, err := client.CreateBatch(ctx, events)
+	results := make([]any, len(answer))
+	for i, result := range answer {
+		results[i] = created(result.GetCreated())
+		if err := triggers.ItemError(result.GetError()); err != nil {
+			results[i] = map[string]any{"error": failed(err)}
+		}
+	}
+	return map[string]any{"results": results}, err
+}
+
+func get(ctx context.Context, client *triggers.Client, f fields) (any, error) {
+	event, err := client.Get(ctx, f.text("event_id"))
+	return eventOf(event), err
+}
+
+func listRequest(f fields) *triggerspb.ListInboxRequest {
+	return &triggerspb.ListInboxRequest{
+		Status:    triggerspb.EventStatus(triggerspb.EventStatus_value["EVENT_STATUS_"+f.text("status")]),
+		Order:     triggerspb.SortOrder(triggerspb.SortOrder_value["SORT_ORDER_"+f.text("order")]),
+		PageSize:  int32(f.number("page_size")),
+		PageToken: f.text("page_token"),
+	}
+}
+
+func list(ctx context.Context, client *triggers.Client, f fields) (any, error) {
+	page, err := client.List(ctx, listRequest(f))
+	events := make([]any, len(page.GetEvents()))
+	for i, event := range page.GetEvents() {
+		events[i] = eventOf(event)
+	}
+	return map[string]any{"events": events, "next_page_token": page.GetNextPageToken()}, err
+}
+
+func listAll(ctx context.Context, client *triggers.Client, f fields) (any, error) {
+	events := []any{}
+	for event, err := range client.Events(ctx, listRequest(f)) {
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, eventOf(event))
+	}
+	return map[string]any{"events": events}, nil
+}
+
+func ack(ctx context.Context, client *triggers.Client, f fields) (any, error) {
+	response, err := client.Ack(ctx, f.text("event_id"))
+	return acked(response), err
+}
+
+func ackBatch(ctx context.Context, client *triggers.Client, f fields) (any, error) {
+	answer, err := client.AckBatch(ctx, f.texts("event_ids"))
+	results := make([]any, len(answer))
+	for i, result := range answer {
+		results[i] = acked(result.GetAcknowledged())
+		if err := triggers.ItemError(result.GetError()); err != nil {
+			results[i] = map[string]any{"error": failed(err)}
+		}
+	}
+	return map[string]any{"results": results}, err
+}
+
+func health(ctx context.Context, client *triggers.Client, _ fields) (any, error) {
+	response, err := client.Health(ctx)
+	return map[string]any{
+		"status": response.GetStatus().String(), "version": response.GetVersion(), "store": response.GetStore(),
+	}, err
+}

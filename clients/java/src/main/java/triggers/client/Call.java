@@ -1,0 +1,211 @@
+package triggers.client;
+
+import com.google.protobuf.ByteString;
+import com.google.protobuf.CodedOutputStream;
+import com.google.protobuf.InvalidProtocolBufferException;
+import com.google.protobuf.MessageLite;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import triggers.rpc.v1.Code;
+import triggers.rpc.v1.Request;
+import triggers.rpc.v1.Response;
+
+/** One call from its start to its outcome, through all its tries. */
+final class Call<R> {
+    /** The largest request that a core takes. */
+    private static final int MAX_REQUEST = 8 << 20;
+
+    /** A core answers every call by its deadline; after such a silence the connection is dead. */
+    private static final long SILENCE = TimeUnit.SECONDS.toNanos(1);
+
+    /** Reads the response's message. */
+    interface Reader<R> {
+        /** Throws as well when the answer lacks what belongs to it. */
+        R read(ByteString body) throws InvalidProtocolBufferException;
+    }
+
+    private final Dispatcher dispatcher;
+    private final boolean blocking;
+    private final Request envelope;
+    private final Reader<R> reader;
+    private final long deadline;
+    private final AtomicBoolean settled = new AtomicBoolean();
+    private final CompletableFuture<R> future = new CompletableFuture<>();
+    private final Backoff backoff =
+            new Backoff(TimeUnit.MILLISECONDS.toNanos(50), TimeUnit.SECONDS.toNanos(2));
+
+    // The latest try; null while it has no connection.
+    private volatile Dispatcher.Route route;
+    private volatile long sentAt;
+    private volatile boolean sent;
+    private volatile Future<?> expiry;
+
+    /** A blocking call's future is completed on the thread that reads, as nothing hangs on it. */
+    Call(
+            Dispatcher dispatcher,
+            boolean blocking,
+            Map<String, String> metadata,
+            String method,
+            MessageLite body,
+            Reader<R> reader,
+            long timeoutNanos) {
+        this.dispatcher = dispatcher;
+        this.blocking = blocking;
+        this.reader = reader;
+        envelope =
+                Request.newBuilder()
+                        .setMethod(method)
+                        .putAllMetadata(metadata)
+                        .setBody(body.toByteString())
+                        .build();
+        deadline = System.nanoTime() + timeoutNanos;
+        future.whenComplete((result, error) -> settle()); // cancelled by its owner
+    }
+
+    CompletableFuture<R> start() {
+        expiry = dispatcher.later(this::expire, deadline - System.nanoTime());
+        dispatcher.start(this);
+        return future;
+    }
+
+    boolean isSettled() {
+        return settled.get();
+    }
+
+    /** Sends the call on any connection, or as soon as there is one. */
+    void send() {
+        route = null;
+        boolean done = false;
+        while (!done && !settled.get()) {
+            Dispatcher.Route next = dispatcher.route(this);
+            done = next == null || sendOn(next);
+        }
+    }
+
+    private boolean sendOn(Dispatcher.Route next) {
+        byte[] message = encode();
+        if (message.length > MAX_REQUEST + Integer.BYTES) {
+            String text = "the request is larger than 8 MiB";
+            fail(new TriggersException(Code.INVALID_ARGUMENT, "MESSAGE_TOO_LARGE", text));
+            return true;
+        }
+        sentAt = System.nanoTime();
+        sent = true;
+        route = next;
+        boolean taken = next.connection().send(this, next.id(), message);
+        if (settled.get()) {
+            next.connection().forget(next.id()); // settled before the connection knew of it
+        }
+        return taken;
+    }
+
+    /** The envelope with what is left of the deadline, behind four bytes for the id. */
+    private byte[] encode() {
+        long left = TimeUnit.NANOSECONDS.toMillis(deadline - System.nanoTime());
+        int timeout = (int) Math.max(1, Math.min(left, Integer.MAX_VALUE));
+        Request request = envelope.toBuilder().setTimeoutMs(timeout).build();
+        int size = request.getSerializedSize();
+        byte[] message = new byte[Integer.BYTES + size];
+        try {
+            request.writeTo(CodedOutputStream.newInstance(message, Integer.BYTES, size));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e); // an array of the right size takes it
+        }
+        return message;
+    }
+
+    /** Takes the answer to a try. */
+    void answered(ByteBuffer message) {
+        Response response;
+        R result;
+        try {
+            response = Response.parseFrom(message);
+            result = response.getCode() == Code.OK ? reader.read(response.getBody()) : null;
+        } catch (InvalidProtocolBufferException e) {
+            String text = "the core's answer cannot be read: " + e.getMessage();
+            fail(new TriggersException(Code.INTERNAL, "ANSWER_MALFORMED", text));
+            return;
+        }
+        if (response.getCode() == Code.OK) {
+            settle(() -> future.complete(result));
+            return;
+        }
+        TriggersException error =
+                new TriggersException(
+                        response.getCode(), response.getMessage(), response.getDetails());
+        if (!retries(error)) {
+            fail(error);
+        }
+    }
+
+    /** Sends the call again later if that may help and there is time. */
+    private boolean retries(TriggersException error) {
+        if (error.code() != Code.UNAVAILABLE && error.code() != Code.RESOURCE_EXHAUSTED) {
+            return false;
+        }
+        long wait = Math.max(backoff.next(), error.retryDelay().toNanos());
+        if (System.nanoTime() + wait - deadline >= 0) {
+            return false;
+        }
+        dispatcher.later(this::send, wait);
+        return true;
+    }
+
+    private void expire() {
+        Dispatcher.Route last = route;
+        if (last != null) {
+            fail(
+                    new TriggersException(
+                            Code.DEADLINE_EXCEEDED,
+                            "DEADLINE_EXCEEDED",
+                            "the core did not answer in time"));
+            long now = System.nanoTime();
+            if (now - sentAt >= SILENCE && last.connection().heardAt() - sentAt < 0) {
+                last.connection().lost(new IOException("the core did not answer"));
+            }
+        } else {
+            fail(
+                    new TriggersException(
+                            Code.UNAVAILABLE,
+                            sent ? "CONNECTION_LOST" : "CORE_UNREACHABLE",
+                            "no core can be reached; " + dispatcher.problem()));
+        }
+    }
+
+    void fail(TriggersException error) {
+        settle(() -> future.completeExceptionally(error));
+    }
+
+    /** The first outcome counts. */
+    private void settle(Runnable outcome) {
+        if (settle()) {
+            if (blocking) {
+                outcome.run();
+            } else {
+                dispatcher.callback(outcome);
+            }
+        }
+    }
+
+    private boolean settle() {
+        if (!settled.compareAndSet(false, true)) {
+            return false;
+        }
+        Future<?> timer = expiry;
+        if (timer != null) {
+            timer.cancel(false);
+        }
+        Dispatcher.Route last = route;
+        if (last != null) {
+            last.connection().forget(last.id());
+        }
+        dispatcher.finished(this);
+        return true;
+    }
+}

@@ -1,0 +1,351 @@
+package triggers.client;
+
+import com.google.protobuf.ByteString;
+import com.google.protobuf.MessageLite;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.nio.CharBuffer;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Executor;
+import java.util.concurrent.ForkJoinPool;
+import triggers.health.v1.HealthCheckRequest;
+import triggers.health.v1.HealthCheckResponse;
+import triggers.rpc.v1.Code;
+import triggers.v1.AckEventRequest;
+import triggers.v1.AckEventResponse;
+import triggers.v1.AckEventResult;
+import triggers.v1.BatchAckEventsRequest;
+import triggers.v1.BatchCreateEventsRequest;
+import triggers.v1.CreateEventRequest;
+import triggers.v1.CreateEventResponse;
+import triggers.v1.CreateEventResult;
+import triggers.v1.Event;
+import triggers.v1.GetEventRequest;
+import triggers.v1.ListInboxRequest;
+import triggers.v1.ListInboxResponse;
+
+/**
+ * A client of triggersd.
+ *
+ * <p>One client holds one connection to each address, connects and reconnects by itself, and
+ * carries any number of calls at once. It is safe to share between threads. Every call has a
+ * blocking form, which throws {@link TriggersException} when the call failed, and an asynchronous
+ * one, whose future fails with it; cancelling that future, or interrupting a thread that blocks,
+ * ends the call.
+ *
+ * <p>A call is tried until its deadline: again when its connection dropped, and again when the
+ * answer is UNAVAILABLE or RESOURCE_EXHAUSTED. A create gets its event id once, so it is stored
+ * once.
+ */
+public final class TriggersClient implements AutoCloseable {
+    /** Where a core listens unless told otherwise. */
+    public static final String DEFAULT_URL = "ws://127.0.0.1:7300/rpc";
+
+    private static final String EVENTS = "triggers.v1.EventService/";
+    private static final Duration LONGEST = Duration.ofMillis(Integer.MAX_VALUE);
+
+    private final Dispatcher dispatcher;
+    private final Duration timeout;
+    private final Map<String, String> metadata;
+
+    private TriggersClient(Dispatcher dispatcher, Duration timeout, Map<String, String> metadata) {
+        this.dispatcher = dispatcher;
+        this.timeout = timeout;
+        this.metadata = metadata;
+    }
+
+    /**
+     * Opens a client of the cores at these URLs, split by commas; returns at once and connects in
+     * the background.
+     *
+     * @throws IllegalArgumentException if one is no ws://, wss:// or tcp:// URL
+     */
+    public static TriggersClient open(String urls) {
+        return builder().urls(urls).open();
+    }
+
+    /** Starts to describe a client. */
+    public static Builder builder() {
+        return new Builder();
+    }
+
+    /** The version of this artefact. */
+    public static String version() {
+        return Version.TEXT;
+    }
+
+    /** How a client is to be. Every setting has a default. */
+    public static final class Builder {
+        private List<URI> addresses = Address.parseList(DEFAULT_URL);
+        private Path caFile;
+        private Duration timeout = Duration.ofSeconds(10);
+        private String program;
+        private Executor executor = ForkJoinPool.commonPool();
+
+        private Builder() {}
+
+        /** The addresses, split by commas: calls are spread over those that are connected. */
+        public Builder urls(String urls) {
+            addresses = Address.parseList(urls);
+            return this;
+        }
+
+        /** Certificates in PEM to trust with wss; without it, those that Java trusts. */
+        public Builder caFile(Path file) {
+            caFile = file;
+            return this;
+        }
+
+        /** The deadline of calls; 10 s unless set. */
+        public Builder timeout(Duration timeout) {
+            this.timeout = checkTimeout(timeout);
+            return this;
+        }
+
+        /** Name and version of the program, such as {@code crm/1.2}, for the core's log. */
+        public Builder program(String nameAndVersion) {
+            program = nameAndVersion;
+            return this;
+        }
+
+        /** Runs what hangs on futures; the common pool unless set. */
+        public Builder executor(Executor executor) {
+            this.executor = executor;
+            return this;
+        }
+
+        /**
+         * Opens the client; returns at once and connects in the background.
+         *
+         * @throws IllegalArgumentException if the CA file cannot be used
+         */
+        public TriggersClient open() {
+            HttpClient.Builder http = HttpClient.newBuilder();
+            if (caFile != null) {
+                http.sslContext(Trust.of(caFile));
+            }
+            String self = "triggers-java/" + Version.TEXT;
+            String client = program == null ? self : program + " " + self;
+            return new TriggersClient(
+                    new Dispatcher(addresses, http.build(), executor),
+                    timeout,
+                    Map.of("client", client));
+        }
+    }
+
+    /** This client, sharing its connections, with another deadline for calls. */
+    public TriggersClient withTimeout(Duration timeout) {
+        return new TriggersClient(dispatcher, checkTimeout(timeout), metadata);
+    }
+
+    /**
+     * This client, sharing its connections, with side information on each call: the core logs
+     * {@code request-id} and {@code traceparent}.
+     */
+    public TriggersClient withMetadata(String name, String value) {
+        Map<String, String> more = new HashMap<>(metadata);
+        more.put(name, value);
+        return new TriggersClient(dispatcher, timeout, Map.copyOf(more));
+    }
+
+    /** Closes the connections; calls that are not done fail as CANCELLED. May be called again. */
+    @Override
+    public void close() {
+        dispatcher.close();
+    }
+
+    /** Stores an event whose payload is the text of one JSON object. */
+    public CreateEventResponse create(String source, String eventType, String payload) {
+        return create(event(source, eventType, payload));
+    }
+
+    /** Stores an event. Without an id and an idempotency key it gets an id here. */
+    public CreateEventResponse create(CreateEventRequest event) {
+        return await(createCall(event, true));
+    }
+
+    /** As {@link #create(CreateEventRequest)}. */
+    public CompletableFuture<CreateEventResponse> createAsync(CreateEventRequest event) {
+        return createCall(event, false).start();
+    }
+
+    /** Stores 1 to 1000 events, each by itself; the results are in the order of the events. */
+    public List<CreateEventResult> createBatch(List<CreateEventRequest> events) {
+        return await(createBatchCall(events, true));
+    }
+
+    /** As {@link #createBatch}. */
+    public CompletableFuture<List<CreateEventResult>> createBatchAsync(
+            List<CreateEventRequest> events) {
+        return createBatchCall(events, false).start();
+    }
+
+    /** Reads an event. */
+    public Event get(String eventId) {
+        return await(getCall(eventId, true));
+    }
+
+    /** As {@link #get}. */
+    public CompletableFuture<Event> getAsync(String eventId) {
+        return getCall(eventId, false).start();
+    }
+
+    /** Reads one page of a list. */
+    public ListInboxResponse list(ListInboxRequest request) {
+        return await(listCall(request, true));
+    }
+
+    /** As {@link #list}. */
+    public CompletableFuture<ListInboxResponse> listAsync(ListInboxRequest request) {
+        return listCall(request, false).start();
+    }
+
+    /**
+     * All events of a list, fetched a page at a time while it is walked through; each page has the
+     * deadline of a call. The request's page size is that of the pages.
+     */
+    public Iterable<Event> listAll(ListInboxRequest request) {
+        return () -> new EventPages(request, this::list);
+    }
+
+    /** Acknowledges an event. Acknowledging again answers with the first time. */
+    public AckEventResponse ack(String eventId) {
+        return await(ackCall(eventId, true));
+    }
+
+    /** As {@link #ack}. */
+    public CompletableFuture<AckEventResponse> ackAsync(String eventId) {
+        return ackCall(eventId, false).start();
+    }
+
+    /** Acknowledges 1 to 1000 events, each by itself; the results are in the order of the ids. */
+    public List<AckEventResult> ackBatch(List<String> eventIds) {
+        return await(ackBatchCall(eventIds, true));
+    }
+
+    /** As {@link #ackBatch}. */
+    public CompletableFuture<List<AckEventResult>> ackBatchAsync(List<String> eventIds) {
+        return ackBatchCall(eventIds, false).start();
+    }
+
+    /** Whether the core can do its work now, its version and its store. */
+    public HealthCheckResponse health() {
+        return await(healthCall(true));
+    }
+
+    /** As {@link #health}. */
+    public CompletableFuture<HealthCheckResponse> healthAsync() {
+        return healthCall(false).start();
+    }
+
+    /**
+     * An event to create, whose payload is the text of one JSON object.
+     *
+     * @throws IllegalArgumentException if half of a surrogate pair stands alone in the payload,
+     *     which UTF-8 cannot say
+     */
+    public static CreateEventRequest event(String source, String eventType, String payload) {
+        try {
+            return CreateEventRequest.newBuilder()
+                    .setSource(source)
+                    .setEventType(eventType)
+                    .setPayload(
+                            ByteString.copyFrom(
+                                    StandardCharsets.UTF_8
+                                            .newEncoder()
+                                            .encode(CharBuffer.wrap(payload))))
+                    .build();
+        } catch (CharacterCodingException e) {
+            throw new IllegalArgumentException("the payload has half of a surrogate pair", e);
+        }
+    }
+
+    private Call<CreateEventResponse> createCall(CreateEventRequest event, boolean blocking) {
+        return call(blocking, EVENTS + "CreateEvent", withId(event), Answers::created);
+    }
+
+    private Call<List<CreateEventResult>> createBatchCall(
+            List<CreateEventRequest> events, boolean blocking) {
+        BatchCreateEventsRequest.Builder batch = BatchCreateEventsRequest.newBuilder();
+        events.forEach(event -> batch.addEvents(withId(event)));
+        int count = events.size();
+        return call(
+                blocking,
+                EVENTS + "BatchCreateEvents",
+                batch.build(),
+                body -> Answers.createdBatch(body, count));
+    }
+
+    private Call<Event> getCall(String eventId, boolean blocking) {
+        GetEventRequest request = GetEventRequest.newBuilder().setEventId(eventId).build();
+        return call(blocking, EVENTS + "GetEvent", request, Answers::event);
+    }
+
+    private Call<ListInboxResponse> listCall(ListInboxRequest request, boolean blocking) {
+        return call(blocking, EVENTS + "ListInbox", request, Answers::page);
+    }
+
+    private Call<AckEventResponse> ackCall(String eventId, boolean blocking) {
+        AckEventRequest request = AckEventRequest.newBuilder().setEventId(eventId).build();
+        return call(blocking, EVENTS + "AckEvent", request, Answers::acknowledged);
+    }
+
+    private Call<List<AckEventResult>> ackBatchCall(List<String> eventIds, boolean blocking) {
+        List<String> ids = new ArrayList<>(eventIds);
+        return call(
+                blocking,
+                EVENTS + "BatchAckEvents",
+                BatchAckEventsRequest.newBuilder().addAllEventIds(ids).build(),
+                body -> Answers.acknowledgedBatch(body, ids.size()));
+    }
+
+    private Call<HealthCheckResponse> healthCall(boolean blocking) {
+        return call(
+                blocking,
+                "triggers.health.v1.Health/Check",
+                HealthCheckRequest.getDefaultInstance(),
+                Answers::health);
+    }
+
+    private <R> Call<R> call(
+            boolean blocking, String method, MessageLite body, Call.Reader<R> reader) {
+        return new Call<>(dispatcher, blocking, metadata, method, body, reader, timeout.toNanos());
+    }
+
+    private static CreateEventRequest withId(CreateEventRequest event) {
+        boolean named = !event.getEventId().isEmpty() || !event.getIdempotencyKey().isEmpty();
+        return named ? event : event.toBuilder().setEventId(EventId.make()).build();
+    }
+
+    private static Duration checkTimeout(Duration timeout) {
+        if (timeout.isNegative() || timeout.isZero()) {
+            throw new IllegalArgumentException("a timeout of " + timeout + "; it must be positive");
+        }
+        return timeout.compareTo(LONGEST) > 0 ? LONGEST : timeout;
+    }
+
+    private static <R> R await(Call<R> call) {
+        CompletableFuture<R> future = call.start();
+        try {
+            return future.get();
+        } catch (InterruptedException e) {
+            future.cancel(false);
+            Thread.currentThread().interrupt();
+            throw new TriggersException(
+                    Code.CANCELLED, "INTERRUPTED", "the thread was interrupted during the call");
+        } catch (ExecutionException e) {
+            // Nobody else has it: the caller's stack says more than that of the thread that read.
+            e.getCause().fillInStackTrace();
+            throw (TriggersException) e.getCause();
+        }
+    }
+}

@@ -1,0 +1,286 @@
+package triggers.client.conformance;
+
+import com.google.gson.JsonArray;
+import com.google.gson.JsonElement;
+import com.google.gson.JsonNull;
+import com.google.gson.JsonObject;
+import com.google.gson.JsonPrimitive;
+import com.google.protobuf.ByteString;
+import com.google.protobuf.Timestamp;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Base64;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.function.Function;
+import triggers.client.TriggersClient;
+import triggers.client.TriggersException;
+import triggers.health.v1.HealthCheckResponse;
+import triggers.rpc.v1.FieldViolation;
+import triggers.v1.AckEventResponse;
+import triggers.v1.AckEventResult;
+import triggers.v1.CreateEventRequest;
+import triggers.v1.CreateEventResponse;
+import triggers.v1.CreateEventResult;
+import triggers.v1.Event;
+import triggers.v1.EventStatus;
+import triggers.v1.ListInboxRequest;
+import triggers.v1.ListInboxResponse;
+import triggers.v1.SortOrder;
+
+/**
+ * Makes the calls of a scenario through the public API. Calls in parallel are asynchronous, the
+ * others blocking.
+ */
+final class Calls implements AutoCloseable {
+    private final JsonObject options;
+    private TriggersClient client;
+
+    Calls(JsonObject clientOptions) {
+        options = clientOptions;
+    }
+
+    @Override
+    public void close() {
+        if (client != null) {
+            client.close();
+        }
+    }
+
+    private TriggersClient open() {
+        if (client == null) {
+            List<String> urls = new ArrayList<>();
+            options.getAsJsonArray("urls").forEach(url -> urls.add(url.getAsString()));
+            TriggersClient.Builder builder =
+                    TriggersClient.builder().urls(String.join(",", urls)).program("conformance/1");
+            if (options.has("timeout_ms")) {
+                builder.timeout(Duration.ofMillis(options.get("timeout_ms").getAsLong()));
+            }
+            if (options.has("ca_file")) {
+                builder.caFile(Path.of(options.get("ca_file").getAsString()));
+            }
+            client = builder.open();
+        }
+        return client;
+    }
+
+    /** Makes the step's call as often as it says; the outcomes. */
+    List<JsonObject> make(JsonObject step, JsonObject request) {
+        TriggersClient chosen = open();
+        if (step.has("timeout_ms")) {
+            chosen = chosen.withTimeout(Duration.ofMillis(step.get("timeout_ms").getAsLong()));
+        }
+        int times = step.has("times") ? step.get("times").getAsInt() : 1;
+        String method = step.get("call").getAsString();
+        List<CompletableFuture<JsonObject>> calls = new ArrayList<>();
+        for (int i = 0; i < times; i++) {
+            calls.add(step.has("parallel") ? start(chosen, request) : run(chosen, method, request));
+        }
+        return calls.stream().map(CompletableFuture::join).toList();
+    }
+
+    private static CompletableFuture<JsonObject> start(TriggersClient client, JsonObject request) {
+        long started = System.nanoTime();
+        return client.createAsync(event(request))
+                .handle((response, error) -> outcome(() -> result(response, error), started));
+    }
+
+    private static JsonObject result(CreateEventResponse response, Throwable error) {
+        if (error != null) {
+            throw new CompletionException(error);
+        }
+        return created(response);
+    }
+
+    private static CompletableFuture<JsonObject> run(
+            TriggersClient client, String method, JsonObject request) {
+        long started = System.nanoTime();
+        return CompletableFuture.completedFuture(
+                outcome(() -> respond(client, method, request), started));
+    }
+
+    private interface Work {
+        JsonObject run();
+    }
+
+    private static JsonObject outcome(Work work, long started) {
+        JsonObject outcome;
+        try {
+            outcome = new JsonObject();
+            outcome.add("response", work.run());
+            outcome.addProperty("code", "OK");
+        } catch (TriggersException e) {
+            outcome = error(e);
+        } catch (CompletionException e) {
+            outcome = error((TriggersException) e.getCause());
+        }
+        outcome.addProperty("elapsed_ms", (System.nanoTime() - started) / 1_000_000);
+        return outcome;
+    }
+
+    private static JsonObject respond(TriggersClient client, String method, JsonObject request) {
+        return switch (method) {
+            case "create" -> created(client.create(event(request)));
+            case "create_batch" ->
+                    results(
+                            client.createBatch(events(request.getAsJsonArray("events"))),
+                            Calls::created);
+            case "get" -> event(client.get(text(request, "event_id")));
+            case "list" -> page(client.list(list(request)));
+            case "list_all" -> events(client.listAll(list(request)));
+            case "ack" -> acknowledged(client.ack(text(request, "event_id")));
+            case "ack_batch" ->
+                    results(
+                            client.ackBatch(texts(request.getAsJsonArray("event_ids"))),
+                            Calls::acknowledged);
+            case "health" -> health(client.health());
+            default -> throw new AssertionError("an unknown method: " + method);
+        };
+    }
+
+    private static String text(JsonObject request, String name) {
+        return request.get(name).getAsString();
+    }
+
+    private static List<String> texts(JsonArray list) {
+        return list.asList().stream().map(JsonElement::getAsString).toList();
+    }
+
+    private static List<CreateEventRequest> events(JsonArray list) {
+        return list.asList().stream().map(each -> event(each.getAsJsonObject())).toList();
+    }
+
+    private static CreateEventRequest event(JsonObject request) {
+        CreateEventRequest.Builder event = CreateEventRequest.newBuilder();
+        event.setSource(text(request, "source")).setEventType(text(request, "event_type"));
+        event.setPayload(payload(request.get("payload")));
+        if (request.has("event_id")) {
+            event.setEventId(text(request, "event_id"));
+        }
+        if (request.has("idempotency_key")) {
+            event.setIdempotencyKey(text(request, "idempotency_key"));
+        }
+        return event.build();
+    }
+
+    private static ByteString payload(JsonElement payload) {
+        if (payload.isJsonObject()) {
+            String base64 = payload.getAsJsonObject().get("$base64").getAsString();
+            return ByteString.copyFrom(Base64.getDecoder().decode(base64));
+        }
+        return ByteString.copyFromUtf8(payload.getAsString());
+    }
+
+    private static ListInboxRequest list(JsonObject request) {
+        ListInboxRequest.Builder list = ListInboxRequest.newBuilder();
+        if (request.has("status")) {
+            list.setStatus(EventStatus.valueOf("EVENT_STATUS_" + text(request, "status")));
+        }
+        if (request.has("order")) {
+            list.setOrder(SortOrder.valueOf("SORT_ORDER_" + text(request, "order")));
+        }
+        if (request.has("page_size")) {
+            list.setPageSize(request.get("page_size").getAsInt());
+        }
+        if (request.has("page_token")) {
+            list.setPageToken(text(request, "page_token"));
+        }
+        return list.build();
+    }
+
+    private static JsonObject created(CreateEventResponse response) {
+        JsonObject object = new JsonObject();
+        object.addProperty("event_id", response.getEventId());
+        object.add("created_at", time(response.hasCreatedAt(), response.getCreatedAt()));
+        return object;
+    }
+
+    private static JsonObject created(CreateEventResult result) {
+        return result.hasError()
+                ? failed(TriggersException.of(result.getError()))
+                : created(result.getCreated());
+    }
+
+    private static JsonObject acknowledged(AckEventResponse response) {
+        JsonObject object = new JsonObject();
+        object.addProperty("event_id", response.getEventId());
+        object.add(
+                "acknowledged_at",
+                time(response.hasAcknowledgedAt(), response.getAcknowledgedAt()));
+        return object;
+    }
+
+    private static JsonObject acknowledged(AckEventResult result) {
+        return result.hasError()
+                ? failed(TriggersException.of(result.getError()))
+                : acknowledged(result.getAcknowledged());
+    }
+
+    private static <T> JsonObject results(List<T> results, Function<T, JsonObject> describe) {
+        JsonArray list = new JsonArray();
+        results.forEach(each -> list.add(describe.apply(each)));
+        JsonObject object = new JsonObject();
+        object.add("results", list);
+        return object;
+    }
+
+    private static JsonObject event(Event event) {
+        JsonObject object = new JsonObject();
+        object.addProperty("event_id", event.getEventId());
+        object.addProperty("source", event.getSource());
+        object.addProperty("event_type", event.getEventType());
+        object.addProperty("payload", event.getPayload().toStringUtf8());
+        object.addProperty("status", event.getStatus().name().replace("EVENT_STATUS_", ""));
+        object.add("created_at", time(event.hasCreatedAt(), event.getCreatedAt()));
+        object.add("acknowledged_at", time(event.hasAcknowledgedAt(), event.getAcknowledgedAt()));
+        return object;
+    }
+
+    private static JsonObject events(Iterable<Event> events) {
+        JsonArray list = new JsonArray();
+        events.forEach(each -> list.add(event(each)));
+        JsonObject object = new JsonObject();
+        object.add("events", list);
+        return object;
+    }
+
+    private static JsonObject page(ListInboxResponse response) {
+        JsonObject object = events(response.getEventsList());
+        object.addProperty("next_page_token", response.getNextPageToken());
+        return object;
+    }
+
+    private static JsonObject health(HealthCheckResponse response) {
+        JsonObject object = new JsonObject();
+        object.addProperty("status", response.getStatus().name());
+        object.addProperty("version", response.getVersion());
+        object.addProperty("store", response.getStore());
+        return object;
+    }
+
+    private static JsonElement time(boolean set, Timestamp time) {
+        return set
+                ? new JsonPrimitive(time.getSeconds() * 1_000_000 + time.getNanos() / 1000)
+                : JsonNull.INSTANCE;
+    }
+
+    private static JsonObject failed(TriggersException error) {
+        JsonObject object = new JsonObject();
+        object.add("error", error(error));
+        return object;
+    }
+
+    private static JsonObject error(TriggersException error) {
+        JsonArray fields = new JsonArray();
+        error.fieldViolations().stream().map(FieldViolation::getField).forEach(fields::add);
+        JsonObject object = new JsonObject();
+        object.addProperty("code", error.code().name());
+        object.addProperty("reason", error.reason());
+        object.addProperty("message", error.description());
+        object.add("fields", fields);
+        object.addProperty("retry_delay_ms", error.retryDelay().toMillis());
+        return object;
+    }
+}

@@ -1,0 +1,196 @@
+"""Requests to bytes, answers to values. An answer that lacks its content raises ValueError."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Generic, Protocol, TypeVar
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from triggers_client._errors import FieldViolation, TriggersError
+from triggers_client._ids import new_event_id
+from triggers_client._types import (
+    Acknowledged,
+    AckResult,
+    Created,
+    CreateResult,
+    Event,
+    EventStatus,
+    Health,
+    NewEvent,
+    Page,
+    Payload,
+    Serving,
+)
+from triggers_client.proto.triggers.health.v1 import health_pb2
+from triggers_client.proto.triggers.rpc.v1 import envelope_pb2
+from triggers_client.proto.triggers.v1 import events_pb2
+
+MAX_BATCH = 1000
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_T = TypeVar("_T")
+
+
+class _Message(Protocol):
+    def SerializeToString(self) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Call(Generic[_T]):
+    """One call: where it goes, what it says, and how its answer is read."""
+
+    method: str
+    request: _Message
+    read: Callable[[bytes], _T]
+
+
+def _time(stamp: Timestamp) -> datetime:
+    # Timestamp.ToDatetime changed between releases of protobuf; this is exact in all of them.
+    return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
+
+
+def _require(present: bool) -> None:
+    if not present:
+        raise ValueError("the answer lacks its content")
+
+
+def read_error(code: int, message: str, details: envelope_pb2.ErrorDetails) -> TriggersError:
+    violations = [FieldViolation(v.field, v.description) for v in details.field_violations]
+    return TriggersError.of(
+        code or 2, details.reason, message, violations, details.retry_delay_ms / 1000
+    )
+
+
+# ---- create ----
+
+
+def _payload_bytes(payload: Payload) -> bytes:
+    if isinstance(payload, Mapping):
+        payload = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return payload.encode() if isinstance(payload, str) else bytes(payload)
+
+
+def _create_request(event: NewEvent) -> events_pb2.CreateEventRequest:
+    event_id = event.event_id
+    if event_id is None and not event.idempotency_key:
+        event_id = new_event_id()
+    return events_pb2.CreateEventRequest(
+        event_id=event_id or "",
+        idempotency_key=event.idempotency_key or "",
+        source=event.source,
+        event_type=event.event_type,
+        payload=_payload_bytes(event.payload),
+    )
+
+
+def _created(message: events_pb2.CreateEventResponse) -> Created:
+    _require(bool(message.event_id) and message.HasField("created_at"))
+    return Created(message.event_id, _time(message.created_at))
+
+
+def create(event: NewEvent) -> Call[Created]:
+    def read(body: bytes) -> Created:
+        return _created(events_pb2.CreateEventResponse.FromString(body))
+
+    return Call("triggers.v1.EventService/CreateEvent", _create_request(event), read)
+
+
+def create_batch(events: list[NewEvent]) -> Call[list[CreateResult]]:
+    def read_result(result: events_pb2.CreateEventResult) -> CreateResult:
+        if result.HasField("error"):
+            return read_error(result.error.code, result.error.message, result.error.details)
+        return _created(result.created)
+
+    def read(body: bytes) -> list[CreateResult]:
+        results = events_pb2.BatchCreateEventsResponse.FromString(body).results
+        _require(len(results) == len(events))
+        return [read_result(result) for result in results]
+
+    request = events_pb2.BatchCreateEventsRequest(events=[_create_request(e) for e in events])
+    return Call("triggers.v1.EventService/BatchCreateEvents", request, read)
+
+
+# ---- read ----
+
+
+def _event(message: events_pb2.Event) -> Event:
+    _require(bool(message.event_id) and message.HasField("created_at"))
+    acknowledged = message.HasField("acknowledged_at")
+    return Event(
+        event_id=message.event_id,
+        source=message.source,
+        event_type=message.event_type,
+        payload=message.payload,
+        status=EventStatus(message.status),
+        created_at=_time(message.created_at),
+        acknowledged_at=_time(message.acknowledged_at) if acknowledged else None,
+    )
+
+
+def get(event_id: str) -> Call[Event]:
+    def read(body: bytes) -> Event:
+        return _event(events_pb2.GetEventResponse.FromString(body).event)
+
+    request = events_pb2.GetEventRequest(event_id=event_id)
+    return Call("triggers.v1.EventService/GetEvent", request, read)
+
+
+def list_inbox(status: int, order: int, page_size: int, page_token: str) -> Call[Page]:
+    def read(body: bytes) -> Page:
+        page = events_pb2.ListInboxResponse.FromString(body)
+        return Page(tuple(_event(event) for event in page.events), page.next_page_token)
+
+    request = events_pb2.ListInboxRequest(
+        status=events_pb2.EventStatus.Name(status),
+        order=events_pb2.SortOrder.Name(order),
+        page_size=page_size,
+        page_token=page_token,
+    )
+    return Call("triggers.v1.EventService/ListInbox", request, read)
+
+
+# ---- acknowledge ----
+
+
+def _acknowledged(message: events_pb2.AckEventResponse) -> Acknowledged:
+    _require(bool(message.event_id) and message.HasField("acknowledged_at"))
+    return Acknowledged(message.event_id, _time(message.acknowledged_at))
+
+
+def ack(event_id: str) -> Call[Acknowledged]:
+    def read(body: bytes) -> Acknowledged:
+        return _acknowledged(events_pb2.AckEventResponse.FromString(body))
+
+    request = events_pb2.AckEventRequest(event_id=event_id)
+    return Call("triggers.v1.EventService/AckEvent", request, read)
+
+
+def ack_batch(event_ids: list[str]) -> Call[list[AckResult]]:
+    def read_result(result: events_pb2.AckEventResult) -> AckResult:
+        if result.HasField("error"):
+            return read_error(result.error.code, result.error.message, result.error.details)
+        return _acknowledged(result.acknowledged)
+
+    def read(body: bytes) -> list[AckResult]:
+        results = events_pb2.BatchAckEventsResponse.FromString(body).results
+        _require(len(results) == len(event_ids))
+        return [read_result(result) for result in results]
+
+    request = events_pb2.BatchAckEventsRequest(event_ids=event_ids)
+    return Call("triggers.v1.EventService/BatchAckEvents", request, read)
+
+
+# ---- health ----
+
+
+def health() -> Call[Health]:
+    def read(body: bytes) -> Health:
+        answer = health_pb2.HealthCheckResponse.FromString(body)
+        known = answer.status in (1, 2)
+        status = Serving(answer.status) if known else Serving.UNKNOWN
+        return Health(status, answer.version, answer.store)
+
+    return Call("triggers.health.v1.Health/Check", health_pb2.HealthCheckRequest(), read)

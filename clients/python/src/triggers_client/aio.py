@@ -1,0 +1,232 @@
+"""The asyncio client."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator, Iterable, Sequence
+from types import TracebackType
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError
+
+from triggers_client import _codec
+from triggers_client._connection import Connection
+from triggers_client._errors import (
+    InternalError,
+    InvalidArgumentError,
+    ResourceExhaustedError,
+    UnavailableError,
+)
+from triggers_client._types import (
+    Acknowledged,
+    AckResult,
+    Created,
+    CreateResult,
+    Event,
+    EventStatus,
+    Health,
+    NewEvent,
+    Order,
+    Page,
+    Payload,
+)
+from triggers_client._version import __version__
+from triggers_client.proto.triggers.rpc.v1 import envelope_pb2
+
+DEFAULT_URL = "ws://127.0.0.1:7300/rpc"
+DEFAULT_TIMEOUT = 10.0
+MAX_MESSAGE = 8 << 20
+_BACKOFF_FIRST, _BACKOFF_MOST = 0.05, 2.0
+_T = TypeVar("_T")
+
+
+def addresses(urls: str | Sequence[str] | None) -> list[str]:
+    """A list of addresses from what the caller gave: one, several, or none (TRIGGERS_CORE)."""
+    if urls is None:
+        urls = os.environ.get("TRIGGERS_CORE") or DEFAULT_URL
+    if isinstance(urls, str):
+        urls = urls.split(",")
+    found = [url.strip() for url in urls]
+    if not found:
+        raise InvalidArgumentError("URL_MISSING", "a client needs at least one address")
+    return found
+
+
+class AsyncClient:
+    """A client for the tasks of one event loop; it may be shared by all of them.
+
+    `urls`: one address or several (ws, wss, tcp, tls+tcp, ipc), among which the calls spread; by
+    default TRIGGERS_CORE, or ws://127.0.0.1:7300/rpc. `ca_file`: PEM certificates to trust, for wss
+    and tls+tcp. `timeout`: seconds of calls that give none. `name`: this program and its version,
+    for the core's log.
+
+    It connects in the background and reconnects by itself. A call that is answered UNAVAILABLE or
+    RESOURCE_EXHAUSTED is tried again within its deadline; a create keeps its event id, so it is
+    stored once. Failures raise TriggersError; cancelling the task cancels the call."""
+
+    def __init__(
+        self,
+        urls: str | Sequence[str] | None = None,
+        *,
+        ca_file: str | os.PathLike[str] | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        name: str | None = None,
+    ) -> None:
+        self._timeout = timeout
+        self._name = f"{name} " if name else ""
+        self._name += f"triggers-python/{__version__}"
+        self._connection = Connection(addresses(urls), os.fspath(ca_file) if ca_file else None)
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends calls in flight with CancelledError and disconnects. May be called again."""
+        await self._connection.close()
+
+    async def create(
+        self,
+        source: str,
+        event_type: str,
+        payload: Payload,
+        *,
+        event_id: str | None = None,
+        idempotency_key: str | None = None,
+        timeout: float | None = None,
+    ) -> Created:
+        """Stores one event. The same id or key and content again answers as the first time."""
+        event = NewEvent(source, event_type, payload, event_id, idempotency_key)
+        return await self._call(_codec.create(event), timeout)
+
+    async def create_batch(
+        self,
+        events: Iterable[NewEvent],
+        *,
+        timeout: float | None = None,
+    ) -> list[CreateResult]:
+        """Stores 1 to 1000 events; a result for each, in order: Created or TriggersError."""
+        batch = _batch(events)
+        return await self._call(_codec.create_batch(batch), timeout)
+
+    async def get(
+        self,
+        event_id: str,
+        *,
+        timeout: float | None = None,
+    ) -> Event:
+        """Reads one event."""
+        return await self._call(_codec.get(event_id), timeout)
+
+    async def inbox_page(
+        self,
+        *,
+        status: EventStatus = EventStatus.PENDING,
+        order: Order = Order.NEWEST_FIRST,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> Page:
+        """Reads a page of up to 1000 events, 50 unless `page_size` says otherwise."""
+        return await self._call(_codec.list_inbox(status, order, page_size, page_token), timeout)
+
+    async def inbox(
+        self,
+        *,
+        status: EventStatus = EventStatus.PENDING,
+        order: Order = Order.NEWEST_FIRST,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[Event]:
+        """Iterates over all events of a status, page after page; the timeout is a page's."""
+        token = ""
+        while True:
+            page = await self.inbox_page(
+                status=status, order=order, page_size=page_size, page_token=token, timeout=timeout
+            )
+            for event in page.events:
+                yield event
+            token = page.next_page_token
+            if not token:
+                return
+
+    async def ack(
+        self,
+        event_id: str,
+        *,
+        timeout: float | None = None,
+    ) -> Acknowledged:
+        """Acknowledges one event; again answers with the first time."""
+        return await self._call(_codec.ack(event_id), timeout)
+
+    async def ack_batch(
+        self,
+        event_ids: Iterable[str],
+        *,
+        timeout: float | None = None,
+    ) -> list[AckResult]:
+        """Acknowledges 1 to 1000 events; a result for each, in order."""
+        return await self._call(_codec.ack_batch(_batch(event_ids)), timeout)
+
+    async def health(
+        self,
+        *,
+        timeout: float | None = None,
+    ) -> Health:
+        """Asks whether events can be stored and read now."""
+        return await self._call(_codec.health(), timeout)
+
+    # ---- calls ----
+
+    async def _call(self, call: _codec.Call[_T], timeout: float | None) -> _T:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + (self._timeout if timeout is None else timeout)
+        body = call.request.SerializeToString()
+        most = _BACKOFF_FIRST
+        while True:
+            try:
+                return await self._try(call, body, deadline - loop.time())
+            except (UnavailableError, ResourceExhaustedError) as error:
+                wait = max(random.uniform(most / 2, most), error.retry_delay)
+                if loop.time() + wait >= deadline:
+                    raise
+                most = min(most * 2, _BACKOFF_MOST)
+            await asyncio.sleep(wait)
+            self._connection.check_open()
+
+    async def _try(self, call: _codec.Call[_T], body: bytes, left: float) -> _T:
+        request = envelope_pb2.Request(
+            method=call.method,
+            timeout_ms=min(max(int(left * 1000), 1), 2**32 - 1),
+            metadata={"client": self._name},
+            body=body,
+        ).SerializeToString()
+        if len(request) > MAX_MESSAGE:
+            message = f"the request has {len(request)} bytes, over the limit of {MAX_MESSAGE}"
+            raise InvalidArgumentError("MESSAGE_TOO_LARGE", message)
+        answer = await self._connection.exchange(request, max(left, 0.0))
+        try:
+            response = envelope_pb2.Response.FromString(answer)
+            if response.code == 0:
+                return call.read(response.body)
+        except (DecodeError, ValueError) as error:
+            message = f"the answer to {call.method} cannot be read: {error}"
+            raise InternalError("ANSWER_MALFORMED", message) from error
+        raise _codec.read_error(response.code, response.message, response.details)
+
+
+def _batch(items: Iterable[_T]) -> list[_T]:
+    batch = list(items)
+    if not 1 <= len(batch) <= _codec.MAX_BATCH:
+        message = f"a batch has 1 to {_codec.MAX_BATCH} elements, not {len(batch)}"
+        raise InvalidArgumentError("BATCH_SIZE_INVALID", message)
+    return batch

@@ -1,0 +1,157 @@
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from triggers_client.proto.triggers.rpc.v1 import envelope_pb2 as _envelope_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+EVENT_STATUS_ACKNOWLEDGED: EventStatus
+EVENT_STATUS_PENDING: EventStatus
+EVENT_STATUS_UNSPECIFIED: EventStatus
+SORT_ORDER_NEWEST_FIRST: SortOrder
+SORT_ORDER_OLDEST_FIRST: SortOrder
+SORT_ORDER_UNSPECIFIED: SortOrder
+
+class AckEventRequest(_message.Message):
+    __slots__ = ["event_id"]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    event_id: str
+    def __init__(self, event_id: _Optional[str] = ...) -> None: ...
+
+class AckEventResponse(_message.Message):
+    __slots__ = ["acknowledged_at", "event_id"]
+    ACKNOWLEDGED_AT_FIELD_NUMBER: _ClassVar[int]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    acknowledged_at: _timestamp_pb2.Timestamp
+    event_id: str
+    def __init__(self, event_id: _Optional[str] = ..., acknowledged_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class AckEventResult(_message.Message):
+    __slots__ = ["acknowledged", "error"]
+    ACKNOWLEDGED_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    acknowledged: AckEventResponse
+    error: ItemError
+    def __init__(self, acknowledged: _Optional[_Union[AckEventResponse, _Mapping]] = ..., error: _Optional[_Union[ItemError, _Mapping]] = ...) -> None: ...
+
+class BatchAckEventsRequest(_message.Message):
+    __slots__ = ["event_ids"]
+    EVENT_IDS_FIELD_NUMBER: _ClassVar[int]
+    event_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, event_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class BatchAckEventsResponse(_message.Message):
+    __slots__ = ["results"]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[AckEventResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[AckEventResult, _Mapping]]] = ...) -> None: ...
+
+class BatchCreateEventsRequest(_message.Message):
+    __slots__ = ["events"]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[CreateEventRequest]
+    def __init__(self, events: _Optional[_Iterable[_Union[CreateEventRequest, _Mapping]]] = ...) -> None: ...
+
+class BatchCreateEventsResponse(_message.Message):
+    __slots__ = ["results"]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[CreateEventResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[CreateEventResult, _Mapping]]] = ...) -> None: ...
+
+class CreateEventRequest(_message.Message):
+    __slots__ = ["event_id", "event_type", "idempotency_key", "payload", "source"]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    event_id: str
+    event_type: str
+    idempotency_key: str
+    payload: bytes
+    source: str
+    def __init__(self, event_id: _Optional[str] = ..., source: _Optional[str] = ..., event_type: _Optional[str] = ..., payload: _Optional[bytes] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+
+class CreateEventResponse(_message.Message):
+    __slots__ = ["created_at", "event_id"]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    created_at: _timestamp_pb2.Timestamp
+    event_id: str
+    def __init__(self, event_id: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class CreateEventResult(_message.Message):
+    __slots__ = ["created", "error"]
+    CREATED_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    created: CreateEventResponse
+    error: ItemError
+    def __init__(self, created: _Optional[_Union[CreateEventResponse, _Mapping]] = ..., error: _Optional[_Union[ItemError, _Mapping]] = ...) -> None: ...
+
+class Event(_message.Message):
+    __slots__ = ["acknowledged_at", "created_at", "event_id", "event_type", "payload", "source", "status"]
+    ACKNOWLEDGED_AT_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    acknowledged_at: _timestamp_pb2.Timestamp
+    created_at: _timestamp_pb2.Timestamp
+    event_id: str
+    event_type: str
+    payload: bytes
+    source: str
+    status: EventStatus
+    def __init__(self, event_id: _Optional[str] = ..., source: _Optional[str] = ..., event_type: _Optional[str] = ..., payload: _Optional[bytes] = ..., status: _Optional[_Union[EventStatus, str]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., acknowledged_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class GetEventRequest(_message.Message):
+    __slots__ = ["event_id"]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    event_id: str
+    def __init__(self, event_id: _Optional[str] = ...) -> None: ...
+
+class GetEventResponse(_message.Message):
+    __slots__ = ["event"]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    event: Event
+    def __init__(self, event: _Optional[_Union[Event, _Mapping]] = ...) -> None: ...
+
+class ItemError(_message.Message):
+    __slots__ = ["code", "details", "message"]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    code: _envelope_pb2.Code
+    details: _envelope_pb2.ErrorDetails
+    message: str
+    def __init__(self, code: _Optional[_Union[_envelope_pb2.Code, str]] = ..., message: _Optional[str] = ..., details: _Optional[_Union[_envelope_pb2.ErrorDetails, _Mapping]] = ...) -> None: ...
+
+class ListInboxRequest(_message.Message):
+    __slots__ = ["order", "page_size", "page_token", "status"]
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    order: SortOrder
+    page_size: int
+    page_token: str
+    status: EventStatus
+    def __init__(self, status: _Optional[_Union[EventStatus, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., order: _Optional[_Union[SortOrder, str]] = ...) -> None: ...
+
+class ListInboxResponse(_message.Message):
+    __slots__ = ["events", "next_page_token"]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[Event]
+    next_page_token: str
+    def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class EventStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class SortOrder(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []

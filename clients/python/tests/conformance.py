@@ -1,0 +1,406 @@
+"""Executes clients/conformance through the public API: the blocking client, or --aio."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import sys
+import time
+import uuid
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import DecodeError, Message
+
+import triggers_client as tc
+from triggers_client.proto.triggers.rpc.v1 import envelope_pb2
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+Json = Any
+
+
+class Failure(Exception):
+    """A step did not go as its scenario says."""
+
+
+# ---- values, paths, patterns ----
+
+
+def look_up(value: Json, path: list[str]) -> Json:
+    """What a path leads to; None when it is not there."""
+    for index, name in enumerate(path):
+        if isinstance(value, list):
+            if name == "*":
+                return [look_up(element, path[index + 1 :]) for element in value]
+            value = value[int(name)] if int(name) < len(value) else None
+        elif isinstance(value, dict):
+            value = value.get(name)
+        else:
+            return None
+    return value
+
+
+def payload_of_size(size: int) -> str:
+    return '{"a":"' + "x" * (size - 8) + '"}'
+
+
+def expand(value: Json, variables: dict[str, Json]) -> Json:
+    """Puts in variables and generated values."""
+    if isinstance(value, str) and value.startswith("$"):
+        name, *path = value[1:].split(".")
+        return look_up(variables[name], path)
+    if isinstance(value, list):
+        expanded: list[Json] = []
+        for element in value:
+            times = element.get("$repeat", None) if isinstance(element, dict) else None
+            if times is None:
+                expanded.append(expand(element, variables))
+            else:
+                expanded += [expand(element["value"], variables)] * times
+        return expanded
+    if isinstance(value, dict):
+        if "$payload_size" in value:
+            return payload_of_size(value["$payload_size"])
+        if "$base64" in value:
+            return base64.b64decode(value["$base64"])
+        if "$reversed" in value:
+            return list(reversed(expand(value["$reversed"], variables)))
+        return {name: expand(member, variables) for name, member in value.items()}
+    return value
+
+
+def fits(pattern: Json, value: Json) -> bool:
+    if isinstance(pattern, dict):
+        [(name, wanted)] = pattern.items()
+        if name == "$any":
+            return value not in (None, "", [])
+        if name == "$not":
+            return bool(value != wanted)
+        if name == "$count":
+            return isinstance(value, list) and len(value) == wanted
+        if name == "$between":
+            return isinstance(value, int) and wanted[0] <= value <= wanted[1]
+        if name == "$same_elements":
+            return isinstance(value, list) and sorted(value) == sorted(wanted)
+        raise Failure(f"no pattern is called {name}")
+    return bool(pattern == value)
+
+
+def shorten(value: Json) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) < 300 else text[:300] + "…"
+
+
+# ---- what calls return, as the scenarios name it ----
+
+
+def microseconds(moment: datetime | None) -> int | None:
+    return None if moment is None else (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def error_json(error: tc.TriggersError) -> Json:
+    return {
+        "code": error.code.name,
+        "reason": error.reason,
+        "message": error.message,
+        "fields": [violation.field for violation in error.violations],
+        "retry_delay_ms": round(error.retry_delay * 1000),
+    }
+
+
+def result_json(result: Json) -> Json:
+    if isinstance(result, tc.TriggersError):
+        return {"error": error_json(result)}
+    if isinstance(result, tc.Created):
+        return {"event_id": result.event_id, "created_at": microseconds(result.created_at)}
+    if isinstance(result, tc.Acknowledged):
+        at = microseconds(result.acknowledged_at)
+        return {"event_id": result.event_id, "acknowledged_at": at}
+    if isinstance(result, tc.Event):
+        return {
+            "event_id": result.event_id,
+            "source": result.source,
+            "event_type": result.event_type,
+            "payload": result.payload.decode(),
+            "status": result.status.name,
+            "created_at": microseconds(result.created_at),
+            "acknowledged_at": microseconds(result.acknowledged_at),
+        }
+    if isinstance(result, tc.Health):
+        return {
+            "status": result.status.name,
+            "version": result.version,
+            "store": result.store,
+        }
+    if isinstance(result, tc.Page):
+        events = [result_json(event) for event in result.events]
+        return {"events": events, "next_page_token": result.next_page_token}
+    raise AssertionError(result)
+
+
+# ---- calls ----
+
+
+def arguments_of(method: str, request: dict[str, Json]) -> dict[str, Json]:
+    arguments = dict(request)
+    if "status" in arguments:
+        arguments["status"] = tc.EventStatus[arguments["status"]]
+    if "order" in arguments:
+        arguments["order"] = tc.Order[arguments["order"]]
+    if method == "create_batch":
+        arguments["events"] = [tc.NewEvent(**event) for event in arguments["events"]]
+    return arguments
+
+
+NAMES = {"list": "inbox_page", "list_all": "inbox"}
+
+
+class Blocking:
+    """The blocking client, with threads for calls in flight at once."""
+
+    def open(self, options: dict[str, Json]) -> None:
+        self.client = tc.Client(**options)
+
+    def close(self) -> None:
+        self.client.close()
+
+    def call(self, method: str, arguments: dict[str, Json]) -> Json:
+        result = getattr(self.client, NAMES.get(method, method))(**arguments)
+        if method == "list_all":
+            return {"events": [result_json(event) for event in result]}
+        if isinstance(result, list):
+            return {"results": [result_json(item) for item in result]}
+        return result_json(result)
+
+    def outcomes(self, times: int, parallel: bool, make: Callable[[], Json]) -> list[Json]:
+        with ThreadPoolExecutor(times if parallel else 1) as pool:
+            return list(pool.map(lambda _: make(), range(times)))
+
+
+class Asynchronous(Blocking):
+    """The asyncio client; its loop runs on a thread here, so that Blocking's rest applies."""
+
+    def open(self, options: dict[str, Json]) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.pool = ThreadPoolExecutor(1)
+        self.pool.submit(self.loop.run_forever)
+        self.aio = tc.AsyncClient(**options)
+
+    def close(self) -> None:
+        self.run(self.aio.close())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.pool.shutdown()
+
+    def run(self, coroutine: Coroutine[Any, Any, Json]) -> Json:
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
+
+    def call(self, method: str, arguments: dict[str, Json]) -> Json:
+        return self.run(self.acall(method, arguments))
+
+    async def acall(self, method: str, arguments: dict[str, Json]) -> Json:
+        result = getattr(self.aio, NAMES.get(method, method))(**arguments)
+        if method == "list_all":
+            return {"events": [result_json(event) async for event in result]}
+        result = await result
+        if isinstance(result, list):
+            return {"results": [result_json(item) for item in result]}
+        return result_json(result)
+
+
+def outcome_of(driver: Blocking, method: str, arguments: dict[str, Json]) -> Json:
+    start = time.monotonic()
+    try:
+        outcome = {"code": "OK", "response": driver.call(method, arguments)}
+    except tc.TriggersError as error:
+        outcome = error_json(error)
+    return {**outcome, "elapsed_ms": round((time.monotonic() - start) * 1000)}
+
+
+# ---- steps ----
+
+
+class Scenario:
+    """One scenario while it runs."""
+
+    def __init__(self, data: Json, driver: Blocking, variables: dict[str, Json]) -> None:
+        self.data = data
+        self.driver = driver
+        self.variables = dict(variables)
+        self.opened = False
+
+    def run(self) -> None:
+        try:
+            for number, step in enumerate(self.data["steps"], 1):
+                try:
+                    self.step(step)
+                except Failure as failure:
+                    raise Failure(f"step {number}: {failure}") from None
+        finally:
+            if self.opened:
+                self.driver.close()
+
+    def step(self, step: Json) -> None:
+        if "new_ids" in step:
+            for name in step["new_ids"]:
+                self.variables[name] = tc.new_event_id()
+        elif "harness" in step:
+            say({"harness": expand(step["harness"], self.variables)})
+            answer = json.loads(sys.stdin.readline())
+            if not answer["ok"]:
+                raise Failure(answer["detail"])
+        else:
+            self.call(step)
+
+    def open(self) -> None:
+        given = expand(self.data.get("client", {"urls": ["$url"]}), self.variables)
+        options = {name: given[name] for name in ("urls", "ca_file") if name in given}
+        if "timeout_ms" in given:
+            options["timeout"] = given["timeout_ms"] / 1000
+        self.driver.open(options)
+        self.opened = True
+
+    def call(self, step: Json) -> None:
+        if not self.opened:
+            self.open()
+        method, times = step["call"], step.get("times", 1)
+        request = expand(step.get("request", {}), self.variables)
+        arguments = arguments_of(method, request)
+        if "timeout_ms" in step:
+            arguments["timeout"] = step["timeout_ms"] / 1000
+        outcomes = self.driver.outcomes(
+            times, step.get("parallel", False), lambda: outcome_of(self.driver, method, arguments)
+        )
+        expected = {"code": "OK", **expand(step.get("expect", {}), self.variables)}
+        for outcome in outcomes:
+            for path, pattern in expected.items():
+                found = look_up(outcome, path.split("."))
+                if not fits(pattern, found):
+                    raise Failure(
+                        f"{method}: {path} is {shorten(found)} instead of {shorten(pattern)} "
+                        f"in {shorten(outcome)}"
+                    )
+        for name, path in step.get("save", {}).items():
+            found = [look_up(outcome, path.split(".")) for outcome in outcomes]
+            self.variables[name] = found if "times" in step else found[0]
+
+
+# ---- vectors ----
+
+
+def fill_request(vector: Json) -> envelope_pb2.Request:
+    return envelope_pb2.Request(
+        method=vector["method"],
+        timeout_ms=vector["timeout_ms"],
+        metadata=vector["metadata"],
+        body=base64.b64decode(vector["body"]),
+    )
+
+
+def fill_response(vector: Json) -> envelope_pb2.Response:
+    response = envelope_pb2.Response(
+        message=vector["message"],
+        metadata=vector["metadata"],
+        body=base64.b64decode(vector["body"]),
+    )
+    response.code = vector["code"]
+    if vector["details"] is not None:
+        details = vector["details"]
+        response.details.SetInParent()
+        response.details.reason = details["reason"]
+        response.details.retry_delay_ms = details["retry_delay_ms"]
+        for violation in details["field_violations"]:
+            response.details.field_violations.add(**violation)
+    return response
+
+
+def same(a: Message, b: Message) -> bool:
+    for message in (a, b):
+        message.DiscardUnknownFields()
+    return a == b
+
+
+def check_envelopes(folder: Path) -> None:
+    vectors = json.loads((folder / "vectors/envelope.json").read_text())
+    kinds: list[tuple[str, Any, Any]] = [
+        ("requests", envelope_pb2.Request, fill_request),
+        ("responses", envelope_pb2.Response, fill_response),
+    ]
+    for kind, message_type, fill in kinds:
+        for vector in vectors[kind]:
+            wire, wanted = base64.b64decode(vector["bytes"]), fill(vector)
+            if not same(message_type.FromString(wire), wanted):
+                raise Failure(f"{vector['name']}: parsed to other fields")
+            encoded = wanted.SerializeToString()
+            if not vector.get("foreign") and len(encoded) != len(wire):
+                raise Failure(f"{vector['name']}: encoded to {len(encoded)} bytes")
+            if not same(message_type.FromString(encoded), wanted):
+                raise Failure(f"{vector['name']}: did not survive encoding and parsing")
+    for vector in vectors["malformed"]:
+        try:
+            envelope_pb2.Response.FromString(base64.b64decode(vector["bytes"]))
+        except DecodeError:
+            continue
+        raise Failure(f"{vector['name']}: parsed")
+
+
+def check_typeids(folder: Path) -> None:
+    vectors = json.loads((folder / "vectors/typeid.json").read_text())
+    for vector in vectors["valid"]:
+        value = uuid.UUID(vector["uuid"])
+        if tc.parse_event_id(vector["event_id"]) != value:
+            raise Failure(f"{vector['name']}: parsed to another UUID")
+        if tc.format_event_id(value) != vector["event_id"]:
+            raise Failure(f"{vector['name']}: formatted as another text")
+    for vector in vectors["invalid"]:
+        try:
+            tc.parse_event_id(vector["event_id"])
+        except ValueError:
+            continue
+        raise Failure(f"{vector['name']}: {vector['event_id']!r} was accepted")
+    made = [tc.new_event_id() for _ in range(1000)]
+    if made != sorted(set(made)):
+        raise Failure("made ids do not ascend")
+    newest = tc.parse_event_id(made[-1])
+    if newest.version != 7 or abs((newest.int >> 80) / 1000 - time.time()) > 60:
+        raise Failure(f"{newest} is no UUIDv7 of now")
+
+
+# ---- all of it ----
+
+
+def say(line: Json) -> None:
+    print(json.dumps(line), flush=True)
+
+
+def report(name: str, check: Callable[[], None]) -> None:
+    only = os.environ.get("TRIGGERS_CONFORMANCE_ONLY", "")
+    if only and name not in only.split(","):
+        return
+    detail = ""
+    try:
+        check()
+    except Failure as failure:
+        detail = str(failure)
+    except Exception as error:  # an unexpected one fails its scenario, not the run
+        detail = f"unexpected {error!r}"
+    say({"scenario": name, "passed": not detail, "detail": detail})
+
+
+def main() -> None:
+    folder = Path(os.environ["TRIGGERS_CONFORMANCE"])
+    variables = json.loads(os.environ["TRIGGERS_CONFORMANCE_VARIABLES"])
+    driver = Asynchronous() if "--aio" in sys.argv[1:] else Blocking()
+    for path in sorted((folder / "scenarios").glob("*.json")):
+        for data in json.loads(path.read_text()):
+            report(data["name"], Scenario(data, driver, variables).run)
+    report("vectors/envelope", lambda: check_envelopes(folder))
+    report("vectors/typeid", lambda: check_typeids(folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+//! Client of triggersd, an event inbox: create events, list the inbox, acknowledge.
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), triggers::Error> {
+//! use triggers::{Client, CreateEventRequest};
+//!
+//! let client = Client::open("ws://127.0.0.1:7300/rpc")?;
+//! let event = CreateEventRequest::new("crm", "lead.created", r#"{"id": 1}"#);
+//! println!("{}", client.create(event).await?.event_id);
+//! client.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The messages are those of the protocol; see [`proto`]. [`Client`] says how calls behave.
+
+mod address;
+mod client;
+mod connection;
+mod error;
+pub mod event_id;
+mod events;
+mod pool;
+pub mod proto;
+mod random;
+mod tls;
+mod transport;
+
+pub use client::{Client, ClientBuilder, DEFAULT_URL, MAX_MESSAGE};
+pub use error::{Code, Error, FieldViolation};
+pub use events::Events;
+pub use prost_types::Timestamp;
+pub use proto::events::{
+    AckEventResponse, CreateEventRequest, CreateEventResponse, Event, EventStatus,
+    ListInboxRequest, ListInboxResponse, SortOrder,
+};
+pub use proto::health::{HealthCheckResponse, health_check_response::ServingStatus};
+
+/// The version of this library.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

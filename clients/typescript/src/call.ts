@@ -1,0 +1,146 @@
+// One call through all its tries, until its answer, its deadline or its end.
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { follow, unfollow } from "./abort.js";
+import { Backoff } from "./backoff.js";
+import type { Channel, Waiting } from "./channel.js";
+import type { Carried, Connection } from "./connection.js";
+import { failureToError, invalidArgument, malformedAnswer, TriggersError } from "./errors.js";
+import { Code, RequestSchema, ResponseSchema, type Response } from "./gen/triggers/rpc/v1/envelope_pb.js";
+
+const MAX_MESSAGE = 8 << 20; // of an encoded request; the protocol's limit
+const REQUEST_ID_SIZE = 4;
+
+export interface CallRequest {
+  method: string;
+  body: Uint8Array;
+  metadata: Record<string, string>;
+  timeoutMs: number;
+  signal: AbortSignal | undefined;
+}
+
+export class Call implements Waiting, Carried {
+  readonly #channel: Channel;
+  readonly #request: CallRequest;
+  readonly #deadline: number; // on performance.now()'s clock
+  #resolve!: (body: Uint8Array) => void;
+  #reject!: (error: TriggersError) => void;
+  #deadlineTimer: ReturnType<typeof setTimeout> | undefined;
+  readonly #backoff = new Backoff();
+  #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  #flight: { connection: Connection; id: number } | undefined;
+  #sent = false;
+
+  constructor(channel: Channel, request: CallRequest) {
+    this.#channel = channel;
+    this.#request = request;
+    this.#deadline = performance.now() + request.timeoutMs;
+  }
+
+  /** Makes the call; the body of the response, or a TriggersError. */
+  run(): Promise<Uint8Array> {
+    const { signal, timeoutMs } = this.#request;
+    this.#deadlineTimer = setTimeout(() => {
+      this.#onDeadline();
+    }, timeoutMs);
+    if (signal) {
+      follow(signal, this.#onAbort);
+    }
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+      this.#channel.enter(this);
+    });
+  }
+
+  /** Ends the call early. */
+  cancel(error: TriggersError): void {
+    this.#finish();
+    this.#reject(error);
+  }
+
+  onConnection(connection: Connection): void {
+    const message = this.#encode();
+    if (message.length - REQUEST_ID_SIZE > MAX_MESSAGE) {
+      const size = String(message.length - REQUEST_ID_SIZE);
+      this.cancel(invalidArgument("MESSAGE_TOO_LARGE", `the request has ${size} bytes; at most 8388608 are accepted`));
+      return;
+    }
+    this.#sent = true;
+    this.#flight = { connection, id: connection.send(message, this) };
+  }
+
+  onLost(): void {
+    this.#flight = undefined;
+    this.#channel.enter(this);
+  }
+
+  onAnswer(envelope: Uint8Array): void {
+    this.#flight = undefined;
+    let response: Response;
+    try {
+      response = fromBinary(ResponseSchema, envelope);
+    } catch (cause) {
+      this.cancel(malformedAnswer("is no triggers.rpc.v1.Response", { cause }));
+      return;
+    }
+    if (response.code === Code.OK) {
+      this.#finish();
+      this.#resolve(response.body);
+    } else {
+      this.#onFailure(failureToError(response));
+    }
+  }
+
+  #onFailure(error: TriggersError): void {
+    const passing = error.code === Code.UNAVAILABLE || error.code === Code.RESOURCE_EXHAUSTED;
+    const waitMs = Math.max(this.#backoff.nextMs(), error.retryDelayMs);
+    if (!passing || performance.now() + waitMs >= this.#deadline) {
+      this.cancel(error);
+      return;
+    }
+    this.#retryTimer = setTimeout(() => {
+      this.#channel.enter(this);
+    }, waitMs);
+  }
+
+  #onDeadline(): void {
+    if (this.#flight) {
+      const waited = `no answer within ${String(this.#request.timeoutMs)} ms; a write may have happened`;
+      this.cancel(new TriggersError(Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", waited));
+    } else {
+      const reason = this.#sent ? "CONNECTION_LOST" : "CORE_UNREACHABLE";
+      const message = `no connection to a core: ${this.#channel.problem}`;
+      this.cancel(new TriggersError(Code.UNAVAILABLE, reason, message));
+    }
+  }
+
+  readonly #onAbort = (): void => {
+    this.cancel(abortedError(this.#request.signal));
+  };
+
+  #finish(): void {
+    clearTimeout(this.#deadlineTimer);
+    clearTimeout(this.#retryTimer);
+    if (this.#request.signal) {
+      unfollow(this.#request.signal, this.#onAbort);
+    }
+    this.#channel.leave(this);
+    this.#flight?.connection.forget(this.#flight.id);
+    this.#flight = undefined;
+  }
+
+  /** The envelope with the time that is left, behind room for the request id. */
+  #encode(): Uint8Array {
+    const { method, metadata, body } = this.#request;
+    const timeoutMs = Math.max(1, Math.floor(this.#deadline - performance.now()));
+    const envelope = toBinary(RequestSchema, create(RequestSchema, { method, timeoutMs, metadata, body }));
+    const message = new Uint8Array(REQUEST_ID_SIZE + envelope.length);
+    message.set(envelope, REQUEST_ID_SIZE);
+    return message;
+  }
+}
+
+export function abortedError(signal?: AbortSignal): TriggersError {
+  const cause: unknown = signal?.reason;
+  return new TriggersError(Code.CANCELLED, "CALL_CANCELLED", "the caller gave up", [], 0, { cause });
+}

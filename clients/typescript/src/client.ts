@@ -1,0 +1,202 @@
+// The client: one method for each of the service's, and the list that pages by itself.
+import { fromBinary, type DescMessage, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
+import { checkAcknowledged, checkCreated, checkResults } from "./answers.js";
+import { abortedError, Call } from "./call.js";
+import { Channel } from "./channel.js";
+import { malformedAnswer, TriggersError } from "./errors.js";
+import { Health, type HealthCheckResponse } from "./gen/triggers/health/v1/health_pb.js";
+import { Code } from "./gen/triggers/rpc/v1/envelope_pb.js";
+import {
+  EventService,
+  type AckEventResponse,
+  type CreateEventResponse,
+  type Event,
+  type EventStatus,
+  type ListInboxResponse,
+  type SortOrder,
+} from "./gen/triggers/v1/events_pb.js";
+import { VERSION } from "./gen/version.js";
+import type { Dialler } from "./link.js";
+import { checkTimeout, encodeRequest, parseUrls, toCreateRequest, type NewEvent } from "./requests.js";
+
+export const DEFAULT_URL = "ws://127.0.0.1:7300/rpc";
+const DEFAULT_TIMEOUT_MS = 10_000;
+
+export interface ClientOptions {
+  /** Addresses of cores, as a list or with commas; calls go to those that are connected, in turn. */
+  urls?: string | readonly string[];
+  /** The deadline of calls that give none, in milliseconds; 10 000 when absent. */
+  timeoutMs?: number;
+  /** This program's name and version, such as "shop/1.2", for the core's log. */
+  name?: string;
+}
+
+export interface CallOptions {
+  /** The deadline of this call, all its tries included, in milliseconds from now. */
+  timeoutMs?: number;
+  /** Ends the call with CANCELLED; `cause` of the error is the signal's reason. */
+  signal?: AbortSignal;
+  /** Logged by the core, which makes one when it is absent. */
+  requestId?: string;
+  /** W3C Trace Context, carried to the core. */
+  traceparent?: string;
+}
+
+export interface ListRequest {
+  /** PENDING when absent. */
+  status?: EventStatus;
+  /** NEWEST_FIRST when absent. */
+  order?: SortOrder;
+  /** Events in one page, at most 1000; 50 when absent. */
+  pageSize?: number;
+}
+
+interface Method {
+  name: string;
+  parent: { typeName: string };
+  input: DescMessage;
+  output: DescMessage;
+}
+
+/**
+ * A client of one or several cores. It connects when it is made, and again whenever a connection
+ * drops; any number of calls may be in flight. Every method rejects with a {@link TriggersError}.
+ */
+export class Client {
+  readonly #channel: Channel;
+  readonly #calls = new Set<Call>();
+  readonly #timeoutMs: number;
+  readonly #name: string;
+  #closed: Promise<void> | undefined;
+
+  protected constructor(options: ClientOptions, dialler: Dialler) {
+    this.#timeoutMs = checkTimeout(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
+    this.#name = `${options.name === undefined ? "" : `${options.name} `}triggers-typescript/${VERSION}`;
+    this.#channel = new Channel(parseUrls(options.urls ?? DEFAULT_URL).map(dialler));
+  }
+
+  /** Stores one event. It is durable when this returns. */
+  async create(event: NewEvent, options?: CallOptions): Promise<CreateEventResponse> {
+    const created = await this.#call(EventService.method.createEvent, toCreateRequest(event), options);
+    return checkCreated(created);
+  }
+
+  /** Stores 1 to 1000 events. Each succeeds or fails by itself: one result or error per event, in order. */
+  async createBatch(
+    events: readonly NewEvent[],
+    options?: CallOptions,
+  ): Promise<(CreateEventResponse | TriggersError)[]> {
+    const request = { events: events.map(toCreateRequest) };
+    const { results } = await this.#call(EventService.method.batchCreateEvents, request, options);
+    return checkResults(results, events.length, checkCreated);
+  }
+
+  /** Reads one event, acknowledged or not. */
+  async get(eventId: string, options?: CallOptions): Promise<Event> {
+    const { event } = await this.#call(EventService.method.getEvent, { eventId }, options);
+    if (!event) {
+      throw malformedAnswer("has no event");
+    }
+    return event;
+  }
+
+  /** Lists all events of one status, page by page; `options` hold for each page. */
+  async *list(request: ListRequest = {}, options?: CallOptions): AsyncGenerator<Event, void, undefined> {
+    let pageToken = "";
+    do {
+      const page = await this.listPage({ ...request, pageToken }, options);
+      yield* page.events;
+      pageToken = page.nextPageToken;
+    } while (pageToken);
+  }
+
+  /** Lists one page. `pageToken` is the `nextPageToken` of the page before, "" on the last. */
+  async listPage(
+    request: ListRequest & { pageToken?: string } = {},
+    options?: CallOptions,
+  ): Promise<ListInboxResponse> {
+    return this.#call(EventService.method.listInbox, request, options);
+  }
+
+  /** Acknowledges one event. Again answers with the first time. */
+  async ack(eventId: string, options?: CallOptions): Promise<AckEventResponse> {
+    const acknowledged = await this.#call(EventService.method.ackEvent, { eventId }, options);
+    return checkAcknowledged(acknowledged);
+  }
+
+  /** Acknowledges 1 to 1000 events: one result or error per id, in order. */
+  async ackBatch(
+    eventIds: readonly string[],
+    options?: CallOptions,
+  ): Promise<(AckEventResponse | TriggersError)[]> {
+    const request = { eventIds: [...eventIds] };
+    const { results } = await this.#call(EventService.method.batchAckEvents, request, options);
+    return checkResults(results, eventIds.length, checkAcknowledged);
+  }
+
+  /** Whether events can be stored and read now. */
+  async health(options?: CallOptions): Promise<HealthCheckResponse> {
+    return this.#call(Health.method.check, {}, options);
+  }
+
+  /** Ends calls in flight with CANCELLED, and all connections; done when they are gone. */
+  close(): Promise<void> {
+    if (!this.#closed) {
+      for (const call of [...this.#calls]) {
+        call.cancel(closedError());
+      }
+      this.#closed = this.#channel.stop();
+    }
+    return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #call<M extends Method>(
+    method: M,
+    request: MessageInitShape<M["input"]>,
+    options: CallOptions = {},
+  ): Promise<MessageShape<M["output"]>> {
+    const body = encodeRequest(method.input, request);
+    const answer = await this.#send(`${method.parent.typeName}/${method.name}`, body, options);
+    try {
+      return fromBinary<M["output"]>(method.output, answer);
+    } catch (cause) {
+      throw malformedAnswer(`is no ${method.output.typeName}`, { cause });
+    }
+  }
+
+  #send(method: string, body: Uint8Array, options: CallOptions): Promise<Uint8Array> {
+    const { signal, requestId, traceparent } = options;
+    const timeoutMs = checkTimeout(options.timeoutMs ?? this.#timeoutMs);
+    const metadata: Record<string, string> = { client: this.#name };
+    if (requestId !== undefined) {
+      metadata["request-id"] = requestId;
+    }
+    if (traceparent !== undefined) {
+      metadata.traceparent = traceparent;
+    }
+    if (this.#closed) {
+      throw closedError();
+    }
+    if (signal?.aborted) {
+      throw abortedError(signal);
+    }
+    return this.#run(new Call(this.#channel, { method, body, metadata, timeoutMs, signal }));
+  }
+
+  async #run(call: Call): Promise<Uint8Array> {
+    this.#calls.add(call);
+    try {
+      return await call.run();
+    } finally {
+      this.#calls.delete(call);
+    }
+  }
+}
+
+function closedError(): TriggersError {
+  return new TriggersError(Code.CANCELLED, "CLIENT_CLOSED", "the client is closed");
+}

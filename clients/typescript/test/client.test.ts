@@ -1,0 +1,148 @@
+// What the conformance scenarios do not say: cancellation, closing, bad arguments, dead peers.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { HealthCheckResponseSchema } from "../src/gen/triggers/health/v1/health_pb.js";
+import { ListInboxResponseSchema } from "../src/gen/triggers/v1/events_pb.js";
+import { Code, newEventId, ServingStatus, TriggersClient, TriggersError, VERSION } from "../src/node.js";
+import { ok, ScriptedCore, type Answer } from "./scripted.js";
+
+const serving: Answer = () => ok(HealthCheckResponseSchema, { status: ServingStatus.SERVING });
+const silent: Answer = () => null;
+
+async function withCore(
+  answer: Answer,
+  run: (client: TriggersClient, core: ScriptedCore) => Promise<void>,
+): Promise<void> {
+  const core = await ScriptedCore.start(answer);
+  const client = new TriggersClient({ urls: core.url, name: "tests/1" });
+  try {
+    await run(client, core);
+  } finally {
+    await client.close();
+    core.stop();
+  }
+}
+
+function failsWith(code: Code, reason: string) {
+  return (error: unknown): boolean => {
+    assert.ok(error instanceof TriggersError, String(error));
+    assert.deepEqual([Code[error.code], error.reason], [Code[code], reason]);
+    return true;
+  };
+}
+
+void test("an aborted call is CANCELLED with the signal's reason, before and after it was sent", () =>
+  withCore(silent, async (client, core) => {
+    const controller = new AbortController();
+    const why = new Error("not needed");
+    const call = client.health({ signal: controller.signal });
+    while (core.requests.length === 0) {
+      await new Promise(setImmediate);
+    }
+    controller.abort(why);
+    for (const each of [call, client.health({ signal: controller.signal })]) {
+      await assert.rejects(each, failsWith(Code.CANCELLED, "CALL_CANCELLED"));
+      await assert.rejects(each, { cause: why });
+    }
+    assert.equal(core.requests.length, 1);
+  }));
+
+void test("one signal serves many calls without a warning", async () => {
+  const warnings: Error[] = [];
+  const note = (warning: Error): unknown => warnings.push(warning);
+  process.on("warning", note);
+  await withCore(serving, async (client) => {
+    const { signal } = new AbortController();
+    await Promise.all(Array.from({ length: 100 }, () => client.health({ signal })));
+  });
+  process.off("warning", note);
+  assert.deepEqual(warnings, []);
+});
+
+void test("a closed client's calls are CANCELLED, and closing twice is allowed", () =>
+  withCore(silent, async (client) => {
+    const call = client.health();
+    const closing = client.close();
+    await assert.rejects(call, failsWith(Code.CANCELLED, "CLIENT_CLOSED"));
+    await Promise.all([closing, client.close()]);
+    await assert.rejects(client.health(), failsWith(Code.CANCELLED, "CLIENT_CLOSED"));
+  }));
+
+void test("a client that never connected closes", async () => {
+  const client = new TriggersClient({ urls: ["ws://127.0.0.1:1/rpc", "tcp://127.0.0.1:1"] });
+  await assert.rejects(client.health({ timeoutMs: 200 }), failsWith(Code.UNAVAILABLE, "CORE_UNREACHABLE"));
+  await client.close();
+});
+
+void test("a peer that went silent is dialled again", { timeout: 20_000 }, () => {
+  let first: unknown;
+  const answer: Answer = (request, socket) => {
+    first ??= socket;
+    return socket === first ? null : serving(request, socket);
+  };
+  return withCore(answer, async (client, core) => {
+    await assert.rejects(client.health({ timeoutMs: 5100 }), failsWith(Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"));
+    assert.equal((await client.health()).status, ServingStatus.SERVING);
+    assert.equal(core.dials, 2);
+  });
+});
+
+void test("metadata: the client's name, the request id and the trace", () =>
+  withCore(serving, async (client, core) => {
+    await client.health({ requestId: "r-1", traceparent: "00-1-2-00" });
+    const client_ = `tests/1 triggers-typescript/${VERSION}`;
+    assert.deepEqual(core.requests[0]?.metadata, { client: client_, "request-id": "r-1", traceparent: "00-1-2-00" });
+  }));
+
+void test("leaving a list early asks for no more pages", () =>
+  withCore(
+    () => ok(ListInboxResponseSchema, { events: [{ eventId: newEventId() }], nextPageToken: "more" }),
+    async (client, core) => {
+      let count = 0;
+      for await (const event of client.list({ pageSize: 1 })) {
+        assert.ok(event.eventId);
+        if (++count === 3) {
+          break;
+        }
+      }
+      assert.equal(core.requests.length, 3);
+    },
+  ));
+
+void test("arguments that no request can express are refused before anything is sent", () =>
+  withCore(serving, async (client, core) => {
+    const event = { source: "s", eventType: "t", payload: {} };
+    const bad = [
+      [client.create({ ...event, payload: '{"a":"\ud800"}' }), "TEXT_INVALID"],
+      [client.create({ ...event, source: "\udc00" }), "TEXT_INVALID"],
+      [client.listPage({ pageSize: 1.5 }), "REQUEST_INVALID"],
+      [client.listPage({ pageSize: 2 ** 31 }), "REQUEST_INVALID"],
+      [client.health({ timeoutMs: 0 }), "TIMEOUT_INVALID"],
+      [client.health({ timeoutMs: NaN }), "TIMEOUT_INVALID"],
+    ] as const;
+    for (const [call, reason] of bad) {
+      await assert.rejects(call, failsWith(Code.INVALID_ARGUMENT, reason));
+    }
+    assert.equal(core.requests.length, 0);
+  }));
+
+void test("bad addresses and CA files are refused by the constructor", () => {
+  for (const urls of ["", [], "nonsense", "http://127.0.0.1/", "tcp://127.0.0.1"]) {
+    assert.throws(() => new TriggersClient({ urls }), failsWith(Code.INVALID_ARGUMENT, "URL_INVALID"));
+  }
+  const caFile = "/nowhere/ca.pem";
+  assert.throws(() => new TriggersClient({ caFile }), failsWith(Code.INVALID_ARGUMENT, "CA_FILE_INVALID"));
+});
+
+void test("ids ascend", () => {
+  const ids = Array.from({ length: 10_000 }, newEventId);
+  assert.deepEqual(ids, [...new Set(ids)].sort());
+});
+
+void test("the README shows the examples as they are", () => {
+  const readme = readFileSync("README.md", "utf8");
+  for (const name of ["producer", "consumer"]) {
+    assert.ok(readme.includes(readFileSync(`examples/${name}.mjs`, "utf8").trim()), `examples/${name}.mjs`);
+  }
+});

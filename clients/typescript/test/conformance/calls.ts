@@ -1,0 +1,138 @@
+// The methods of the scenarios, by the client's methods; and their outcomes.
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import {
+  Code,
+  EventStatus,
+  payloadText,
+  ServingStatus,
+  SortOrder,
+  timestampMicros,
+  TriggersError,
+  type AckEventResponse,
+  type CallOptions,
+  type CreateEventResponse,
+  type Event,
+  type ListRequest,
+  type NewEvent,
+  type TriggersClient,
+} from "../../src/node.js";
+
+interface EventFields {
+  source: string;
+  event_type: string;
+  payload: string | Uint8Array;
+  event_id?: string;
+  idempotency_key?: string;
+}
+
+interface ListFields {
+  status?: "PENDING" | "ACKNOWLEDGED";
+  order?: "NEWEST_FIRST" | "OLDEST_FIRST";
+  page_size?: number;
+  page_token?: string;
+}
+
+/** The fields of any method's request. */
+export type Fields = EventFields & ListFields & { event_id: string; events: EventFields[]; event_ids: string[] };
+
+type Method = (client: TriggersClient, fields: Fields, options: CallOptions) => Promise<object>;
+
+export const METHODS: Record<string, Method> = {
+  create: async (client, fields, options) => created(await client.create(newEvent(fields), options)),
+  create_batch: async (client, fields, options) => {
+    const results = await client.createBatch(fields.events.map(newEvent), options);
+    return { results: results.map((each) => (each instanceof TriggersError ? failed(each) : created(each))) };
+  },
+  get: async (client, fields, options) => event(await client.get(fields.event_id, options)),
+  list: async (client, fields, options) => {
+    const token = fields.page_token === undefined ? {} : { pageToken: fields.page_token };
+    const page = await client.listPage({ ...listRequest(fields), ...token }, options);
+    return { events: page.events.map(event), next_page_token: page.nextPageToken };
+  },
+  list_all: async (client, fields, options) => {
+    const events = [];
+    for await (const each of client.list(listRequest(fields), options)) {
+      events.push(event(each));
+    }
+    return { events };
+  },
+  ack: async (client, fields, options) => acknowledged(await client.ack(fields.event_id, options)),
+  ack_batch: async (client, fields, options) => {
+    const results = await client.ackBatch(fields.event_ids, options);
+    return { results: results.map((each) => (each instanceof TriggersError ? failed(each) : acknowledged(each))) };
+  },
+  health: async (client, _, options) => {
+    const { status, version, store } = await client.health(options);
+    return { status: ServingStatus[status], version, store };
+  },
+};
+
+/** Makes a call; its outcome. What is thrown and is no TriggersError is a defect of the binding. */
+export async function outcomeOf(call: () => Promise<object>): Promise<object> {
+  const start = performance.now();
+  const elapsed = (): number => performance.now() - start;
+  try {
+    return { code: "OK", response: await call(), elapsed_ms: elapsed() };
+  } catch (error) {
+    if (!(error instanceof TriggersError)) {
+      throw error;
+    }
+    return { ...errorFields(error), elapsed_ms: elapsed() };
+  }
+}
+
+function newEvent(fields: EventFields): NewEvent {
+  return {
+    source: fields.source,
+    eventType: fields.event_type,
+    payload: fields.payload,
+    ...(fields.event_id === undefined ? {} : { eventId: fields.event_id }),
+    ...(fields.idempotency_key === undefined ? {} : { idempotencyKey: fields.idempotency_key }),
+  };
+}
+
+function listRequest({ status, order, page_size }: ListFields): ListRequest {
+  return {
+    ...(status === undefined ? {} : { status: EventStatus[status] }),
+    ...(order === undefined ? {} : { order: SortOrder[order] }),
+    ...(page_size === undefined ? {} : { pageSize: page_size }),
+  };
+}
+
+function micros(time: Timestamp | undefined): number | null {
+  return time ? timestampMicros(time) : null;
+}
+
+function created({ eventId, createdAt }: CreateEventResponse): object {
+  return { event_id: eventId, created_at: micros(createdAt) };
+}
+
+function acknowledged({ eventId, acknowledgedAt }: AckEventResponse): object {
+  return { event_id: eventId, acknowledged_at: micros(acknowledgedAt) };
+}
+
+function event(stored: Event): object {
+  return {
+    event_id: stored.eventId,
+    source: stored.source,
+    event_type: stored.eventType,
+    payload: payloadText(stored),
+    status: EventStatus[stored.status],
+    created_at: micros(stored.createdAt),
+    acknowledged_at: micros(stored.acknowledgedAt),
+  };
+}
+
+function failed(error: TriggersError): object {
+  return { error: errorFields(error) };
+}
+
+function errorFields(error: TriggersError): object {
+  return {
+    code: Code[error.code],
+    reason: error.reason,
+    message: error.message,
+    fields: error.violations.map(({ field }) => field),
+    retry_delay_ms: error.retryDelayMs,
+  };
+}

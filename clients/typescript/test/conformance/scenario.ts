@@ -1,0 +1,104 @@
+// Runs one scenario, step by step.
+import { newEventId, TriggersClient, type TriggersClientOptions } from "../../src/node.js";
+import { type Fields, METHODS, outcomeOf } from "./calls.js";
+import type { Harness } from "./harness.js";
+import { atPath, expand, fits, type Variables } from "./values.js";
+
+interface CallStep {
+  call: string;
+  request?: object;
+  timeout_ms?: number;
+  times?: number;
+  parallel?: boolean;
+  expect?: Record<string, unknown>;
+  save?: Record<string, string>;
+}
+
+type Step = { new_ids: string[] } | { harness: object } | CallStep;
+
+export interface Scenario {
+  name: string;
+  client?: object;
+  steps: Step[];
+}
+
+interface ClientFields {
+  urls: string[];
+  timeout_ms?: number;
+  ca_file?: string;
+}
+
+/** Throws an error that says what differed. */
+export async function runScenario(scenario: Scenario, given: Variables, harness: Harness): Promise<void> {
+  const variables = { ...given };
+  let client: TriggersClient | undefined;
+  try {
+    for (const [index, step] of scenario.steps.entries()) {
+      try {
+        if ("harness" in step) {
+          await harness.act(expand(step.harness, variables));
+        } else if ("new_ids" in step) {
+          Object.assign(variables, Object.fromEntries(step.new_ids.map((name) => [name, newEventId()])));
+        } else {
+          client ??= openClient(expand(scenario.client ?? { urls: ["$url"] }, variables) as ClientFields);
+          await runCalls(step, client, variables);
+        }
+      } catch (error) {
+        throw new Error(`step ${String(index + 1)}: ${String(error)}`, { cause: error });
+      }
+    }
+  } finally {
+    await client?.close();
+  }
+}
+
+function openClient({ urls, timeout_ms, ca_file }: ClientFields): TriggersClient {
+  const options: TriggersClientOptions = { urls };
+  if (timeout_ms !== undefined) {
+    options.timeoutMs = timeout_ms;
+  }
+  if (ca_file !== undefined) {
+    options.caFile = ca_file;
+  }
+  return new TriggersClient(options);
+}
+
+async function runCalls(step: CallStep, client: TriggersClient, variables: Variables): Promise<void> {
+  const outcomes = await makeCalls(step, client, expand(step.request ?? {}, variables) as Fields);
+  const expected = { code: "OK", ...(expand(step.expect ?? {}, variables) as object) };
+  for (const outcome of outcomes) {
+    for (const [path, value] of Object.entries(expected)) {
+      const found = atPath(outcome, path.split("."));
+      if (!fits(value, found)) {
+        throw new Error(`${step.call}: ${path} is ${shorten(found)} instead of ${shorten(value)}: ${shorten(outcome)}`);
+      }
+    }
+  }
+  for (const [name, path] of Object.entries(step.save ?? {})) {
+    const found = outcomes.map((outcome) => atPath(outcome, path.split(".")));
+    variables[name] = step.times === undefined ? found[0] : found;
+  }
+}
+
+async function makeCalls(step: CallStep, client: TriggersClient, fields: Fields): Promise<object[]> {
+  const method = METHODS[step.call];
+  if (!method) {
+    throw new Error(`there is no method ${step.call}`);
+  }
+  const options = step.timeout_ms === undefined ? {} : { timeoutMs: step.timeout_ms };
+  const call = (): Promise<object> => outcomeOf(() => method(client, fields, options));
+  const times = step.times ?? 1;
+  if (step.parallel) {
+    return Promise.all(Array.from({ length: times }, call));
+  }
+  const outcomes = [];
+  while (outcomes.length < times) {
+    outcomes.push(await call());
+  }
+  return outcomes;
+}
+
+function shorten(value: unknown): string {
+  const text = JSON.stringify(value);
+  return text.length > 400 ? `${text.slice(0, 400)}…` : text;
+}

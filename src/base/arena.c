@@ -1,0 +1,123 @@
+/* A list of blocks, bumped. Large allocations get a block of their own. */
+#include "base/arena.h"
+
+#include <stdalign.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BLOCK_SIZE 4096 /* fits an ordinary call; bigger ones take more blocks */
+
+struct arena_block {
+    struct arena_block *next;
+    size_t size; /* of bytes */
+    size_t used;
+    alignas(max_align_t) char bytes[];
+};
+
+void arena_init(struct arena *arena, size_t cap)
+{
+    *arena = (struct arena){.cap = cap};
+}
+
+static void free_blocks(struct arena_block *block)
+{
+    while (block) {
+        struct arena_block *next = block->next;
+        free(block);
+        block = next;
+    }
+}
+
+void arena_fini(struct arena *arena)
+{
+    free_blocks(arena->blocks);
+    arena_init(arena, arena->cap);
+}
+
+void arena_reset(struct arena *arena)
+{
+    struct arena_block *kept = NULL;
+    struct arena_block *block = arena->blocks;
+    while (block) {
+        struct arena_block *next = block->next;
+        if (!kept && block->size == BLOCK_SIZE)
+            kept = block;
+        else
+            free(block);
+        block = next;
+    }
+    if (kept) {
+        kept->next = NULL;
+        kept->used = 0;
+    }
+    arena->blocks = kept;
+    arena->used = 0;
+    arena->exhausted = false;
+}
+
+static struct arena_block *block_new(size_t size)
+{
+    struct arena_block *block = malloc(sizeof(*block) + size);
+    if (block)
+        *block = (struct arena_block){.size = size};
+    return block;
+}
+
+/* A block with room for `size` bytes: the newest when it fits, else a new one. An oversized block
+ * goes behind the newest, so that the room left there is still used. */
+static struct arena_block *block_for(struct arena *arena, size_t size)
+{
+    struct arena_block *head = arena->blocks;
+    if (head && head->size - head->used >= size)
+        return head;
+    struct arena_block *block = block_new(size > BLOCK_SIZE ? size : BLOCK_SIZE);
+    if (!block)
+        return NULL;
+    if (head && size > BLOCK_SIZE) {
+        block->next = head->next;
+        head->next = block;
+    } else {
+        block->next = head;
+        arena->blocks = block;
+    }
+    return block;
+}
+
+void *arena_alloc(struct arena *arena, size_t size)
+{
+    const size_t align = alignof(max_align_t);
+    size_t left = arena->cap - arena->used;
+    size_t room = size <= left ? (size + align - 1) / align * align : SIZE_MAX;
+    struct arena_block *block = room <= left ? block_for(arena, room) : NULL;
+    if (!block) {
+        arena->exhausted = true;
+        return NULL;
+    }
+    void *result = block->bytes + block->used;
+    block->used += room;
+    arena->used += room;
+    return result;
+}
+
+void *arena_calloc(struct arena *arena, size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes))
+        bytes = SIZE_MAX; /* refused below */
+    void *result = arena_alloc(arena, bytes);
+    if (result)
+        memset(result, 0, bytes);
+    return result;
+}
+
+char *arena_copy(struct arena *arena, const void *bytes, size_t size)
+{
+    char *copy = arena_alloc(arena, size < SIZE_MAX ? size + 1 : SIZE_MAX);
+    if (!copy)
+        return NULL;
+    if (size > 0)
+        memcpy(copy, bytes, size);
+    copy[size] = '\0';
+    return copy;
+}

@@ -1,0 +1,36 @@
+/* Memory that is given back all at once: one arena holds everything a call allocates. Capped, so
+ * that input cannot make a call take more than its share. Not thread-safe: one owner at a time. */
+#ifndef TRIGGERS_BASE_ARENA_H
+#define TRIGGERS_BASE_ARENA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct arena_block;
+
+struct arena {
+    struct arena_block *blocks; /* newest first; arena_reset keeps one small one */
+    size_t used;                /* bytes handed out since the last reset */
+    size_t cap;                 /* most bytes `used` may reach */
+    bool exhausted;             /* an allocation was refused since the last reset */
+};
+
+/* An empty arena; allocates nothing until the first arena_alloc. */
+void arena_init(struct arena *arena, size_t cap);
+
+/* Frees everything and leaves the arena empty; may be used again. */
+void arena_fini(struct arena *arena);
+
+/* Forgets all allocations but keeps one small block for the next use. */
+void arena_reset(struct arena *arena);
+
+/* `size` bytes aligned for any type, not cleared; NULL when the cap or memory is exhausted. */
+void *arena_alloc(struct arena *arena, size_t size);
+
+/* `count` cleared elements of `size` bytes; NULL on overflow, cap or no memory. */
+void *arena_calloc(struct arena *arena, size_t count, size_t size);
+
+/* A copy of `size` bytes with a NUL behind them; NULL like arena_alloc. */
+char *arena_copy(struct arena *arena, const void *bytes, size_t size);
+
+#endif

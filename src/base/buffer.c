@@ -1,0 +1,115 @@
+/* Doubling growth up to the cap, and the two JSON forms every printer needs. */
+#include "base/buffer.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+void buffer_init(struct buffer *buffer, size_t cap)
+{
+    *buffer = (struct buffer){.cap = cap};
+}
+
+void buffer_fini(struct buffer *buffer)
+{
+    free(buffer->data);
+    *buffer = (struct buffer){.cap = buffer->cap};
+}
+
+/* Makes room for `size` more bytes and a NUL. */
+static bool reserve(struct buffer *buffer, size_t size)
+{
+    if (buffer->failed || size > buffer->cap || buffer->size > buffer->cap - size) {
+        buffer->failed = true;
+        return false;
+    }
+    size_t wanted = buffer->size + size + 1;
+    if (wanted <= buffer->room)
+        return true;
+    size_t room = buffer->room ? buffer->room : 256;
+    while (room < wanted)
+        room *= 2;
+    char *data = realloc(buffer->data, room);
+    if (!data) {
+        buffer->failed = true;
+        return false;
+    }
+    buffer->data = data;
+    buffer->room = room;
+    return true;
+}
+
+void buffer_append(struct buffer *buffer, const void *bytes, size_t size)
+{
+    if (!reserve(buffer, size))
+        return;
+    if (size > 0)
+        memcpy(buffer->data + buffer->size, bytes, size);
+    buffer->size += size;
+    buffer->data[buffer->size] = '\0';
+}
+
+void buffer_append_text(struct buffer *buffer, const char *text)
+{
+    buffer_append(buffer, text, strlen(text));
+}
+
+void buffer_append_format(struct buffer *buffer, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    va_list again;
+    va_copy(again, args);
+    int length = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (length >= 0 && reserve(buffer, (size_t)length)) {
+        vsnprintf(buffer->data + buffer->size, (size_t)length + 1, format, again);
+        buffer->size += (size_t)length;
+    }
+    va_end(again);
+}
+
+static void append_escape(struct buffer *buffer, unsigned char byte)
+{
+    switch (byte) {
+    case '"': buffer_append(buffer, "\\\"", 2); break;
+    case '\\': buffer_append(buffer, "\\\\", 2); break;
+    case '\n': buffer_append(buffer, "\\n", 2); break;
+    case '\r': buffer_append(buffer, "\\r", 2); break;
+    case '\t': buffer_append(buffer, "\\t", 2); break;
+    default: buffer_append_format(buffer, "\\u%04x", byte); break;
+    }
+}
+
+void buffer_append_json_string(struct buffer *buffer, const char *text, size_t size)
+{
+    buffer_append(buffer, "\"", 1);
+    size_t start = 0;
+    for (size_t i = 0; i < size; i++) {
+        unsigned char byte = (unsigned char)text[i];
+        if (byte >= 0x20 && byte != '"' && byte != '\\')
+            continue;
+        buffer_append(buffer, text + start, i - start);
+        append_escape(buffer, byte);
+        start = i + 1;
+    }
+    buffer_append(buffer, text + start, size - start);
+    buffer_append(buffer, "\"", 1);
+}
+
+void buffer_append_json_time(struct buffer *buffer, int64_t time_us)
+{
+    int64_t micros = time_us % 1000000;
+    if (micros < 0)
+        micros += 1000000;
+    time_t seconds = (time_t)((time_us - micros) / 1000000);
+    struct tm utc;
+    char text[64];
+    if (!gmtime_r(&seconds, &utc) || strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &utc) == 0) {
+        buffer->failed = true; /* a year that does not fit an int */
+        return;
+    }
+    buffer_append_format(buffer, "\"%s.%06dZ\"", text, (int)micros);
+}

@@ -1,0 +1,33 @@
+/* A growing byte buffer with a cap, for text that is built piece by piece. Appending to a full
+ * buffer marks it failed and appends nothing more: check once, at the end. One owner at a time. */
+#ifndef TRIGGERS_BASE_BUFFER_H
+#define TRIGGERS_BASE_BUFFER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+struct buffer {
+    char *data; /* NUL-terminated when not NULL; malloc'd, may be taken by setting it NULL */
+    size_t size;
+    size_t room;
+    size_t cap;
+    bool failed; /* the cap or memory was exhausted */
+};
+
+void buffer_init(struct buffer *buffer, size_t cap);
+void buffer_fini(struct buffer *buffer);
+
+void buffer_append(struct buffer *buffer, const void *bytes, size_t size);
+void buffer_append_text(struct buffer *buffer, const char *text);
+void buffer_append_format(struct buffer *buffer, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* A JSON string with its quotes; escapes what RFC 8259 requires, the rest (valid UTF-8) as is. */
+void buffer_append_json_string(struct buffer *buffer, const char *text, size_t size);
+
+/* A JSON string holding RFC 3339 in UTC with microseconds: "2026-01-31T23:59:59.000001Z". */
+void buffer_append_json_time(struct buffer *buffer, int64_t time_us);
+
+#endif

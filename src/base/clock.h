@@ -1,0 +1,26 @@
+/* Time and randomness. Everything in the programs that asks "when" or "any" asks here, so that
+ * tests can set both. All functions may be called from any thread. */
+#ifndef TRIGGERS_BASE_CLOCK_H
+#define TRIGGERS_BASE_CLOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Microseconds since 1970-01-01 UTC. */
+int64_t clock_now_us(void);
+
+/* Milliseconds on a clock that never steps; for deadlines and durations. */
+int64_t clock_monotonic_ms(void);
+
+/* Microseconds on the same clock; for measuring. */
+int64_t clock_monotonic_us(void);
+
+/* Fills `size` bytes with the kernel's randomness. Does not fail. */
+void random_fill(void *bytes, size_t size);
+
+/* Tests only: replaces the source of clock_now_us or random_fill; NULL restores the real one. Call
+ * before other threads start. */
+void clock_set_now_for_test(int64_t (*now_us)(void));
+void random_set_for_test(void (*fill)(void *bytes, size_t size));
+
+#endif

@@ -1,0 +1,153 @@
+/* Flags are --name VALUE or --name=VALUE. */
+#include "base/config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+#define WHY_SIZE 256
+
+bool config_text(const struct config_setting *setting, const char *text, char *why, size_t size)
+{
+    (void)why;
+    (void)size;
+    *(const char **)setting->target = text;
+    return true;
+}
+
+bool config_integer(const struct config_setting *setting, const char *text, char *why, size_t size)
+{
+    char *end;
+    errno = 0;
+    long number = strtol(text, &end, 10);
+    if (errno == 0 && end != text && *end == '\0' && number >= setting->min &&
+        number <= setting->max) {
+        *(long *)setting->target = number;
+        return true;
+    }
+    snprintf(why, size, "a whole number from %ld to %ld is accepted", setting->min, setting->max);
+    return false;
+}
+
+bool config_log_level(const struct config_setting *setting, const char *text, char *why,
+                      size_t size)
+{
+    snprintf(why, size, "debug, info, warning and error are accepted");
+    return log_level_parse(text, setting->target);
+}
+
+bool config_log_format(const struct config_setting *setting, const char *text, char *why,
+                       size_t size)
+{
+    snprintf(why, size, "auto, text and json are accepted");
+    return log_format_parse(text, setting->target);
+}
+
+static void print_help(const char *program, const char *about,
+                       const struct config_setting *settings)
+{
+    printf("%s\n\nUsage: %s [flags]\n\n", about, program);
+    printf("Each setting is a flag or an environment variable; the flag wins.\n\n");
+    for (const struct config_setting *setting = settings; setting->flag; setting++) {
+        printf("  --%s %s   (%s)\n      %s\n", setting->flag, setting->value, setting->variable,
+               setting->help);
+        if (setting->fallback)
+            printf("      Default: %s\n", setting->fallback);
+    }
+    printf("  --version\n      Print the version.\n  --help\n      Print this.\n");
+}
+
+static bool apply(const char *program, const struct config_setting *setting, const char *origin,
+                  const char *text)
+{
+    char why[WHY_SIZE] = "";
+    if (setting->parse(setting, text, why, sizeof(why)))
+        return true;
+    fprintf(stderr, "%s: bad value of %s%s%s%s: %s\n", program, origin,
+            setting->secret ? "" : " \"", setting->secret ? "" : text, setting->secret ? "" : "\"",
+            why);
+    return false;
+}
+
+static bool apply_environment(const char *program, const struct config_setting *setting)
+{
+    const char *text = getenv(setting->variable);
+    if (text && *text)
+        return apply(program, setting, setting->variable, text);
+    return !setting->fallback || apply(program, setting, setting->variable, setting->fallback);
+}
+
+/* The setting that an argument names, and its value when that follows an equals sign. */
+static const struct config_setting *find_flag(const struct config_setting *settings, char *argument,
+                                              char **value)
+{
+    if (strncmp(argument, "--", 2) != 0)
+        return NULL;
+    size_t length = strcspn(argument + 2, "=");
+    *value = argument[2 + length] == '=' ? argument + 2 + length + 1 : NULL;
+    for (const struct config_setting *setting = settings; setting->flag; setting++) {
+        if (strlen(setting->flag) == length && memcmp(setting->flag, argument + 2, length) == 0)
+            return setting;
+    }
+    return NULL;
+}
+
+/* Keeps the value and wipes it where `ps` would show it. */
+static char *hide(char *value)
+{
+    char *copy = strdup(value);
+    if (copy)
+        memset(value, 'x', strlen(value));
+    return copy;
+}
+
+/* Applies the flag at argv[*index]; moves past a value of its own. */
+static bool apply_flag(const char *program, const struct config_setting *settings, char **argv,
+                       int *index)
+{
+    char *value = NULL;
+    char *argument = argv[*index];
+    const struct config_setting *setting = find_flag(settings, argument, &value);
+    if (!setting) {
+        fprintf(stderr, "%s: unknown argument \"%s\"; %s --help lists the flags\n", program,
+                argument, program);
+        return false;
+    }
+    if (!value)
+        value = argv[++*index];
+    if (!value) {
+        fprintf(stderr, "%s: --%s needs a value: %s\n", program, setting->flag, setting->value);
+        return false;
+    }
+    char origin[64];
+    snprintf(origin, sizeof(origin), "--%s", setting->flag);
+    char *kept = setting->secret ? hide(value) : value;
+    return kept && apply(program, setting, origin, kept);
+}
+
+enum config_result config_load(const char *program, const char *about,
+                               const struct config_setting *settings, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            print_help(program, about, settings);
+            return CONFIG_ANSWERED;
+        }
+        if (strcmp(argv[i], "--version") == 0) {
+            printf("%s %s\n", program, TRIGGERS_VERSION);
+            return CONFIG_ANSWERED;
+        }
+    }
+    for (const struct config_setting *setting = settings; setting->flag; setting++) {
+        if (!apply_environment(program, setting))
+            return CONFIG_WRONG;
+    }
+    for (int i = 1; i < argc; i++) {
+        if (!apply_flag(program, settings, argv, &i))
+            return CONFIG_WRONG;
+    }
+    return CONFIG_LOADED;
+}

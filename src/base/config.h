@@ -1,0 +1,47 @@
+/* Settings of a program as one table: each has an environment variable, a flag, a default and a
+ * line of help. A flag wins over the environment; an empty variable is an unset one. */
+#ifndef TRIGGERS_BASE_CONFIG_H
+#define TRIGGERS_BASE_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct config_setting {
+    const char *variable; /* such as "TRIGGERS_LISTEN" */
+    const char *flag;     /* the same without dashes, such as "listen" */
+    const char *fallback; /* text parsed when neither is given; NULL leaves the target alone */
+    const char *value;    /* what help calls the value, such as "URLS" */
+    const char *help;     /* one line */
+    /* Stores the value in `target`; false with what is accepted in `why`. The text lives as long as
+     * the process. One of config_text, config_integer, config_log_level, config_log_format or the
+     * program's own. */
+    bool (*parse)(const struct config_setting *setting, const char *text, char *why, size_t size);
+    void *target;
+    long min; /* config_integer */
+    long max;
+    bool secret; /* wiped from the argument list, which other users can read */
+};
+
+enum config_result {
+    CONFIG_LOADED,
+    CONFIG_ANSWERED, /* --help or --version was printed: exit with 0 */
+    CONFIG_WRONG,    /* one line was printed to stderr: exit with 2 */
+};
+
+/* Reads every setting. `settings` ends with a zeroed entry. `about` is the first paragraph of the
+ * help. Call once, before threads start. */
+enum config_result config_load(const char *program, const char *about,
+                               const struct config_setting *settings, int argc, char **argv);
+
+/* target: const char * */
+bool config_text(const struct config_setting *setting, const char *text, char *why, size_t size);
+/* target: long; from min to max */
+bool config_integer(const struct config_setting *setting, const char *text, char *why, size_t size);
+/* target: enum log_level */
+bool config_log_level(const struct config_setting *setting, const char *text, char *why,
+                      size_t size);
+/* target: enum log_format */
+bool config_log_format(const struct config_setting *setting, const char *text, char *why,
+                       size_t size);
+
+#endif

@@ -1,0 +1,285 @@
+/* The pass that checks a text. Open arrays and objects are bits of a fixed stack, so depth costs
+ * neither recursion nor memory. */
+#include <string.h>
+
+#include "base/json_text.h"
+
+#define STACK_WORDS (JSON_MAX_DEPTH / 64)
+_Static_assert(JSON_MAX_DEPTH % 64 == 0, "the bit stack is made of whole words");
+
+struct scanner {
+    const char *at;
+    const char *end;
+    const char *reason;          /* set by the step that failed, at `at` */
+    size_t depth;                /* open arrays and objects */
+    uint64_t stack[STACK_WORDS]; /* bit d: what is open at depth d is an object */
+};
+
+static bool fail(struct scanner *scanner, const char *reason)
+{
+    scanner->reason = reason;
+    return false;
+}
+
+/* Whether a word holds a byte that is not plain string text: a quote, a backslash, a control
+ * character or a part of a character above U+007F. A borrow between bytes can only follow such a
+ * byte, so the answer is exact. */
+static bool word_has_special(uint64_t word)
+{
+    uint64_t quote = word ^ (ONES * '"');
+    uint64_t backslash = word ^ (ONES * '\\');
+    return ((word | (word - ONES * 0x20) | (quote - ONES) | (backslash - ONES)) & HIGHS) != 0;
+}
+
+static bool byte_is_special(unsigned char byte)
+{
+    return byte < 0x20 || byte >= 0x80 || byte == '"' || byte == '\\';
+}
+
+/* The first byte at or behind `at` that is not plain string text, or `end`. */
+static const char *skip_plain(const char *at, const char *end)
+{
+    uint64_t word;
+    while ((size_t)(end - at) >= sizeof(word)) {
+        memcpy(&word, at, sizeof(word));
+        if (word_has_special(word))
+            break;
+        at += sizeof(word);
+    }
+    while (at < end && !byte_is_special((unsigned char)*at))
+        at++;
+    return at;
+}
+
+/* Bytes of the well-formed UTF-8 character above U+007F at `at` (RFC 3629 section 4); 0 if it is
+ * none. What the second byte may be depends on the first: that excludes overlong forms, surrogates
+ * and everything above U+10FFFF. */
+static size_t utf8_length(const char *at, const char *end)
+{
+    const unsigned char *byte = (const unsigned char *)at;
+    size_t left = (size_t)(end - at);
+    unsigned char first = byte[0];
+    size_t length = first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+    if (first < 0xC2 || first > 0xF4 || left < length)
+        return 0;
+    unsigned char low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
+    unsigned char high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
+    if (byte[1] < low || byte[1] > high)
+        return 0;
+    for (size_t i = 2; i < length; i++)
+        if ((byte[i] & 0xC0) != 0x80)
+            return 0;
+    return length;
+}
+
+static bool scan_escape(struct scanner *scanner)
+{
+    const char *at = scanner->at + 1;
+    if (at == scanner->end)
+        return fail(scanner, "a string is not closed");
+    if (*at == '\0' || !strchr("\"\\/bfnrtu", *at))
+        return fail(scanner,
+                    "an escape in a string is none of \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\u");
+    if (*at++ == 'u') {
+        for (int i = 0; i < 4; i++, at++)
+            if (at == scanner->end || hex_digit(*at) < 0)
+                return fail(scanner, "\\u in a string is not followed by four hexadecimal digits");
+    }
+    scanner->at = at;
+    return true;
+}
+
+/* A run of characters above U+007F. */
+static bool scan_characters(struct scanner *scanner)
+{
+    do {
+        size_t length = utf8_length(scanner->at, scanner->end);
+        if (length == 0)
+            return fail(scanner, "a string is not valid UTF-8");
+        scanner->at += length;
+    } while (scanner->at < scanner->end && (unsigned char)*scanner->at >= 0x80);
+    return true;
+}
+
+static bool scan_string(struct scanner *scanner)
+{
+    scanner->at++;
+    for (;;) {
+        scanner->at = skip_plain(scanner->at, scanner->end);
+        if (scanner->at == scanner->end)
+            return fail(scanner, "a string is not closed");
+        unsigned char byte = (unsigned char)*scanner->at;
+        if (byte == '"') {
+            scanner->at++;
+            return true;
+        }
+        if (byte == '\\') {
+            if (!scan_escape(scanner))
+                return false;
+        } else if (byte < 0x20) {
+            return fail(scanner, "a control character in a string is not escaped");
+        } else if (!scan_characters(scanner)) {
+            return false;
+        }
+    }
+}
+
+/* One or more digits. */
+static bool scan_digits(struct scanner *scanner)
+{
+    const char *start = scanner->at;
+    while (scanner->at < scanner->end && is_digit(*scanner->at))
+        scanner->at++;
+    return scanner->at > start || fail(scanner, "a digit is missing in a number");
+}
+
+static bool scan_number(struct scanner *scanner)
+{
+    const char *end = scanner->end;
+    if (*scanner->at == '-')
+        scanner->at++;
+    const char *start = scanner->at;
+    if (!scan_digits(scanner))
+        return false;
+    if (*start == '0' && scanner->at > start + 1) {
+        scanner->at = start + 1;
+        return fail(scanner, "a number has a leading zero");
+    }
+    if (scanner->at < end && *scanner->at == '.') {
+        scanner->at++;
+        if (!scan_digits(scanner))
+            return false;
+    }
+    if (scanner->at < end && (*scanner->at == 'e' || *scanner->at == 'E')) {
+        scanner->at++;
+        if (scanner->at < end && (*scanner->at == '+' || *scanner->at == '-'))
+            scanner->at++;
+        return scan_digits(scanner);
+    }
+    return true;
+}
+
+static bool scan_word(struct scanner *scanner, const char *word)
+{
+    size_t length = strlen(word);
+    if ((size_t)(scanner->end - scanner->at) < length || memcmp(scanner->at, word, length) != 0)
+        return fail(scanner, "a word is none of true, false and null");
+    scanner->at += length;
+    return true;
+}
+
+static bool in_object(const struct scanner *scanner)
+{
+    size_t top = scanner->depth - 1;
+    return scanner->stack[top / 64] >> (top % 64) & 1;
+}
+
+/* A member's name and its colon. */
+static bool scan_name(struct scanner *scanner)
+{
+    scanner->at = skip_space(scanner->at, scanner->end);
+    if (scanner->at == scanner->end || *scanner->at != '"')
+        return fail(scanner, "the name of a member, a string, is missing");
+    if (!scan_string(scanner))
+        return false;
+    scanner->at = skip_space(scanner->at, scanner->end);
+    if (scanner->at == scanner->end || *scanner->at != ':')
+        return fail(scanner, "a colon is missing behind the name of a member");
+    scanner->at++;
+    return true;
+}
+
+/* The opening of an array or object, and the name of its first member; `opened` says whether a
+ * value follows. An empty one is scanned to its end. */
+static bool scan_open(struct scanner *scanner, bool *opened)
+{
+    bool object = *scanner->at == '{';
+    if (scanner->depth == JSON_MAX_DEPTH)
+        return fail(scanner, "arrays and objects are nested too deeply");
+    scanner->at = skip_space(scanner->at + 1, scanner->end);
+    if (scanner->at < scanner->end && *scanner->at == (object ? '}' : ']')) {
+        scanner->at++;
+        return true;
+    }
+    uint64_t bit = (uint64_t)1 << (scanner->depth % 64);
+    uint64_t *word = &scanner->stack[scanner->depth / 64];
+    *word = object ? *word | bit : *word & ~bit;
+    scanner->depth++;
+    *opened = true;
+    return !object || scan_name(scanner);
+}
+
+static bool scan_start(struct scanner *scanner, bool *opened)
+{
+    scanner->at = skip_space(scanner->at, scanner->end);
+    if (scanner->at == scanner->end)
+        return fail(scanner, "a value is missing");
+    switch (*scanner->at) {
+    case '{':
+    case '[': return scan_open(scanner, opened);
+    case '"': return scan_string(scanner);
+    case 't': return scan_word(scanner, "true");
+    case 'f': return scan_word(scanner, "false");
+    case 'n': return scan_word(scanner, "null");
+    default: break;
+    }
+    if (*scanner->at == '-' || is_digit(*scanner->at))
+        return scan_number(scanner);
+    return fail(scanner, "a value is missing");
+}
+
+/* What follows a value: closing brackets, then a comma (and in an object the next name) if
+ * anything is still open. */
+static bool scan_behind(struct scanner *scanner)
+{
+    while (scanner->depth > 0) {
+        scanner->at = skip_space(scanner->at, scanner->end);
+        if (scanner->at == scanner->end)
+            return fail(scanner,
+                        in_object(scanner) ? "an object is not closed" : "an array is not closed");
+        if (*scanner->at == ',') {
+            scanner->at++;
+            return !in_object(scanner) || scan_name(scanner);
+        }
+        if (*scanner->at != (in_object(scanner) ? '}' : ']'))
+            return fail(scanner, in_object(scanner) ? "neither , nor } follows a member"
+                                                    : "neither , nor ] follows an element");
+        scanner->at++;
+        scanner->depth--;
+    }
+    return true;
+}
+
+static bool scan_value(struct scanner *scanner)
+{
+    do {
+        bool opened = false;
+        if (!scan_start(scanner, &opened))
+            return false;
+        if (!opened && !scan_behind(scanner))
+            return false;
+    } while (scanner->depth > 0);
+    return true;
+}
+
+bool json_check(const char *text, size_t size, struct json_value *value, struct json_error *error)
+{
+    if (size == 0) {
+        *error = (struct json_error){0, "a value is missing"};
+        return false;
+    }
+    struct scanner scanner = {.at = text, .end = text + size};
+    const char *start = skip_space(text, scanner.end);
+    bool valid = scan_value(&scanner);
+    const char *behind = scanner.at;
+    if (valid) {
+        scanner.at = skip_space(behind, scanner.end);
+        valid = scanner.at == scanner.end || fail(&scanner, "text follows the value");
+    }
+    if (!valid) {
+        *error = (struct json_error){(size_t)(scanner.at - text), scanner.reason};
+        return false;
+    }
+    *value = (struct json_value){json_type_of(*start), start, (size_t)(behind - start)};
+    return true;
+}

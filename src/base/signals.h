@@ -1,0 +1,13 @@
+/* Termination of a program by signal: SIGTERM and SIGINT ask it to stop, a second one ends it. */
+#ifndef TRIGGERS_BASE_SIGNALS_H
+#define TRIGGERS_BASE_SIGNALS_H
+
+/* Blocks both signals and ignores SIGPIPE. Call in main before any thread starts, so that all
+ * threads inherit it. */
+void signals_block(void);
+
+/* Waits for the first of them. Then starts a thread that ends the process at once, with status 1,
+ * on the second one or after `grace_seconds`. */
+void signals_wait(unsigned grace_seconds);
+
+#endif

@@ -1,0 +1,58 @@
+/* Filling and naming of statuses. */
+#include "base/status.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Ends `text` (which holds `length` bytes) before a UTF-8 sequence that was cut off. */
+static void drop_cut_character(char *text, size_t length)
+{
+    size_t start = length;
+    while (start > 0 && ((unsigned char)text[start - 1] & 0xC0) == 0x80)
+        start--;
+    if (start == 0)
+        return;
+    unsigned char lead = (unsigned char)text[start - 1];
+    size_t wanted = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
+    if (length - (start - 1) < wanted)
+        text[start - 1] = '\0';
+}
+
+bool status_fail(struct status *status, enum status_code code, const char *reason,
+                 const char *format, ...)
+{
+    *status = (struct status){.code = code, .reason = reason};
+    va_list args;
+    va_start(args, format);
+    int length = vsnprintf(status->message, sizeof(status->message), format, args);
+    va_end(args);
+    if (length >= (int)sizeof(status->message))
+        drop_cut_character(status->message, sizeof(status->message) - 1);
+    return false;
+}
+
+const char *status_code_name(enum status_code code)
+{
+    static const char *const names[] = {
+        [STATUS_OK] = "OK",
+        [STATUS_CANCELLED] = "CANCELLED",
+        [STATUS_UNKNOWN] = "UNKNOWN",
+        [STATUS_INVALID_ARGUMENT] = "INVALID_ARGUMENT",
+        [STATUS_DEADLINE_EXCEEDED] = "DEADLINE_EXCEEDED",
+        [STATUS_NOT_FOUND] = "NOT_FOUND",
+        [STATUS_ALREADY_EXISTS] = "ALREADY_EXISTS",
+        [STATUS_PERMISSION_DENIED] = "PERMISSION_DENIED",
+        [STATUS_RESOURCE_EXHAUSTED] = "RESOURCE_EXHAUSTED",
+        [STATUS_FAILED_PRECONDITION] = "FAILED_PRECONDITION",
+        [STATUS_ABORTED] = "ABORTED",
+        [STATUS_OUT_OF_RANGE] = "OUT_OF_RANGE",
+        [STATUS_UNIMPLEMENTED] = "UNIMPLEMENTED",
+        [STATUS_INTERNAL] = "INTERNAL",
+        [STATUS_UNAVAILABLE] = "UNAVAILABLE",
+        [STATUS_DATA_LOSS] = "DATA_LOSS",
+        [STATUS_UNAUTHENTICATED] = "UNAUTHENTICATED",
+    };
+    size_t index = (size_t)code;
+    return index < sizeof(names) / sizeof(names[0]) ? names[index] : "UNKNOWN";
+}

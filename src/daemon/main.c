@@ -1,0 +1,140 @@
+/* triggersd: puts the parts together, runs until a signal, and takes them apart in reverse. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/signals.h"
+#include "daemon/settings.h"
+#include "net/server.h"
+#include "service/event_service.h"
+#include "service/health_service.h"
+
+#define GRACE_SECONDS 28 /* to stop in; ECS kills after 30 */
+#define DRAIN_MS 20000   /* of it, for the calls in hand */
+
+enum exit_code { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_MISCONFIGURED = 2 };
+
+struct daemon {
+    struct settings settings;
+    struct server_config listen;
+    struct store *store;
+    struct writer *writer;
+    struct readers *readers;
+    struct event_service events;
+    struct health_service health;
+    ProtobufCService *services[3];
+    struct dispatcher dispatcher;
+    struct server *server;
+};
+
+/* One line for the person at the keyboard, and in the log. */
+static int refuse(const struct status *status, int exit_code)
+{
+    fprintf(stderr, "triggersd: %s\n", status->message);
+    return exit_code;
+}
+
+/* How the sessions are shared out: one reads by id, and few write, because a writer that finds all
+ * there is to write makes the larger batches. SQLite has one writer whatever is asked for. */
+static unsigned write_sessions(const struct daemon *daemon)
+{
+    unsigned quarter = (unsigned)daemon->settings.db_connections / 4;
+    return quarter == 0 || strcmp(daemon->store->driver->name, "sqlite") == 0 ? 1 : quarter;
+}
+
+static unsigned list_sessions(const struct daemon *daemon)
+{
+    return (unsigned)daemon->settings.db_connections - 1 - write_sessions(daemon);
+}
+
+/* Opens the lanes and waits for their first try. A store that is away is waited for while serving;
+ * one that needs a person is refused. */
+static bool open_lanes(struct daemon *daemon, struct status *status)
+{
+    daemon->writer = writer_open(daemon->store, write_sessions(daemon));
+    daemon->readers = readers_open(daemon->store, list_sessions(daemon));
+    if (!daemon->writer || !daemon->readers)
+        return status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY",
+                           "cannot start the store's workers: out of memory or threads");
+    struct lane *lanes[] = {writer_lane(daemon->writer), readers_get_lane(daemon->readers),
+                            readers_list_lane(daemon->readers)};
+    for (size_t i = 0; i < sizeof(lanes) / sizeof(lanes[0]); i++) {
+        if (lane_await_first_try(lanes[i], status) == STORE_FATAL)
+            return false;
+    }
+    return true;
+}
+
+static bool start(struct daemon *daemon, struct status *status)
+{
+    if (!open_lanes(daemon, status))
+        return false;
+    event_service_init(&daemon->events, daemon->writer, daemon->readers,
+                       (size_t)daemon->settings.max_payload);
+    health_service_init(&daemon->health, daemon->writer, daemon->readers,
+                        daemon->store->driver->name);
+    daemon->services[0] = &daemon->events.base.base;
+    daemon->services[1] = &daemon->health.base.base;
+    dispatcher_init(&daemon->dispatcher, daemon->services);
+    return server_start(&daemon->listen, &daemon->dispatcher, &daemon->server, status);
+}
+
+/* Refuses new calls, answers those in hand, and closes from the outside in. */
+static void stop(struct daemon *daemon)
+{
+    if (daemon->server) {
+        atomic_store(&daemon->dispatcher.stopping, true);
+        lane_stop(writer_lane(daemon->writer));
+        lane_stop(readers_get_lane(daemon->readers));
+        lane_stop(readers_list_lane(daemon->readers));
+        if (!server_drain(daemon->server, DRAIN_MS))
+            log_warning("not every call was answered in time");
+    }
+    /* The lanes answer what they hold, so they end before the server does. */
+    readers_close(daemon->readers);
+    writer_close(daemon->writer);
+    if (daemon->server)
+        server_stop(daemon->server);
+    daemon->store->driver->close(daemon->store);
+}
+
+static bool check(struct daemon *daemon, struct status *status)
+{
+    daemon->listen = (struct server_config){
+        .listen = daemon->settings.listen,
+        .tls_cert = daemon->settings.tls_cert,
+        .tls_key = daemon->settings.tls_key,
+    };
+    return server_config_check(&daemon->listen, status) &&
+           store_open(daemon->settings.database_url, &daemon->store, status);
+}
+
+int main(int argc, char **argv)
+{
+    static struct daemon daemon;
+    struct status status = STATUS_INIT;
+    switch (settings_load(&daemon.settings, argc, argv)) {
+    case CONFIG_LOADED: break;
+    case CONFIG_ANSWERED: return EXIT_STOPPED;
+    case CONFIG_WRONG: return EXIT_MISCONFIGURED;
+    }
+    log_init("triggersd", daemon.settings.log_level, daemon.settings.log_format);
+    signals_block();
+    if (!check(&daemon, &status))
+        return refuse(&status, EXIT_MISCONFIGURED);
+    log_info("starting", {"version", TRIGGERS_VERSION}, {"store", daemon.store->description},
+             {"pid", NULL, (double)getpid()});
+    bool started = start(&daemon, &status);
+    if (started) {
+        log_info("ready");
+        signals_wait(GRACE_SECONDS);
+        log_info("stopping");
+    }
+    stop(&daemon);
+    if (!started)
+        return refuse(&status, EXIT_FAILED);
+    log_info("stopped");
+    return EXIT_STOPPED;
+}

@@ -1,0 +1,36 @@
+/* The table of settings. */
+#include "daemon/settings.h"
+
+enum config_result settings_load(struct settings *settings, int argc, char **argv)
+{
+    const struct config_setting table[] = {
+        {"DATABASE_URL", "database-url", "sqlite:///triggers.db", "URL",
+         "Where events are kept: sqlite:///relative/path, sqlite:////absolute/path or "
+         "postgresql://user@host/database.",
+         config_text, &settings->database_url, .secret = true},
+        {"TRIGGERS_LISTEN", "listen", "ws://127.0.0.1:7300/rpc", "URLS",
+         "URLs to serve on, separated by commas: ws, wss, tcp, tls+tcp, ipc.", config_text,
+         &settings->listen},
+        {"TRIGGERS_TLS_CERT", "tls-cert", NULL, "FILE",
+         "PEM certificate chain for wss and tls+tcp.", config_text, &settings->tls_cert},
+        {"TRIGGERS_TLS_KEY", "tls-key", NULL, "FILE", "PEM private key of the certificate.",
+         config_text, &settings->tls_key},
+        {"TRIGGERS_MAX_PAYLOAD", "max-payload", "262144", "BYTES",
+         "Largest payload accepted, at most 1048576.", config_integer, &settings->max_payload, 1,
+         1048576},
+        {"TRIGGERS_DB_CONNECTIONS", "db-connections", "4", "COUNT",
+         "Sessions with the store: a quarter write, one reads by id, the others list.",
+         config_integer, &settings->db_connections, 3, 64},
+        {"LOG_LEVEL", "log-level", "info", "LEVEL", "debug, info, warning or error.",
+         config_log_level, &settings->log_level},
+        {"LOG_FORMAT", "log-format", "auto", "FORMAT",
+         "text, json, or auto: text on a terminal, JSON otherwise.", config_log_format,
+         &settings->log_format},
+        {0},
+    };
+    *settings = (struct settings){0};
+    return config_load("triggersd",
+                       "triggersd is the core of triggers: it keeps events in PostgreSQL or SQLite "
+                       "and serves\nthem as protobuf messages over nng sockets.",
+                       table, argc, argv);
+}

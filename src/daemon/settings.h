@@ -1,0 +1,22 @@
+/* What triggersd is told by environment and flags. */
+#ifndef TRIGGERS_DAEMON_SETTINGS_H
+#define TRIGGERS_DAEMON_SETTINGS_H
+
+#include "base/config.h"
+#include "base/log.h"
+
+struct settings {
+    const char *database_url;
+    const char *listen;
+    const char *tls_cert;
+    const char *tls_key;
+    long max_payload;    /* bytes */
+    long db_connections; /* sessions with the store, all lanes together */
+    enum log_level log_level;
+    enum log_format log_format;
+};
+
+/* See config_load. */
+enum config_result settings_load(struct settings *settings, int argc, char **argv);
+
+#endif

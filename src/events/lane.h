@@ -1,0 +1,78 @@
+/* A lane: a bounded queue of operations and the workers that carry them out, each with a store
+ * session of its own. There is one lane for writes, one for reads by id and one for lists, so that
+ * none waits behind another. A worker takes everything that queued while it was busy, which makes
+ * group commit without a timer; while it answers, it is at the store again with the next batch. */
+#ifndef TRIGGERS_EVENTS_LANE_H
+#define TRIGGERS_EVENTS_LANE_H
+
+#include "store/store.h"
+
+/* What the operations of every lane begin with. The caller owns the memory until `done` is called,
+ * exactly once, without a lock held, on a worker's thread or the one that closes the lane. */
+struct op {
+    struct op *next;      /* the lane's */
+    int64_t deadline_ms;  /* monotonic; not begun when it has passed */
+    size_t bytes;         /* memory the operation holds, counted against the lane's limit */
+    size_t items;         /* store items in it, counted against a batch's limit; at least 1 */
+    struct status status; /* OK, or why the operation as a whole failed; set before `done` */
+    void (*done)(struct op *op);
+};
+
+struct lane;
+struct worker;
+
+struct lane_config {
+    const char *name; /* for logs, such as "writes" */
+    struct store *store;
+    bool read_only;
+    unsigned workers;
+    size_t max_queued;       /* operations; more are RESOURCE_EXHAUSTED */
+    size_t max_queued_bytes; /* the same, by op.bytes */
+    size_t max_batch;        /* items a worker takes at once; at least the largest op's */
+    size_t max_batch_bytes;
+    /* Carries out a list of operations (linked by `next`), setting the status of each, and returns
+     * those the lane has to finish. Uses worker_session; runs on a worker's thread and may block.
+     */
+    struct op *(*run)(struct worker *worker, struct op *ops);
+    void *context; /* for `run`, see worker_context */
+};
+
+/* Starts the workers, which connect by themselves and again whenever the session is lost. NULL
+ * without memory or threads. `config` is copied. */
+struct lane *lane_open(const struct lane_config *config);
+
+/* Waits until each worker has tried to connect once. STORE_OK when all are connected, else the
+ * worst result, with its status. */
+enum store_result lane_await_first_try(struct lane *lane, struct status *status);
+
+/* Queues an operation; never blocks. False, with `status` filled and `op` not taken, when the queue
+ * is full or the store is away. Any thread. */
+bool lane_submit(struct lane *lane, struct op *op, struct status *status) MUST_CHECK;
+
+/* Whether a worker has a session now. Any thread. */
+bool lane_is_connected(struct lane *lane);
+
+/* Takes no more operations and finishes what is queued; a store that is away is no longer waited
+ * for. Does not block. */
+void lane_stop(struct lane *lane);
+
+/* The same, then waits for the workers and frees the lane. Nothing may be submitted any more.
+ * When the store is away what is queued fails with UNAVAILABLE. NULL is allowed. */
+void lane_close(struct lane *lane);
+
+/* For `run`. The session is not NULL when `run` is called. */
+struct store_session *worker_session(struct worker *worker);
+void *worker_context(struct worker *worker);
+
+/* Whether to go on after a passing failure: not past `deadline_ms`, nor when the lane stops. */
+bool worker_may_retry(struct worker *worker, int64_t deadline_ms);
+
+/* Gives a lost session up and connects again, with back-off, until `deadline_ms` (monotonic). False
+ * with the last status when that did not work; the session is NULL then. */
+bool worker_reconnect(struct worker *worker, int64_t deadline_ms, struct status *status) MUST_CHECK;
+
+void ops_set_status(struct op *ops, const struct status *status);
+/* Finishes those whose deadline has passed with DEADLINE_EXCEEDED; the rest, in order. */
+struct op *ops_drop_expired(struct op *ops);
+
+#endif

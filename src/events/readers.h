@@ -1,0 +1,35 @@
+/* Reads: events by id, many in one round trip, and pages of the inbox. Each has a lane of its own,
+ * so that long pages keep neither ids nor writes waiting. */
+#ifndef TRIGGERS_EVENTS_READERS_H
+#define TRIGGERS_EVENTS_READERS_H
+
+#include "events/lane.h"
+
+struct get_op {
+    struct op op;
+    struct store_get get; /* in: id, arena */
+};
+
+struct list_op {
+    struct op op;
+    struct store_list list; /* in: all but events, count, more, no_memory */
+};
+
+struct readers;
+
+/* `list_workers` sessions for lists and one for reads by id. NULL without memory. */
+struct readers *readers_open(struct store *store, unsigned list_workers);
+
+/* Queue: see lane_submit. */
+bool readers_submit_get(struct readers *readers, struct get_op *op,
+                        struct status *status) MUST_CHECK;
+bool readers_submit_list(struct readers *readers, struct list_op *op,
+                         struct status *status) MUST_CHECK;
+
+/* The lanes, for health and start-up. */
+struct lane *readers_get_lane(struct readers *readers);
+struct lane *readers_list_lane(struct readers *readers);
+
+void readers_close(struct readers *readers); /* see lane_close; NULL is allowed */
+
+#endif

@@ -1,0 +1,39 @@
+/* What makes an event acceptable: normalisation of names, checks of payloads and ids, page tokens.
+ * Pure functions; any thread. */
+#ifndef TRIGGERS_EVENTS_RULES_H
+#define TRIGGERS_EVENTS_RULES_H
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "store/store.h"
+
+#define EVENT_NAME_MAX 255 /* characters (code points) of a source, type or key */
+#define EVENT_PAGE_DEFAULT 50
+#define EVENT_PAGE_MAX 1000
+#define EVENT_PAGE_MAX_BYTES (8u << 20) /* payload bytes of one page */
+#define EVENT_MAX_PAYLOAD (1u << 20)    /* highest that a payload limit can be set to */
+
+enum rule_result { RULE_OK, RULE_VIOLATED, RULE_NO_MEMORY };
+
+/* Trims Unicode white space, checks 1 to 255 characters, lower-cases (full Unicode mapping, as the
+ * service this one replaces did). `text` is valid UTF-8. `out` lies in the arena or in `text`. On
+ * RULE_VIOLATED `description` tells what is accepted. */
+enum rule_result rule_name(const char *text, struct arena *arena, struct slice *out,
+                           const char **description);
+
+/* Whether an idempotency key has at most 255 characters. `key` is valid UTF-8. */
+bool rule_key(const char *key);
+
+/* Checks size and that it is one JSON object; `description` may lie in the arena. */
+enum rule_result rule_payload(const char *bytes, size_t size, size_t max_size, struct arena *arena,
+                              const char **description);
+
+/* An opaque page token: where a list goes on, bound to its status and order. */
+#define PAGE_TOKEN_SIZE 53 /* characters with the NUL */
+void page_token_format(const struct store_list *list, const struct store_position *last,
+                       char token[PAGE_TOKEN_SIZE]);
+/* Fills has_after and after of `list`, whose status and order are set. False when the token is not
+ * one of ours or belongs to a list of another status or order. */
+bool page_token_parse(const char *token, struct store_list *list);
+
+#endif

@@ -1,0 +1,212 @@
+/* One nng listener a URL; limits are set before it starts. */
+#include "net/listen.h"
+
+#include <errno.h>
+#include <nng/supplemental/tls/tls.h>
+#include <nng/transport/tls/tls.h>
+#include <nng/transport/ws/websocket.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+#define MAX_URL 1024
+#define MAX_PEM (1 << 20)
+/* Messages over RPC_MAX_MESSAGE are answered; beyond this nng drops the connection unread. */
+#define MAX_RECEIVED (2 * RPC_MAX_MESSAGE)
+
+static const char *const SCHEMES[] = {"ws://", "wss://", "tcp://", "tls+tcp://", "ipc://"};
+
+static bool has_prefix(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+static bool url_is_tls(const char *url)
+{
+    return has_prefix(url, "wss://") || has_prefix(url, "tls+tcp://");
+}
+
+/* Copies the next URL of a comma list, without blanks around it; false at the end. */
+static bool next_url(const char **list, char url[MAX_URL], bool *fits)
+{
+    *list += strspn(*list, ", \t");
+    size_t length = strcspn(*list, ", \t");
+    *fits = length < MAX_URL;
+    if (length == 0)
+        return false;
+    memcpy(url, *list, *fits ? length : 0);
+    url[*fits ? length : 0] = '\0';
+    *list += length;
+    return true;
+}
+
+/* Whether it has a scheme that we serve, something behind it, and a number where a port must be. */
+static bool is_url(const char *url)
+{
+    bool known = false;
+    for (size_t i = 0; i < sizeof(SCHEMES) / sizeof(SCHEMES[0]); i++)
+        known = known || (has_prefix(url, SCHEMES[i]) && strlen(url) > strlen(SCHEMES[i]));
+    nng_url *parsed;
+    if (!known || nng_url_parse(&parsed, url) != 0)
+        return false;
+    char *end = NULL;
+    unsigned long port = parsed->u_port ? strtoul(parsed->u_port, &end, 10) : 0;
+    bool valid = has_prefix(url, "ipc://") || (end && *end == '\0' && port <= UINT16_MAX);
+    nng_url_free(parsed);
+    return valid;
+}
+
+static bool check_url(const struct server_config *config, const char *url, struct status *status)
+{
+    if (!is_url(url))
+        return status_fail(status, STATUS_INVALID_ARGUMENT, "URL_INVALID",
+                           "cannot listen on \"%s\": accepted are ws://, wss://, tcp://, "
+                           "tls+tcp:// and ipc:// URLs, such as ws://127.0.0.1:7300/rpc",
+                           url);
+    if (url_is_tls(url) && !(config->tls_cert && config->tls_key))
+        return status_fail(status, STATUS_INVALID_ARGUMENT, "TLS_MISSING",
+                           "listening on %s needs a certificate: set TRIGGERS_TLS_CERT and "
+                           "TRIGGERS_TLS_KEY to PEM files",
+                           url);
+    return true;
+}
+
+/* The whole of a small text file, malloc'd; NULL with errno. */
+static char *read_file(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return NULL;
+    char *text = malloc(MAX_PEM + 1);
+    size_t size = text ? fread(text, 1, MAX_PEM, file) : 0;
+    int error = ferror(file) ? errno : 0;
+    fclose(file);
+    if (text && error == 0) {
+        text[size] = '\0';
+        return text;
+    }
+    free(text);
+    errno = error ? error : ENOMEM;
+    return NULL;
+}
+
+static bool read_pem(const char *path, char **text, struct status *status)
+{
+    *text = read_file(path);
+    return *text || status_fail(status, STATUS_INVALID_ARGUMENT, "TLS_FILE", "cannot read %s: %s",
+                                path, strerror(errno));
+}
+
+static bool load_certificate(nng_tls_config *tls, const struct server_config *config,
+                             struct status *status)
+{
+    char *cert = NULL;
+    char *key = NULL;
+    bool ok = read_pem(config->tls_cert, &cert, status) && read_pem(config->tls_key, &key, status);
+    if (ok && nng_tls_config_own_cert(tls, cert, key, NULL) != 0)
+        ok = status_fail(status, STATUS_INVALID_ARGUMENT, "TLS_FILE",
+                         "%s and %s are not a PEM certificate and its unencrypted private key",
+                         config->tls_cert, config->tls_key);
+    if (key)
+        explicit_bzero(key, strlen(key));
+    free(key);
+    free(cert);
+    return ok;
+}
+
+/* Finds out before anything is started whether the files can be used. */
+static bool check_certificate(const struct server_config *config, struct status *status)
+{
+    nng_tls_config *tls;
+    if (nng_tls_config_alloc(&tls, NNG_TLS_MODE_SERVER) != 0)
+        return status_fail(status, STATUS_INTERNAL, "TLS", "cannot set up TLS");
+    bool ok = load_certificate(tls, config, status);
+    nng_tls_config_free(tls);
+    return ok;
+}
+
+bool server_config_check(const struct server_config *config, struct status *status)
+{
+    const char *rest = config->listen;
+    char url[MAX_URL];
+    bool fits = true;
+    bool tls = false;
+    size_t count = 0;
+    for (; next_url(&rest, url, &fits); count++) {
+        if (!fits)
+            return status_fail(status, STATUS_INVALID_ARGUMENT, "URL_INVALID",
+                               "a URL to listen on is over %d bytes long", MAX_URL - 1);
+        if (!check_url(config, url, status))
+            return false;
+        tls = tls || url_is_tls(url);
+    }
+    if (count == 0)
+        return status_fail(status, STATUS_INVALID_ARGUMENT, "URL_MISSING",
+                           "TRIGGERS_LISTEN has no URL; such as ws://127.0.0.1:7300/rpc");
+    return !tls || check_certificate(config, status);
+}
+
+static bool set_tls(nng_listener listener, const struct server_config *config,
+                    struct status *status)
+{
+    nng_tls_config *tls;
+    int error = nng_tls_config_alloc(&tls, NNG_TLS_MODE_SERVER);
+    if (error != 0)
+        return status_fail(status, STATUS_INTERNAL, "TLS", "cannot set up TLS: %s",
+                           nng_strerror(error));
+    bool ok = load_certificate(tls, config, status);
+    if (ok && (error = nng_listener_set_ptr(listener, NNG_OPT_TLS_CONFIG, tls)) != 0)
+        ok = status_fail(status, STATUS_INTERNAL, "TLS", "cannot set up TLS: %s",
+                         nng_strerror(error));
+    nng_tls_config_free(tls); /* the listener holds its own reference */
+    return ok;
+}
+
+static void warn_of_old_nng(const char *url)
+{
+    int minor = atoi(strchr(nng_version(), '.') ? strchr(nng_version(), '.') + 1 : "0");
+    if (nng_version()[0] == '1' && minor < 6 && !has_prefix(url, "ws://") &&
+        !has_prefix(url, "wss://"))
+        log_warning("this nng leaks connections whose peer dies with replies pending; prefer ws://",
+                    {"url", url}, {"nng", nng_version()});
+}
+
+static bool listen_on(nng_socket socket, const char *url, const struct server_config *config,
+                      struct status *status)
+{
+    nng_listener listener;
+    int error = nng_listener_create(&listener, socket, url);
+    if (error == 0 && url_is_tls(url) && !set_tls(listener, config, status))
+        return false;
+    if (error == 0 && strstr(url, "ws") == url)
+        error = nng_listener_set_size(listener, NNG_OPT_WS_RECVMAXFRAME, MAX_RECEIVED);
+    if (error == 0)
+        error = nng_listener_start(listener, 0);
+    if (error == NNG_EADDRINUSE)
+        return status_fail(status, STATUS_FAILED_PRECONDITION, "ADDRESS_IN_USE",
+                           "cannot listen on %s: another program has this address; stop it or set "
+                           "TRIGGERS_LISTEN to another",
+                           url);
+    if (error != 0)
+        return status_fail(status, STATUS_FAILED_PRECONDITION, "LISTEN_FAILED",
+                           "cannot listen on %s: %s", url, nng_strerror(error));
+    warn_of_old_nng(url);
+    log_info("listening", {"url", url});
+    return true;
+}
+
+bool listen_all(nng_socket socket, const struct server_config *config, struct status *status)
+{
+    if (nng_socket_set_size(socket, NNG_OPT_RECVMAXSZ, MAX_RECEIVED) != 0)
+        return status_fail(status, STATUS_INTERNAL, "LISTEN_FAILED", "cannot set limits");
+    const char *rest = config->listen;
+    char url[MAX_URL];
+    bool fits;
+    while (next_url(&rest, url, &fits)) {
+        if (!listen_on(socket, url, config, status))
+            return false;
+    }
+    return true;
+}

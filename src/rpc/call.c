@@ -1,0 +1,203 @@
+/* Encoding of answers. The body is packed right behind the rest of the envelope: protobuf allows
+ * any order of fields, and so the response is encoded once, into the outgoing message. */
+#include "rpc/call.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "triggers/rpc/v1/envelope.pb-c.h"
+
+#define BODY_FIELD 5
+#define BODY_TAG (BODY_FIELD << 3 | 2)
+#define MAX_VARINT 10
+
+static void *arena_protobuf_alloc(void *arena, size_t size)
+{
+    return arena_alloc(arena, size);
+}
+
+static void arena_protobuf_free(void *arena, void *pointer)
+{
+    (void)arena;
+    (void)pointer; /* the arena frees everything at once */
+}
+
+void call_init(struct call *call, const struct call_transport *transport)
+{
+    *call = (struct call){.transport = transport, .method = ""};
+    arena_init(&call->arena, CALL_ARENA_CAP);
+    call->allocator = (ProtobufCAllocator){
+        .alloc = arena_protobuf_alloc, .free = arena_protobuf_free, .allocator_data = &call->arena};
+}
+
+void call_fini(struct call *call)
+{
+    arena_fini(&call->arena);
+}
+
+void call_begin(struct call *call)
+{
+    arena_reset(&call->arena);
+    call->method = "";
+    call->request_id[0] = '\0';
+    call->client = "";
+    call->traceparent = "";
+    call->started_us = clock_monotonic_us();
+    call->expired = false;
+    atomic_store(&call->deadline_ms, INT64_MAX);
+    atomic_fetch_add(&call->ticket, 1); /* last: from here on it can be answered */
+}
+
+/* Whoever takes the ticket answers. It is another one for each request, so that nobody takes that
+ * of a later one by being slow. */
+static bool take_ticket(struct call *call, uint_fast64_t ticket)
+{
+    return ticket % 2 == 1 && atomic_compare_exchange_strong(&call->ticket, &ticket, ticket + 1);
+}
+
+/* For the handler: false when the call has expired, which ends it. */
+static bool claim(struct call *call)
+{
+    if (take_ticket(call, atomic_load(&call->ticket)))
+        return true;
+    call->transport->leave(call);
+    return false;
+}
+
+static size_t varint_put(uint8_t out[MAX_VARINT], uint64_t value)
+{
+    size_t size = 0;
+    while (value >= 0x80) {
+        out[size++] = (uint8_t)(value | 0x80);
+        value >>= 7;
+    }
+    out[size++] = (uint8_t)value;
+    return size;
+}
+
+static void log_answer(const struct call *call, enum status_code code, const char *reason)
+{
+    if (!log_enabled(LOG_DEBUG))
+        return;
+    log_debug("call", {"request_id", call->request_id}, {"method", call->method},
+              {"code", status_code_name(code)}, {"reason", reason}, {"client", call->client},
+              {"traceparent", call->traceparent},
+              {"ms", NULL, (double)(clock_monotonic_us() - call->started_us) / 1000});
+}
+
+/* Packs and sends the envelope with `body` (or none) behind it. False, with nothing sent, when
+ * there is no room for it. */
+static bool send_envelope(struct call *call, const Triggers__Rpc__V1__Response *given,
+                          const ProtobufCMessage *body)
+{
+    Triggers__Rpc__V1__Response envelope = *given;
+    Triggers__Rpc__V1__Response__MetadataEntry entry =
+        TRIGGERS__RPC__V1__RESPONSE__METADATA_ENTRY__INIT;
+    Triggers__Rpc__V1__Response__MetadataEntry *entries[] = {&entry};
+    if (call->request_id[0]) {
+        entry.key = (char *)"request-id";
+        entry.value = call->request_id;
+        envelope.metadata = entries;
+        envelope.n_metadata = 1;
+    }
+    size_t head_size = protobuf_c_message_get_packed_size(&envelope.base);
+    size_t body_size = body ? protobuf_c_message_get_packed_size(body) : 0;
+    uint8_t prefix[1 + MAX_VARINT] = {BODY_TAG};
+    size_t prefix_size = body_size > 0 ? 1 + varint_put(prefix + 1, body_size) : 0;
+    uint8_t *out = call->transport->reserve(call, head_size + prefix_size + body_size);
+    if (!out)
+        return false;
+    protobuf_c_message_pack(&envelope.base, out);
+    memcpy(out + head_size, prefix, prefix_size);
+    if (body_size > 0)
+        protobuf_c_message_pack(body, out + head_size + prefix_size);
+    log_answer(call, (enum status_code)envelope.code,
+               envelope.details ? envelope.details->reason : "");
+    call->transport->send(call);
+    return true;
+}
+
+#define MAX_VIOLATIONS 32
+
+/* Answers a claimed call. */
+static void fail(struct call *call, const struct status *status,
+                 const struct field_violation *violations, size_t count)
+{
+    Triggers__Rpc__V1__FieldViolation packed[MAX_VIOLATIONS];
+    Triggers__Rpc__V1__FieldViolation *pointers[MAX_VIOLATIONS];
+    if (count > MAX_VIOLATIONS)
+        count = MAX_VIOLATIONS; /* a caller who mends these learns of the rest */
+    for (size_t i = 0; i < count; i++) {
+        packed[i] = (Triggers__Rpc__V1__FieldViolation)TRIGGERS__RPC__V1__FIELD_VIOLATION__INIT;
+        packed[i].field = (char *)violations[i].field;
+        packed[i].description = (char *)violations[i].description;
+        pointers[i] = &packed[i];
+    }
+    Triggers__Rpc__V1__ErrorDetails details = TRIGGERS__RPC__V1__ERROR_DETAILS__INIT;
+    details.reason = (char *)status->reason;
+    details.retry_delay_ms = status->retry_delay_ms;
+    details.field_violations = pointers;
+    details.n_field_violations = count;
+    Triggers__Rpc__V1__Response envelope = TRIGGERS__RPC__V1__RESPONSE__INIT;
+    envelope.code = (Triggers__Rpc__V1__Code)status->code;
+    envelope.message = (char *)status->message;
+    envelope.details = &details;
+    if (send_envelope(call, &envelope, NULL))
+        return;
+    log_error("no memory for an answer, its caller will run into its deadline",
+              {"request_id", call->request_id}, {"method", call->method});
+    call->transport->send(call);
+}
+
+static void fail_busy(struct call *call)
+{
+    struct status status;
+    status_fail(&status, STATUS_RESOURCE_EXHAUSTED, "SERVER_BUSY",
+                "requests and answers in hand take all the memory they may; try again later");
+    status.retry_delay_ms = 500;
+    fail(call, &status, NULL, 0);
+}
+
+void call_expire(struct call *call, int64_t now_ms)
+{
+    uint_fast64_t ticket = atomic_load(&call->ticket);
+    if (atomic_load(&call->deadline_ms) > now_ms || !take_ticket(call, ticket))
+        return;
+    struct status status;
+    status_fail(&status, STATUS_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED",
+                "the deadline passed before the call was done; a write may or may not have "
+                "happened");
+    call->expired = true;
+    fail(call, &status, NULL, 0);
+}
+
+void call_reply(struct call *call, const ProtobufCMessage *response)
+{
+    Triggers__Rpc__V1__Response envelope = TRIGGERS__RPC__V1__RESPONSE__INIT;
+    if (claim(call) && !send_envelope(call, &envelope, response))
+        fail_busy(call);
+}
+
+void call_fail(struct call *call, const struct status *status,
+               const struct field_violation *violations, size_t count)
+{
+    if (claim(call))
+        fail(call, status, violations, count);
+}
+
+void call_fail_no_memory(struct call *call)
+{
+    struct status status;
+    status_fail(&status, STATUS_RESOURCE_EXHAUSTED, "CALL_TOO_LARGE",
+                "the call needs more than the %u MiB of memory one call may use; send or ask for "
+                "less at once",
+                CALL_ARENA_CAP >> 20);
+    call_fail(call, &status, NULL, 0);
+}
+
+void call_fail_busy(struct call *call)
+{
+    if (claim(call))
+        fail_busy(call);
+}

@@ -1,0 +1,77 @@
+/* One call from the arrival of its envelope to its single answer. The transport owns the call and
+ * lends it to the dispatcher, which lends it to one handler; whoever holds it answers exactly once
+ * with call_reply or call_fail, from any thread, and does not touch it afterwards. When the handler
+ * takes longer than the caller will wait, the transport answers in its stead with call_expire; the
+ * handler need not know, its answer then goes nowhere. */
+#ifndef TRIGGERS_RPC_CALL_H
+#define TRIGGERS_RPC_CALL_H
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+
+/* Memory of one call: its request decoded and its response being built. A page of events may take
+ * 8 MiB of payloads and is held once here and once encoded. */
+#define CALL_ARENA_CAP (24u << 20)
+#define CALL_REQUEST_ID_SIZE 129 /* bytes with the NUL */
+
+struct call;
+
+/* How answers leave. `reserve` gives room for an encoded response of `size` bytes, or NULL when the
+ * transport holds too much already or there is no memory; `send` sends what was written there, or
+ * gives the call up when nothing was reserved. `send` ends the call: the transport may reuse it
+ * before `send` returns. But when `expired` is set the handler still holds the call, which ends
+ * when `leave` was called too. */
+struct call_transport {
+    uint8_t *(*reserve)(struct call *call, size_t size);
+    void (*send)(struct call *call);
+    void (*leave)(struct call *call); /* may be NULL when call_expire is not used */
+};
+
+/* One wrong field of the request; texts live in the arena or are static. */
+struct field_violation {
+    const char *field;
+    const char *description;
+};
+
+struct call {
+    const struct call_transport *transport;
+    struct arena arena;              /* handlers may allocate until they answer */
+    ProtobufCAllocator allocator;    /* the arena as protobuf-c wants it */
+    const char *method;              /* from the descriptor; "" while unknown */
+    int64_t started_us;              /* monotonic */
+    atomic_int_fast64_t deadline_ms; /* monotonic; INT64_MAX while not known */
+    atomic_uint_fast64_t ticket; /* odd until someone answers; another number for each request */
+    bool expired;                /* answered by call_expire */
+    char request_id[CALL_REQUEST_ID_SIZE];
+    const char *client;      /* for the log, from the metadata, in the arena; "" when not given */
+    const char *traceparent; /* the same */
+};
+
+/* Once for the life of the call object. */
+void call_init(struct call *call, const struct call_transport *transport);
+void call_fini(struct call *call);
+
+/* Readies the call for its next request. */
+void call_begin(struct call *call);
+
+/* Answers with DEADLINE_EXCEEDED when the deadline has passed and nobody has answered yet. Any
+ * thread, at any moment in the life of the call object. */
+void call_expire(struct call *call, int64_t now_ms);
+
+/* Answers with OK and `response`, which is borrowed until the function returns. */
+void call_reply(struct call *call, const ProtobufCMessage *response);
+
+/* Answers with an error. `violations` may be NULL when `count` is 0. */
+void call_fail(struct call *call, const struct status *status,
+               const struct field_violation *violations, size_t count);
+
+/* The same when the arena is full: RESOURCE_EXHAUSTED. */
+void call_fail_no_memory(struct call *call);
+
+/* The same when all calls together hold too much: RESOURCE_EXHAUSTED with a retry delay. */
+void call_fail_busy(struct call *call);
+
+#endif

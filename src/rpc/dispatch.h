@@ -1,0 +1,29 @@
+/* From the bytes of an envelope to the handler that its method names. Knows no transport and no
+ * service: the generated protobuf-c tables are the seam. */
+#ifndef TRIGGERS_RPC_DISPATCH_H
+#define TRIGGERS_RPC_DISPATCH_H
+
+#include <stdatomic.h>
+
+#include "rpc/call.h"
+
+#define RPC_MAX_MESSAGE (8u << 20) /* bytes of an envelope; longer ones are answered, not read */
+#define RPC_MAX_TIMEOUT_MS 30000   /* longest deadline, also when the caller gives none */
+
+struct dispatcher {
+    ProtobufCService *const *services; /* ends with NULL; borrowed */
+    atomic_bool stopping;              /* set: every call is answered UNAVAILABLE */
+};
+
+/* Asserts that every method of every service has a handler: protobuf-c would abort at the call. */
+void dispatcher_init(struct dispatcher *dispatcher, ProtobufCService *const *services);
+
+/* Decodes `size` bytes and hands the call to its handler, or answers it with an error. The bytes
+ * are not used after the return; the call may already be answered by then. Never blocks. Any
+ * thread. */
+void dispatch(struct dispatcher *dispatcher, struct call *call, const uint8_t *bytes, size_t size);
+
+/* Answers a call, unread, with RESOURCE_EXHAUSTED: the server holds too much already. */
+void dispatch_refuse_busy(struct call *call);
+
+#endif

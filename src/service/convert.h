@@ -1,0 +1,30 @@
+/* Domain values to messages, built in the arena of a call. Every function returns NULL (or false)
+ * when the arena is full. */
+#ifndef TRIGGERS_SERVICE_CONVERT_H
+#define TRIGGERS_SERVICE_CONVERT_H
+
+#include "rpc/call.h"
+#include "store/store.h"
+#include "triggers/v1/events.pb-c.h"
+
+/* Why one item cannot be stored or acknowledged. */
+struct item_failure {
+    struct status status; /* code OK: nothing is wrong */
+    struct field_violation violations[4];
+    size_t violation_count;
+};
+
+Google__Protobuf__Timestamp *convert_time(struct arena *arena, int64_t time_us);
+
+/* The text form with its NUL. */
+char *convert_id(struct arena *arena, const uint8_t id[TYPEID_BYTES]);
+
+Triggers__V1__Event *convert_event(struct arena *arena, const struct store_event *event);
+
+/* An array of `count` pointers to the elements of `messages`, each of `size` bytes, as protobuf-c
+ * wants repeated fields. */
+void *convert_repeated(struct arena *arena, void *messages, size_t count, size_t size);
+
+Triggers__V1__ItemError *convert_failure(struct arena *arena, const struct item_failure *failure);
+
+#endif

@@ -1,0 +1,176 @@
+/* One event by id, and pages of the inbox. */
+#include <string.h>
+
+#include "events/rules.h"
+#include "service/convert.h"
+#include "service/event_service.h"
+
+struct get_call {
+    struct get_op op; /* first */
+    struct call *call;
+};
+
+struct list_call {
+    struct list_op op; /* first */
+    struct call *call;
+};
+
+static void fail(struct call *call, enum status_code code, const char *reason, const char *field,
+                 const char *message)
+{
+    struct status status;
+    struct field_violation violation = {field, message};
+    status_fail(&status, code, reason, "%s%s%s", field ? field : "", field ? " " : "", message);
+    call_fail(call, &status, &violation, field ? 1 : 0);
+}
+
+/* True after having answered a call whose operation failed as a whole. */
+static bool fail_if_op_failed(struct call *call, const struct op *op)
+{
+    if (op->status.code == STATUS_OK)
+        return false;
+    struct status status = op->status; /* `op` dies with the call */
+    call_fail(call, &status, NULL, 0);
+    return true;
+}
+
+/* ---- get ---- */
+
+static void on_got(struct op *op)
+{
+    struct get_call *get = (struct get_call *)op;
+    struct call *call = get->call;
+    if (fail_if_op_failed(call, op))
+        return;
+    if (get->op.get.no_memory) {
+        call_fail_no_memory(call);
+        return;
+    }
+    if (get->op.get.outcome == STORE_NOT_FOUND) {
+        fail(call, STATUS_NOT_FOUND, "EVENT_NOT_FOUND", NULL, "Event not found");
+        return;
+    }
+    Triggers__V1__GetEventResponse response = TRIGGERS__V1__GET_EVENT_RESPONSE__INIT;
+    response.event = convert_event(&call->arena, &get->op.get.event);
+    if (response.event)
+        call_reply(call, &response.base);
+    else
+        call_fail_no_memory(call);
+}
+
+EVENT_HANDLER(get_event, GetEvent)
+{
+    (void)closure;
+    struct event_service *self = (struct event_service *)service;
+    struct call *owner = call;
+    struct get_call *get = arena_calloc(&owner->arena, 1, sizeof(*get));
+    if (!get) {
+        call_fail_no_memory(call);
+        return;
+    }
+    if (!typeid_parse(request->event_id, strlen(request->event_id), get->op.get.id)) {
+        fail(call, STATUS_INVALID_ARGUMENT, "EVENT_ID_INVALID", "event_id",
+             "must be \"evt_\" and 26 characters of lower-case base32");
+        return;
+    }
+    get->call = call;
+    get->op.op.done = on_got;
+    get->op.op.deadline_ms = owner->deadline_ms;
+    get->op.get.arena = &owner->arena;
+    struct status status;
+    if (!readers_submit_get(self->readers, &get->op, &status))
+        call_fail(call, &status, NULL, 0);
+}
+
+/* ---- list ---- */
+
+static bool fill_page(struct arena *arena, const struct store_list *list,
+                      Triggers__V1__ListInboxResponse *response)
+{
+    response->events = arena_alloc(arena, list->count * sizeof(*response->events));
+    if (!response->events)
+        return false;
+    for (size_t i = 0; i < list->count; i++) {
+        response->events[i] = convert_event(arena, &list->events[i]);
+        if (!response->events[i])
+            return false;
+    }
+    response->n_events = list->count;
+    if (!list->more)
+        return true;
+    const struct store_event *last = &list->events[list->count - 1];
+    struct store_position position = {.created_at_us = last->created_at_us};
+    memcpy(position.id, last->id, TYPEID_BYTES);
+    response->next_page_token = arena_alloc(arena, PAGE_TOKEN_SIZE);
+    if (response->next_page_token)
+        page_token_format(list, &position, response->next_page_token);
+    return response->next_page_token != NULL;
+}
+
+static void on_listed(struct op *op)
+{
+    struct list_call *list = (struct list_call *)op;
+    struct call *call = list->call;
+    if (fail_if_op_failed(call, op))
+        return;
+    Triggers__V1__ListInboxResponse response = TRIGGERS__V1__LIST_INBOX_RESPONSE__INIT;
+    if (!list->op.list.no_memory && fill_page(&call->arena, &list->op.list, &response))
+        call_reply(call, &response.base);
+    else
+        call_fail_no_memory(call);
+}
+
+/* Reads the request into `list`; false after having answered the call. */
+static bool read_list_request(struct call *call, const Triggers__V1__ListInboxRequest *request,
+                              struct store_list *list)
+{
+    int32_t size = request->page_size;
+    if (size < 0) {
+        fail(call, STATUS_INVALID_ARGUMENT, "PAGE_SIZE_INVALID", "page_size",
+             "must not be negative; 0 means 50, over 1000 means 1000");
+        return false;
+    }
+    if (request->status < 0 ||
+        request->status > TRIGGERS__V1__EVENT_STATUS__EVENT_STATUS_ACKNOWLEDGED) {
+        fail(call, STATUS_INVALID_ARGUMENT, "STATUS_INVALID", "status",
+             "must be EVENT_STATUS_PENDING or EVENT_STATUS_ACKNOWLEDGED");
+        return false;
+    }
+    if (request->order < 0 || request->order > TRIGGERS__V1__SORT_ORDER__SORT_ORDER_OLDEST_FIRST) {
+        fail(call, STATUS_INVALID_ARGUMENT, "ORDER_INVALID", "order",
+             "must be SORT_ORDER_NEWEST_FIRST or SORT_ORDER_OLDEST_FIRST");
+        return false;
+    }
+    list->limit =
+        size == 0 ? EVENT_PAGE_DEFAULT : (uint32_t)(size > EVENT_PAGE_MAX ? EVENT_PAGE_MAX : size);
+    list->acknowledged = request->status == TRIGGERS__V1__EVENT_STATUS__EVENT_STATUS_ACKNOWLEDGED;
+    list->oldest_first = request->order == TRIGGERS__V1__SORT_ORDER__SORT_ORDER_OLDEST_FIRST;
+    list->max_bytes = EVENT_PAGE_MAX_BYTES;
+    list->arena = &call->arena;
+    if (request->page_token[0] && !page_token_parse(request->page_token, list)) {
+        fail(call, STATUS_INVALID_ARGUMENT, "PAGE_TOKEN_INVALID", "page_token",
+             "must be the next_page_token of a page with the same status and order");
+        return false;
+    }
+    return true;
+}
+
+EVENT_HANDLER(list_inbox, ListInbox)
+{
+    (void)closure;
+    struct event_service *self = (struct event_service *)service;
+    struct call *owner = call;
+    struct list_call *list = arena_calloc(&owner->arena, 1, sizeof(*list));
+    if (!list) {
+        call_fail_no_memory(call);
+        return;
+    }
+    if (!read_list_request(call, request, &list->op.list))
+        return;
+    list->call = call;
+    list->op.op.done = on_listed;
+    list->op.op.deadline_ms = owner->deadline_ms;
+    struct status status;
+    if (!readers_submit_list(self->readers, &list->op, &status))
+        call_fail(call, &status, NULL, 0);
+}

@@ -1,0 +1,13 @@
+/* The table that the dispatcher holds. */
+#include "service/event_service.h"
+
+void event_service_init(struct event_service *service, struct writer *writer,
+                        struct readers *readers, size_t max_payload)
+{
+    *service = (struct event_service){
+        .base = TRIGGERS__V1__EVENT_SERVICE__INIT(event_service_),
+        .writer = writer,
+        .readers = readers,
+        .max_payload = max_payload,
+    };
+}

@@ -1,0 +1,391 @@
+/* Creates and acknowledgements. A single call is a batch of one with another response: the
+ * request's items are checked, the sound ones go to the writer as one operation, and when it is
+ * done every item has an outcome. */
+#include <stdio.h>
+#include <string.h>
+
+#include "events/rules.h"
+#include "service/convert.h"
+#include "service/event_service.h"
+
+/* What one call of this file is about; lives in the call's arena. */
+struct write_call {
+    struct write_op op; /* first */
+    struct call *call;
+    struct write_slot *slots; /* one per item of the request, in its order */
+    size_t count;
+    void (*answer)(struct write_call *write);
+};
+
+struct write_slot {
+    struct write_item *item; /* what the writer was given; NULL when the item is not sound */
+    bool keyed;              /* its id was derived from an idempotency key */
+    struct item_failure failure;
+};
+
+/* ---- checking ---- */
+
+static void add_violation(struct item_failure *failure, const char *reason, const char *field,
+                          const char *description)
+{
+    if (failure->violation_count == 0)
+        status_fail(&failure->status, STATUS_INVALID_ARGUMENT, reason, "%s %s", field, description);
+    failure->violations[failure->violation_count++] =
+        (struct field_violation){.field = field, .description = description};
+}
+
+/* "source" in a single request, "events[3].source" in a batch. NULL without memory. */
+static const char *field_path(struct arena *arena, const char *prefix, const char *name)
+{
+    if (!prefix[0])
+        return name;
+    char path[64];
+    snprintf(path, sizeof(path), "%s%s%s", prefix, name[0] ? "." : "", name);
+    return arena_copy(arena, path, strlen(path));
+}
+
+static const char ID_RULE[] =
+    "must be \"evt_\" and 26 characters of lower-case base32, a TypeID over a UUIDv7";
+
+static const char KEY_RULE[] = "must have at most 255 characters and no event_id beside it";
+
+/* The id that the caller made, the one that its key stands for, or a new one. */
+static void choose_id(const Triggers__V1__CreateEventRequest *request, const char *prefix,
+                      struct arena *arena, uint8_t id[TYPEID_BYTES], struct item_failure *failure)
+{
+    const char *key = request->idempotency_key;
+    const char *given = request->event_id;
+    if (key[0] && (given[0] || !rule_key(key)))
+        add_violation(failure, "IDEMPOTENCY_KEY_INVALID",
+                      field_path(arena, prefix, "idempotency_key"), KEY_RULE);
+    else if (key[0])
+        typeid_derive(key, strlen(key), id);
+    else if (!given[0])
+        typeid_make(id);
+    else if (!typeid_parse(given, strlen(given), id))
+        add_violation(failure, "EVENT_ID_INVALID", field_path(arena, prefix, "event_id"), ID_RULE);
+}
+
+/* False without memory; what is wrong with the event goes to `failure`. */
+static bool check_event(const Triggers__V1__CreateEventRequest *request, size_t max_payload,
+                        const char *prefix, struct arena *arena, struct store_event *event,
+                        struct item_failure *failure)
+{
+    const char *why;
+    choose_id(request, prefix, arena, event->id, failure);
+    enum rule_result source = rule_name(request->source, arena, &event->source, &why);
+    if (source == RULE_VIOLATED)
+        add_violation(failure, "SOURCE_INVALID", field_path(arena, prefix, "source"), why);
+    enum rule_result type = rule_name(request->event_type, arena, &event->type, &why);
+    if (type == RULE_VIOLATED)
+        add_violation(failure, "EVENT_TYPE_INVALID", field_path(arena, prefix, "event_type"), why);
+    event->payload = (struct slice){(const char *)request->payload.data, request->payload.len};
+    enum rule_result payload = rule_payload((const char *)request->payload.data,
+                                            request->payload.len, max_payload, arena, &why);
+    if (payload == RULE_VIOLATED)
+        add_violation(failure,
+                      event->payload.size > max_payload ? "PAYLOAD_TOO_LARGE" : "PAYLOAD_INVALID",
+                      field_path(arena, prefix, "payload"), why);
+    return !arena->exhausted && source != RULE_NO_MEMORY && type != RULE_NO_MEMORY &&
+           payload != RULE_NO_MEMORY;
+}
+
+/* ---- outcomes ---- */
+
+/* After the write: what an item failed with, if it did. */
+static void note_outcome(const struct write_call *write, struct write_slot *slot)
+{
+    const struct write_item *item = slot->item;
+    struct status *status = &slot->failure.status;
+    if (!item)
+        return;
+    if (item->rejected) {
+        *status = write->op.rejection;
+        return;
+    }
+    enum store_outcome outcome =
+        item->kind == WRITE_APPEND ? item->append.outcome : item->ack.outcome;
+    if (outcome == STORE_CONFLICT && slot->keyed)
+        status_fail(status, STATUS_INVALID_ARGUMENT, "IDEMPOTENCY_KEY_REUSED",
+                    "this idempotency key was used for an event with other content; make a new key "
+                    "for a new event");
+    else if (outcome == STORE_CONFLICT)
+        status_fail(status, STATUS_ALREADY_EXISTS, "EVENT_ID_TAKEN",
+                    "an event with this id and other content exists; make a new id for a new "
+                    "event");
+    else if (outcome == STORE_NOT_FOUND)
+        status_fail(status, STATUS_NOT_FOUND, "EVENT_NOT_FOUND", "Event not found");
+}
+
+static void on_written(struct op *op)
+{
+    struct write_call *write = (struct write_call *)op;
+    if (op->status.code != STATUS_OK) {
+        struct status status = op->status; /* `op` dies with the call */
+        call_fail(write->call, &status, NULL, 0);
+        return;
+    }
+    for (size_t i = 0; i < write->count; i++)
+        note_outcome(write, &write->slots[i]);
+    write->answer(write);
+}
+
+static bool fail_if_failed(struct call *call, const struct item_failure *failure)
+{
+    if (failure->status.code == STATUS_OK)
+        return false;
+    struct item_failure copy = *failure; /* `failure` dies with the call */
+    call_fail(call, &copy.status, copy.violations, copy.violation_count);
+    return true;
+}
+
+/* ---- the common part of all four calls ---- */
+
+static struct write_call *write_call_new(struct call *call, size_t count,
+                                         void (*answer)(struct write_call *write))
+{
+    struct write_call *write = arena_calloc(&call->arena, 1, sizeof(*write));
+    struct write_slot *slots = arena_calloc(&call->arena, count, sizeof(*slots));
+    struct write_item *items = arena_calloc(&call->arena, count, sizeof(*items));
+    if (!write || !slots || !items) {
+        call_fail_no_memory(call);
+        return NULL;
+    }
+    write->op.op.done = on_written;
+    write->op.op.deadline_ms = call->deadline_ms;
+    write->op.items = items;
+    write->call = call;
+    write->slots = slots;
+    write->count = count;
+    write->answer = answer;
+    return write;
+}
+
+/* The item that the next slot fills in; counted once the slot proves sound. */
+static struct write_item *next_item(struct write_call *write, enum write_kind kind)
+{
+    struct write_item *item = &write->op.items[write->op.count];
+    item->kind = kind;
+    return item;
+}
+
+static void settle_slot(struct write_call *write, struct write_slot *slot, struct write_item *item)
+{
+    if (slot->failure.status.code != STATUS_OK)
+        return;
+    slot->item = item;
+    write->op.count++;
+}
+
+static void submit(struct event_service *service, struct write_call *write)
+{
+    struct status status;
+    if (write->op.count == 0)
+        write->answer(write); /* no item was sound */
+    else if (!writer_submit(service->writer, &write->op, &status))
+        call_fail(write->call, &status, NULL, 0);
+}
+
+static bool check_count(struct call *call, size_t count, const char *field)
+{
+    if (count >= 1 && count <= WRITER_MAX_ITEMS)
+        return true;
+    struct status status;
+    struct field_violation violation = {field, "must have 1 to 1000 elements"};
+    status_fail(&status, STATUS_INVALID_ARGUMENT, "BATCH_SIZE_INVALID",
+                "%s must have 1 to %d elements, has %zu", field, WRITER_MAX_ITEMS, count);
+    call_fail(call, &status, &violation, 1);
+    return false;
+}
+
+/* ---- create ---- */
+
+static bool add_event(struct event_service *service, struct write_call *write, size_t index,
+                      const Triggers__V1__CreateEventRequest *request, const char *prefix)
+{
+    struct write_slot *slot = &write->slots[index];
+    struct write_item *item = next_item(write, WRITE_APPEND);
+    slot->failure.status = STATUS_INIT;
+    slot->keyed = request->idempotency_key[0] != '\0';
+    if (!check_event(request, service->max_payload, prefix, &write->call->arena,
+                     &item->append.event, &slot->failure)) {
+        call_fail_no_memory(write->call);
+        return false;
+    }
+    settle_slot(write, slot, item);
+    return true;
+}
+
+static bool fill_created(struct arena *arena, const struct write_item *item,
+                         Triggers__V1__CreateEventResponse *created)
+{
+    triggers__v1__create_event_response__init(created);
+    created->event_id = convert_id(arena, item->append.event.id);
+    created->created_at = convert_time(arena, item->append.event.created_at_us);
+    return !arena->exhausted;
+}
+
+static void answer_create(struct write_call *write)
+{
+    Triggers__V1__CreateEventResponse response;
+    struct call *call = write->call;
+    if (fail_if_failed(call, &write->slots[0].failure))
+        return;
+    if (fill_created(&call->arena, write->slots[0].item, &response))
+        call_reply(call, &response.base);
+    else
+        call_fail_no_memory(call);
+}
+
+EVENT_HANDLER(create_event, CreateEvent)
+{
+    (void)closure;
+    struct event_service *self = (struct event_service *)service;
+    struct write_call *write = write_call_new(call, 1, answer_create);
+    if (write && add_event(self, write, 0, request, ""))
+        submit(self, write);
+}
+
+static bool fill_create_result(struct arena *arena, const struct write_slot *slot,
+                               Triggers__V1__CreateEventResult *result)
+{
+    triggers__v1__create_event_result__init(result);
+    if (slot->failure.status.code != STATUS_OK) {
+        result->outcome_case = TRIGGERS__V1__CREATE_EVENT_RESULT__OUTCOME_ERROR;
+        result->error = convert_failure(arena, &slot->failure);
+        return result->error != NULL;
+    }
+    result->outcome_case = TRIGGERS__V1__CREATE_EVENT_RESULT__OUTCOME_CREATED;
+    result->created = arena_alloc(arena, sizeof(*result->created));
+    return result->created && fill_created(arena, slot->item, result->created);
+}
+
+static void answer_batch_create(struct write_call *write)
+{
+    struct arena *arena = &write->call->arena;
+    Triggers__V1__CreateEventResult *results = arena_calloc(arena, write->count, sizeof(*results));
+    bool ok = results != NULL;
+    for (size_t i = 0; ok && i < write->count; i++)
+        ok = fill_create_result(arena, &write->slots[i], &results[i]);
+    Triggers__V1__BatchCreateEventsResponse response =
+        TRIGGERS__V1__BATCH_CREATE_EVENTS_RESPONSE__INIT;
+    response.n_results = write->count;
+    response.results = ok ? convert_repeated(arena, results, write->count, sizeof(*results)) : NULL;
+    if (response.results)
+        call_reply(write->call, &response.base);
+    else
+        call_fail_no_memory(write->call);
+}
+
+EVENT_HANDLER(batch_create_events, BatchCreateEvents)
+{
+    (void)closure;
+    struct event_service *self = (struct event_service *)service;
+    if (!check_count(call, request->n_events, "events"))
+        return;
+    struct write_call *write = write_call_new(call, request->n_events, answer_batch_create);
+    if (!write)
+        return;
+    for (size_t i = 0; i < request->n_events; i++) {
+        char prefix[32];
+        snprintf(prefix, sizeof(prefix), "events[%zu]", i);
+        if (!add_event(self, write, i, request->events[i], prefix))
+            return;
+    }
+    submit(self, write);
+}
+
+/* ---- acknowledge ---- */
+
+static bool add_ack(struct write_call *write, size_t index, const char *event_id, const char *field)
+{
+    struct write_slot *slot = &write->slots[index];
+    struct write_item *item = next_item(write, WRITE_ACK);
+    slot->failure.status = STATUS_INIT;
+    if (!typeid_parse(event_id, strlen(event_id), item->ack.id)) {
+        const char *path = field_path(&write->call->arena, field, "");
+        if (!path) {
+            call_fail_no_memory(write->call);
+            return false;
+        }
+        add_violation(&slot->failure, "EVENT_ID_INVALID", path, ID_RULE);
+    }
+    settle_slot(write, slot, item);
+    return true;
+}
+
+static bool fill_acked(struct arena *arena, const struct write_item *item,
+                       Triggers__V1__AckEventResponse *acked)
+{
+    triggers__v1__ack_event_response__init(acked);
+    acked->event_id = convert_id(arena, item->ack.id);
+    acked->acknowledged_at = convert_time(arena, item->ack.acknowledged_at_us);
+    return !arena->exhausted;
+}
+
+static void answer_ack(struct write_call *write)
+{
+    Triggers__V1__AckEventResponse response;
+    struct call *call = write->call;
+    if (fail_if_failed(call, &write->slots[0].failure))
+        return;
+    if (fill_acked(&call->arena, write->slots[0].item, &response))
+        call_reply(call, &response.base);
+    else
+        call_fail_no_memory(call);
+}
+
+EVENT_HANDLER(ack_event, AckEvent)
+{
+    (void)closure;
+    struct write_call *write = write_call_new(call, 1, answer_ack);
+    if (write && add_ack(write, 0, request->event_id, "event_id"))
+        submit((struct event_service *)service, write);
+}
+
+static bool fill_ack_result(struct arena *arena, const struct write_slot *slot,
+                            Triggers__V1__AckEventResult *result)
+{
+    triggers__v1__ack_event_result__init(result);
+    if (slot->failure.status.code != STATUS_OK) {
+        result->outcome_case = TRIGGERS__V1__ACK_EVENT_RESULT__OUTCOME_ERROR;
+        result->error = convert_failure(arena, &slot->failure);
+        return result->error != NULL;
+    }
+    result->outcome_case = TRIGGERS__V1__ACK_EVENT_RESULT__OUTCOME_ACKNOWLEDGED;
+    result->acknowledged = arena_alloc(arena, sizeof(*result->acknowledged));
+    return result->acknowledged && fill_acked(arena, slot->item, result->acknowledged);
+}
+
+static void answer_batch_ack(struct write_call *write)
+{
+    struct arena *arena = &write->call->arena;
+    Triggers__V1__AckEventResult *results = arena_calloc(arena, write->count, sizeof(*results));
+    bool ok = results != NULL;
+    for (size_t i = 0; ok && i < write->count; i++)
+        ok = fill_ack_result(arena, &write->slots[i], &results[i]);
+    Triggers__V1__BatchAckEventsResponse response = TRIGGERS__V1__BATCH_ACK_EVENTS_RESPONSE__INIT;
+    response.n_results = write->count;
+    response.results = ok ? convert_repeated(arena, results, write->count, sizeof(*results)) : NULL;
+    if (response.results)
+        call_reply(write->call, &response.base);
+    else
+        call_fail_no_memory(write->call);
+}
+
+EVENT_HANDLER(batch_ack_events, BatchAckEvents)
+{
+    (void)closure;
+    if (!check_count(call, request->n_event_ids, "event_ids"))
+        return;
+    struct write_call *write = write_call_new(call, request->n_event_ids, answer_batch_ack);
+    if (!write)
+        return;
+    for (size_t i = 0; i < request->n_event_ids; i++) {
+        char field[32];
+        snprintf(field, sizeof(field), "event_ids[%zu]", i);
+        if (!add_ack(write, i, request->event_ids[i], field))
+            return;
+    }
+    submit((struct event_service *)service, write);
+}

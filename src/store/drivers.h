@@ -1,0 +1,15 @@
+/* How store.c makes a store of each kind. */
+#ifndef TRIGGERS_STORE_DRIVERS_H
+#define TRIGGERS_STORE_DRIVERS_H
+
+#include "store/store.h"
+
+/* A store in the SQLite file at `path`. Fails only without memory. */
+bool sqlite_store_new(const char *path, struct store **store, struct status *status) MUST_CHECK;
+
+/* A store in the PostgreSQL database that `uri` ("postgresql://…") names. Fails when libpq cannot
+ * read the URI or when a part of a password seems to stand in another part's place; the text
+ * quotes nothing of the URI. */
+bool postgres_store_new(const char *uri, struct store **store, struct status *status) MUST_CHECK;
+
+#endif

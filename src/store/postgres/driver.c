@@ -1,0 +1,120 @@
+/* The PostgreSQL store: the schema "triggers" in a database, one connection a session. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/drivers.h"
+#include "store/postgres/session.h"
+
+#define OLDEST_SERVER 130000
+
+static void close_store(struct store *base)
+{
+    struct postgres_store *store = (struct postgres_store *)base;
+    explicit_bzero(store->uri, strlen(store->uri));
+    free(store->uri);
+    free(store->base.description);
+    free(store);
+}
+
+static void session_close(struct store_session *base)
+{
+    struct postgres_session *session = (struct postgres_session *)base;
+    if (!session)
+        return;
+    PQfinish(session->conn);
+    free(session);
+}
+
+static enum store_result check_server(const struct postgres_session *session, struct status *status)
+{
+    int version = PQserverVersion(session->conn);
+    if (version >= OLDEST_SERVER)
+        return STORE_OK;
+    return store_fatal(status, "%s runs PostgreSQL %d; 13 or later is needed",
+                       session->base.store->description, version / 10000);
+}
+
+static enum store_result set_up(struct postgres_session *session, struct status *status)
+{
+    enum store_result result = postgres_connect(session, status);
+    if (result == STORE_OK)
+        result = check_server(session, status);
+    if (result == STORE_OK)
+        result = postgres_settings_apply(session, status);
+    if (result == STORE_OK)
+        result = postgres_schema_prepare(session, status);
+    if (result == STORE_OK && !PQenterPipelineMode(session->conn))
+        result = postgres_failed(session, NULL, status);
+    if (result == STORE_OK)
+        result = postgres_statements_prepare(session, status);
+    return result;
+}
+
+/* Reading sessions need nothing of their own: what they run does not write. */
+static enum store_result session_open(struct store *store, bool read_only,
+                                      struct store_session **session, struct status *status)
+{
+    (void)read_only;
+    struct postgres_session *opened = calloc(1, sizeof(*opened));
+    if (!opened)
+        return store_unavailable(status, "out of memory");
+    opened->base.store = store;
+    enum store_result result = set_up(opened, status);
+    if (result == STORE_OK) {
+        *session = &opened->base;
+        return STORE_OK;
+    }
+    session_close(&opened->base);
+    if (result == STORE_REJECTED)
+        store_unavailable(status,
+                          "the schema \"triggers\" in %s cannot be set up; the log says why",
+                          store->description);
+    else if (result == STORE_RETRY)
+        store_unavailable(status, "another process is changing the schema in %s",
+                          store->description);
+    /* Whatever it was, a later attempt starts afresh. */
+    return result == STORE_FATAL ? STORE_FATAL : STORE_UNAVAILABLE;
+}
+
+static enum store_result ping(struct store_session *base, struct status *status)
+{
+    struct postgres_session *session = (struct postgres_session *)base;
+    postgres_deadline_start(session);
+    return postgres_sync(session, NULL, NULL, status);
+}
+
+static const struct store_driver DRIVER = {
+    .name = "postgresql",
+    .close = close_store,
+    .session_open = session_open,
+    .session_close = session_close,
+    .write = postgres_write,
+    .get = postgres_get,
+    .list = postgres_list,
+    .ping = ping,
+};
+
+bool postgres_store_new(const char *uri, struct store **store, struct status *status)
+{
+    PQconninfoOption *options = postgres_uri_parse(uri, status);
+    if (!options)
+        return false;
+    struct postgres_store *made = calloc(1, sizeof(*made));
+    char *description = postgres_uri_describe(options);
+    char *copy = strdup(uri);
+    int host_count = postgres_uri_host_count(options);
+    PQconninfoFree(options);
+    if (!made || !description || !copy) {
+        free(made);
+        free(description);
+        free(copy);
+        return status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
+    }
+    *made = (struct postgres_store){
+        .base = {.driver = &DRIVER, .description = description},
+        .uri = copy,
+        .host_count = host_count,
+    };
+    *store = (struct store *)made; /* its `base`; gcc's analyzer loses the other form */
+    return true;
+}

@@ -1,0 +1,113 @@
+/* The one place where SQLSTATEs become results of the contract. */
+#include <ctype.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "store/postgres/session.h"
+
+enum meaning { RETRY, REJECTED, UNAVAILABLE, SLOW, FULL, DENIED, DAMAGED, LOST };
+
+/* By code or class; the first that fits counts, and what is not listed was the statement's own
+ * fault: data exceptions (22), constraints (23), raised by a trigger (P0). */
+static const struct {
+    const char *prefix;
+    enum meaning meaning;
+} MEANINGS[] = {
+    {"40001", RETRY},    /* serialization_failure */
+    {"40P01", RETRY},    /* deadlock_detected */
+    {"55P03", RETRY},    /* lock_not_available */
+    {"57014", SLOW},     /* query_canceled: statement_timeout */
+    {"53100", FULL},     /* disk_full */
+    {"53", UNAVAILABLE}, /* insufficient_resources */
+    {"58", UNAVAILABLE}, /* system_error */
+    {"42501", DENIED},   /* insufficient_privilege */
+    {"28", DENIED},      /* invalid_authorization_specification */
+    {"XX001", DAMAGED},  /* data_corrupted */
+    {"XX002", DAMAGED},  /* index_corrupted */
+    {"XX", UNAVAILABLE}, /* internal_error */
+    {"08", LOST},        /* connection_exception */
+    {"57", LOST},        /* operator_intervention: shutting down, starting up */
+    {"40003", LOST},     /* statement_completion_unknown */
+    {"25006", LOST},     /* read-only after a failover: connect to the new primary */
+    {"25P", LOST},       /* a transaction left open or ended under us */
+    {"26000", LOST},     /* prepared statement gone, by a pooler or "discard all" */
+    {"0A000", LOST},     /* cached plan: the schema changed under the prepared statement */
+    {"3D000", LOST},     /* database gone: connecting again creates it */
+    {"3F000", LOST},     /* schema gone: connecting again creates it */
+    {"42P01", LOST},     /* table gone: the same */
+};
+
+static enum meaning meaning_of(const char *sqlstate)
+{
+    for (size_t i = 0; i < sizeof(MEANINGS) / sizeof(MEANINGS[0]); i++)
+        if (strncmp(sqlstate, MEANINGS[i].prefix, strlen(MEANINGS[i].prefix)) == 0)
+            return MEANINGS[i].meaning;
+    return REJECTED;
+}
+
+void postgres_one_line(const char *text, char *line, size_t size)
+{
+    size_t length = 0;
+    bool space = false;
+    for (; *text && length + 2 < size; text++) {
+        if (isspace((unsigned char)*text)) {
+            space = length > 0;
+            continue;
+        }
+        if (space)
+            line[length++] = ' ';
+        space = false;
+        line[length++] = *text;
+    }
+    line[length] = '\0';
+}
+
+bool postgres_failed_with(const PGresult *result, const char *sqlstate)
+{
+    const char *found = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    return found && strcmp(found, sqlstate) == 0;
+}
+
+/* Data exceptions and constraints may quote what was to be stored: their text is left out. */
+static void log_failure(struct postgres_session *session, const char *sqlstate, const char *text)
+{
+    if (strcmp(sqlstate, "23505") == 0)
+        return; /* unique_violation: an event sent again, which is no failure */
+    bool quotes = strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "23", 2) == 0;
+    log_warning("postgresql refused a statement", {"store", session->base.store->description},
+                {"sqlstate", sqlstate}, {"text", text && !quotes ? text : ""});
+}
+
+static enum store_result lost(struct postgres_session *session, struct status *status)
+{
+    session->lost = true;
+    return store_lost(status, "the connection to the database was lost");
+}
+
+enum store_result postgres_failed(struct postgres_session *session, const PGresult *result,
+                                  struct status *status)
+{
+    if (session->lost)
+        return lost(session, status);
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    if (!sqlstate) {
+        char text[STATUS_MESSAGE_SIZE];
+        postgres_one_line(PQerrorMessage(session->conn), text, sizeof(text));
+        log_warning("lost the connection to postgresql",
+                    {"store", session->base.store->description},
+                    {"text", text[0] ? text : "no answer in time"});
+        return lost(session, status);
+    }
+    const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    log_failure(session, sqlstate, text);
+    switch (meaning_of(sqlstate)) {
+    case RETRY: return store_retry(status);
+    case REJECTED: return store_rejected(status);
+    case SLOW: return store_unavailable(status, "the database took too long");
+    case FULL: return store_unavailable(status, "the disk of the database is full");
+    case DENIED: return store_unavailable(status, "the database says: %s", text ? text : "denied");
+    case DAMAGED: return store_damaged(status);
+    case LOST: return lost(session, status);
+    default: return store_unavailable(status, "the database does not work (%s)", sqlstate);
+    }
+}

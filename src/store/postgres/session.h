@@ -1,0 +1,143 @@
+/* The inside of the PostgreSQL store: one connection a session, in pipeline mode once it is open.
+ * Every wait has a deadline; a session whose connection failed is lost and only to be closed. */
+#ifndef TRIGGERS_STORE_POSTGRES_SESSION_H
+#define TRIGGERS_STORE_POSTGRES_SESSION_H
+
+#include <libpq-fe.h>
+
+#include "base/buffer.h"
+#include "store/items.h"
+#include "store/store.h"
+
+struct postgres_store {
+    struct store base;
+    char *uri;      /* holds the password: only ever given to libpq */
+    int host_count; /* hosts the URI names, to share the time to connect among */
+};
+
+struct postgres_session {
+    struct store_session base;
+    PGconn *conn;
+    int64_t deadline_ms; /* of the operation under way, on clock_monotonic_ms */
+    bool lost; /* answers of an operation given up may still arrive: nothing more is sent */
+};
+
+/* ---- uri.c ---- */
+
+/* The URI taken apart by libpq, checked; NULL when it cannot be one, with `status` filled. Free
+ * with PQconninfoFree. */
+PQconninfoOption *postgres_uri_parse(const char *uri, struct status *status);
+
+/* "host:port/database", without user and password; malloc'd, NULL without memory. */
+char *postgres_uri_describe(const PQconninfoOption *options);
+
+/* How many hosts are named; at least 1. */
+int postgres_uri_host_count(const PQconninfoOption *options);
+
+/* ---- connect.c ---- */
+
+/* Connects to the store's database, creating it where it is missing and the role may. The
+ * connection is handed to `session` outside pipeline mode. */
+enum store_result postgres_connect(struct postgres_session *session, struct status *status);
+
+/* ---- schema.c ---- */
+
+/* Brings the schema up to date, one process at a time; refuses a newer one. */
+enum store_result postgres_schema_prepare(struct postgres_session *session, struct status *status);
+
+/* ---- statements.c ---- */
+
+enum postgres_statement {
+    POSTGRES_APPEND_NEW, /* fails when an id is there */
+    POSTGRES_APPEND,
+    POSTGRES_ACK,
+    POSTGRES_COMPARE,
+    POSTGRES_ACKNOWLEDGED_AT,
+    POSTGRES_GET,
+    POSTGRES_LIST_PENDING_NEWEST,
+    POSTGRES_LIST_PENDING_OLDEST,
+    POSTGRES_LIST_ACKNOWLEDGED_NEWEST,
+    POSTGRES_LIST_ACKNOWLEDGED_OLDEST,
+    POSTGRES_STATEMENT_COUNT
+};
+
+/* Sets what the statements rely on. Before pipeline mode. */
+enum store_result postgres_settings_apply(struct postgres_session *session, struct status *status);
+
+/* Prepares every statement in one round trip. In pipeline mode. */
+enum store_result postgres_statements_prepare(struct postgres_session *session,
+                                              struct status *status);
+
+/* Queues a statement with binary parameters; false when the connection is gone. */
+bool postgres_statement_send(struct postgres_session *session, enum postgres_statement which,
+                             const struct buffer *parameters, int count);
+
+/* ---- wire.c ---- */
+
+/* Gives the operation that starts now its time. */
+void postgres_deadline_start(struct postgres_session *session);
+
+/* Runs SQL text outside pipeline mode; *result is the last command's, to be cleared by the caller.
+ * False, with `result` NULL, when the connection is gone or out of time. */
+bool postgres_query(struct postgres_session *session, const char *sql, PGresult **result);
+
+/* The same for SQL whose result does not matter. */
+enum store_result postgres_execute(struct postgres_session *session, const char *sql,
+                                   struct status *status);
+
+/* Receives the rows of the `command`-th statement queued, counted from 0. */
+typedef void postgres_rows(void *context, size_t command, const PGresult *rows);
+
+/* Ends what was queued: one transaction, one round trip. The rows handed to `rows` count only when
+ * the answer is STORE_OK: with any other, nothing was changed, or with STORE_LOST nobody knows. */
+enum store_result postgres_sync(struct postgres_session *session, postgres_rows *rows,
+                                void *context, struct status *status);
+
+/* The same for one statement, with `rows` called for each row by itself. */
+enum store_result postgres_sync_row_by_row(struct postgres_session *session, postgres_rows *rows,
+                                           void *context, struct status *status);
+
+/* ---- errors.c ---- */
+
+/* What the failed `result` (NULL: no answer) means; logs it. Never STORE_OK. */
+enum store_result postgres_failed(struct postgres_session *session, const PGresult *result,
+                                  struct status *status);
+
+/* Whether the failed `result` has this SQLSTATE. */
+bool postgres_failed_with(const PGresult *result, const char *sqlstate);
+
+/* Copies libpq's text to `line` without line breaks. */
+void postgres_one_line(const char *text, char *line, size_t size);
+
+/* ---- binary.c ---- */
+
+/* Arrays in the binary format: start with the number of elements, then add each. With a time before
+ * 4714 BC, which PostgreSQL cannot hold, the statement fails as a data exception. */
+void postgres_array_start(struct buffer *array, Oid element, size_t count);
+void postgres_array_add(struct buffer *array, const void *bytes, size_t size);
+void postgres_array_add_time(struct buffer *array, int64_t time_us);
+
+#define POSTGRES_UUID 2950
+#define POSTGRES_TIMESTAMPTZ 1184
+#define POSTGRES_TEXT 25
+#define POSTGRES_BYTEA 17
+
+/* Single values, to compare with: such a time becomes minus infinity. */
+void postgres_put_int64(struct buffer *value, int64_t number);
+void postgres_put_time(struct buffer *value, int64_t time_us);
+
+int64_t postgres_int64(const PGresult *rows, int row, int column);
+int64_t postgres_time_us(const PGresult *rows, int row, int column); /* null: 0 */
+struct slice postgres_slice(const PGresult *rows, int row, int column);
+const uint8_t *postgres_id(const PGresult *rows, int row, int column);
+
+/* ---- write.c, read.c: operations of store_driver ---- */
+
+enum store_result postgres_write(struct store_session *session, struct store_write *batch,
+                                 struct status *status);
+enum store_result postgres_get(struct store_session *session, struct store_get **gets, size_t count,
+                               struct status *status);
+enum store_result postgres_list(struct store_session *session, struct store_list *list,
+                                struct status *status);
+
+#endif

@@ -1,0 +1,176 @@
+/* The SQL of the PostgreSQL store, one named statement each, and the settings it relies on.
+ *
+ * Statements are planned once a session, maybe while the tables are empty, so the plan must not
+ * hang on their size. "lateral (… offset 0)" and "materialized" pin the order of the joins, the
+ * settings leave only walks along an index, and each table has a single one. No "= any(array)":
+ * PostgreSQL may take it for a filter over the whole tenant. */
+#include "store/postgres/session.h"
+
+/* clang-format off: laid out as SQL */
+
+/* One event, by primary key. */
+#define EVENT_SQL(columns, id)                                                                     \
+    "(select " columns " from triggers.events"                                                     \
+    " where tenant_id = " TENANT " and event_id = " id " offset 0)"
+
+/* The row about the event `e` in pending or acknowledged, by primary key. */
+#define NARROW_SQL(columns, table, id)                                                             \
+    "(select " columns " from triggers." table " where tenant_id = " TENANT                        \
+    " and created_at = e.created_at and event_id = " id " offset 0)"
+
+/* Walks the primary key of the table from the position ($1, $2) for $3 rows (one more than wanted)
+ * and looks each event up by its primary key. Stops before the payloads pass $4 bytes; octet_length
+ * does not read a payload that is stored apart. */
+#define LIST_SQL(table, acknowledged_at, after, direction)                                         \
+    "select event_id, created_at, source, event_type, payload, acknowledged_at, row_count from ("  \
+    "  select l.event_id, l.created_at, l.acknowledged_at, e.source, e.event_type, e.payload,"     \
+    "    row_number() over page as number,"                                                        \
+    "    sum(octet_length(e.payload)) over page as bytes,"                                         \
+    "    count(*) over () as row_count"                                                            \
+    "  from ("                                                                                     \
+    "    select event_id, created_at, " acknowledged_at " as acknowledged_at"                      \
+    "    from triggers." table "    where tenant_id = " TENANT                                     \
+    "      and (created_at, event_id) " after " ($1::timestamptz, $2::uuid)"                       \
+    "    order by created_at " direction ", event_id " direction " limit $3::bigint"               \
+    "  ) l cross join lateral " EVENT_SQL(                                                         \
+        "source, event_type, payload",                                                             \
+        "l.event_id") " e"                                                                         \
+                      "  window page as (order by l.created_at " direction                         \
+                      ", l.event_id " direction "    rows unbounded preceding)"                    \
+                      ") sized where number < $3::bigint and (number = 1 or bytes <= $4::bigint)"  \
+                      " order by created_at " direction ", event_id " direction
+
+/* Stores events and their rows in the inbox; returns the ids of those it stored. */
+#define APPEND_SQL(on_conflict)                                                                    \
+    "with appended as ("                                                                           \
+    "  insert into triggers.events"                                                                \
+    "    (tenant_id, event_id, created_at, source, event_type, payload)"                           \
+    "  select " TENANT ", * from unnest("                                                          \
+    "    $1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::bytea[])" on_conflict          \
+    " returning event_id, created_at)"                                                             \
+    " insert into triggers.pending (tenant_id, created_at, event_id)"                              \
+    " select " TENANT ", created_at, event_id from appended returning event_id"
+
+static const struct {
+    const char *name;
+    const char *sql;
+} STATEMENTS[POSTGRES_STATEMENT_COUNT] = {
+    /* "on conflict" costs a third more: a look-up and a log record for each row. */
+    [POSTGRES_APPEND_NEW] = {"triggers_append_new", APPEND_SQL("")},
+    [POSTGRES_APPEND] = {"triggers_append",
+                         APPEND_SQL(" on conflict (tenant_id, event_id) do nothing")},
+
+    [POSTGRES_ACK] =
+        {"triggers_ack",
+         "with found as materialized ("
+         "  select p.place, i.event_id, e.created_at, i.acknowledged_at"
+         "  from unnest($1::uuid[], $2::timestamptz[]) i (event_id, acknowledged_at)"
+         "  cross join lateral " EVENT_SQL(
+             "created_at",
+             "i.event_id") " e"
+                           "  cross join lateral " NARROW_SQL(
+                               "ctid as place", "pending",
+                               "i.event_id") " p),"
+                                             " removed as ("
+                                             "  delete from triggers.pending p using found f where "
+                                             "p.ctid = f.place"
+                                             "  returning f.event_id, f.created_at, "
+                                             "f.acknowledged_at)"
+                                             " insert into triggers.acknowledged (tenant_id, "
+                                             "created_at, event_id, acknowledged_at)"
+                                             " select " TENANT
+                                             ", created_at, event_id, acknowledged_at from removed"
+                                             " on conflict (tenant_id, created_at, event_id) do "
+                                             "nothing returning event_id"},
+
+    [POSTGRES_COMPARE] =
+        {"triggers_compare",
+         "select i.number, e.created_at,"
+         "  e.source = i.source and e.event_type = i.event_type and e.payload = i.payload"
+         " from unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[]) with ordinality"
+         "  i (event_id, source, event_type, payload, number)"
+         " cross join lateral " EVENT_SQL("created_at, source, event_type, payload",
+                                          "i.event_id") " e"},
+
+    [POSTGRES_ACKNOWLEDGED_AT] =
+        {"triggers_acknowledged_at",
+         "select i.event_id, a.acknowledged_at from unnest($1::uuid[]) i (event_id)"
+         " cross join lateral " EVENT_SQL(
+             "created_at", "i.event_id") " e"
+                                         " cross join lateral " NARROW_SQL(
+                                             "acknowledged_at", "acknowledged", "i.event_id") " a"},
+
+    [POSTGRES_GET] =
+        {"triggers_get",
+         "select i.event_id, e.created_at, e.source, e.event_type, e.payload, a.acknowledged_at"
+         " from unnest($1::uuid[]) i (event_id)"
+         " cross join lateral " EVENT_SQL("created_at, source, event_type, payload",
+                                          "i.event_id") " e"
+                                                        " left join lateral " NARROW_SQL(
+                                                            "acknowledged_at", "acknowledged",
+                                                            "i.event_id") " a"
+                                                                          " on true"},
+
+    [POSTGRES_LIST_PENDING_NEWEST] = {"triggers_list_pending_newest",
+                                      LIST_SQL("pending", "null::timestamptz", "<", "desc")},
+    [POSTGRES_LIST_PENDING_OLDEST] = {"triggers_list_pending_oldest",
+                                      LIST_SQL("pending", "null::timestamptz", ">", "asc")},
+    [POSTGRES_LIST_ACKNOWLEDGED_NEWEST] = {"triggers_list_acknowledged_newest",
+                                           LIST_SQL("acknowledged", "acknowledged_at", "<",
+                                                    "desc")},
+    [POSTGRES_LIST_ACKNOWLEDGED_OLDEST] = {"triggers_list_acknowledged_oldest",
+                                           LIST_SQL("acknowledged", "acknowledged_at", ">", "asc")},
+};
+
+/* clang-format on */
+
+/* A commit must be on disk before it is answered; time-outs that somebody chose are left alone.
+ * They are shorter than ours, so that the server gives up first and says why. */
+static const char SETTINGS[] =
+    "select pg_catalog.set_config(name, value, false) from (values"
+    " ('default_transaction_isolation', 'read committed', null),"
+    " ('plan_cache_mode', 'force_generic_plan', null),"
+    " ('enable_seqscan', 'off', null), ('enable_bitmapscan', 'off', null),"
+    " ('enable_hashjoin', 'off', null), ('enable_mergejoin', 'off', null),"
+    " ('enable_sort', 'off', null), ('jit', 'off', null),"
+    " ('synchronous_commit', 'on', 'off'),"
+    " ('lock_timeout', '5s', '0'), ('statement_timeout', '8s', '0'))"
+    " settings (name, value, only_if)"
+    " where only_if is null or pg_catalog.current_setting(name) = only_if";
+
+enum store_result postgres_settings_apply(struct postgres_session *session, struct status *status)
+{
+    return postgres_execute(session, SETTINGS, status);
+}
+
+static void ignore_rows(void *context, size_t command, const PGresult *rows)
+{
+    (void)context;
+    (void)command;
+    (void)rows;
+}
+
+enum store_result postgres_statements_prepare(struct postgres_session *session,
+                                              struct status *status)
+{
+    for (size_t i = 0; i < POSTGRES_STATEMENT_COUNT; i++)
+        if (!PQsendPrepare(session->conn, STATEMENTS[i].name, STATEMENTS[i].sql, 0, NULL))
+            return postgres_failed(session, NULL, status);
+    return postgres_sync(session, ignore_rows, NULL, status);
+}
+
+bool postgres_statement_send(struct postgres_session *session, enum postgres_statement which,
+                             const struct buffer *parameters, int count)
+{
+    enum { MAX_PARAMETERS = 5 };
+    const char *values[MAX_PARAMETERS];
+    int sizes[MAX_PARAMETERS];
+    int formats[MAX_PARAMETERS];
+    for (int i = 0; i < count; i++) {
+        values[i] = parameters[i].data;
+        sizes[i] = (int)parameters[i].size;
+        formats[i] = 1;
+    }
+    return !session->lost && PQsendQueryPrepared(session->conn, STATEMENTS[which].name, count,
+                                                 values, sizes, formats, 1);
+}

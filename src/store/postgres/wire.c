@@ -1,0 +1,125 @@
+/* Talking to libpq without ever waiting longer than the operation's deadline. */
+#include <errno.h>
+#include <poll.h>
+
+#include "base/clock.h"
+#include "store/postgres/session.h"
+
+#define OPERATION_MS 10000
+
+void postgres_deadline_start(struct postgres_session *session)
+{
+    session->deadline_ms = clock_monotonic_ms() + OPERATION_MS;
+}
+
+/* Waits until the socket can be read, or written when there is something left to send. */
+static bool wait_for_socket(struct postgres_session *session, bool sending)
+{
+    struct pollfd wait = {.fd = PQsocket(session->conn),
+                          .events = (short)(POLLIN | (sending ? POLLOUT : 0))};
+    int ready;
+    do {
+        int64_t left = session->deadline_ms - clock_monotonic_ms();
+        if (wait.fd < 0 || left <= 0)
+            return false;
+        ready = poll(&wait, 1, (int)left);
+    } while (ready == 0 || (ready < 0 && errno == EINTR));
+    return ready > 0;
+}
+
+/* The next result, NULL behind the last of a statement. False: the connection is gone. Reads even
+ * while sending, so that neither side waits for the other with full buffers. */
+static bool next_result(struct postgres_session *session, PGresult **result)
+{
+    *result = NULL;
+    for (;;) {
+        int unsent = PQflush(session->conn);
+        if (!PQisBusy(session->conn)) {
+            *result = PQgetResult(session->conn);
+            return true;
+        }
+        if (unsent < 0 || !wait_for_socket(session, unsent > 0) || !PQconsumeInput(session->conn))
+            return false;
+    }
+}
+
+bool postgres_query(struct postgres_session *session, const char *sql, PGresult **result)
+{
+    *result = NULL;
+    if (!PQsendQuery(session->conn, sql))
+        return false;
+    for (;;) {
+        PGresult *next;
+        if (!next_result(session, &next)) {
+            PQclear(*result);
+            *result = NULL;
+            return false;
+        }
+        if (!next)
+            return *result != NULL;
+        PQclear(*result);
+        *result = next;
+    }
+}
+
+static bool succeeded(const PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+    return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+}
+
+enum store_result postgres_execute(struct postgres_session *session, const char *sql,
+                                   struct status *status)
+{
+    PGresult *result;
+    postgres_query(session, sql, &result);
+    enum store_result outcome =
+        succeeded(result) ? STORE_OK : postgres_failed(session, result, status);
+    PQclear(result);
+    return outcome;
+}
+
+/* Hands out results until the end of the round trip. */
+static enum store_result take_results(struct postgres_session *session, postgres_rows *rows,
+                                      void *context, struct status *status)
+{
+    enum store_result outcome = STORE_OK;
+    size_t command = 0;
+    bool synced = false;
+    bool between = true; /* behind the last result of a statement */
+    while (!synced && outcome != STORE_LOST) {
+        PGresult *result;
+        if (!next_result(session, &result) || (!result && between))
+            return postgres_failed(session, NULL, status);
+        between = !result;
+        command += between;
+        switch (PQresultStatus(result)) {
+        case PGRES_PIPELINE_SYNC: synced = true; break;
+        case PGRES_SINGLE_TUPLE:
+        case PGRES_TUPLES_OK: rows(context, command, result); break;
+        case PGRES_COMMAND_OK:
+        case PGRES_PIPELINE_ABORTED: break; /* the failure itself came before */
+        default:
+            if (result && outcome == STORE_OK)
+                outcome = postgres_failed(session, result, status);
+        }
+        PQclear(result);
+    }
+    return outcome;
+}
+
+enum store_result postgres_sync(struct postgres_session *session, postgres_rows *rows,
+                                void *context, struct status *status)
+{
+    if (session->lost || !PQpipelineSync(session->conn))
+        return postgres_failed(session, NULL, status);
+    return take_results(session, rows, context, status);
+}
+
+enum store_result postgres_sync_row_by_row(struct postgres_session *session, postgres_rows *rows,
+                                           void *context, struct status *status)
+{
+    if (session->lost || !PQsetSingleRowMode(session->conn) || !PQpipelineSync(session->conn))
+        return postgres_failed(session, NULL, status);
+    return take_results(session, rows, context, status);
+}

@@ -1,0 +1,234 @@
+/* A batch of writes: one round trip that is one transaction. What it could not do (the id was
+ * there, the event was acknowledged before) is looked up in a second one; the rows it finds never
+ * change, so it may come after the commit. */
+#include <string.h>
+
+#include "store/postgres/writing.h"
+
+#define PARAMETER_CAP ((size_t)256 << 20) /* bytes of one array */
+
+enum { APPEND_PARAMETERS = 5, ACK_PARAMETERS = 2 };
+
+/* One round trip: a statement about the chosen appends and one about the chosen acks; either is
+ * left out when there are none. */
+struct round {
+    enum postgres_statement append;
+    enum postgres_statement ack;
+    struct buffer append_parameters[APPEND_PARAMETERS];
+    int append_parameter_count;
+    struct buffer ack_parameters[ACK_PARAMETERS];
+    int ack_parameter_count;
+};
+
+static void round_init(struct round *round)
+{
+    *round = (struct round){0};
+    for (int i = 0; i < APPEND_PARAMETERS; i++)
+        buffer_init(&round->append_parameters[i], PARAMETER_CAP);
+    for (int i = 0; i < ACK_PARAMETERS; i++)
+        buffer_init(&round->ack_parameters[i], PARAMETER_CAP);
+}
+
+static void round_fini(struct round *round)
+{
+    for (int i = 0; i < APPEND_PARAMETERS; i++)
+        buffer_fini(&round->append_parameters[i]);
+    for (int i = 0; i < ACK_PARAMETERS; i++)
+        buffer_fini(&round->ack_parameters[i]);
+}
+
+static bool round_is_complete(const struct round *round)
+{
+    bool complete = true;
+    for (int i = 0; i < APPEND_PARAMETERS; i++)
+        complete = complete && !round->append_parameters[i].failed;
+    for (int i = 0; i < ACK_PARAMETERS; i++)
+        complete = complete && !round->ack_parameters[i].failed;
+    return complete;
+}
+
+static enum store_result round_run(struct postgres_session *session, const struct round *round,
+                                   postgres_rows *rows, struct writing *writing,
+                                   struct status *status)
+{
+    if (!round_is_complete(round))
+        return store_rejected(status); /* too large together: to be split */
+    if (writing->append_count > 0 &&
+        !postgres_statement_send(session, round->append, round->append_parameters,
+                                 round->append_parameter_count))
+        return postgres_failed(session, NULL, status);
+    if (writing->ack_count > 0 &&
+        !postgres_statement_send(session, round->ack, round->ack_parameters,
+                                 round->ack_parameter_count))
+        return postgres_failed(session, NULL, status);
+    return postgres_sync(session, rows, writing, status);
+}
+
+/* The first statement is about appends if any were chosen. */
+static bool is_about_appends(const struct writing *writing, size_t command)
+{
+    return command == 0 && writing->append_count > 0;
+}
+
+/* Ids that were stored or acknowledged now. */
+static void take_written(void *context, size_t command, const PGresult *rows)
+{
+    struct writing *writing = context;
+    bool appended = is_about_appends(writing, command);
+    const struct keys *keys = appended ? &writing->append_keys : &writing->ack_keys;
+    for (int row = 0; row < PQntuples(rows); row++) {
+        size_t position = keys_find(keys, postgres_id(rows, row, 0));
+        if (position == keys->count)
+            continue;
+        if (appended)
+            writing_append(writing, position)->outcome = STORE_DONE;
+        else
+            writing_ack(writing, position)->outcome = STORE_DONE;
+    }
+}
+
+static enum store_result write_all(struct postgres_session *session, struct writing *writing,
+                                   enum postgres_statement append, struct status *status)
+{
+    struct round round;
+    round_init(&round);
+    round.append = append;
+    round.append_parameter_count = 5;
+    round.ack = POSTGRES_ACK;
+    round.ack_parameter_count = 2;
+    writing_choose(writing, false);
+    writing_put_append_ids(writing, &round.append_parameters[0]);
+    writing_put_append_times(writing, &round.append_parameters[1]);
+    writing_put_contents(writing, &round.append_parameters[2]);
+    writing_put_ack_ids(writing, &round.ack_parameters[0]);
+    writing_put_ack_times(writing, &round.ack_parameters[1]);
+    enum store_result result = round_run(session, &round, take_written, writing, status);
+    round_fini(&round);
+    return result;
+}
+
+/* Appends compared with what is stored: number from 1, created_at, whether they are the same. */
+static void take_comparison(const struct writing *writing, const PGresult *rows, int row)
+{
+    size_t number = (size_t)postgres_int64(rows, row, 0);
+    if (number < 1 || number > writing->append_count)
+        return;
+    struct store_append *append = writing->appends[number - 1];
+    bool same = PQgetvalue(rows, row, 2)[0] != 0;
+    append->outcome = same ? STORE_REPEATED : STORE_CONFLICT;
+    if (same)
+        append->event.created_at_us = postgres_time_us(rows, row, 1);
+}
+
+/* An earlier acknowledgement: id and time. */
+static void take_acknowledgement(const struct writing *writing, const PGresult *rows, int row)
+{
+    size_t position = keys_find(&writing->ack_keys, postgres_id(rows, row, 0));
+    if (position == writing->ack_keys.count)
+        return;
+    struct store_ack *ack = writing_ack(writing, position);
+    ack->outcome = STORE_REPEATED;
+    ack->acknowledged_at_us = postgres_time_us(rows, row, 1);
+}
+
+static void take_existing(void *context, size_t command, const PGresult *rows)
+{
+    const struct writing *writing = context;
+    bool compared = is_about_appends(writing, command);
+    for (int row = 0; row < PQntuples(rows); row++)
+        (compared ? take_comparison : take_acknowledgement)(writing, rows, row);
+}
+
+/* The batch is committed: whatever fails now leaves the caller to write it again. */
+static enum store_result look_up_rest(struct postgres_session *session, struct writing *writing,
+                                      struct status *status)
+{
+    writing_choose(writing, true);
+    if (writing->append_count == 0 && writing->ack_count == 0)
+        return STORE_OK;
+    struct round round;
+    round_init(&round);
+    round.append = POSTGRES_COMPARE;
+    round.append_parameter_count = 4;
+    round.ack = POSTGRES_ACKNOWLEDGED_AT;
+    round.ack_parameter_count = 1;
+    writing_put_append_ids(writing, &round.append_parameters[0]);
+    writing_put_contents(writing, &round.append_parameters[1]);
+    writing_put_ack_ids(writing, &round.ack_parameters[0]);
+    enum store_result result = round_run(session, &round, take_existing, writing, status);
+    round_fini(&round);
+    for (size_t i = 0; result == STORE_OK && i < writing->append_count; i++)
+        if (writing->appends[i]->outcome == STORE_NOT_FOUND)
+            result = STORE_LOST; /* removed meanwhile */
+    if (result == STORE_OK)
+        return STORE_OK;
+    session->lost = true;
+    return store_lost(status, "the outcome of the write could not be read");
+}
+
+static bool same_slice(struct slice a, struct slice b)
+{
+    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
+
+static bool same_content(const struct store_event *a, const struct store_event *b)
+{
+    return same_slice(a->source, b->source) && same_slice(a->type, b->type) &&
+           same_slice(a->payload, b->payload);
+}
+
+/* Later appends of an id that the batch stored, and later acks of an id. */
+static void answer_repetitions(struct writing *writing)
+{
+    const struct keys *appends = &writing->append_keys;
+    size_t end;
+    for (size_t start = 0; start < appends->count; start = end) {
+        end = keys_group_end(appends, start);
+        const struct store_append *first = writing_append(writing, start);
+        for (size_t i = start + 1; i < end && first->outcome == STORE_DONE; i++) {
+            struct store_append *again = writing_append(writing, i);
+            bool same = same_content(&first->event, &again->event);
+            again->outcome = same ? STORE_REPEATED : STORE_CONFLICT;
+            if (same)
+                again->event.created_at_us = first->event.created_at_us;
+        }
+    }
+    const struct keys *acks = &writing->ack_keys;
+    for (size_t start = 0; start < acks->count; start = end) {
+        end = keys_group_end(acks, start);
+        const struct store_ack *first = writing_ack(writing, start);
+        for (size_t i = start + 1; i < end && first->outcome != STORE_NOT_FOUND; i++) {
+            writing_ack(writing, i)->outcome = STORE_REPEATED;
+            writing_ack(writing, i)->acknowledged_at_us = first->acknowledged_at_us;
+        }
+    }
+}
+
+static enum store_result write_batch(struct postgres_session *session, struct store_write *batch,
+                                     enum postgres_statement append, struct status *status)
+{
+    struct writing writing;
+    enum store_result result = STORE_OK;
+    if (!writing_init(&writing, batch))
+        result = store_unavailable(status, "out of memory");
+    if (result == STORE_OK)
+        result = write_all(session, &writing, append, status);
+    if (result == STORE_OK)
+        result = look_up_rest(session, &writing, status);
+    if (result == STORE_OK)
+        answer_repetitions(&writing);
+    writing_fini(&writing);
+    return result;
+}
+
+/* Nearly always every event is new, so that is tried first. */
+enum store_result postgres_write(struct store_session *base, struct store_write *batch,
+                                 struct status *status)
+{
+    struct postgres_session *session = (struct postgres_session *)base;
+    postgres_deadline_start(session);
+    enum store_result result = write_batch(session, batch, POSTGRES_APPEND_NEW, status);
+    if (result == STORE_REJECTED && batch->append_count > 0)
+        result = write_batch(session, batch, POSTGRES_APPEND, status);
+    return result;
+}

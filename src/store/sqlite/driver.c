@@ -1,0 +1,122 @@
+/* The SQLite store: one file, a write-ahead log, any number of connections. SQLite itself lets one
+ * writer in at a time and readers beside it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/drivers.h"
+#include "store/sqlite/session.h"
+
+#define BUSY_TIMEOUT_MS 5000
+
+static void close_store(struct store *store)
+{
+    free(store->description);
+    free(store);
+}
+
+/* Opens the file with `flags` of sqlite3_open_v2 and sets what every connection needs. */
+static enum store_result open_file(const char *path, int flags, sqlite3 **db, struct status *status)
+{
+    /* synchronous=full: a commit is on the disk before it is answered. The log is cut back after a
+     * burst; the cache holds the inner pages of the indexes. */
+    static const char settings[] = "pragma synchronous = full;"
+                                   "pragma journal_size_limit = 67108864;"
+                                   "pragma cache_size = -16384;";
+    int code = sqlite3_open_v2(path, db, flags | SQLITE_OPEN_NOMUTEX, NULL);
+    if (code == SQLITE_OK) {
+        sqlite3_extended_result_codes(*db, 1);
+        sqlite3_busy_timeout(*db, BUSY_TIMEOUT_MS);
+        code = sqlite3_exec(*db, settings, NULL, NULL, NULL);
+    }
+    if (code == SQLITE_OK)
+        return STORE_OK;
+    sqlite3_close(*db);
+    *db = NULL;
+    return sqlite_open_failed(path, code, status);
+}
+
+/* Opens a connection that may write, with the schema up to date. */
+static enum store_result connect_writer(const char *path, sqlite3 **db, struct status *status)
+{
+    enum store_result result =
+        open_file(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, db, status);
+    if (result == STORE_OK)
+        result = sqlite_schema_prepare(*db, path, status);
+    if (result != STORE_OK) {
+        sqlite3_close(*db);
+        *db = NULL;
+    }
+    return result;
+}
+
+static enum store_result session_open(struct store *store, bool read_only,
+                                      struct store_session **session, struct status *status)
+{
+    sqlite3 *db;
+    enum store_result result = connect_writer(store->description, &db, status);
+    if (result == STORE_OK && read_only) {
+        /* The writer stays open meanwhile: the last one to leave would tidy the log away. */
+        sqlite3 *writer = db;
+        result = open_file(store->description, SQLITE_OPEN_READONLY, &db, status);
+        sqlite3_close(writer);
+    }
+    if (result != STORE_OK)
+        return result;
+    struct sqlite_session *opened = calloc(1, sizeof(*opened));
+    if (!opened) {
+        sqlite3_close(db);
+        return store_unavailable(status, "out of memory");
+    }
+    *opened = (struct sqlite_session){.base.store = store, .db = db};
+    *session = (struct store_session *)opened; /* its `base`; gcc's analyzer loses the other form */
+    return STORE_OK;
+}
+
+static void session_close(struct store_session *base)
+{
+    struct sqlite_session *session = (struct sqlite_session *)base;
+    if (!session)
+        return;
+    for (size_t i = 0; i < SQLITE_STATEMENT_COUNT; i++)
+        sqlite3_finalize(session->statements[i]);
+    sqlite3_close(session->db);
+    free(session);
+}
+
+static enum store_result ping(struct store_session *base, struct status *status)
+{
+    struct sqlite_session *session = (struct sqlite_session *)base;
+    sqlite3_stmt *statement = sqlite_statement(session, SQLITE_PING);
+    int code = sqlite_step(session, statement);
+    if (code != SQLITE_ROW && code != SQLITE_DONE) {
+        sqlite_failed(session, code, status);
+        return STORE_UNAVAILABLE;
+    }
+    sqlite3_reset(statement);
+    return STORE_OK;
+}
+
+static const struct store_driver DRIVER = {
+    .name = "sqlite",
+    .close = close_store,
+    .session_open = session_open,
+    .session_close = session_close,
+    .write = sqlite_write,
+    .get = sqlite_get,
+    .list = sqlite_list,
+    .ping = ping,
+};
+
+bool sqlite_store_new(const char *path, struct store **store, struct status *status)
+{
+    struct store *made = calloc(1, sizeof(*made));
+    char *description = strdup(path);
+    if (!made || !description) {
+        free(made);
+        free(description);
+        return status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
+    }
+    *made = (struct store){.driver = &DRIVER, .description = description};
+    *store = made;
+    return true;
+}

@@ -1,0 +1,121 @@
+/* A batch of writes in one transaction. */
+#include "store/sqlite/session.h"
+
+/* What is stored under an id that was there: the same content or other. */
+static int compare_append(struct sqlite_session *session, struct store_append *append)
+{
+    sqlite3_stmt *statement = sqlite_statement(session, SQLITE_COMPARE);
+    sqlite_bind_id(statement, 1, append->event.id);
+    sqlite_bind_text(statement, 2, append->event.source);
+    sqlite_bind_text(statement, 3, append->event.type);
+    sqlite_bind_blob(statement, 4, append->event.payload);
+    int code = sqlite_step(session, statement);
+    if (code != SQLITE_ROW)
+        return code == SQLITE_DONE ? SQLITE_CORRUPT_INDEX : code;
+    append->outcome = STORE_CONFLICT;
+    if (sqlite3_column_int(statement, 1)) {
+        append->outcome = STORE_REPEATED;
+        append->event.created_at_us = sqlite3_column_int64(statement, 0);
+    }
+    sqlite3_reset(statement);
+    return SQLITE_DONE;
+}
+
+static int enqueue(struct sqlite_session *session, const struct store_event *event)
+{
+    sqlite3_stmt *statement = sqlite_statement(session, SQLITE_ENQUEUE);
+    sqlite3_bind_int64(statement, 1, event->created_at_us);
+    sqlite_bind_id(statement, 2, event->id);
+    return sqlite_step(session, statement);
+}
+
+static int append_one(struct sqlite_session *session, struct store_append *append)
+{
+    sqlite3_stmt *statement = sqlite_statement(session, SQLITE_APPEND);
+    sqlite_bind_id(statement, 1, append->event.id);
+    sqlite3_bind_int64(statement, 2, append->event.created_at_us);
+    sqlite_bind_text(statement, 3, append->event.source);
+    sqlite_bind_text(statement, 4, append->event.type);
+    sqlite_bind_blob(statement, 5, append->event.payload);
+    int code = sqlite_step(session, statement);
+    if (code != SQLITE_DONE)
+        return code;
+    if (sqlite3_changes(session->db) == 0)
+        return compare_append(session, append);
+    append->outcome = STORE_DONE;
+    return enqueue(session, &append->event);
+}
+
+/* When the event was acknowledged before, or that there is no such event. */
+static int find_acknowledgement(struct sqlite_session *session, struct store_ack *ack)
+{
+    sqlite3_stmt *statement = sqlite_statement(session, SQLITE_ACKNOWLEDGED_AT);
+    sqlite_bind_id(statement, 1, ack->id);
+    int code = sqlite_step(session, statement);
+    ack->outcome = STORE_NOT_FOUND;
+    if (code != SQLITE_ROW)
+        return code;
+    ack->outcome = STORE_REPEATED;
+    ack->acknowledged_at_us = sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+    return SQLITE_DONE;
+}
+
+static int ack_one(struct sqlite_session *session, struct store_ack *ack)
+{
+    sqlite3_stmt *dequeue = sqlite_statement(session, SQLITE_DEQUEUE);
+    sqlite_bind_id(dequeue, 1, ack->id);
+    int code = sqlite_step(session, dequeue);
+    if (code == SQLITE_DONE)
+        return find_acknowledgement(session, ack);
+    if (code != SQLITE_ROW)
+        return code;
+    int64_t created_at_us = sqlite3_column_int64(dequeue, 0);
+    sqlite3_reset(dequeue);
+
+    sqlite3_stmt *statement = sqlite_statement(session, SQLITE_ACKNOWLEDGE);
+    sqlite3_bind_int64(statement, 1, created_at_us);
+    sqlite_bind_id(statement, 2, ack->id);
+    sqlite3_bind_int64(statement, 3, ack->acknowledged_at_us);
+    ack->outcome = STORE_DONE;
+    return sqlite_step(session, statement);
+}
+
+static int write_items(struct sqlite_session *session, struct store_write *batch)
+{
+    int code = SQLITE_DONE;
+    for (size_t i = 0; i < batch->append_count && code == SQLITE_DONE; i++)
+        code = append_one(session, batch->appends[i]);
+    for (size_t i = 0; i < batch->ack_count && code == SQLITE_DONE; i++)
+        code = ack_one(session, batch->acks[i]);
+    return code;
+}
+
+static void roll_back(struct sqlite_session *session)
+{
+    if (!sqlite3_get_autocommit(session->db))
+        sqlite3_exec(session->db, "rollback", NULL, NULL, NULL);
+}
+
+enum store_result sqlite_write(struct store_session *base, struct store_write *batch,
+                               struct status *status)
+{
+    struct sqlite_session *session = (struct sqlite_session *)base;
+    int code = sqlite_step(session, sqlite_statement(session, SQLITE_BEGIN_WRITE));
+    bool committing = false;
+    if (code == SQLITE_DONE)
+        code = write_items(session, batch);
+    if (code == SQLITE_DONE) {
+        committing = true;
+        code = sqlite_step(session, sqlite_statement(session, SQLITE_COMMIT));
+    }
+    if (code == SQLITE_DONE)
+        return STORE_OK;
+    enum store_result result = sqlite_failed(session, code, status);
+    roll_back(session);
+    /* A commit that an I/O error broke off may yet be in the log when it is read again. */
+    bool unknown = committing && (code & 0xFF) == SQLITE_IOERR;
+    if (unknown || !sqlite3_get_autocommit(session->db))
+        return store_lost(status, "%s", "the database file failed during a commit");
+    return result;
+}

@@ -1,0 +1,162 @@
+/* The store contract: durable events, their inbox and their acknowledgements, in domain operations.
+ * Every implementation keeps every sentence below; tests/contract runs the same suite against each.
+ *
+ * A store hands out sessions. A session belongs to one thread at a time and may block; different
+ * sessions of one store may be used by different threads at once. Nothing here touches the network
+ * or the disk until a session is opened.
+ *
+ * An event's immutable part (id, source, type, payload, created_at) is kept apart from its delivery
+ * state (pending or acknowledged), which alone changes. Rows belong to tenant 0 until there are
+ * tenants.
+ *
+ * Order: events are listed by (created_at, id), both ascending or both descending; the id compares
+ * bytewise. The keyset cursor is that pair. */
+#ifndef TRIGGERS_STORE_STORE_H
+#define TRIGGERS_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "base/typeid.h"
+
+struct store;
+struct store_session;
+
+/* Bytes that belong to somebody else; not NUL-terminated. */
+struct slice {
+    const char *data;
+    size_t size;
+};
+
+struct store_event {
+    uint8_t id[TYPEID_BYTES];
+    struct slice source; /* UTF-8 without NUL, as all text here */
+    struct slice type;
+    struct slice payload;       /* any bytes; returned as they came */
+    int64_t created_at_us;      /* microseconds since 1970 UTC */
+    int64_t acknowledged_at_us; /* the same; 0 while pending */
+};
+
+enum store_result {
+    STORE_OK,
+    /* Nothing was changed; the same operation may be tried again at once (serialization failure,
+     * deadlock, lock time-out). The session stays usable. */
+    STORE_RETRY,
+    /* Nothing was changed because some item of the batch cannot be stored; the caller may split
+     * the batch to find it. The session stays usable. */
+    STORE_REJECTED,
+    /* Nothing was changed and trying at once will not help: disk full, read-only, damaged. The
+     * session stays usable. */
+    STORE_UNAVAILABLE,
+    /* The session is of no more use and whether a write happened is unknown: close it, open
+     * another, and write the same batch again, which is safe (see store_write). */
+    STORE_LOST,
+    /* Only from session_open: no later attempt can succeed without a person (a newer schema, a
+     * file that is no database). `status` says what to do. */
+    STORE_FATAL,
+};
+
+/* What became of one item. Set only when the operation returned STORE_OK. */
+enum store_outcome {
+    STORE_DONE,      /* append: stored now; ack: acknowledged now; get: found */
+    STORE_REPEATED,  /* append: was there with the same content; ack: was acknowledged before */
+    STORE_CONFLICT,  /* append: the id is there with other content; nothing was changed */
+    STORE_NOT_FOUND, /* ack, get: no such event */
+};
+
+struct store_append {
+    /* In: everything but acknowledged_at_us. Out: created_at_us of the stored event when
+     * STORE_REPEATED (the first one's). Content is source, type and payload. */
+    struct store_event event;
+    enum store_outcome outcome;
+};
+
+struct store_ack {
+    uint8_t id[TYPEID_BYTES];
+    /* In: the time to set. Out: the first acknowledgement's time when STORE_REPEATED. */
+    int64_t acknowledged_at_us;
+    enum store_outcome outcome;
+};
+
+/* A batch of writes: one transaction, durable before the call returns. Appends happen before acks,
+ * so a batch may acknowledge what it appends. Ids may repeat within a batch: the earliest item of
+ * `appends` wins, the others are STORE_REPEATED or STORE_CONFLICT. */
+struct store_write {
+    struct store_append **appends;
+    size_t append_count;
+    struct store_ack **acks;
+    size_t ack_count;
+};
+
+struct store_get {
+    uint8_t id[TYPEID_BYTES];
+    struct arena *arena; /* the event's slices are copied here */
+    struct store_event event;
+    enum store_outcome outcome; /* STORE_DONE or STORE_NOT_FOUND */
+    bool no_memory;             /* out: the event was there but did not fit the arena */
+};
+
+struct store_position {
+    int64_t created_at_us;
+    uint8_t id[TYPEID_BYTES];
+};
+
+struct store_list {
+    bool acknowledged; /* list acknowledged instead of pending events */
+    bool oldest_first;
+    bool has_after; /* start behind `after` (exclusive), in the order asked for */
+    struct store_position after;
+    uint32_t limit;      /* 1 to 1000 events */
+    size_t max_bytes;    /* stop before the payloads exceed this, but return at least one event */
+    struct arena *arena; /* `events` and their slices are allocated here */
+    struct store_event *events;
+    size_t count;
+    bool more;      /* events follow the last one */
+    bool no_memory; /* out: the page did not fit the arena; events and count are not set */
+};
+
+struct store_driver {
+    const char *name; /* "sqlite", "postgresql" */
+
+    void (*close)(struct store *store); /* after all its sessions; frees the store */
+
+    /* Connects, and before the first session of the process brings the schema up to date (creating
+     * the database where that is possible), safe against other processes doing the same at once.
+     * STORE_OK, STORE_UNAVAILABLE or STORE_FATAL; blocks for at most about five seconds. */
+    enum store_result (*session_open)(struct store *store, bool read_only,
+                                      struct store_session **session, struct status *status);
+    void (*session_close)(struct store_session *session); /* any state; NULL is allowed */
+
+    /* All four: `status` is filled unless STORE_OK is returned, with a code and text fit for a
+     * caller (no password, no SQL). No operation blocks for more than about ten seconds. */
+    enum store_result (*write)(struct store_session *session, struct store_write *batch,
+                               struct status *status);
+    enum store_result (*get)(struct store_session *session, struct store_get **gets, size_t count,
+                             struct status *status);
+    enum store_result (*list)(struct store_session *session, struct store_list *list,
+                              struct status *status);
+    /* One cheap round trip: is the store there? STORE_OK, STORE_UNAVAILABLE or STORE_LOST. */
+    enum store_result (*ping)(struct store_session *session, struct status *status);
+};
+
+/* What every implementation's own struct begins with. */
+struct store {
+    const struct store_driver *driver;
+    char *description; /* for logs: file path, or host, port and database; never a password */
+};
+struct store_session {
+    struct store *store;
+};
+
+/* Makes the store that DATABASE_URL names; NULL or "" is sqlite:///triggers.db. Accepts
+ *   sqlite:///relative/path  sqlite:////absolute/path   (slashes as SQLAlchemy reads them)
+ *   postgresql://…  postgres://…  postgresql+driver://…  (the rest as libpq reads it, several hosts
+ *   included)
+ * Checks the form only. False with INVALID_ARGUMENT and a text that names the fault and the
+ * accepted forms, never the password. */
+bool store_open(const char *database_url, struct store **store, struct status *status) MUST_CHECK;
+
+#endif

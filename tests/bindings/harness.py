@@ -1,0 +1,275 @@
+"""Runs a binding's conformance program against a live core and does what its scenarios ask for; see
+clients/conformance/README.md."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from dataclasses import dataclass
+
+from bindings.scripted import ScriptedCore, check_requests
+from support.certificates import make_certificate
+from support.network import free_port
+from support.program import ROOT, build_folder, clean_environment, sanitizer_reports
+from support.services import Core
+
+CONFORMANCE = ROOT / "clients" / "conformance"
+RUN_SECONDS = 900  # for all scenarios of one binding, its build included
+VECTORS = ["vectors/envelope", "vectors/typeid"]
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A binding and what a machine needs to run it."""
+
+    name: str
+    language: str  # the folder in clients
+    tools: tuple = ()
+    default: bool = False  # part of a plain tests/run
+    compiled: bool = False  # its programs are in the meson build
+    arguments: tuple = ()  # of its conformance program
+
+    @property
+    def folder(self):
+        return ROOT / "clients" / self.language
+
+    def command(self, what, *arguments):
+        """The argv of "conformance" or "check" or "examples/run"."""
+        if not self.compiled:
+            return [self.folder / what, *arguments]
+        built = build_folder() / "clients" / self.language
+        if what == "examples/run":
+            return [built / "examples" / arguments[0]]
+        return [built / "tests" / what, *arguments]
+
+    def why_not(self, everything):
+        """Why this run leaves it out; "" when it does not."""
+        if not self.default and not everything:
+            return "only with --all"
+        missing = [tool for tool in self.tools if not shutil.which(tool)]
+        # Asked for everything, a machine without a toolchain must not look as if it had passed.
+        return f"needs {', '.join(missing)}" if missing and not everything else ""
+
+
+BINDINGS = [
+    Binding("c", "c", default=True, compiled=True),
+    Binding("cpp", "cpp", default=True, compiled=True),
+    Binding("python", "python", ("python3",), default=True),
+    Binding("python-asyncio", "python", ("python3",), default=True, arguments=("--aio",)),
+    Binding("typescript", "typescript", ("node", "npm")),
+    Binding("go", "go", ("go",)),
+    Binding("java", "java", ("javac", "mvn")),
+    Binding("rust", "rust", ("cargo",)),
+]
+
+
+def project_version():
+    """The one version number, as meson.build has it."""
+    text = (ROOT / "meson.build").read_text()
+    return text.split("version: '", 1)[1].split("'", 1)[0]
+
+
+def scenario_names():
+    """Every scenario and vector file that a binding has to report."""
+    names = []
+    for path in sorted((CONFORMANCE / "scenarios").glob("*.json")):
+        names += [scenario["name"] for scenario in json.loads(path.read_text())]
+    assert len(set(names)) == len(names), "two scenarios have one name"
+    return names + VECTORS
+
+
+class World:
+    """The core of one run, its addresses, and the actions on it."""
+
+    def __init__(self, folder, new_store_url):
+        self.folder = folder
+        self._new_store_url = new_store_url
+        self._later = None
+        certificate, key = make_certificate(folder)
+        other, _ = make_certificate(folder, "other")
+        self._settings = {
+            "TRIGGERS_LISTEN": ",".join(
+                [
+                    f"ws://127.0.0.1:{free_port()}/rpc",
+                    f"tcp://127.0.0.1:{free_port()}",
+                    f"wss://127.0.0.1:{free_port()}/rpc",
+                ]
+            ),
+            "TRIGGERS_TLS_CERT": certificate,
+            "TRIGGERS_TLS_KEY": key,
+            "DATABASE_URL": new_store_url(),
+        }
+        self.core = None
+        self._paused = False
+        self._scripted = ScriptedCore(f"ws://127.0.0.1:{free_port()}/rpc")
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        url, tcp_url, wss_url = self.core.urls
+        self.variables = {
+            "url": url,
+            "tcp_url": tcp_url,
+            "wss_url": wss_url.replace("127.0.0.1", "localhost"),  # as certificates have it
+            "ca_file": str(certificate),
+            "other_ca_file": str(other),
+            "dead_url": f"ws://127.0.0.1:{free_port()}/rpc",
+            "script_url": self._scripted.url,
+        }
+
+    def act(self, wish):
+        """Does what a harness step asks for; returns what went wrong, "" for nothing."""
+        action = wish.get("action")
+        if action == "script":
+            self._scripted.run(wish["replies"])
+        elif action == "expect_requests":
+            return check_requests(self._scripted.sent(), wish, project_version())
+        elif action == "start_later":
+            self._later = threading.Timer(wish["after_ms"] / 1000, self._launch)
+            self._later.start()
+        elif action in ("restart", "stop", "start", "empty_store", "pause", "resume"):
+            getattr(self, action)()
+        else:
+            return f"the harness has no action {action!r}"
+        return ""
+
+    def _launch(self):
+        self.core = Core(self.folder, **self._settings)
+
+    def start(self):
+        self._launch()
+        self.core.wait_serving()
+
+    def stop(self):
+        self.core.stop()
+
+    def restart(self):
+        self.stop()
+        self.start()
+
+    def empty_store(self):
+        self.stop()
+        self._settings["DATABASE_URL"] = self._new_store_url()
+        self.start()
+
+    def pause(self):
+        self.core.process.send_signal(signal.SIGSTOP)
+        self._paused = True
+
+    def resume(self):
+        self.core.process.send_signal(signal.SIGCONT)
+        self._paused = False
+
+    def settle(self):
+        """After a scenario, whatever it left behind: the core runs and answers."""
+        if self._later:
+            self._later.join()
+            self._later = None
+            self.core.wait_serving()
+        if self._paused:
+            self.resume()
+        if not self.core.running:
+            self.start()
+
+    def close(self):
+        if self._later:
+            self._later.join()
+        self._scripted.close()
+        if self.core:
+            if self._paused:
+                self.resume()
+            self.core.stop()
+
+
+class Results(dict):
+    """Scenario → "" when it passed, else what differed."""
+
+    def of(self, scenario):
+        return self.get(scenario, f"not reported; {self.end}")
+
+    end = "the runner did not start"
+
+
+def run_binding(binding, world):
+    """Runs all scenarios of a binding; returns Results."""
+    results = Results()
+    report = world.folder / f"sanitizer-{binding.name}"
+    environment = clean_environment(report, {})
+    environment["TRIGGERS_CONFORMANCE"] = str(CONFORMANCE)
+    environment["TRIGGERS_CONFORMANCE_VARIABLES"] = json.dumps(world.variables)
+    with open(world.folder / "stderr", "w+b") as stderr:
+        process = subprocess.Popen(
+            binding.command("conformance", *binding.arguments),
+            cwd=world.folder,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            start_new_session=True,
+        )
+        limit = threading.Timer(RUN_SECONDS, end_group, [process])
+        limit.start()
+        try:
+            serve(process, world, results)
+            process.wait()
+        finally:
+            limit.cancel()
+            end_group(process)
+        stderr.seek(0)
+        said = stderr.read().decode(errors="replace")[-2000:]
+    results.end = f"the runner ended with status {process.returncode}\n{said}{sanitizer_reports(report)}"
+    results.status = process.returncode
+    return results
+
+
+def end_group(process):
+    """Ends what the runner's script may have left running."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
+def serve(process, world, results):
+    """Answers the runner's lines until it closes its output."""
+    for line in process.stdout:
+        try:
+            said = json.loads(line)
+        except ValueError:
+            results.setdefault("", f"not a line of JSON: {line!r}")
+            continue
+        if "harness" in said:
+            answer(process, act(world, said["harness"]))
+        elif "scenario" in said:
+            world.settle()
+            note(results, said)
+
+
+def note(results, said):
+    name = said["scenario"]
+    if name in results:
+        results[name] = "reported twice"
+    else:
+        results[name] = "" if said["passed"] is True else said.get("detail") or "failed"
+
+
+def act(world, wish):
+    try:
+        return world.act(wish)
+    except Exception as error:  # noqa: BLE001 - the scenario fails with it
+        return f"{wish.get('action')}: {error}"
+
+
+def answer(process, problem):
+    reply = {"ok": not problem}
+    if problem:
+        reply["detail"] = problem
+    try:
+        process.stdin.write(json.dumps(reply).encode() + b"\n")
+        process.stdin.flush()
+    except BrokenPipeError:
+        pass  # it has ended; its output says so

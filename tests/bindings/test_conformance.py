@@ -1,0 +1,32 @@
+"""Every binding executes every scenario on both stores."""
+
+import pytest
+
+from bindings.harness import World, run_binding, scenario_names
+
+
+@pytest.fixture(scope="module")
+def world(binding, store_name, new_store_url, tmp_path_factory):
+    world = World(tmp_path_factory.mktemp(f"{binding.name}-{store_name}"), new_store_url)
+    try:
+        yield world
+    finally:
+        world.close()
+
+
+@pytest.fixture(scope="module")
+def results(binding, store_name, world, table):
+    results = run_binding(binding, world)
+    table.add(binding.name, store_name, results)
+    return results
+
+
+@pytest.mark.parametrize("scenario", scenario_names())
+def test_scenario(results, scenario):
+    problem = results.of(scenario)
+    assert not problem, problem
+
+
+def test_reports_what_there_is_and_ends_well(results):
+    assert set(results) == set(scenario_names())
+    assert results.status == 0, results.end

@@ -1,0 +1,62 @@
+"""The examples in every binding's README do what they say."""
+
+import re
+import subprocess
+
+import pytest
+
+from bindings.harness import RUN_SECONDS
+from support.program import clean_environment
+from support.protocol import events
+
+
+def run_example(binding, name, core):
+    environment = clean_environment(core.report, {"TRIGGERS_CORE": core.url})
+    done = subprocess.run(
+        [str(word) for word in binding.command("examples/run", name)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=RUN_SECONDS,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout.splitlines()
+
+
+def test_producer_and_consumer(binding, start_core):
+    core = start_core()
+    made = [line for line in run_example(binding, "producer", core) if line.startswith("evt_")]
+    assert made
+    taken = run_example(binding, "consumer", core)
+    assert [line.split()[0] for line in taken if line.startswith("evt_")] == made
+    with core.client() as rpc:
+        assert not rpc.event("ListInbox").events
+        acknowledged = rpc.event("ListInbox", status=events.EVENT_STATUS_ACKNOWLEDGED).events
+    assert {event.event_id for event in acknowledged} == set(made)
+
+
+def test_consumer_of_an_empty_inbox_ends(binding, start_core):
+    assert not [line for line in run_example(binding, "consumer", start_core()) if "evt_" in line]
+
+
+@pytest.mark.parametrize("name", ["producer", "consumer"])
+def test_readme_shows_the_examples(binding, name):
+    """As they are, but for lines of a language's packaging that a reader need not see."""
+    readme = (binding.folder / "README.md").read_text()
+    files = [
+        path
+        for path in (binding.folder / "examples").rglob(f"{name}.*")
+        if "node_modules" not in path.parts and "target" not in path.parts
+    ] + list((binding.folder / "examples").rglob(f"{name.capitalize()}.*"))
+    files += (binding.folder / "examples" / name).glob("main.*")
+    assert files, f"no examples/{name}.* in {binding.folder}"
+    assert any(path.read_text().strip() in readme for path in files), f"{files} not in the README"
+
+
+def test_quick_start_is_five_commands_at_most(binding):
+    readme = (binding.folder / "README.md").read_text()
+    start = re.search(r"## Quick start\n.*?```sh\n(.*?)```", readme, re.DOTALL)
+    assert start, "no section 'Quick start' with a block of sh"
+    joined = start.group(1).replace("\\\n", " ")
+    commands = [line for line in joined.splitlines() if line.strip() and line[0] != "#"]
+    assert len(commands) <= 5, commands

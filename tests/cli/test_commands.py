@@ -1,0 +1,237 @@
+"""What each command does against a core on either store."""
+
+import json
+import subprocess
+
+import pytest
+
+from support.program import clean_environment, program_path, run
+from support.typeid import new_event_id
+
+NO_EVENT = "evt_01h455vb4pex5vsknk084sn02q"
+
+
+def lines(done):
+    """The JSON objects on stdout of a run that succeeded."""
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def created(cli, *arguments, **options):
+    """The id of an event that `create` stored."""
+    (event,) = lines(cli("create", *arguments, **options))
+    assert set(event) == {"event_id", "created_at"}
+    return event["event_id"]
+
+
+def failed(done, status, *texts):
+    """Checks a failure: its status, nothing on stdout, one line on stderr that holds the texts."""
+    assert done.returncode == status, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("triggers: ") and done.stderr.count("\n") == 1
+    for text in texts:
+        assert text in done.stderr
+
+
+def ndjson(count):
+    """So many events, one a line."""
+    line = '{"source":"s","event_type":"t","payload":{"i":%d}}\n'
+    return b"".join((line % i).encode() for i in range(count))
+
+
+def test_create_and_get(cli):
+    event_id = created(cli, " CRM ", "Lead.Created", '{"name":"Ada"}')
+    (event,) = lines(cli("get", event_id))
+    times = (event.pop("created_at"), event.pop("acknowledged_at"))
+    assert times[0].endswith("Z") and len(times[0]) == 27 and times[1] is None
+    assert event == {
+        "event_id": event_id,
+        "source": "crm",
+        "event_type": "lead.created",
+        "payload": {"name": "Ada"},
+        "status": "pending",
+    }
+
+
+PAYLOAD = b'{"big":1234567890123456789012345678901234567890,"e":1e400,"z":-0.0,"a":1,"a":2,\n "u":"\\u0000"}'
+
+
+def test_payloads_come_back_as_they_were_sent(cli):
+    event_id = created(cli, "crm", "lead", "-", stdin=b" " + PAYLOAD + b"\n")
+    done = cli("get", event_id, "--payload")
+    assert done.stdout.encode() == PAYLOAD
+    on_one_line = PAYLOAD.replace(b"\n", b" ").decode()
+    assert f'"payload":{on_one_line},' in cli("get", event_id).stdout
+
+
+def test_payload_from_a_file_and_left_out(cli, tmp_path):
+    (tmp_path / "lead.json").write_bytes(PAYLOAD)
+    event_id = created(cli, "crm", "lead", "@lead.json")
+    assert cli("get", event_id, "--payload").stdout.encode() == PAYLOAD
+    event_id = created(cli, "crm", "lead")
+    assert cli("get", event_id, "--payload").stdout == "{}"
+
+
+def test_the_same_id_again_is_stored_once(cli):
+    event_id = new_event_id()
+    first = lines(cli("create", "crm", "lead", '{"n":1}', "--id", event_id))
+    assert lines(cli("create", "--id", event_id, "crm", "lead", '{"n":1}')) == first
+    failed(cli("create", "crm", "lead", '{"n":2}', "--id", event_id), 1, "EVENT_ID_TAKEN")
+
+
+def test_refused_creates(cli):
+    failed(cli("create", "crm", "lead", "[1]"), 1, "PAYLOAD_INVALID", "object")
+    failed(cli("create", "", "lead", "{}"), 1, "SOURCE_INVALID")
+    failed(cli("create", "crm", "lead", "@missing.json"), 1, "missing.json")
+
+
+def test_acknowledging(cli):
+    ids = [created(cli, "crm", "lead") for _ in range(3)]
+    results = lines(cli("ack", *ids))
+    assert [result["event_id"] for result in results] == ids
+    assert lines(cli("ack", ids[0])) == results[:1]
+    (event,) = lines(cli("get", ids[0]))
+    assert event["status"] == "acknowledged"
+    assert event["acknowledged_at"] == results[0]["acknowledged_at"]
+
+
+def test_acknowledging_from_stdin(cli):
+    stored = cli("create", "--ndjson", stdin=ndjson(1200))
+    assert json.loads(stored.stdout)["stored"] == 1200
+    ids = [event["event_id"] for event in lines(cli("inbox", "--all"))]
+    assert len(ids) >= 1200
+    done = cli("ack", stdin="\n".join(["", *ids, ""]).encode())
+    assert [result["event_id"] for result in lines(done)] == ids
+    assert lines(cli("inbox", "--all")) == []
+
+
+def test_what_does_not_exist_is_exit_status_3(cli):
+    event_id = created(cli, "crm", "lead")
+    failed(cli("get", NO_EVENT), 3, NO_EVENT, "EVENT_NOT_FOUND")
+    done = cli("ack", NO_EVENT, event_id)
+    assert done.returncode == 3 and NO_EVENT in done.stderr
+    assert json.loads(done.stdout)["event_id"] == event_id
+    done = cli("ack", NO_EVENT, "nonsense")
+    assert done.returncode == 1 and "EVENT_ID_INVALID" in done.stderr
+
+
+def test_inbox_orders_and_limits(cli):
+    cli("ack", stdin=b"".join(e["event_id"].encode() + b"\n" for e in lines(cli("inbox", "--all"))))
+    ids = [created(cli, "crm", "lead") for _ in range(5)]
+
+    def listed(*arguments):
+        return [event["event_id"] for event in lines(cli("inbox", *arguments))]
+
+    assert listed() == ids[::-1]
+    assert listed("--order", "oldest", "--limit", "2") == ids[:2]
+    assert listed("--limit", "3") == ids[:1:-1]
+    cli("ack", ids[1])
+    assert listed("--all") == [*ids[4:1:-1], ids[0]]
+    assert listed("--status", "acknowledged", "--limit", "1000").count(ids[1]) == 1
+
+
+def test_inbox_goes_over_many_pages(cli):
+    cli("create", "--ndjson", stdin=ndjson(2300))
+    events = lines(cli("inbox", "--limit", "2100"))
+    assert len({event["event_id"] for event in events}) == 2100
+    assert len(lines(cli("inbox", "--all", "--order", "oldest"))) >= 2300
+
+
+BAD_LINES = [
+    (b"nonsense", "line 2: not JSON"),
+    (b'["source"]', "line 3: must be a JSON object"),
+    (b'{"source":"s","payload":{}}', 'line 4: "event_type" is missing'),
+    (b'{"source":1,"event_type":"t","payload":{}}', 'line 5: "source" must be a string'),
+    (b'{"source":"s","event_type":"t","payload":[]}', 'line 6: "payload" must be a JSON object'),
+    (b'{"source":"a\\u0000b","event_type":"t","payload":{}}', 'line 7: "source" holds U+0000'),
+    (b'{"source":" ","event_type":"t","payload":{}}', "line 8: source must have"),
+    (b'{"source":"s","event_type":"t","payload":{},"event_id":"x"}', "line 9: event_id must be"),
+    (b'{"source":"s","event_type":"t","payload":{"x":"' + b"y" * (2 << 20) + b'"}}', "line 10: "),
+]
+
+
+def test_ndjson_tells_wrong_lines_and_stores_the_others(cli, tmp_path):
+    event_id = new_event_id()
+    good = {"source": "s", "event_type": "t", "payload": {}, "event_id": event_id, "extra": 1}
+    rows = [b"", *(line for line, _ in BAD_LINES), b"\r", json.dumps(good).encode()]
+    (tmp_path / "events.ndjson").write_bytes(b"\n".join(rows))
+    done = cli("create", "--ndjson", "events.ndjson")
+    assert done.returncode == 1
+    summary = json.loads(done.stdout)
+    assert (summary["stored"], summary["failed"]) == (1, len(BAD_LINES))
+    told = done.stderr.splitlines()
+    assert len(told) == len(BAD_LINES)
+    for _, text in BAD_LINES:
+        assert any(line.startswith(f"triggers: {text}") for line in told), text
+    assert lines(cli("get", event_id))[0]["event_id"] == event_id
+
+
+def test_ndjson_payloads_pass_untouched(cli):
+    event_id = new_event_id().encode()
+    payload = PAYLOAD.replace(b"\n", b"")
+    line = b'{"event_id":"%s","payload": %s ,"source":"s","event_type":"\\u0074"}' % (event_id, payload)
+    done = cli("create", "--ndjson", "-", stdin=line)
+    assert json.loads(done.stdout)["stored"] == 1, done.stderr
+    assert cli("get", event_id.decode(), "--payload").stdout.encode() == payload
+    assert lines(cli("get", event_id.decode()))[0]["event_type"] == "t"
+
+
+def test_health(cli, store_name):
+    (health,) = lines(cli("health"))
+    assert health["status"] == "SERVING" and health["store"] == store_name
+    assert cli("--output", "table", "health").stdout.startswith("SERVING, triggersd ")
+
+
+@pytest.mark.concurrent
+@pytest.mark.parametrize("op", ["create", "get", "inbox", "ack", "health"])
+def test_bench_measures(cli, op):
+    done = cli("bench", "--op", op, "--duration", "0.3", "--concurrency", "20", "--prepare", "300")
+    (result,) = lines(done)
+    latency = result["latency_us"]
+    assert result["op"] == op and result["calls"] > 0 and result["errors"] == {}
+    assert 0 < latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["max"]
+    if op == "ack":
+        assert result["events"] == 300
+
+
+@pytest.mark.concurrent
+def test_bench_counts_batches_and_failures(cli):
+    options = ("--duration", "0.3", "--concurrency", "4")
+    (result,) = lines(cli("bench", "--batch", "50", *options))
+    assert result["events"] == 50 * result["calls"]
+    done = cli("bench", "--batch", "1000", "--payload-bytes", "100000", *options)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["errors"] == {"MESSAGE_TOO_LARGE": 4}
+
+
+def test_tables(cli):
+    event_id = created(cli, "crm", "lead", '{"evil":"\\u001b"}')
+    header, row, *_ = cli("inbox", "--output", "table", "--limit", "1").stdout.splitlines()
+    assert header.split() == ["EVENT", "ID", "CREATED", "SOURCE", "TYPE", "PAYLOAD"]
+    assert row.split()[0] == event_id and row.index("crm") == header.index("SOURCE")
+    assert f"event id      {event_id}\n" in cli("get", event_id, "--output", "table").stdout
+    header, row = cli("ack", event_id, "--output", "table").stdout.splitlines()
+    assert header.split() == ["EVENT", "ID", "ACKNOWLEDGED"] and row.split()[0] == event_id
+
+
+def test_control_characters_do_not_reach_a_table(cli):
+    event_id = created(cli, "a\x1b[2Jb\x9bc", "lead")
+    assert "a?[2jb?c" in cli("get", event_id, "--output", "table").stdout
+    assert "\\u001b" in cli("get", event_id).stdout
+
+
+def test_output_that_cannot_be_written_fails(cli, core, tmp_path):
+    created(cli, "crm", "lead")
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [program_path("triggers"), "inbox", "--core", core.url],
+            env=clean_environment(tmp_path / "full", {}),
+            stdout=full,
+            stderr=subprocess.PIPE,
+        )
+    assert done.returncode == 1 and b"cannot write the output" in done.stderr
+
+
+def test_options_may_stand_before_and_after_the_command(core, tmp_path):
+    for words in (["--core", core.url, "health"], ["health", f"--core={core.url}"]):
+        assert run("triggers", *words, folder=tmp_path).returncode == 0

@@ -1,0 +1,167 @@
+"""The command line itself: help, wrong words, completion, and what a terminal sees. No core."""
+
+import os
+import pty
+import shutil
+import subprocess
+
+import pytest
+
+from support.network import free_port
+from support.program import clean_environment, program_path, run
+
+COMMANDS = ["create", "inbox", "get", "ack", "health", "bench", "help", "completion"]
+
+
+@pytest.fixture
+def triggers(tmp_path):
+    def call(*arguments, **settings):
+        return run("triggers", *arguments, folder=tmp_path, **settings)
+
+    return call
+
+
+def test_help_lists_commands_options_and_exit_statuses(triggers):
+    for words in (["--help"], ["help"]):
+        done = triggers(*words)
+        assert done.returncode == 0 and done.stderr == ""
+        for text in (*COMMANDS, "TRIGGERS_CORE", "TRIGGERS_TLS_CA", "Exit status:", "Examples:"):
+            assert text in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help_with_examples(triggers, command):
+    helped = triggers(command, "--help").stdout
+    assert helped == triggers("help", command).stdout == triggers("--help", command).stdout
+    assert f"Usage: triggers {command}" in helped and "Example" in helped
+
+
+def test_version(triggers):
+    done = triggers("--version")
+    assert done.returncode == 0 and done.stdout.startswith("triggers ")
+
+
+WRONG = [
+    ([], "no command"),
+    (["bogus"], "unknown command 'bogus'"),
+    (["help", "bogus"], "unknown command 'bogus'"),
+    (["--bogus", "health"], "unknown option --bogus"),
+    (["inbox", "--limit"], "--limit needs a value"),
+    (["inbox", "--limit", "0"], "from 1 to"),
+    (["inbox", "--limit", "1x"], "whole numbers"),
+    (["inbox", "--order", "up"], "newest and oldest"),
+    (["inbox", "--all", "--limit", "3"], "exclude each other"),
+    (["inbox", "--follow", "--order", "newest"], "oldest first"),
+    (["inbox", "evt_1"], "no arguments"),
+    (["--timeout", "0", "health"], "seconds"),
+    (["--timeout", "nan", "health"], "seconds"),
+    (["--output", "xml", "health"], "json and table"),
+    (["get"], "one event id"),
+    (["get", "evt_1", "evt_2"], "one event id"),
+    (["create", "crm"], "SOURCE TYPE [PAYLOAD]"),
+    (["create", "--ndjson", "a", "b"], "one file"),
+    (["create", "--ndjson", "--id", "evt_1"], "--id"),
+    (["bench", "--concurrency", "0"], "from 1 to"),
+    (["bench", "--op", "delete"], "create, get, inbox, ack and health"),
+    (["completion", "tcsh"], "bash, zsh and fish"),
+    (["--core", "http://127.0.0.1:1", "health"], "ws://"),
+    (["--core", "wss://127.0.0.1:1/rpc", "health"], "certificates to trust"),
+    (["--core", "wss://127.0.0.1:1/rpc", "--ca", "/nowhere.pem", "health"], "/nowhere.pem"),
+]
+
+
+@pytest.mark.parametrize("words, text", WRONG, ids=lambda value: " ".join(value)[:40])
+def test_wrong_command_lines_are_exit_status_2(triggers, words, text):
+    done = triggers(*words)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("triggers: ") and done.stderr.count("\n") == 1
+    assert text in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["create", "crm", "lead"],
+        ["inbox"],
+        ["inbox", "--follow"],
+        ["get", "evt_1"],
+        ["ack", "evt_1"],
+        ["health"],
+        ["bench", "--op", "get"],
+    ],
+    ids=" ".join,
+)
+def test_no_core_is_exit_status_4(triggers, words):
+    url = f"ws://127.0.0.1:{free_port()}/rpc"
+    done = triggers(*words, "--output", "json", TRIGGERS_CORE=url)
+    assert done.returncode == 4 and done.stdout == ""
+    assert "(CORE_UNREACHABLE)" in done.stderr and url in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_import_without_a_core_says_how_far_it_came(tmp_path):
+    done = run(
+        *("triggers", "create", "--ndjson"),
+        folder=tmp_path,
+        stdin=b'{"source":"s","event_type":"t","payload":{}}\n' * 3,
+        TRIGGERS_CORE=f"ws://127.0.0.1:{free_port()}/rpc",
+    )
+    assert done.returncode == 4
+    assert "lines 1 to 3: " in done.stderr and "(CORE_UNREACHABLE)" in done.stderr
+    assert '"stored":0,"failed":3' in done.stdout
+
+
+def test_an_option_wins_over_the_environment_and_empty_is_unset(triggers):
+    done = triggers("health", "--core", "http://x", TRIGGERS_CORE="gopher://y")
+    assert "http://x" in done.stderr
+    done = triggers("health", "--timeout", "0.2", TRIGGERS_CORE="")
+    assert done.returncode in (0, 4)  # the default address, where a core may or may not be
+
+
+def test_on_a_terminal_output_is_a_table(tmp_path):
+    terminal, child_side = pty.openpty()
+    with os.fdopen(terminal, "rb", buffering=0) as screen:
+        process = subprocess.Popen(
+            [program_path("triggers"), "inbox"],
+            env=clean_environment(
+                tmp_path / "pty", {"TRIGGERS_CORE": f"ws://127.0.0.1:{free_port()}/rpc"}
+            ),
+            stdin=subprocess.DEVNULL,
+            stdout=child_side,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(child_side)
+        shown = screen.read(200)
+        assert process.wait(30) == 4
+    assert shown.startswith(b"EVENT ID")
+
+
+def complete(triggers, words):
+    """What bash offers for the last of the words."""
+    script = triggers("completion", "bash").stdout
+    quoted = " ".join(f"'{word}'" for word in words)
+    script += f"\nCOMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; _triggers\n"
+    script += 'printf "%s\\n" "${COMPREPLY[@]}"\n'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_bash_completion_offers_commands_options_and_values(triggers):
+    assert complete(triggers, ["triggers", ""]) == COMMANDS
+    assert complete(triggers, ["triggers", "he"]) == ["health", "help"]
+    assert "--limit" in complete(triggers, ["triggers", "inbox", "--"])
+    assert "--limit" not in complete(triggers, ["triggers", "get", "--"])
+    assert complete(triggers, ["triggers", "inbox", "--status", "a"]) == ["acknowledged"]
+    assert complete(triggers, ["triggers", "--output", ""]) == ["json", "table"]
+    assert complete(triggers, ["triggers", "completion", ""]) == ["bash", "zsh", "fish"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_parse(triggers, shell):
+    script = triggers("completion", shell).stdout
+    assert all(command in script for command in COMMANDS)
+    if not shutil.which(shell):
+        pytest.skip(f"{shell} is not installed")
+    checked = subprocess.run([shell, "-n"], input=script, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr

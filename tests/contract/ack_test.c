@@ -1,0 +1,135 @@
+/* Acknowledging: every outcome, and that an event is in exactly one of the two lists. */
+#include "contract.h"
+
+static size_t count_listed(struct world *world, bool acknowledged)
+{
+    return list_page(world, (struct store_list){.acknowledged = acknowledged, .limit = 1000}).count;
+}
+
+static void moves_an_event_out_of_the_inbox(void **state)
+{
+    struct world *world = *state;
+    append_numbers(world, 1, 3);
+    struct store_ack ack = ack_numbered(2, NOON + 60 * SECOND);
+    ack_items(world, &ack, 1);
+    assert_int_equal(ack.outcome, STORE_DONE);
+
+    assert_int_equal(get_number(world, 2).acknowledged_at_us, NOON + 60 * SECOND);
+    assert_int_equal(get_number(world, 1).acknowledged_at_us, 0);
+    struct store_list done =
+        list_page(world, (struct store_list){.acknowledged = true, .limit = 10});
+    assert_int_equal(done.count, 1);
+    assert_int_equal(id_number(done.events[0].id), 2);
+    assert_int_equal(done.events[0].created_at_us, NOON + 2 * SECOND);
+    assert_int_equal(done.events[0].acknowledged_at_us, NOON + 60 * SECOND);
+    assert_slice(done.events[0].payload, "{\"a\": 1.0}", 10);
+    assert_int_equal(count_listed(world, false), 2);
+}
+
+static void again_keeps_the_first_time(void **state)
+{
+    struct world *world = *state;
+    append_numbers(world, 1, 1);
+    struct store_ack first = ack_numbered(1, NOON + 60 * SECOND);
+    ack_items(world, &first, 1);
+    struct store_ack again = ack_numbered(1, NOON + 99 * SECOND);
+    ack_items(world, &again, 1);
+    assert_int_equal(again.outcome, STORE_REPEATED);
+    assert_int_equal(again.acknowledged_at_us, NOON + 60 * SECOND);
+    assert_int_equal(get_number(world, 1).acknowledged_at_us, NOON + 60 * SECOND);
+    assert_int_equal(count_listed(world, true), 1);
+}
+
+static void an_unknown_id_is_not_found(void **state)
+{
+    struct world *world = *state;
+    append_numbers(world, 1, 1);
+    struct store_ack acks[3] = {ack_numbered(7, NOON), ack_numbered(1, NOON),
+                                ack_numbered(7, NOON)};
+    ack_items(world, acks, 3);
+    assert_int_equal(acks[0].outcome, STORE_NOT_FOUND);
+    assert_int_equal(acks[1].outcome, STORE_DONE);
+    assert_int_equal(acks[2].outcome, STORE_NOT_FOUND);
+}
+
+static void the_first_of_a_batch_sets_the_time(void **state)
+{
+    struct world *world = *state;
+    append_numbers(world, 1, 2);
+    struct store_ack acks[4] = {ack_numbered(2, NOON + 3), ack_numbered(1, NOON + 9),
+                                ack_numbered(1, NOON + 2), ack_numbered(2, NOON + 4)};
+    ack_items(world, acks, 4);
+    assert_int_equal(acks[0].outcome, STORE_DONE);
+    assert_int_equal(acks[1].outcome, STORE_DONE);
+    assert_int_equal(acks[2].outcome, STORE_REPEATED);
+    assert_int_equal(acks[2].acknowledged_at_us, NOON + 9);
+    assert_int_equal(acks[3].outcome, STORE_REPEATED);
+    assert_int_equal(acks[3].acknowledged_at_us, NOON + 3);
+
+    struct store_ack later[2] = {ack_numbered(1, NOON + 20), ack_numbered(1, NOON + 21)};
+    ack_items(world, later, 2);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(later[i].outcome, STORE_REPEATED);
+        assert_int_equal(later[i].acknowledged_at_us, NOON + 9);
+    }
+}
+
+static void a_batch_may_acknowledge_what_it_appends(void **state)
+{
+    struct world *world = *state;
+    append_numbers(world, 1, 1);
+    struct store_append appends[2] = {event_numbered(2), event_numbered(1)};
+    struct store_ack acks[3] = {ack_numbered(3, NOON), ack_numbered(2, NOON),
+                                ack_numbered(1, NOON)};
+    struct status status = STATUS_INIT;
+    assert_int_equal(write_items(world, appends, 2, acks, 3, &status), STORE_OK);
+    assert_int_equal(appends[0].outcome, STORE_DONE);
+    assert_int_equal(appends[1].outcome, STORE_REPEATED);
+    assert_int_equal(acks[0].outcome, STORE_NOT_FOUND);
+    assert_int_equal(acks[1].outcome, STORE_DONE);
+    assert_int_equal(acks[2].outcome, STORE_DONE);
+    assert_int_equal(count_listed(world, false), 0);
+    assert_int_equal(count_listed(world, true), 2);
+}
+
+static void appending_again_does_not_bring_it_back(void **state)
+{
+    struct world *world = *state;
+    append_numbers(world, 1, 1);
+    struct store_ack ack = ack_numbered(1, NOON + 5);
+    ack_items(world, &ack, 1);
+    struct store_append again = event_numbered(1);
+    append_items(world, &again, 1);
+    assert_int_equal(again.outcome, STORE_REPEATED);
+    assert_int_equal(count_listed(world, false), 0);
+    assert_int_equal(get_number(world, 1).acknowledged_at_us, NOON + 5);
+}
+
+static void a_thousand_at_once(void **state)
+{
+    struct world *world = *state;
+    append_numbers(world, 1, 1500);
+    struct store_ack acks[1000];
+    for (uint32_t i = 0; i < 1000; i++)
+        acks[i] = ack_numbered(1000 - i, NOON + i);
+    ack_items(world, acks, 1000);
+    for (uint32_t i = 0; i < 1000; i++)
+        assert_int_equal(acks[i].outcome, STORE_DONE);
+    assert_int_equal(count_listed(world, false), 500);
+    assert_int_equal(count_listed(world, true), 1000);
+    assert_int_equal(get_number(world, 1).acknowledged_at_us, NOON + 999);
+}
+
+int run_ack_tests(void)
+{
+    const struct CMUnitTest tests[] = {
+        WORLD_TEST(moves_an_event_out_of_the_inbox),
+        WORLD_TEST(again_keeps_the_first_time),
+        WORLD_TEST(an_unknown_id_is_not_found),
+        WORLD_TEST(the_first_of_a_batch_sets_the_time),
+        WORLD_TEST(a_batch_may_acknowledge_what_it_appends),
+        WORLD_TEST(appending_again_does_not_bring_it_back),
+        WORLD_TEST(a_thousand_at_once),
+    };
+    return cmocka_run_group_tests_name("ack", tests, NULL, NULL);
+}

@@ -1,0 +1,104 @@
+/* What the contract tests share: a fresh, empty database for each test, a second way into it that
+ * does not go through the store, and short forms of the operations that assert success.
+ *
+ * Assertions may only run on the test's own thread. */
+#ifndef TRIGGERS_TESTS_CONTRACT_H
+#define TRIGGERS_TESTS_CONTRACT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "store/store.h"
+
+#define SECOND INT64_C(1000000)
+#define NOON (INT64_C(1767268800) * SECOND) /* 2026-01-01T12:00:00Z */
+
+/* ---- databases (database.c) ---- */
+
+/* Where databases are made: a PostgreSQL URL, or NULL for SQLite files in a temporary folder. */
+bool database_place_open(const char *postgres_url);
+void database_place_close(void);
+bool database_is_postgres(void);
+
+/* URL of a database that does not exist yet; free it. `extra` is appended to the query part on
+ * PostgreSQL; NULL for none. */
+char *database_new_url(const char *extra);
+void database_remove(const char *url);
+
+/* Runs SQL on the database of `url` beside the store; asserts success. */
+void database_execute(const char *url, const char *sql);
+
+/* PostgreSQL only: SQL outside the tests' databases; URL options that put a host where nothing
+ * listens in front of the real one. */
+void database_server_execute(const char *sql);
+void database_put_address_behind_dead_host(char *options, size_t size);
+
+/* A connection beside the store that holds a transaction open. */
+struct side;
+struct side *side_begin(const char *url, const char *sql);
+void side_execute(const struct side *side, const char *sql);
+void side_end(struct side *side); /* rolls back */
+
+/* ---- the world of one test (world.c) ---- */
+
+struct world {
+    char *url;
+    struct store *store;
+    struct store_session *writer;
+    struct store_session *reader;
+    struct arena arena;
+};
+
+/* cmocka's setup and teardown: a world with both sessions open, and one with none. */
+int world_set_up(void **state);
+int world_set_up_closed(void **state);
+int world_tear_down(void **state);
+
+#define WORLD_TEST(test) cmocka_unit_test_setup_teardown(test, world_set_up, world_tear_down)
+#define CLOSED_WORLD_TEST(test)                                                                    \
+    cmocka_unit_test_setup_teardown(test, world_set_up_closed, world_tear_down)
+
+struct store *store_at(const char *url); /* asserts that the URL is accepted */
+enum store_result session_at(struct world *world, struct store_session **session,
+                             struct status *status);
+
+/* Event `number`: its own id, made at NOON + `number` seconds, with plain content. */
+struct store_append event_numbered(uint32_t number);
+struct store_ack ack_numbered(uint32_t number, int64_t acknowledged_at_us);
+void id_numbered(uint32_t number, uint8_t id[TYPEID_BYTES]);
+uint32_t id_number(const uint8_t id[TYPEID_BYTES]);
+struct slice slice_of(const char *text);
+
+/* Writes what the arrays hold, in their order. */
+enum store_result write_items(struct world *world, struct store_append *appends,
+                              size_t append_count, struct store_ack *acks, size_t ack_count,
+                              struct status *status);
+/* Each asserts STORE_OK. */
+void append_items(struct world *world, struct store_append *appends, size_t count);
+void ack_items(struct world *world, struct store_ack *acks, size_t count);
+void append_numbers(struct world *world, uint32_t first, uint32_t count);
+struct store_event get_number(struct world *world, uint32_t number); /* asserts that it is there */
+bool has_number(struct world *world, uint32_t number);
+struct store_list list_page(struct world *world, struct store_list list);
+
+void assert_slice(struct slice slice, const void *bytes, size_t size);
+
+/* ---- the tests, by subject ---- */
+
+int run_append_tests(void);
+int run_ack_tests(void);
+int run_get_tests(void);
+int run_list_tests(void);
+int run_model_tests(void);
+int run_concurrency_tests(void);
+int run_failure_tests(void);
+int run_schema_tests(void);
+int run_sqlite_tests(void);
+int run_postgres_tests(void);
+int run_url_tests(void);
+
+#endif

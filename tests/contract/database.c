@@ -1,0 +1,170 @@
+/* Making, removing and entering databases beside the store. */
+#include <ctype.h>
+#include <ftw.h>
+#include <libpq-fe.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "contract.h"
+
+static struct {
+    char folder[64];  /* of SQLite files */
+    PGconn *server;   /* NULL: SQLite */
+    char *server_url; /* with "%s" for the database; options follow */
+    unsigned next;
+} place;
+
+struct side {
+    sqlite3 *sqlite;
+    PGconn *postgres;
+};
+
+static void append_encoded(struct buffer *url, const char *text)
+{
+    for (; *text; text++)
+        buffer_append_format(url, isalnum((unsigned char)*text) ? "%c" : "%%%02X",
+                             (unsigned char)*text);
+}
+
+/* "keyword=value&…" of all that `options` sets but the database. */
+static char *query_part(PQconninfoOption *options)
+{
+    struct buffer query;
+    buffer_init(&query, 4096);
+    for (PQconninfoOption *option = options; option->keyword; option++) {
+        if (!option->val || !option->val[0] || strcmp(option->keyword, "dbname") == 0)
+            continue;
+        buffer_append_format(&query, "%s%s=", query.size ? "&" : "", option->keyword);
+        append_encoded(&query, option->val);
+    }
+    return query.data;
+}
+
+bool database_place_open(const char *postgres_url)
+{
+    if (!postgres_url) {
+        snprintf(place.folder, sizeof(place.folder), "/tmp/triggers-contract-XXXXXX");
+        return mkdtemp(place.folder) != NULL;
+    }
+    place.server = PQconnectdb(postgres_url);
+    if (PQstatus(place.server) != CONNECTION_OK) {
+        fprintf(stderr, "%s", PQerrorMessage(place.server));
+        return false;
+    }
+    PQconninfoOption *options = PQconninfoParse(postgres_url, NULL);
+    place.server_url = options ? query_part(options) : NULL;
+    PQconninfoFree(options);
+    return place.server_url != NULL;
+}
+
+static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *walk)
+{
+    (void)info;
+    (void)type;
+    (void)walk;
+    return remove(path);
+}
+
+void database_place_close(void)
+{
+    if (place.server)
+        PQfinish(place.server);
+    else
+        nftw(place.folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    free(place.server_url);
+}
+
+bool database_is_postgres(void)
+{
+    return place.server != NULL;
+}
+
+char *database_new_url(const char *extra)
+{
+    char *url = NULL;
+    unsigned number = place.next++;
+    int made = place.server
+                   ? asprintf(&url, "postgresql:///triggers_contract_%d_%u?%s%s%s", getpid(),
+                              number, place.server_url, extra ? "&" : "", extra ? extra : "")
+                   : asprintf(&url, "sqlite:///%s/%u.db", place.folder, number);
+    assert_true(made > 0);
+    return url;
+}
+
+void database_remove(const char *url)
+{
+    if (!place.server)
+        return; /* the folder goes as a whole */
+    const char *name = strrchr(url, '/') + 1;
+    char sql[256];
+    snprintf(sql, sizeof(sql), "drop database if exists %.*s with (force)", (int)strcspn(name, "?"),
+             name);
+    PQclear(PQexec(place.server, "set client_min_messages = error"));
+    PQclear(PQexec(place.server, sql));
+}
+
+void side_execute(const struct side *side, const char *sql)
+{
+    if (side->postgres) {
+        PGresult *result = PQexec(side->postgres, sql);
+        ExecStatusType status = PQresultStatus(result);
+        PQclear(result);
+        if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
+            fail_msg("%s", PQerrorMessage(side->postgres));
+    } else if (sqlite3_exec(side->sqlite, sql, NULL, NULL, NULL) != SQLITE_OK) {
+        fail_msg("%s", sqlite3_errmsg(side->sqlite));
+    }
+}
+
+static struct side *side_open(const char *url)
+{
+    struct side *side = calloc(1, sizeof(*side));
+    assert_non_null(side);
+    if (place.server) {
+        side->postgres = PQconnectdb(url);
+        assert_int_equal(PQstatus(side->postgres), CONNECTION_OK);
+    } else {
+        assert_int_equal(sqlite3_open(url + strlen("sqlite:///"), &side->sqlite), SQLITE_OK);
+    }
+    return side;
+}
+
+void side_end(struct side *side)
+{
+    PQfinish(side->postgres);
+    sqlite3_close(side->sqlite);
+    free(side);
+}
+
+struct side *side_begin(const char *url, const char *sql)
+{
+    struct side *side = side_open(url);
+    side_execute(side, "begin");
+    side_execute(side, sql);
+    return side;
+}
+
+void database_execute(const char *url, const char *sql)
+{
+    struct side *side = side_open(url);
+    side_execute(side, sql);
+    side_end(side);
+}
+
+void database_server_execute(const char *sql)
+{
+    side_execute(&(struct side){.postgres = place.server}, sql);
+}
+
+void database_put_address_behind_dead_host(char *options, size_t size)
+{
+    struct buffer host;
+    buffer_init(&host, 1024);
+    append_encoded(&host, PQhost(place.server));
+    snprintf(options, size, "host=127.0.0.1,%s&port=1,%s", host.data, PQport(place.server));
+    buffer_fini(&host);
+}

@@ -1,0 +1,88 @@
+/* Batches that cannot be written: nothing of them stays, and the session goes on. */
+#include "contract.h"
+
+/* From now on the database refuses events of the source "bad" and acks of one time. */
+static void refuse_bad_items(struct world *world)
+{
+    database_execute(world->url,
+                     database_is_postgres()
+                         ? "create function triggers.refuse() returns trigger language plpgsql as"
+                           " $$ begin raise exception 'refused: %', new; end $$;"
+                           "create trigger refuse before insert on triggers.events for each row"
+                           " when (new.source = 'bad') execute function triggers.refuse();"
+                           "create trigger refuse before insert on triggers.acknowledged"
+                           " for each row when (new.acknowledged_at = '2030-01-01Z')"
+                           " execute function triggers.refuse()"
+                         : "create trigger refuse_event before insert on events"
+                           " when new.source = 'bad' begin select raise(abort, 'refused'); end;"
+                           "create trigger refuse_ack before insert on acknowledged"
+                           " when new.acknowledged_at = 1893456000000000"
+                           " begin select raise(abort, 'refused'); end");
+}
+
+static void a_refused_event_takes_its_batch_along(void **state)
+{
+    struct world *world = *state;
+    append_numbers(world, 1, 1);
+    refuse_bad_items(world);
+
+    struct store_append appends[3] = {event_numbered(2), event_numbered(3), event_numbered(4)};
+    appends[1].event.source = slice_of("bad");
+    struct store_ack ack = ack_numbered(1, NOON);
+    struct status status = STATUS_INIT;
+    assert_int_equal(write_items(world, appends, 3, &ack, 1, &status), STORE_REJECTED);
+    assert_int_equal(status.code, STATUS_INVALID_ARGUMENT);
+    assert_false(has_number(world, 2));
+    assert_false(has_number(world, 3));
+    assert_false(has_number(world, 4));
+    assert_int_equal(get_number(world, 1).acknowledged_at_us, 0);
+
+    /* The session goes on, with the rest of the batch. */
+    append_items(world, &appends[0], 1);
+    append_items(world, &appends[2], 1);
+    assert_int_equal(write_items(world, &appends[1], 1, NULL, 0, &status), STORE_REJECTED);
+    assert_int_equal(list_page(world, (struct store_list){.limit = 10}).count, 3);
+}
+
+static void a_refused_ack_takes_its_batch_along(void **state)
+{
+    struct world *world = *state;
+    append_numbers(world, 1, 2);
+    refuse_bad_items(world);
+
+    struct store_append append = event_numbered(3);
+    struct store_ack acks[2] = {ack_numbered(1, NOON), ack_numbered(2, INT64_C(1893456000000000))};
+    struct status status = STATUS_INIT;
+    assert_int_equal(write_items(world, &append, 1, acks, 2, &status), STORE_REJECTED);
+    assert_false(has_number(world, 3));
+    assert_int_equal(list_page(world, (struct store_list){.limit = 10}).count, 2);
+    ack_items(world, acks, 1);
+    assert_int_equal(acks[0].outcome, STORE_DONE);
+}
+
+static void a_writer_that_is_kept_out_may_retry(void **state)
+{
+    struct world *world = *state;
+    append_numbers(world, 1, 1);
+    struct side *side = side_begin(world->url, database_is_postgres()
+                                                   ? "lock table triggers.pending in exclusive mode"
+                                                   : "update pending set created_at = created_at");
+    struct store_append append = event_numbered(2);
+    struct status status = STATUS_INIT;
+    assert_int_equal(write_items(world, &append, 1, NULL, 0, &status), STORE_RETRY);
+    assert_int_equal(status.code, STATUS_ABORTED);
+    assert_false(has_number(world, 2)); /* readers are not kept out */
+    side_end(side);
+    append_items(world, &append, 1);
+    assert_int_equal(append.outcome, STORE_DONE);
+}
+
+int run_failure_tests(void)
+{
+    const struct CMUnitTest tests[] = {
+        WORLD_TEST(a_refused_event_takes_its_batch_along),
+        WORLD_TEST(a_refused_ack_takes_its_batch_along),
+        WORLD_TEST(a_writer_that_is_kept_out_may_retry),
+    };
+    return cmocka_run_group_tests_name("failure", tests, NULL, NULL);
+}

@@ -1,0 +1,173 @@
+/* Listing: order, paging without gaps or doubles, the limits of a page. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "contract.h"
+
+#define MANY 300
+
+/* Events in groups of equal time, so that the id decides within a group. */
+static void append_groups(struct world *world, uint32_t count, uint32_t group)
+{
+    struct store_append appends[MANY];
+    for (uint32_t i = 0; i < count; i++) {
+        appends[i] = event_numbered(count - 1 - i);
+        appends[i].event.created_at_us = NOON + (int64_t)((count - 1 - i) / group);
+    }
+    append_items(world, appends, count);
+}
+
+static void ack_all(struct world *world, uint32_t count)
+{
+    struct store_ack acks[MANY];
+    for (uint32_t i = 0; i < count; i++)
+        acks[i] = ack_numbered(i, NOON + 5 * SECOND + i);
+    ack_items(world, acks, count);
+}
+
+static struct store_position position_of(const struct store_event *event)
+{
+    struct store_position position = {.created_at_us = event->created_at_us};
+    memcpy(position.id, event->id, TYPEID_BYTES);
+    return position;
+}
+
+/* Pages through the whole list with random limits and expects each number once and in order. */
+static void assert_complete(struct world *world, bool acknowledged, bool oldest_first,
+                            uint32_t count, unsigned seed)
+{
+    struct store_list list = {.acknowledged = acknowledged, .oldest_first = oldest_first};
+    uint32_t seen = 0;
+    bool more = true;
+    while (more) {
+        list.limit = 1 + (uint32_t)rand_r(&seed) % 40;
+        struct store_list page = list_page(world, list);
+        assert_true(page.count == list.limit || !page.more);
+        for (size_t i = 0; i < page.count; i++, seen++)
+            assert_int_equal(id_number(page.events[i].id), oldest_first ? seen : count - 1 - seen);
+        more = page.more;
+        assert_int_equal(more, seen < count);
+        if (page.count > 0) {
+            list.has_after = true;
+            list.after = position_of(&page.events[page.count - 1]);
+        }
+    }
+    assert_int_equal(seen, count);
+}
+
+static void pages_have_no_gaps_and_no_doubles(void **state)
+{
+    struct world *world = *state;
+    append_groups(world, MANY, 7);
+    for (unsigned seed = 1; seed <= 10; seed++) {
+        assert_complete(world, false, true, MANY, seed);
+        assert_complete(world, false, false, MANY, seed);
+    }
+    ack_all(world, MANY);
+    for (unsigned seed = 1; seed <= 10; seed++) {
+        assert_complete(world, true, true, MANY, seed);
+        assert_complete(world, true, false, MANY, seed);
+    }
+    assert_int_equal(list_page(world, (struct store_list){.limit = 10}).count, 0);
+}
+
+static void an_empty_list_ends_at_once(void **state)
+{
+    struct world *world = *state;
+    for (int i = 0; i < 4; i++) {
+        struct store_list page = list_page(
+            world, (struct store_list){.acknowledged = i & 1, .oldest_first = i & 2, .limit = 5});
+        assert_int_equal(page.count, 0);
+        assert_false(page.more);
+    }
+}
+
+static void more_is_exact_at_the_limit(void **state)
+{
+    struct world *world = *state;
+    append_numbers(world, 1, 5);
+    assert_true(list_page(world, (struct store_list){.limit = 4}).more);
+    assert_false(list_page(world, (struct store_list){.limit = 5}).more);
+    assert_false(list_page(world, (struct store_list){.limit = 6}).more);
+}
+
+static void a_page_ends_before_its_bytes_pass(void **state)
+{
+    struct world *world = *state;
+    append_numbers(world, 1, 5); /* of 10 bytes each */
+    struct store_list page = {.limit = 5, .oldest_first = true};
+    page.max_bytes = 30;
+    assert_int_equal(list_page(world, page).count, 3);
+    assert_true(list_page(world, page).more);
+    page.max_bytes = 29;
+    assert_int_equal(list_page(world, page).count, 2);
+    page.max_bytes = 50;
+    assert_int_equal(list_page(world, page).count, 5);
+    assert_false(list_page(world, page).more);
+    page.max_bytes = 1;
+    struct store_list least = list_page(world, page);
+    assert_int_equal(least.count, 1);
+    assert_true(least.more);
+    assert_int_equal(id_number(least.events[0].id), 1);
+}
+
+static void large_payloads_stay_behind(void **state)
+{
+    struct world *world = *state;
+    const size_t size = 1 << 20;
+    char *bytes = malloc(size);
+    assert_non_null(bytes);
+    memset(bytes, 'x', size);
+    for (uint32_t i = 0; i < 4; i++) {
+        struct store_append append = event_numbered(i);
+        append.event.payload = (struct slice){bytes, size};
+        append_items(world, &append, 1);
+    }
+    struct store_list page =
+        list_page(world, (struct store_list){.limit = 1000, .max_bytes = 2 * size + 1});
+    assert_int_equal(page.count, 2);
+    assert_true(page.more);
+    assert_slice(page.events[1].payload, bytes, size);
+    free(bytes);
+}
+
+static void a_page_that_does_not_fit_the_arena_is_said(void **state)
+{
+    struct world *world = *state;
+    append_numbers(world, 1, 5);
+    struct arena small;
+    arena_init(&small, 64);
+    assert_true(list_page(world, (struct store_list){.limit = 5, .arena = &small}).no_memory);
+    arena_fini(&small);
+    assert_false(list_page(world, (struct store_list){.limit = 5}).no_memory);
+}
+
+/* Cursors come from callers: any position must be taken. */
+static void any_position_is_taken(void **state)
+{
+    struct world *world = *state;
+    append_numbers(world, 1, 3);
+    static const int64_t times[] = {INT64_MIN, INT64_MIN + 1, -1, 0, INT64_MAX - 1, INT64_MAX};
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+        struct store_list list = {
+            .limit = 5, .has_after = true, .after.created_at_us = times[i], .oldest_first = true};
+        memset(list.after.id, 0xFF, TYPEID_BYTES);
+        assert_int_equal(list_page(world, list).count, times[i] < NOON ? 3 : 0);
+        list.oldest_first = false;
+        assert_int_equal(list_page(world, list).count, times[i] < NOON ? 0 : 3);
+    }
+}
+
+int run_list_tests(void)
+{
+    const struct CMUnitTest tests[] = {
+        WORLD_TEST(pages_have_no_gaps_and_no_doubles),
+        WORLD_TEST(an_empty_list_ends_at_once),
+        WORLD_TEST(more_is_exact_at_the_limit),
+        WORLD_TEST(a_page_ends_before_its_bytes_pass),
+        WORLD_TEST(large_payloads_stay_behind),
+        WORLD_TEST(a_page_that_does_not_fit_the_arena_is_said),
+        WORLD_TEST(any_position_is_taken),
+    };
+    return cmocka_run_group_tests_name("list", tests, NULL, NULL);
+}

@@ -1,0 +1,42 @@
+/* Runs the store's contract against one kind of store.
+ *
+ *   contract_test            SQLite files in a temporary folder
+ *   contract_test postgres   the server of TRIGGERS_TEST_POSTGRES_URL, whose role is a superuser;
+ *                            skipped (exit code 77) when that is not set */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "contract.h"
+
+#define SKIPPED 77
+
+static int run_all(void)
+{
+    int failed = run_append_tests() + run_ack_tests() + run_get_tests() + run_list_tests() +
+                 run_concurrency_tests() + run_failure_tests() + run_schema_tests() +
+                 run_model_tests();
+    failed += database_is_postgres() ? run_postgres_tests() : run_sqlite_tests();
+    return failed + run_url_tests();
+}
+
+int main(int count, char **arguments)
+{
+    const char *url = NULL;
+    if (count > 1 && strcmp(arguments[1], "postgres") == 0) {
+        url = getenv("TRIGGERS_TEST_POSTGRES_URL");
+        if (!url || !url[0]) {
+            puts("TRIGGERS_TEST_POSTGRES_URL is not set");
+            return SKIPPED;
+        }
+    }
+    log_init("contract_test", LOG_ERROR, LOG_TEXT);
+    signal(SIGPIPE, SIG_IGN);
+    if (!database_place_open(url))
+        return EXIT_FAILURE;
+    int failed = run_all();
+    database_place_close();
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

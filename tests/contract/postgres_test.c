@@ -1,0 +1,289 @@
+/* What only a server can do wrong: end a session, fail over, refuse at commit, change under us. */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "contract.h"
+
+#define END_SESSIONS                                                                               \
+    "select pg_terminate_backend(pid) from pg_stat_activity"                                       \
+    " where datname = current_database() and pid <> pg_backend_pid()"
+
+static enum store_result write_one(struct world *world, uint32_t number, struct status *status)
+{
+    struct store_append append = event_numbered(number);
+    return write_items(world, &append, 1, NULL, 0, status);
+}
+
+/* Closes both sessions and opens them again. */
+static void reopen(struct world *world)
+{
+    const struct store_driver *driver = world->store->driver;
+    struct status status = STATUS_INIT;
+    driver->session_close(world->writer);
+    driver->session_close(world->reader);
+    world->writer = world->reader = NULL;
+    assert_int_equal(session_at(world, &world->writer, &status), STORE_OK);
+    assert_int_equal(driver->session_open(world->store, true, &world->reader, &status), STORE_OK);
+}
+
+/* Points the world at a new database with these options in the URL. */
+static void use_options(struct world *world, const char *options)
+{
+    world->store->driver->close(world->store);
+    free(world->url);
+    world->url = database_new_url(options);
+    world->store = store_at(world->url);
+}
+
+static void a_session_that_was_ended_is_lost(void **state)
+{
+    struct world *world = *state;
+    const struct store_driver *driver = world->store->driver;
+    append_numbers(world, 1, 1);
+    database_execute(world->url, END_SESSIONS);
+
+    struct status status = STATUS_INIT;
+    assert_int_equal(write_one(world, 2, &status), STORE_LOST);
+    assert_int_equal(status.code, STATUS_UNAVAILABLE);
+    assert_int_equal(write_one(world, 2, &status), STORE_LOST);
+    assert_int_equal(driver->ping(world->writer, &status), STORE_LOST);
+    assert_int_equal(driver->ping(world->reader, &status), STORE_LOST);
+    struct store_list list = {.limit = 1, .max_bytes = SIZE_MAX, .arena = &world->arena};
+    assert_int_equal(driver->list(world->reader, &list, &status), STORE_LOST);
+
+    reopen(world);
+    assert_int_equal(write_one(world, 2, &status), STORE_OK);
+    assert_true(has_number(world, 1));
+    assert_true(has_number(world, 2));
+}
+
+struct acking {
+    struct world *world;
+    enum store_result result;
+    struct status status;
+};
+
+static void *ack_one_and_two(void *context)
+{
+    struct acking *acking = context;
+    struct store_ack acks[2] = {ack_numbered(1, NOON), ack_numbered(2, NOON)};
+    acking->result = write_items(acking->world, NULL, 0, acks, 2, &acking->status);
+    return NULL;
+}
+
+static void the_victim_of_a_deadlock_may_retry(void **state)
+{
+    struct world *world = *state;
+    append_numbers(world, 1, 2);
+    struct side *side =
+        side_begin(world->url, "set local deadlock_timeout = '60s';"
+                               "delete from triggers.pending where created_at >"
+                               " (select min(created_at) from triggers.pending)"); /* event 2 */
+    struct acking acking = {.world = world};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, ack_one_and_two, &acking), 0);
+    /* Once the writer holds event 1 and waits for event 2, ask for event 1 from the other side. */
+    side_execute(side, "do $$ begin for i in 1..500 loop perform pg_stat_clear_snapshot();"
+                       " exit when exists (select from pg_stat_activity where"
+                       " datname = current_database() and wait_event_type = 'Lock');"
+                       " perform pg_sleep(0.01); end loop; end $$");
+    side_execute(side, "delete from triggers.pending");
+    pthread_join(thread, NULL);
+    side_end(side);
+    assert_int_equal(acking.result, STORE_RETRY);
+
+    ack_one_and_two(&acking);
+    assert_int_equal(acking.result, STORE_OK);
+    assert_int_equal(get_number(world, 2).acknowledged_at_us, NOON);
+}
+
+static void a_refusal_at_commit_is_seen(void **state)
+{
+    struct world *world = *state;
+    database_execute(world->url,
+                     "create function triggers.refuse() returns trigger language plpgsql as"
+                     " $$ begin raise exception 'refused at commit'; end $$;"
+                     "create constraint trigger refuse after insert on triggers.events"
+                     " deferrable initially deferred for each row"
+                     " when (new.source = 'bad') execute function triggers.refuse()");
+    struct store_append appends[2] = {event_numbered(1), event_numbered(2)};
+    appends[1].event.source = slice_of("bad");
+    struct status status = STATUS_INIT;
+    assert_int_equal(write_items(world, appends, 2, NULL, 0, &status), STORE_REJECTED);
+    assert_false(has_number(world, 1));
+    append_items(world, appends, 1);
+    assert_true(has_number(world, 1));
+}
+
+static void a_session_that_dies_at_commit_is_lost(void **state)
+{
+    struct world *world = *state;
+    database_execute(world->url,
+                     "create table triggers.lethal (on_commit boolean);"
+                     "create function triggers.die() returns trigger language plpgsql as"
+                     " $$ begin if exists (select from triggers.lethal) then"
+                     " perform pg_terminate_backend(pg_backend_pid()); end if;"
+                     " return new; end $$;"
+                     "create constraint trigger die after insert on triggers.events"
+                     " deferrable initially deferred for each row"
+                     " execute function triggers.die();"
+                     "insert into triggers.lethal values (true)");
+    struct status status = STATUS_INIT;
+    assert_int_equal(write_one(world, 1, &status), STORE_LOST);
+    assert_false(has_number(world, 1));
+    database_execute(world->url, "delete from triggers.lethal");
+    reopen(world);
+    assert_int_equal(write_one(world, 1, &status), STORE_OK);
+    assert_true(has_number(world, 1));
+}
+
+static void content_that_the_database_cannot_hold_is_rejected(void **state)
+{
+    struct world *world = *state;
+    struct status status = STATUS_INIT;
+    struct store_append append = event_numbered(1);
+    append.event.source = (struct slice){"nul\0inside", 10};
+    assert_int_equal(write_items(world, &append, 1, NULL, 0, &status), STORE_REJECTED);
+    append.event.source = slice_of("not utf-8: \xff\xfe");
+    assert_int_equal(write_items(world, &append, 1, NULL, 0, &status), STORE_REJECTED);
+    append = event_numbered(1);
+    static const int64_t times[] = {INT64_MIN, INT64_MIN + 1, INT64_MIN / 2};
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+        append.event.created_at_us = times[i];
+        assert_int_equal(write_items(world, &append, 1, NULL, 0, &status), STORE_REJECTED);
+    }
+    append_numbers(world, 1, 1);
+}
+
+static void a_schema_that_was_dropped_is_made_again(void **state)
+{
+    struct world *world = *state;
+    append_numbers(world, 1, 1);
+    database_execute(world->url, "set client_min_messages = error; drop schema triggers cascade");
+    struct status status = STATUS_INIT;
+    assert_int_equal(write_one(world, 2, &status), STORE_LOST);
+    reopen(world);
+    assert_int_equal(write_one(world, 2, &status), STORE_OK);
+    assert_false(has_number(world, 1));
+}
+
+static void statements_that_were_dropped_are_prepared_again(void **state)
+{
+    struct world *world = *state;
+    append_numbers(world, 1, 1);
+    database_execute(world->url, "alter table triggers.events alter column event_type type"
+                                 " varchar(300)"); /* other result types than were prepared */
+    struct store_get get = {.arena = &world->arena};
+    struct store_get *gets[] = {&get};
+    struct status status = STATUS_INIT;
+    id_numbered(1, get.id);
+    assert_int_equal(world->store->driver->get(world->reader, gets, 1, &status), STORE_LOST);
+    reopen(world);
+    assert_true(has_number(world, 1));
+}
+
+static void a_database_that_takes_no_writes_is_waited_for(void **state)
+{
+    struct world *world = *state;
+    database_execute(world->url, "do $$ begin execute format('alter database %I set"
+                                 " default_transaction_read_only = on', current_database());"
+                                 " end $$");
+    struct store_session *session = NULL;
+    struct status status = STATUS_INIT;
+    assert_int_equal(session_at(world, &session, &status), STORE_UNAVAILABLE);
+    assert_non_null(strstr(status.message, "read-only"));
+}
+
+static void time_outs_in_the_url_are_kept(void **state)
+{
+    struct world *world = *state;
+    use_options(world, "options=-c%20lock_timeout%3D50");
+    struct status status = STATUS_INIT;
+    assert_int_equal(session_at(world, &world->writer, &status), STORE_OK);
+    struct side *side = side_begin(world->url, "lock table triggers.pending in exclusive mode");
+    int64_t start = clock_monotonic_ms();
+    assert_int_equal(write_one(world, 1, &status), STORE_RETRY);
+    assert_in_range(clock_monotonic_ms() - start, 40, 4000);
+    side_end(side);
+}
+
+static void a_dead_host_is_passed_over(void **state)
+{
+    struct world *world = *state;
+    char options[512];
+    database_put_address_behind_dead_host(options, sizeof(options));
+    use_options(world, options);
+    struct status status = STATUS_INIT;
+    if (session_at(world, &world->writer, &status) != STORE_OK)
+        fail_msg("%s", status.message);
+    assert_int_equal(write_one(world, 1, &status), STORE_OK);
+}
+
+static void a_schema_that_is_in_the_way_is_told(void **state)
+{
+    struct world *world = *state;
+    const struct store_driver *driver = world->store->driver;
+    driver->session_close(world->writer);
+    driver->session_close(world->reader);
+    world->writer = world->reader = NULL;
+    database_execute(world->url, "set client_min_messages = error; drop schema triggers cascade;"
+                                 "create schema triggers; create table triggers.events ()");
+    struct store_session *session = NULL;
+    struct status status = STATUS_INIT;
+    assert_int_equal(session_at(world, &session, &status), STORE_UNAVAILABLE);
+    assert_int_equal(status.code, STATUS_UNAVAILABLE);
+    assert_non_null(strstr(status.message, "cannot be set up"));
+}
+
+static void a_role_that_may_not_create_the_database_is_told(void **state)
+{
+    struct world *world = *state;
+    database_server_execute("drop role if exists triggers_contract_guest");
+    database_server_execute("create role triggers_contract_guest login password 'Tr0ub4dor'");
+    use_options(world, "user=triggers_contract_guest&password=Tr0ub4dor");
+    struct store_session *session = NULL;
+    struct status status = STATUS_INIT;
+    assert_int_equal(session_at(world, &session, &status), STORE_UNAVAILABLE);
+    assert_non_null(strstr(status.message, "\"triggers_contract_guest\" may not create it"));
+    assert_null(strstr(status.message, "Tr0ub4dor"));
+    database_server_execute("drop role triggers_contract_guest");
+}
+
+static void a_server_that_does_not_answer_is_given_up(void **state)
+{
+    struct world *world = *state;
+    /* Longer than the session's patience, with the server's own time-outs out of the way. */
+    use_options(world, "options=-c%20lock_timeout%3D60000%20-c%20statement_timeout%3D60000");
+    struct status status = STATUS_INIT;
+    assert_int_equal(session_at(world, &world->writer, &status), STORE_OK);
+    struct side *side = side_begin(world->url, "lock table triggers.pending in exclusive mode");
+    int64_t start = clock_monotonic_ms();
+    assert_int_equal(write_one(world, 1, &status), STORE_LOST);
+    assert_in_range(clock_monotonic_ms() - start, 5000, 12000);
+    assert_int_equal(write_one(world, 1, &status), STORE_LOST);
+    assert_int_equal(world->store->driver->ping(world->writer, &status), STORE_LOST);
+    side_end(side);
+}
+
+int run_postgres_tests(void)
+{
+    const struct CMUnitTest tests[] = {
+        WORLD_TEST(a_session_that_was_ended_is_lost),
+        WORLD_TEST(the_victim_of_a_deadlock_may_retry),
+        WORLD_TEST(a_refusal_at_commit_is_seen),
+        WORLD_TEST(a_session_that_dies_at_commit_is_lost),
+        WORLD_TEST(content_that_the_database_cannot_hold_is_rejected),
+        WORLD_TEST(a_schema_that_was_dropped_is_made_again),
+        WORLD_TEST(statements_that_were_dropped_are_prepared_again),
+        WORLD_TEST(a_database_that_takes_no_writes_is_waited_for),
+        WORLD_TEST(a_schema_that_is_in_the_way_is_told),
+        CLOSED_WORLD_TEST(time_outs_in_the_url_are_kept),
+        CLOSED_WORLD_TEST(a_dead_host_is_passed_over),
+        CLOSED_WORLD_TEST(a_role_that_may_not_create_the_database_is_told),
+        CLOSED_WORLD_TEST(a_server_that_does_not_answer_is_given_up),
+    };
+    return cmocka_run_group_tests_name("postgres", tests, NULL, NULL);
+}

@@ -1,0 +1,182 @@
+/* The world of one test, and short forms of the store's operations. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "contract.h"
+
+#define ARENA_CAP ((size_t)64 << 20)
+#define MAX_ITEMS 2000
+
+struct store *store_at(const char *url)
+{
+    struct store *store = NULL;
+    struct status status = STATUS_INIT;
+    if (!store_open(url, &store, &status))
+        fail_msg("%s", status.message);
+    return store;
+}
+
+int world_set_up_closed(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    assert_non_null(world);
+    arena_init(&world->arena, ARENA_CAP);
+    world->url = database_new_url(NULL);
+    world->store = store_at(world->url);
+    *state = world;
+    return 0;
+}
+
+int world_set_up(void **state)
+{
+    world_set_up_closed(state);
+    struct world *world = *state;
+    struct status status = STATUS_INIT;
+    if (world->store->driver->session_open(world->store, true, &world->reader, &status) !=
+            STORE_OK ||
+        session_at(world, &world->writer, &status) != STORE_OK)
+        fail_msg("%s", status.message);
+    return 0;
+}
+
+int world_tear_down(void **state)
+{
+    struct world *world = *state;
+    world->store->driver->session_close(world->reader);
+    world->store->driver->session_close(world->writer);
+    world->store->driver->close(world->store);
+    database_remove(world->url);
+    arena_fini(&world->arena);
+    free(world->url);
+    free(world);
+    return 0;
+}
+
+enum store_result session_at(struct world *world, struct store_session **session,
+                             struct status *status)
+{
+    return world->store->driver->session_open(world->store, false, session, status);
+}
+
+struct slice slice_of(const char *text)
+{
+    return (struct slice){text, strlen(text)};
+}
+
+void id_numbered(uint32_t number, uint8_t id[TYPEID_BYTES])
+{
+    memset(id, 0x5A, TYPEID_BYTES);
+    for (int i = 0; i < 4; i++)
+        id[6 + i] = (uint8_t)(number >> (24 - 8 * i));
+}
+
+uint32_t id_number(const uint8_t id[TYPEID_BYTES])
+{
+    uint32_t number = 0;
+    for (int i = 0; i < 4; i++)
+        number = number << 8 | id[6 + i];
+    return number;
+}
+
+struct store_append event_numbered(uint32_t number)
+{
+    struct store_append append = {.event = {
+                                      .source = slice_of("crm"),
+                                      .type = slice_of("lead.created"),
+                                      .payload = slice_of("{\"a\": 1.0}"),
+                                      .created_at_us = NOON + (int64_t)number * SECOND,
+                                  }};
+    id_numbered(number, append.event.id);
+    return append;
+}
+
+struct store_ack ack_numbered(uint32_t number, int64_t acknowledged_at_us)
+{
+    struct store_ack ack = {.acknowledged_at_us = acknowledged_at_us};
+    id_numbered(number, ack.id);
+    return ack;
+}
+
+enum store_result write_items(struct world *world, struct store_append *appends,
+                              size_t append_count, struct store_ack *acks, size_t ack_count,
+                              struct status *status)
+{
+    struct store_append *append_list[MAX_ITEMS];
+    struct store_ack *ack_list[MAX_ITEMS];
+    assert_true(append_count <= MAX_ITEMS && ack_count <= MAX_ITEMS);
+    for (size_t i = 0; i < append_count; i++)
+        append_list[i] = &appends[i];
+    for (size_t i = 0; i < ack_count; i++)
+        ack_list[i] = &acks[i];
+    struct store_write batch = {append_list, append_count, ack_list, ack_count};
+    return world->store->driver->write(world->writer, &batch, status);
+}
+
+static void write_ok(struct world *world, struct store_append *appends, size_t append_count,
+                     struct store_ack *acks, size_t ack_count)
+{
+    struct status status = STATUS_INIT;
+    if (write_items(world, appends, append_count, acks, ack_count, &status) != STORE_OK)
+        fail_msg("%s", status.message);
+}
+
+void append_items(struct world *world, struct store_append *appends, size_t count)
+{
+    write_ok(world, appends, count, NULL, 0);
+}
+
+void ack_items(struct world *world, struct store_ack *acks, size_t count)
+{
+    write_ok(world, NULL, 0, acks, count);
+}
+
+void append_numbers(struct world *world, uint32_t first, uint32_t count)
+{
+    struct store_append appends[MAX_ITEMS];
+    assert_true(count <= MAX_ITEMS);
+    for (uint32_t i = 0; i < count; i++)
+        appends[i] = event_numbered(first + i);
+    append_items(world, appends, count);
+}
+
+static struct store_get get(struct world *world, uint32_t number)
+{
+    struct store_get wanted = {.arena = &world->arena};
+    struct store_get *list[] = {&wanted};
+    struct status status = STATUS_INIT;
+    id_numbered(number, wanted.id);
+    if (world->store->driver->get(world->reader, list, 1, &status) != STORE_OK)
+        fail_msg("%s", status.message);
+    assert_false(wanted.no_memory);
+    return wanted;
+}
+
+struct store_event get_number(struct world *world, uint32_t number)
+{
+    struct store_get found = get(world, number);
+    assert_int_equal(found.outcome, STORE_DONE);
+    assert_memory_equal(found.event.id, found.id, TYPEID_BYTES);
+    return found.event;
+}
+
+bool has_number(struct world *world, uint32_t number)
+{
+    return get(world, number).outcome == STORE_DONE;
+}
+
+struct store_list list_page(struct world *world, struct store_list list)
+{
+    struct status status = STATUS_INIT;
+    list.arena = list.arena ? list.arena : &world->arena;
+    list.max_bytes = list.max_bytes ? list.max_bytes : SIZE_MAX;
+    if (world->store->driver->list(world->reader, &list, &status) != STORE_OK)
+        fail_msg("%s", status.message);
+    return list;
+}
+
+void assert_slice(struct slice slice, const void *bytes, size_t size)
+{
+    assert_int_equal(slice.size, size);
+    if (size > 0)
+        assert_memory_equal(slice.data, bytes, size);
+}

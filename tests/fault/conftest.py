@@ -1,0 +1,67 @@
+"""Fixtures of the fault tests. With TRIGGERS_TEST_LONG set they take their long forms."""
+
+import os
+
+import pytest
+
+from support.ledger import Ledger
+from support.network import free_port
+from support.program import sanitizer_reports
+
+LONG = bool(os.environ.get("TRIGGERS_TEST_LONG"))
+
+
+@pytest.fixture
+def ledger():
+    """A ledger to write every answer into."""
+    return Ledger()
+
+
+@pytest.fixture(scope="session")
+def pick():
+    """pick(short, long): the size of a test."""
+    return lambda short, long: long if LONG else short
+
+
+@pytest.fixture
+def told(capsys):
+    """told(text): prints what was measured, for tests/fault/README.md."""
+
+    def tell(text):
+        with capsys.disabled():
+            print(f"\n  {text}", flush=True)
+
+    return tell
+
+
+@pytest.fixture
+def kept(ledger, told):
+    """kept(core, what): asserts that the core's store holds what the ledger's callers were told, and
+    prints what was done."""
+
+    def check(core, what):
+        with core.client() as rpc:
+            wrong = ledger.check(rpc)
+        told(f"{what}: {ledger.summary()}; answers {ledger.answers}; {len(wrong)} wrong")
+        assert not wrong, f"{len(wrong)} wrong: " + "\n".join(wrong[:20])
+        assert any(entry.created_at for entry in ledger.entries.values()), "nothing was created"
+
+    return check
+
+
+@pytest.fixture
+def fixed_address():
+    """The setting of a core that is started again and again at one address."""
+    return {"TRIGGERS_LISTEN": f"ws://127.0.0.1:{free_port()}/rpc"}
+
+
+@pytest.fixture
+def crash():
+    """crash(program): SIGKILL in the middle of everything."""
+
+    def kill(program):
+        assert program.running, program.describe()
+        program.kill()
+        assert not sanitizer_reports(program.report), program.describe()
+
+    return kill

@@ -1,0 +1,143 @@
+/* A driver that answers from the ids alone. */
+#include "fake_store.h"
+
+#include <string.h>
+
+#include "store/items.h"
+
+#define HUGE_PAYLOAD ((size_t)25 << 20) /* more than a call's arena takes: it is never read */
+
+/* What the last byte of an id asks for, modulo 16; anything else is success. */
+enum wish {
+    WISH_REPEATED = 1,
+    WISH_CONFLICT,
+    WISH_NOT_FOUND,
+    WISH_HUGE,
+    WISH_REJECTED,
+    WISH_RETRY,
+    WISH_UNAVAILABLE,
+    WISH_LOST,
+};
+
+static enum wish wish_of(const uint8_t id[TYPEID_BYTES])
+{
+    return id[TYPEID_BYTES - 1] % 16;
+}
+
+/* STORE_OK, or how the whole operation fails because of this id. */
+static enum store_result result_of(const uint8_t id[TYPEID_BYTES], struct status *status)
+{
+    switch (wish_of(id)) {
+    case WISH_REJECTED: return store_rejected(status);
+    case WISH_RETRY: return store_retry(status);
+    case WISH_UNAVAILABLE: return store_unavailable(status, "as wished");
+    case WISH_LOST: return store_lost(status, "as wished");
+    default: return STORE_OK;
+    }
+}
+
+static enum store_result fake_open(struct store *store, bool read_only,
+                                   struct store_session **session, struct status *status)
+{
+    (void)read_only;
+    (void)status;
+    static struct store_session shared = {&fake_store};
+    (void)store;
+    *session = &shared;
+    return STORE_OK;
+}
+
+static void fake_close(struct store_session *session)
+{
+    (void)session;
+}
+
+static enum store_outcome write_outcome(enum wish wish, enum wish failure,
+                                        enum store_outcome failed)
+{
+    return wish == WISH_REPEATED ? STORE_REPEATED : wish == failure ? failed : STORE_DONE;
+}
+
+static enum store_result fake_write(struct store_session *session, struct store_write *batch,
+                                    struct status *status)
+{
+    (void)session;
+    enum store_result result = STORE_OK;
+    for (size_t i = 0; i < batch->append_count && result == STORE_OK; i++) {
+        struct store_append *append = batch->appends[i];
+        result = result_of(append->event.id, status);
+        append->outcome = write_outcome(wish_of(append->event.id), WISH_CONFLICT, STORE_CONFLICT);
+    }
+    for (size_t i = 0; i < batch->ack_count && result == STORE_OK; i++) {
+        struct store_ack *ack = batch->acks[i];
+        result = result_of(ack->id, status);
+        ack->outcome = write_outcome(wish_of(ack->id), WISH_NOT_FOUND, STORE_NOT_FOUND);
+    }
+    return result;
+}
+
+static struct store_event make_event(const uint8_t id[TYPEID_BYTES])
+{
+    struct store_event event = {
+        .source = {"fuzz", 4},
+        .type = {"event", 5},
+        .payload = {"{}", wish_of(id) == WISH_HUGE ? HUGE_PAYLOAD : 2},
+        .created_at_us = 1000000,
+        .acknowledged_at_us = wish_of(id) == WISH_REPEATED ? 2000001 : 0,
+    };
+    memcpy(event.id, id, TYPEID_BYTES);
+    return event;
+}
+
+static enum store_result fake_get(struct store_session *session, struct store_get **gets,
+                                  size_t count, struct status *status)
+{
+    (void)session;
+    enum store_result result = STORE_OK;
+    for (size_t i = 0; i < count && result == STORE_OK; i++) {
+        struct store_get *get = gets[i];
+        result = result_of(get->id, status);
+        get->outcome = wish_of(get->id) == WISH_NOT_FOUND ? STORE_NOT_FOUND : STORE_DONE;
+        get->event = make_event(get->id);
+        get->no_memory = get->outcome == STORE_DONE && !store_event_copy(&get->event, get->arena);
+    }
+    return result;
+}
+
+/* As many events as the last byte of the position says, all with its id. */
+static enum store_result fake_list(struct store_session *session, struct store_list *list,
+                                   struct status *status)
+{
+    (void)session;
+    struct store_position after = store_list_start(list);
+    enum store_result result = result_of(after.id, status);
+    size_t there = after.id[TYPEID_BYTES - 1];
+    list->more = there > list->limit;
+    list->count = list->more ? list->limit : there;
+    list->events = arena_calloc(list->arena, list->count, sizeof(*list->events));
+    list->no_memory = !list->events;
+    for (size_t i = 0; i < list->count && !list->no_memory; i++) {
+        list->events[i] = make_event(after.id);
+        list->no_memory = !store_event_copy(&list->events[i], list->arena);
+    }
+    return result;
+}
+
+static enum store_result fake_ping(struct store_session *session, struct status *status)
+{
+    (void)session;
+    (void)status;
+    return STORE_OK;
+}
+
+static const struct store_driver FAKE = {
+    .name = "fake",
+    .session_open = fake_open,
+    .session_close = fake_close,
+    .write = fake_write,
+    .get = fake_get,
+    .list = fake_list,
+    .ping = fake_ping,
+};
+
+struct store fake_store = {.driver = &FAKE, .description = (char *)"fake"};

@@ -1,0 +1,129 @@
+/* What a client does with bytes from outside: the answers of a core that may be any program, and
+ * lists of addresses. The first byte says which; of answers it names the method. */
+#include <string.h>
+#include <unistr.h>
+
+#include "address.h"
+#include "event_json.h"
+#include "fuzz.h"
+#include "problem.h"
+#include "reply.h"
+
+#define BATCH_SIZE 2 /* items that a batch asked for */
+
+static const struct method *const methods[] = {
+    &method_create, &method_create_batch, &method_get,    &method_list,
+    &method_ack,    &method_ack_batch,    &method_health,
+};
+#define METHOD_COUNT (sizeof(methods) / sizeof(methods[0]))
+
+static bool is_utf8(const char *text)
+{
+    return u8_check((const uint8_t *)text, strlen(text)) == NULL;
+}
+
+/* What the bridge makes of a part of the answer is JSON if its texts are UTF-8. */
+static void must_be_json(const struct buffer *text)
+{
+    struct json_value value;
+    struct json_error error;
+    MUST(!text->failed && json_check(text->data, text->size, &value, &error));
+}
+
+/* The bridge writes the names of fields as they are: they come from our .proto files. */
+static bool is_field_name(const char *text)
+{
+    for (; *text; text++) {
+        if (*text <= ' ' || *text > '~' || *text == '"' || *text == '\\')
+            return false;
+    }
+    return true;
+}
+
+static bool is_fit_for_json(const triggers_error *error)
+{
+    for (size_t i = 0; i < error->violation_count; i++) {
+        const triggers_violation *violation = &error->violations[i];
+        if (!is_field_name(violation->field) || !is_utf8(violation->description))
+            return false;
+    }
+    return is_utf8(error->reason) && is_utf8(error->message);
+}
+
+static void check_error(const triggers_error *error)
+{
+    MUST(error->reason && error->message);
+    struct arena arena;
+    arena_init(&arena, 1 << 20);
+    struct problem problem = problem_from_error(error, &arena);
+    struct buffer text;
+    buffer_init(&text, 1 << 20);
+    problem_write(&text, &problem, "id");
+    if (is_fit_for_json(error))
+        must_be_json(&text);
+    buffer_fini(&text);
+    arena_fini(&arena);
+}
+
+static void check_event(const triggers_event *event)
+{
+    struct json_value value;
+    struct json_error error;
+    MUST(event->payload[event->payload_size] == '\0');
+    bool good = is_utf8(event->event_id) && is_utf8(event->source) && is_utf8(event->event_type) &&
+                json_check(event->payload, event->payload_size, &value, &error) &&
+                value.type == JSON_OBJECT;
+    struct buffer text;
+    buffer_init(&text, 1 << 20);
+    event_json_write(&text, event);
+    if (good)
+        must_be_json(&text);
+    buffer_fini(&text);
+}
+
+static void try_answer(const struct method *method, const struct input *input)
+{
+    bool batch = method == &method_create_batch || method == &method_ack_batch;
+    triggers_reply *reply =
+        reply_from_message(method, batch ? BATCH_SIZE : 0, input->next, input->left);
+    MUST(reply && reply->code == reply->error.code);
+    MUST(reply->next_page_token && reply->server_version && reply->server_store);
+    MUST(reply->request_id);
+    check_error(&reply->error);
+    if (batch && reply->code == TRIGGERS_OK)
+        MUST(reply->item_count == BATCH_SIZE);
+    for (size_t i = 0; i < reply->item_count; i++) {
+        check_error(&reply->items[i].error);
+        if (reply->items[i].error.code == TRIGGERS_OK)
+            check_event(&reply->items[i].event);
+    }
+    triggers_reply_free(reply);
+}
+
+static void try_addresses(struct input *input)
+{
+    char *text = input_text(input);
+    struct address_list list;
+    struct status status = STATUS_INIT;
+    if (address_list_parse(text, &list, &status)) {
+        MUST(list.count >= 1 && list.count <= ADDRESS_MAX);
+        for (size_t i = 0; i < list.count; i++)
+            MUST(list.items[i].name && strstr(list.items[i].url, "://"));
+        address_list_fini(&list);
+    } else {
+        MUST(status.code == STATUS_INVALID_ARGUMENT);
+        MUST(status.message[0] && status.reason[0]);
+    }
+    free(text);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct input input = {data, size};
+    uint8_t which = input_byte(&input) % (METHOD_COUNT + 1);
+    if (which < METHOD_COUNT)
+        try_answer(methods[which], &input);
+    else
+        try_addresses(&input);
+    return 0;
+}

@@ -1,0 +1,81 @@
+"""Idempotency-Key: a create that is sent again is stored once."""
+
+import sqlite3
+import uuid
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+import httpx
+import pytest
+
+from rest.checks import CREATE, check_problem, check_problem_body
+
+
+def key():
+    return str(uuid.uuid4())
+
+
+def post(http, name, **fields):
+    return http.post(
+        "/api/v1/events", json={**CREATE, **fields}, headers={"Idempotency-Key": name}
+    )
+
+
+def test_same_key_and_body_answers_with_the_first_result(http):
+    name = key()
+    first = post(http, name)
+    assert first.status_code == 201
+    again = post(http, f'"{name}"')  # quoted and bare are one key
+    assert again.status_code == 201
+    assert again.content == first.content
+    assert again.headers["location"] == first.headers["location"]
+    assert post(http, key()).content != first.content
+
+
+def test_same_key_and_other_body_is_422(http):
+    name = key()
+    first = post(http, name).json()
+    check_problem(post(http, name, payload={"a": 2}), 422, "IDEMPOTENCY_KEY_REUSED")
+    assert http.get(f"/api/v1/events/{first['event_id']}").json()["payload"] == CREATE["payload"]
+
+
+@pytest.mark.parametrize("name", ["", '""', '"open', "x" * 256, "tab\there", b"\xc3\xa9"])
+def test_a_key_that_is_none_is_400(http, name):
+    check_problem(post(http, name), 400, "IDEMPOTENCY_KEY_INVALID")
+
+
+def test_two_keys_are_400(http):
+    headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
+    answer = http.post("/api/v1/events", json=CREATE, headers=headers)
+    check_problem(answer, 400, "IDEMPOTENCY_KEY_INVALID")
+
+
+def test_batches_are_stored_once(http):
+    headers = {"Idempotency-Key": key()}
+    items = [{**CREATE, "payload": {"n": n}} for n in range(5)]
+    items[2] = {"source": ""}
+    first = http.post("/api/v1/events/batch", json=items, headers=headers).json()["results"]
+    items[4]["payload"] = {"n": "other"}
+    again = http.post("/api/v1/events/batch", json=items, headers=headers).json()["results"]
+    assert first[:2] == again[:2] and first[3] == again[3]
+    check_problem_body(again[4]["error"], 422)
+    assert again[4]["error"]["code"] == "IDEMPOTENCY_KEY_REUSED"
+    long = {"Idempotency-Key": "x" * 251}
+    answer = http.post("/api/v1/events/batch", json=items, headers=long)
+    check_problem(answer, 400, "IDEMPOTENCY_KEY_INVALID")
+
+
+def test_while_the_first_is_in_flight_the_second_is_409(start_core, start_bridge, tmp_path):
+    path = tmp_path / "slow.db"
+    bridge = start_bridge(start_core(DATABASE_URL=f"sqlite:///{path}"))
+    name = key()
+    with httpx.Client(base_url=bridge.url, trust_env=False, timeout=20.0) as http:
+        lock = sqlite3.connect(path, isolation_level=None)
+        lock.execute("begin immediate")  # the core's commit waits for us
+        with ThreadPoolExecutor(2) as pool:
+            answers = as_completed([pool.submit(post, http, name) for _ in range(2)])
+            check_problem(next(answers).result(), 409, "IDEMPOTENCY_KEY_IN_USE")
+            lock.execute("rollback")
+            lock.close()
+            first = next(answers).result()
+        assert first.status_code == 201
+        assert post(http, name).content == first.content

@@ -1,0 +1,226 @@
+"""What the service says about itself, and routes, methods and headers around every call."""
+
+import json
+import re
+
+import httpx
+import pytest
+
+from rest.checks import CREATE, MISSING_ID, check_problem
+from rest.wire import Wire, exchange, get
+
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+def test_health_is_these_bytes(http):
+    answer = http.get("/health")
+    assert answer.status_code == 200
+    assert answer.content == b'{"status":"healthy","service":"zapier-triggers-api"}'
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def test_ready_tells_of_core_and_store(http):
+    answer = http.get("/ready")
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "ready", "core": "ok", "store": "ok"}
+
+
+def test_root_names_the_service(http):
+    answer = http.get("/")
+    assert answer.status_code == 200
+    root = answer.json()
+    assert re.fullmatch(r"\d+\.\d+\.\d+", root.pop("version"))
+    assert root == {
+        "message": "Zapier Triggers API",
+        "status": "operational",
+        "docs": "/docs",
+        "redoc": "/redoc",
+    }
+
+
+def test_openapi_describes_every_route(http):
+    answer = http.get("/openapi.json")
+    assert answer.headers["content-type"] == "application/json"
+    api = answer.json()
+    assert api["openapi"].startswith("3.1")
+    assert api["info"]["version"] == http.get("/").json()["version"]
+    assert set(api["paths"]) == {
+        "/",
+        "/health",
+        "/ready",
+        "/api/v1/events",
+        "/api/v1/events/batch",
+        "/api/v1/events/{event_id}",
+        "/api/v1/inbox",
+    }
+    for reference in re.findall(r'"\$ref": "#/([^"]+)"', answer.text):
+        part = api
+        for name in reference.split("/"):
+            part = part[name]
+
+
+def test_openapi_paths_allow_what_they_say(http):
+    for path, item in http.get("/openapi.json").json()["paths"].items():
+        allowed = http.options(path.replace("{event_id}", MISSING_ID)).headers["allow"].split(", ")
+        described = {name.upper() for name in item if name in ("get", "post", "delete")}
+        assert described == set(allowed) - {"HEAD", "OPTIONS"}
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_documentation_is_one_page_of_ours(http, path):
+    answer = http.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "/openapi.json" in answer.text
+    assert not re.search(r"(src|href)=[\"']?(https?:)?//", answer.text)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nope",
+        "/health/",
+        "//health",
+        "/Health",
+        "/api/v1/events/",
+        "/api/v1/inbox/",
+        f"/api/v1/events/{MISSING_ID}/",
+        f"/api/v1/events/{MISSING_ID}/more",
+        f"/api/v1/events%2F{MISSING_ID}",
+        f"/api/v1/events/{MISSING_ID}%2F",
+        f"/api/v1/events/{MISSING_ID}%00",
+        "/health%00",
+        "/health%",
+        "/health%zz",
+        "/%2e%2e/health",
+        "/" + "x" * 4000,
+    ],
+)
+def test_unknown_routes_are_not_found(bridge, path):
+    answer = exchange(bridge, get(path))
+    assert answer.status == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert json.loads(answer.body)["detail"] == "Not found"
+
+
+def test_escapes_of_plain_characters_make_no_difference(http):
+    assert http.get("/%68ealth").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "method, path, allow",
+    [
+        ("POST", "/health", "GET, HEAD, OPTIONS"),
+        ("DELETE", "/", "GET, HEAD, OPTIONS"),
+        ("GET", "/api/v1/events", "POST, OPTIONS"),
+        ("HEAD", "/api/v1/events", "POST, OPTIONS"),
+        ("PUT", "/api/v1/events", "POST, OPTIONS"),
+        ("GET", "/api/v1/events/batch", "POST, OPTIONS"),
+        ("DELETE", "/api/v1/inbox", "GET, HEAD, OPTIONS"),
+        ("PATCH", f"/api/v1/events/{MISSING_ID}", "GET, HEAD, DELETE, OPTIONS"),
+        ("POST", f"/api/v1/events/{MISSING_ID}", "GET, HEAD, DELETE, OPTIONS"),
+        ("TRACE", "/health", "GET, HEAD, OPTIONS"),
+        ("BREW", "/health", "GET, HEAD, OPTIONS"),
+    ],
+)
+def test_wrong_methods_are_told_the_right_ones(http, method, path, allow):
+    answer = http.request(method, path)
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == allow
+    if method != "HEAD":
+        check_problem(answer, 405, "METHOD_NOT_ALLOWED")
+
+
+def test_options_lists_the_methods(http):
+    answer = http.options("/api/v1/inbox")
+    assert answer.status_code == 204
+    assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
+    assert answer.content == b""
+    assert http.options("/nope").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/health", "/ready", "/", "/openapi.json", "/docs", "/api/v1/inbox?status=pending"]
+)
+def test_head_has_the_headers_of_get(bridge, path):
+    with Wire(bridge) as wire:
+        wire.send(f"HEAD {path} HTTP/1.1\r\nHost: a\r\n\r\n")
+        head = wire.read(body=False)
+        wire.send(get(path))
+        full = wire.read()
+    assert head.status == full.status == 200
+    assert head.headers["content-length"] == full.headers["content-length"] == str(len(full.body))
+    assert head.headers["content-type"] == full.headers["content-type"]
+
+
+def test_head_of_an_event(http):
+    answer = http.post("/api/v1/events", json=CREATE)
+    assert http.head(answer.headers["location"]).status_code == 200
+    assert http.head(f"/api/v1/events/{MISSING_ID}").status_code == 404
+
+
+@pytest.mark.parametrize("sent", ["a", "x" * 128, "!~", "req-1/2:3"])
+def test_request_ids_are_echoed(http, sent):
+    assert http.get("/health", headers={"X-Request-ID": sent}).headers["x-request-id"] == sent
+
+
+@pytest.mark.parametrize("sent", [None, "", "x" * 129, "a b", b"caf\xc3\xa9"])
+def test_request_ids_are_made(http, sent):
+    headers = {} if sent is None else {"X-Request-ID": sent}
+    first = http.get("/health", headers=headers).headers["x-request-id"]
+    assert UUID.fullmatch(first)
+    assert http.get("/health", headers=headers).headers["x-request-id"] != first
+
+
+def test_request_id_and_trace_reach_the_core(http, core, bridge):
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    headers = {"X-Request-ID": "find-me-7", "traceparent": trace}
+    assert http.get("/api/v1/inbox", headers=headers).status_code == 200
+    assert trace in core.wait_for_line("find-me-7")
+    line = json.loads(bridge.wait_for_line("find-me-7"))
+    assert line["message"] == "request" and line["level"] == "debug"
+    assert line["method"] == "GET" and line["path"] == "/api/v1/inbox" and line["status"] == 200
+    assert line["ms"] >= 0
+
+
+def test_malformed_trace_is_not_passed_on(http, core):
+    headers = {"X-Request-ID": "find-me-8", "traceparent": "00-zz"}
+    assert http.get("/api/v1/inbox", headers=headers).status_code == 200
+    assert "00-zz" not in core.wait_for_line("find-me-8")
+
+
+def test_connections_are_kept(bridge):
+    with Wire(bridge) as wire:
+        for _ in range(3):
+            wire.send(get("/health"))
+            assert wire.read().status == 200
+        wire.send(get("/nope"))
+        assert wire.read().status == 404
+        wire.send("POST /nope HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", get("/health"))
+        assert wire.read().status == 404
+        assert wire.read().status == 200
+
+
+def test_a_body_where_none_is_meant_is_ignored(bridge):
+    with Wire(bridge) as wire:
+        wire.send("GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", get("/ready"))
+        assert wire.read().status == 200
+        assert wire.read().status == 200
+
+
+def test_http_1_0_is_served(bridge):
+    answer = exchange(bridge, "GET /health HTTP/1.0\r\n\r\n")
+    assert answer.status == 200 and answer.headers["connection"] == "close"
+
+
+def test_head_of_a_wrong_route_has_no_body(bridge):
+    with Wire(bridge) as wire:
+        wire.send("HEAD /nope HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert wire.read(body=False).status == 404
+        assert wire.closed()
+
+
+def test_http_client_over_many_connections(bridge):
+    for _ in range(20):
+        assert httpx.get(f"{bridge.url}/health", trust_env=False).status_code == 200

@@ -1,0 +1,184 @@
+"""Start, stop, logs, ports in use, files that are not ours."""
+
+import json
+import signal
+import socket
+import sqlite3
+
+import pytest
+
+from support.network import free_port
+from support.program import Program, program_path, run
+
+
+def messages(program):
+    return [entry["message"] for entry in program.log]
+
+
+def test_core_logs_its_life_as_json(start_core):
+    core = start_core(LOG_LEVEL="info")
+    core.stop()
+    entries = [json.loads(line) for line in core.stdout]
+    for entry in entries:
+        assert {"time", "level", "program", "message"} <= set(entry)
+        assert entry["program"] == "triggersd"
+        assert entry["time"].endswith("Z")
+    assert [e for e in entries if e.get("url") == core.url]
+    assert messages(core)[0] == "starting" and messages(core)[-1] == "stopped"
+    assert core.stderr == []
+
+
+def test_bridge_logs_its_life_as_json(start_core, start_bridge):
+    bridge = start_bridge(start_core(), LOG_LEVEL="info")
+    bridge.stop()
+    entries = [json.loads(line) for line in bridge.stdout]
+    assert entries and all(entry["program"] == "triggers-bridge" for entry in entries)
+    assert bridge.stderr == []
+
+
+def test_log_format_text(start_core):
+    core = start_core(LOG_FORMAT="text")
+    core.stop()
+    assert core.stdout and core.log == []
+
+
+def test_log_level_error_is_silent(start_core):
+    core = start_core(LOG_LEVEL="error")
+    core.stop()
+    assert core.output == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_stop_both_programs(start_core, start_bridge, number):
+    core = start_core()
+    bridge = start_bridge(core)
+    for program in (bridge, core):
+        program.process.send_signal(number)
+        assert program.wait() == 0, program.describe()
+
+
+def test_bridge_stops_while_its_core_is_away(start_bridge):
+    start_bridge(None, TRIGGERS_CORE=f"ws://127.0.0.1:{free_port()}/rpc").stop()
+
+
+def test_stopped_core_frees_its_port_at_once(start_core):
+    first = start_core()
+    first.stop()
+    start_core(TRIGGERS_LISTEN=first.url)
+
+
+def test_events_outlive_the_core(start_core, new_store_url):
+    url = new_store_url()
+    core = start_core(DATABASE_URL=url)
+    with core.client() as rpc:
+        event_id = rpc.create(payload=b'{"kept":true}').event_id
+    core.stop()
+    with start_core(DATABASE_URL=url).client() as rpc:
+        assert rpc.event("GetEvent", event_id=event_id).event.payload == b'{"kept":true}'
+
+
+def test_events_outlive_a_killed_core(start_core, new_store_url):
+    url = new_store_url()
+    core = start_core(DATABASE_URL=url)
+    with core.client() as rpc:
+        ids = [rpc.create().event_id for _ in range(20)]
+    core.kill()
+    with start_core(DATABASE_URL=url).client() as rpc:
+        assert len(rpc.event("ListInbox").events) == len(ids)
+
+
+def one_line(program, status=1):
+    """The single line of a program that could not start."""
+    assert program.wait() == status, program.describe()
+    assert len(program.stderr) == 1, program.describe()
+    return program.stderr[0]
+
+
+@pytest.fixture
+def taken_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", free_port()))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def test_core_says_when_its_port_is_in_use(tmp_path, taken_port):
+    core = Program(
+        [program_path("triggersd")],
+        tmp_path,
+        TRIGGERS_LISTEN=f"ws://127.0.0.1:{taken_port}/rpc",
+        DATABASE_URL="sqlite:///x.db",
+    )
+    line = one_line(core)
+    assert str(taken_port) in line and "TRIGGERS_LISTEN" in line
+
+
+def test_bridge_says_when_its_port_is_in_use(tmp_path, taken_port):
+    bridge = Program(
+        [program_path("triggers-bridge")], tmp_path, API_HOST="127.0.0.1", API_PORT=taken_port
+    )
+    line = one_line(bridge)
+    assert str(taken_port) in line and "API_PORT" in line
+
+
+def test_bridge_says_when_its_host_is_no_address_of_this_machine(tmp_path):
+    bridge = Program([program_path("triggers-bridge")], tmp_path, API_HOST="no such host")
+    line = one_line(bridge, status=2)
+    assert "API_HOST" in line and "no such host" in line
+
+
+def refuse_store(folder, url):
+    """The one line of a core that cannot work with its store without a person."""
+    done = run(
+        "triggersd",
+        folder=folder,
+        DATABASE_URL=url,
+        TRIGGERS_LISTEN=f"ws://127.0.0.1:{free_port()}/rpc",
+        LOG_LEVEL="error",
+    )
+    assert done.returncode == 1, done.stderr
+    [line] = done.stderr.splitlines()
+    return line
+
+
+def test_newer_sqlite_schema_is_refused(start_core, tmp_path):
+    path = tmp_path / "newer.db"
+    start_core(DATABASE_URL=f"sqlite:///{path}").stop()
+    with sqlite3.connect(path) as db:
+        db.execute("pragma user_version = 4711")
+    line = refuse_store(tmp_path, f"sqlite:///{path}")
+    assert "4711" in line and "newer" in line
+
+
+def test_newer_postgres_schema_is_refused(start_core, postgres, tmp_path):
+    url = postgres.create_database()
+    start_core(DATABASE_URL=url).stop()
+    database = url.rsplit("/", 1)[1]
+    postgres.psql("insert into triggers.schema_version(version) values (4711)", database)
+    line = refuse_store(tmp_path, url)
+    assert "4711" in line and "newer" in line
+    assert not any(secret in line for secret in postgres.secrets())
+
+
+def test_file_that_is_no_database_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "letter.txt"
+    path.write_text("Dear Ada, " * 500)
+    assert "letter.txt" in refuse_store(tmp_path, f"sqlite:///{path}")
+    assert path.read_text() == "Dear Ada, " * 500
+
+
+def test_database_of_another_program_is_refused(tmp_path):
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as db:
+        db.execute("create table theirs(x)")
+    assert "other.db" in refuse_store(tmp_path, f"sqlite:///{path}")
+
+
+def test_relative_sqlite_path_is_relative_to_the_working_directory(start_core, tmp_path):
+    start_core(DATABASE_URL="sqlite:///here.db").stop()
+    assert (tmp_path / "core0" / "here.db").exists()
+
+
+def test_default_store_is_a_file_in_the_working_directory(start_core, tmp_path):
+    start_core(DATABASE_URL="").stop()
+    assert (tmp_path / "core0" / "triggers.db").exists()

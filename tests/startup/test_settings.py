@@ -1,0 +1,165 @@
+"""Settings: a bad value stops the start with one clear line; help lists them all."""
+
+import pytest
+
+from support.program import run
+
+CORE_SETTINGS = [
+    "DATABASE_URL",
+    "TRIGGERS_LISTEN",
+    "TRIGGERS_TLS_CERT",
+    "TRIGGERS_TLS_KEY",
+    "TRIGGERS_MAX_PAYLOAD",
+    "TRIGGERS_DB_CONNECTIONS",
+    "LOG_LEVEL",
+    "LOG_FORMAT",
+]
+BRIDGE_SETTINGS = [
+    "API_HOST",
+    "API_PORT",
+    "CORS_ORIGINS",
+    "TRIGGERS_CORE",
+    "TRIGGERS_TLS_CA",
+    "LOG_LEVEL",
+    "LOG_FORMAT",
+]
+
+CORE_FAULTS = [
+    ("LOG_LEVEL", "loud"),
+    ("LOG_FORMAT", "xml"),
+    ("TRIGGERS_MAX_PAYLOAD", "0"),
+    ("TRIGGERS_MAX_PAYLOAD", "-1"),
+    ("TRIGGERS_MAX_PAYLOAD", "1048577"),
+    ("TRIGGERS_MAX_PAYLOAD", "1k"),
+    ("TRIGGERS_MAX_PAYLOAD", "99999999999999999999"),
+    ("TRIGGERS_DB_CONNECTIONS", "0"),
+    ("TRIGGERS_DB_CONNECTIONS", "many"),
+    ("TRIGGERS_DB_CONNECTIONS", "100000"),
+    ("TRIGGERS_LISTEN", "http://127.0.0.1:7300/rpc"),
+    ("TRIGGERS_LISTEN", "127.0.0.1:7300"),
+    ("TRIGGERS_LISTEN", "ws://"),
+    ("TRIGGERS_LISTEN", ","),
+    ("TRIGGERS_LISTEN", "ws://127.0.0.1:port/rpc"),
+    ("DATABASE_URL", "mysql://user:hunter2@host/database"),
+    ("DATABASE_URL", "nonsense"),
+    ("DATABASE_URL", "sqlite://file.db"),
+    ("DATABASE_URL", "sqlite://"),
+    ("DATABASE_URL", "sqlite:///:memory:"),
+    ("DATABASE_URL", "postgresql://user:hunter2@host:port/database"),
+    ("DATABASE_URL", "postgresql://user:hunter2@host/database?no_such_option=1"),
+]
+
+BRIDGE_FAULTS = [
+    ("LOG_LEVEL", "loud"),
+    ("LOG_FORMAT", "xml"),
+    ("API_PORT", "0"),
+    ("API_PORT", "65536"),
+    ("API_PORT", "http"),
+    ("CORS_ORIGINS", "not an origin"),
+    ("TRIGGERS_CORE", "http://127.0.0.1:7300/rpc"),
+    ("TRIGGERS_CORE", "localhost"),
+]
+
+
+def refused(name, folder, *arguments, **settings):
+    """Runs a program that must refuse to start; returns its one line."""
+    done = run(name, *arguments, folder=folder, **settings)
+    assert done.returncode == 2, f"exit status {done.returncode}: {done.stdout}{done.stderr}"
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith(f"{name}: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize("variable, value", CORE_FAULTS)
+def test_core_refuses_a_bad_value(tmp_path, variable, value):
+    line = refused("triggersd", tmp_path, **{variable: value})
+    assert variable in line or value in line
+    assert "hunter2" not in line
+
+
+@pytest.mark.parametrize("variable, value", BRIDGE_FAULTS)
+def test_bridge_refuses_a_bad_value(tmp_path, variable, value):
+    line = refused("triggers-bridge", tmp_path, **{variable: value})
+    assert variable in line or value in line
+
+
+def test_bridge_refuses_an_unreadable_ca_file(tmp_path):
+    line = refused(
+        "triggers-bridge",
+        tmp_path,
+        TRIGGERS_CORE="wss://127.0.0.1:7301/rpc",
+        TRIGGERS_TLS_CA="/no/such/file.pem",
+    )
+    assert "/no/such/file.pem" in line
+
+
+def test_secure_listener_needs_a_certificate(tmp_path):
+    line = refused("triggersd", tmp_path, TRIGGERS_LISTEN="wss://127.0.0.1:7301/rpc")
+    assert "TRIGGERS_TLS_CERT" in line and "TRIGGERS_TLS_KEY" in line
+
+
+def test_unreadable_certificate(tmp_path):
+    line = refused(
+        "triggersd",
+        tmp_path,
+        TRIGGERS_LISTEN="wss://127.0.0.1:7301/rpc",
+        TRIGGERS_TLS_CERT="/no/such/cert.pem",
+        TRIGGERS_TLS_KEY="/no/such/key.pem",
+    )
+    assert "/no/such/cert.pem" in line
+
+
+def test_certificate_that_is_none(tmp_path):
+    (tmp_path / "cert.pem").write_text("hello")
+    line = refused(
+        "triggersd",
+        tmp_path,
+        TRIGGERS_LISTEN="wss://127.0.0.1:7301/rpc",
+        TRIGGERS_TLS_CERT=tmp_path / "cert.pem",
+        TRIGGERS_TLS_KEY=tmp_path / "cert.pem",
+    )
+    assert "cert.pem" in line
+
+
+@pytest.mark.parametrize("name", ["triggersd", "triggers-bridge"])
+@pytest.mark.parametrize("argument", ["--nope", "nope", "--nope=1", "--log-level"])
+def test_unknown_arguments_are_refused(tmp_path, name, argument):
+    assert argument in refused(name, tmp_path, argument)
+
+
+def test_bad_flag_is_refused(tmp_path):
+    assert "loud" in refused("triggersd", tmp_path, "--log-level", "loud")
+    assert "loud" in refused("triggers-bridge", tmp_path, "--log-level=loud")
+
+
+@pytest.mark.parametrize(
+    "name, settings", [("triggersd", CORE_SETTINGS), ("triggers-bridge", BRIDGE_SETTINGS)]
+)
+def test_help_lists_every_setting(tmp_path, name, settings):
+    done = run(name, "--help", folder=tmp_path)
+    assert done.returncode == 0 and done.stderr == ""
+    for setting in settings:
+        assert setting in done.stdout
+
+
+@pytest.mark.parametrize("name", ["triggersd", "triggers-bridge"])
+def test_version(tmp_path, name):
+    done = run(name, "--version", folder=tmp_path)
+    assert done.returncode == 0 and "0." in done.stdout
+
+
+def test_flag_wins_over_the_environment(start_core, tmp_path):
+    path = tmp_path / "by-flag.db"
+    core = start_core(
+        "--database-url", f"sqlite:///{path}", DATABASE_URL="sqlite:////no/such/folder/x.db"
+    )
+    with core.client() as rpc:
+        assert rpc.create().event_id
+    assert path.exists()
+
+
+def test_empty_variable_is_an_unset_one(start_core):
+    core = start_core(TRIGGERS_MAX_PAYLOAD="", LOG_FORMAT="", DATABASE_URL="")
+    assert core.log

@@ -1,0 +1,165 @@
+"""A real PostgreSQL server in a temporary folder, on a loopback port, with password authentication.
+
+Also a command: `python -m support.postgres COMMAND…` runs COMMAND with TRIGGERS_TEST_POSTGRES_URL set to
+the URL of such a server, whose role may create databases."""
+
+import glob
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from urllib.parse import quote
+
+from support.network import DEADLINE, free_port, wait_until
+
+USER = "tester"
+
+
+def find_binaries():
+    """The folder of the newest installed server's programs."""
+    folders = glob.glob("/usr/lib/postgresql/*/bin")
+    if not folders:
+        raise RuntimeError("no PostgreSQL server in /usr/lib/postgresql/*/bin: install postgresql")
+    return Path(max(folders, key=lambda folder: int(folder.split("/")[-2])))
+
+
+class PostgresServer:
+    """`start`, `stop` (clients are cut off), `kill` (as in a crash), `close` (stops and removes)."""
+
+    def __init__(self):
+        self.binaries = find_binaries()
+        self.port = free_port()
+        # Characters that a URL must escape: leaks are looked for in both spellings.
+        self.password = f"s3cret/{secrets.token_hex(8)}@:%"
+        self.folder = Path(tempfile.mkdtemp(prefix="triggers-postgres-"))
+        self.process = None
+        # The server refuses to run as root.
+        self._owner = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
+        try:
+            self._initialise()
+        except BaseException:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+
+    def _as_owner(self):
+        if not self._owner:
+            return {}
+        return {"user": self._owner.pw_uid, "group": self._owner.pw_gid, "extra_groups": []}
+
+    def _initialise(self):
+        password_file = self.folder / "password"
+        password_file.write_text(self.password)
+        if self._owner:
+            for path in (self.folder, password_file):
+                os.chown(path, self._owner.pw_uid, self._owner.pw_gid)
+        command = [self.binaries / "initdb", "-D", self.folder / "data", "-U", USER, "--no-sync"]
+        command += ["--auth=scram-sha-256", "--encoding=UTF8", "--no-locale"]
+        command += [f"--pwfile={password_file}"]
+        done = subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, **self._as_owner()
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"initdb: {done.stdout}{done.stderr}")
+        with open(self.folder / "data" / "postgresql.conf", "a") as configuration:
+            configuration.write(
+                f"listen_addresses = '127.0.0.1'\nport = {self.port}\nunix_socket_directories = ''\n"
+                "max_connections = 200\nfsync = off\nfull_page_writes = off\n"
+            )
+
+    def start(self):
+        """Starts and waits until queries are answered."""
+        if self.process is None:
+            with open(self.folder / "log", "ab") as log:
+                self.process = subprocess.Popen(
+                    [self.binaries / "postgres", "-D", self.folder / "data"],
+                    cwd=self.folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,  # Ctrl-C is ours to handle
+                    **self._as_owner(),
+                )
+            wait_until(self._answers, "PostgreSQL answering")
+        return self
+
+    def _answers(self):
+        if self.process.poll() is not None:
+            raise RuntimeError(f"PostgreSQL ended: {(self.folder / 'log').read_text()}")
+        return self._psql("select 1", "postgres").returncode == 0
+
+    def stop(self):
+        """A fast shutdown: clients are cut off, nothing is lost."""
+        self._end(signal.SIGINT)
+
+    def kill(self):
+        """An immediate shutdown, as in a crash: no goodbye to clients, recovery at the next start."""
+        self._end(signal.SIGQUIT)
+
+    def _end(self, number):
+        if self.process is None:
+            return
+        self.process.send_signal(number)
+        try:
+            self.process.wait(DEADLINE)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait()
+        self.process = None
+
+    def close(self):
+        self._end(signal.SIGQUIT)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.close()
+
+    def url(self, database="postgres", user=USER, password=None):
+        """The URL of a database, which need not exist."""
+        password = quote(password or self.password, safe="")
+        return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
+
+    def database_name(self):
+        """A name no database has yet."""
+        return f"test_{secrets.token_hex(6)}"
+
+    def create_database(self):
+        """Creates an empty database; returns its URL."""
+        name = self.database_name()
+        self.psql(f"create database {name}")
+        return self.url(name)
+
+    def psql(self, sql, database="postgres"):
+        """Runs SQL as the superuser; returns what it printed, unaligned and without headers."""
+        done = self._psql(sql, database)
+        if done.returncode != 0:
+            raise RuntimeError(f"psql: {done.stderr}")
+        return done.stdout.strip()
+
+    def _psql(self, sql, database):
+        environment = dict(os.environ, PGPASSWORD=self.password, PGCONNECT_TIMEOUT="5")
+        command = [self.binaries / "psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", USER]
+        command += ["-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", sql]
+        return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    def secrets(self):
+        """Spellings of the password that must show up nowhere."""
+        return [self.password, quote(self.password, safe=""), quote(self.password)]
+
+
+def main(command):
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with PostgresServer() as server:
+        environment = dict(os.environ, TRIGGERS_TEST_POSTGRES_URL=server.url())
+        return subprocess.run(command, env=environment).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

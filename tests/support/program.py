@@ -1,0 +1,197 @@
+"""Running one of our programs: its output as lines, its end, and what the sanitizers said."""
+
+import glob
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+from support.network import DEADLINE
+
+ROOT = Path(__file__).resolve().parents[2]
+# Settings of whoever runs the tests must not reach the programs under test.
+OUR_SETTINGS = (
+    "DATABASE_URL API_HOST API_PORT CORS_ORIGINS LOG_LEVEL LOG_FORMAT TRIGGERS_LISTEN TRIGGERS_CORE"
+    " TRIGGERS_TLS_CERT TRIGGERS_TLS_KEY TRIGGERS_TLS_CA TRIGGERS_MAX_PAYLOAD"
+    " TRIGGERS_DB_CONNECTIONS"
+).split()
+SANITIZER_EXIT = 86  # no program of ours exits with it
+
+
+def build_folder():
+    """The meson build folder whose programs are tested: TRIGGERS_BUILD, or build/asan."""
+    return Path(os.environ.get("TRIGGERS_BUILD") or ROOT / "build" / "asan").resolve()
+
+
+def program_path(name):
+    folders = {"triggersd": "src/daemon", "triggers-bridge": "bridge", "triggers": "clients/cli"}
+    return build_folder() / folders[name] / name
+
+
+def sanitizer_environment(report):
+    """Makes every sanitizer end the process with SANITIZER_EXIT and write to `report`.PID."""
+    common = f"exitcode={SANITIZER_EXIT}:log_path={report}"
+    support = ROOT / "tests" / "support"
+    return {
+        "LSAN_OPTIONS": f"suppressions={support / 'lsan.supp'}:print_suppressions=0",
+        "ASAN_OPTIONS": f"{common}:detect_leaks=1:detect_stack_use_after_return=1",
+        "UBSAN_OPTIONS": f"{common}:halt_on_error=1:print_stacktrace=1",
+        "TSAN_OPTIONS": f"{common}:suppressions={support / 'tsan.supp'}:second_deadlock_stack=1",
+    }
+
+
+def clean_environment(report, settings):
+    """This process's environment without our settings, then `settings`; values become text."""
+    environment = {k: v for k, v in os.environ.items() if k not in OUR_SETTINGS}
+    environment.update(sanitizer_environment(report))
+    environment.update({name: str(value) for name, value in settings.items()})
+    return environment
+
+
+def sanitizer_reports(report):
+    """The text of all sanitizer reports written to `report`."""
+    return "\n".join(Path(path).read_text(errors="replace") for path in glob.glob(f"{report}.*"))
+
+
+class Program:
+    """A running process. `folder` is its working directory and keeps its sanitizer reports."""
+
+    _count = 0
+
+    def __init__(self, argv, folder, **settings):
+        Program._count += 1
+        self.name = Path(argv[0]).name
+        self.report = Path(folder) / f"sanitizer-{self.name}-{Program._count}"
+        self.stdout = []
+        self.stderr = []
+        self._terminated = False
+        self._changed = threading.Condition()
+        self.process = subprocess.Popen(
+            [str(word) for word in argv],
+            cwd=folder,
+            env=clean_environment(self.report, settings),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self._readers = [
+            threading.Thread(target=self._read, args=(pipe, lines), daemon=True)
+            for pipe, lines in ((self.process.stdout, self.stdout), (self.process.stderr, self.stderr))
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _read(self, pipe, lines):
+        with pipe:
+            for line in pipe:
+                with self._changed:
+                    lines.append(line.decode(errors="replace").rstrip("\n"))
+                    self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    @property
+    def running(self):
+        return self.process.poll() is None
+
+    @property
+    def log(self):
+        """The JSON lines on stdout, as dictionaries."""
+        entries = []
+        for line in list(self.stdout):
+            try:
+                entries.append(json.loads(line))
+            except ValueError:
+                pass
+        return entries
+
+    @property
+    def output(self):
+        """All lines written so far, stdout before stderr."""
+        return list(self.stdout) + list(self.stderr)
+
+    def describe(self):
+        state = "running" if self.running else f"exit status {self.process.returncode}"
+        text = "\n".join(self.output[-30:])
+        return f"{self.name} ({state})\n{text}\n{sanitizer_reports(self.report)}"
+
+    def wait_for_line(self, text, deadline=DEADLINE):
+        """Waits for an output line that holds `text` and returns it; fails when the process ends."""
+        end = time.monotonic() + deadline
+        with self._changed:
+            while True:
+                for line in self.output:
+                    if text in line:
+                        return line
+                left = end - time.monotonic()
+                ended = not any(reader.is_alive() for reader in self._readers)
+                assert left > 0 and not ended, f"no line with {text!r}: {self.describe()}"
+                self._changed.wait(min(left, 0.2))
+
+    def descriptors(self):
+        """How many file descriptors the process has open."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def command_line(self):
+        return Path(f"/proc/{self.pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+
+    def terminate(self):
+        """SIGTERM, once: a second one tells the programs to end at once."""
+        if not self._terminated and self.running:
+            self._terminated = True
+            self.process.send_signal(signal.SIGTERM)
+
+    def wait(self, deadline=DEADLINE):
+        """Waits for the end by itself; returns the exit status. The sanitizers must be silent."""
+        try:
+            status = self.process.wait(deadline)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"did not end within {deadline:g} s: {self.describe()}") from None
+        for reader in self._readers:
+            reader.join(5)
+        reports = sanitizer_reports(self.report)
+        assert not reports and status != SANITIZER_EXIT, f"sanitizer report: {self.describe()}"
+        return status
+
+    def stop(self, deadline=DEADLINE):
+        """SIGTERM, then the exit status, which must be 0. Nothing when stopped before."""
+        if self.process.returncode is not None:
+            return
+        self.terminate()
+        try:
+            status = self.wait(deadline)
+        finally:
+            self.kill()
+        assert status == 0, f"expected exit status 0: {self.describe()}"
+
+    def kill(self):
+        """SIGKILL, no questions asked; for ends that are no part of the test."""
+        if self.running:
+            self.process.kill()
+            self.process.wait()
+
+
+def run(name, *arguments, folder, stdin=b"", deadline=DEADLINE, **settings):
+    """Runs a program of ours to its end; returns subprocess.CompletedProcess with text output."""
+    Program._count += 1
+    report = Path(folder) / f"sanitizer-{name}-{Program._count}"
+    done = subprocess.run(
+        [str(program_path(name)), *map(str, arguments)],
+        cwd=folder,
+        env=clean_environment(report, settings),
+        input=stdin,
+        capture_output=True,
+        timeout=deadline,
+    )
+    done.stdout = done.stdout.decode(errors="replace")
+    done.stderr = done.stderr.decode(errors="replace")
+    reports = sanitizer_reports(report)
+    assert not reports and done.returncode != SANITIZER_EXIT, f"sanitizer report: {reports}"
+    return done

@@ -1,0 +1,312 @@
+"""Builds and runs the suites for tests/run, and adds up what passed and what failed."""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from support.postgres import PostgresServer
+from support.program import ROOT, sanitizer_environment, sanitizer_reports
+
+TESTS = ROOT / "tests"
+BUILDS = {"asan": "address,undefined", "tsan": "thread"}
+FUZZ_SECONDS = 20  # of each target
+FUZZ_SECONDS_LONG = 1800
+# Modules of tests that mostly wait; suites that measure or load the machine have it to themselves.
+TWO_AT_A_TIME = ("-n", "2", "--dist", "loadscope")
+ALONE = {"bindings", "fault"}
+TAP_LINE = re.compile(r"^(not )?ok\b(?!.*# SKIP)", re.MULTILINE)
+
+
+@dataclass
+class Outcome:
+    """How many tests of a suite passed and failed."""
+
+    passed: int = 0
+    failed: int = 0
+
+    def add(self, other):
+        self.passed += other.passed
+        self.failed += other.failed
+
+
+class Runner:
+    """Runs commands one at a time in `scratch`, which goes away with the run, as do they."""
+
+    def __init__(self, scratch, long):
+        self.scratch = Path(scratch)
+        self.long = long
+        self.child = None
+        self.built = {}
+
+    def command(self, *words, **environment):
+        """Runs to the end with our output; returns the exit status."""
+        self.child = subprocess.Popen(
+            [str(word) for word in words],
+            cwd=TESTS,
+            env={**os.environ, "TMPDIR": str(self.scratch), **self.length(), **environment},
+            stdin=subprocess.DEVNULL,
+        )
+        try:
+            return self.child.wait()
+        except KeyboardInterrupt:
+            self.child.terminate()
+            self.child.wait()
+            raise
+
+    def length(self):
+        return {"TRIGGERS_TEST_LONG": "1"} if self.long else {}
+
+    def build(self, name):
+        """Builds build/NAME with its sanitizers, once; returns whether that worked."""
+        if name not in self.built:
+            folder = ROOT / "build" / name
+            print(f"building {folder.relative_to(ROOT)} ({BUILDS[name]} sanitizer)", flush=True)
+            done = True
+            if not (folder / "build.ninja").exists():
+                options = [f"-Db_sanitize={BUILDS[name]}", "-Db_lundef=false"]
+                options += ["-Dbuildtype=debug", "-Doptimization=1"]
+                done = self.quiet("meson", "setup", folder, ROOT, *options)
+            self.built[name] = done and self.quiet("ninja", "-C", folder, "--quiet")
+        return self.built[name]
+
+    def quiet(self, *words):
+        """Runs a command, showing its output only when it fails; returns whether it succeeded."""
+        log = self.scratch / "command.log"
+        with open(log, "wb") as output:
+            status = subprocess.run(
+                [str(word) for word in words],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+            ).returncode
+        if status != 0:
+            print(log.read_text(errors="replace"), flush=True)
+        return status == 0
+
+    def check(self, *words):
+        """A suite of one test: the command succeeds."""
+        return Outcome(1, 0) if self.quiet(*words) else Outcome(0, 1)
+
+    def run_c(self, build):
+        """All meson tests of a build, their cases counted one by one."""
+        if not self.build(build):
+            return Outcome(0, 1)
+        folder = ROOT / "build" / build
+        report = self.scratch / f"c-{build}"
+        log = folder / "meson-logs" / "testlog.json"
+        with PostgresServer() as server:
+            for attempt in range(2):
+                log.unlink(missing_ok=True)
+                status = self.command(
+                    *("meson", "test", "-C", folder, "--no-rebuild", "--print-errorlogs"),
+                    *("--timeout-multiplier", "4"),
+                    **sanitizer_environment(report),
+                    CMOCKA_MESSAGE_OUTPUT="TAP",
+                    TRIGGERS_TEST_POSTGRES_URL=server.url(),
+                )
+                if status == 0 or not has_nng_panic(log):
+                    break
+                print(f"nng 1.5 itself panicked, attempt {attempt + 1} of 2", flush=True)
+        outcome = count_meson(log)
+        if sanitizer_reports(report):
+            print(sanitizer_reports(report), flush=True)
+            status = status or 1
+        return at_least_one_failure(outcome, status)
+
+    def run_python(self, build, folders, *options):
+        """pytest on folders of tests against a build's programs."""
+        if not self.build(build):
+            return Outcome(0, 1)
+        report = self.scratch / f"pytest-{build}.xml"
+        words = [sys.executable, "-m", "pytest", "-q", "--durations=5", f"--junit-xml={report}"]
+        words += ["--basetemp", self.scratch / "pytest", *options, *folders]
+        for attempt in range(2):
+            report.unlink(missing_ok=True)
+            status = self.command(*words, TRIGGERS_BUILD=str(ROOT / "build" / build))
+            if status >= 0:
+                break
+            # The foreign client's nng (1.11, in pynng) aborts now and then when it closes one
+            # WebSocket connection while another shakes hands. It is not what is tested.
+            print(f"pytest itself was ended by signal {-status}, attempt {attempt + 1} of 2", flush=True)
+        return at_least_one_failure(count_junit(report), status)
+
+    def run_fuzzers(self):
+        """Every fuzz target for a while, one test each."""
+        report = self.scratch / "fuzz.xml"
+        seconds = FUZZ_SECONDS_LONG if self.long else FUZZ_SECONDS
+        words = [sys.executable, "-m", "fuzz.suite", f"--junit-xml={report}"]
+        status = self.command(*words, f"--seconds={seconds}")
+        return at_least_one_failure(count_junit(report), status)
+
+    def run_analysis(self):
+        """clang-tidy and gcc's analyzer over the programs, one test each."""
+        if not self.build("asan"):
+            return Outcome(0, 1)
+        report = self.scratch / "analysis.xml"
+        words = [sys.executable, "-m", "analysis.suite", f"--junit-xml={report}"]
+        status = self.command(*words, ROOT / "build" / "asan")
+        return at_least_one_failure(count_junit(report), status)
+
+
+def has_nng_panic(log):
+    """Whether a test was ended by nng's own assertion: 1.5.2 has it now and then, in two of a hundred
+    runs of the client's tests, when a socket closes soon after its first connection."""
+    return log.exists() and "github.com/nanomsg/nng/issues" in log.read_text(errors="replace")
+
+
+def at_least_one_failure(outcome, status):
+    """The outcome of a command: one that did not exit with 0 has failed whatever it counted."""
+    if status != 0 and outcome.failed == 0:
+        outcome.failed = 1
+    return outcome
+
+
+def count_meson(log):
+    """Counts a meson test log. A test without TAP lines is one case; one that failed though its
+    cases passed (a crash at the end, a leak) is one failure more."""
+    outcome = Outcome()
+    if not log.exists():
+        return Outcome(0, 1)
+    for line in log.read_text(errors="replace").splitlines():
+        test = json.loads(line)
+        good = test["result"] in ("OK", "EXPECTEDFAIL")
+        cases = [match.group(1) is None for match in TAP_LINE.finditer(test.get("stdout", ""))]
+        if test["result"] == "SKIP":
+            continue
+        if not cases or (not good and all(cases)):
+            cases.append(good)
+        outcome.add(Outcome(cases.count(True), cases.count(False)))
+    return outcome
+
+
+def count_junit(report):
+    """Counts pytest's report; an error in a fixture is a failure."""
+    if not report.exists():
+        return Outcome(0, 1)
+    outcome = Outcome()
+    for suite in ElementTree.parse(report).getroot().iter("testsuite"):
+        tests, skipped = int(suite.get("tests")), int(suite.get("skipped"))
+        failed = int(suite.get("failures")) + int(suite.get("errors"))
+        outcome.add(Outcome(max(tests - skipped - failed, 0), failed))
+    return outcome
+
+
+def tracked(*patterns):
+    """Files of the project that match, tracked by git or about to be."""
+    words = ["git", "-C", ROOT, "ls-files", "-co", "--exclude-standard", "--", *patterns]
+    listed = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split("\n")
+    return sorted(name for name in listed if name and (ROOT / name).exists())
+
+
+def shell_scripts():
+    names = tracked("deploy/*", "tests/run", ".ci/*", "clients/*/*", "clients/*/examples/run")
+    first_lines = [(name, (ROOT / name).open("rb").readline()) for name in names]
+    return [name for name, line in first_lines if line.startswith(b"#!") and b"sh" in line]
+
+
+def run_tsan(runner):
+    """The C tests and the concurrent Python tests under the thread sanitizer."""
+    outcome = runner.run_c("tsan")
+    outcome.add(runner.run_python("tsan", python_folders(), "-m", "concurrent"))
+    return outcome
+
+
+def python_folders():
+    return sorted({path.parent for path in TESTS.glob("*/test_*.py")})
+
+
+def find_suites():
+    """Every suite's name and how to run it, in the order of running."""
+    suites = {
+        "format": lambda runner: runner.check(
+            "clang-format", "--dry-run", "-Werror", *tracked("*.c", "*.h", "*.cc", "*.cpp")
+        ),
+        "shell": lambda runner: runner.check("shellcheck", *shell_scripts()),
+        "analysis": lambda runner: runner.run_analysis(),
+        "c": lambda runner: runner.run_c("asan"),
+    }
+    for folder in python_folders():
+        options = () if folder.name in ALONE else TWO_AT_A_TIME
+        suites[folder.name] = lambda runner, folder=folder, options=options: runner.run_python(
+            "asan", [folder], *options
+        )
+    suites["bench"] = lambda runner: runner.check(
+        TESTS / "bench" / "run", "--smoke", "--rows", "1,5,9"
+    )
+    suites["tsan"] = run_tsan
+    suites["fuzz"] = lambda runner: runner.run_fuzzers()
+    return suites
+
+
+def parse_arguments(suites):
+    parser = argparse.ArgumentParser(
+        prog="tests/run",
+        description="Builds with sanitizers and runs the tests, on SQLite and on a PostgreSQL server "
+        "started for the run. The last line is 'N passed, N failed'.",
+        epilog="Builds are kept in build/asan and build/tsan, Python packages in build/venv.",
+    )
+    parser.add_argument(
+        "suite", nargs="*", help=f"run just these, of: {' '.join(suites)}", metavar="SUITE"
+    )
+    parser.add_argument(
+        "--long", action="store_true", help="the long forms of the fault and fuzz suites (hours)"
+    )
+    parser.add_argument(
+        "--all", action="store_true", help="all language bindings, whose toolchains must be there"
+    )
+    options = parser.parse_args()
+    for name in options.suite:
+        if name not in suites:
+            parser.error(f"no suite is called {name!r}; there are: {' '.join(suites)}")
+    options.suite = options.suite or list(suites)
+    return options
+
+
+def run_suite(name, suite, runner):
+    print(f"== {name}", flush=True)
+    start = time.monotonic()
+    outcome = suite(runner)
+    if outcome.passed + outcome.failed == 0:
+        print(f"the suite {name} ran no test", flush=True)
+        outcome.failed = 1
+    seconds = time.monotonic() - start
+    print(f"== {name}: {outcome.passed} passed, {outcome.failed} failed in {seconds:.0f} s\n", flush=True)
+    return outcome
+
+
+def main():
+    suites = find_suites()
+    options = parse_arguments(suites)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    total = Outcome()
+    scratch = tempfile.mkdtemp(prefix="triggers-tests-")
+    os.chmod(scratch, 0o711)  # the PostgreSQL server of another user lives below it
+    tempfile.tempdir = scratch
+    try:
+        os.environ["TRIGGERS_ALL_BINDINGS"] = "1" if options.all else ""
+        runner = Runner(scratch, options.long)
+        for name in options.suite:
+            total.add(run_suite(name, suites[name], runner))
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+        total.failed += 1
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    print(f"{total.passed} passed, {total.failed} failed", flush=True)
+    return 1 if total.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

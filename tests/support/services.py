@@ -1,0 +1,70 @@
+"""The core and the bridge as running services with their addresses."""
+
+import httpx
+
+from support.network import DEADLINE, free_port, wait_until
+from support.program import Program, program_path
+from support.rpc import RpcClient
+
+
+class Core(Program):
+    """A triggersd. Without TRIGGERS_LISTEN it gets a ws address of its own."""
+
+    def __init__(self, folder, arguments=(), **settings):
+        settings.setdefault("TRIGGERS_LISTEN", f"ws://127.0.0.1:{free_port()}/rpc")
+        settings.setdefault("LOG_LEVEL", "debug")
+        self.urls = settings["TRIGGERS_LISTEN"].split(",")
+        self.url = self.urls[0]
+        super().__init__([program_path("triggersd"), *arguments], folder, **settings)
+
+    def wait_serving(self, deadline=DEADLINE):
+        """Waits until Health says SERVING."""
+        with self.client() as client:
+            wait_until(
+                lambda: self._still_runs() and client.serving(), f"{self.url} serving", deadline
+            )
+        return self
+
+    def wait_answering(self, deadline=DEADLINE):
+        """Waits until Health answers at all, be it NOT_SERVING."""
+        with self.client() as client:
+            wait_until(
+                lambda: self._still_runs() and client.answers(), f"{self.url} answering", deadline
+            )
+        return self
+
+    def _still_runs(self):
+        assert self.running, f"ended while it was waited for: {self.describe()}"
+        return True
+
+    def client(self, ca_file=None):
+        """A new client of the first address; close it."""
+        return RpcClient(self.url, ca_file)
+
+
+class Bridge(Program):
+    """A triggers-bridge on a port of its own, for one core or a TRIGGERS_CORE setting."""
+
+    def __init__(self, folder, core=None, arguments=(), **settings):
+        if core is not None:
+            settings.setdefault("TRIGGERS_CORE", core.url)
+        settings.setdefault("API_HOST", "127.0.0.1")
+        settings.setdefault("API_PORT", free_port())
+        settings.setdefault("LOG_LEVEL", "debug")
+        self.port = int(settings["API_PORT"])
+        self.url = f"http://127.0.0.1:{self.port}"
+        super().__init__([program_path("triggers-bridge"), *arguments], folder, **settings)
+
+    def wait_answering(self, path="/health", deadline=DEADLINE):
+        """Waits until GET `path` answers 200."""
+        with httpx.Client(base_url=self.url, trust_env=False, timeout=2.0) as client:
+
+            def answers():
+                assert self.running, f"ended while it was waited for: {self.describe()}"
+                try:
+                    return client.get(path).status_code == 200
+                except httpx.HTTPError:
+                    return False
+
+            wait_until(answers, f"{self.url}{path} answering 200", deadline)
+        return self

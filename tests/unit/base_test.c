@@ -1,0 +1,247 @@
+/* arena, buffer, status, config and typeid. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/status.h"
+#include "base/typeid.h"
+
+static void arena_refuses_what_exceeds_its_cap(void **state)
+{
+    (void)state;
+    struct arena arena;
+    arena_init(&arena, 10000);
+    assert_non_null(arena_alloc(&arena, 9000));
+    assert_false(arena.exhausted);
+    assert_null(arena_alloc(&arena, 2000));
+    assert_true(arena.exhausted);
+    arena_reset(&arena);
+    assert_false(arena.exhausted);
+    assert_non_null(arena_alloc(&arena, 10000 / 16 * 16));
+    assert_null(arena_alloc(&arena, SIZE_MAX));
+    assert_null(arena_calloc(&arena, SIZE_MAX / 2, 3));
+    arena_fini(&arena);
+}
+
+static void arena_allocations_do_not_overlap(void **state)
+{
+    (void)state;
+    struct arena arena;
+    arena_init(&arena, 1 << 20);
+    for (int round = 0; round < 3; round++) {
+        unsigned char *parts[200];
+        for (size_t i = 0; i < 200; i++) {
+            size_t size = i * i % 5000 + 1;
+            parts[i] = arena_alloc(&arena, size);
+            assert_non_null(parts[i]);
+            assert_int_equal((uintptr_t)parts[i] % _Alignof(max_align_t), 0);
+            memset(parts[i], (int)i, size);
+        }
+        for (size_t i = 0; i < 200; i++) {
+            assert_int_equal(parts[i][0], (unsigned char)i);
+            assert_int_equal(parts[i][i * i % 5000], (unsigned char)i);
+        }
+        arena_reset(&arena);
+        assert_int_equal(arena.used, 0);
+    }
+    arena_fini(&arena);
+}
+
+static void buffer_fails_at_its_cap_and_stays_failed(void **state)
+{
+    (void)state;
+    struct buffer buffer;
+    buffer_init(&buffer, 10);
+    buffer_append_text(&buffer, "0123456789");
+    assert_false(buffer.failed);
+    buffer_append_text(&buffer, "x");
+    assert_true(buffer.failed);
+    buffer_append_text(&buffer, "");
+    assert_true(buffer.failed);
+    assert_string_equal(buffer.data, "0123456789");
+    buffer_fini(&buffer);
+}
+
+static void buffer_escapes_json_strings(void **state)
+{
+    (void)state;
+    struct buffer buffer;
+    buffer_init(&buffer, 1000);
+    const char text[] = "a\"b\\c\n\r\t\x01\x1f\x7f\xc3\xa4";
+    buffer_append_json_string(&buffer, text, sizeof(text) - 1);
+    assert_string_equal(buffer.data, "\"a\\\"b\\\\c\\n\\r\\t\\u0001\\u001f\x7f\xc3\xa4\"");
+    buffer_fini(&buffer);
+}
+
+static void buffer_writes_times_in_utc(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t us;
+        const char *text;
+    } cases[] = {
+        {0, "\"1970-01-01T00:00:00.000000Z\""},
+        {1, "\"1970-01-01T00:00:00.000001Z\""},
+        {-1, "\"1969-12-31T23:59:59.999999Z\""},
+        {1769903999000001, "\"2026-01-31T23:59:59.000001Z\""},
+        {951782400000000, "\"2000-02-29T00:00:00.000000Z\""},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct buffer buffer;
+        buffer_init(&buffer, 100);
+        buffer_append_json_time(&buffer, cases[i].us);
+        assert_string_equal(buffer.data, cases[i].text);
+        buffer_fini(&buffer);
+    }
+}
+
+static void status_cuts_at_a_character_boundary(void **state)
+{
+    (void)state;
+    char text[600] = "";
+    for (int i = 0; i < 140; i++)
+        strcat(text, "\xe2\x82\xac"); /* three bytes each: 255 holds 85 of them exactly */
+    struct status status;
+    assert_false(status_fail(&status, STATUS_INTERNAL, "X", "%s", text));
+    assert_int_equal(strlen(status.message), 255);
+    status_fail(&status, STATUS_INTERNAL, "X", "a%s", text);
+    assert_int_equal(strlen(status.message), 1 + 84 * 3);
+    assert_string_equal(status_code_name(STATUS_NOT_FOUND), "NOT_FOUND");
+    assert_string_equal(status_code_name((enum status_code)99), "UNKNOWN");
+}
+
+static void typeid_round_trips_and_ascends(void **state)
+{
+    (void)state;
+    uint8_t last[TYPEID_BYTES] = {0};
+    for (int i = 0; i < 10000; i++) {
+        uint8_t id[TYPEID_BYTES];
+        uint8_t back[TYPEID_BYTES];
+        char text[TYPEID_TEXT_SIZE];
+        typeid_make(id);
+        assert_true(memcmp(last, id, sizeof(id)) < 0);
+        assert_int_equal(id[6] >> 4, 7);
+        assert_int_equal(id[8] >> 6, 2);
+        typeid_format(id, text);
+        assert_true(typeid_parse(text, strlen(text), back));
+        assert_memory_equal(id, back, sizeof(id));
+        memcpy(last, id, sizeof(id));
+    }
+}
+
+static int64_t standing_clock(void)
+{
+    return 1700000000123456;
+}
+
+static void typeid_carries_the_time_of_its_making(void **state)
+{
+    (void)state;
+    /* A clock that stands, and behind earlier ids: the time part still ascends. */
+    uint8_t first[TYPEID_BYTES];
+    uint8_t second[TYPEID_BYTES];
+    clock_set_now_for_test(standing_clock);
+    typeid_make(first);
+    typeid_make(second);
+    clock_set_now_for_test(NULL);
+    assert_true(memcmp(first, second, 8) < 0);
+}
+
+static void typeid_accepts_and_refuses(void **state)
+{
+    (void)state;
+    uint8_t id[TYPEID_BYTES];
+    static const char *const valid[] = {"evt_00000000000000000000000000",
+                                        "evt_7zzzzzzzzzzzzzzzzzzzzzzzzz",
+                                        "evt_01h455vb4pex5vsknk084sn02q"};
+    static const char *const invalid[] = {
+        "",
+        "evt_",
+        "evt_8zzzzzzzzzzzzzzzzzzzzzzzzz", /* over 128 bits */
+        "evt_01H455VB4PEX5VSKNK084SN02Q", /* upper case */
+        "evt_01h455vb4pex5vsknk084sn02u", /* u is not in the alphabet */
+        "evt_01h455vb4pex5vsknk084sn02",  /* short */
+        "evt_01h455vb4pex5vsknk084sn02q0",
+        "eve_01h455vb4pex5vsknk084sn02q",
+        "evt-01h455vb4pex5vsknk084sn02q",
+        "EVT_01h455vb4pex5vsknk084sn02q"};
+    for (size_t i = 0; i < sizeof(valid) / sizeof(valid[0]); i++)
+        assert_true(typeid_parse(valid[i], strlen(valid[i]), id));
+    for (size_t i = 0; i < sizeof(invalid) / sizeof(invalid[0]); i++)
+        assert_false(typeid_parse(invalid[i], strlen(invalid[i]), id));
+    assert_false(typeid_parse("evt_01h455vb4pex5vsknk\00084sn02q", 30, id));
+    assert_true(typeid_parse(valid[1], 30, id));
+    for (size_t i = 0; i < TYPEID_BYTES; i++)
+        assert_int_equal(id[i], 0xFF);
+}
+
+static enum config_result load(long *number, int argc, char **argv)
+{
+    const struct config_setting table[] = {
+        {"TRIGGERS_TEST_NUMBER", "number", "5", "N", "A number.", config_integer, number, 1, 10},
+        {0},
+    };
+    return config_load("test", "About.", table, argc, argv);
+}
+
+static void config_prefers_flag_to_variable_to_default(void **state)
+{
+    (void)state;
+    long number = 0;
+    char *none[] = {(char *)"test", NULL};
+    char flag[] = "--number=9";
+    char *flagged[] = {(char *)"test", flag, NULL};
+    unsetenv("TRIGGERS_TEST_NUMBER");
+    assert_int_equal(load(&number, 1, none), CONFIG_LOADED);
+    assert_int_equal(number, 5);
+    setenv("TRIGGERS_TEST_NUMBER", "", 1); /* empty is unset */
+    assert_int_equal(load(&number, 1, none), CONFIG_LOADED);
+    assert_int_equal(number, 5);
+    setenv("TRIGGERS_TEST_NUMBER", "7", 1);
+    assert_int_equal(load(&number, 1, none), CONFIG_LOADED);
+    assert_int_equal(number, 7);
+    assert_int_equal(load(&number, 2, flagged), CONFIG_LOADED);
+    assert_int_equal(number, 9);
+    unsetenv("TRIGGERS_TEST_NUMBER");
+}
+
+static void config_refuses_bad_values(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"--number=0",  "--number=11", "--number=x", "--number=",
+                                      "--number=5 ", "--unknown=1", "number=5",   "--number"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        long number = 0;
+        char argument[32];
+        strcpy(argument, bad[i]);
+        char *argv[] = {(char *)"test", argument, NULL};
+        assert_int_equal(load(&number, 2, argv), CONFIG_WRONG);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(arena_refuses_what_exceeds_its_cap),
+        cmocka_unit_test(arena_allocations_do_not_overlap),
+        cmocka_unit_test(buffer_fails_at_its_cap_and_stays_failed),
+        cmocka_unit_test(buffer_escapes_json_strings),
+        cmocka_unit_test(buffer_writes_times_in_utc),
+        cmocka_unit_test(status_cuts_at_a_character_boundary),
+        cmocka_unit_test(typeid_round_trips_and_ascends),
+        cmocka_unit_test(typeid_carries_the_time_of_its_making),
+        cmocka_unit_test(typeid_accepts_and_refuses),
+        cmocka_unit_test(config_prefers_flag_to_variable_to_default),
+        cmocka_unit_test(config_refuses_bad_values),
+    };
+    return cmocka_run_group_tests_name("base", tests, NULL, NULL);
+}

@@ -1,0 +1,320 @@
+/* Tests of libtriggers against a scripted core: what becomes of calls when answers, connections or
+ * the core do not come, when many run at once and when the client is closed. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "client_fixture.h"
+
+/* ---- deadlines and connections ---- */
+
+static void silence_ends_at_the_deadline(void **state)
+{
+    (void)state;
+    struct pair pair = pair_start("ws", 300);
+    triggers_call_options options = script("silent");
+    int64_t start = clock_monotonic_ms();
+    assert_failed(triggers_get(pair.client, "evt_1", &options), TRIGGERS_DEADLINE_EXCEEDED,
+                  "DEADLINE_EXCEEDED");
+    int64_t took = clock_monotonic_ms() - start;
+    assert_in_range(took, 250, 5000);
+    pair_stop(&pair);
+}
+
+static void late_answers_do_not_reach_the_next_call(void **state)
+{
+    (void)state;
+    struct pair pair = pair_start("ws", PATIENCE_MS);
+    triggers_call_options options = {.request_id = "hold", .timeout_ms = 300};
+    assert_failed(triggers_get(pair.client, "size:1", &options), TRIGGERS_DEADLINE_EXCEEDED,
+                  "DEADLINE_EXCEEDED");
+    scripted_core_wait(pair.core, 1);
+    scripted_core_release(pair.core);
+    triggers_reply *reply = triggers_get(pair.client, "size:7", NULL);
+    assert_int_equal(reply->items[0].event.payload_size, 7);
+    triggers_reply_free(reply);
+    pair_stop(&pair);
+}
+
+static void a_dropped_connection_sends_the_same_event_again(void **state)
+{
+    (void)state;
+    struct pair pair = pair_start("ws", PATIENCE_MS);
+    triggers_call_options options = script("drop");
+    triggers_reply *reply = triggers_create(pair.client, &some_event, &options);
+    assert_string_equal(reply->error.message, "");
+    scripted_core_wait(pair.core, 2);
+    assert_string_equal(scripted_core_last(pair.core).event_id, reply->items[0].event.event_id);
+    triggers_reply_free(reply);
+    pair_stop(&pair);
+}
+
+static void no_core_is_unreachable_after_a_second(void **state)
+{
+    (void)state;
+    struct url url = free_url("ws");
+    triggers_client *client = open_client(url.text, PATIENCE_MS, 0);
+    int64_t start = clock_monotonic_ms();
+    triggers_reply *reply = triggers_create(client, &some_event, NULL);
+    assert_in_range(clock_monotonic_ms() - start, 900, 6000);
+    assert_int_equal(reply->error.retry_delay_ms, 1000);
+    assert_non_null(strstr(reply->error.message, url.text));
+    assert_failed(reply, TRIGGERS_UNAVAILABLE, "CORE_UNREACHABLE");
+    triggers_client_close(client);
+}
+
+static void a_core_that_starts_meanwhile_gets_the_call(void **state)
+{
+    (void)state;
+    struct url url = free_url("ws");
+    triggers_client *client = open_client(url.text, PATIENCE_MS, 0);
+    struct tally tally = TALLY_INIT;
+    triggers_get_async(client, "evt_1", NULL, tally_reply, &tally);
+    struct scripted_core *core = scripted_core_start(url.text);
+    tally_wait(&tally, 1);
+    assert_int_equal(tally.ok, 1);
+    triggers_client_close(client);
+    scripted_core_stop(core);
+}
+
+static void *stop_core(void *data)
+{
+    struct scripted_core *core = data;
+    scripted_core_wait(core, 1);
+    scripted_core_stop(core);
+    return NULL;
+}
+
+static void a_connection_that_stays_lost(void **state)
+{
+    (void)state;
+    struct pair pair = pair_start("ws", 1500);
+    pthread_t stopper;
+    assert_int_equal(pthread_create(&stopper, NULL, stop_core, pair.core), 0);
+    triggers_call_options options = script("hold");
+    assert_failed(triggers_create(pair.client, &some_event, &options), TRIGGERS_UNAVAILABLE,
+                  "CONNECTION_LOST");
+    pthread_join(stopper, NULL);
+    triggers_client_close(pair.client);
+}
+
+/* A listener that takes connections and never says a word. */
+static int mute_listener(struct url *url)
+{
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(address);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(listen(listener, 16), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+    snprintf(url->text, sizeof(url->text), "ws://127.0.0.1:%d/rpc", ntohs(address.sin_port));
+    return listener;
+}
+
+static void an_address_that_never_answers_is_unreachable(void **state)
+{
+    (void)state;
+    struct url url;
+    int listener = mute_listener(&url);
+    triggers_client *client = open_client(url.text, PATIENCE_MS, 0);
+    assert_failed(triggers_get(client, "evt_1", NULL), TRIGGERS_UNAVAILABLE, "CORE_UNREACHABLE");
+    triggers_client_close(client);
+    close(listener);
+}
+
+static void calls_go_to_the_address_that_lives(void **state)
+{
+    (void)state;
+    struct url mute;
+    int listener = mute_listener(&mute);
+    struct url dead = free_url("ws");
+    struct url live = free_url("ws");
+    char urls[512];
+    snprintf(urls, sizeof(urls), " %s, %s ,%s", mute.text, dead.text, live.text);
+    struct scripted_core *core = scripted_core_start(live.text);
+    triggers_client *client = open_client(urls, PATIENCE_MS, 0);
+    for (int i = 0; i < 20; i++) {
+        triggers_reply *reply = triggers_get(client, "evt_1", NULL);
+        assert_string_equal(reply->error.message, "");
+        triggers_reply_free(reply);
+    }
+    triggers_client_close(client);
+    scripted_core_stop(core);
+    close(listener);
+}
+
+static void localhost_is_both_families(void **state)
+{
+    (void)state;
+    struct url listen = free_url("ws");
+    char url[64];
+    snprintf(url, sizeof(url), "ws://localhost%s", strrchr(listen.text, ':'));
+    struct scripted_core *core = scripted_core_start(listen.text);
+    triggers_client *client = open_client(url, PATIENCE_MS, 0);
+    triggers_reply *reply = triggers_health(client, NULL);
+    assert_string_equal(reply->error.message, "");
+    triggers_reply_free(reply);
+    triggers_client_close(client);
+    scripted_core_stop(core);
+}
+
+/* ---- many calls ---- */
+
+static void more_than_max_in_flight_are_refused_at_once(void **state)
+{
+    (void)state;
+    struct url url = free_url("ws");
+    struct scripted_core *core = scripted_core_start(url.text);
+    triggers_client *client = open_client(url.text, PATIENCE_MS, 2);
+    struct tally tally = TALLY_INIT;
+    triggers_call_options options = script("hold");
+    triggers_get_async(client, "evt_1", &options, tally_reply, &tally);
+    triggers_get_async(client, "evt_2", &options, tally_reply, &tally);
+    assert_failed(triggers_get(client, "evt_3", NULL), TRIGGERS_RESOURCE_EXHAUSTED,
+                  "TOO_MANY_CALLS");
+    scripted_core_wait(core, 2);
+    scripted_core_release(core);
+    tally_wait(&tally, 2);
+    assert_int_equal(tally.ok, 2);
+    triggers_reply *reply = triggers_get(client, "evt_3", NULL);
+    assert_int_equal(reply->code, TRIGGERS_OK);
+    triggers_reply_free(reply);
+    triggers_client_close(client);
+    scripted_core_stop(core);
+}
+
+static void closing_cancels_what_is_in_flight(void **state)
+{
+    (void)state;
+    struct pair pair = pair_start("ws", PATIENCE_MS);
+    struct tally tally = TALLY_INIT;
+    tally.again = pair.client; /* and callbacks may still start calls */
+    triggers_call_options options = script("hold");
+    for (int i = 0; i < 50; i++)
+        triggers_get_async(pair.client, "evt_1", &options, tally_reply, &tally);
+    scripted_core_wait(pair.core, 50);
+    triggers_client_close(pair.client);
+    assert_int_equal(tally.total, 50);
+    assert_int_equal(tally.cancelled, 50);
+    scripted_core_stop(pair.core);
+}
+
+static void closing_cancels_what_waits_for_a_connection(void **state)
+{
+    (void)state;
+    struct url url = free_url("ws");
+    triggers_client *client = open_client(url.text, PATIENCE_MS, 0);
+    struct tally tally = TALLY_INIT;
+    for (int i = 0; i < 50; i++)
+        triggers_get_async(client, "evt_1", NULL, tally_reply, &tally);
+    triggers_client_close(client);
+    assert_int_equal(tally.total, 50);
+    assert_int_equal(tally.cancelled, 50);
+}
+
+/* Closing must not meet the end of a handshake. */
+static void clients_that_only_open_and_close(void **state)
+{
+    (void)state;
+    struct url url = free_url("ws");
+    struct scripted_core *core = scripted_core_start(url.text);
+    for (int i = 0; i < 300; i++)
+        triggers_client_close(open_client(url.text, PATIENCE_MS, 0));
+    scripted_core_stop(core);
+}
+
+#define STARTERS 4
+#define CALLS_EACH 250
+
+struct starter {
+    triggers_client *client;
+    struct tally *tally;
+};
+
+static void *start_calls(void *data)
+{
+    struct starter *starter = data;
+    for (int i = 0; i < CALLS_EACH; i++)
+        triggers_create_async(starter->client, &some_event, NULL, tally_reply, starter->tally);
+    return NULL;
+}
+
+static void a_thousand_calls_from_several_threads(void **state)
+{
+    (void)state;
+    struct pair pair = pair_start("ws", PATIENCE_MS);
+    struct tally tally = TALLY_INIT;
+    struct starter starter = {pair.client, &tally};
+    pthread_t threads[STARTERS];
+    for (int i = 0; i < STARTERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, start_calls, &starter), 0);
+    for (int i = 0; i < STARTERS; i++)
+        pthread_join(threads[i], NULL);
+    tally_wait(&tally, STARTERS * CALLS_EACH);
+    assert_int_equal(tally.ok, STARTERS * CALLS_EACH);
+    pair_stop(&pair);
+    assert_int_equal(tally.total, STARTERS * CALLS_EACH);
+}
+
+/* A call whose callback starts the next, until none is left. */
+struct chain {
+    triggers_client *client;
+    struct tally tally;
+    atomic_int left;
+};
+
+static void chain_next(triggers_reply *reply, void *user_data)
+{
+    struct chain *chain = user_data;
+    if (chain->left-- > 0)
+        triggers_get_async(chain->client, "evt_1", NULL, chain_next, chain);
+    tally_reply(reply, &chain->tally);
+}
+
+static void callbacks_start_calls(void **state)
+{
+    (void)state;
+    struct url url = free_url("ws");
+    struct scripted_core *core = scripted_core_start(url.text);
+    /* Room for one call: a callback runs when its own call no longer counts. */
+    struct chain chain = {
+        .client = open_client(url.text, PATIENCE_MS, 1), .tally = TALLY_INIT, .left = 200};
+    triggers_get_async(chain.client, "evt_1", NULL, chain_next, &chain);
+    tally_wait(&chain.tally, 201);
+    assert_int_equal(chain.tally.ok, 201);
+    triggers_client_close(chain.client);
+    scripted_core_stop(core);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(silence_ends_at_the_deadline),
+        cmocka_unit_test(late_answers_do_not_reach_the_next_call),
+        cmocka_unit_test(a_dropped_connection_sends_the_same_event_again),
+        cmocka_unit_test(no_core_is_unreachable_after_a_second),
+        cmocka_unit_test(a_core_that_starts_meanwhile_gets_the_call),
+        cmocka_unit_test(a_connection_that_stays_lost),
+        cmocka_unit_test(an_address_that_never_answers_is_unreachable),
+        cmocka_unit_test(calls_go_to_the_address_that_lives),
+        cmocka_unit_test(localhost_is_both_families),
+        cmocka_unit_test(more_than_max_in_flight_are_refused_at_once),
+        cmocka_unit_test(closing_cancels_what_is_in_flight),
+        cmocka_unit_test(closing_cancels_what_waits_for_a_connection),
+        cmocka_unit_test(clients_that_only_open_and_close),
+        cmocka_unit_test(a_thousand_calls_from_several_threads),
+        cmocka_unit_test(callbacks_start_calls),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
