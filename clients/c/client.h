@@ -31,6 +31,7 @@ struct triggers_client {
     int dialers;         /* addresses that it connects to */
     int64_t opened_ms;   /* on the monotonic clock */
     atomic_int pipes;    /* connections that stand; set under `mutex` */
+    atomic_bool gave_up; /* connections were closed for their silence and none has come since */
     atomic_bool closing; /* set under `mutex` */
 
     pthread_mutex_t mutex;  /* the rest; never held while nng or a callback runs */

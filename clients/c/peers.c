@@ -9,6 +9,7 @@
 
 void peers_add(triggers_client *client, nng_pipe pipe)
 {
+    client->gave_up = false;
     if (client->peer_count < ADDRESS_MAX)
         client->peers[client->peer_count++] = (struct peer){.pipe = pipe};
 }
@@ -56,6 +57,7 @@ void peers_close_silent(triggers_client *client)
         if (peer->waiting_since_ms != 0 && peer->waiting_since_ms <= limit_ms)
             silent[count++] = peer->pipe;
     }
+    client->gave_up = client->gave_up || count > 0;
     pthread_mutex_unlock(&client->mutex);
     for (size_t i = 0; i < count; i++)
         nng_pipe_close(silent[i]);

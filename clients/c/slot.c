@@ -198,7 +198,8 @@ static bool fail_timeout(const struct slot *slot, struct status *status)
     bool connected = slot->client->pipes > 0;
     if (!connected && slot->phase == SLOT_SENDING)
         return fail_unreachable(slot->client, status);
-    if (!connected) {
+    /* A connection that this client closed was not lost: its core was there, and silent. */
+    if (!connected && !slot->client->gave_up) {
         status_fail(status, STATUS_UNAVAILABLE, "CONNECTION_LOST",
                     "the connection was lost and did not come back within %u ms; the call may or "
                     "may not have been done",

@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pynng
@@ -168,12 +169,12 @@ def test_limits_of_calls_and_of_memory(scripted, start_bridge):
         TRIGGERS_BRIDGE_MEMORY=16777216,
     )
     with httpx.Client(base_url=bridge.url, trust_env=False, timeout=30.0) as http:
-        first = threading.Thread(target=lambda: check_problem(http.get("/api/v1/inbox"), 504))
-        first.start()
-        wait_until(lambda: scripted.seen, "the first call at the core")
-        check_problem(http.get("/api/v1/inbox"), 503, "OVERLOADED")
-        assert http.get("/health").status_code == 200
-        first.join()
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(http.get, "/api/v1/inbox")
+            wait_until(lambda: scripted.seen, "the first call at the core")
+            check_problem(http.get("/api/v1/inbox"), 503, "OVERLOADED")
+            assert http.get("/health").status_code == 200
+            check_problem(first.result(), 504, "DEADLINE_EXCEEDED")
         check_memory(http, bridge)
 
 

@@ -32,6 +32,20 @@ static void silence_ends_at_the_deadline(void **state)
     pair_stop(&pair);
 }
 
+/* The first to end gives the silent connection up, under the eyes of the others. */
+static void all_calls_of_a_silent_connection_are_late(void **state)
+{
+    (void)state;
+    struct pair pair = pair_start("ws", 1200);
+    struct tally tally = TALLY_INIT;
+    triggers_call_options options = script("silent");
+    for (int i = 0; i < 50; i++)
+        triggers_get_async(pair.client, "evt_1", &options, tally_reply, &tally);
+    tally_wait(&tally, 50);
+    assert_int_equal(tally.late, 50);
+    pair_stop(&pair);
+}
+
 static void late_answers_do_not_reach_the_next_call(void **state)
 {
     (void)state;
@@ -301,6 +315,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(silence_ends_at_the_deadline),
+        cmocka_unit_test(all_calls_of_a_silent_connection_are_late),
         cmocka_unit_test(late_answers_do_not_reach_the_next_call),
         cmocka_unit_test(a_dropped_connection_sends_the_same_event_again),
         cmocka_unit_test(no_core_is_unreachable_after_a_second),

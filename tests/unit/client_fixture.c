@@ -86,6 +86,7 @@ void tally_reply(triggers_reply *reply, void *user_data)
     tally->total++;
     tally->ok += reply->code == TRIGGERS_OK;
     tally->cancelled += strcmp(reply->error.reason, "CLIENT_CLOSED") == 0;
+    tally->late += strcmp(reply->error.reason, "DEADLINE_EXCEEDED") == 0;
     triggers_client *again = tally->again;
     pthread_cond_broadcast(&tally->changed);
     pthread_mutex_unlock(&tally->mutex);

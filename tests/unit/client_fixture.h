@@ -44,6 +44,7 @@ struct tally {
     size_t total;
     size_t ok;
     size_t cancelled;
+    size_t late;
     triggers_client *again; /* each callback starts one more call on it; or NULL */
 };
 
