@@ -39,6 +39,7 @@ class Sent:
     """A request as it came in."""
 
     at: float  # monotonic seconds
+    connection: int
     request: envelope.Request
     body: object  # the method's request message
 
@@ -101,7 +102,7 @@ class ScriptedCore:
         with self._changed:
             script = self._script
             reply = script.replies[min(len(script.sent), len(script.replies) - 1)]
-            script.sent.append(Sent(time.monotonic(), request, body))
+            script.sent.append(Sent(time.monotonic(), message.pipe.id, request, body))
             what = reply.get("do")
             if what == "hold":
                 self._hold(script, reply["count"])
@@ -184,7 +185,7 @@ def check_requests(sent, expected, version):
     count [least, most]; and optionally method; body (its fields); event_id, of every request;
     event_ids, of all requests in any order; same_body (true); made_ids (how many events of a batch
     have ids of their own); timeout_ms [least, most]; timeout_falls (true); gap_ms [least, most]
-    between requests; client_name (true: the metadata "client" names a client of our version)."""
+    between requests; one_connection (true: all came over the same); client_name (true: the metadata "client" names a client of our version)."""
     least, most = expected["count"]
     if not least <= len(sent) <= most:
         return f"{len(sent)} requests instead of {least} to {most}"
@@ -246,6 +247,11 @@ def check_gap(sent, bounds, _):
     return "" if good else f"{gaps} ms between tries, not within {bounds}"
 
 
+def check_one_connection(sent, _, __):
+    found = len({each.connection for each in sent})
+    return "" if found == 1 else f"{found} connections for {len(sent)} requests"
+
+
 def check_client_name(sent, _, version):
     name = sent[0].request.metadata.get("client", "")
     good = re.fullmatch(rf"(\S+ )?[a-z+-]+/{re.escape(version)}", name)
@@ -262,5 +268,6 @@ CHECKS = {
     "timeout_ms": check_timeout,
     "timeout_falls": check_timeout_falls,
     "gap_ms": check_gap,
+    "one_connection": check_one_connection,
     "client_name": check_client_name,
 }
