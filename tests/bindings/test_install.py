@@ -14,12 +14,12 @@ MAN_PAGES = ["triggers.1", "libtriggers.3", "triggers-bridge.8", "triggersd.8"]
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """The prefix of an installed plain build, whose folder is kept for the next run."""
-    build = ROOT / "build" / "bindings" / "install"
+    """The prefix of an installed release build, which is that of the benchmarks."""
+    build = ROOT / "build" / "bench"
     prefix = tmp_path_factory.mktemp("prefix")
     if not (build / "build.ninja").exists():
-        subprocess.run(["meson", "setup", build, ROOT, "--libdir=lib"], check=True)
-    subprocess.run(["meson", "configure", build, f"--prefix={prefix}"], check=True)
+        subprocess.run(["meson", "setup", build, ROOT, "-Dbuildtype=release"], check=True)
+    subprocess.run(["meson", "configure", build, f"--prefix={prefix}", "-Dlibdir=lib"], check=True)
     subprocess.run(["meson", "install", "-C", build, "--quiet"], check=True)
     return prefix
 
