@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from bindings.harness import RUN_SECONDS
-from support.program import clean_environment
+from support.program import ROOT, clean_environment
 from support.protocol import events
 
 
@@ -23,12 +23,15 @@ def run_example(binding, name, core):
     return done.stdout.splitlines()
 
 
+def ids_in(lines):
+    return [line.split()[0] for line in lines if line.startswith("evt_")]
+
+
 def test_producer_and_consumer(binding, start_core):
     core = start_core()
-    made = [line for line in run_example(binding, "producer", core) if line.startswith("evt_")]
+    made = ids_in(run_example(binding, "producer", core))
     assert made
-    taken = run_example(binding, "consumer", core)
-    assert [line.split()[0] for line in taken if line.startswith("evt_")] == made
+    assert ids_in(run_example(binding, "consumer", core)) == made
     with core.client() as rpc:
         assert not rpc.event("ListInbox").events
         acknowledged = rpc.event("ListInbox", status=events.EVENT_STATUS_ACKNOWLEDGED).events
@@ -53,10 +56,37 @@ def test_readme_shows_the_examples(binding, name):
     assert any(path.read_text().strip() in readme for path in files), f"{files} not in the README"
 
 
-def test_quick_start_is_five_commands_at_most(binding):
+def quick_start(binding):
+    """The commands of the README's quick start, a line each."""
     readme = (binding.folder / "README.md").read_text()
     start = re.search(r"## Quick start\n.*?```sh\n(.*?)```", readme, re.DOTALL)
     assert start, "no section 'Quick start' with a block of sh"
-    joined = start.group(1).replace("\\\n", " ")
-    commands = [line for line in joined.splitlines() if line.strip() and line[0] != "#"]
-    assert len(commands) <= 5, commands
+    return start.group(1).splitlines()
+
+
+def test_quick_start_is_five_commands_at_most(binding):
+    assert len(quick_start(binding)) <= 5
+
+
+def test_quick_start_in_an_empty_folder(binding, start_core, tmp_path):
+    if binding.compiled:
+        pytest.skip("it installs into the system; test_install does so elsewhere")
+    if binding.arguments:
+        pytest.skip("another binding has the same README")
+    core = start_core()
+    settings = {"TRIGGERS": ROOT, "TRIGGERS_CORE": core.url}
+    done = subprocess.run(
+        ["bash", "-e", "-c", "\n".join(quick_start(binding))],
+        cwd=tmp_path,
+        env=clean_environment(core.report, settings),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=RUN_SECONDS,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    shown = re.findall(r"evt_\w{26}", done.stdout)
+    made, taken = shown[: len(shown) // 2], shown[len(shown) // 2 :]
+    assert made and made == taken, done.stdout
+    with core.client() as rpc:
+        assert not rpc.event("ListInbox").events
