@@ -13,6 +13,7 @@ from support.program import ROOT, Program, program_path
 
 HERE = Path(__file__).resolve().parent
 BUILD = ROOT / "build" / "bench"
+TOOLS = BUILD / "tools"
 
 SOURCE, EVENT_TYPE = "billing", "invoice.paid"
 PAYLOAD = json.dumps(
@@ -49,35 +50,34 @@ def run(*words, **environment):
 
 
 def build():
-    """A release build of the project and, beside it, the load generators."""
+    """A release build of the project and, beside it, its load generator."""
     if not (BUILD / "build.ninja").exists():
         run("meson", "setup", BUILD, ROOT, "-Dbuildtype=release")
     run("ninja", "-C", BUILD, "--quiet")
     os.environ["TRIGGERS_BUILD"] = str(BUILD)
-    tools = BUILD / "tools"
-    tools.mkdir(exist_ok=True)
+    TOOLS.mkdir(exist_ok=True)
     library = BUILD / "clients" / "c"
     compile_when_older(
-        tools / "load",
+        TOOLS / "load",
         [HERE / "load.c", ROOT / "src" / "net" / "threads.c"],
         *("cc", "-std=gnu17", "-D_GNU_SOURCE", "-O2", "-I", ROOT / "clients" / "c"),
         *("-L", library, f"-Wl,-rpath,{library}", "-ltriggers", "-pthread"),
     )
-    build_echo(tools)
 
 
-def build_echo(tools):
+def build_echo():
+    """The gRPC server and its load generator."""
     plugin = run("which", "grpc_cpp_plugin").strip()
     flags = run("pkg-config", "--cflags", "--libs", "grpc++", "protobuf").split()
-    if not (tools / "echo.grpc.pb.cc").exists():
+    if not (TOOLS / "echo.grpc.pb.cc").exists():
         run(
-            *("protoc", "-I", HERE, f"--cpp_out={tools}", f"--grpc_out={tools}"),
+            *("protoc", "-I", HERE, f"--cpp_out={TOOLS}", f"--grpc_out={TOOLS}"),
             *(f"--plugin=protoc-gen-grpc={plugin}", HERE / "echo.proto"),
         )
-    generated = [tools / "echo.pb.cc", tools / "echo.grpc.pb.cc"]
+    generated = [TOOLS / "echo.pb.cc", TOOLS / "echo.grpc.pb.cc"]
     for name in ("echo_server", "echo_load"):
         sources = [HERE / f"{name}.cc", *generated]
-        compile_when_older(tools / name, sources, "c++", "-std=c++17", "-O2", "-I", tools, *flags)
+        compile_when_older(TOOLS / name, sources, "c++", "-std=c++17", "-O2", "-I", TOOLS, *flags)
 
 
 def compile_when_older(program, sources, compiler, *flags):
@@ -165,11 +165,11 @@ class Echo:
 
     def __init__(self):
         self.address = f"127.0.0.1:{free_port()}"
-        self.process = subprocess.Popen([str(BUILD / "tools" / "echo_server"), self.address])
+        self.process = subprocess.Popen([str(TOOLS / "echo_server"), self.address])
 
     def load(self, in_flight, seconds):
         """Calls a second."""
-        return float(run(BUILD / "tools" / "echo_load", self.address, in_flight, seconds))
+        return float(run(TOOLS / "echo_load", self.address, in_flight, seconds))
 
     def stop(self):
         self.process.terminate()
@@ -196,7 +196,7 @@ class Core(Program):
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         words = [str(word).replace("_", "-") if str(word).startswith("--") else word for word in words]
         output = run(
-            *(BUILD / "tools" / "load", "--url", url or self.url, "--op", op),
+            *(TOOLS / "load", "--url", url or self.url, "--op", op),
             *("--payload", PAYLOAD, *words),
         )
         return json.loads(output)

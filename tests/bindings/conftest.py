@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from bindings.harness import BINDINGS, scenario_names
+from bindings.harness import scenario_names
+from support.bindings import BINDINGS
 
 EVERYTHING = os.environ.get("TRIGGERS_ALL_BINDINGS") == "1"
 ONLY = os.environ.get("TRIGGERS_BINDINGS", "").replace(",", " ").split()

@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bindings.harness import BINDINGS, RUN_SECONDS, project_version
+from bindings.harness import RUN_SECONDS, project_version
+from support.bindings import BINDINGS
 from support.program import ROOT
 
 
@@ -37,7 +38,6 @@ def version_of_json(path):
 
 def version_of_pom(path):
     return ElementTree.parse(path).getroot().findtext("{*}version")
-
 
 
 MANIFESTS = {

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+from support.bindings import BINDINGS
 from support.postgres import PostgresServer
 from support.program import ROOT, sanitizer_environment, sanitizer_reports
 
@@ -42,9 +43,10 @@ class Outcome:
 class Runner:
     """Runs commands one at a time in `scratch`, which goes away with the run, as do they."""
 
-    def __init__(self, scratch, long):
+    def __init__(self, scratch, long, all_bindings):
         self.scratch = Path(scratch)
         self.long = long
+        self.all_bindings = all_bindings
         self.child = None
         self.built = {}
 
@@ -222,6 +224,15 @@ def run_tsan(runner):
     return outcome
 
 
+def run_bench(runner):
+    """That the benchmarks run, not how fast."""
+    script = TESTS / "bench" / "run"
+    outcome = runner.check(script, "--smoke", "--rows", "1,5,9")
+    bindings = [each.name for each in BINDINGS if not each.why_not(runner.all_bindings)]
+    outcome.add(runner.check(script, "--smoke", "clients", "--bindings", ",".join(bindings)))
+    return outcome
+
+
 def python_folders():
     return sorted({path.parent for path in TESTS.glob("*/test_*.py")})
 
@@ -241,9 +252,7 @@ def find_suites():
         suites[folder.name] = lambda runner, folder=folder, options=options: runner.run_python(
             "asan", [folder], *options
         )
-    suites["bench"] = lambda runner: runner.check(
-        TESTS / "bench" / "run", "--smoke", "--rows", "1,5,9"
-    )
+    suites["bench"] = run_bench
     suites["tsan"] = run_tsan
     suites["fuzz"] = lambda runner: runner.run_fuzzers()
     return suites
@@ -296,7 +305,7 @@ def main():
     tempfile.tempdir = scratch
     try:
         os.environ["TRIGGERS_ALL_BINDINGS"] = "1" if options.all else ""
-        runner = Runner(scratch, options.long)
+        runner = Runner(scratch, options.long, options.all)
         for name in options.suite:
             total.add(run_suite(name, suites[name], runner))
     except KeyboardInterrupt:
