@@ -18,10 +18,11 @@ def covered():
 
 
 class Table:
-    """Binding and store → results."""
+    """Binding and store → results, and what was left out of a binding's own tests."""
 
     def __init__(self):
         self.columns = {}
+        self.left_out = []
 
     def add(self, binding, store, results):
         self.columns[binding, store] = results
@@ -62,3 +63,5 @@ def pytest_terminal_summary(terminalreporter):
     for binding in left_out:
         reason = binding.why_not(EVERYTHING) or "not in TRIGGERS_BINDINGS"
         terminalreporter.write_line(f"left out: {binding.name}: {reason}")
+    for line in TABLE.left_out:
+        terminalreporter.write_line(f"left out: {line}")
