@@ -185,7 +185,8 @@ def test_health(cli, store_name):
 @pytest.mark.concurrent
 @pytest.mark.parametrize("op", ["create", "get", "inbox", "ack", "health"])
 def test_bench_measures(cli, op):
-    done = cli("bench", "--op", op, "--duration", "0.3", "--concurrency", "20", "--prepare", "300")
+    duration = "60" if op == "ack" else "0.3"  # it ends when all that was prepared is acknowledged
+    done = cli("bench", "--op", op, "--duration", duration, "--concurrency", "20", "--prepare", "300")
     (result,) = lines(done)
     latency = result["latency_us"]
     assert result["op"] == op and result["calls"] > 0 and result["errors"] == {}

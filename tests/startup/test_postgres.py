@@ -92,6 +92,7 @@ def test_crash_in_the_middle_loses_nothing_that_was_answered(start_core, own_pos
         wait_until(create, "creating again")
         for _ in range(20):
             create()
+        wait_until(rpc.serving, "every lane serving again")
         listed = [event.event_id for event in rpc.event("ListInbox", page_size=1000).events]
         assert set(stored) <= set(listed) and len(listed) == len(set(listed))
 
