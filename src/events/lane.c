@@ -20,6 +20,12 @@
  * store. */
 #define THREADS 2
 
+/* Operations that are queued or at the store. */
+struct held {
+    size_t count;
+    size_t bytes;
+};
+
 struct worker {
     struct lane *lane;
     pthread_t threads[THREADS];
@@ -28,6 +34,7 @@ struct worker {
     bool tried;           /* to connect, once */
     struct store_session *session;
     int64_t backoff_ms; /* before the next try to connect */
+    struct held taken;  /* of the lane's, for what it is at the store with */
 };
 
 struct lane {
@@ -37,8 +44,7 @@ struct lane {
     pthread_cond_t tried;
     struct op *first;
     struct op **last; /* where the next op is linked */
-    size_t queued;
-    size_t queued_bytes;
+    struct held held;
     unsigned sleeping; /* workers waiting for work with a session */
     unsigned connected;
     unsigned untried; /* workers that have not yet tried to connect */
@@ -92,36 +98,43 @@ struct op *ops_drop_expired(struct op *ops)
     return kept;
 }
 
+static void let_go(struct lane *lane, const struct held *what)
+{
+    lane->held.count -= what->count;
+    lane->held.bytes -= what->bytes;
+}
+
 /* Takes the whole queue. Lock held. */
 static struct op *take_all(struct lane *lane)
 {
     struct op *ops = lane->first;
+    for (struct op *op = ops; op; op = op->next)
+        let_go(lane, &(struct held){1, op->bytes});
     lane->first = NULL;
     lane->last = &lane->first;
-    lane->queued = 0;
-    lane->queued_bytes = 0;
     return ops;
 }
 
 /* Takes what fits one batch. Lock held. */
-static struct op *take_batch(struct lane *lane)
+static struct op *take_batch(struct worker *worker)
 {
+    struct lane *lane = worker->lane;
     const struct lane_config *config = &lane->config;
+    struct held *taken = &worker->taken;
+    *taken = (struct held){0};
     size_t items = 0;
-    size_t bytes = 0;
     struct op *ops = lane->first;
     struct op **end = &lane->first;
     while (*end) {
         struct op *op = *end;
-        if (items > 0 &&
-            (items + op->items > config->max_batch || bytes + op->bytes > config->max_batch_bytes))
+        if (items > 0 && (items + op->items > config->max_batch ||
+                          taken->bytes + op->bytes > config->max_batch_bytes))
             break;
         items += op->items;
-        bytes += op->bytes;
-        lane->queued--;
+        taken->count++;
+        taken->bytes += op->bytes;
         end = &op->next;
     }
-    lane->queued_bytes -= bytes;
     lane->first = *end;
     if (!lane->first)
         lane->last = &lane->first;
@@ -247,9 +260,21 @@ static struct op *worker_take(struct worker *worker)
     while (!lane->first && !lane->stopping && clock_monotonic_ms() < until_ms)
         wait_until(lane, until_ms);
     lane->sleeping--;
-    struct op *ops = take_batch(lane);
+    struct op *ops = take_batch(worker);
     if (lane->first && lane->sleeping > 0)
         pthread_cond_signal(&lane->wake);
+    pthread_mutex_unlock(&lane->lock);
+    return ops;
+}
+
+/* Carries out what was taken. It counts as held until then: those that called need no more of the
+ * store. */
+static struct op *worker_run(struct worker *worker, struct op *ops)
+{
+    struct lane *lane = worker->lane;
+    ops = lane->config.run(worker, ops);
+    pthread_mutex_lock(&lane->lock);
+    let_go(lane, &worker->taken);
     pthread_mutex_unlock(&lane->lock);
     return ops;
 }
@@ -300,7 +325,7 @@ static struct op *worker_turn(struct worker *worker)
     }
     struct op *ops = worker_take(worker);
     if (ops)
-        return worker->lane->config.run(worker, ops);
+        return worker_run(worker, ops);
     if (!lane_should_stop(worker->lane))
         worker_ping(worker);
     return NULL;
@@ -407,16 +432,16 @@ bool lane_submit(struct lane *lane, struct op *op, struct status *status)
         status->retry_delay_ms = MAX_BACKOFF_MS;
     } else if (lane->connected == 0) {
         *status = lane->away;
-    } else if (lane->queued >= config->max_queued ||
-               lane->queued_bytes + op->bytes > config->max_queued_bytes) {
+    } else if (lane->held.count >= config->max_held ||
+               lane->held.bytes + op->bytes > config->max_held_bytes) {
         status_fail(status, STATUS_RESOURCE_EXHAUSTED, "QUEUE_FULL",
                     "too many operations are waiting for the store; try again later");
         status->retry_delay_ms = 100;
     } else {
         *lane->last = op;
         lane->last = &op->next;
-        lane->queued++;
-        lane->queued_bytes += op->bytes;
+        lane->held.count++;
+        lane->held.bytes += op->bytes;
         taken = true;
         if (lane->sleeping > 0)
             pthread_cond_signal(&lane->wake);

@@ -26,9 +26,9 @@ struct lane_config {
     struct store *store;
     bool read_only;
     unsigned workers;
-    size_t max_queued;       /* operations; more are RESOURCE_EXHAUSTED */
-    size_t max_queued_bytes; /* the same, by op.bytes */
-    size_t max_batch;        /* items a worker takes at once; at least the largest op's */
+    size_t max_held;       /* operations queued or at the store; more are RESOURCE_EXHAUSTED */
+    size_t max_held_bytes; /* the same, by op.bytes */
+    size_t max_batch;      /* items a worker takes at once; at least the largest op's */
     size_t max_batch_bytes;
     /* Carries out a list of operations (linked by `next`), setting the status of each, and returns
      * those the lane has to finish. Uses worker_session; runs on a worker's thread and may block.

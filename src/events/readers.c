@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 
-#define MAX_QUEUED_GETS 1024
-#define MAX_QUEUED_LISTS 256 /* each may become an 8 MiB page */
-#define MAX_GETS 128         /* of one round trip; each may bring a payload of 1 MiB */
+#define MAX_HELD_GETS 512  /* see the writer's */
+#define MAX_HELD_LISTS 256 /* each may become an 8 MiB page */
+#define MAX_GETS 128       /* of one round trip; each may bring a payload of 1 MiB */
 
 struct readers {
     struct lane *gets;
@@ -81,8 +81,8 @@ struct readers *readers_open(struct store *store, unsigned list_workers)
         .store = store,
         .read_only = true,
         .workers = 1,
-        .max_queued = MAX_QUEUED_GETS,
-        .max_queued_bytes = SIZE_MAX,
+        .max_held = MAX_HELD_GETS,
+        .max_held_bytes = SIZE_MAX,
         .max_batch = MAX_GETS,
         .max_batch_bytes = SIZE_MAX,
         .run = run_gets,
@@ -90,7 +90,7 @@ struct readers *readers_open(struct store *store, unsigned list_workers)
     readers->gets = lane_open(&config);
     config.name = "lists";
     config.workers = list_workers;
-    config.max_queued = MAX_QUEUED_LISTS;
+    config.max_held = MAX_HELD_LISTS;
     config.max_batch = 1;
     config.run = run_list;
     readers->lists = readers->gets ? lane_open(&config) : NULL;

@@ -8,8 +8,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define MAX_QUEUED 1024 /* fewer than the calls a server handles, so that excess is refused */
-#define MAX_QUEUED_BYTES (32u << 20)
+/* All lanes together hold fewer calls than a server handles, so that excess can be refused. */
+#define MAX_HELD 1024
+#define MAX_HELD_BYTES (32u << 20)
 #define MAX_BATCH 4096 /* items of one transaction */
 #define MAX_BATCH_BYTES (8u << 20)
 #define MAX_RETRIES 8 /* after serialization failures and lost sessions */
@@ -160,8 +161,8 @@ struct writer *writer_open(struct store *store, unsigned workers)
         .name = "writes",
         .store = store,
         .workers = workers,
-        .max_queued = MAX_QUEUED,
-        .max_queued_bytes = MAX_QUEUED_BYTES,
+        .max_held = MAX_HELD,
+        .max_held_bytes = MAX_HELD_BYTES,
         .max_batch = MAX_BATCH,
         .max_batch_bytes = MAX_BATCH_BYTES,
         .run = writer_run,
