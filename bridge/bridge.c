@@ -13,10 +13,12 @@ void bridge_init(struct bridge *bridge)
     pthread_mutex_init(&bridge->idle_mutex, NULL);
     pthread_rwlock_init(&bridge->gate, NULL);
     idempotency_init(&bridge->keys);
+    connections_init(&bridge->connections);
 }
 
 void bridge_fini(struct bridge *bridge)
 {
+    connections_fini(&bridge->connections);
     idempotency_fini(&bridge->keys);
     pthread_rwlock_destroy(&bridge->gate);
     pthread_mutex_destroy(&bridge->idle_mutex);

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "connections.h"
 #include "idempotency.h"
 #include "settings.h"
 #include "triggers.h"
@@ -19,6 +20,7 @@ struct bridge {
     pthread_rwlock_t gate; /* read: while a call is started; write: to close the client */
     bool client_closed;    /* under `gate` */
     struct idempotency keys;
+    struct connections connections;
     atomic_long calls;     /* with the core now */
     atomic_long memory;    /* bytes of bodies and pages held now */
     atomic_bool core_lost; /* the last call found no core; so it is logged once */

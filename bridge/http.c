@@ -15,6 +15,7 @@
 /* Idle connections are kept longer than a load balancer does (60 s), so that it never sends a
  * request into a connection that is being closed. */
 #define CONNECTION_TIMEOUT_S 65
+#define LEAVING_CONNECTIONS 64  /* told to close, not yet closed */
 #define CONNECTION_MEMORY 16384 /* bytes for the head of a request and pieces of its body */
 
 static void check_content(struct request *request)
@@ -60,9 +61,17 @@ static enum MHD_Result begin(struct bridge *bridge, struct MHD_Connection *conne
     return MHD_YES;
 }
 
+static void set_waiting(const struct request *request, bool waiting)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    connections_set_waiting(&request->bridge->connections, info->socket_context, waiting);
+}
+
 /* The whole request is there, or the reply to its call. */
 static enum MHD_Result proceed(struct request *request)
 {
+    set_waiting(request, false);
     if (!request->answering) {
         request->answering = true;
         bridge_enter(&request->bridge->answering);
@@ -73,7 +82,9 @@ static enum MHD_Result proceed(struct request *request)
         else if (!request->route->start(request))
             return MHD_YES; /* suspended, and no longer ours until we are called again */
     }
-    return respond(request);
+    enum MHD_Result result = respond(request);
+    set_waiting(request, true);
+    return result;
 }
 
 static enum MHD_Result on_request(void *bridge, struct MHD_Connection *connection, const char *url,
@@ -127,6 +138,17 @@ static void on_completed(void *bridge, struct MHD_Connection *connection, void *
     request_free(request);
 }
 
+static void on_connection(void *argument, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    struct bridge *bridge = argument;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED)
+        *context =
+            connections_add(&bridge->connections, connection, bridge->settings.max_connections);
+    else
+        connections_remove(&bridge->connections, *context);
+}
+
 /* Leaves percent signs alone: see url.h. */
 static size_t keep_escapes(void *user_data, struct MHD_Connection *connection, char *text)
 {
@@ -150,7 +172,7 @@ struct MHD_Daemon *http_start(struct bridge *bridge, int listener)
     const struct settings *settings = &bridge->settings;
     struct MHD_OptionItem options[] = {
         {MHD_OPTION_LISTEN_SOCKET, listener, NULL},
-        {MHD_OPTION_CONNECTION_LIMIT, settings->max_connections, NULL},
+        {MHD_OPTION_CONNECTION_LIMIT, settings->max_connections + LEAVING_CONNECTIONS, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT_S, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, NULL},
         /* A pool of one is no pool. */
@@ -161,8 +183,9 @@ struct MHD_Daemon *http_start(struct bridge *bridge, int listener)
     return MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
         on_request, bridge, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes,
-        NULL, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION,
+        on_connection, bridge, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_ARRAY,
+        options, MHD_OPTION_END);
 }
 
 void http_stop_listening(struct MHD_Daemon *daemon)

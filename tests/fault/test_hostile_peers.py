@@ -4,6 +4,7 @@ frames that never end, answers that nobody reads. Honest callers are served thro
 import contextlib
 import resource
 import socket
+import sqlite3
 import time
 
 import httpx
@@ -133,16 +134,15 @@ HEAD = b"POST /api/v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/js
 BODY = b'{"source":"slow","event_type":"slow","payload":{}}'
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
-        HEAD,  # headers that do not end
-        HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY[:10],  # a body that does not
-        HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{",
-        b"G",
-    ],
-    ids=["headers", "body", "chunk", "method"],
-)
+UNFINISHED = {
+    "headers": HEAD,
+    "body": HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY[:10],
+    "chunk": HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{",
+    "method": b"G",
+}
+
+
+@pytest.mark.parametrize("sent", UNFINISHED.values(), ids=UNFINISHED)
 def test_requests_that_stay_unfinished(start_core, start_bridge, pick, sent):
     count = pick(300, 900)
     bridge = start_bridge(start_core(LOG_LEVEL="warning"), LOG_LEVEL="warning")
@@ -151,6 +151,26 @@ def test_requests_that_stay_unfinished(start_core, start_bridge, pick, sent):
         with new_client(bridge) as http:
             for _ in range(10):
                 served(http)
+
+
+def test_more_connections_than_allowed(start_core, start_bridge, tmp_path):
+    """Those that give nothing make room for others; a request in hand keeps its connection."""
+    path = tmp_path / "slow.db"
+    core = start_core(DATABASE_URL=f"sqlite:///{path}", LOG_LEVEL="warning")
+    bridge = start_bridge(core, LOG_LEVEL="warning", TRIGGERS_BRIDGE_CONNECTIONS=100)
+    lock = sqlite3.connect(path, isolation_level=None)
+    with contextlib.ExitStack() as stack:
+        honest = stack.enter_context(socket.create_connection(address_of(bridge), 20))
+        lock.execute("begin immediate")  # the core's commit waits for us
+        honest.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY)
+        for sent in [b"", *UNFINISHED.values(), b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"]:
+            connect_many(stack, address_of(bridge), 100, sent)
+            with new_client(bridge) as http:
+                assert http.get("/api/v1/inbox?limit=1").status_code == 200
+        assert bridge.descriptors() < 250
+        lock.execute("rollback")
+        lock.close()
+        assert honest.recv(12) == b"HTTP/1.1 201"
 
 
 def test_request_sent_byte_by_byte(start_core, start_bridge, pick):
@@ -175,7 +195,7 @@ def test_answers_that_nobody_reads_over_http(start_core, start_bridge, pick):
     core = start_core(LOG_LEVEL="warning")
     bridge = start_bridge(core, LOG_LEVEL="warning")
     with core.client() as rpc:
-        for _ in range(40):
+        for _ in range(10):
             rpc.create(payload=b'{"a":"%s"}' % (b"x" * 200000))
     ask = b"GET /api/v1/inbox?limit=1000 HTTP/1.1\r\nHost: x\r\n\r\n" * 3
     with contextlib.ExitStack() as stack:

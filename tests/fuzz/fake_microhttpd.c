@@ -109,6 +109,16 @@ void MHD_destroy_response(struct MHD_Response *response)
     (void)response;
 }
 
+/* There are no sockets, and so no connections that could be too many. */
+const union MHD_ConnectionInfo *MHD_get_connection_info(struct MHD_Connection *connection,
+                                                        enum MHD_ConnectionInfoType type, ...)
+{
+    (void)connection;
+    (void)type;
+    static const union MHD_ConnectionInfo none;
+    return &none;
+}
+
 void MHD_suspend_connection(struct MHD_Connection *connection)
 {
     (void)connection;
