@@ -24,14 +24,16 @@ def pick():
 
 
 @pytest.fixture
-def told(capsys):
-    """told(text): prints what was measured, for tests/fault/README.md."""
+def told(record_property):
+    """told(text): what was measured, for tests/fault/README.md."""
+    return lambda text: record_property("told", text)
 
-    def tell(text):
-        with capsys.disabled():
+
+def pytest_runtest_logreport(report):
+    """Prints what a test told, also from another process than ours."""
+    if report.when == "call":
+        for _, text in report.user_properties:
             print(f"\n  {text}", flush=True)
-
-    return tell
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 Also a command: `python -m support.postgres COMMAND…` runs COMMAND with TRIGGERS_TEST_POSTGRES_URL set to
 the URL of such a server, whose role may create databases."""
 
+import atexit
+import functools
 import glob
 import os
 import pwd
@@ -28,43 +30,59 @@ def find_binaries():
     return Path(max(folders, key=lambda folder: int(folder.split("/")[-2])))
 
 
+def server_owner():
+    """The arguments of subprocess that run something as a user the server accepts: not root."""
+    if os.geteuid() != 0:
+        return {}
+    owner = pwd.getpwnam("postgres")
+    return {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+
+
+def make_folder():
+    folder = Path(tempfile.mkdtemp(prefix="triggers-postgres-"))
+    owner = server_owner()
+    if owner:
+        os.chown(folder, owner["user"], owner["group"])
+    return folder
+
+
+@functools.cache
+def prototype():
+    """The folder that every server of this process begins as a copy of, as initdb takes seconds; and
+    the password of all."""
+    # Characters that a URL must escape: leaks are looked for in both spellings.
+    password = f"s3cret/{secrets.token_hex(8)}@:%"
+    folder = make_folder()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    password_file = folder / "password"
+    password_file.write_text(password)
+    command = [find_binaries() / "initdb", "-D", folder / "data", "-U", USER, "--no-sync"]
+    command += ["--auth=scram-sha-256", "--encoding=UTF8", "--no-locale"]
+    command += [f"--pwfile={password_file}"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, **server_owner())
+    if done.returncode != 0:
+        raise RuntimeError(f"initdb: {done.stdout}{done.stderr}")
+    return folder / "data", password
+
+
 class PostgresServer:
     """`start`, `stop` (clients are cut off), `kill` (as in a crash), `close` (stops and removes)."""
 
     def __init__(self):
         self.binaries = find_binaries()
         self.port = free_port()
-        # Characters that a URL must escape: leaks are looked for in both spellings.
-        self.password = f"s3cret/{secrets.token_hex(8)}@:%"
-        self.folder = Path(tempfile.mkdtemp(prefix="triggers-postgres-"))
+        self.password = ""
+        self.folder = make_folder()
         self.process = None
-        # The server refuses to run as root.
-        self._owner = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
         try:
             self._initialise()
         except BaseException:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
 
-    def _as_owner(self):
-        if not self._owner:
-            return {}
-        return {"user": self._owner.pw_uid, "group": self._owner.pw_gid, "extra_groups": []}
-
     def _initialise(self):
-        password_file = self.folder / "password"
-        password_file.write_text(self.password)
-        if self._owner:
-            for path in (self.folder, password_file):
-                os.chown(path, self._owner.pw_uid, self._owner.pw_gid)
-        command = [self.binaries / "initdb", "-D", self.folder / "data", "-U", USER, "--no-sync"]
-        command += ["--auth=scram-sha-256", "--encoding=UTF8", "--no-locale"]
-        command += [f"--pwfile={password_file}"]
-        done = subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, **self._as_owner()
-        )
-        if done.returncode != 0:
-            raise RuntimeError(f"initdb: {done.stdout}{done.stderr}")
+        data, self.password = prototype()
+        subprocess.run(["cp", "-a", data, self.folder], check=True)
         with open(self.folder / "data" / "postgresql.conf", "a") as configuration:
             configuration.write(
                 f"listen_addresses = '127.0.0.1'\nport = {self.port}\nunix_socket_directories = ''\n"
@@ -82,7 +100,7 @@ class PostgresServer:
                     stdout=log,
                     stderr=log,
                     start_new_session=True,  # Ctrl-C is ours to handle
-                    **self._as_owner(),
+                    **server_owner(),
                 )
             wait_until(self._answers, "PostgreSQL answering")
         return self

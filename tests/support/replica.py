@@ -4,7 +4,7 @@ import os
 import subprocess
 
 from support.network import wait_until
-from support.postgres import PostgresServer
+from support.postgres import PostgresServer, server_owner
 
 
 class Replica(PostgresServer):
@@ -18,8 +18,6 @@ class Replica(PostgresServer):
     def _initialise(self):
         self.password = self.primary.password
         self.port = self._wanted_port or self.port
-        if self._owner:
-            os.chown(self.folder, self._owner.pw_uid, self._owner.pw_gid)
         command = [self.binaries / "pg_basebackup", "-h", "127.0.0.1", "-U", "tester"]
         command += ["-p", str(self.primary.port), "-D", self.folder / "data"]
         command += ["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync"]
@@ -29,7 +27,7 @@ class Replica(PostgresServer):
             env=dict(os.environ, PGPASSWORD=self.password),
             capture_output=True,
             text=True,
-            **self._as_owner(),
+            **server_owner(),
         )
         if done.returncode != 0:
             raise RuntimeError(f"pg_basebackup: {done.stderr}")

@@ -22,9 +22,9 @@ TESTS = ROOT / "tests"
 BUILDS = {"asan": "address,undefined", "tsan": "thread"}
 FUZZ_SECONDS = 20  # of each target
 FUZZ_SECONDS_LONG = 1800
-# Modules of tests that mostly wait; suites that measure or load the machine have it to themselves.
+# Modules of tests that mostly wait.
 TWO_AT_A_TIME = ("-n", "2", "--dist", "loadscope")
-ALONE = {"bindings", "fault"}
+ALONE = {"bindings"}
 TAP_LINE = re.compile(r"^(not )?ok\b(?!.*# SKIP)", re.MULTILINE)
 
 
