@@ -25,7 +25,8 @@ struct headers {
     unsigned transfer_encodings;
     unsigned hosts;
     unsigned idempotency_keys;
-    bool bad_name; /* some name is not a token, as with a blank before the colon */
+    bool malformed; /* a name is not a token, as with a blank before the colon, a value has a
+                       control character, or a line that matters is folded */
 };
 
 void headers_read(struct headers *headers, struct MHD_Connection *connection);

@@ -44,11 +44,52 @@ def check_refused(bridge, request, status=400):
         "Transfer-Encoding\t: chunked\r\n",
         "X Header: 1\r\n",
         "X\x01: 1\r\n",
+        "X: a\x01b\r\n",
+        "X: a\x7fb\r\n",
+        "X: a\rb\r\n",
+        f"X: a\rContent-Length: {len(BODY)}\r\n",
+        f"X: a\nContent-Length: {len(BODY)}\r\nContent-Length: 3\r\n",
+        f"Content-Length: 3\r\n\tTransfer-Encoding: chunked\r\n",
         "Host: b\r\n",
     ],
 )
 def test_ambiguous_framing_is_refused(bridge, framing):
     check_refused(bridge, f"{HEAD}{framing}\r\n{BODY}{SMUGGLED}")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        f"\nContent-Length: {len(BODY)}\n\n",
+        f"\r\nContent-Length: {len(BODY)}\n\r\n",
+        f"\r\nContent-Length: {len(BODY)}\r\n\n",
+        f"\r\nContent-Length:\r\n {len(BODY)}\r\n\r\n",
+        f"\r\ncontent-length: {len(BODY) // 10}\r\n\t{len(BODY) % 10}\r\nX: y\r\n\r\n",
+        "\r\nTransfer-Encoding:\r\n chunked\r\n\r\n",
+        f"\r\nContent-Length: {len(BODY)}\r\nIdempotency-Key:\r\n a\r\n\r\n",
+        f"\r\nContent-Length: {len(BODY)}\r\nX: a\r\n b\r\n\r\n",
+        f"\r\nContent-Length: {len(BODY)}\r\nX: a\0b\r\n\r\n",
+        f"\r\nContent-Length: {len(BODY)}\0 3\r\n\r\n",
+    ],
+)
+def test_odd_line_ends_do_not_move_the_end_of_a_request(bridge, lines):
+    """RFC 9112 lets a server take a bare LF for a line's end (2.2) and join folded lines (5.2). Versions
+    of libmicrohttpd differ in that, and in NUL: the request is refused, or it ends where it should."""
+    with Wire(bridge) as wire:
+        wire.send(f"{HEAD[:-2]}{lines}{BODY}GET /nope HTTP/1.1\r\nHost: a\r\n\r\n")
+        first = wire.read()
+        if first is None or first.status == 400:
+            assert wire.closed()
+        else:
+            assert first.status == 201 and wire.read().status == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1%2fevents/x", "/api/v1/events/%zz", "/api/v1/events/%", "/health%00", "/health\x01"]
+)
+def test_odd_paths_are_not_found(bridge, path):
+    answer = exchange(bridge, f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert answer.status == 404 and answer.headers["content-type"] == "application/problem+json"
 
 
 def test_a_host_is_needed(bridge):

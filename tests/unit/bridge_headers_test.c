@@ -79,7 +79,7 @@ static void framing_that_can_be_read_in_two_ways_is_refused(void **state)
     headers.transfer_encodings = 2;
     assert_non_null(headers_framing_error(&headers, "HTTP/1.1"));
     headers = host;
-    headers.bad_name = true;
+    headers.malformed = true;
     assert_non_null(headers_framing_error(&headers, "HTTP/1.1"));
     headers = (struct headers){0};
     assert_non_null(headers_framing_error(&headers, "HTTP/1.1"));
