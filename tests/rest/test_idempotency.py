@@ -1,5 +1,6 @@
 """Idempotency-Key: a create that is sent again is stored once."""
 
+import json
 import sqlite3
 import uuid
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -8,6 +9,7 @@ import httpx
 import pytest
 
 from rest.checks import CREATE, check_problem, check_problem_body
+from support.rpc import fails
 
 
 def key():
@@ -29,6 +31,17 @@ def test_same_key_and_body_answers_with_the_first_result(http):
     assert again.content == first.content
     assert again.headers["location"] == first.headers["location"]
     assert post(http, key()).content != first.content
+
+
+def test_rest_and_the_binary_protocol_share_keys(http, rpc):
+    name = key()
+    first = post(http, name).json()
+    fields = {"source": CREATE["source"], "event_type": CREATE["event_type"]}
+    payload = json.dumps(CREATE["payload"], separators=(",", ":")).encode()
+    again = rpc.event("CreateEvent", **fields, payload=payload, idempotency_key=name)
+    assert again.event_id == first["event_id"]
+    error = fails("INVALID_ARGUMENT", rpc.event, "CreateEvent", **fields, payload=b"{}", idempotency_key=name)
+    assert error.reason == "IDEMPOTENCY_KEY_REUSED"
 
 
 def test_same_key_and_other_body_is_422(http):
