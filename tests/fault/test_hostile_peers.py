@@ -21,7 +21,7 @@ CORE_BYTES_PER_PEER = 64 * KIB
 BRIDGE_BYTES_PER_PEER = 64 * KIB
 CORE_BOUND = 200 * MIB
 BRIDGE_BOUND = 250 * MIB
-PAGES_SECONDS = 5.0  # the same while a sanitized bridge makes pages for others
+PAGES_SECONDS = 10.0  # the same while a sanitized bridge makes pages for others
 
 
 @pytest.fixture

@@ -152,7 +152,7 @@ def test_commit_whose_answer_was_lost(proxy, proxied_url, start_core, ledger, ke
     with Load(ledger, core.url, 4) as load:
         load.wait_for_creates(20)
         cuts = cut_commits(proxy, when, count)
-        wait_until(lambda: len(cuts) >= count, "cuts")
+        wait_until(lambda: len(cuts) >= count, "cuts", deadline=pick(30, 600))
         load.wait_for_creates(20)
     kept(core, f"{count} commits cut {when}")
     assert set(ledger.answers) <= {"created", "acknowledged", "UNAVAILABLE"}, ledger.answers
