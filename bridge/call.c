@@ -26,10 +26,9 @@ bool call_begin(struct request *request, struct bridge **bridge, triggers_call_o
         idempotency_leave(&shared->keys, request);
         return refuse(request, 503, "STOPPING", "The service is stopping");
     }
-    const char *traceparent = request->headers.traceparent;
     *options = (triggers_call_options){
         .request_id = request->id,
-        .traceparent = traceparent && headers_traceparent_valid(traceparent) ? traceparent : NULL,
+        .traceparent = request->traceparent[0] ? request->traceparent : NULL,
     };
     *bridge = shared;
     /* First, because the callback may come before the call's function returns. */

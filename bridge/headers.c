@@ -161,19 +161,3 @@ bool headers_request_id_valid(const char *text)
     }
     return length >= 1 && length <= REQUEST_ID_MAX;
 }
-
-/* `count` lower-case hexadecimal digits, not all of them zero. */
-static bool is_hex_id(const char *text, size_t count)
-{
-    return strspn(text, "0123456789abcdef") == count && strspn(text, "0") != count;
-}
-
-bool headers_traceparent_valid(const char *text)
-{
-    static const size_t trace = 3;
-    static const size_t parent = 36;
-    static const size_t flags = 53;
-    return strlen(text) == 55 && strncmp(text, "00-", 3) == 0 && is_hex_id(text + trace, 32) &&
-           text[parent - 1] == '-' && is_hex_id(text + parent, 16) && text[flags - 1] == '-' &&
-           strspn(text + flags, "0123456789abcdef") == 2;
-}

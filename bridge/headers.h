@@ -53,7 +53,4 @@ bool headers_expect_continue(const struct headers *headers);
 /* Whether a request id can be echoed: 1 to 128 visible ASCII characters. */
 bool headers_request_id_valid(const char *text);
 
-/* Whether a text is a traceparent (W3C Trace Context, 3.2.2) of version 00. */
-bool headers_traceparent_valid(const char *text);
-
 #endif

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "figures.h"
 #include "respond.h"
 #include "routes.h"
 
@@ -44,6 +45,7 @@ static enum MHD_Result begin(struct bridge *bridge, struct MHD_Connection *conne
     struct request *request = request_new(bridge, connection, method, url);
     if (!request)
         return MHD_NO;
+    figures_note_begun();
     *context = request;
     const char *error = headers_framing_error(&request->headers, version);
     if (error) {
@@ -117,7 +119,8 @@ static void log_request(const struct request *request, bool answered)
     char method[32];
     char path[256];
     int64_t took_us = clock_monotonic_us() - request->started_us;
-    log_debug("request", {"request_id", request->id},
+    log_debug("request", {"request_id", request->id}, {"trace_id", request->trace.trace_id},
+              {"span_id", request->trace.span_id}, {"parent_id", request->trace.parent_id},
               {"method", printable(request->method, method, sizeof(method))},
               {"path", printable(request->path, path, sizeof(path))},
               {"status", NULL, request->answer.status}, {"ms", NULL, (double)took_us / 1000},
@@ -135,6 +138,7 @@ static void on_completed(void *bridge, struct MHD_Connection *connection, void *
     *context = NULL;
     if (log_enabled(LOG_DEBUG))
         log_request(request, how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+    figures_note_ended(request);
     request_free(request);
 }
 
@@ -142,7 +146,9 @@ static void on_connection(void *argument, struct MHD_Connection *connection, voi
                           enum MHD_ConnectionNotificationCode what)
 {
     struct bridge *bridge = argument;
-    if (what == MHD_CONNECTION_NOTIFY_STARTED)
+    bool started = what == MHD_CONNECTION_NOTIFY_STARTED;
+    figures_note_connection(started);
+    if (started)
         *context =
             connections_add(&bridge->connections, connection, bridge->settings.max_connections);
     else

@@ -8,6 +8,7 @@
 #include "base/signals.h"
 #include "base/status.h"
 #include "bridge.h"
+#include "figures.h"
 #include "http.h"
 #include "listen.h"
 
@@ -113,7 +114,9 @@ static int run(struct bridge *bridge)
     log_info("listening", {"host", settings->host}, {"port", NULL, (double)settings->port},
              {"core", settings->core}, {"version", TRIGGERS_VERSION},
              {"pid", NULL, (double)getpid()});
-    signals_wait(GRACE_SECONDS);
+    do {
+        figures_log(bridge);
+    } while (!signals_wait(GRACE_SECONDS, 1));
     log_info("stopping");
     stop(bridge, daemon);
     log_info("stopped");
@@ -135,6 +138,7 @@ int main(int argc, char **argv)
     signals_block();
     raise_file_limit(bridge.settings.max_connections);
     bridge_init(&bridge);
+    figures_init();
     int exit_code = run(&bridge);
     bridge_fini(&bridge);
     return exit_code;

@@ -24,6 +24,19 @@ static void make_request_id(char id[REQUEST_ID_SIZE])
     uuid_unparse_lower(uuid, id);
 }
 
+/* Continues the client's trace; without one, starts one if that will show anywhere. */
+static void follow_trace(struct request *request)
+{
+    const char *given = request->headers.traceparent;
+    bool follow = given && trace_continue(given, &request->trace);
+    if (!follow && log_enabled(LOG_DEBUG)) {
+        trace_start(&request->trace);
+        follow = true;
+    }
+    if (follow)
+        trace_format(&request->trace, request->traceparent);
+}
+
 struct request *request_new(struct bridge *bridge, struct MHD_Connection *connection,
                             const char *method, const char *path)
 {
@@ -42,6 +55,7 @@ struct request *request_new(struct bridge *bridge, struct MHD_Connection *connec
         snprintf(request->id, sizeof(request->id), "%s", request->headers.request_id);
     else
         make_request_id(request->id);
+    follow_trace(request);
     bridge_enter(&bridge->requests);
     return request;
 }

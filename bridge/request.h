@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "base/json.h"
+#include "base/trace.h"
 #include "base/typeid.h"
 #include "bridge.h"
 #include "headers.h"
@@ -53,6 +54,8 @@ struct request {
     char key[IDEMPOTENCY_KEY_SIZE];  /* Idempotency-Key; "" when not sent */
     struct request *next_keyed;      /* of idempotency.c */
     struct headers headers;
+    struct trace trace;                 /* the client's, or one that begins here; or none */
+    char traceparent[TRACEPARENT_SIZE]; /* for the core; "" without a trace */
     int64_t started_us;
     char *body;
     size_t body_size;

@@ -14,6 +14,7 @@ static const struct route ROUTES[] = {
     {"GET", "/", BODY_UNUSED, info_root, NULL},
     {"GET", "/health", BODY_UNUSED, info_health, NULL},
     {"GET", "/ready", BODY_UNUSED, info_ready_start, info_ready_finish},
+    {"GET", "/metrics", BODY_UNUSED, figures_show_start, figures_show_finish},
     {"GET", "/openapi.json", BODY_UNUSED, docs_openapi, NULL},
     {"GET", "/docs", BODY_UNUSED, docs_page, NULL},
     {"GET", "/redoc", BODY_UNUSED, docs_page, NULL},
@@ -24,6 +25,16 @@ static const struct route ROUTES[] = {
     {"DELETE", "/api/v1/events/{id}", BODY_UNUSED, events_ack_start, events_ack_finish},
 };
 #define ROUTE_COUNT (sizeof(ROUTES) / sizeof(ROUTES[0]))
+
+const struct route *routes_at(size_t index)
+{
+    return index < ROUTE_COUNT ? &ROUTES[index] : NULL;
+}
+
+size_t routes_index(const struct route *route)
+{
+    return (size_t)(route - ROUTES);
+}
 
 /* The last segment of `path` when the rest is as in the pattern; NULL when not. */
 static const char *match(const char *pattern, const char *path)

@@ -20,6 +20,10 @@ struct route {
     void (*finish)(struct request *request);
 };
 
+/* The routes in their order; NULL behind the last. */
+const struct route *routes_at(size_t index);
+size_t routes_index(const struct route *route);
+
 /* Finds the route of a request and its event id, or answers: 404, 405, OPTIONS. */
 void routes_find(struct request *request);
 
@@ -29,6 +33,8 @@ bool info_root(struct request *request);
 bool info_health(struct request *request);
 bool info_ready_start(struct request *request);
 void info_ready_finish(struct request *request);
+bool figures_show_start(struct request *request);
+void figures_show_finish(struct request *request);
 bool docs_openapi(struct request *request);
 bool docs_page(struct request *request);
 

@@ -20,6 +20,7 @@ struct settings {
     long max_memory;      /* bytes of bodies and pages held at once */
     enum log_level log_level;
     enum log_format log_format;
+    long metrics_log; /* seconds between lines of metrics in the log; 0: none */
 };
 
 /* See config_load. The settings live as long as the process. */

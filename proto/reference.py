@@ -14,6 +14,7 @@ HERE = Path(__file__).resolve().parent
 FILES = [
     "triggers/v1/events.proto",
     "triggers/health/v1/health.proto",
+    "triggers/stats/v1/stats.proto",
     "triggers/rpc/v1/envelope.proto",
 ]
 Field = descriptor_pb2.FieldDescriptorProto

@@ -4,6 +4,7 @@
 
 #include "client.h"
 #include "triggers/health/v1/health.pb-c.h"
+#include "triggers/stats/v1/stats.pb-c.h"
 #include "triggers/v1/events.pb-c.h"
 
 typedef Triggers__V1__CreateEventRequest CreateRequest;
@@ -252,20 +253,33 @@ void triggers_ack_batch_async(triggers_client *client, const char *const *event_
     client_start_call(client, &call, &request.base);
 }
 
-/* ---- health ---- */
+/* ---- health and stats ---- */
+
+static void start_without_arguments(triggers_client *client, const struct call *call,
+                                    const ProtobufCMessage *request)
+{
+    struct status status;
+    if (check_client(client, &status))
+        client_start_call(client, call, request);
+    else
+        client_refuse_call(call, &status);
+}
 
 void triggers_health_async(triggers_client *client, const triggers_call_options *options,
                            triggers_callback *callback, void *user_data)
 {
     struct call call = {&method_health, options, 0, callback, user_data};
-    struct status status;
-    if (!check_client(client, &status)) {
-        client_refuse_call(&call, &status);
-        return;
-    }
     Triggers__Health__V1__HealthCheckRequest request =
         TRIGGERS__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
-    client_start_call(client, &call, &request.base);
+    start_without_arguments(client, &call, &request.base);
+}
+
+void triggers_stats_async(triggers_client *client, const triggers_call_options *options,
+                          triggers_callback *callback, void *user_data)
+{
+    struct call call = {&method_stats, options, 0, callback, user_data};
+    Triggers__Stats__V1__GetStatsRequest request = TRIGGERS__STATS__V1__GET_STATS_REQUEST__INIT;
+    start_without_arguments(client, &call, &request.base);
 }
 
 /* ---- synchronous ---- */
@@ -322,5 +336,12 @@ triggers_reply *triggers_health(triggers_client *client, const triggers_call_opt
 {
     struct waiter waiter = WAITER_INIT;
     triggers_health_async(client, options, waiter_finish, &waiter);
+    return waiter_wait(&waiter);
+}
+
+triggers_reply *triggers_stats(triggers_client *client, const triggers_call_options *options)
+{
+    struct waiter waiter = WAITER_INIT;
+    triggers_stats_async(client, options, waiter_finish, &waiter);
     return waiter_wait(&waiter);
 }

@@ -27,6 +27,7 @@ static const triggers_reply no_memory = {
     .server_version = "",
     .server_store = "",
     .request_id = "",
+    .stats = "",
 };
 
 /* Starts an OK reply without items in `arena`; NULL without memory. */
@@ -41,6 +42,7 @@ static triggers_reply *reply_new(struct arena *arena)
         .server_version = "",
         .server_store = "",
         .request_id = "",
+        .stats = "",
     };
     return &box->reply;
 }

@@ -29,7 +29,7 @@ struct method {
 
 /* The methods; they live in results.c. */
 extern const struct method method_create, method_create_batch, method_get, method_list, method_ack,
-    method_ack_batch, method_health;
+    method_ack_batch, method_health, method_stats;
 
 /* The reply for a failure on this side. Never NULL. */
 triggers_reply *reply_from_status(const struct status *status);

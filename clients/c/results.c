@@ -4,6 +4,7 @@
 #include "reply.h"
 #include "reply_error.h"
 #include "triggers/health/v1/health.pb-c.h"
+#include "triggers/stats/v1/stats.pb-c.h"
 #include "triggers/v1/events.pb-c.h"
 
 static const triggers_event no_event = {
@@ -192,6 +193,12 @@ static bool read_health(struct reply_builder *builder, const ProtobufCMessage *m
     return true;
 }
 
+static bool read_stats(struct reply_builder *builder, const ProtobufCMessage *message)
+{
+    builder->reply->stats = ((const Triggers__Stats__V1__GetStatsResponse *)message)->text;
+    return true;
+}
+
 #define EVENT_METHOD(variable, method_name, response_type, reader)                                 \
     const struct method variable = {"triggers.v1.EventService/" method_name,                       \
                                     &triggers__v1__##response_type##__descriptor, reader}
@@ -207,3 +214,7 @@ EVENT_METHOD(method_ack_batch, "BatchAckEvents", batch_ack_events_response, read
 const struct method method_health = {"triggers.health.v1.Health/Check",
                                      &triggers__health__v1__health_check_response__descriptor,
                                      read_health};
+
+const struct method method_stats = {"triggers.stats.v1.StatsService/GetStats",
+                                    &triggers__stats__v1__get_stats_response__descriptor,
+                                    read_stats};

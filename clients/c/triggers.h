@@ -158,6 +158,7 @@ typedef struct triggers_reply {
     const char *server_version;  /* health; "" otherwise; never NULL */
     const char *server_store;    /* health: "sqlite" or "postgresql" */
     const char *request_id;      /* as the core used it; "" when it did not answer */
+    const char *stats;           /* stats: metrics as Prometheus text; "" otherwise; never NULL */
 } triggers_reply;
 
 /* Takes the reply, which it must free (any time, any thread). */
@@ -258,6 +259,13 @@ TRIGGERS_API triggers_reply *triggers_health(triggers_client *client,
 TRIGGERS_API void triggers_health_async(triggers_client *client,
                                         const triggers_call_options *options,
                                         triggers_callback *callback, void *user_data);
+
+/* What the core counts, for monitoring. */
+TRIGGERS_API triggers_reply *triggers_stats(triggers_client *client,
+                                            const triggers_call_options *options);
+TRIGGERS_API void triggers_stats_async(triggers_client *client,
+                                       const triggers_call_options *options,
+                                       triggers_callback *callback, void *user_data);
 
 #ifdef __cplusplus
 }

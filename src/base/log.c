@@ -111,6 +111,13 @@ static void append_text(struct buffer *line, enum log_level level, const char *m
     buffer_append_text(line, "\n");
 }
 
+void log_write_line(const char *line, size_t size)
+{
+    /* Logging never fails the caller: a full or closed stdout loses the line. */
+    ssize_t written = write(STDOUT_FILENO, line, size);
+    (void)written;
+}
+
 void log_write(enum log_level level, const char *message, const struct log_field *fields)
 {
     if (!log_enabled(level))
@@ -122,8 +129,7 @@ void log_write(enum log_level level, const char *message, const struct log_field
         buffer_fini(&line);
         (settings.json ? append_json : append_text)(&line, level, message, NULL);
     }
-    /* Logging never fails the caller: a full or closed stdout loses the line. */
-    ssize_t written = line.data ? write(STDOUT_FILENO, line.data, line.size) : 0;
-    (void)written;
+    if (line.data)
+        log_write_line(line.data, line.size);
     buffer_fini(&line);
 }

@@ -4,6 +4,7 @@
 #define TRIGGERS_BASE_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
@@ -33,6 +34,9 @@ struct log_field {
 
 /* `message` is one short sentence without a full stop; `fields` ends with LOG_END or is NULL. */
 void log_write(enum log_level level, const char *message, const struct log_field *fields);
+
+/* A line made elsewhere, its line feed in it, whatever the level and format. */
+void log_write_line(const char *line, size_t size);
 
 /* log_info("listening", {"url", url}, {"contexts", NULL, 64}) */
 #define LOG_WITH(level, message, ...)                                                              \

@@ -42,13 +42,15 @@ static void *end_by_force(void *grace_seconds)
     _exit(1);
 }
 
-void signals_wait(unsigned grace_seconds)
+bool signals_wait(unsigned grace_seconds, unsigned seconds)
 {
     sigset_t set;
     stop_set(&set);
-    int signal;
-    sigwait(&set, &signal);
+    struct timespec time = {.tv_sec = (time_t)seconds};
+    if (sigtimedwait(&set, NULL, &time) < 0)
+        return false;
     pthread_t thread;
     if (pthread_create(&thread, NULL, end_by_force, (void *)(uintptr_t)grace_seconds) == 0)
         pthread_detach(thread);
+    return true;
 }

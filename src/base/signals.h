@@ -2,12 +2,15 @@
 #ifndef TRIGGERS_BASE_SIGNALS_H
 #define TRIGGERS_BASE_SIGNALS_H
 
+#include <stdbool.h>
+
 /* Blocks both signals and ignores SIGPIPE. Call in main before any thread starts, so that all
  * threads inherit it. */
 void signals_block(void);
 
-/* Waits for the first of them. Then starts a thread that ends the process at once, with status 1,
- * on the second one or after `grace_seconds`. */
-void signals_wait(unsigned grace_seconds);
+/* Waits for the first of them, for about `seconds`; false when none came. When it did, starts a
+ * thread that ends the process at once, with status 1, on the second one or after `grace_seconds`.
+ */
+bool signals_wait(unsigned grace_seconds, unsigned seconds);
 
 #endif

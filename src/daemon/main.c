@@ -6,10 +6,13 @@
 
 #include "base/clock.h"
 #include "base/signals.h"
+#include "daemon/figures.h"
 #include "daemon/settings.h"
+#include "events/backlog.h"
 #include "net/server.h"
 #include "service/event_service.h"
 #include "service/health_service.h"
+#include "service/stats_service.h"
 
 #define GRACE_SECONDS 28 /* to stop in; ECS kills after 30 */
 #define DRAIN_MS 20000   /* of it, for the calls in hand */
@@ -24,7 +27,10 @@ struct daemon {
     struct readers *readers;
     struct event_service events;
     struct health_service health;
-    ProtobufCService *services[3];
+    struct stats_service stats;
+    struct metrics *figures;
+    struct backlog backlog;
+    ProtobufCService *services[4];
     struct dispatcher dispatcher;
     struct server *server;
 };
@@ -77,8 +83,20 @@ static bool start(struct daemon *daemon, struct status *status)
                         daemon->store->driver->name);
     daemon->services[0] = &daemon->events.base.base;
     daemon->services[1] = &daemon->health.base.base;
+    daemon->figures = figures_init(daemon->store->driver->name);
+    stats_service_init(&daemon->stats, daemon->figures);
+    daemon->services[2] = &daemon->stats.base.base;
     dispatcher_init(&daemon->dispatcher, daemon->services);
     return server_start(&daemon->listen, &daemon->dispatcher, &daemon->server, status);
+}
+
+/* Serves until a signal. */
+static void serve(struct daemon *daemon)
+{
+    do {
+        backlog_ask(&daemon->backlog, daemon->readers);
+        metrics_log(daemon->figures, daemon->settings.metrics_log);
+    } while (!signals_wait(GRACE_SECONDS, 1));
 }
 
 /* Refuses new calls, answers those in hand, and closes from the outside in. */
@@ -129,7 +147,7 @@ int main(int argc, char **argv)
     bool started = start(&daemon, &status);
     if (started) {
         log_info("ready");
-        signals_wait(GRACE_SECONDS);
+        serve(&daemon);
         log_info("stopping");
     }
     stop(&daemon);

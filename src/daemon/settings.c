@@ -26,6 +26,9 @@ enum config_result settings_load(struct settings *settings, int argc, char **arg
         {"LOG_FORMAT", "log-format", "auto", "FORMAT",
          "text, json, or auto: text on a terminal, JSON otherwise.", config_log_format,
          &settings->log_format},
+        {"TRIGGERS_METRICS_LOG", "metrics-log", "0", "SECONDS",
+         "Log the metrics this often, in CloudWatch's embedded metric format; 0: never.",
+         config_integer, &settings->metrics_log, 0, 3600},
         {0},
     };
     *settings = (struct settings){0};

@@ -14,6 +14,7 @@ struct settings {
     long db_connections; /* sessions with the store, all lanes together */
     enum log_level log_level;
     enum log_format log_format;
+    long metrics_log; /* seconds between lines of metrics in the log; 0: none */
 };
 
 /* See config_load. */

@@ -55,6 +55,84 @@ struct lane {
     struct worker workers[MAX_WORKERS];
 };
 
+static const char *const LANE_NAMES[] = {
+    [LANE_WRITES] = "writes", [LANE_GETS] = "gets", [LANE_LISTS] = "lists"};
+
+/* ---- figures ---- */
+
+#define BATCH_BOUNDS 13
+#define FAILURES (STORE_LOST - STORE_OK)
+
+static const char *const LANE_LABELS[] = {[LANE_WRITES] = "lane=\"writes\"",
+                                          [LANE_GETS] = "lane=\"gets\"",
+                                          [LANE_LISTS] = "lane=\"lists\"",
+                                          [LANE_KIND_COUNT] = NULL};
+/* By enum store_result, from STORE_RETRY on; STORE_FATAL is no result of an operation. */
+static const char *const RESULT_LABELS[FAILURES + 1] = {
+    "result=\"retry\"", "result=\"rejected\"", "result=\"unavailable\"", "result=\"lost\""};
+static const int64_t BATCH_ITEMS[BATCH_BOUNDS] = {1,   2,   4,   8,    16,   32,  64,
+                                                  128, 256, 512, 1024, 2048, 4096};
+static metric_cell queue_cells[LANE_KIND_COUNT], session_cells[LANE_KIND_COUNT];
+static metric_cell batch_cells[LANE_KIND_COUNT * METRIC_HISTOGRAM_CELLS(BATCH_BOUNDS)];
+static metric_cell duration_cells[LANE_KIND_COUNT * METRIC_HISTOGRAM_CELLS(METRIC_DURATION_BOUNDS)];
+static metric_cell error_cells[LANE_KIND_COUNT * FAILURES];
+
+struct metric lane_queue_depth = {.name = "queue_depth",
+                                  .help = "Operations queued or at the store, by lane.",
+                                  .kind = METRIC_GAUGE,
+                                  .columns = LANE_LABELS,
+                                  .cells = queue_cells};
+struct metric lane_batch_items = {.name = "batch_items",
+                                  .help = "Events that a worker took at once, by lane; of writes, "
+                                          "one batch is one transaction unless the store refuses.",
+                                  .kind = METRIC_HISTOGRAM,
+                                  .columns = LANE_LABELS,
+                                  .bounds = BATCH_ITEMS,
+                                  .bound_count = BATCH_BOUNDS,
+                                  .cells = batch_cells};
+struct metric lane_sessions = {.name = "store_sessions",
+                               .help = "Sessions with the store that stand, by lane; a lane with "
+                                       "none cannot work.",
+                               .kind = METRIC_GAUGE,
+                               .columns = LANE_LABELS,
+                               .cells = session_cells};
+struct metric lane_store_duration = {.name = "store_operation_duration_seconds",
+                                     .help = "Time that the store took for one operation, by lane.",
+                                     .kind = METRIC_HISTOGRAM,
+                                     .unit = 1e-6,
+                                     .columns = LANE_LABELS,
+                                     .bounds = METRIC_DURATIONS_US,
+                                     .bound_count = METRIC_DURATION_BOUNDS,
+                                     .cells = duration_cells};
+struct metric lane_store_errors = {.name = "store_errors_total",
+                                   .help = "Operations that the store did not carry out, by lane "
+                                           "and result; most of them are tried again.",
+                                   .kind = METRIC_COUNTER,
+                                   .rows = LANE_LABELS,
+                                   .columns = RESULT_LABELS,
+                                   .cells = error_cells};
+
+void worker_note_store(const struct worker *worker, int64_t started_us, enum store_result result)
+{
+    size_t kind = worker->lane->config.kind;
+    metric_observe(&lane_store_duration, kind, clock_monotonic_us() - started_us);
+    if (result != STORE_OK)
+        metric_add(&lane_store_errors, kind * FAILURES + result - STORE_RETRY, 1);
+}
+
+/* Lock held, after a change of what the gauges show. */
+static void note_held(const struct lane *lane)
+{
+    metric_set(&lane_queue_depth, lane->config.kind, (int64_t)lane->held.count);
+}
+
+static void note_sessions(const struct lane *lane)
+{
+    metric_set(&lane_sessions, lane->config.kind, lane->connected);
+}
+
+/* ---- operations ---- */
+
 static void ops_finish(struct op *ops)
 {
     while (ops) {
@@ -102,6 +180,7 @@ static void let_go(struct lane *lane, const struct held *what)
 {
     lane->held.count -= what->count;
     lane->held.bytes -= what->bytes;
+    note_held(lane);
 }
 
 /* Takes the whole queue. Lock held. */
@@ -139,7 +218,10 @@ static struct op *take_batch(struct worker *worker)
     if (!lane->first)
         lane->last = &lane->first;
     *end = NULL;
-    return items > 0 ? ops : NULL;
+    if (items == 0)
+        return NULL;
+    metric_observe(&lane_batch_items, config->kind, (int64_t)items);
+    return ops;
 }
 
 static void wait_until(struct lane *lane, int64_t until_ms)
@@ -152,6 +234,7 @@ static void note_connected(struct lane *lane)
 {
     pthread_mutex_lock(&lane->lock);
     lane->connected++;
+    note_sessions(lane);
     pthread_mutex_unlock(&lane->lock);
 }
 
@@ -175,7 +258,7 @@ static void note_away(struct lane *lane, const struct status *status)
     lane->away.retry_delay_ms = MAX_BACKOFF_MS;
     pthread_mutex_unlock(&lane->lock);
     if (news)
-        log_warning("store is away, trying again", {"lane", lane->config.name},
+        log_warning("store is away, trying again", {"lane", LANE_NAMES[lane->config.kind]},
                     {"store", lane->config.store->description}, {"error", status->message});
 }
 
@@ -187,6 +270,7 @@ static void worker_disconnect(struct worker *worker)
     worker->session = NULL;
     pthread_mutex_lock(&worker->lane->lock);
     worker->lane->connected--;
+    note_sessions(worker->lane);
     pthread_mutex_unlock(&worker->lane->lock);
 }
 
@@ -199,7 +283,7 @@ static enum store_result worker_connect(struct worker *worker, struct status *st
     if (result == STORE_OK) {
         worker->backoff_ms = FIRST_BACKOFF_MS;
         note_connected(lane);
-        log_info("connected to the store", {"lane", lane->config.name},
+        log_info("connected to the store", {"lane", LANE_NAMES[lane->config.kind]},
                  {"store", store->description});
         return result;
     }
@@ -334,7 +418,7 @@ static struct op *worker_turn(struct worker *worker)
 static void *worker_main(void *argument)
 {
     struct worker *worker = argument;
-    prctl(PR_SET_NAME, worker->lane->config.name);
+    prctl(PR_SET_NAME, LANE_NAMES[worker->lane->config.kind]);
     while (!lane_should_stop(worker->lane)) {
         pthread_mutex_lock(&worker->turn);
         struct op *done = worker_turn(worker);
@@ -442,6 +526,7 @@ bool lane_submit(struct lane *lane, struct op *op, struct status *status)
         lane->last = &op->next;
         lane->held.count++;
         lane->held.bytes += op->bytes;
+        note_held(lane);
         taken = true;
         if (lane->sleeping > 0)
             pthread_cond_signal(&lane->wake);

@@ -5,6 +5,7 @@
 #ifndef TRIGGERS_EVENTS_LANE_H
 #define TRIGGERS_EVENTS_LANE_H
 
+#include "base/metrics.h"
 #include "store/store.h"
 
 /* What the operations of every lane begin with. The caller owns the memory until `done` is called,
@@ -21,8 +22,15 @@ struct op {
 struct lane;
 struct worker;
 
+/* What the lane is for, in logs and metrics. */
+enum lane_kind { LANE_WRITES, LANE_GETS, LANE_LISTS, LANE_KIND_COUNT };
+
+/* By kind of lane. */
+extern struct metric lane_queue_depth, lane_batch_items, lane_sessions, lane_store_duration,
+    lane_store_errors;
+
 struct lane_config {
-    const char *name; /* for logs, such as "writes" */
+    enum lane_kind kind;
     struct store *store;
     bool read_only;
     unsigned workers;
@@ -63,6 +71,9 @@ void lane_close(struct lane *lane);
 /* For `run`. The session is not NULL when `run` is called. */
 struct store_session *worker_session(struct worker *worker);
 void *worker_context(struct worker *worker);
+
+/* Counts an operation of the store that began at `started_us` (monotonic) and ended just now. */
+void worker_note_store(const struct worker *worker, int64_t started_us, enum store_result result);
 
 /* Whether to go on after a passing failure: not past `deadline_ms`, nor when the lane stops. */
 bool worker_may_retry(struct worker *worker, int64_t deadline_ms);

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
+
 #define MAX_HELD_GETS 512  /* see the writer's */
 #define MAX_HELD_LISTS 256 /* each may become an 8 MiB page */
 #define MAX_GETS 128       /* of one round trip; each may bring a payload of 1 MiB */
@@ -40,13 +42,22 @@ static enum store_result get_once(struct worker *worker, struct op *ops, struct 
     for (struct op *op = ops; op; op = op->next)
         gets[count++] = &((struct get_op *)op)->get;
     struct store_session *session = worker_session(worker);
-    return session->store->driver->get(session, gets, count, status);
+    int64_t started_us = clock_monotonic_us();
+    enum store_result result = session->store->driver->get(session, gets, count, status);
+    worker_note_store(worker, started_us, result);
+    return result;
 }
 
 static enum store_result list_once(struct worker *worker, struct op *ops, struct status *status)
 {
+    struct list_op *op = (struct list_op *)ops;
     struct store_session *session = worker_session(worker);
-    return session->store->driver->list(session, &((struct list_op *)ops)->list, status);
+    const struct store_driver *driver = session->store->driver;
+    int64_t started_us = clock_monotonic_us();
+    enum store_result result = op->backlog ? driver->backlog(session, op->backlog, status)
+                                           : driver->list(session, &op->list, status);
+    worker_note_store(worker, started_us, result);
+    return result;
 }
 
 /* A read that lost its session tries one new one at once; nobody is helped by waiting longer. */
@@ -77,7 +88,7 @@ struct readers *readers_open(struct store *store, unsigned list_workers)
     if (!readers)
         return NULL;
     struct lane_config config = {
-        .name = "gets",
+        .kind = LANE_GETS,
         .store = store,
         .read_only = true,
         .workers = 1,
@@ -88,7 +99,7 @@ struct readers *readers_open(struct store *store, unsigned list_workers)
         .run = run_gets,
     };
     readers->gets = lane_open(&config);
-    config.name = "lists";
+    config.kind = LANE_LISTS;
     config.workers = list_workers;
     config.max_held = MAX_HELD_LISTS;
     config.max_batch = 1;

@@ -10,9 +10,11 @@ struct get_op {
     struct store_get get; /* in: id, arena */
 };
 
+/* A page, or when `backlog` is not NULL that in its place. */
 struct list_op {
     struct op op;
     struct store_list list; /* in: all but events, count, more, no_memory */
+    struct store_backlog *backlog;
 };
 
 struct readers;

@@ -20,6 +20,20 @@ struct writer {
     atomic_int_fast64_t last_time_us;
 };
 
+static metric_cell commit_cell, created_cell, acknowledged_cell;
+struct metric writer_commits = {.name = "commits_total",
+                                .help = "Transactions of writes that were committed.",
+                                .kind = METRIC_COUNTER,
+                                .cells = &commit_cell};
+struct metric writer_created = {.name = "events_created_total",
+                                .help = "Events stored, those aside that were there already.",
+                                .kind = METRIC_COUNTER,
+                                .cells = &created_cell};
+struct metric writer_acknowledged = {.name = "events_acknowledged_total",
+                                     .help = "Events acknowledged for the first time.",
+                                     .kind = METRIC_COUNTER,
+                                     .cells = &acknowledged_cell};
+
 /* The times of one writer ascend strictly, so that events list in the order they came in. */
 static int64_t next_time_us(struct writer *writer)
 {
@@ -42,6 +56,19 @@ struct batch {
     size_t count;
 };
 
+static void note_commit(const struct store_write *write)
+{
+    int64_t created = 0;
+    int64_t acknowledged = 0;
+    for (size_t i = 0; i < write->append_count; i++)
+        created += write->appends[i]->outcome == STORE_DONE;
+    for (size_t i = 0; i < write->ack_count; i++)
+        acknowledged += write->acks[i]->outcome == STORE_DONE;
+    metric_add(&writer_commits, 0, 1);
+    metric_add(&writer_created, 0, created);
+    metric_add(&writer_acknowledged, 0, acknowledged);
+}
+
 /* Writes items [first, first + count) as one transaction, once. */
 static enum store_result write_once(struct batch *batch, size_t first, size_t count,
                                     struct status *status)
@@ -55,7 +82,12 @@ static enum store_result write_once(struct batch *batch, size_t first, size_t co
             write.acks[write.ack_count++] = &item->ack;
     }
     struct store_session *session = worker_session(batch->worker);
-    return session->store->driver->write(session, &write, status);
+    int64_t started_us = clock_monotonic_us();
+    enum store_result result = session->store->driver->write(session, &write, status);
+    worker_note_store(batch->worker, started_us, result);
+    if (result == STORE_OK)
+        note_commit(&write);
+    return result;
 }
 
 /* The same, again after passing failures. A lost session leaves it unknown whether the batch was
@@ -158,7 +190,7 @@ struct writer *writer_open(struct store *store, unsigned workers)
     if (!writer)
         return NULL;
     writer->lane = lane_open(&(struct lane_config){
-        .name = "writes",
+        .kind = LANE_WRITES,
         .store = store,
         .workers = workers,
         .max_held = MAX_HELD,

@@ -26,6 +26,9 @@ struct write_op {
     struct status rejection; /* why the rejected items were, when there are any */
 };
 
+/* Commits of this process, and what they stored. */
+extern struct metric writer_commits, writer_created, writer_acknowledged;
+
 struct writer;
 
 /* NULL without memory. */

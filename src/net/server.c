@@ -68,6 +68,12 @@ struct server {
     pthread_cond_t wake; /* for it */
 };
 
+static metric_cell connections_cell;
+struct metric server_connections = {.name = "connections",
+                                    .help = "Connections of clients that stand.",
+                                    .kind = METRIC_GAUGE,
+                                    .cells = &connections_cell};
+
 /* Replaces what the slot is charged for; false, charging nothing, when that is over the limit. */
 static bool slot_charge(struct slot *slot, size_t size, bool must)
 {
@@ -251,8 +257,10 @@ static void on_peer(nng_pipe pipe, nng_pipe_ev event, void *argument)
     struct server *server = argument;
     if (event == NNG_PIPE_EV_REM_POST) {
         atomic_fetch_sub(&server->peers, 1);
+        metric_add(&server_connections, 0, -1);
         return;
     }
+    metric_add(&server_connections, 0, 1);
     bool crowded = atomic_fetch_add(&server->peers, 1) >= server->max_peers;
     if (crowded && !atomic_exchange(&server->crowded, true))
         log_warning("too many connections, refusing more",

@@ -3,6 +3,7 @@
 #ifndef TRIGGERS_NET_SERVER_H
 #define TRIGGERS_NET_SERVER_H
 
+#include "base/metrics.h"
 #include "base/status.h"
 #include "rpc/dispatch.h"
 
@@ -18,6 +19,9 @@ struct server_config {
  * there may be as many as the process may have descriptors, less some for the store; more are
  * closed at once. */
 #define SERVER_MAX_CALLS 2048
+
+/* Connections that stand. */
+extern struct metric server_connections;
 
 /* Checks without listening: every URL has an accepted form, and TLS ones have a certificate that
  * can be read. False with INVALID_ARGUMENT. */

@@ -2,15 +2,76 @@
  * any order of fields, and so the response is encoded once, into the outgoing message. */
 #include "rpc/call.h"
 
+#include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/trace.h"
 #include "triggers/rpc/v1/envelope.pb-c.h"
 
 #define BODY_FIELD 5
 #define BODY_TAG (BODY_FIELD << 3 | 2)
 #define MAX_VARINT 10
+
+/* ---- figures ---- */
+
+#define CODE_COUNT (STATUS_UNAUTHENTICATED + 1)
+
+static char method_texts[CALL_MAX_METHODS + 1][64];
+static const char *method_labels[CALL_MAX_METHODS + 2] = {"method=\"unknown\""};
+static const char *const CODE_LABELS[CODE_COUNT + 1] = {
+    [STATUS_OK] = "code=\"OK\"",
+    [STATUS_CANCELLED] = "code=\"CANCELLED\"",
+    [STATUS_UNKNOWN] = "code=\"UNKNOWN\"",
+    [STATUS_INVALID_ARGUMENT] = "code=\"INVALID_ARGUMENT\"",
+    [STATUS_DEADLINE_EXCEEDED] = "code=\"DEADLINE_EXCEEDED\"",
+    [STATUS_NOT_FOUND] = "code=\"NOT_FOUND\"",
+    [STATUS_ALREADY_EXISTS] = "code=\"ALREADY_EXISTS\"",
+    [STATUS_PERMISSION_DENIED] = "code=\"PERMISSION_DENIED\"",
+    [STATUS_RESOURCE_EXHAUSTED] = "code=\"RESOURCE_EXHAUSTED\"",
+    [STATUS_FAILED_PRECONDITION] = "code=\"FAILED_PRECONDITION\"",
+    [STATUS_ABORTED] = "code=\"ABORTED\"",
+    [STATUS_OUT_OF_RANGE] = "code=\"OUT_OF_RANGE\"",
+    [STATUS_UNIMPLEMENTED] = "code=\"UNIMPLEMENTED\"",
+    [STATUS_INTERNAL] = "code=\"INTERNAL\"",
+    [STATUS_UNAVAILABLE] = "code=\"UNAVAILABLE\"",
+    [STATUS_DATA_LOSS] = "code=\"DATA_LOSS\"",
+    [STATUS_UNAUTHENTICATED] = "code=\"UNAUTHENTICATED\"",
+};
+static metric_cell request_cells[(CALL_MAX_METHODS + 1) * CODE_COUNT];
+static metric_cell
+    duration_cells[(CALL_MAX_METHODS + 1) * METRIC_HISTOGRAM_CELLS(METRIC_DURATION_BOUNDS)];
+static metric_cell in_flight_cell;
+
+struct metric call_requests = {.name = "requests_total",
+                               .help = "Calls answered, by method and google.rpc.Code.",
+                               .kind = METRIC_COUNTER,
+                               .rows = method_labels,
+                               .columns = CODE_LABELS,
+                               .cells = request_cells};
+struct metric call_duration = {.name = "request_duration_seconds",
+                               .help = "Time from a call's arrival to its answer, by method.",
+                               .kind = METRIC_HISTOGRAM,
+                               .unit = 1e-6,
+                               .rows = method_labels,
+                               .bounds = METRIC_DURATIONS_US,
+                               .bound_count = METRIC_DURATION_BOUNDS,
+                               .cells = duration_cells};
+struct metric call_in_flight = {.name = "requests_in_flight",
+                                .help = "Calls that have come and are not yet answered.",
+                                .kind = METRIC_GAUGE,
+                                .cells = &in_flight_cell};
+
+void call_name_method(size_t number, const char *name)
+{
+    assert(number >= 1 && number <= CALL_MAX_METHODS);
+    snprintf(method_texts[number], sizeof(method_texts[number]), "method=\"%s\"", name);
+    method_labels[number] = method_texts[number];
+}
+
+/* ---- life ---- */
 
 static void *arena_protobuf_alloc(void *arena, size_t size)
 {
@@ -40,11 +101,13 @@ void call_begin(struct call *call)
 {
     arena_reset(&call->arena);
     call->method = "";
+    call->method_number = 0;
     call->request_id[0] = '\0';
     call->client = "";
     call->traceparent = "";
     call->started_us = clock_monotonic_us();
     call->expired = false;
+    metric_add(&call_in_flight, 0, 1);
     atomic_store(&call->deadline_ms, INT64_MAX);
     atomic_fetch_add(&call->ticket, 1); /* last: from here on it can be answered */
 }
@@ -76,14 +139,26 @@ static size_t varint_put(uint8_t out[MAX_VARINT], uint64_t value)
     return size;
 }
 
-static void log_answer(const struct call *call, enum status_code code, const char *reason)
+static void log_answer(const struct call *call, enum status_code code, const char *reason,
+                       int64_t took_us)
 {
-    if (!log_enabled(LOG_DEBUG))
-        return;
-    log_debug("call", {"request_id", call->request_id}, {"method", call->method},
+    struct trace trace; /* this hop's span is for the log alone: the core calls nobody */
+    trace_continue(call->traceparent, &trace);
+    log_debug("call", {"request_id", call->request_id}, {"trace_id", trace.trace_id},
+              {"span_id", trace.span_id}, {"parent_id", trace.parent_id}, {"method", call->method},
               {"code", status_code_name(code)}, {"reason", reason}, {"client", call->client},
-              {"traceparent", call->traceparent},
-              {"ms", NULL, (double)(clock_monotonic_us() - call->started_us) / 1000});
+              {"ms", NULL, (double)took_us / 1000});
+}
+
+/* Before the answer leaves: the call is not ours any more then. */
+static void note_answer(const struct call *call, enum status_code code, const char *reason)
+{
+    int64_t took_us = clock_monotonic_us() - call->started_us;
+    metric_add(&call_requests, call->method_number * CODE_COUNT + code, 1);
+    metric_observe(&call_duration, call->method_number, took_us);
+    metric_add(&call_in_flight, 0, -1);
+    if (log_enabled(LOG_DEBUG))
+        log_answer(call, code, reason, took_us);
 }
 
 /* Packs and sends the envelope with `body` (or none) behind it. False, with nothing sent, when
@@ -112,8 +187,8 @@ static bool send_envelope(struct call *call, const Triggers__Rpc__V1__Response *
     memcpy(out + head_size, prefix, prefix_size);
     if (body_size > 0)
         protobuf_c_message_pack(body, out + head_size + prefix_size);
-    log_answer(call, (enum status_code)envelope.code,
-               envelope.details ? envelope.details->reason : "");
+    note_answer(call, (enum status_code)envelope.code,
+                envelope.details ? envelope.details->reason : "");
     call->transport->send(call);
     return true;
 }
@@ -147,6 +222,7 @@ static void fail(struct call *call, const struct status *status,
         return;
     log_error("no memory for an answer, its caller will run into its deadline",
               {"request_id", call->request_id}, {"method", call->method});
+    note_answer(call, status->code, status->reason);
     call->transport->send(call);
 }
 

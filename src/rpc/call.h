@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "base/arena.h"
+#include "base/metrics.h"
 #include "base/status.h"
 
 /* Memory of one call: its request decoded and its response being built. A page of events may take
@@ -41,6 +42,7 @@ struct call {
     struct arena arena;              /* handlers may allocate until they answer */
     ProtobufCAllocator allocator;    /* the arena as protobuf-c wants it */
     const char *method;              /* from the descriptor; "" while unknown */
+    size_t method_number;            /* see call_name_method; 0 while unknown */
     int64_t started_us;              /* monotonic */
     atomic_int_fast64_t deadline_ms; /* monotonic; INT64_MAX while not known */
     atomic_uint_fast64_t ticket; /* odd until someone answers; another number for each request */
@@ -49,6 +51,13 @@ struct call {
     const char *client;      /* for the log, from the metadata, in the arena; "" when not given */
     const char *traceparent; /* the same */
 };
+
+/* What calls are counted in; methods by their numbers. */
+extern struct metric call_requests, call_duration, call_in_flight;
+
+/* Names a method in the metrics, by a number from 1 to CALL_MAX_METHODS. Before the first call. */
+#define CALL_MAX_METHODS 15
+void call_name_method(size_t number, const char *name);
 
 /* Once for the life of the call object. */
 void call_init(struct call *call, const struct call_transport *transport);

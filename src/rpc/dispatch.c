@@ -11,13 +11,16 @@
 
 void dispatcher_init(struct dispatcher *dispatcher, ProtobufCService *const *services)
 {
+    size_t number = 0;
     dispatcher->services = services;
     atomic_init(&dispatcher->stopping, false);
     for (; *services; services++) {
         /* protobuf-c lays the generated handlers out right behind the base, one per method. */
         void (*const *handlers)(void) = (void (*const *)(void))(*services + 1);
-        for (unsigned i = 0; i < (*services)->descriptor->n_methods; i++)
+        for (unsigned i = 0; i < (*services)->descriptor->n_methods; i++) {
             assert(handlers[i]);
+            call_name_method(++number, (*services)->descriptor->methods[i].name);
+        }
     }
 }
 
@@ -91,23 +94,27 @@ static void take_request_id(struct call *call, const Triggers__Rpc__V1__Request 
     *end = '\0';
 }
 
-/* Finds "package.Service/Method". */
+/* Finds "package.Service/Method"; `number` is that of call_name_method. */
 static ProtobufCService *find_method(const struct dispatcher *dispatcher, const char *name,
-                                     unsigned *index)
+                                     unsigned *index, size_t *number)
 {
     const char *slash = strchr(name, '/');
     if (!slash)
         return NULL;
     size_t service_length = (size_t)(slash - name);
+    size_t before = 0; /* methods of the services before this one */
     for (ProtobufCService *const *service = dispatcher->services; *service; service++) {
         const ProtobufCServiceDescriptor *type = (*service)->descriptor;
-        if (strlen(type->name) != service_length || memcmp(type->name, name, service_length) != 0)
+        if (strlen(type->name) != service_length || memcmp(type->name, name, service_length) != 0) {
+            before += type->n_methods;
             continue;
+        }
         const ProtobufCMethodDescriptor *method =
             protobuf_c_service_descriptor_get_method_by_name(type, slash + 1);
         if (!method)
             return NULL;
         *index = (unsigned)(method - type->methods);
+        *number = before + *index + 1;
         return *service;
     }
     return NULL;
@@ -125,7 +132,8 @@ static void invoke(struct dispatcher *dispatcher, struct call *call,
                    const Triggers__Rpc__V1__Request *envelope)
 {
     unsigned index;
-    ProtobufCService *service = find_method(dispatcher, envelope->method, &index);
+    ProtobufCService *service =
+        find_method(dispatcher, envelope->method, &index, &call->method_number);
     if (!service) {
         refuse(call, STATUS_UNIMPLEMENTED, "METHOD_UNKNOWN",
                "no such method; methods are named package.Service/Method, such as "

@@ -118,6 +118,16 @@ struct store_list {
     bool no_memory; /* out: the page did not fit the arena; events and count are not set */
 };
 
+/* What waits: counted one by one up to STORE_BACKLOG_EXACT, which costs a walk over as many entries
+ * of an index whatever the store holds. Above, the database's own estimate (PostgreSQL: that of its
+ * planner, refreshed by autovacuum), but at least STORE_BACKLOG_EXACT + 1; that alone when there is
+ * none (SQLite). */
+#define STORE_BACKLOG_EXACT 10000
+struct store_backlog {
+    int64_t pending;
+    int64_t oldest_created_at_us; /* of the pending events; 0 when there is none */
+};
+
 struct store_driver {
     const char *name; /* "sqlite", "postgresql" */
 
@@ -130,7 +140,7 @@ struct store_driver {
                                       struct store_session **session, struct status *status);
     void (*session_close)(struct store_session *session); /* any state; NULL is allowed */
 
-    /* All four: `status` is filled unless STORE_OK is returned, with a code and text fit for a
+    /* All five: `status` is filled unless STORE_OK is returned, with a code and text fit for a
      * caller (no password, no SQL). No operation blocks for more than about ten seconds. */
     enum store_result (*write)(struct store_session *session, struct store_write *batch,
                                struct status *status);
@@ -138,6 +148,8 @@ struct store_driver {
                              struct status *status);
     enum store_result (*list)(struct store_session *session, struct store_list *list,
                               struct status *status);
+    enum store_result (*backlog)(struct store_session *session, struct store_backlog *backlog,
+                                 struct status *status);
     /* One cheap round trip: is the store there? STORE_OK, STORE_UNAVAILABLE or STORE_LOST. */
     enum store_result (*ping)(struct store_session *session, struct status *status);
 };

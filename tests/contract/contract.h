@@ -93,6 +93,7 @@ int run_append_tests(void);
 int run_ack_tests(void);
 int run_get_tests(void);
 int run_list_tests(void);
+int run_backlog_tests(void);
 int run_model_tests(void);
 int run_concurrency_tests(void);
 int run_failure_tests(void);

@@ -15,6 +15,7 @@
 #include "rpc/wire.h"
 #include "service/event_service.h"
 #include "service/health_service.h"
+#include "service/stats_service.h"
 #include "triggers/rpc/v1/envelope.pb-c.h"
 
 #define MAX_NAME 128
@@ -22,7 +23,9 @@
 
 static struct event_service event_service;
 static struct health_service health_service;
-static ProtobufCService *services[] = {&event_service.base.base, &health_service.base.base, NULL};
+static struct stats_service stats_service;
+static ProtobufCService *services[] = {&event_service.base.base, &health_service.base.base,
+                                       &stats_service.base.base, NULL};
 static struct dispatcher dispatcher;
 
 /* ---- a transport for one call at a time ---- */
@@ -124,6 +127,10 @@ static void check_answer(const ProtobufCMethodDescriptor *method)
 
 /* ---- the core ---- */
 
+static struct metric *const METRICS[] = {&call_requests, &call_duration, NULL};
+static const struct metrics metrics = {
+    .prefix = "fuzz", .labels = "", .build = "", .list = METRICS};
+
 const ProtobufCMethodDescriptor *core_method(size_t index, const char **name)
 {
     static char full_name[MAX_NAME];
@@ -162,6 +169,7 @@ void core_start(void)
     MUST(lane_await_first_try(readers_list_lane(readers), &status) == STORE_OK);
     event_service_init(&event_service, writer, readers, EVENT_MAX_PAYLOAD);
     health_service_init(&health_service, writer, readers, "fake");
+    stats_service_init(&stats_service, &metrics);
     dispatcher_init(&dispatcher, services);
     call_init(&call, &TRANSPORT);
 }

@@ -123,6 +123,15 @@ static enum store_result fake_list(struct store_session *session, struct store_l
     return result;
 }
 
+static enum store_result fake_backlog(struct store_session *session, struct store_backlog *backlog,
+                                      struct status *status)
+{
+    (void)session;
+    (void)status;
+    *backlog = (struct store_backlog){0};
+    return STORE_OK;
+}
+
 static enum store_result fake_ping(struct store_session *session, struct status *status)
 {
     (void)session;
@@ -137,6 +146,7 @@ static const struct store_driver FAKE = {
     .write = fake_write,
     .get = fake_get,
     .list = fake_list,
+    .backlog = fake_backlog,
     .ping = fake_ping,
 };
 

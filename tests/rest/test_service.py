@@ -49,6 +49,7 @@ def test_openapi_describes_every_route(http):
         "/",
         "/health",
         "/ready",
+        "/metrics",
         "/api/v1/events",
         "/api/v1/events/batch",
         "/api/v1/events/{event_id}",
@@ -177,17 +178,41 @@ def test_request_id_and_trace_reach_the_core(http, core, bridge):
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     headers = {"X-Request-ID": "find-me-7", "traceparent": trace}
     assert http.get("/api/v1/inbox", headers=headers).status_code == 200
-    assert trace in core.wait_for_line("find-me-7")
     line = json.loads(bridge.wait_for_line("find-me-7"))
+    assert line["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
+    assert line["parent_id"] == "00f067aa0ba902b7"
+    check_next_hop(line, json.loads(core.wait_for_line("find-me-7")))
     assert line["message"] == "request" and line["level"] == "debug"
     assert line["method"] == "GET" and line["path"] == "/api/v1/inbox" and line["status"] == 200
     assert line["ms"] >= 0
 
 
-def test_malformed_trace_is_not_passed_on(http, core):
-    headers = {"X-Request-ID": "find-me-8", "traceparent": "00-zz"}
+def check_next_hop(line, next_line):
+    """Two log lines are of one trace, the second's span a child of the first's."""
+    assert next_line["request_id"] == line["request_id"]
+    assert next_line["trace_id"] == line["trace_id"] and len(line["trace_id"]) == 32
+    assert next_line["parent_id"] == line["span_id"] and len(line["span_id"]) == 16
+    assert len({line["parent_id"], line["span_id"], next_line["span_id"]}) == 3
+
+
+@pytest.mark.parametrize("given", [None, "00-zz", "00-" + "0" * 32 + "-00f067aa0ba902b7-01"])
+def test_a_missing_or_wrong_trace_is_replaced(http, core, bridge, given):
+    request_id = f"find-me-8-{given and len(given)}"
+    headers = {"X-Request-ID": request_id, **({"traceparent": given} if given else {})}
     assert http.get("/api/v1/inbox", headers=headers).status_code == 200
-    assert "00-zz" not in core.wait_for_line("find-me-8")
+    line = json.loads(bridge.wait_for_line(request_id))
+    assert line["parent_id"] == "" and set(line["trace_id"]) != {"0"}
+    check_next_hop(line, json.loads(core.wait_for_line(request_id)))
+
+
+def test_a_trace_that_nobody_would_see_is_not_started(core, start_bridge):
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
+    bridge = start_bridge(core, LOG_LEVEL="info")
+    for request_id, headers in (("find-me-9", {}), ("find-me-10", {"traceparent": trace})):
+        headers["X-Request-ID"] = request_id
+        assert httpx.get(f"{bridge.url}/ready", headers=headers, trust_env=False).status_code == 200
+    assert json.loads(core.wait_for_line("find-me-9"))["trace_id"] == ""
+    assert json.loads(core.wait_for_line("find-me-10"))["trace_id"] == trace[3:35]
 
 
 def test_connections_are_kept(bridge):

@@ -1,7 +1,9 @@
 """The envelope: methods, metadata, deadlines, and messages that are wrong in every way. None is
 left without an answer, none is fatal."""
 
+import json
 import random
+import re
 
 import pytest
 
@@ -112,13 +114,23 @@ def test_request_id_is_made_when_absent(rpc):
     assert len(ids) == 3 and all(ids)
 
 
-def test_traceparent_and_client_are_logged_at_debug(rpc, core):
+def test_trace_and_client_are_logged_at_debug(rpc, core):
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     metadata = {"request-id": "logged-1", "traceparent": trace, "client": "pytest/1"}
     rpc.call(f"{EVENT_SERVICE}/CreateEvent", create_request(), metadata=metadata)
-    core.wait_for_line("logged-1")
-    core.wait_for_line(trace)
-    core.wait_for_line("pytest/1")
+    line = json.loads(core.wait_for_line("logged-1"))
+    assert line["client"] == "pytest/1"
+    assert line["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
+    assert line["parent_id"] == "b7ad6b7169203331"
+    assert re.fullmatch("[0-9a-f]{16}", line["span_id"]) and line["span_id"] != line["parent_id"]
+
+
+@pytest.mark.parametrize("trace", ["00-zz", "", "00-" + "0" * 32 + "-b7ad6b7169203331-01"])
+def test_a_wrong_traceparent_is_dropped(rpc, core, trace):
+    metadata = {"request-id": f"dropped-{len(trace)}", "traceparent": trace}
+    assert rpc.call(HEALTH_CHECK, b"", metadata=metadata).code == envelope.OK
+    line = json.loads(core.wait_for_line(metadata["request-id"]))
+    assert (line["trace_id"], line["span_id"], line["parent_id"]) == ("", "", "")
 
 
 def test_log_lines_tell_of_every_request(rpc, core):

@@ -9,6 +9,7 @@ from support.protocol import envelope, events, health
 
 EVENT_SERVICE = "triggers.v1.EventService"
 HEALTH_CHECK = "triggers.health.v1.Health/Check"
+GET_STATS = "triggers.stats.v1.StatsService/GetStats"
 MAX_MESSAGE = 64 << 20  # bytes this client takes; more than any answer has
 
 

@@ -1,4 +1,4 @@
-/* arena, buffer, status, config and typeid. */
+/* arena, buffer, status, config, trace and typeid. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/status.h"
+#include "base/trace.h"
 #include "base/typeid.h"
 
 static void arena_refuses_what_exceeds_its_cap(void **state)
@@ -228,6 +229,88 @@ static void config_refuses_bad_values(void **state)
     }
 }
 
+static void a_trace_continues_with_a_new_span(void **state)
+{
+    (void)state;
+    static const char given[] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    struct trace trace;
+    char next[TRACEPARENT_SIZE];
+    assert_true(trace_continue(given, &trace));
+    trace_format(&trace, next);
+    assert_string_equal(trace.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_string_equal(trace.parent_id, "00f067aa0ba902b7");
+    assert_memory_equal(next, given, 36); /* the trace goes on */
+    assert_memory_equal(next + 36, trace.span_id, 16);
+    assert_string_not_equal(trace.span_id, trace.parent_id);
+    assert_string_equal(next + 52, "-01");
+    struct trace further;
+    assert_true(trace_continue(next, &further));
+    assert_string_equal(further.parent_id, trace.span_id);
+}
+
+static void a_trace_starts_unsampled(void **state)
+{
+    (void)state;
+    struct trace trace, other;
+    char text[TRACEPARENT_SIZE];
+    trace_start(&trace);
+    trace_start(&other);
+    trace_format(&trace, text);
+    assert_string_equal(trace.parent_id, "");
+    assert_string_not_equal(trace.trace_id, other.trace_id);
+    assert_string_equal(text + 52, "-00");
+    assert_true(trace_continue(text, &other));
+    assert_string_equal(other.trace_id, trace.trace_id);
+}
+
+/* Of the flags only the lowest is known; a later version may say more behind them. */
+static void unknown_parts_of_a_traceparent_are_dropped(void **state)
+{
+    (void)state;
+    static const char *const given[][2] = {
+        {"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-ff", "01"},
+        {"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-fe", "00"},
+        {"cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "01"},
+        {"cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-the-future", "01"},
+    };
+    for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
+        struct trace trace;
+        char next[TRACEPARENT_SIZE];
+        assert_true(trace_continue(given[i][0], &trace));
+        trace_format(&trace, next);
+        assert_memory_equal(next, "00-4bf92f3577b34da6a3ce929d0e0e4736-", 36);
+        assert_string_equal(next + 53, given[i][1]);
+    }
+}
+
+static void wrong_traceparents_are_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-011",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+        "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01.more",
+        "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "0-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "00-4BF92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+        "00_4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736_00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7_01",
+        "00-4bf92f3577b34da6a3ce929d0e0e473g-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0x",
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct trace trace;
+        assert_false(trace_continue(bad[i], &trace));
+        assert_string_equal(trace.trace_id, "");
+        assert_string_equal(trace.span_id, "");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -240,6 +323,10 @@ int main(void)
         cmocka_unit_test(typeid_round_trips_and_ascends),
         cmocka_unit_test(typeid_carries_the_time_of_its_making),
         cmocka_unit_test(typeid_accepts_and_refuses),
+        cmocka_unit_test(a_trace_continues_with_a_new_span),
+        cmocka_unit_test(a_trace_starts_unsampled),
+        cmocka_unit_test(unknown_parts_of_a_traceparent_are_dropped),
+        cmocka_unit_test(wrong_traceparents_are_refused),
         cmocka_unit_test(config_prefers_flag_to_variable_to_default),
         cmocka_unit_test(config_refuses_bad_values),
     };

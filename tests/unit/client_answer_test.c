@@ -98,7 +98,7 @@ static void reads_carry_events(void **state)
     pair_stop(&pair);
 }
 
-static void acknowledgements_and_health(void **state)
+static void acknowledgements_health_and_stats(void **state)
 {
     (void)state;
     struct pair pair = pair_start("ws", PATIENCE_MS);
@@ -117,6 +117,12 @@ static void acknowledgements_and_health(void **state)
     assert_int_equal(reply->serving, TRIGGERS_SERVING);
     assert_string_equal(reply->server_version, "9.9");
     assert_string_equal(reply->server_store, "scripted");
+    assert_string_equal(reply->stats, "");
+    triggers_reply_free(reply);
+
+    reply = triggers_stats(pair.client, NULL);
+    assert_int_equal(reply->code, TRIGGERS_OK);
+    assert_string_equal(reply->stats, "triggers_core_scripted 1\n");
     triggers_reply_free(reply);
     pair_stop(&pair);
 }
@@ -235,6 +241,7 @@ static void wrong_arguments_are_refused(void **state)
     assert_failed(triggers_ack_batch(client, ids, 2, NULL), code, "EVENT_ID_INVALID");
     assert_failed(triggers_list(NULL, NULL, NULL), code, "CLIENT_MISSING");
     assert_failed(triggers_health(NULL, NULL), code, "CLIENT_MISSING");
+    assert_failed(triggers_stats(NULL, NULL), code, "CLIENT_MISSING");
     triggers_client_close(client);
     triggers_client_close(NULL);
     triggers_reply_free(NULL);
@@ -276,7 +283,7 @@ int main(void)
         cmocka_unit_test(a_given_event_id_is_kept),
         cmocka_unit_test(batch_items_succeed_and_fail_by_themselves),
         cmocka_unit_test(reads_carry_events),
-        cmocka_unit_test(acknowledgements_and_health),
+        cmocka_unit_test(acknowledgements_health_and_stats),
         cmocka_unit_test(errors_carry_their_details),
         cmocka_unit_test(nonsense_is_internal),
         cmocka_unit_test(big_messages_over_ws),

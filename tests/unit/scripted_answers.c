@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "triggers/health/v1/health.pb-c.h"
+#include "triggers/stats/v1/stats.pb-c.h"
 #include "triggers/v1/events.pb-c.h"
 
 typedef Triggers__Rpc__V1__Request Request;
@@ -152,6 +153,13 @@ static void answer_health(Response *response)
     set_body(response, &answer.base);
 }
 
+static void answer_stats(Response *response)
+{
+    Triggers__Stats__V1__GetStatsResponse answer = TRIGGERS__STATS__V1__GET_STATS_RESPONSE__INIT;
+    answer.text = "triggers_core_scripted 1\n";
+    set_body(response, &answer.base);
+}
+
 void answer_well(const Request *request, Response *response)
 {
     const char *method = strchr(request->method, '/') + 1;
@@ -167,6 +175,8 @@ void answer_well(const Request *request, Response *response)
         answer_ack(request, response);
     else if (strcmp(method, "BatchAckEvents") == 0)
         answer_ack_batch(response);
+    else if (strcmp(method, "GetStats") == 0)
+        answer_stats(response);
     else
         answer_health(response);
 }

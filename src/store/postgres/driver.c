@@ -91,6 +91,7 @@ static const struct store_driver DRIVER = {
     .write = postgres_write,
     .get = postgres_get,
     .list = postgres_list,
+    .backlog = postgres_backlog,
     .ping = ping,
 };
 

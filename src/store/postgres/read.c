@@ -1,4 +1,4 @@
-/* Reading events by id, and listing a page. */
+/* Reading events by id, listing a page, and what waits. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -152,5 +152,34 @@ enum store_result postgres_list(struct store_session *base, struct store_list *l
         result = postgres_sync(session, take_page, list, status);
     for (size_t i = 0; i < 4; i++)
         buffer_fini(&parameters[i]);
+    return result;
+}
+
+/* ---- backlog ---- */
+
+static void take_backlog(void *context, size_t command, const PGresult *rows)
+{
+    (void)command;
+    struct store_backlog *backlog = context;
+    backlog->pending = postgres_int64(rows, 0, 0);
+    backlog->oldest_created_at_us = postgres_time_us(rows, 0, 1);
+}
+
+enum store_result postgres_backlog(struct store_session *base, struct store_backlog *backlog,
+                                   struct status *status)
+{
+    struct postgres_session *session = (struct postgres_session *)base;
+    postgres_deadline_start(session);
+    struct buffer limit;
+    buffer_init(&limit, PARAMETER_CAP);
+    postgres_put_int64(&limit, STORE_BACKLOG_EXACT + 1);
+    enum store_result result;
+    if (limit.failed)
+        result = store_unavailable(status, "out of memory");
+    else if (!postgres_statement_send(session, POSTGRES_BACKLOG, &limit, 1))
+        result = postgres_failed(session, NULL, status);
+    else
+        result = postgres_sync(session, take_backlog, backlog, status);
+    buffer_fini(&limit);
     return result;
 }

@@ -58,6 +58,7 @@ enum postgres_statement {
     POSTGRES_LIST_PENDING_OLDEST,
     POSTGRES_LIST_ACKNOWLEDGED_NEWEST,
     POSTGRES_LIST_ACKNOWLEDGED_OLDEST,
+    POSTGRES_BACKLOG,
     POSTGRES_STATEMENT_COUNT
 };
 
@@ -139,5 +140,7 @@ enum store_result postgres_get(struct store_session *session, struct store_get *
                                struct status *status);
 enum store_result postgres_list(struct store_session *session, struct store_list *list,
                                 struct status *status);
+enum store_result postgres_backlog(struct store_session *session, struct store_backlog *backlog,
+                                   struct status *status);
 
 #endif

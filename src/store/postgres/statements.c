@@ -120,6 +120,16 @@ static const struct {
                                                     "desc")},
     [POSTGRES_LIST_ACKNOWLEDGED_OLDEST] = {"triggers_list_acknowledged_oldest",
                                            LIST_SQL("acknowledged", "acknowledged_at", ">", "asc")},
+
+    /* Walks the first $1 entries of the primary key; when there are as many, what the planner
+     * believes there to be (-1 before the first vacuum). */
+    [POSTGRES_BACKLOG] =
+        {"triggers_backlog",
+         "select case when count(*) < $1::bigint then count(*) else greatest(count(*), ("
+         "  select reltuples::bigint from pg_catalog.pg_class"
+         "  where oid = 'triggers.pending'::pg_catalog.regclass)) end, min(created_at)"
+         " from (select created_at from triggers.pending where tenant_id = " TENANT
+         "  order by created_at, event_id limit $1::bigint) oldest"},
 };
 
 /* clang-format on */

@@ -104,6 +104,7 @@ static const struct store_driver DRIVER = {
     .write = sqlite_write,
     .get = sqlite_get,
     .list = sqlite_list,
+    .backlog = sqlite_backlog,
     .ping = ping,
 };
 

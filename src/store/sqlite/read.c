@@ -1,4 +1,4 @@
-/* Reading one event and listing a page. */
+/* Reading one event, listing a page, and what waits. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,4 +108,19 @@ enum store_result sqlite_list(struct store_session *base, struct store_list *lis
         keep_page(list, page);
     free(page);
     return code == SQLITE_DONE ? STORE_OK : sqlite_failed(session, code, status);
+}
+
+enum store_result sqlite_backlog(struct store_session *base, struct store_backlog *backlog,
+                                 struct status *status)
+{
+    struct sqlite_session *session = (struct sqlite_session *)base;
+    sqlite3_stmt *statement = sqlite_statement(session, SQLITE_BACKLOG);
+    sqlite3_bind_int64(statement, 1, STORE_BACKLOG_EXACT + 1);
+    int code = sqlite_step(session, statement);
+    if (code != SQLITE_ROW)
+        return sqlite_failed(session, code, status);
+    backlog->pending = sqlite3_column_int64(statement, 0);
+    backlog->oldest_created_at_us = sqlite3_column_int64(statement, 1);
+    sqlite3_reset(statement);
+    return STORE_OK;
 }

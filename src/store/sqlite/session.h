@@ -22,6 +22,7 @@ enum sqlite_statement {
     SQLITE_LIST_PENDING_OLDEST,
     SQLITE_LIST_ACKNOWLEDGED_NEWEST,
     SQLITE_LIST_ACKNOWLEDGED_OLDEST,
+    SQLITE_BACKLOG,
     SQLITE_PING,
     SQLITE_STATEMENT_COUNT
 };
@@ -65,5 +66,7 @@ enum store_result sqlite_get(struct store_session *session, struct store_get **g
                              struct status *status);
 enum store_result sqlite_list(struct store_session *session, struct store_list *list,
                               struct status *status);
+enum store_result sqlite_backlog(struct store_session *session, struct store_backlog *backlog,
+                                 struct status *status);
 
 #endif

@@ -46,6 +46,10 @@ static const char *const SQL[SQLITE_STATEMENT_COUNT] = {
     [SQLITE_LIST_PENDING_OLDEST] = LIST_SQL("pending", "0", ">", "asc"),
     [SQLITE_LIST_ACKNOWLEDGED_NEWEST] = LIST_SQL("acknowledged", "l.acknowledged_at", "<", "desc"),
     [SQLITE_LIST_ACKNOWLEDGED_OLDEST] = LIST_SQL("acknowledged", "l.acknowledged_at", ">", "asc"),
+    /* Walks the first ?1 entries of the primary key. */
+    [SQLITE_BACKLOG] = "select count(*), coalesce(min(created_at), 0) from"
+                       " (select created_at from pending where tenant_id = " TENANT
+                       "  order by created_at, event_id limit ?1)",
     [SQLITE_PING] = "select 1 from pending limit 1",
 };
 

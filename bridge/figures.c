@@ -1,0 +1,164 @@
+/* Requests are counted by their route, whose labels come from the table of routes, and by the
+ * statuses that the bridge gives. What libmicrohttpd refuses by itself is not seen here. */
+#include "figures.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "call.h"
+#include "routes.h"
+
+#define MAX_ROUTES 15
+#define TEXT_CAP (2u << 20)
+#define CORE_TIMEOUT_MS 2000
+#define CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
+
+static const unsigned STATUSES[] = {200, 201, 204, 400, 401, 403, 404, 405, 409,
+                                    413, 415, 422, 429, 500, 501, 503, 504};
+#define STATUS_COUNT (sizeof(STATUSES) / sizeof(STATUSES[0]) + 1)
+
+static char route_texts[MAX_ROUTES][96];
+static const char *route_labels[MAX_ROUTES + 2] = {"route=\"other\",method=\"other\""};
+static char status_texts[STATUS_COUNT][16];
+static const char *status_labels[STATUS_COUNT + 1] = {"status=\"none\""}; /* broken off */
+
+static metric_cell request_cells[(MAX_ROUTES + 1) * STATUS_COUNT];
+static metric_cell
+    duration_cells[(MAX_ROUTES + 1) * METRIC_HISTOGRAM_CELLS(METRIC_DURATION_BOUNDS)];
+static metric_cell in_flight_cell, connection_cell, call_cell, memory_cell;
+
+static struct metric requests = {.name = "requests_total",
+                                 .help = "HTTP requests, by route, method and status; status "
+                                         "\"none\" is a request broken off by its client.",
+                                 .kind = METRIC_COUNTER,
+                                 .rows = route_labels,
+                                 .columns = status_labels,
+                                 .cells = request_cells};
+static struct metric duration = {.name = "request_duration_seconds",
+                                 .help = "Time from a request's head to the end of its answer, by "
+                                         "route and method.",
+                                 .kind = METRIC_HISTOGRAM,
+                                 .unit = 1e-6,
+                                 .rows = route_labels,
+                                 .bounds = METRIC_DURATIONS_US,
+                                 .bound_count = METRIC_DURATION_BOUNDS,
+                                 .cells = duration_cells};
+static struct metric in_flight = {.name = "requests_in_flight",
+                                  .help = "HTTP requests begun and not ended.",
+                                  .kind = METRIC_GAUGE,
+                                  .cells = &in_flight_cell};
+static struct metric connections = {.name = "connections",
+                                    .help = "HTTP connections that stand.",
+                                    .kind = METRIC_GAUGE,
+                                    .cells = &connection_cell};
+static struct metric calls = {.name = "core_calls_in_flight",
+                              .help = "Calls to the core that are not yet answered.",
+                              .kind = METRIC_GAUGE,
+                              .cells = &call_cell};
+static struct metric memory = {.name = "held_memory_bytes",
+                               .help = "Memory of request bodies and pages held.",
+                               .kind = METRIC_GAUGE,
+                               .cells = &memory_cell};
+static struct metric *const LIST[] = {&requests, &duration, &in_flight, &connections,
+                                      &calls,    &memory,   NULL};
+static struct metrics figures = {.program = "triggers-bridge",
+                                 .prefix = "triggers_bridge",
+                                 .labels = "",
+                                 .build = "version=\"" TRIGGERS_VERSION "\"",
+                                 .list = LIST};
+
+void figures_init(void)
+{
+    const struct route *route;
+    assert(!routes_at(MAX_ROUTES));
+    for (size_t i = 0; (route = routes_at(i)); i++) {
+        snprintf(route_texts[i], sizeof(route_texts[i]), "route=\"%s\",method=\"%s\"", route->path,
+                 route->method);
+        route_labels[i + 1] = route_texts[i];
+    }
+    for (size_t i = 1; i < STATUS_COUNT; i++) {
+        snprintf(status_texts[i], sizeof(status_texts[i]), "status=\"%u\"", STATUSES[i - 1]);
+        status_labels[i] = status_texts[i];
+    }
+}
+
+void figures_note_begun(void)
+{
+    metric_add(&in_flight, 0, 1);
+}
+
+static size_t status_number(unsigned status)
+{
+    for (size_t i = 1; i < STATUS_COUNT; i++)
+        if (STATUSES[i - 1] == status)
+            return i;
+    return 0;
+}
+
+void figures_note_ended(const struct request *request)
+{
+    size_t route = request->route ? routes_index(request->route) + 1 : 0;
+    metric_add(&requests, route * STATUS_COUNT + status_number(request->answer.status), 1);
+    metric_observe(&duration, route, clock_monotonic_us() - request->started_us);
+    metric_add(&in_flight, 0, -1);
+}
+
+void figures_note_connection(bool opened)
+{
+    metric_add(&connections, 0, opened ? 1 : -1);
+}
+
+static void look(struct bridge *bridge)
+{
+    metric_set(&calls, 0, atomic_load(&bridge->calls));
+    metric_set(&memory, 0, atomic_load(&bridge->memory));
+}
+
+void figures_log(struct bridge *bridge)
+{
+    look(bridge);
+    metrics_log(&figures, bridge->settings.metrics_log);
+}
+
+/* ---- GET /metrics ---- */
+
+/* `reply` is the core's, or NULL when it was not asked. It is up when it answered at all. */
+static void answer(struct request *request, const triggers_reply *reply)
+{
+    struct buffer text;
+    buffer_init(&text, TEXT_CAP);
+    look(request->bridge);
+    metrics_write(&figures, &text);
+    if (reply) {
+        buffer_append_format(&text,
+                             "# HELP triggers_core_up Whether the core answered the bridge.\n"
+                             "# TYPE triggers_core_up gauge\ntriggers_core_up %d\n",
+                             reply->request_id[0] != '\0');
+        buffer_append_text(&text, reply->stats);
+    }
+    request_answer(request, 200, &text);
+    if (request->answer.status == 200)
+        request->answer.content_type = CONTENT_TYPE;
+}
+
+bool figures_show_start(struct request *request)
+{
+    struct bridge *bridge = request->bridge;
+    triggers_call_options options;
+    if (atomic_load(&bridge->calls) >= bridge->settings.max_calls) {
+        answer(request, NULL); /* the hour in which the bridge's own figures are wanted */
+        return true;
+    }
+    if (!call_begin(request, &bridge, &options))
+        return true;
+    options.timeout_ms = CORE_TIMEOUT_MS;
+    triggers_stats_async(bridge->client, &options, call_done, request);
+    call_started(bridge);
+    return false;
+}
+
+void figures_show_finish(struct request *request)
+{
+    answer(request, request->reply);
+}

@@ -1,0 +1,73 @@
+/* Parsing and making of traceparents. */
+#include "base/trace.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+#define DIGITS "0123456789abcdef"
+
+/* `length` digits and `end` behind them; 0 as the end stands for any. */
+static bool is_hex(const char *text, size_t length, char end)
+{
+    return strspn(text, DIGITS) == length && (end == 0 || text[length] == end);
+}
+
+static bool is_zero(const char *text, size_t length)
+{
+    return strspn(text, "0") >= length;
+}
+
+/* All zeros would be no id, but is less likely than a failing machine. */
+static void make_id(char *id, size_t digits)
+{
+    uint8_t made[16];
+    random_fill(made, digits / 2);
+    for (size_t i = 0; i < digits / 2; i++) {
+        id[2 * i] = DIGITS[made[i] >> 4];
+        id[2 * i + 1] = DIGITS[made[i] & 15];
+    }
+    id[digits] = '\0';
+}
+
+/* A later version may have more behind the flags (section 4, "Versioning of traceparent"). */
+static bool is_traceparent(const char *text)
+{
+    if (!is_hex(text, 2, '-') || strncmp(text, "ff", 2) == 0)
+        return false;
+    if (!is_hex(text + 3, 32, '-') || is_zero(text + 3, 32))
+        return false;
+    if (!is_hex(text + 36, 16, '-') || is_zero(text + 36, 16) || !is_hex(text + 53, 2, 0))
+        return false;
+    return text[55] == '\0' || (text[55] == '-' && strncmp(text, "00", 2) != 0);
+}
+
+bool trace_continue(const char *traceparent, struct trace *trace)
+{
+    *trace = (struct trace){0};
+    if (!is_traceparent(traceparent))
+        return false;
+    memcpy(trace->trace_id, traceparent + 3, 32);
+    memcpy(trace->parent_id, traceparent + 36, 16);
+    make_id(trace->span_id, 16);
+    /* Of the flags only "sampled" is known to version 00; the others must be sent as 0. */
+    bool sampled = strchr("13579bdf", traceparent[54]) != NULL;
+    strcpy(trace->flags, sampled ? "01" : "00");
+    return true;
+}
+
+void trace_start(struct trace *trace)
+{
+    *trace = (struct trace){.flags = "00"};
+    make_id(trace->trace_id, 32);
+    make_id(trace->span_id, 16);
+}
+
+void trace_format(const struct trace *trace, char traceparent[TRACEPARENT_SIZE])
+{
+    snprintf(traceparent, TRACEPARENT_SIZE, "00-%s-%s-%s", trace->trace_id, trace->span_id,
+             trace->flags);
+}

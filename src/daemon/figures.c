@@ -1,0 +1,33 @@
+/* The list, and the labels that are known when the process runs. */
+#include "daemon/figures.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "events/backlog.h"
+#include "events/writer.h"
+#include "net/server.h"
+
+static struct metric *const LIST[] = {
+    &call_requests,      &call_duration,       &call_in_flight,
+    &server_connections, &lane_queue_depth,    &lane_batch_items,
+    &lane_sessions,      &lane_store_duration, &lane_store_errors,
+    &writer_commits,     &writer_created,      &writer_acknowledged,
+    &backlog_pending,    &backlog_oldest_age,  NULL,
+};
+
+struct metrics *figures_init(const char *store_name)
+{
+    static char host[65] = "localhost";
+    static char labels[96];
+    static char build[96];
+    static struct metrics figures = {.program = "triggersd",
+                                     .prefix = "triggers_core",
+                                     .labels = labels,
+                                     .build = build,
+                                     .list = LIST};
+    gethostname(host, sizeof(host) - 1);
+    snprintf(labels, sizeof(labels), "core=\"%s/%d\"", host, (int)getpid());
+    snprintf(build, sizeof(build), "version=\"%s\",store=\"%s\"", TRIGGERS_VERSION, store_name);
+    return &figures;
+}

@@ -1,0 +1,61 @@
+/* One operation, used again and again. */
+#include "events/backlog.h"
+
+#include "base/clock.h"
+
+#define INTERVAL_MS 5000
+#define DEADLINE_MS 10000
+
+static metric_cell pending_cell = METRIC_UNKNOWN, age_cell = METRIC_UNKNOWN;
+
+struct metric backlog_pending = {
+    .name = "pending_events",
+    .help = "Pending events in the store, a few seconds ago: exact up to 10000; above, on "
+            "PostgreSQL the estimate of its planner, on SQLite 10001, which stands for more.",
+    .kind = METRIC_GAUGE,
+    .cells = &pending_cell};
+struct metric backlog_oldest_age = {
+    .name = "oldest_pending_age_seconds",
+    .help = "Time since the oldest pending event was created; 0 without one.",
+    .kind = METRIC_GAUGE,
+    .unit = 1e-6,
+    .cells = &age_cell};
+
+static void show(int64_t pending, int64_t age_us)
+{
+    metric_set(&backlog_pending, 0, pending);
+    metric_set(&backlog_oldest_age, 0, age_us);
+}
+
+static int64_t age_of(const struct store_backlog *found)
+{
+    int64_t age_us = clock_now_us() - found->oldest_created_at_us;
+    return found->pending == 0 || age_us < 0 ? 0 : age_us;
+}
+
+static void on_found(struct op *op)
+{
+    struct backlog *backlog = (struct backlog *)op;
+    if (op->status.code == STATUS_OK)
+        show(backlog->found.pending, age_of(&backlog->found));
+    else
+        show(METRIC_UNKNOWN, METRIC_UNKNOWN);
+    atomic_store(&backlog->asked, false);
+}
+
+void backlog_ask(struct backlog *backlog, struct readers *readers)
+{
+    struct status status;
+    int64_t now_ms = clock_monotonic_ms();
+    if (now_ms < backlog->next_time_ms || atomic_exchange(&backlog->asked, true))
+        return;
+    backlog->next_time_ms = now_ms + INTERVAL_MS;
+    backlog->op = (struct list_op){
+        .op = {.done = on_found, .deadline_ms = now_ms + DEADLINE_MS},
+        .backlog = &backlog->found,
+    };
+    if (readers_submit_list(readers, &backlog->op, &status))
+        return;
+    show(METRIC_UNKNOWN, METRIC_UNKNOWN);
+    atomic_store(&backlog->asked, false);
+}
