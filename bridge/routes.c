@@ -123,7 +123,7 @@ void routes_find(struct request *request)
     if (request->route) {
         uint8_t id[TYPEID_BYTES];
         if (typeid_parse(segment, strlen(segment), id))
-            memcpy(request->event_id, segment, TYPEID_TEXT_SIZE);
+            memcpy(request->event_id, segment, strlen(segment) + 1);
         return;
     }
     request->answer.allow = list_methods(request, first);

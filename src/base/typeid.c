@@ -13,6 +13,12 @@ static const char PREFIX[] = "evt_";
 #define PREFIX_LENGTH (sizeof(PREFIX) - 1)
 #define SUFFIX_LENGTH 26
 
+/* What follows the 48 bits of an old id: version 8, variant 2, and otherwise a random constant. */
+static const uint8_t OLD_TAIL[10] = {0x8c, 0xc5, 0xa3, 0x6e, 0x3a, 0x06, 0x04, 0xbf, 0xaf, 0xb7};
+#define OLD_DIGITS 12
+#define OLD_BYTES (OLD_DIGITS / 2)
+static const char HEX[] = "0123456789abcdef";
+
 /* 60 bits of time: milliseconds in the upper 48, 1/4096 of a millisecond in the lower 12. Strictly
  * ascending within the process, also when the clock stands or steps back. */
 static uint64_t next_time(void)
@@ -47,9 +53,27 @@ void typeid_derive(const char *name, size_t size, uint8_t id[TYPEID_BYTES])
     uuid_generate_sha1(id, namespace, name, size);
 }
 
+bool typeid_is_old(const uint8_t id[TYPEID_BYTES])
+{
+    return memcmp(id + OLD_BYTES, OLD_TAIL, sizeof(OLD_TAIL)) == 0;
+}
+
+static void format_old(const uint8_t id[TYPEID_BYTES], char *suffix)
+{
+    for (size_t i = 0; i < OLD_BYTES; i++) {
+        *suffix++ = HEX[id[i] >> 4];
+        *suffix++ = HEX[id[i] & 15];
+    }
+    *suffix = '\0';
+}
+
 void typeid_format(const uint8_t id[TYPEID_BYTES], char text[TYPEID_TEXT_SIZE])
 {
     memcpy(text, PREFIX, PREFIX_LENGTH);
+    if (typeid_is_old(id)) {
+        format_old(id, text + PREFIX_LENGTH);
+        return;
+    }
     /* 130 bits of text for 128 of id: two zero bits lead. */
     unsigned __int128 value = 0;
     for (int i = 0; i < TYPEID_BYTES; i++)
@@ -59,21 +83,43 @@ void typeid_format(const uint8_t id[TYPEID_BYTES], char text[TYPEID_TEXT_SIZE])
     text[TYPEID_TEXT_LENGTH] = '\0';
 }
 
-bool typeid_parse(const char *text, size_t length, uint8_t id[TYPEID_BYTES])
+/* Reads `length` digits of an alphabet of 2^bits; false when one is none. */
+static bool read_digits(const char *digits, size_t length, const char *alphabet, int bits,
+                        unsigned __int128 *value)
 {
-    if (length != TYPEID_TEXT_LENGTH || memcmp(text, PREFIX, PREFIX_LENGTH) != 0)
-        return false;
-    const char *suffix = text + PREFIX_LENGTH;
-    if (suffix[0] > '7')
-        return false; /* more than 128 bits */
-    unsigned __int128 value = 0;
-    for (size_t i = 0; i < SUFFIX_LENGTH; i++) {
-        const char *digit = suffix[i] ? strchr(ALPHABET, suffix[i]) : NULL;
+    *value = 0;
+    for (size_t i = 0; i < length; i++) {
+        const char *digit = digits[i] ? strchr(alphabet, digits[i]) : NULL;
         if (!digit)
             return false;
-        value = value << 5 | (unsigned)(digit - ALPHABET);
+        *value = *value << bits | (unsigned)(digit - alphabet);
     }
+    return true;
+}
+
+static bool parse_old(const char *suffix, uint8_t id[TYPEID_BYTES])
+{
+    unsigned __int128 value;
+    if (!read_digits(suffix, OLD_DIGITS, HEX, 4, &value))
+        return false;
+    for (size_t i = OLD_BYTES; i-- > 0; value >>= 8)
+        id[i] = (uint8_t)value;
+    memcpy(id + OLD_BYTES, OLD_TAIL, sizeof(OLD_TAIL));
+    return true;
+}
+
+bool typeid_parse(const char *text, size_t length, uint8_t id[TYPEID_BYTES])
+{
+    if (length < PREFIX_LENGTH || memcmp(text, PREFIX, PREFIX_LENGTH) != 0)
+        return false;
+    const char *suffix = text + PREFIX_LENGTH;
+    if (length == PREFIX_LENGTH + OLD_DIGITS)
+        return parse_old(suffix, id);
+    unsigned __int128 value;
+    if (length != TYPEID_TEXT_LENGTH || suffix[0] > '7' /* more than 128 bits */ ||
+        !read_digits(suffix, SUFFIX_LENGTH, ALPHABET, 5, &value))
+        return false;
     for (size_t i = TYPEID_BYTES; i-- > 0; value >>= 8)
         id[i] = (uint8_t)value;
-    return true;
+    return !typeid_is_old(id);
 }

@@ -7,6 +7,11 @@
 #include "store/store.h"
 #include "triggers/v1/events.pb-c.h"
 
+/* What the id of an event must be, for callers who got it wrong. */
+#define ID_RULE                                                                                    \
+    "must be \"evt_\" and 26 characters of lower-case base32, or 12 hexadecimal digits in an "     \
+    "imported id"
+
 /* Why one item cannot be stored or acknowledged. */
 struct item_failure {
     struct status status; /* code OK: nothing is wrong */

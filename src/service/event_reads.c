@@ -69,8 +69,7 @@ EVENT_HANDLER(get_event, GetEvent)
         return;
     }
     if (!typeid_parse(request->event_id, strlen(request->event_id), get->op.get.id)) {
-        fail(call, STATUS_INVALID_ARGUMENT, "EVENT_ID_INVALID", "event_id",
-             "must be \"evt_\" and 26 characters of lower-case base32");
+        fail(call, STATUS_INVALID_ARGUMENT, "EVENT_ID_INVALID", "event_id", ID_RULE);
         return;
     }
     get->call = call;

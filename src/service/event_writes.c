@@ -44,12 +44,13 @@ static const char *field_path(struct arena *arena, const char *prefix, const cha
     return arena_copy(arena, path, strlen(path));
 }
 
-static const char ID_RULE[] =
+static const char NEW_ID_RULE[] =
     "must be \"evt_\" and 26 characters of lower-case base32, a TypeID over a UUIDv7";
 
 static const char KEY_RULE[] = "must have at most 255 characters and no event_id beside it";
 
-/* The id that the caller made, the one that its key stands for, or a new one. */
+/* The id that the caller made, the one that its key stands for, or a new one. Old ids are too short
+ * to be made by several callers without clashes: they come with an import alone. */
 static void choose_id(const Triggers__V1__CreateEventRequest *request, const char *prefix,
                       struct arena *arena, uint8_t id[TYPEID_BYTES], struct item_failure *failure)
 {
@@ -62,8 +63,9 @@ static void choose_id(const Triggers__V1__CreateEventRequest *request, const cha
         typeid_derive(key, strlen(key), id);
     else if (!given[0])
         typeid_make(id);
-    else if (!typeid_parse(given, strlen(given), id))
-        add_violation(failure, "EVENT_ID_INVALID", field_path(arena, prefix, "event_id"), ID_RULE);
+    else if (!typeid_parse(given, strlen(given), id) || typeid_is_old(id))
+        add_violation(failure, "EVENT_ID_INVALID", field_path(arena, prefix, "event_id"),
+                      NEW_ID_RULE);
 }
 
 /* False without memory; what is wrong with the event goes to `failure`. */

@@ -109,6 +109,8 @@ def test_acknowledging_again_answers_with_the_first_time(http):
         "nonsense",
         "evt_",
         MISSING_ID.upper(),
+        "evt_0123456789ab",
+        "evt_0123456789abc",
         "evt_81h455vb4pex5vsknk084sn02q",
         MISSING_ID + "0",
         "01890a5d-ac96-774b-bcce-b302099a8057",

@@ -91,6 +91,7 @@ def test_payloads_that_are_no_json_object_are_refused(rpc, payload):
     "event_id",
     ["x", "evt_", "evt_01h455vb4pex5vsknk084sn02", "evt_01h455vb4pex5vsknk084sn02qq"]
     + ["evt_81h455vb4pex5vsknk084sn02q", "evt_01H455VB4PEX5VSKNK084SN02Q"]
+    + ["evt_0123456789aB", "evt_0123456789a"]
     + ["evn_01h455vb4pex5vsknk084sn02q", "01h455vb4pex5vsknk084sn02q"]
     + ["evt_01h455vb4pex5vsknk084sn0iq", "evt_01h455vb4pex5vsknk084sn02ü"],
 )
@@ -101,6 +102,12 @@ def test_bad_ids_are_refused(rpc, method, event_id):
         fields.update(source="crm", event_type="x", payload=b"{}")
     error = fails("INVALID_ARGUMENT", rpc.event, method, **fields)
     assert error.fields == ["event_id"]
+
+
+def test_no_create_chooses_an_old_id(rpc):
+    """Twelve digits are too few for ids that several callers make; imports alone bring them."""
+    error = fails("INVALID_ARGUMENT", rpc.create, "crm", "x", b"{}", "evt_0123456789ab")
+    assert (error.reason, error.fields) == ("EVENT_ID_INVALID", ["event_id"])
 
 
 @pytest.mark.parametrize("method", ["GetEvent", "AckEvent"])

@@ -163,7 +163,7 @@ static void typeid_accepts_and_refuses(void **state)
     uint8_t id[TYPEID_BYTES];
     static const char *const valid[] = {"evt_00000000000000000000000000",
                                         "evt_7zzzzzzzzzzzzzzzzzzzzzzzzz",
-                                        "evt_01h455vb4pex5vsknk084sn02q"};
+                                        "evt_01h455vb4pex5vsknk084sn02q", "evt_0123456789ab"};
     static const char *const invalid[] = {
         "",
         "evt_",
@@ -174,7 +174,11 @@ static void typeid_accepts_and_refuses(void **state)
         "evt_01h455vb4pex5vsknk084sn02q0",
         "eve_01h455vb4pex5vsknk084sn02q",
         "evt-01h455vb4pex5vsknk084sn02q",
-        "EVT_01h455vb4pex5vsknk084sn02q"};
+        "EVT_01h455vb4pex5vsknk084sn02q",
+        "evt_0123456789aB", /* an old id in upper case */
+        "evt_0123456789ag",
+        "evt_0123456789a",
+        "evt_0123456789abc"};
     for (size_t i = 0; i < sizeof(valid) / sizeof(valid[0]); i++)
         assert_true(typeid_parse(valid[i], strlen(valid[i]), id));
     for (size_t i = 0; i < sizeof(invalid) / sizeof(invalid[0]); i++)
@@ -183,6 +187,25 @@ static void typeid_accepts_and_refuses(void **state)
     assert_true(typeid_parse(valid[1], 30, id));
     for (size_t i = 0; i < TYPEID_BYTES; i++)
         assert_int_equal(id[i], 0xFF);
+}
+
+static void typeid_keeps_old_ids(void **state)
+{
+    (void)state;
+    /* Stores hold these bytes: they may not change. */
+    static const uint8_t stored[TYPEID_BYTES] = {0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0x8c, 0xc5,
+                                                 0xa3, 0x6e, 0x3a, 0x06, 0x04, 0xbf, 0xaf, 0xb7};
+    uint8_t id[TYPEID_BYTES];
+    char text[TYPEID_TEXT_SIZE];
+    assert_true(typeid_parse("evt_0123456789ab", 16, id));
+    assert_memory_equal(id, stored, TYPEID_BYTES);
+    assert_true(typeid_is_old(id));
+    typeid_format(id, text);
+    assert_string_equal(text, "evt_0123456789ab");
+    /* The same 128 bits as a TypeID would be a second text of the id. */
+    assert_false(typeid_parse("evt_014d2pf2dbhk2t6vht0r2bzbxq", 30, id));
+    typeid_make(id);
+    assert_false(typeid_is_old(id));
 }
 
 static enum config_result load(long *number, int argc, char **argv)
@@ -327,6 +350,7 @@ int main(void)
         cmocka_unit_test(a_trace_starts_unsampled),
         cmocka_unit_test(unknown_parts_of_a_traceparent_are_dropped),
         cmocka_unit_test(wrong_traceparents_are_refused),
+        cmocka_unit_test(typeid_keeps_old_ids),
         cmocka_unit_test(config_prefers_flag_to_variable_to_default),
         cmocka_unit_test(config_refuses_bad_values),
     };

@@ -134,7 +134,8 @@ func (SortOrder) EnumDescriptor() ([]byte, []int) {
 // An event as stored.
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// TypeID "evt_" and 26 characters.
+	// TypeID "evt_" and 26 characters; or "evt_" and 12 hexadecimal digits, when the event was imported
+	// from the service that this one replaces.
 	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	// Trimmed and lower-cased, 1 to 255 characters.
 	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
@@ -235,7 +236,7 @@ func (x *Event) GetAcknowledgedAt() *timestamppb.Timestamp {
 type CreateEventRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// TypeID made by the caller ("evt_" and a UUIDv7), kept across its retries. Empty: the server
-	// makes one, and a retry is a new event.
+	// makes one, and a retry is a new event. Imported events alone have ids of 12 digits.
 	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	// Who sends: trimmed and lower-cased by the server; then 1 to 255 characters.
 	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
@@ -619,7 +620,7 @@ func (x *ItemError) GetDetails() *rpcpb.ErrorDetails {
 // Which event to read.
 type GetEventRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// TypeID of the event.
+	// Id of the event.
 	EventId       string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -839,7 +840,7 @@ func (x *ListInboxResponse) GetNextPageToken() string {
 // Which event to acknowledge.
 type AckEventRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// TypeID of the event.
+	// Id of the event.
 	EventId       string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

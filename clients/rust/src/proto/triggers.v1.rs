@@ -2,7 +2,8 @@
 /// An event as stored.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Event {
-    /// TypeID "evt_" and 26 characters.
+    /// TypeID "evt_" and 26 characters; or "evt_" and 12 hexadecimal digits, when the event was imported
+    /// from the service that this one replaces.
     #[prost(string, tag = "1")]
     pub event_id: ::prost::alloc::string::String,
     /// Trimmed and lower-cased, 1 to 255 characters.
@@ -28,7 +29,7 @@ pub struct Event {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateEventRequest {
     /// TypeID made by the caller ("evt_" and a UUIDv7), kept across its retries. Empty: the server
-    /// makes one, and a retry is a new event.
+    /// makes one, and a retry is a new event. Imported events alone have ids of 12 digits.
     #[prost(string, tag = "1")]
     pub event_id: ::prost::alloc::string::String,
     /// Who sends: trimmed and lower-cased by the server; then 1 to 255 characters.
@@ -108,7 +109,7 @@ pub struct ItemError {
 /// Which event to read.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetEventRequest {
-    /// TypeID of the event.
+    /// Id of the event.
     #[prost(string, tag = "1")]
     pub event_id: ::prost::alloc::string::String,
 }
@@ -148,7 +149,7 @@ pub struct ListInboxResponse {
 /// Which event to acknowledge.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AckEventRequest {
-    /// TypeID of the event.
+    /// Id of the event.
     #[prost(string, tag = "1")]
     pub event_id: ::prost::alloc::string::String,
 }
