@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/signals.h"
 #include "daemon/figures.h"
+#include "daemon/import.h"
 #include "daemon/settings.h"
 #include "events/backlog.h"
 #include "net/server.h"
@@ -118,6 +119,16 @@ static void stop(struct daemon *daemon)
     daemon->store->driver->close(daemon->store);
 }
 
+/* Ends by the first signal: what was imported stays, and the rest is for the next run. */
+static int import(const struct settings *settings)
+{
+    struct status status = STATUS_INIT;
+    if (import_run(settings, &status))
+        return EXIT_STOPPED;
+    return refuse(&status,
+                  status.code == STATUS_INVALID_ARGUMENT ? EXIT_MISCONFIGURED : EXIT_FAILED);
+}
+
 static bool check(struct daemon *daemon, struct status *status)
 {
     daemon->listen = (struct server_config){
@@ -139,6 +150,8 @@ int main(int argc, char **argv)
     case CONFIG_WRONG: return EXIT_MISCONFIGURED;
     }
     log_init("triggersd", daemon.settings.log_level, daemon.settings.log_format);
+    if (daemon.settings.import_from)
+        return import(&daemon.settings);
     signals_block();
     if (!check(&daemon, &status))
         return refuse(&status, EXIT_MISCONFIGURED);

@@ -8,6 +8,7 @@
 struct settings {
     const char *database_url;
     const char *listen;
+    const char *import_from; /* NULL: serve */
     const char *tls_cert;
     const char *tls_key;
     long max_payload;    /* bytes */

@@ -7,6 +7,10 @@
 /* A store in the SQLite file at `path`. Fails only without memory. */
 bool sqlite_store_new(const char *path, struct store **store, struct status *status) MUST_CHECK;
 
+/* `url` as libpq reads it when it is one of the spellings of a PostgreSQL URL, malloc'd; NULL when
+ * it is not, or without memory. */
+char *store_postgres_uri(const char *url);
+
 /* A store in the PostgreSQL database that `uri` ("postgresql://…") names. Fails when libpq cannot
  * read the URI or when a part of a password seems to stand in another part's place; the text
  * quotes nothing of the URI. */

@@ -55,11 +55,19 @@ static bool open_sqlite(const char *rest, struct store **store, struct status *s
     return sqlite_store_new(path, store, status);
 }
 
-/* `rest` follows the scheme and begins with "://". */
-static bool open_postgres(const char *rest, struct store **store, struct status *status)
+char *store_postgres_uri(const char *url)
 {
+    size_t length = scheme_length(url);
     char *uri = NULL;
-    if (asprintf(&uri, "postgresql%s", rest) < 0)
+    if (!scheme_is_postgres(url, length) || asprintf(&uri, "postgresql%s", url + length) < 0)
+        return NULL;
+    return uri;
+}
+
+static bool open_postgres(const char *url, struct store **store, struct status *status)
+{
+    char *uri = store_postgres_uri(url);
+    if (!uri)
         return status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
     bool ok = postgres_store_new(uri, store, status);
     free(uri);
@@ -76,6 +84,6 @@ bool store_open(const char *database_url, struct store **store, struct status *s
     if (scheme_is(database_url, length, "sqlite"))
         return open_sqlite(database_url + length + strlen("://"), store, status);
     if (scheme_is_postgres(database_url, length))
-        return open_postgres(database_url + length, store, status);
+        return open_postgres(database_url, store, status);
     return refuse(status, "has a scheme that is neither sqlite nor postgresql");
 }

@@ -97,7 +97,7 @@ static const struct store_driver DRIVER = {
 
 bool postgres_store_new(const char *uri, struct store **store, struct status *status)
 {
-    PQconninfoOption *options = postgres_uri_parse(uri, status);
+    PQconninfoOption *options = postgres_uri_parse(uri, "DATABASE_URL", status);
     if (!options)
         return false;
     struct postgres_store *made = calloc(1, sizeof(*made));

@@ -24,9 +24,9 @@ struct postgres_session {
 
 /* ---- uri.c ---- */
 
-/* The URI taken apart by libpq, checked; NULL when it cannot be one, with `status` filled. Free
- * with PQconninfoFree. */
-PQconninfoOption *postgres_uri_parse(const char *uri, struct status *status);
+/* The URI taken apart by libpq, checked; NULL when it cannot be one, with `status` filled, which
+ * names the setting that it came from. Free with PQconninfoFree. */
+PQconninfoOption *postgres_uri_parse(const char *uri, const char *setting, struct status *status);
 
 /* "host:port/database", without user and password; malloc'd, NULL without memory. */
 char *postgres_uri_describe(const PQconninfoOption *options);

@@ -8,10 +8,10 @@
 
 #define PREFIX "postgresql://"
 
-static void *refuse(struct status *status, const char *fault)
+static void *refuse(struct status *status, const char *setting, const char *fault)
 {
     status_fail(status, STATUS_INVALID_ARGUMENT, "DATABASE_URL_INVALID",
-                "DATABASE_URL %s; accepted: postgresql://user:password@host:port/database?options",
+                "%s %s; accepted: postgresql://user:password@host:port/database?options", setting,
                 fault);
     return NULL;
 }
@@ -30,14 +30,14 @@ static bool user_part_is_encoded(const char *uri)
 }
 
 /* Libpq's complaint without what it quotes of the URI, which follows the last colon. */
-static void *refuse_as_libpq(struct status *status, const char *complaint)
+static void *refuse_as_libpq(struct status *status, const char *setting, const char *complaint)
 {
     char fault[128] = "cannot be read";
     const char *quoted = complaint ? strstr(complaint, ": \"") : NULL;
     if (quoted)
         snprintf(fault, sizeof(fault), "cannot be read: %.*s", (int)(quoted - complaint),
                  complaint);
-    return refuse(status, fault);
+    return refuse(status, setting, fault);
 }
 
 static const char *option_value(const PQconninfoOption *options, const char *keyword)
@@ -59,23 +59,25 @@ static bool parts_are_plausible(const PQconninfoOption *options)
     return !(host && strpbrk(host, "@?=&")) && !(database && strchr(database, '@'));
 }
 
-PQconninfoOption *postgres_uri_parse(const char *uri, struct status *status)
+PQconninfoOption *postgres_uri_parse(const char *uri, const char *setting, struct status *status)
 {
     if (!user_part_is_encoded(uri))
-        return refuse(status, "has an @ or / in its user or password that is not written %40 or "
-                              "%2F");
+        return refuse(status, setting,
+                      "has an @ or / in its user or password that is not written %40 or "
+                      "%2F");
     char *complaint = NULL;
     PQconninfoOption *options = PQconninfoParse(uri, &complaint);
     if (!options) {
-        refuse_as_libpq(status, complaint);
+        refuse_as_libpq(status, setting, complaint);
         PQfreemem(complaint);
         return NULL;
     }
     if (parts_are_plausible(options))
         return options;
     PQconninfoFree(options);
-    return refuse(status, "has a host, port or database that cannot be one (special characters in "
-                          "a password are written as %40, %2F, %3A)");
+    return refuse(status, setting,
+                  "has a host, port or database that cannot be one (special characters in "
+                  "a password are written as %40, %2F, %3A)");
 }
 
 char *postgres_uri_describe(const PQconninfoOption *options)

@@ -1,0 +1,259 @@
+/* Row by row: checked by the rules that creates go through, gathered into batches, each one
+ * transaction of the store. */
+#include "daemon/import.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <unistr.h>
+
+#include "base/log.h"
+#include "events/rules.h"
+#include "store/old_events.h"
+
+#define BATCH_ROWS 500
+#define BATCH_BYTES ((size_t)8 << 20)
+#define ARENA_BYTES (2 * BATCH_BYTES) /* the last row of a batch goes over */
+#define MAX_TRIES 8                   /* of a batch that met contention or a lost session */
+
+struct import_row {
+    struct store_append append;
+    struct store_ack ack;
+    bool acknowledged;
+};
+
+struct import {
+    struct store *store;
+    struct store_session *session;
+    struct old_events *events;
+    size_t max_payload;
+    bool shows_progress;
+    struct arena arena; /* what the rows point to */
+    struct import_row rows[BATCH_ROWS];
+    size_t row_count;
+    size_t read, stored, present, refused;
+};
+
+static void refuse_row(struct import *import, const char *id, const char *why)
+{
+    import->refused++;
+    if (import->shows_progress)
+        fputs("\r\033[K", stderr);
+    log_warning("cannot import an event", {"event_id", id ? id : "null"}, {"reason", why});
+}
+
+static void show_progress(const struct import *import)
+{
+    size_t total = old_events_count(import->events);
+    if (import->shows_progress)
+        fprintf(stderr, "\r\033[Kread %zu of %zu events", import->read, total);
+}
+
+/* ---- writing ---- */
+
+/* An acknowledgement of an event whose content differs from what is there counts all the same: no
+ * create can choose an old id, so it is the same event, imported before. */
+static enum store_result write_once(struct import *import, size_t first, size_t count,
+                                    struct status *status)
+{
+    struct store_append *appends[BATCH_ROWS];
+    struct store_ack *acks[BATCH_ROWS];
+    struct store_write batch = {.appends = appends, .acks = acks};
+    for (struct import_row *row = import->rows + first; count-- > 0; row++) {
+        appends[batch.append_count++] = &row->append;
+        if (row->acknowledged)
+            acks[batch.ack_count++] = &row->ack;
+    }
+    return import->store->driver->write(import->session, &batch, status);
+}
+
+static enum store_result reopen(struct import *import, struct status *status)
+{
+    import->store->driver->session_close(import->session);
+    import->session = NULL;
+    return import->store->driver->session_open(import->store, false, &import->session, status);
+}
+
+static enum store_result write_rows(struct import *import, size_t first, size_t count,
+                                    struct status *status)
+{
+    enum store_result result = STORE_RETRY;
+    for (int tries = 0; tries < MAX_TRIES; tries++) {
+        result = write_once(import, first, count, status);
+        if (result == STORE_LOST && reopen(import, status) != STORE_OK)
+            return STORE_UNAVAILABLE;
+        if (result != STORE_RETRY && result != STORE_LOST)
+            break;
+    }
+    return result;
+}
+
+static void count_row(struct import *import, const struct import_row *row)
+{
+    char id[TYPEID_TEXT_SIZE];
+    typeid_format(row->append.event.id, id);
+    switch (row->append.outcome) {
+    case STORE_DONE: import->stored++; break;
+    case STORE_REPEATED: import->present++; break;
+    default: refuse_row(import, id, "its id is there with other content"); break;
+    }
+}
+
+/* Writes the batch; if the store rejects it, row by row, to find the guilty. */
+static bool flush(struct import *import, struct status *status)
+{
+    enum store_result result = STORE_OK;
+    if (import->row_count > 0)
+        result = write_rows(import, 0, import->row_count, status);
+    bool one_by_one = result == STORE_REJECTED;
+    for (size_t i = 0; i < import->row_count; i++) {
+        char id[TYPEID_TEXT_SIZE];
+        typeid_format(import->rows[i].append.event.id, id);
+        if (one_by_one)
+            result = write_rows(import, i, 1, status);
+        if (result == STORE_REJECTED)
+            refuse_row(import, id, status->message);
+        else if (result == STORE_OK)
+            count_row(import, &import->rows[i]);
+        else
+            return false;
+    }
+    import->row_count = 0;
+    arena_reset(&import->arena);
+    show_progress(import);
+    return true;
+}
+
+/* ---- reading ---- */
+
+/* Both check a text as creates do and copy it into the arena. They return what is wrong with it, or
+ * NULL. */
+static const char *take_name(struct import *import, const char *text, struct slice *name)
+{
+    const char *why = "does not fit into memory";
+    if (!text)
+        return "is null";
+    if (u8_check((const uint8_t *)text, strlen(text)))
+        return "is not UTF-8";
+    if (rule_name(text, &import->arena, name, &why) != RULE_OK)
+        return why;
+    name->data = arena_copy(&import->arena, name->data, name->size);
+    return name->data ? NULL : why;
+}
+
+static const char *take_payload(struct import *import, const char *text, struct slice *payload)
+{
+    const char *why = NULL;
+    if (!text)
+        return "is null";
+    size_t size = strlen(text);
+    if (rule_payload(text, size, import->max_payload, &import->arena, &why) == RULE_OK) {
+        *payload = (struct slice){arena_copy(&import->arena, text, size), size};
+        if (payload->data)
+            return NULL;
+    }
+    return why ? why : "does not fit into memory";
+}
+
+/* Which column of `old` is at fault, and why; NULL when the row was filled. */
+static const char *fill_row(struct import *import, const struct old_event *old,
+                            struct import_row *row, const char **why)
+{
+    struct store_event *event = &row->append.event;
+    *row = (struct import_row){.append.event.created_at_us = old->created_at_us};
+    *why = "is not \"evt_\" and 12 hexadecimal digits in lower case";
+    if (!old->id || !typeid_parse(old->id, strlen(old->id), event->id))
+        return "event_id";
+    if ((*why = take_name(import, old->source, &event->source)))
+        return "source";
+    if ((*why = take_name(import, old->type, &event->type)))
+        return "event_type";
+    if ((*why = take_payload(import, old->payload, &event->payload)))
+        return "payload";
+    *why = "is not in the years 1 to 9999";
+    if (!old->has_created_at)
+        return "created_at";
+    row->acknowledged = old->status && strcmp(old->status, "acknowledged") == 0;
+    row->ack.acknowledged_at_us = old->acknowledged_at_us;
+    memcpy(row->ack.id, event->id, TYPEID_BYTES);
+    *why = "is neither pending nor acknowledged";
+    return row->acknowledged || (old->status && strcmp(old->status, "pending") == 0) ? NULL
+                                                                                     : "status";
+}
+
+static bool add_row(struct import *import, const struct old_event *old, struct status *status)
+{
+    const char *why;
+    struct import_row *row = &import->rows[import->row_count];
+    const char *column = fill_row(import, old, row, &why);
+    import->read++;
+    if (column) {
+        char reason[256];
+        snprintf(reason, sizeof(reason), "%s %s", column, why);
+        refuse_row(import, old->id, reason);
+    } else {
+        import->row_count++;
+    }
+    bool full = import->row_count == BATCH_ROWS || import->arena.used >= BATCH_BYTES;
+    return !full || flush(import, status);
+}
+
+static bool copy_all(struct import *import, struct status *status)
+{
+    struct old_event old;
+    enum old_events_result result;
+    while ((result = old_events_next(import->events, &old, status)) == OLD_EVENTS_ROW) {
+        if (!add_row(import, &old, status))
+            return false;
+    }
+    return result == OLD_EVENTS_END && flush(import, status);
+}
+
+/* ---- the whole ---- */
+
+static bool report(const struct import *import, struct status *status)
+{
+    if (import->shows_progress)
+        fputs("\r\033[K", stderr);
+    log_info("import ended", {"read", NULL, (double)import->read},
+             {"stored", NULL, (double)import->stored},
+             {"already_there", NULL, (double)import->present},
+             {"refused", NULL, (double)import->refused});
+    return import->refused == 0 ||
+           status_fail(status, STATUS_FAILED_PRECONDITION, "IMPORT_INCOMPLETE",
+                       "%zu of %zu events cannot be imported; the log names them", import->refused,
+                       import->read);
+}
+
+static bool run(struct import *import, const struct settings *settings, struct status *status)
+{
+    if (!old_events_open(settings->import_from, &import->events, status))
+        return false;
+    if (import->store->driver->session_open(import->store, false, &import->session, status) !=
+        STORE_OK)
+        return false;
+    log_info("importing", {"store", import->store->description},
+             {"events", NULL, (double)old_events_count(import->events)});
+    bool copied = copy_all(import, status);
+    struct status incomplete;
+    bool complete = report(import, &incomplete);
+    if (copied && !complete)
+        *status = incomplete;
+    return copied && complete;
+}
+
+bool import_run(const struct settings *settings, struct status *status)
+{
+    static struct import import; /* too large for a stack */
+    import.max_payload = (size_t)settings->max_payload;
+    import.shows_progress = isatty(STDERR_FILENO);
+    if (!store_open(settings->database_url, &import.store, status))
+        return false;
+    arena_init(&import.arena, ARENA_BYTES);
+    bool ok = run(&import, settings, status);
+    import.store->driver->session_close(import.session);
+    old_events_close(import.events);
+    arena_fini(&import.arena);
+    import.store->driver->close(import.store);
+    return ok;
+}
