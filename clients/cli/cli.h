@@ -24,7 +24,8 @@ struct command {
     const char *summary;   /* one line */
     const char *details;   /* further paragraphs and examples */
     const struct option_spec *options;
-    const char *words; /* first words that a shell may complete, split by spaces; or NULL */
+    const char *words;    /* first words that a shell may complete, split by spaces; or NULL */
+    bool completes_files; /* words are names of files */
     int (*run)(int count, char **words);
 };
 
@@ -37,7 +38,7 @@ extern bool cli_wants_help;
 extern bool cli_wants_version;
 
 extern const struct command command_create, command_inbox, command_get, command_ack, command_health,
-    command_bench, command_completion;
+    command_bench, command_backup, command_completion;
 
 /* Whether the output is one JSON object a line, else tables. */
 bool cli_output_is_json(void);

@@ -59,7 +59,7 @@ static void print_bash(void)
     print_bash_values(global_options);
     printf("    esac\n    local options='");
     print_option_names(global_options);
-    printf("' words=\n    case $command in\n    '') words='");
+    printf("' words= files=\n    case $command in\n    '') words='");
     print_command_names();
     printf("' ;;\n");
     for (size_t i = 0; commands[i]; i++) {
@@ -67,11 +67,14 @@ static void print_bash(void)
         print_bash_values(commands[i]->options);
         printf("    esac\n    options+='");
         print_option_names(commands[i]->options);
-        printf("' words='%s' ;;\n", commands[i]->words ? commands[i]->words : "");
+        printf("' words='%s'", commands[i]->words ? commands[i]->words : "");
+        printf("%s ;;\n", commands[i]->completes_files ? " files=1" : "");
     }
     printf("    esac\n"
            "    if [[ $word == -* ]]; then\n"
            "        COMPREPLY=($(compgen -W \"$options\" -- \"$word\"))\n"
+           "    elif [[ $files ]]; then\n"
+           "        COMPREPLY=($(compgen -f -- \"$word\"))\n"
            "    elif [[ $command == create && $word == @* ]]; then\n"
            "        COMPREPLY=($(compgen -f -P @ -- \"${word#@}\"))\n"
            "    else\n"
@@ -121,6 +124,8 @@ static void print_fish(void)
         printf("complete -c triggers -n __fish_use_subcommand -a %s -d \"%s\"\n", command->name,
                command->summary);
         print_fish_options(command->options, condition);
+        if (command->completes_files)
+            printf("complete -c triggers%s -F\n", condition);
         if (command->words)
             printf("complete -c triggers%s -a '%s'\n", condition, command->words);
     }

@@ -15,8 +15,8 @@ static const struct command command_help = {
 };
 
 const struct command *const commands[] = {
-    &command_create, &command_inbox, &command_get,        &command_ack, &command_health,
-    &command_bench,  &command_help,  &command_completion, NULL,
+    &command_create, &command_inbox,  &command_get,  &command_ack,        &command_health,
+    &command_bench,  &command_backup, &command_help, &command_completion, NULL,
 };
 
 static const struct command *find_command(const char *name)

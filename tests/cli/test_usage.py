@@ -10,7 +10,7 @@ import pytest
 from support.network import free_port
 from support.program import clean_environment, program_path, run
 
-COMMANDS = ["create", "inbox", "get", "ack", "health", "bench", "help", "completion"]
+COMMANDS = ["create", "inbox", "get", "ack", "health", "bench", "backup", "help", "completion"]
 
 
 @pytest.fixture
@@ -63,6 +63,7 @@ WRONG = [
     (["create", "--ndjson", "--id", "evt_1"], "--id"),
     (["bench", "--concurrency", "0"], "from 1 to"),
     (["bench", "--op", "delete"], "create, get, inbox, ack and health"),
+    (["backup", "triggers.db"], "FILE COPY"),
     (["completion", "tcsh"], "bash, zsh and fish"),
     (["--core", "http://127.0.0.1:1", "health"], "ws://"),
     (["--core", "wss://127.0.0.1:1/rpc", "health"], "certificates to trust"),
@@ -155,6 +156,7 @@ def test_bash_completion_offers_commands_options_and_values(triggers):
     assert complete(triggers, ["triggers", "inbox", "--status", "a"]) == ["acknowledged"]
     assert complete(triggers, ["triggers", "--output", ""]) == ["json", "table"]
     assert complete(triggers, ["triggers", "completion", ""]) == ["bash", "zsh", "fish"]
+    assert "/etc/passwd" in complete(triggers, ["triggers", "backup", "/etc/pass"])
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
