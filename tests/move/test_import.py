@@ -267,6 +267,19 @@ def test_both_services_may_share_a_database_and_a_role_called_triggers(postgres,
         postgres.psql("drop role triggers")
 
 
+def test_a_table_of_another_name_through_a_view(postgres, tmp_path):
+    """As deploy/README.md says."""
+    old = OldDatabase(postgres, FULL_TABLE.replace("create table events", "create table hooks"))
+    old.sql(f"""
+        insert into hooks (event_id, source, event_type, payload) values ('{old_id(1)}', 'crm', 'x', '{{}}');
+        create table events (id integer);
+        create schema for_triggers;
+        create view for_triggers.events as select * from public.hooks""")
+    url = f"{old.url}?options=-csearch_path%3Dfor_triggers"
+    done, figures, _ = import_from(url, f"sqlite:///{tmp_path / 'triggers.db'}", tmp_path)
+    assert done.returncode == 0 and figures["stored"] == 1
+
+
 def stops(done, status, *texts):
     assert done.returncode == status and done.stderr.count("\n") == 1
     for text in texts:

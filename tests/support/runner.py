@@ -24,7 +24,7 @@ FUZZ_SECONDS = 20  # of each target
 FUZZ_SECONDS_LONG = 1800
 # Modules of tests that mostly wait.
 TWO_AT_A_TIME = ("-n", "2", "--dist", "loadscope")
-ALONE = {"bindings"}
+ALONE = {"bindings", "package"}
 TAP_LINE = re.compile(r"^(not )?ok\b(?!.*# SKIP)", re.MULTILINE)
 
 
@@ -217,7 +217,7 @@ def tracked(*patterns):
 
 
 def shell_scripts():
-    names = tracked("deploy/*", "tests/run", ".ci/*", "clients/*/*", "clients/*/examples/run")
+    names = tracked("deploy/*", "tests/run", "tests/package/*", ".ci/*", "clients/*/*", "clients/*/examples/run")
     first_lines = [(name, (ROOT / name).open("rb").readline()) for name in names]
     return [name for name, line in first_lines if line.startswith(b"#!") and b"sh" in line]
 

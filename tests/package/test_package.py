@@ -1,0 +1,82 @@
+"""The Debian packages: built, looked over by lintian, installed with apt on a throw-away copy of this
+system, started there by systemd in their sandboxes, and purged. Under `./tests/run --all`."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from support.program import ROOT
+
+PROGRAMS = ["triggersd", "triggers-bridge", "triggers"]
+
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("TRIGGERS_ALL_BINDINGS"), reason="the Debian packages are built under --all"
+)
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    """The folder with the packages."""
+    subprocess.run([ROOT / "deploy/packages", "lintian", "systemd-container"], check=True)
+    folder = tmp_path_factory.mktemp("packages")
+    subprocess.run([ROOT / "deploy/debian/build", folder], check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+def test_lintian_finds_nothing(packages):
+    words = ["lintian", "--allow-root", "--fail-on", "error,warning", *packages.glob("*.changes")]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stdout, done.stdout
+
+
+@pytest.fixture(scope="module")
+def seen(packages, tmp_path_factory):
+    """What tests/package/boot and check saw, by name."""
+    if os.geteuid() != 0:
+        pytest.skip("booting a copy of this system needs root")
+    folder = tmp_path_factory.mktemp("seen")
+    words = ["unshare", "--mount", "--propagation", "private", ROOT / "tests/package/boot"]
+    done = subprocess.run([*words, packages, folder], capture_output=True, text=True)
+    if done.returncode == 77:
+        pytest.skip(f"this machine cannot boot a copy of its system: {done.stdout}{done.stderr}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_files_are_where_they_belong(seen):
+    files = seen["files"].split()
+    for program in PROGRAMS:
+        assert f"/usr/bin/{program}" in files
+        assert f"/usr/share/doc/{program}/copyright" in files
+    for program in PROGRAMS[:2]:
+        assert f"/etc/default/{program}" in files
+        assert any(name.endswith(f"lib/systemd/system/{program}.service") for name in files)
+        assert f"/usr/share/man/man8/{program}.8.gz" in files
+    assert "/usr/share/man/man1/triggers.1.gz" in files
+    assert "/usr/share/bash-completion/completions/triggers" in files
+
+
+def test_services_run_in_their_sandboxes(seen):
+    assert "restored" in seen, seen["log"] + seen["boot"]
+    assert seen["units"].count("ActiveState=active") == 2
+    assert seen["units"].count("DynamicUser=yes") == 2
+    assert json.loads(seen["created"])["status"] == "received"
+    assert json.loads(seen["acknowledged"])["status"] == "acknowledged"
+    assert seen["mode"] == "600 triggersd\n"
+
+
+def test_a_restored_backup_is_served(seen):
+    restored = json.loads(seen["restored"])
+    assert restored["acknowledged_at"] == json.loads(seen["acknowledged"])["acknowledged_at"]
+    assert seen["pending"] == ""  # what came after the backup is not in it
+
+
+def test_a_wrong_setting_is_not_tried_again(seen):
+    found = set(seen["misconfigured"].split())
+    assert found == {"ActiveState=failed", "ExecMainStatus=2", "NRestarts=0"}
+
+
+def test_purging_leaves_nothing(seen):
+    assert seen["left"] == ""
