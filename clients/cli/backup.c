@@ -211,11 +211,11 @@ const struct command command_backup = {
     .arguments = "FILE COPY",
     .summary = "Copy triggersd's SQLite file while it serves",
     .details =
-        "FILE is the one that DATABASE_URL names (sqlite:////path/FILE), on this machine. What "
-        "was\n"
-        "answered before the copy began is in it. COPY must not exist; it is checked, and has its\n"
-        "name only when it is whole. To restore one, stop triggersd, delete FILE, FILE-wal and\n"
-        "FILE-shm, put the copy in the place of FILE, and start triggersd.\n\n"
+        "FILE is the one that DATABASE_URL names (sqlite:////path/FILE), on this machine. What\n"
+        "was answered before the copying began is in the copy. COPY must not exist; it is\n"
+        "checked, and has its name only when it is whole.\n\n"
+        "To restore one: stop triggersd, delete FILE, FILE-wal and FILE-shm, put the copy in the\n"
+        "place of FILE, and start triggersd.\n\n"
         "Example:\n"
         "  triggers backup /var/lib/triggers/triggers.db \"backup-$(date +%F).db\"\n",
     .completes_files = true,

@@ -71,7 +71,7 @@ def old_id(number):
 
 
 def import_from(old, url, folder, **settings):
-    """Runs the import; returns its exit status, the last figures that it logged, and its output."""
+    """Runs the import; returns what `run` does, the figures that it logged last, and its log."""
     done = run(
         *("triggersd", "--import-from", getattr(old, "url", old)),
         folder=folder,

@@ -277,7 +277,7 @@ def parse_arguments(suites):
         "--long", action="store_true", help="the long forms of the fault and fuzz suites (hours)"
     )
     parser.add_argument(
-        "--all", action="store_true", help="all language bindings, whose toolchains must be there"
+        "--all", action="store_true", help="also all language bindings and the Debian packages"
     )
     options = parser.parse_args()
     for name in options.suite:
