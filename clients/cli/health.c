@@ -8,6 +8,14 @@
 
 #define OUTPUT_MAX 4096
 
+static bool alive_is_enough;
+
+static const struct option_spec options[] = {
+    {"alive", OPTION_FLAG, &alive_is_enough, NULL,
+     "Exit status 0 whenever triggersd answers, even while its store is away"},
+    {0},
+};
+
 static const char *serving_name(triggers_serving serving)
 {
     switch (serving) {
@@ -62,7 +70,7 @@ static int run(int count, char **words)
             print_health_json(reply);
         else
             print_health(reply);
-        if (reply->serving == TRIGGERS_SERVING)
+        if (reply->serving == TRIGGERS_SERVING || alive_is_enough)
             code = EXIT_DONE;
     }
     triggers_reply_free(reply);
@@ -74,9 +82,12 @@ const struct command command_health = {
     .name = "health",
     .arguments = "",
     .summary = "Ask triggersd whether events can be stored and read now",
-    .details = "Exit status 0 only when it is SERVING; 4 when it is not or cannot be reached.\n\n"
+    .details = "Exit status 0 only when it is SERVING; 4 when it is not or cannot be reached.\n"
+               "Whoever restarts what is unhealthy asks with --alive: triggersd waits for its\n"
+               "store by itself.\n\n"
                "Examples:\n"
                "  triggers health\n"
                "  until triggers health --timeout 1; do sleep 1; done\n",
+    .options = options,
     .run = run,
 };

@@ -150,5 +150,10 @@ def test_a_core_whose_store_is_away_is_not_healthy(start_core, own_postgres, tmp
     done = run("triggers", "health", folder=tmp_path, TRIGGERS_CORE=core.url)
     assert done.returncode == 4
     assert json.loads(done.stdout)["status"] == "NOT_SERVING"
+    alive = run("triggers", "health", "--alive", folder=tmp_path, TRIGGERS_CORE=core.url)
+    assert alive.returncode == 0 and alive.stdout == done.stdout
     done = run("triggers", "create", "crm", "lead", folder=tmp_path, TRIGGERS_CORE=core.url)
     assert done.returncode == 4 and "STORE_UNAVAILABLE" in done.stderr
+    core.stop()
+    done = run("triggers", "health", "--alive", folder=tmp_path, TRIGGERS_CORE=core.url)
+    assert done.returncode == 4
