@@ -3,16 +3,42 @@ build/asan) and assert that every program that they started ended well: exit sta
 report.
 
 A module may set CORE_SETTINGS and BRIDGE_SETTINGS, dictionaries of environment variables, for the
-`core` and `bridge` that its tests share."""
+`core` and `bridge` that its tests share.
 
+With TRIGGERS_REST_PORT, `bridge` is the one that serves 127.0.0.1 on that port, whoever started it; the
+tests that need nothing else of ours are run, the others are left out."""
+
+import inspect
 import itertools
+import os
 import signal
 
 import httpx
 import pytest
 
 from support.postgres import PostgresServer
-from support.services import Bridge, Core
+from support.services import Bridge, Core, ForeignBridge
+
+FOREIGN_PORT = os.environ.get("TRIGGERS_REST_PORT")
+NEEDS_OURS = {"start_core", "start_bridge", "own_postgres"}
+
+
+def can_be_foreign(item):
+    """Whether a test's only program of ours is the bridge with its default settings."""
+    named = set(inspect.signature(item.function).parameters)
+    return (
+        "bridge" in item.fixturenames
+        and not NEEDS_OURS & set(item.fixturenames)
+        and not {"core", "rpc", "store_name"} & named
+        and not hasattr(item.module, "BRIDGE_SETTINGS")
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    if FOREIGN_PORT:
+        left_out = [item for item in items if not can_be_foreign(item)]
+        items[:] = [item for item in items if can_be_foreign(item)]
+        config.hook.pytest_deselected(items=left_out)
 
 
 def pytest_configure():
@@ -34,7 +60,7 @@ def own_postgres():
         yield server
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["foreign"] if FOREIGN_PORT else ["sqlite", "postgresql"])
 def store_name(request):
     """Parametrises a module's tests over both stores."""
     return request.param
@@ -51,12 +77,15 @@ def new_store_url(store_name, request, tmp_path_factory):
 @pytest.fixture(scope="module")
 def store_url(new_store_url):
     """The DATABASE_URL of the module's store, empty at first."""
-    return new_store_url()
+    return None if FOREIGN_PORT else new_store_url()
 
 
 @pytest.fixture(scope="module")
 def core(store_url, request, tmp_path_factory):
     """A serving triggersd on the module's store."""
+    if FOREIGN_PORT:
+        yield None
+        return
     settings = {"DATABASE_URL": store_url, **getattr(request.module, "CORE_SETTINGS", {})}
     core = Core(tmp_path_factory.mktemp("core"), **settings)
     try:
@@ -75,6 +104,9 @@ def rpc(core):
 @pytest.fixture(scope="module")
 def bridge(core, request, tmp_path_factory):
     """A triggers-bridge for the module's core, ready."""
+    if FOREIGN_PORT:
+        yield ForeignBridge(int(FOREIGN_PORT))
+        return
     settings = getattr(request.module, "BRIDGE_SETTINGS", {})
     bridge = Bridge(tmp_path_factory.mktemp("bridge"), core, **settings)
     try:

@@ -68,3 +68,11 @@ class Bridge(Program):
 
             wait_until(answers, f"{self.url}{path} answering 200", deadline)
         return self
+
+
+class ForeignBridge:
+    """The address of a triggers-bridge that somebody else runs on a port of this machine."""
+
+    def __init__(self, port):
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"

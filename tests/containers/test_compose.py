@@ -1,0 +1,64 @@
+"""The compose files as they stand, by podman-compose, with the images that were built before."""
+
+import httpx
+import pytest
+
+from rest.checks import create
+from support.network import free_port, wait_until
+from support.program import ROOT
+
+READY_SECONDS = 60
+
+
+class Composed:
+    """What `podman-compose up` with one of the files starts, its bridge on a port of its own."""
+
+    def __init__(self, engine, file):
+        self.engine = engine
+        self.words = ("podman-compose", "-f", ROOT / "deploy" / file)
+        port = free_port()
+        self.environment = {"API_PORT": str(port)}
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20.0)
+
+    def __call__(self, *words):
+        done = self.engine.run(*self.words, *words, cwd=ROOT / "deploy", environment=self.environment)
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def up(self):
+        self("up", "--detach", "--no-build")
+        wait_until(self._ready, "/ready answering 200", READY_SECONDS, 0.1)
+
+    def _ready(self):
+        try:
+            return self.http.get("/ready").status_code == 200
+        except httpx.HTTPError:
+            return False
+
+
+@pytest.fixture
+def compose(engine, images):
+    """compose(file): what that file starts, up; gone at the end."""
+    engine.build_postgres()
+    for program, image in images.items():
+        engine("tag", image, program)
+    started = []
+
+    def start(file):
+        started.append(Composed(engine, file))
+        started[-1].up()
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.http.close()
+    engine.remove_everything()
+
+
+@pytest.mark.parametrize("file", ["compose.yaml", "compose.sqlite.yaml"])
+def test_up_serves_and_down_keeps_the_events(compose, file):
+    composed = compose(file)
+    event_id = create(composed.http, source="compose")
+    composed("down")
+    composed.up()
+    assert composed.http.get(f"/api/v1/events/{event_id}").json()["source"] == "compose"
