@@ -1,0 +1,133 @@
+"""The task definition: checked against the model of the ECS API, and against the programs that it
+starts."""
+
+import json
+
+import boto3
+import httpx
+import pytest
+from botocore.validate import ParamValidator
+
+from deploy.conftest import REGION
+from deploy.templates import read, task_definition
+from support.program import run
+
+
+@pytest.fixture(scope="module")
+def definition():
+    return task_definition()
+
+
+@pytest.fixture(scope="module")
+def containers(definition):
+    return {container["name"]: container for container in definition["containerDefinitions"]}
+
+
+def environment(container):
+    return {variable["name"]: variable["value"] for variable in container["environment"]}
+
+
+def test_ecs_accepts_it(definition):
+    """By botocore's validator, which the AWS command line uses before it sends anything."""
+    client = boto3.client("ecs", REGION)
+    shape = client.meta.service_model.operation_model("RegisterTaskDefinition").input_shape
+    report = ParamValidator().validate(definition, shape)
+    assert not report.has_errors(), report.generate_report()
+    assert (definition["cpu"], definition["memory"]) == ("256", "512")
+    assert definition["runtimePlatform"] == {"operatingSystemFamily": "LINUX", "cpuArchitecture": "X86_64"}
+
+
+def test_validator_refuses_a_wrong_definition(definition):
+    """The test above can fail."""
+    client = boto3.client("ecs", REGION)
+    shape = client.meta.service_model.operation_model("RegisterTaskDefinition").input_shape
+    for wrong in ({"cpus": "256"}, {"cpu": 256}):
+        assert ParamValidator().validate({**definition, **wrong}, shape).has_errors()
+
+
+def test_password_comes_from_the_secret_alone(containers):
+    secrets = {secret["name"]: secret["valueFrom"] for secret in containers["core"]["secrets"]}
+    assert secrets == {
+        "PGUSER": "<DatabaseSecretArn>:username::",
+        "PGPASSWORD": "<DatabaseSecretArn>:password::",
+    }
+    assert "secrets" not in containers["bridge"]
+    url = environment(containers["core"])["DATABASE_URL"]
+    assert url == "postgresql://<DatabaseHost>:<DatabasePort>/triggers?sslmode=require"
+
+
+def test_containers_are_confined_and_log_to_one_group(containers):
+    for name, container in containers.items():
+        assert container["essential"] and container["readonlyRootFilesystem"]
+        assert container["linuxParameters"]["capabilities"]["drop"] == ["ALL"]
+        assert (container["user"], container["stopTimeout"]) == ("10001", 30)
+        options = container["logConfiguration"]["options"]
+        assert (options["awslogs-group"], options["awslogs-stream-prefix"]) == ("<LogGroup>", name)
+
+
+def test_bridge_waits_for_the_core_and_calls_it_inside_the_task(containers):
+    assert containers["bridge"]["dependsOn"] == [{"containerName": "core", "condition": "HEALTHY"}]
+    assert environment(containers["bridge"])["TRIGGERS_CORE"] == "ws://127.0.0.1:7300/rpc"
+
+
+@pytest.mark.parametrize("name, program", [("core", "triggersd"), ("bridge", "triggers-bridge")])
+def test_programs_know_their_settings(containers, tmp_path, name, program):
+    known = run(program, "--help", folder=tmp_path).stdout
+    for variable in environment(containers[name]):
+        assert variable in known, f"{program} --help has no {variable}"
+
+
+@pytest.mark.parametrize("store_name", ["sqlite"], indirect=True)
+def test_health_checks_tell_whether_the_programs_run(containers, core, bridge, tmp_path):
+    settings = {"TRIGGERS_CORE": core.url, "API_PORT": bridge.port}
+    for name in ("core", "bridge"):
+        kind, program, *arguments = containers[name]["healthCheck"]["command"]
+        assert kind == "CMD"
+        assert run(program, *arguments, folder=tmp_path, **settings).returncode == 0
+        nobody = {"TRIGGERS_CORE": "ws://127.0.0.1:1/rpc", "API_PORT": 1}
+        assert run(program, *arguments, folder=tmp_path, **nobody).returncode != 0
+
+
+def test_balancers_probe_of_the_core_is_answered(start_core):
+    """The target group takes 200 to 499 from a plain GET as alive."""
+    url = start_core().url.replace("ws://", "http://")
+    assert 200 <= httpx.get(url, trust_env=False).status_code <= 499
+
+
+def test_alarm_watches_a_figure_that_the_core_logs(start_core):
+    alarm = read("monitoring")["Resources"]["PendingAgeAlarm"]["Properties"]
+    line = json.loads(start_core(TRIGGERS_METRICS_LOG=1).wait_for_line(alarm["MetricName"]))
+    (declared,) = line["_aws"]["CloudWatchMetrics"]
+    assert declared["Namespace"] == alarm["Namespace"]
+    assert alarm["MetricName"] in {metric["Name"] for metric in declared["Metrics"]}
+    dimensions = {dimension["Name"]: dimension["Value"] for dimension in alarm["Dimensions"]}
+    assert declared["Dimensions"] == [list(dimensions)]
+    assert {name: line[name] for name in dimensions} == dimensions
+
+
+def settings_in_aws(postgres, database, password):
+    """The core's settings as the task definition makes them, for a test's server."""
+    return {
+        "DATABASE_URL": f"postgresql://127.0.0.1:{postgres.port}/{database}?sslmode=prefer",
+        "PGUSER": "rotated",
+        "PGPASSWORD": password,
+    }
+
+
+def test_password_changes_while_the_core_serves(start_core, postgres):
+    """What RDS does to the password every week: sessions stay, new cores need the new one."""
+    database = postgres.database_name()
+    postgres.psql("create role rotated login createdb password 'first'")
+    old = start_core(**settings_in_aws(postgres, database, "first"))
+    with old.client() as rpc:
+        event_id = rpc.create().event_id
+        postgres.psql("alter role rotated password 'second'")
+        assert rpc.create().event_id
+        assert rpc.event("GetEvent", event_id=event_id).event.event_id == event_id
+        new = start_core(**settings_in_aws(postgres, database, "second"))
+        with new.client() as other:
+            assert other.event("GetEvent", event_id=event_id).event.event_id == event_id
+        assert rpc.serving()
+    late = start_core(wait=False, **settings_in_aws(postgres, database, "first")).wait_answering()
+    with late.client() as rpc:
+        assert not rpc.serving()
