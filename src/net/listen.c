@@ -2,6 +2,7 @@
 #include "net/listen.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <nng/supplemental/tls/tls.h>
 #include <nng/transport/tls/tls.h>
 #include <nng/transport/ws/websocket.h>
@@ -164,13 +165,28 @@ static bool set_tls(nng_listener listener, const struct server_config *config,
     return ok;
 }
 
-static void warn_of_old_nng(const char *url)
+/* Releases of nng 1 that are unsound over WebSockets, or over everything else. */
+static const struct {
+    int first; /* minor versions */
+    int last;
+    bool websocket;
+    const char *warning;
+} FLAWS[] = {
+    {0, 5, false, "this nng leaks connections whose peer dies with replies pending; prefer ws://"},
+    /* It frees an answer's operation that still runs: nng issue 2208, mended in 1.12. */
+    {9, 11, true,
+     "this nng can crash when a peer disconnects right after its answer; prefer tcp://"},
+};
+
+static void warn_of_flaws(const char *url)
 {
-    int minor = atoi(strchr(nng_version(), '.') ? strchr(nng_version(), '.') + 1 : "0");
-    if (nng_version()[0] == '1' && minor < 6 && !has_prefix(url, "ws://") &&
-        !has_prefix(url, "wss://"))
-        log_warning("this nng leaks connections whose peer dies with replies pending; prefer ws://",
-                    {"url", url}, {"nng", nng_version()});
+    const char *dot = strchr(nng_version(), '.');
+    int minor = dot && nng_version()[0] == '1' ? atoi(dot + 1) : INT_MAX;
+    bool websocket = has_prefix(url, "ws");
+    for (size_t i = 0; i < sizeof(FLAWS) / sizeof(FLAWS[0]); i++) {
+        if (FLAWS[i].websocket == websocket && minor >= FLAWS[i].first && minor <= FLAWS[i].last)
+            log_warning(FLAWS[i].warning, {"url", url}, {"nng", nng_version()});
+    }
 }
 
 static bool listen_on(nng_socket socket, const char *url, const struct server_config *config,
@@ -180,7 +196,7 @@ static bool listen_on(nng_socket socket, const char *url, const struct server_co
     int error = nng_listener_create(&listener, socket, url);
     if (error == 0 && url_is_tls(url) && !set_tls(listener, config, status))
         return false;
-    if (error == 0 && strstr(url, "ws") == url)
+    if (error == 0 && has_prefix(url, "ws"))
         error = nng_listener_set_size(listener, NNG_OPT_WS_RECVMAXFRAME, MAX_RECEIVED);
     if (error == 0)
         error = nng_listener_start(listener, 0);
@@ -192,7 +208,7 @@ static bool listen_on(nng_socket socket, const char *url, const struct server_co
     if (error != 0)
         return status_fail(status, STATUS_FAILED_PRECONDITION, "LISTEN_FAILED",
                            "cannot listen on %s: %s", url, nng_strerror(error));
-    warn_of_old_nng(url);
+    warn_of_flaws(url);
     log_info("listening", {"url", url});
     return true;
 }

@@ -43,7 +43,7 @@ class Task:
     def _run(self, name, program, *settings):
         words = [f"--env={setting}" for setting in settings]
         if name == "core":
-            words.append("--env=TRIGGERS_LISTEN=ws://127.0.0.1:7300/rpc")
+            words.append("--env=TRIGGERS_LISTEN=tcp://127.0.0.1:7300")
         words += [*CONFINED, self.images[program]]
         self.podman("run", "--detach", f"--name={name}", "--pod=task", *words)
 

@@ -55,7 +55,7 @@ def test_who_may_connect_to_whom(emulated):
     assert sources("RpcBalancerGroupId") == {(443, "10.0.0.0/8")}
     assert sources("TaskGroupId") == {
         (8000, group["PublicBalancerGroupId"]),
-        (7300, group["RpcBalancerGroupId"]),
+        (7301, group["RpcBalancerGroupId"]),
     }
     assert sources("DatabaseGroupId") == {(5432, group["TaskGroupId"])}
 
@@ -98,7 +98,7 @@ def test_service_puts_both_containers_behind_their_balancers(emulated):
     assert properties["LaunchType"] == "FARGATE"
     assert properties["LoadBalancers"] == [
         {"ContainerName": "bridge", "ContainerPort": 8000, "TargetGroupArn": "<BridgeTargets>"},
-        {"ContainerName": "core", "ContainerPort": 7300, "TargetGroupArn": "<CoreTargets>"},
+        {"ContainerName": "core", "ContainerPort": 7301, "TargetGroupArn": "<CoreTargets>"},
     ]
     breaker = properties["DeploymentConfiguration"]["DeploymentCircuitBreaker"]
     assert breaker == {"Enable": True, "Rollback": True}

@@ -67,7 +67,7 @@ def test_containers_are_confined_and_log_to_one_group(containers):
 
 def test_bridge_waits_for_the_core_and_calls_it_inside_the_task(containers):
     assert containers["bridge"]["dependsOn"] == [{"containerName": "core", "condition": "HEALTHY"}]
-    assert environment(containers["bridge"])["TRIGGERS_CORE"] == "ws://127.0.0.1:7300/rpc"
+    assert environment(containers["bridge"])["TRIGGERS_CORE"] == "tcp://127.0.0.1:7300"
 
 
 @pytest.mark.parametrize("name, program", [("core", "triggersd"), ("bridge", "triggers-bridge")])
