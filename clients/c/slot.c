@@ -247,8 +247,8 @@ static void cancel_when_closing(struct slot *slot)
 }
 
 /* Waits in steps for a connection, to notice well before the deadline that there is none. Not once
- * there is one: nng 1.5 can deliver the end of a step to the receive that follows the send. nng takes
- * a timeout of 0 as "at once", so the least is 1. */
+ * there is one: nng 1.5 can deliver the end of a step to the receive that follows the send. nng
+ * takes a timeout of 0 as "at once", so the least is 1. */
 static void start_send(struct slot *slot)
 {
     int64_t left = time_left_ms(slot);
