@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from ast import literal_eval
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -26,6 +27,7 @@ FUZZ_SECONDS_LONG = 1800
 TWO_AT_A_TIME = ("-n", "2", "--dist", "loadscope")
 ALONE = {"bindings", "containers", "package"}
 LEFT_OUT = {"containers": "it builds and runs the images, for minutes; --all or its name runs it"}
+LOST_WORKER = re.compile(r"worker '\w+' crashed while running ('.*'|\".*\")")
 TAP_LINE = re.compile(r"^(not )?ok\b(?!.*# SKIP)", re.MULTILINE)
 
 
@@ -139,12 +141,15 @@ class Runner:
         for attempt in range(2):
             report.unlink(missing_ok=True)
             status = self.command(*words, TRIGGERS_BUILD=str(ROOT / "build" / build))
-            if status >= 0 and not has_lost_worker(report):
+            if status >= 0:
                 break
-            # The foreign client's nng (1.11, in pynng) aborts now and then when it closes one
-            # WebSocket connection while another shakes hands. It is not what is tested.
+            # The foreign client's nng (1.11, in pynng) aborts at one in some thousand closes of a
+            # WebSocket. It is not what is tested. pytest-xdist does what a lost worker left itself.
             print(f"pytest itself was ended by a signal, attempt {attempt + 1} of 2", flush=True)
-        return at_least_one_failure(count_junit(report), status)
+        lost = count_lost_workers(report)
+        outcome = count_junit(report)
+        outcome.failed -= lost
+        return outcome if lost else at_least_one_failure(outcome, status)
 
     def run_fuzzers(self):
         """Every fuzz target for a while, one test each."""
@@ -170,9 +175,17 @@ def has_nng_panic(log):
     return log.exists() and "github.com/nanomsg/nng/issues" in log.read_text(errors="replace")
 
 
-def has_lost_worker(report):
-    """Whether one of two processes that ran tests died of a signal: pytest-xdist calls the test failed."""
-    return report.exists() and re.search(r"worker '\w+' crashed", report.read_text(errors="replace"))
+def count_lost_workers(report):
+    """How many entries of a report say that a worker of pytest-xdist died in a test which then passed on
+    another one."""
+    if not report.exists():
+        return 0
+    cases = list(ElementTree.parse(report).getroot().iter("testcase"))
+    faults = [case.findall("failure") + case.findall("error") for case in cases]
+    passed = {case.get("name") for case, found in zip(cases, faults) if not found}
+    died = [LOST_WORKER.search(fault.get("message", "")) for found in faults for fault in found]
+    tests = [literal_eval(found[1]).split("::", 1)[1] for found in died if found]
+    return sum(test in passed for test in tests)
 
 
 def at_least_one_failure(outcome, status):
