@@ -81,6 +81,10 @@ def test_public_listeners_are_https_and_a_redirect(emulated):
     (redirect,) = listeners[80]["DefaultActions"]
     assert redirect["Type"] == "redirect" and redirect["RedirectConfig"]["Protocol"] == "HTTPS"
     assert set(listeners) == {80, 443}
+    rules = emulated.client("elbv2").describe_rules(ListenerArn=listeners[443]["ListenerArn"])["Rules"]
+    (kept,) = [rule for rule in rules if not rule["IsDefault"]]
+    assert kept["Conditions"][0]["PathPatternConfig"]["Values"] == ["/metrics"]
+    assert kept["Actions"][0]["FixedResponseConfig"]["StatusCode"] == "404"
 
 
 def test_binary_protocol_is_internal_and_encrypted(emulated):
