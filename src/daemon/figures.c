@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "events/backlog.h"
+#include "events/lane_figures.h"
 #include "events/writer.h"
 #include "net/server.h"
 

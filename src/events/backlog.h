@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "base/metrics.h"
 #include "events/readers.h"
 
 extern struct metric backlog_pending, backlog_oldest_age;

@@ -5,7 +5,6 @@
 #ifndef TRIGGERS_EVENTS_LANE_H
 #define TRIGGERS_EVENTS_LANE_H
 
-#include "base/metrics.h"
 #include "store/store.h"
 
 /* What the operations of every lane begin with. The caller owns the memory until `done` is called,
@@ -24,10 +23,6 @@ struct worker;
 
 /* What the lane is for, in logs and metrics. */
 enum lane_kind { LANE_WRITES, LANE_GETS, LANE_LISTS, LANE_KIND_COUNT };
-
-/* By kind of lane. */
-extern struct metric lane_queue_depth, lane_batch_items, lane_sessions, lane_store_duration,
-    lane_store_errors;
 
 struct lane_config {
     enum lane_kind kind;

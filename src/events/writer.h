@@ -3,6 +3,7 @@
 #ifndef TRIGGERS_EVENTS_WRITER_H
 #define TRIGGERS_EVENTS_WRITER_H
 
+#include "base/metrics.h"
 #include "events/lane.h"
 
 #define WRITER_MAX_ITEMS 1000 /* of one operation */
