@@ -1,6 +1,8 @@
 """Requests whose end can be read in two ways are refused, and sizes are kept."""
 
 import json
+import os
+import subprocess
 
 import pytest
 
@@ -12,6 +14,17 @@ BODY = json.dumps(CREATE)
 SMUGGLED = "GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
+def library_answers():
+    """Whether the bridge has a libmicrohttpd that answers some malformed requests by itself, in HTML or by
+    redirecting: 1.0, as the images have, does; 0.9 leaves all to the bridge."""
+    words = ["pkg-config", "--modversion", "libmicrohttpd"]
+    version = subprocess.run(words, capture_output=True, text=True).stdout
+    return "TRIGGERS_REST_PORT" in os.environ or not version.startswith("0.")
+
+
+LIBRARY_ANSWERS = library_answers()
+
+
 def check_refused(bridge, request, status=400):
     """Refused with a problem, and nothing behind it is read as another request."""
     with Wire(bridge) as wire:
@@ -19,7 +32,7 @@ def check_refused(bridge, request, status=400):
         answer = wire.read()
         assert answer.status == status, answer
         assert answer.headers["connection"] == "close"
-        if not answer.body.startswith(b"<html>"):  # libmicrohttpd 1.0 sees some of these by itself
+        if not (LIBRARY_ANSWERS and answer.body.startswith(b"<html>")):
             assert answer.headers["content-type"] == "application/problem+json"
             assert json.loads(answer.body)["status"] == status
         assert wire.closed()
@@ -240,7 +253,8 @@ def test_nonsense_harms_nobody(bridge, text):
         try:
             wire.send(text)
             answer = wire.read() if text.strip() else None
-            assert answer is None or answer.status >= 300 or "HTTP/1.1" not in text
+            refused = 300 if LIBRARY_ANSWERS else 400
+            assert answer is None or answer.status >= refused or "HTTP/1.1" not in text
         except OSError:
             pass  # reset before all was sent
     assert exchange(bridge, SMUGGLED).status == 200
