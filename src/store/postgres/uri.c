@@ -17,14 +17,18 @@ static void *refuse(struct status *status, const char *setting, const char *faul
 }
 
 /* The user and password end at the first "@"; another one, or a "/" before it, means that one of
- * them was not percent-encoded and libpq would take the rest for a host. */
+ * them was not percent-encoded and libpq would take the rest for a host. Nor may the first come
+ * behind "/" and "?": the password before it would be read as port, database and options. */
 static bool user_part_is_encoded(const char *uri)
 {
     const char *rest = uri + strlen(PREFIX);
     size_t length = strcspn(rest, "?");
     const char *at = memchr(rest, '@', length);
-    if (!at)
-        return true;
+    if (!at) {
+        const char *late = strchr(rest, '@');
+        bool has_slash = late && memchr(rest, '/', (size_t)(late - rest));
+        return !has_slash || !memchr(rest, ':', strcspn(rest, "/?"));
+    }
     size_t before = (size_t)(at - rest);
     return !memchr(rest, '/', before) && !strchr(at + 1, '@');
 }
