@@ -1,5 +1,5 @@
-/* Queue and workers. One mutex a lane guards the queue and the counts; the session belongs to the
- * thread of its worker that has the turn. */
+/* Queue and workers. One mutex a lane guards the queue and the counts; the session belongs to its
+ * worker's thread. */
 #include "events/lane.h"
 
 #include <pthread.h>
@@ -17,10 +17,6 @@
 #define MAX_BACKOFF_MS 1000
 #define MAX_WORKERS 64
 
-/* Two threads take turns at a session: while one answers what it has done, the other is at the
- * store. */
-#define THREADS 2
-
 /* Operations that are queued or at the store. */
 struct held {
     size_t count;
@@ -29,13 +25,11 @@ struct held {
 
 struct worker {
     struct lane *lane;
-    pthread_t threads[THREADS];
-    unsigned started;
-    pthread_mutex_t turn; /* guards the rest, as the lane's functions that take a worker */
-    bool tried;           /* to connect, once */
-    struct store_session *session;
-    int64_t backoff_ms; /* before the next try to connect */
-    struct held taken;  /* of the lane's, for what it is at the store with */
+    pthread_t thread;
+    bool started;
+    struct store_session *session; /* from here on the thread's */
+    int64_t backoff_ms;            /* before the next try to connect */
+    struct held taken;             /* of the lane's, for what it is at the store with */
 };
 
 struct lane {
@@ -336,37 +330,28 @@ static void worker_first_try(struct worker *worker)
     pthread_mutex_unlock(&lane->lock);
 }
 
-/* One turn at the session: what is queued is carried out and returned, to be finished. */
-static struct op *worker_turn(struct worker *worker)
+/* One turn at the session: what is queued is carried out and finished. */
+static void worker_turn(struct worker *worker)
 {
     struct status status;
-    if (!worker->tried) {
-        worker->tried = true;
-        worker_first_try(worker);
-        return NULL;
-    }
     if (!worker->session && worker_connect(worker, &status) != STORE_OK) {
         worker_back_off(worker, INT64_MAX);
-        return NULL;
+        return;
     }
     struct op *ops = worker_take(worker);
     if (ops)
-        return worker_run(worker, ops);
-    if (!lane_should_stop(worker->lane))
+        ops_finish(worker_run(worker, ops));
+    else if (!lane_should_stop(worker->lane))
         worker_ping(worker);
-    return NULL;
 }
 
 static void *worker_main(void *argument)
 {
     struct worker *worker = argument;
     prctl(PR_SET_NAME, LANE_NAMES[worker->lane->config.kind]);
-    while (!lane_should_stop(worker->lane)) {
-        pthread_mutex_lock(&worker->turn);
-        struct op *done = worker_turn(worker);
-        pthread_mutex_unlock(&worker->turn);
-        ops_finish(done);
-    }
+    worker_first_try(worker);
+    while (!lane_should_stop(worker->lane))
+        worker_turn(worker);
     return NULL;
 }
 
@@ -403,20 +388,15 @@ static bool worker_open(struct worker *worker, struct lane *lane)
 {
     worker->lane = lane;
     worker->backoff_ms = FIRST_BACKOFF_MS;
-    pthread_mutex_init(&worker->turn, NULL);
-    for (; worker->started < THREADS; worker->started++) {
-        if (pthread_create(&worker->threads[worker->started], NULL, worker_main, worker) != 0)
-            return false;
-    }
-    return true;
+    worker->started = pthread_create(&worker->thread, NULL, worker_main, worker) == 0;
+    return worker->started;
 }
 
 static void worker_close(struct worker *worker)
 {
-    for (unsigned i = 0; i < worker->started; i++)
-        pthread_join(worker->threads[i], NULL);
+    if (worker->started)
+        pthread_join(worker->thread, NULL);
     worker_disconnect(worker);
-    pthread_mutex_destroy(&worker->turn);
 }
 
 struct lane *lane_open(const struct lane_config *config)

@@ -1,7 +1,7 @@
 /* A lane: a bounded queue of operations and the workers that carry them out, each with a store
  * session of its own. There is one lane for writes, one for reads by id and one for lists, so that
  * none waits behind another. A worker takes everything that queued while it was busy, which makes
- * group commit without a timer; while it answers, it is at the store again with the next batch. */
+ * group commit without a timer. */
 #ifndef TRIGGERS_EVENTS_LANE_H
 #define TRIGGERS_EVENTS_LANE_H
 

@@ -46,11 +46,24 @@ struct slot {
     nng_pipe peer;
     size_t charged; /* of the server's bytes */
     enum slot_state state;
+    struct slot *next;  /* in the outbox */
     atomic_int holders; /* the handler and the answer, until each is done */
+};
+
+/* Answers made on threads that are not nng's. Sending takes the locks that nng's own threads hold
+ * most: another thread would wait for them, and be woken, again and again. So one of nng's sends
+ * all that has come together. */
+struct outbox {
+    pthread_mutex_t lock;
+    struct slot *first;
+    struct slot **last;
+    bool emptying;   /* `sender` is under way */
+    nng_aio *sender; /* its callback sends */
 };
 
 struct server {
     nng_socket socket;
+    struct outbox outbox;
     struct dispatcher *dispatcher;
     struct slot *slots;
     size_t slot_count;
@@ -133,11 +146,10 @@ static void slot_leave(struct call *call)
     slot_let_go((struct slot *)call);
 }
 
-static void slot_send(struct call *call)
+static void slot_send_now(struct slot *slot)
 {
-    struct slot *slot = (struct slot *)call;
-    if (!call->expired)
-        slot_leave(call);
+    if (!slot->call.expired)
+        slot_leave(&slot->call);
     if (!slot->answer) {
         slot_let_go(slot);
         return;
@@ -148,6 +160,55 @@ static void slot_send(struct call *call)
     bool pressed = count_busy(slot->server, 0) > PRESSED;
     nng_aio_set_timeout(slot->aio, pressed ? SEND_TIMEOUT_PRESSED_MS : SEND_TIMEOUT_MS);
     nng_ctx_send(slot->context, slot->aio);
+}
+
+/* The answers that wait. When there are none, the sender is done. */
+static struct slot *outbox_take(struct outbox *outbox)
+{
+    pthread_mutex_lock(&outbox->lock);
+    struct slot *slots = outbox->first;
+    outbox->first = NULL;
+    outbox->last = &outbox->first;
+    outbox->emptying = slots != NULL;
+    pthread_mutex_unlock(&outbox->lock);
+    return slots;
+}
+
+static void outbox_empty(void *argument)
+{
+    struct outbox *outbox = argument;
+    struct slot *slot;
+    while ((slot = outbox_take(outbox))) {
+        while (slot) {
+            struct slot *next = slot->next;
+            slot_send_now(slot);
+            slot = next;
+        }
+    }
+}
+
+static void outbox_put(struct outbox *outbox, struct slot *slot)
+{
+    slot->next = NULL;
+    pthread_mutex_lock(&outbox->lock);
+    *outbox->last = slot;
+    outbox->last = &slot->next;
+    bool start = !outbox->emptying;
+    outbox->emptying = true;
+    pthread_mutex_unlock(&outbox->lock);
+    if (start && nng_aio_begin(outbox->sender))
+        nng_aio_finish(outbox->sender, 0);
+}
+
+static _Thread_local bool receiving; /* this thread is one of nng's, in slot_received */
+
+static void slot_send(struct call *call)
+{
+    struct slot *slot = (struct slot *)call;
+    if (receiving)
+        slot_send_now(slot);
+    else
+        outbox_put(&slot->server->outbox, slot);
 }
 
 static const struct call_transport SLOT_TRANSPORT = {
@@ -161,10 +222,12 @@ static void slot_received(struct slot *slot)
     atomic_store(&slot->holders, 2);
     slot->peer = nng_msg_get_pipe(request);
     count_busy(slot->server, 1);
+    receiving = true;
     if (slot_charge(slot, size, false))
         dispatch(slot->server->dispatcher, &slot->call, nng_msg_body(request), size);
     else
         dispatch_refuse_busy(&slot->call);
+    receiving = false;
     nng_msg_free(request);
 }
 
@@ -230,6 +293,25 @@ static void stop_watching(struct server *server)
     pthread_join(server->watcher, NULL);
 }
 
+static bool outbox_open(struct outbox *outbox)
+{
+    outbox->last = &outbox->first;
+    pthread_mutex_init(&outbox->lock, NULL);
+    return nng_aio_alloc(&outbox->sender, outbox_empty, outbox) == 0;
+}
+
+/* What is still in it is not sent. */
+static void outbox_close(struct outbox *outbox)
+{
+    if (outbox->sender) {
+        nng_aio_stop(outbox->sender);
+        nng_aio_free(outbox->sender);
+    }
+    for (struct slot *slot = outbox->first; slot; slot = slot->next)
+        nng_msg_free(slot->answer);
+    pthread_mutex_destroy(&outbox->lock);
+}
+
 static bool slot_open(struct slot *slot, struct server *server)
 {
     slot->server = server;
@@ -281,7 +363,8 @@ static bool server_open(struct server *server, struct dispatcher *dispatcher)
     pthread_cond_init(&server->idle, &attributes);
     pthread_cond_init(&server->wake, &attributes);
     pthread_condattr_destroy(&attributes);
-    if (nng_rep0_open(&server->socket) != 0)
+    bool opened = outbox_open(&server->outbox);
+    if (nng_rep0_open(&server->socket) != 0 || !opened)
         return false;
     server->max_peers = count_peers_allowed();
     if (nng_pipe_notify(server->socket, NNG_PIPE_EV_ADD_PRE, on_peer, server) != 0 ||
@@ -334,6 +417,7 @@ void server_stop(struct server *server)
     stop_watching(server);
     nng_msleep(FLUSH_MS);
     nng_close(server->socket);
+    outbox_close(&server->outbox);
     for (size_t i = 0; i < server->slot_count; i++) {
         struct slot *slot = &server->slots[i];
         if (slot->aio) {
