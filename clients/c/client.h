@@ -34,7 +34,7 @@ struct triggers_client {
     atomic_bool gave_up; /* connections were closed for their silence and none has come since */
     atomic_bool closing; /* set under `mutex` */
 
-    pthread_mutex_t mutex;  /* the rest; never held while nng or a callback runs */
+    pthread_mutex_t mutex;  /* the rest; never held while nng (but to cancel) or a callback runs */
     pthread_cond_t changed; /* nothing is in flight or inside any more, or `pipes` changed */
     struct slot *slots;     /* all, newest first; only grows */
     struct slot *free;

@@ -39,6 +39,8 @@ struct slot {
     void *user_data;
     struct retry retry;
     unsigned refusals;
+    const void *tag; /* for triggers_cancel; under the client's mutex */
+    atomic_bool cancelled;
 };
 
 static void on_io_done(void *data);
@@ -173,6 +175,8 @@ static void finish(struct slot *slot, triggers_reply *reply)
     void *user_data = slot->user_data;
     retry_fini(&slot->retry);
     pthread_mutex_lock(&client->mutex);
+    slot->tag = NULL;
+    slot->cancelled = false;
     slot->next_free = client->free;
     client->free = slot;
     client->in_flight--;
@@ -180,6 +184,14 @@ static void finish(struct slot *slot, triggers_reply *reply)
     pthread_mutex_unlock(&client->mutex);
     hand_over(reply, callback, user_data);
     leave(client);
+}
+
+static bool fail_cancelled(const struct slot *slot, struct status *status)
+{
+    if (!slot->cancelled)
+        return fail_closed(status);
+    return status_fail(status, STATUS_CANCELLED, "CALL_CANCELLED",
+                       "the caller cancelled the call; it may or may not have been done");
 }
 
 static bool fail_unreachable(const triggers_client *client, struct status *status)
@@ -219,7 +231,7 @@ static void finish_failed(struct slot *slot, int result)
     switch (result) {
     case NNG_ETIMEDOUT: fail_timeout(slot, &status); break;
     case NNG_ECANCELED:
-    case NNG_ECLOSED: fail_closed(&status); break;
+    case NNG_ECLOSED: fail_cancelled(slot, &status); break;
     case NNG_ENOMEM:
         status_fail(&status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "no memory to send the call");
         break;
@@ -238,11 +250,11 @@ static int64_t time_left_ms(const struct slot *slot)
     return left > 0 ? left : 0;
 }
 
-/* A close that comes while an operation starts would miss it: look again. The aio is still there,
- * as closing waits for the thread that is here. */
-static void cancel_when_closing(struct slot *slot)
+/* A close or cancel that comes while an operation starts would miss it: look again. The aio is
+ * still there, as closing waits for the thread that is here. */
+static void cancel_when_unwanted(struct slot *slot)
 {
-    if (slot->client->closing)
+    if (slot->client->closing || slot->cancelled)
         nng_aio_cancel(slot->aio);
 }
 
@@ -257,7 +269,7 @@ static void start_send(struct slot *slot)
     slot->phase = SLOT_SENDING;
     nng_aio_set_timeout(slot->aio, wait > 0 ? (nng_duration)wait : 1);
     nng_ctx_send(slot->context, slot->aio);
-    cancel_when_closing(slot);
+    cancel_when_unwanted(slot);
 }
 
 static void start_receive(struct slot *slot)
@@ -266,7 +278,7 @@ static void start_receive(struct slot *slot)
     slot->phase = SLOT_RECEIVING;
     nng_aio_set_timeout(slot->aio, left > 0 ? (nng_duration)left : 1);
     nng_ctx_recv(slot->context, slot->aio);
-    cancel_when_closing(slot);
+    cancel_when_unwanted(slot);
 }
 
 static void on_sent(struct slot *slot, int result)
@@ -310,7 +322,7 @@ static void start_wait(struct slot *slot, uint32_t wait_ms)
     slot->phase = SLOT_WAITING;
     nng_aio_set_timeout(slot->aio, NNG_DURATION_INFINITE);
     nng_sleep_aio((nng_duration)wait_ms, slot->aio);
-    cancel_when_closing(slot);
+    cancel_when_unwanted(slot);
 }
 
 /* Sends a refused call again when it may find another core. */
@@ -399,6 +411,13 @@ static bool pack(const triggers_client *client, const struct call *call,
     return envelope_pack(&envelope, body, message, status);
 }
 
+static void set_tag(struct slot *slot, const void *tag)
+{
+    pthread_mutex_lock(&slot->client->mutex);
+    slot->tag = tag;
+    pthread_mutex_unlock(&slot->client->mutex);
+}
+
 static void start(struct slot *slot, const struct call *call, const ProtobufCMessage *body)
 {
     triggers_client *client = slot->client;
@@ -421,6 +440,8 @@ static void start(struct slot *slot, const struct call *call, const ProtobufCMes
         finish(slot, reply_from_status(&status));
         return;
     }
+    if (call->options && call->options->tag)
+        set_tag(slot, call->options->tag);
     nng_aio_set_msg(slot->aio, message);
     start_send(slot);
 }
@@ -436,6 +457,21 @@ void client_start_call(triggers_client *client, const struct call *call,
     }
     start(slot, call, body);
     leave(client);
+}
+
+/* Under the mutex a slot with the tag still carries the call. */
+void triggers_cancel(triggers_client *client, const void *tag)
+{
+    if (!client || !tag)
+        return;
+    pthread_mutex_lock(&client->mutex);
+    for (struct slot *slot = client->slots; slot; slot = slot->next) {
+        if (slot->tag != tag)
+            continue;
+        slot->cancelled = true;
+        nng_aio_cancel(slot->aio);
+    }
+    pthread_mutex_unlock(&client->mutex);
 }
 
 static void cancel_calls(triggers_client *client)

@@ -93,6 +93,7 @@ typedef struct triggers_call_options {
     uint32_t timeout_ms;     /* from now to the reply; 0: the client's */
     const char *request_id;  /* logged by the core; NULL: it makes one */
     const char *traceparent; /* W3C Trace Context, carried to the core; or NULL */
+    const void *tag;         /* names this call, or several, for triggers_cancel; or NULL */
 } triggers_call_options;
 
 /* An event to create. The strings and the payload are read before the function returns. */
@@ -182,6 +183,12 @@ TRIGGERS_API triggers_code triggers_client_open(triggers_client **client,
 
 /* Ends calls in flight with CANCELLED, waits for their callbacks and frees. NULL is allowed. */
 TRIGGERS_API void triggers_client_close(triggers_client *client);
+
+/* Ends those calls in flight that were started with this tag: their replies are CANCELLED with the
+ * reason CALL_CANCELLED, and the core may or may not have done them. A call whose answer is already
+ * there keeps it. Neither waits for the callbacks nor concerns calls that start later. The tag is
+ * compared, never read; NULL matches nothing. Callbacks may call this too. */
+TRIGGERS_API void triggers_cancel(triggers_client *client, const void *tag);
 
 TRIGGERS_API void triggers_reply_free(triggers_reply *reply); /* NULL is allowed */
 

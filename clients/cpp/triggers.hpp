@@ -206,6 +206,19 @@ struct Options {
     bool retry = true;               // see triggers.h, no_retry
 };
 
+// How one call is made; a duration alone stands for one with that timeout.
+struct CallOptions {
+    CallOptions() = default;
+    template <class Rep, class Period>
+    CallOptions(std::chrono::duration<Rep, Period> given, const void *its_tag = nullptr)
+        : timeout(std::chrono::duration_cast<Timeout>(given)), tag(its_tag)
+    {
+    }
+
+    Timeout timeout{0};        // from now to the answer; zero: the client's
+    const void *tag = nullptr; // names this call, or several, for Client::cancel; never read
+};
+
 inline std::string make_event_id()
 {
     char event_id[TRIGGERS_ID_SIZE];
@@ -324,11 +337,12 @@ template <class T, class Begin> std::future<T> start(T (*read)(const triggers_re
     return future;
 }
 
-inline triggers_call_options call_options(Timeout timeout)
+inline triggers_call_options to_c(const CallOptions &options)
 {
-    triggers_call_options options{};
-    options.timeout_ms = static_cast<std::uint32_t>(timeout.count());
-    return options;
+    triggers_call_options result{};
+    result.timeout_ms = static_cast<std::uint32_t>(options.timeout.count());
+    result.tag = options.tag;
+    return result;
 }
 
 } // namespace detail
@@ -356,134 +370,145 @@ class Client
         client_.reset(client);
     }
 
-    std::future<Created> create_async(const NewEvent &event, Timeout timeout = {}) const
+    std::future<Created> create_async(const NewEvent &event, const CallOptions &options = {}) const
     {
         const triggers_new_event given = detail::to_c(event);
-        const auto options = detail::call_options(timeout);
+        const auto how = detail::to_c(options);
         return detail::start<Created>(
             [](const triggers_reply &reply) { return detail::to_created(reply.items[0].event); },
             [&](triggers_callback *done, void *data) {
-                triggers_create_async(client_.get(), &given, &options, done, data);
+                triggers_create_async(client_.get(), &given, &how, done, data);
             });
     }
 
     std::future<std::vector<Result<Created>>>
-    create_batch_async(const std::vector<NewEvent> &events, Timeout timeout = {}) const
+    create_batch_async(const std::vector<NewEvent> &events, const CallOptions &options = {}) const
     {
         std::vector<triggers_new_event> given;
         given.reserve(events.size());
         for (const NewEvent &event : events)
             given.push_back(detail::to_c(event));
-        const auto options = detail::call_options(timeout);
+        const auto how = detail::to_c(options);
         return detail::start<std::vector<Result<Created>>>(
             [](const triggers_reply &reply) {
                 return detail::to_results<Created>(reply, detail::to_created);
             },
             [&](triggers_callback *done, void *data) {
-                triggers_create_batch_async(client_.get(), given.data(), given.size(), &options,
-                                            done, data);
+                triggers_create_batch_async(client_.get(), given.data(), given.size(), &how, done,
+                                            data);
             });
     }
 
-    std::future<Event> get_async(const std::string &event_id, Timeout timeout = {}) const
+    std::future<Event> get_async(const std::string &event_id, const CallOptions &options = {}) const
     {
-        const auto options = detail::call_options(timeout);
+        const auto how = detail::to_c(options);
         return detail::start<Event>(
             [](const triggers_reply &reply) { return detail::to_event(reply.items[0].event); },
             [&](triggers_callback *done, void *data) {
-                triggers_get_async(client_.get(), event_id.c_str(), &options, done, data);
+                triggers_get_async(client_.get(), event_id.c_str(), &how, done, data);
             });
     }
 
-    std::future<Page> list_async(const ListRequest &request = {}, Timeout timeout = {}) const
+    std::future<Page> list_async(const ListRequest &request = {},
+                                 const CallOptions &options = {}) const
     {
         triggers_list_request given{};
         given.status = static_cast<triggers_status>(request.status);
         given.page_size = request.page_size;
         given.page_token = request.page_token.c_str();
         given.oldest_first = request.order == Order::oldest_first;
-        const auto options = detail::call_options(timeout);
+        const auto how = detail::to_c(options);
         return detail::start<Page>(detail::to_page, [&](triggers_callback *done, void *data) {
-            triggers_list_async(client_.get(), &given, &options, done, data);
+            triggers_list_async(client_.get(), &given, &how, done, data);
         });
     }
 
-    std::future<Acknowledged> ack_async(const std::string &event_id, Timeout timeout = {}) const
+    std::future<Acknowledged> ack_async(const std::string &event_id,
+                                        const CallOptions &options = {}) const
     {
-        const auto options = detail::call_options(timeout);
+        const auto how = detail::to_c(options);
         return detail::start<Acknowledged>(
             [](const triggers_reply &reply) {
                 return detail::to_acknowledged(reply.items[0].event);
             },
             [&](triggers_callback *done, void *data) {
-                triggers_ack_async(client_.get(), event_id.c_str(), &options, done, data);
+                triggers_ack_async(client_.get(), event_id.c_str(), &how, done, data);
             });
     }
 
     std::future<std::vector<Result<Acknowledged>>>
-    ack_batch_async(const std::vector<std::string> &event_ids, Timeout timeout = {}) const
+    ack_batch_async(const std::vector<std::string> &event_ids,
+                    const CallOptions &options = {}) const
     {
         std::vector<const char *> given;
         given.reserve(event_ids.size());
         for (const std::string &event_id : event_ids)
             given.push_back(event_id.c_str());
-        const auto options = detail::call_options(timeout);
+        const auto how = detail::to_c(options);
         return detail::start<std::vector<Result<Acknowledged>>>(
             [](const triggers_reply &reply) {
                 return detail::to_results<Acknowledged>(reply, detail::to_acknowledged);
             },
             [&](triggers_callback *done, void *data) {
-                triggers_ack_batch_async(client_.get(), given.data(), given.size(), &options, done,
+                triggers_ack_batch_async(client_.get(), given.data(), given.size(), &how, done,
                                          data);
             });
     }
 
-    std::future<Health> health_async(Timeout timeout = {}) const
+    std::future<Health> health_async(const CallOptions &options = {}) const
     {
-        const auto options = detail::call_options(timeout);
+        const auto how = detail::to_c(options);
         return detail::start<Health>(
             [](const triggers_reply &reply) {
                 return Health{static_cast<Serving>(reply.serving), reply.server_version,
                               reply.server_store};
             },
             [&](triggers_callback *done, void *data) {
-                triggers_health_async(client_.get(), &options, done, data);
+                triggers_health_async(client_.get(), &how, done, data);
             });
     }
 
-    Created create(const NewEvent &event, Timeout timeout = {}) const
+    Created create(const NewEvent &event, const CallOptions &options = {}) const
     {
-        return create_async(event, timeout).get();
+        return create_async(event, options).get();
     }
     std::vector<Result<Created>> create_batch(const std::vector<NewEvent> &events,
-                                              Timeout timeout = {}) const
+                                              const CallOptions &options = {}) const
     {
-        return create_batch_async(events, timeout).get();
+        return create_batch_async(events, options).get();
     }
-    Event get(const std::string &event_id, Timeout timeout = {}) const
+    Event get(const std::string &event_id, const CallOptions &options = {}) const
     {
-        return get_async(event_id, timeout).get();
+        return get_async(event_id, options).get();
     }
-    Page list(const ListRequest &request = {}, Timeout timeout = {}) const
+    Page list(const ListRequest &request = {}, const CallOptions &options = {}) const
     {
-        return list_async(request, timeout).get();
+        return list_async(request, options).get();
     }
-    Acknowledged ack(const std::string &event_id, Timeout timeout = {}) const
+    Acknowledged ack(const std::string &event_id, const CallOptions &options = {}) const
     {
-        return ack_async(event_id, timeout).get();
+        return ack_async(event_id, options).get();
     }
     std::vector<Result<Acknowledged>> ack_batch(const std::vector<std::string> &event_ids,
-                                                Timeout timeout = {}) const
+                                                const CallOptions &options = {}) const
     {
-        return ack_batch_async(event_ids, timeout).get();
+        return ack_batch_async(event_ids, options).get();
     }
-    Health health(Timeout timeout = {}) const
+    Health health(const CallOptions &options = {}) const
     {
-        return health_async(timeout).get();
+        return health_async(options).get();
+    }
+
+    // Ends the calls in flight that were started with this tag: their futures throw
+    // Code::cancelled, and the core may or may not have done them. Calls that start later are not
+    // concerned.
+    void cancel(const void *tag) const
+    {
+        triggers_cancel(client_.get(), tag);
     }
 
     // A range over all events of a list, fetched page after page; see Inbox.
-    inline Inbox inbox(ListRequest request = {}, Timeout timeout = {}) const;
+    inline Inbox inbox(ListRequest request = {}, const CallOptions &options = {}) const;
 
   private:
     struct Close {
@@ -495,7 +520,7 @@ class Client
     std::unique_ptr<triggers_client, Close> client_;
 };
 
-// A range to be walked once, by one thread, while the client lives. The timeout is a page's;
+// A range to be walked once, by one thread, while the client lives. The options are a page's;
 // fetching throws Error.
 class Inbox
 {
@@ -549,8 +574,8 @@ class Inbox
         Inbox *inbox_ = nullptr;
     };
 
-    Inbox(const Client &client, ListRequest request, Timeout timeout)
-        : client_(&client), request_(std::move(request)), timeout_(timeout)
+    Inbox(const Client &client, ListRequest request, const CallOptions &options)
+        : client_(&client), request_(std::move(request)), options_(options)
     {
     }
     iterator begin()
@@ -567,7 +592,7 @@ class Inbox
     {
         if (last_)
             return false;
-        page_ = client_->list(request_, timeout_);
+        page_ = client_->list(request_, options_);
         next_ = 0;
         request_.page_token = page_.next_page_token;
         last_ = page_.next_page_token.empty();
@@ -576,15 +601,15 @@ class Inbox
 
     const Client *client_;
     ListRequest request_;
-    Timeout timeout_;
+    CallOptions options_;
     Page page_;
     std::size_t next_ = 0;
     bool last_ = false;
 };
 
-inline Inbox Client::inbox(ListRequest request, Timeout timeout) const
+inline Inbox Client::inbox(ListRequest request, const CallOptions &options) const
 {
-    return Inbox(*this, std::move(request), timeout);
+    return Inbox(*this, std::move(request), options);
 }
 
 } // namespace triggers

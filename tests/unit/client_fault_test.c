@@ -1,5 +1,6 @@
 /* Tests of libtriggers against a scripted core: what becomes of calls when answers, connections or
- * the core do not come, when many run at once and when the client is closed. */
+ * the core do not come, when many run at once, when they are cancelled and when the client is
+ * closed. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -237,6 +238,69 @@ static void closing_cancels_what_waits_for_a_connection(void **state)
     assert_int_equal(tally.cancelled, 50);
 }
 
+static void a_cancelled_call_ends_alone(void **state)
+{
+    (void)state;
+    struct pair pair = pair_start("ws", PATIENCE_MS);
+    struct tally cancelled = TALLY_INIT, kept = TALLY_INIT;
+    triggers_call_options options = script("hold");
+    triggers_get_async(pair.client, "evt_1", &options, tally_reply, &kept);
+    options.tag = &cancelled;
+    triggers_get_async(pair.client, "evt_2", &options, tally_reply, &cancelled);
+    triggers_get_async(pair.client, "evt_3", &options, tally_reply, &cancelled);
+    scripted_core_wait(pair.core, 3);
+    triggers_cancel(pair.client, &cancelled);
+    tally_wait(&cancelled, 2);
+    assert_int_equal(cancelled.cancelled, 2);
+    scripted_core_release(pair.core);
+    tally_wait(&kept, 1);
+    assert_int_equal(kept.ok, 1);
+    options = (triggers_call_options){.tag = &cancelled}; /* a cancelled tag may be used again */
+    triggers_reply *reply = triggers_get(pair.client, "evt_4", &options);
+    assert_int_equal(reply->code, TRIGGERS_OK);
+    triggers_reply_free(reply);
+    pair_stop(&pair);
+}
+
+static void *cancel_soon(void *data)
+{
+    struct pair *pair = data;
+    scripted_core_wait(pair->core, 1);
+    triggers_cancel(pair->client, pair);
+    return NULL;
+}
+
+static void another_thread_cancels_a_call_that_is_waited_for(void **state)
+{
+    (void)state;
+    struct pair pair = pair_start("ws", PATIENCE_MS);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, cancel_soon, &pair), 0);
+    triggers_call_options options = script("silent");
+    options.tag = &pair;
+    assert_failed(triggers_get(pair.client, "evt_1", &options), TRIGGERS_CANCELLED,
+                  "CALL_CANCELLED");
+    pthread_join(thread, NULL);
+    pair_stop(&pair);
+}
+
+static void a_call_without_a_connection_can_be_cancelled(void **state)
+{
+    (void)state;
+    struct url url = free_url("ws");
+    triggers_client *client = open_client(url.text, PATIENCE_MS, 0);
+    struct tally tally = TALLY_INIT;
+    triggers_call_options options = {.tag = &tally};
+    triggers_get_async(client, "evt_1", &options, tally_reply, &tally);
+    triggers_cancel(client, NULL);
+    triggers_cancel(client, client);
+    assert_int_equal(tally.total, 0);
+    triggers_cancel(client, &tally);
+    tally_wait(&tally, 1);
+    assert_int_equal(tally.cancelled, 1);
+    triggers_client_close(client);
+}
+
 /* Closing must not meet the end of a handshake. */
 static void clients_that_only_open_and_close(void **state)
 {
@@ -327,6 +391,9 @@ int main(void)
         cmocka_unit_test(more_than_max_in_flight_are_refused_at_once),
         cmocka_unit_test(closing_cancels_what_is_in_flight),
         cmocka_unit_test(closing_cancels_what_waits_for_a_connection),
+        cmocka_unit_test(a_cancelled_call_ends_alone),
+        cmocka_unit_test(another_thread_cancels_a_call_that_is_waited_for),
+        cmocka_unit_test(a_call_without_a_connection_can_be_cancelled),
         cmocka_unit_test(clients_that_only_open_and_close),
         cmocka_unit_test(a_thousand_calls_from_several_threads),
         cmocka_unit_test(callbacks_start_calls),

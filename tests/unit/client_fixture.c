@@ -85,7 +85,7 @@ void tally_reply(triggers_reply *reply, void *user_data)
     pthread_mutex_lock(&tally->mutex);
     tally->total++;
     tally->ok += reply->code == TRIGGERS_OK;
-    tally->cancelled += strcmp(reply->error.reason, "CLIENT_CLOSED") == 0;
+    tally->cancelled += reply->code == TRIGGERS_CANCELLED;
     tally->late += strcmp(reply->error.reason, "DEADLINE_EXCEEDED") == 0;
     triggers_client *again = tally->again;
     pthread_cond_broadcast(&tally->changed);

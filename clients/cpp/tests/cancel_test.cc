@@ -1,0 +1,39 @@
+// Giving single calls up. Nobody listens at the address, so that they wait until they are
+// cancelled.
+#include <triggers.hpp>
+
+#include <chrono>
+#include <iostream>
+
+using namespace std::chrono_literals;
+
+template <class T> static bool cancelled(std::future<T> &call)
+{
+    try {
+        call.get();
+    } catch (const triggers::Error &error) {
+        return error.code() == triggers::Code::cancelled && error.reason() == "CALL_CANCELLED";
+    }
+    return false;
+}
+
+int main()
+{
+    triggers::Options options;
+    options.urls = "ws://127.0.0.1:1/rpc";
+    triggers::Client client(options);
+    const int tag = 0;
+    auto created = client.create_async({"crm", "lead.created", "{}"}, {1min, &tag});
+    auto listed = client.list_async({}, {1min, &tag});
+    auto other = client.get_async(triggers::make_event_id(), 1min);
+    client.cancel(&tag);
+    if (!cancelled(created) || !cancelled(listed)) {
+        std::cerr << "a call with the tag did not end as cancelled\n";
+        return 1;
+    }
+    if (other.wait_for(0s) == std::future_status::ready) {
+        std::cerr << "a call without the tag ended too\n";
+        return 1;
+    }
+    return 0;
+}
