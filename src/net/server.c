@@ -202,10 +202,11 @@ static void outbox_put(struct outbox *outbox, struct slot *slot)
 
 static _Thread_local bool receiving; /* this thread is one of nng's, in slot_received */
 
+/* A lone call's answer finds the locks free, and should not wait for another thread to wake. */
 static void slot_send(struct call *call)
 {
     struct slot *slot = (struct slot *)call;
-    if (receiving)
+    if (receiving || count_busy(slot->server, 0) == 1)
         slot_send_now(slot);
     else
         outbox_put(&slot->server->outbox, slot);
