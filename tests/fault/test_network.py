@@ -11,6 +11,7 @@ import pytest
 from support.load import Load
 from support.network import wait_until
 from support.proxy import FaultProxy
+from support.rpc import BareClient
 
 CALL_TIMEOUT_MS = 2000
 HEALS_WITHIN = 1.0  # seconds after a fault that both sides can see
@@ -142,7 +143,8 @@ def cut_randomly(proxy, chance, share):
 
 
 def test_cut_in_the_middle_of_messages(core, proxy, bridge, ledger, kept, pick):
-    with Load(ledger, f"ws://127.0.0.1:{proxy.port}/rpc", 4, bridge.url, 3, size=3000) as load:
+    url = f"ws://127.0.0.1:{proxy.port}/rpc"
+    with Load(ledger, url, 4, bridge.url, 3, size=3000, client=BareClient) as load:
         load.wait_for_creates(20)
         cut_randomly(proxy, random.Random(), 0.02)
         before = proxy.accepted

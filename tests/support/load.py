@@ -33,12 +33,15 @@ class Load:
     """Starts the clients on entry. On exit each ends what it began, with retries, within a deadline.
 
     `urls`: of the cores, one for each binary client in turn. `bridge_url`: of the bridge for the REST
-    clients."""
+    clients. `client`: RpcClient or BareClient."""
 
-    def __init__(self, ledger, urls=(), binary=0, bridge_url=None, rest=0, size=0, keys=False):
+    def __init__(
+        self, ledger, urls=(), binary=0, bridge_url=None, rest=0, size=0, keys=False, client=RpcClient
+    ):
         self.ledger = ledger
         self.size = size
         self.keys = keys
+        self.client = client
         self._stopping = threading.Event()
         self._gave_up = threading.Event()
         urls = itertools.cycle([urls] if isinstance(urls, str) else urls)
@@ -89,7 +92,7 @@ class Load:
     # The binary protocol: ids made by the caller.
 
     def _binary(self, url, chance):
-        with RpcClient(url) as rpc:
+        with self.client(url) as rpc:
             while not self._stopping.is_set():
                 entries = self._create_binary(rpc, chance)
                 for entry in entries:
@@ -108,7 +111,7 @@ class Load:
                 if error.code not in PASSING:
                     self.ledger.complain(f"{method}: {error}")
                     return None
-            except pynng.NNGException as error:
+            except (pynng.NNGException, OSError) as error:
                 self.ledger.note(type(error).__name__)
             if not self._again():
                 return None

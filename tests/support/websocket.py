@@ -24,7 +24,8 @@ class BarePeer:
         answer = b""
         while b"\r\n\r\n" not in answer:
             received = self._socket.recv(1)
-            assert received, f"closed during the handshake after {answer!r}"
+            if not received:
+                raise ConnectionError(f"closed during the handshake after {answer!r}")
             answer += received
         assert answer.startswith(b"HTTP/1.1 101"), answer
 
