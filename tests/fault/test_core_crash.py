@@ -7,6 +7,7 @@ import time
 import pytest
 
 from support.load import Load
+from support.rpc import BareClient, RpcClient
 
 
 @pytest.fixture
@@ -21,7 +22,8 @@ def test_killed_core_keeps_its_word(restart, crash, start_bridge, ledger, kept, 
     chance = random.Random()
     core = restart()
     bridge = start_bridge(core, LOG_LEVEL="warning")
-    with Load(ledger, core.url, 6, bridge.url, 3, keys=True) as load:
+    client = pick(RpcClient, BareClient)
+    with Load(ledger, core.url, 6, bridge.url, 3, keys=True, client=client) as load:
         for _ in range(cycles):
             load.wait_for_creates(20)
             time.sleep(chance.random() * 0.3)  # the moment of the crash is any
