@@ -115,7 +115,7 @@ class RpcClient:
         """Whether the core answers now that it serves."""
         try:
             return self.health(timeout=1.0).status == health.HealthCheckResponse.SERVING
-        except (RpcError, pynng.NNGException):
+        except (RpcError, pynng.NNGException, OSError):
             return False
 
     def answers(self):
@@ -125,7 +125,7 @@ class RpcClient:
             return True
         except RpcError:
             return True
-        except pynng.NNGException:
+        except (pynng.NNGException, OSError):
             return False
 
     def create(self, source="crm", event_type="lead.created", payload=b"{}", event_id=""):
