@@ -21,11 +21,12 @@ from support.program import ROOT, sanitizer_environment, sanitizer_reports
 
 TESTS = ROOT / "tests"
 BUILDS = {"asan": "address,undefined", "tsan": "thread"}
-FUZZ_SECONDS = 20  # of each target
+FUZZ_SECONDS = 15  # of each target
 FUZZ_SECONDS_LONG = 1800
 # Modules of tests that mostly wait.
 TWO_AT_A_TIME = ("-n", "2", "--dist", "loadscope")
-ALONE = {"bindings", "containers", "package"}
+ALONE = {"containers", "package"}
+CPP_CONFORMANCE = "clients/cpp/tests/conformance"  # no part of a build unless asked for
 LEFT_OUT = {"containers": "it builds and runs the images, for minutes; --all or its name runs it"}
 LOST_WORKER = re.compile(r"worker '\w+' crashed while running ('.*'|\".*\")")
 TAP_LINE = re.compile(r"^(not )?ok\b(?!.*# SKIP)", re.MULTILINE)
@@ -255,6 +256,14 @@ def run_bench(runner):
     return outcome
 
 
+def run_bindings(runner):
+    """The language bindings, and C++'s runner of their scenarios, which is built for them alone."""
+    folder = ROOT / "build" / "asan"
+    if not runner.build("asan") or not runner.quiet("ninja", "-C", folder, CPP_CONFORMANCE):
+        return Outcome(0, 1)
+    return runner.run_python("asan", [TESTS / "bindings"])
+
+
 def run_containers(runner):
     """What only these tests need is installed for them alone; without it they say so."""
     runner.quiet(ROOT / "deploy" / "packages", "containers")
@@ -280,6 +289,7 @@ def find_suites():
         suites[folder.name] = lambda runner, folder=folder, options=options: runner.run_python(
             "asan", [folder], *options
         )
+    suites["bindings"] = run_bindings
     suites["containers"] = run_containers
     suites["bench"] = run_bench
     suites["tsan"] = run_tsan
