@@ -4,9 +4,9 @@ Moto does not know all of CloudFormation. The kinds of resources and the attribu
 know are listed here, and test_emulator.py keeps the list of kinds true: cfn-lint and checkov alone
 have looked at those. Of what it knows it drops some properties without a word (the database's
 deletion protection and secret, a task definition's roles and platform, a service's load balancers,
-the routes of a subnet), and an update leaves an ECS service with the task definition that it had.
-The tests look for these in the templates themselves. It forgets the outputs of a stack that a change
-set makes, and does not find the order in which a network can be deleted."""
+a load balancer's type, the routes of a subnet), and an update leaves an ECS service with the task
+definition that it had. The tests look for these in the templates themselves. It forgets the outputs of
+a stack that a change set makes, and does not find the order in which a network can be deleted."""
 
 import re
 
@@ -76,6 +76,9 @@ def for_moto(template, stand_ins={}):
             return [fit(value) for value in node]
         if not isinstance(node, dict):
             return node
+        if node.get("Protocol") == "TLS":
+            # To moto all load balancers are of applications, whose listeners know no TLS.
+            node = {**node, "Protocol": "HTTPS"}
         if "Ref" in node:
             return stand_in(node["Ref"]) if is_unknown(node["Ref"], "Ref") else node
         if "Fn::GetAtt" in node:

@@ -18,9 +18,11 @@ OUTPUTS = {
     "database": {"DatabaseId": "triggers-1", "DatabaseHost": "db.internal"},
     "entry": {
         "ApiUrl": "https://triggers.example.com",
-        "RpcUrl": "wss://rpc.triggers.example.com/rpc",
+        "RpcUrl": "tls+tcp://rpc.triggers.example.com:7300",
+        "WebSocketRpcUrl": "wss://rpc.triggers.example.com/rpc",
         "BridgeTargets": "arn:bridges",
         "CoreTargets": "arn:cores",
+        "WebSocketCoreTargets": "arn:websocket",
         "PublicBalancerArn": "arn:public",
         "RpcBalancerArn": "arn:rpc",
         "AccessLogBucket": "logs",
@@ -211,10 +213,10 @@ def test_status_shows_what_runs(deployed):
     deployed.answer("cloudwatch describe-alarms", "triggers-latency\tslow\n")
     done = deployed.run("status")
     assert done.status == 0, done.err
-    shown = ("PRIMARY\tCOMPLETED\t2\t2", "triggers-latency", "https://triggers.example.com", "wss://rpc.")
-    for text in shown:
+    addresses = ("https://triggers.example.com", "tls+tcp://rpc.", "wss://rpc.")
+    for text in ("PRIMARY\tCOMPLETED\t2\t2", "triggers-latency", *addresses):
         assert text in done.out
-    for target in ("arn:bridges", "arn:cores"):
+    for target in ("arn:bridges", "arn:cores", "arn:websocket"):
         assert any(f"describe-target-health --target-group-arn {target}" in call for call in done.calls)
 
 

@@ -44,17 +44,19 @@ def test_who_may_connect_to_whom(emulated):
     def sources(group):
         found = emulated.client("ec2").describe_security_groups(GroupIds=[emulated.values[group]])
         return {
-            (rule["FromPort"], source)
+            (port, source)
             for rule in found["SecurityGroups"][0]["IpPermissions"]
+            for port in range(rule["FromPort"], rule["ToPort"] + 1)
             for source in [pair["GroupId"] for pair in rule["UserIdGroupPairs"]]
             + [block["CidrIp"] for block in rule["IpRanges"]]
         }
 
     group = emulated.values
     assert sources("PublicBalancerGroupId") == {(443, "0.0.0.0/0"), (80, "0.0.0.0/0")}
-    assert sources("RpcBalancerGroupId") == {(443, "10.0.0.0/8")}
+    assert sources("RpcBalancerGroupId") == {(7300, "10.0.0.0/8"), (443, "10.0.0.0/8")}
     assert sources("TaskGroupId") == {
         (8000, group["PublicBalancerGroupId"]),
+        (7300, group["RpcBalancerGroupId"]),
         (7301, group["RpcBalancerGroupId"]),
     }
     assert sources("DatabaseGroupId") == {(5432, group["TaskGroupId"])}
@@ -88,11 +90,26 @@ def test_public_listeners_are_https_and_a_redirect(emulated):
 
 
 def test_binary_protocol_is_internal_and_encrypted(emulated):
-    client = emulated.client("elbv2")
-    arn = emulated.values["RpcBalancerArn"]
-    assert client.describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"][0]["Scheme"] == "internal"
-    (listener,) = client.describe_listeners(LoadBalancerArn=arn)["Listeners"]
-    assert (listener["Protocol"], listener["Port"]) == ("HTTPS", 443)
+    client, values = emulated.client("elbv2"), emulated.values
+    arn = values["RpcBalancerArn"]
+    (balancer,) = client.describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"]
+    assert balancer["Scheme"] == "internal"
+    assert balancer["SecurityGroups"] == [values["RpcBalancerGroupId"]]
+    listeners = client.describe_listeners(LoadBalancerArn=arn)["Listeners"]
+    ways = {listener["Port"]: listener["DefaultActions"][0]["TargetGroupArn"] for listener in listeners}
+    assert ways == {7300: values["CoreTargets"], 443: values["WebSocketCoreTargets"]}
+    resources = read("entry")["Resources"]
+    assert resources["RpcBalancer"]["Properties"]["Type"] == "network"
+    for name in ("RpcListener", "WebSocketListener"):
+        assert resources[name]["Properties"]["Protocol"] == "TLS"
+
+
+def test_cores_are_checked_over_tcp(emulated):
+    """Those for WebSocket too, to spare the images' nng there."""
+    targets = [emulated.values[name] for name in ("CoreTargets", "WebSocketCoreTargets")]
+    found = emulated.client("elbv2").describe_target_groups(TargetGroupArns=targets)["TargetGroups"]
+    checks = {group["Port"]: (group["HealthCheckProtocol"], group["HealthCheckPort"]) for group in found}
+    assert checks == {7300: ("TCP", "traffic-port"), 7301: ("TCP", "7300")}
 
 
 def test_service_puts_both_containers_behind_their_balancers(emulated):
@@ -102,7 +119,8 @@ def test_service_puts_both_containers_behind_their_balancers(emulated):
     assert properties["LaunchType"] == "FARGATE"
     assert properties["LoadBalancers"] == [
         {"ContainerName": "bridge", "ContainerPort": 8000, "TargetGroupArn": "<BridgeTargets>"},
-        {"ContainerName": "core", "ContainerPort": 7301, "TargetGroupArn": "<CoreTargets>"},
+        {"ContainerName": "core", "ContainerPort": 7300, "TargetGroupArn": "<CoreTargets>"},
+        {"ContainerName": "core", "ContainerPort": 7301, "TargetGroupArn": "<WebSocketCoreTargets>"},
     ]
     breaker = properties["DeploymentConfiguration"]["DeploymentCircuitBreaker"]
     assert breaker == {"Enable": True, "Rollback": True}

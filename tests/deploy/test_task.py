@@ -2,14 +2,17 @@
 starts."""
 
 import json
+import socket
 
 import boto3
-import httpx
 import pytest
 from botocore.validate import ParamValidator
 
 from deploy.conftest import REGION
 from deploy.templates import read, task_definition
+from support.balancer import tls_balancer
+from support.certificates import make_certificate
+from support.network import free_port
 from support.program import run
 
 
@@ -88,10 +91,36 @@ def test_health_checks_tell_whether_the_programs_run(containers, core, bridge, t
         assert run(program, *arguments, folder=tmp_path, **nobody).returncode != 0
 
 
-def test_balancers_probe_of_the_core_is_answered(start_core):
-    """The target group takes 200 to 499 from a plain GET as alive."""
-    url = start_core().url.replace("ws://", "http://")
-    assert 200 <= httpx.get(url, trust_env=False).status_code <= 499
+@pytest.fixture
+def core_in_aws(start_core, containers):
+    """A core that listens as in the task; for each port of the task the one that it has here."""
+    listen = environment(containers["core"])["TRIGGERS_LISTEN"]
+    ports = {mapping["containerPort"]: free_port() for mapping in containers["core"]["portMappings"]}
+    for port, here in ports.items():
+        assert f"://0.0.0.0:{port}" in listen
+        listen = listen.replace(f"0.0.0.0:{port}", f"0.0.0.0:{here}")
+    return start_core(TRIGGERS_LISTEN=listen), ports
+
+
+def test_core_bears_the_balancers_checks(core_in_aws):
+    """A check connects and closes."""
+    core, ports = core_in_aws
+    for _ in range(100):
+        socket.create_connection(("127.0.0.1", ports[7300]), 10).close()
+    with core.client() as rpc:
+        assert rpc.serving()
+
+
+@pytest.mark.parametrize(
+    "port, address", [(7300, "tls+tcp://localhost:{}"), (7301, "wss://localhost:{}/rpc")]
+)
+def test_core_is_called_through_a_balancer_that_ends_tls(core_in_aws, tmp_path, port, address):
+    _, ports = core_in_aws
+    certificate, key = make_certificate(tmp_path)
+    with tls_balancer(ports[port], certificate, key) as here:
+        settings = {"TRIGGERS_CORE": address.format(here), "TRIGGERS_TLS_CA": certificate}
+        done = run("triggers", "create", "crm", "lead", folder=tmp_path, **settings)
+    assert done.returncode == 0, done.stderr
 
 
 def test_alarm_watches_a_figure_that_the_core_logs(start_core):
