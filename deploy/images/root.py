@@ -12,6 +12,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[2]
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+DATABASE_AUTHORITIES = Path(__file__).with_name("database.pem")
 FIELDS = ("Package", "Version", "Architecture")
 ID = 10001  # of the user, who owns nothing but the volume
 
@@ -93,6 +94,12 @@ def write_settings(root):
     (root / "etc/nsswitch.conf").write_text("hosts: files dns\n")
 
 
+def trust_database(root):
+    """Those who sign the database's certificate, when an operator has put them beside this file."""
+    if DATABASE_AUTHORITIES.exists():
+        shutil.copyfile(DATABASE_AUTHORITIES, root / "etc/ssl/database.pem")
+
+
 def main(root, programs):
     (root / "usr/bin").mkdir(parents=True)
     for folder in ("lib", "lib64"):
@@ -103,6 +110,7 @@ def main(root, programs):
     found = {path for program in programs for path in libraries(program)}
     for path in [*found, AUTHORITIES]:
         copy(path, root)
+    trust_database(root)
     packages = {package["Package"]: package for package in map(owner, found)}
     packages["ca-certificates"] = owner(Path("/usr/sbin/update-ca-certificates"))
     write_papers(root, programs[0].name, [packages[name] for name in sorted(packages)])

@@ -2,6 +2,8 @@
 starts."""
 
 import json
+import runpy
+import shutil
 import socket
 
 import boto3
@@ -13,7 +15,9 @@ from deploy.templates import read, task_definition
 from support.balancer import tls_balancer
 from support.certificates import make_certificate
 from support.network import free_port
-from support.program import run
+from support.program import ROOT, run
+
+AUTHORITIES = "/etc/ssl/database.pem"
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +60,8 @@ def test_password_comes_from_the_secret_alone(containers):
     }
     assert "secrets" not in containers["bridge"]
     url = environment(containers["core"])["DATABASE_URL"]
-    assert url == "postgresql://<DatabaseHost>:<DatabasePort>/triggers?sslmode=require"
+    host = "<DatabaseHost>:<DatabasePort>"
+    assert url == f"postgresql://{host}/triggers?sslmode=require&sslrootcert={AUTHORITIES}"
 
 
 def test_containers_are_confined_and_log_to_one_group(containers):
@@ -134,29 +139,60 @@ def test_alarm_watches_a_figure_that_the_core_logs(start_core):
     assert {name: line[name] for name in dimensions} == dimensions
 
 
-def settings_in_aws(postgres, database, password):
+def settings_in_aws(containers, postgres, database, password, mode="prefer", authorities=AUTHORITIES):
     """The core's settings as the task definition makes them, for a test's server."""
-    return {
-        "DATABASE_URL": f"postgresql://127.0.0.1:{postgres.port}/{database}?sslmode=prefer",
-        "PGUSER": "rotated",
-        "PGPASSWORD": password,
-    }
+    url = environment(containers["core"])["DATABASE_URL"]
+    for part, here in {
+        "<DatabaseHost>:<DatabasePort>/triggers": f"127.0.0.1:{postgres.port}/{database}",
+        "sslmode=require": f"sslmode={mode}",
+        AUTHORITIES: str(authorities),
+    }.items():
+        assert part in url
+        url = url.replace(part, here)
+    return {"DATABASE_URL": url, "PGUSER": "rotated", "PGPASSWORD": password}
 
 
-def test_password_changes_while_the_core_serves(start_core, postgres):
+def test_password_changes_while_the_core_serves(start_core, postgres, containers):
     """What RDS does to the password every week: sessions stay, new cores need the new one."""
     database = postgres.database_name()
     postgres.psql("create role rotated login createdb password 'first'")
-    old = start_core(**settings_in_aws(postgres, database, "first"))
+    old = start_core(**settings_in_aws(containers, postgres, database, "first"))
     with old.client() as rpc:
         event_id = rpc.create().event_id
         postgres.psql("alter role rotated password 'second'")
         assert rpc.create().event_id
         assert rpc.event("GetEvent", event_id=event_id).event.event_id == event_id
-        new = start_core(**settings_in_aws(postgres, database, "second"))
+        new = start_core(**settings_in_aws(containers, postgres, database, "second"))
         with new.client() as other:
             assert other.event("GetEvent", event_id=event_id).event.event_id == event_id
         assert rpc.serving()
-    late = start_core(wait=False, **settings_in_aws(postgres, database, "first")).wait_answering()
+    late = start_core(wait=False, **settings_in_aws(containers, postgres, database, "first")).wait_answering()
     with late.client() as rpc:
         assert not rpc.serving()
+
+
+def test_images_have_the_databases_authorities_where_the_task_looks(tmp_path):
+    maker, image = tmp_path / "root.py", tmp_path / "image"
+    shutil.copy(ROOT / "deploy" / "images" / "root.py", maker)
+    (image / "etc" / "ssl").mkdir(parents=True)
+    trust_database = runpy.run_path(str(maker))["trust_database"]
+    trust_database(image)
+    assert not (image / AUTHORITIES[1:]).exists()
+    maker.with_name("database.pem").write_text("authorities")
+    trust_database(image)
+    assert (image / AUTHORITIES[1:]).read_text() == "authorities"
+
+
+def test_core_checks_the_databases_certificate(start_core, own_postgres, containers, tmp_path):
+    certificate, key = make_certificate(tmp_path)
+    other, _ = make_certificate(tmp_path, "other")
+    own_postgres.use_tls(certificate, key)
+    own_postgres.psql("create role rotated login createdb password 'first'")
+
+    def settings(mode, authorities):
+        return settings_in_aws(containers, own_postgres, "triggers", "first", mode, authorities)
+
+    start_core(**settings("require", tmp_path / "missing.pem"))
+    start_core(**settings("verify-full", certificate))
+    refused = start_core(wait=False, **settings("verify-full", other))
+    refused.wait_for_line("certificate verify failed")

@@ -167,6 +167,15 @@ class PostgresServer:
         command += ["-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", sql]
         return subprocess.run(command, env=environment, capture_output=True, text=True)
 
+    def use_tls(self, certificate, key):
+        """Takes connections with TLS too, a moment after this, by copies of these files."""
+        for path, name in ((certificate, "server.crt"), (key, "server.key")):
+            copy = shutil.copy(path, self.folder / "data" / name)
+            if owner := server_owner():
+                os.chown(copy, owner["user"], owner["group"])
+        self.psql("alter system set ssl = on")
+        self.psql("select pg_reload_conf()")
+
     def secrets(self):
         """Spellings of the password that must show up nowhere."""
         return [self.password, quote(self.password, safe=""), quote(self.password)]
