@@ -1,6 +1,9 @@
 """Every transport, and clients that know nothing of us: nngcat with protoc, a bare WebSocket."""
 
+import socket
 import subprocess
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pynng
 import pytest
@@ -47,6 +50,19 @@ def test_listeners_are_logged(everywhere):
     core, _ = everywhere
     for url in core.urls:
         core.wait_for_line(url)
+
+
+def connection_timers(port):
+    """What the kernel waits for on each connection to a port of this machine: 02 is keepalive."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    return [row[5][:2] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01"]
+
+
+def test_silent_connections_are_probed(everywhere):
+    core, _ = everywhere
+    for port in [urlsplit(url).port for url in core.urls if not url.startswith("ipc:")]:
+        with socket.create_connection(("127.0.0.1", port)):
+            wait_until(lambda: set(connection_timers(port)) == {"02"}, f"keepalive on port {port}")
 
 
 def test_a_client_that_trusts_another_certificate_is_not_served(everywhere, tmp_path):
