@@ -198,9 +198,10 @@ static bool listen_on(nng_socket socket, const char *url, const struct server_co
         return false;
     if (error == 0 && has_prefix(url, "ws"))
         error = nng_listener_set_size(listener, NNG_OPT_WS_RECVMAXFRAME, MAX_RECEIVED);
-    /* Without it a connection that a balancer has forgotten in silence stays for ever. */
-    if (error == 0 && !has_prefix(url, "ipc"))
-        error = nng_listener_set_bool(listener, NNG_OPT_TCP_KEEPALIVE, true);
+    /* Without it a connection that a balancer has forgotten in silence stays for ever. A transport
+     * that does not know it (ipc) is as good without. */
+    if (error == 0)
+        nng_listener_set_bool(listener, NNG_OPT_TCP_KEEPALIVE, true);
     if (error == 0)
         error = nng_listener_start(listener, 0);
     if (error == NNG_EADDRINUSE)
