@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import socket
+import os
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import pynng
 import pytest
+from conftest import PATIENCE, Core
 
 from triggers_client import (
     AsyncClient,
@@ -20,46 +19,6 @@ from triggers_client import (
     UnavailableError,
     new_event_id,
 )
-from triggers_client.proto.triggers.rpc.v1 import envelope_pb2
-from triggers_client.proto.triggers.v1 import events_pb2
-
-
-class Core:
-    """Answers creates, but silently keeps those whose source is "slow"."""
-
-    def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.url = f"ws://127.0.0.1:{probe.getsockname()[1]}/rpc"
-        self.payloads: list[bytes] = []
-        self.got_slow = threading.Event()
-        self.socket = pynng.Rep0(listen=self.url, recv_max_size=1 << 24)
-        self.thread = threading.Thread(target=self.serve, daemon=True)
-        self.thread.start()
-
-    def serve(self) -> None:
-        while True:
-            try:
-                request = envelope_pb2.Request.FromString(self.socket.recv())
-            except pynng.NNGException:
-                return
-            create = events_pb2.CreateEventRequest.FromString(request.body)
-            if create.source == "slow":
-                self.got_slow.set()
-                continue
-            self.payloads.append(create.payload)
-            answer = events_pb2.CreateEventResponse(event_id=create.event_id)
-            answer.created_at.FromNanoseconds(1_700_000_000_123_456_000)
-            body = answer.SerializeToString()
-            self.socket.send(envelope_pb2.Response(body=body).SerializeToString())
-
-
-@pytest.fixture
-def core() -> Iterator[Core]:
-    core = Core()
-    yield core
-    core.socket.close()
-    core.thread.join()
 
 
 def test_payloads_go_as_they_are_and_mappings_as_json(core: Core) -> None:
@@ -74,7 +33,7 @@ def test_a_cancelled_task_cancels_its_call_and_no_other(core: Core) -> None:
     async def main() -> None:
         async with AsyncClient(core.url) as client:
             slow = asyncio.create_task(client.create("slow", "t", "{}"))
-            await asyncio.to_thread(core.got_slow.wait, 20)
+            await asyncio.to_thread(core.got_slow.wait, PATIENCE)
             slow.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await slow
@@ -87,10 +46,10 @@ def test_closing_ends_calls_in_flight_and_refuses_more(core: Core) -> None:
     client = Client(core.url)
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(client.create, "slow", "t", "{}")
-        assert core.got_slow.wait(20)
+        assert core.got_slow.wait(PATIENCE)
         client.close()
         with pytest.raises(CancelledError) as caught:
-            call.result(20)
+            call.result(PATIENCE)
     assert caught.value.reason == "CLIENT_CLOSED"
     with pytest.raises(CancelledError):
         client.health()
@@ -105,7 +64,7 @@ def test_closing_while_a_call_waits_for_a_connection() -> None:
             time.sleep(0.001)
         client.close()
         with pytest.raises(CancelledError):
-            call.result(20)
+            call.result(PATIENCE)
 
 
 def test_threads_share_a_client(core: Core) -> None:
@@ -132,11 +91,31 @@ def test_an_abandoned_client_leaves_no_thread_behind_after_close(core: Core) -> 
     assert threading.active_count() == before
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_process_is_refused_and_does_not_hang(core: Core) -> None:
+    with Client(core.url) as client:
+        assert client.create("s", "t", "{}").event_id
+        child = os.fork()
+        if child == 0:
+            try:
+                client.create("s", "t", "{}")
+            except CancelledError:
+                client.close()
+                os._exit(7)
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        assert client.create("s", "t", "{}").event_id
+
+
 @pytest.mark.parametrize(
     ("urls", "reason"),
     [
         ("http://127.0.0.1/rpc", "URL_INVALID"),
         ("", "URL_INVALID"),
+        ("ws:///rpc", "URL_INVALID"),
+        ("ws://127.0.0.1:70000/rpc", "URL_INVALID"),
+        ("tcp://127.0.0.1", "URL_INVALID"),
+        ("ipc://", "URL_INVALID"),
         ([], "URL_MISSING"),
         ("wss://127.0.0.1:1/rpc", "TLS_CA_MISSING"),
     ],

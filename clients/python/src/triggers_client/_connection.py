@@ -1,162 +1,210 @@
-"""The connection: one nng REQ socket with a dialer an address. nng connects and reconnects by
-itself, spreads requests over the connections that stand, and sends again what a dropped one had in
-flight."""
+"""The calls of a client and its connections: keeps every address connected, spreads calls over the
+connections that stand, and sends again what a dropped one had in flight."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
-from collections.abc import Sequence
+import random
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-import pynng
+from triggers_client._address import Address, parse_all
+from triggers_client._errors import CancelledError, DeadlineExceededError, UnavailableError
+from triggers_client._transport import HostRefusedError, Link
 
-from triggers_client._errors import (
-    CancelledError,
-    DeadlineExceededError,
-    InternalError,
-    InvalidArgumentError,
-    UnavailableError,
-)
-
-SCHEMES = ("ws", "wss", "tcp", "tls+tcp", "ipc")
-_MAX_ANSWER = 16 << 20  # a page has at most 8 MiB of payloads, and what belongs to them
-# A peer that vanished without closing is noticed by nothing else. Repeats are safe: ids are kept.
-_RESEND_MS = 5000
-_RECONNECT_MS = (50, 1000)
-_MAX_IDLE_CONTEXTS = 256
+_CONNECT_SECONDS = 5.0
+_RECONNECT_FIRST, _RECONNECT_MOST = 0.05, 1.0
+# Without an answer for so long a call goes out again, on the next connection if there are several.
+# Repeats are safe: ids are kept.
+_RESEND = 5.0
+# A core answers every call by its deadline: a call that got no answer, and a connection on which
+# nothing else came for so long, mean that the peer vanished without closing.
+_SILENCE = 1.0
+_REQUEST_ID_BIT = 1 << 31  # SP marks a request's id by the top bit
 
 
-def _dialled(url: str) -> list[str]:
-    """nng tries one address of a name only, so localhost is dialled on IPv4 and on IPv6."""
-    parts = urlsplit(url)
-    if parts.hostname != "localhost":
-        return [url]
-    port = f":{parts.port}" if parts.port else ""
-    return [urlunsplit(parts._replace(netloc=host + port)) for host in ("127.0.0.1", "[::1]")]
+@dataclass(eq=False)
+class _Call:
+    """A request under way."""
+
+    request_id: int
+    message: bytes
+    deadline: float
+    answer: asyncio.Future[bytes]
+    timer: asyncio.TimerHandle | None = None
+    link: Link | None = None  # that it went out on; None: it waits for one
+    sent: bool = False
 
 
 class Connection:
     """Bytes there, bytes back, within a deadline; for the tasks of one event loop."""
 
     def __init__(self, urls: Sequence[str], ca_file: str | None) -> None:
+        self._addresses = parse_all(urls, ca_file)
         self._urls = ", ".join(urls)
-        self._pipes = 0
-        self._pipes_lock = threading.Lock()
-        self._idle: list[Any] = []
+        self._problem = ""  # why there was last no connection, for people
         self._closed = False
-        self._socket: Any = pynng.Req0(
-            async_backend="asyncio",
-            recv_max_size=_MAX_ANSWER,
-            resend_time=_RESEND_MS,
-            reconnect_time_min=_RECONNECT_MS[0],
-            reconnect_time_max=_RECONNECT_MS[1],
-        )
-        self._socket.add_post_pipe_connect_cb(lambda _pipe: self._count(1))
-        self._socket.add_post_pipe_remove_cb(lambda _pipe: self._count(-1))
-        try:
-            for url in urls:
-                self._dial(url, ca_file)
-        except BaseException:
-            self._socket.close()
-            raise
-
-    def _count(self, change: int) -> None:
-        with self._pipes_lock:
-            self._pipes += change
-
-    def _dial(self, url: str, ca_file: str | None) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in SCHEMES:
-            message = f"{url!r} is no address; accepted are the schemes {', '.join(SCHEMES)}"
-            raise InvalidArgumentError("URL_INVALID", message)
-        if parts.scheme in ("wss", "tls+tcp"):
-            if not ca_file:
-                message = f"{url} needs ca_file, the certificates to trust"
-                raise InvalidArgumentError("TLS_CA_MISSING", message)
-            # Taken by the dialers made from here on.
-            self._socket.tls_config = pynng.TLSConfig(
-                pynng.TLSConfig.MODE_CLIENT, server_name=parts.hostname, ca_files=ca_file
-            )
-        try:
-            for each in _dialled(url):
-                self._socket.dial(each, block=False)
-        except pynng.NNGException as error:
-            raise InvalidArgumentError("URL_INVALID", f"cannot dial {url}: {error}") from error
+        self._last_id = random.getrandbits(31)
+        self._turn = random.getrandbits(8)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._links: list[Link] = []
+        self._calls: dict[int, _Call] = {}
+        self._waiting: dict[int, _Call] = {}
 
     def check_open(self) -> None:
         if self._closed:
             raise _closed()
 
-    async def exchange(self, message: bytes, seconds: float) -> bytes:
+    async def exchange(self, request: bytes, seconds: float) -> bytes:
         """Sends a request and returns its answer, both within `seconds`."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + seconds
         self.check_open()
-        context = self._idle.pop() if self._idle else self._socket.new_context()
-        reusable = False
+        loop = self._start()
+        self._last_id = (self._last_id + 1) % _REQUEST_ID_BIT
+        request_id = self._last_id | _REQUEST_ID_BIT
+        message = request_id.to_bytes(4, "big") + request
+        call = _Call(request_id, message, loop.time() + seconds, loop.create_future())
+        self._calls[request_id] = call
+        self._send(call)
+        self._set_timer(call)
         try:
-            await self._within(context.asend(message), seconds, self._unsent)
-            left = max(deadline - loop.time(), 0.0)
-            answer: bytes = await self._within(context.arecv(), left, self._unanswered)
-            reusable = len(self._idle) < _MAX_IDLE_CONTEXTS and not self._closed
-            return answer
+            return await call.answer
         finally:
-            if reusable:
-                self._idle.append(context)
-            else:
-                with contextlib.suppress(pynng.NNGException):
-                    context.close()
-
-    async def _within(self, operation: Any, seconds: float, late: Any) -> Any:  # noqa: ANN401
-        # A task of its own: pynng's operations swallow a cancellation that comes as they complete.
-        task = asyncio.ensure_future(operation)
-        task.add_done_callback(_ignore_outcome)
-        try:
-            await asyncio.wait({task}, timeout=seconds)
-        finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait({task})
-        try:
-            return task.result()
-        except asyncio.CancelledError:
-            raise late() from None
-        except pynng.Closed:
-            raise _closed() from None
-        except pynng.NNGException as error:
-            raise InternalError("TRANSPORT", f"the call could not be sent: {error}") from error
-
-    def _unsent(self) -> Exception:
-        if self._pipes > 0:
-            return DeadlineExceededError("DEADLINE_EXCEEDED", "the call could not be sent in time")
-        message = f"no connection to triggersd at {self._urls}; check that it runs there"
-        return UnavailableError("CORE_UNREACHABLE", message)
-
-    def _unanswered(self) -> Exception:
-        after = "the call may or may not have been done; sending it again is safe"
-        if self._pipes > 0:
-            return DeadlineExceededError("DEADLINE_EXCEEDED", f"no answer in time; {after}")
-        return UnavailableError("CONNECTION_LOST", f"the connection was lost; {after}")
+            if call.timer:
+                call.timer.cancel()
+            self._calls.pop(request_id, None)
+            self._waiting.pop(request_id, None)
 
     async def close(self) -> None:
         if self._closed:
             return
         self._closed = True
-        for context in self._idle:
-            with contextlib.suppress(pynng.NNGException):
-                context.close()
-        self._idle.clear()
-        # Waits for callbacks of nng's threads: not on the loop that they talk to.
-        await asyncio.get_running_loop().run_in_executor(None, self._socket.close)
+        for call in self._calls.values():
+            if not call.answer.done():
+                call.answer.set_exception(_closed())
+        if self._loop is asyncio.get_running_loop():
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks)
+
+    def _start(self) -> asyncio.AbstractEventLoop:
+        """Begins to connect, with the first call in an event loop; what was of another is gone."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop = loop
+            self._links, self._calls, self._waiting = [], {}, {}
+            self._tasks = [loop.create_task(self._keep(each)) for each in self._addresses]
+        return loop
+
+    # ---- calls ----
+
+    def _send(self, call: _Call) -> None:
+        """Sends a call in its turn of the connections, or keeps it until there is one."""
+        usable = [link for link in self._links if link.usable]
+        if usable:
+            self._turn += 1
+            call.link = usable[self._turn % len(usable)]
+            call.link.send(call.message)
+            call.sent = True
+        else:
+            call.link = None
+            self._waiting[call.request_id] = call
+
+    def _send_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for call in waiting.values():
+            self._send(call)
+
+    def _deliver(self, message: bytes) -> None:
+        """Takes an answer. Nobody may wait for it any more, or it may be the second to one call."""
+        call = self._calls.get(int.from_bytes(message[:4], "big"))
+        if call and not call.answer.done():
+            call.answer.set_result(message[4:])
+
+    def _set_timer(self, call: _Call) -> None:
+        loop = call.answer.get_loop()
+        if loop.time() + _RESEND < call.deadline:
+            call.timer = loop.call_later(_RESEND, self._resend, call)
+        else:
+            call.timer = loop.call_at(call.deadline, self._expire, call)
+
+    def _resend(self, call: _Call) -> None:
+        if call.link is not None and not call.answer.done():
+            self._send(call)
+        self._set_timer(call)
+
+    def _expire(self, call: _Call) -> None:
+        if call.answer.done():
+            return
+        call.answer.set_exception(self._late(call))
+        if call.link and call.link.silent_for() >= _SILENCE:
+            call.link.drop(ConnectionError("the core did not answer"))
+
+    def _late(self, call: _Call) -> Exception:
+        after = "the call may or may not have been done; sending it again is safe"
+        if call.link:
+            return DeadlineExceededError("DEADLINE_EXCEEDED", f"no answer in time; {after}")
+        if any(link.stands for link in self._links):
+            return DeadlineExceededError("DEADLINE_EXCEEDED", "the call could not be sent in time")
+        if call.sent:
+            message = f"the connection was lost ({self._problem}); {after}"
+            return UnavailableError("CONNECTION_LOST", message)
+        message = f"no connection to triggersd at {self._urls}; check that it runs there"
+        if self._problem:
+            message += f" ({self._problem})"
+        return UnavailableError("CORE_UNREACHABLE", message)
+
+    # ---- connections ----
+
+    async def _keep(self, address: Address) -> None:
+        """Keeps an address connected until it is cancelled."""
+        host, most = "", _RECONNECT_FIRST
+        while True:
+            link = Link(address, host, self._deliver, self._send_waiting)
+            self._links.append(link)
+            try:
+                await _within(_CONNECT_SECONDS, link.open())
+                problem = await link.wait_lost()
+            except Exception as error:
+                problem = error
+            finally:
+                await link.close()
+                self._remove(link)
+            self._problem = f"{address.url}: {problem}"
+            if isinstance(problem, HostRefusedError):
+                host = "" if host else link.peer
+                if host:
+                    continue
+            if link.answered:
+                most = _RECONNECT_FIRST
+            await asyncio.sleep(random.uniform(most / 2, most))
+            most = min(most * 2, _RECONNECT_MOST)
+
+    def _remove(self, link: Link) -> None:
+        """Forgets a connection, and sends on others what was under way on it."""
+        if link in self._links:
+            self._links.remove(link)
+        for call in self._calls.values():
+            if call.link is link and not call.answer.done():
+                self._send(call)
 
 
-def _ignore_outcome(task: asyncio.Future[Any]) -> None:
-    """Marks an exception as seen, whether or not the caller still waits for it."""
-    if not task.cancelled():
-        task.exception()
+async def _within(seconds: float, work: Coroutine[Any, Any, None]) -> None:
+    """asyncio.wait_for, but for its fault before Python 3.12, which loses a cancellation that comes
+    as the work is done."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+        failure = None if task.cancelled() else task.exception()
+    if task.cancelled():
+        raise ConnectionError(f"no connection within {seconds:.0f} seconds")
+    if failure:
+        raise failure
 
 
 def _closed() -> CancelledError:

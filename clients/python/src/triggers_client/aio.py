@@ -62,7 +62,7 @@ class AsyncClient:
     and tls+tcp. `timeout`: seconds of calls that give none. `name`: this program and its version,
     for the core's log.
 
-    It connects in the background and reconnects by itself. A call that is answered UNAVAILABLE or
+    It connects with the first call and reconnects by itself. A call that is answered UNAVAILABLE or
     RESOURCE_EXHAUSTED is tried again within its deadline; a create keeps its event id, so it is
     stored once. Failures raise TriggersError; cancelling the task cancels the call."""
 

@@ -63,13 +63,17 @@ class Client:
     def close(self) -> None:
         """Ends calls of other threads with CancelledError and disconnects. May be called again."""
         with self._lock:
-            if self._closed:
+            if not self._usable():
                 return
             self._closed = True
         asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    def _usable(self) -> bool:
+        # A forked process has the client, but not its thread.
+        return not self._closed and self._thread.is_alive()
 
     async def _end(self) -> None:
         await self._client.close()
@@ -164,7 +168,7 @@ class Client:
 
     def _run(self, call: Coroutine[Any, Any, _T]) -> _T:
         with self._lock:
-            if self._closed:
+            if not self._usable():
                 call.close()
                 raise CancelledError("CLIENT_CLOSED", "the client was closed")
             future = asyncio.run_coroutine_threadsafe(call, self._loop)
