@@ -111,6 +111,7 @@ class World:
     def pause(self):
         self.core.process.send_signal(signal.SIGSTOP)
         self._paused = True
+        os.waitid(os.P_PID, self.core.process.pid, os.WSTOPPED)  # fast clients reached it before
 
     def resume(self):
         self.core.process.send_signal(signal.SIGCONT)

@@ -11,7 +11,8 @@ from typing import Any
 
 from triggers_client._address import Address, parse_all
 from triggers_client._errors import CancelledError, DeadlineExceededError, UnavailableError
-from triggers_client._transport import HostRefusedError, Link
+from triggers_client._framing import HostRefusedError
+from triggers_client._link import Link
 
 _CONNECT_SECONDS = 5.0
 _RECONNECT_FIRST, _RECONNECT_MOST = 0.05, 1.0
@@ -101,6 +102,8 @@ class Connection:
 
     def _send(self, call: _Call) -> None:
         """Sends a call in its turn of the connections, or keeps it until there is one."""
+        if call.answer.done():
+            return
         usable = [link for link in self._links if link.usable]
         if usable:
             self._turn += 1
@@ -130,7 +133,7 @@ class Connection:
             call.timer = loop.call_at(call.deadline, self._expire, call)
 
     def _resend(self, call: _Call) -> None:
-        if call.link is not None and not call.answer.done():
+        if call.link:
             self._send(call)
         self._set_timer(call)
 
@@ -186,7 +189,7 @@ class Connection:
         if link in self._links:
             self._links.remove(link)
         for call in self._calls.values():
-            if call.link is link and not call.answer.done():
+            if call.link is link:
                 self._send(call)
 
 
