@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -86,7 +87,9 @@ def test_calls_spread_over_the_addresses(core: Core, url: str) -> None:
     other = Core(url)
     try:
         with Client([core.url, url, "tcp://127.0.0.1:9"], timeout=PATIENCE) as client:
+            end = time.monotonic() + PATIENCE
             while not (core.payloads and other.payloads):
+                assert time.monotonic() < end
                 client.create("s", "t", "{}")
     finally:
         other.close()
@@ -205,7 +208,7 @@ def test_closing_with_calls_in_flight_leaves_nothing() -> None:
     before, reached = sockets(), threading.Event()
     with listening(keep_silent_and_tell) as url:
         asyncio.run(main())
-    assert sockets() == before
+    assert sockets() <= before
 
 
 def test_a_client_that_was_not_closed_ends_with_its_loop_and_works_in_the_next() -> None:
@@ -214,11 +217,11 @@ def test_a_client_that_was_not_closed_ends_with_its_loop_and_works_in_the_next()
         connection = Connection([url], None)
         for _ in range(3):
             assert asyncio.run(connection.exchange(b"message", PATIENCE)) == b"message"
-    assert sockets() == before
+    assert sockets() <= before
 
 
 def sockets() -> int:
-    """Open ones of this process."""
+    """Open ones of this process; nng may close some of its own of earlier tests meanwhile."""
     count = 0
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):  # the descriptor of the listing itself

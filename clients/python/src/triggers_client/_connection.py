@@ -203,7 +203,7 @@ async def _within(seconds: float, work: Coroutine[Any, Any, None]) -> None:
         if not task.done():
             task.cancel()
             await asyncio.wait({task})
-        failure = None if task.cancelled() else task.exception()
+        failure = None if task.cancelled() else task.exception()  # which counts as seen
     if task.cancelled():
         raise ConnectionError(f"no connection within {seconds:.0f} seconds")
     if failure:
