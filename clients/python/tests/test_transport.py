@@ -237,7 +237,8 @@ def test_a_lost_connection_that_does_not_return() -> None:
     assert "too large" in outcome.message
 
 
-def test_a_peer_that_does_not_read_holds_up_no_caller() -> None:
+def test_a_peer_that_does_not_read_holds_up_no_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("triggers_client._connection._SILENCE", PATIENCE)  # it is not replaced
     over = threading.Event()
 
     def keep_unread(peer: socket.socket) -> None:
@@ -246,7 +247,7 @@ def test_a_peer_that_does_not_read_holds_up_no_caller() -> None:
 
     async def main() -> None:
         connection = Connection([url], None)
-        calls = [connection.exchange(bytes(8 << 20), 0.5) for _ in range(2)]
+        calls = [connection.exchange(bytes(8 << 20), 2) for _ in range(2)]
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         assert all(isinstance(outcome, DeadlineExceededError) for outcome in outcomes)
         [late] = await asyncio.gather(connection.exchange(b"", 0.1), return_exceptions=True)
