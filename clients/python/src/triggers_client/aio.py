@@ -39,6 +39,7 @@ DEFAULT_URL = "ws://127.0.0.1:7300/rpc"
 DEFAULT_TIMEOUT = 10.0
 MAX_MESSAGE = 8 << 20
 _BACKOFF_FIRST, _BACKOFF_MOST = 0.05, 2.0
+_LEAST_TRY = 0.05  # seconds: with less left, another try would only hide the answer that came
 _T = TypeVar("_T")
 
 
@@ -197,7 +198,7 @@ class AsyncClient:
                 return await self._try(call, body, deadline - loop.time())
             except (UnavailableError, ResourceExhaustedError) as error:
                 wait = max(random.uniform(most / 2, most), error.retry_delay)
-                if loop.time() + wait >= deadline:
+                if loop.time() + wait + _LEAST_TRY >= deadline:
                     raise
                 most = min(most * 2, _BACKOFF_MOST)
             await asyncio.sleep(wait)
