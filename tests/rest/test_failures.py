@@ -10,6 +10,7 @@ import pynng
 import pytest
 
 from rest.checks import CREATE, MISSING_ID, check_problem
+from support.metrics import Metrics
 from support.network import free_port, wait_until
 from support.protocol import envelope
 
@@ -178,6 +179,10 @@ def test_limits_of_calls_and_of_memory(scripted, start_bridge):
         check_memory(http, bridge)
 
 
+def held_memory(http):
+    return Metrics(http.get("/metrics").text).value("triggers_bridge_held_memory_bytes")
+
+
 def check_memory(http, bridge):
     """Two bodies of 8 MiB use up 16 MiB while they come in; a third one has to wait."""
     head = (
@@ -187,6 +192,8 @@ def check_memory(http, bridge):
     peers = [socket.create_connection(("127.0.0.1", bridge.port)) for _ in range(2)]
     for peer in peers:
         peer.sendall(head)
+    # Not before both are there: the room that the third takes might be what the second lacks.
+    wait_until(lambda: held_memory(http) >= 2 * 8388608, "both bodies held")
 
     def refused():
         answer = http.post("/api/v1/events/batch", content=b" " * 1000000)
