@@ -76,14 +76,15 @@ def test_events_commits_and_batches_are_counted(http):
 
 
 def scrape_alone(http):
-    """The metrics when nothing else is in flight: a container's health checks may be."""
+    """The metrics when nothing else is in flight. A container's health checks may be, and with
+    libmicrohttpd 1.0 a request that a test before left half sent, until the bridge's time-out."""
     metrics = scrape(http)
     flights = [metrics.value(f"triggers_{program}_requests_in_flight") for program in ("bridge", "core")]
     return metrics if flights == [1, 1] else None
 
 
 def test_what_stands_and_waits_is_shown(http):
-    metrics = wait_until(lambda: scrape_alone(http), "one request in flight, this one")
+    metrics = wait_until(lambda: scrape_alone(http), "one request in flight, this one", 75)
     assert metrics.value("triggers_core_up") == 1
     assert metrics.value("triggers_bridge_connections") >= 1
     assert metrics.value("triggers_core_connections") >= 1
