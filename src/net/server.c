@@ -73,7 +73,7 @@ struct server {
     atomic_bool crowded; /* the last one was one too many */
     pthread_mutex_t lock;
     pthread_cond_t idle;
-    size_t busy; /* slots not receiving; under `lock`, as the rest */
+    atomic_size_t busy; /* slots not receiving; set under `lock`, as the rest */
     pthread_t watcher;
     bool watching; /* the thread exists */
     bool resting;  /* it waits for calls */
@@ -118,16 +118,15 @@ static void slot_receive(struct slot *slot)
     nng_ctx_recv(slot->context, slot->aio);
 }
 
-static size_t count_busy(struct server *server, int change)
+static void count_busy(struct server *server, int change)
 {
     pthread_mutex_lock(&server->lock);
-    size_t busy = server->busy += (size_t)change;
-    if (busy == 0)
+    server->busy += (size_t)change;
+    if (server->busy == 0)
         pthread_cond_broadcast(&server->idle);
     else if (server->resting)
         pthread_cond_signal(&server->wake);
     pthread_mutex_unlock(&server->lock);
-    return busy;
 }
 
 static void slot_let_go(struct slot *slot)
@@ -157,7 +156,7 @@ static void slot_send_now(struct slot *slot)
     slot->state = SLOT_SENDING;
     nng_aio_set_msg(slot->aio, slot->answer);
     slot->answer = NULL;
-    bool pressed = count_busy(slot->server, 0) > PRESSED;
+    bool pressed = slot->server->busy > PRESSED;
     nng_aio_set_timeout(slot->aio, pressed ? SEND_TIMEOUT_PRESSED_MS : SEND_TIMEOUT_MS);
     nng_ctx_send(slot->context, slot->aio);
 }
@@ -206,7 +205,7 @@ static _Thread_local bool receiving; /* this thread is one of nng's, in slot_rec
 static void slot_send(struct call *call)
 {
     struct slot *slot = (struct slot *)call;
-    if (receiving || count_busy(slot->server, 0) == 1)
+    if (receiving || slot->server->busy == 1)
         slot_send_now(slot);
     else
         outbox_put(&slot->server->outbox, slot);

@@ -318,13 +318,15 @@ static void clients_that_only_open_and_close(void **state)
 struct starter {
     triggers_client *client;
     struct tally *tally;
+    triggers_call_options options;
 };
 
 static void *start_calls(void *data)
 {
     struct starter *starter = data;
     for (int i = 0; i < CALLS_EACH; i++)
-        triggers_create_async(starter->client, &some_event, NULL, tally_reply, starter->tally);
+        triggers_create_async(starter->client, &some_event, &starter->options, tally_reply,
+                              starter->tally);
     return NULL;
 }
 
@@ -333,7 +335,7 @@ static void a_thousand_calls_from_several_threads(void **state)
     (void)state;
     struct pair pair = pair_start("ws", PATIENCE_MS);
     struct tally tally = TALLY_INIT;
-    struct starter starter = {pair.client, &tally};
+    struct starter starter = {pair.client, &tally, {0}};
     pthread_t threads[STARTERS];
     for (int i = 0; i < STARTERS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, start_calls, &starter), 0);
@@ -343,6 +345,25 @@ static void a_thousand_calls_from_several_threads(void **state)
     assert_int_equal(tally.ok, STARTERS * CALLS_EACH);
     pair_stop(&pair);
     assert_int_equal(tally.total, STARTERS * CALLS_EACH);
+}
+
+/* A cancel can come at any moment of a call, between its operations too: each ends once. */
+static void calls_that_end_while_they_are_cancelled(void **state)
+{
+    (void)state;
+    struct pair pair = pair_start("ws", PATIENCE_MS);
+    struct tally tally = TALLY_INIT;
+    struct starter starter = {pair.client, &tally, {.tag = &tally}};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, start_calls, &starter), 0);
+    for (int i = 0; i < CALLS_EACH; i++)
+        triggers_cancel(pair.client, &tally);
+    pthread_join(thread, NULL);
+    triggers_cancel(pair.client, &tally);
+    tally_wait(&tally, CALLS_EACH);
+    pair_stop(&pair);
+    assert_int_equal(tally.total, CALLS_EACH);
+    assert_int_equal(tally.ok + tally.cancelled, CALLS_EACH);
 }
 
 /* A call whose callback starts the next, until none is left. */
@@ -396,6 +417,7 @@ int main(void)
         cmocka_unit_test(a_call_without_a_connection_can_be_cancelled),
         cmocka_unit_test(clients_that_only_open_and_close),
         cmocka_unit_test(a_thousand_calls_from_several_threads),
+        cmocka_unit_test(calls_that_end_while_they_are_cancelled),
         cmocka_unit_test(callbacks_start_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
