@@ -6,6 +6,7 @@
 
 #include <nng/protocol/reqrep0/rep.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,7 @@
 #define HELD_MAX 1100
 #define WAIT_SECONDS 10
 #define MAX_SIZE ((size_t)16 << 20)
-#define RECEIVE_MS 500
+#define RECEIVE_MS 20
 
 typedef Triggers__Rpc__V1__Request Request;
 typedef Triggers__Rpc__V1__Response Response;
@@ -25,6 +26,7 @@ typedef Triggers__Rpc__V1__Response Response;
 struct scripted_core {
     nng_socket socket;
     pthread_t thread;
+    atomic_bool stopping;
     pthread_mutex_t mutex;
     pthread_cond_t received;
     size_t count;
@@ -186,10 +188,11 @@ static void *serve(void *data)
 {
     struct scripted_core *core = data;
     nng_msg *message;
-    int result;
-    while ((result = nng_recvmsg(core->socket, &message, 0)) == 0 || result == NNG_ETIMEDOUT) {
+    while (!core->stopping) {
+        int result = nng_recvmsg(core->socket, &message, 0);
         if (result == NNG_ETIMEDOUT)
             continue;
+        must(result == 0);
         Request *request = decode(message);
         record(core, request);
         act(core, message, request);
@@ -209,7 +212,8 @@ struct scripted_core *scripted_core_start(const char *url)
     pthread_cond_init(&core->received, NULL);
     must(nng_rep0_open_raw(&core->socket) == 0);
     must(nng_socket_set_size(core->socket, NNG_OPT_RECVMAXSZ, MAX_SIZE) == 0);
-    /* nng 1.5 now and then closes a socket without waking the thread that is about to receive. */
+    /* The thread looks often whether to stop: nng 1.5 may panic when a socket is closed as a thread
+     * begins to receive from it. */
     must(nng_socket_set_ms(core->socket, NNG_OPT_RECVTIMEO, RECEIVE_MS) == 0);
     nng_listener listener;
     must(nng_listener_create(&listener, core->socket, url) == 0);
@@ -222,8 +226,9 @@ struct scripted_core *scripted_core_start(const char *url)
 
 void scripted_core_stop(struct scripted_core *core)
 {
-    nng_close(core->socket);
+    core->stopping = true;
     pthread_join(core->thread, NULL);
+    nng_close(core->socket);
     for (size_t i = 0; i < core->held_count; i++)
         nng_msg_free(core->held[i]);
     pthread_cond_destroy(&core->received);
