@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from ast import literal_eval
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -29,21 +29,27 @@ ALONE = {"containers", "package"}
 CPP_CONFORMANCE = "clients/cpp/tests/conformance"  # no part of a build unless asked for
 LEFT_OUT = {"containers": "it builds and runs the images, for minutes; --all or its name runs it"}
 LOST_WORKER = re.compile(r"worker '\w+' crashed while running ('.*'|\".*\")")
-TAP_LINE = re.compile(r"^(not )?ok\b(?!.*# SKIP)", re.MULTILINE)
+TAP_LINE = re.compile(r"^(not )?ok\b(?!.*# SKIP)(.*)", re.MULTILINE)
 
 
 @dataclass
 class Outcome:
-    """How many tests of a suite passed, failed, and said why they cannot run here."""
+    """How many tests of a suite passed, which failed, and how many said why they cannot run here."""
 
     passed: int = 0
-    failed: int = 0
+    failures: list[str] = field(default_factory=list)
     skipped: int = 0
+    repeated: int = 0  # lost with their worker, then passed on another
+
+    @property
+    def failed(self):
+        return len(self.failures)
 
     def add(self, other):
         self.passed += other.passed
-        self.failed += other.failed
+        self.failures += other.failures
         self.skipped += other.skipped
+        self.repeated += other.repeated
 
 
 class Runner:
@@ -104,12 +110,12 @@ class Runner:
 
     def check(self, *words):
         """A suite of one test: the command succeeds."""
-        return Outcome(1, 0) if self.quiet(*words) else Outcome(0, 1)
+        return Outcome(1) if self.quiet(*words) else failure(Path(words[0]).name)
 
     def run_c(self, build):
         """All meson tests of a build, their cases counted one by one."""
         if not self.build(build):
-            return Outcome(0, 1)
+            return failure(f"the build of {build}")
         folder = ROOT / "build" / build
         report = self.scratch / f"c-{build}"
         log = folder / "meson-logs" / "testlog.json"
@@ -129,13 +135,13 @@ class Runner:
         outcome = count_meson(log)
         if sanitizer_reports(report):
             print(sanitizer_reports(report), flush=True)
-            status = status or 1
+            outcome.failures = outcome.failures or ["a sanitizer's report"]
         return at_least_one_failure(outcome, status)
 
     def run_python(self, build, folders, *options):
         """pytest on folders of tests against a build's programs."""
         if not self.build(build):
-            return Outcome(0, 1)
+            return failure(f"the build of {build}")
         report = self.scratch / f"pytest-{build}.xml"
         words = [sys.executable, "-m", "pytest", "-q", "--durations=5", f"--junit-xml={report}"]
         words += ["--basetemp", self.scratch / "pytest", *options, *folders]
@@ -147,10 +153,7 @@ class Runner:
             # The foreign client's nng (1.11, in pynng) aborts at one in some thousand closes of a
             # WebSocket. It is not what is tested. pytest-xdist does what a lost worker left itself.
             print(f"pytest itself was ended by a signal, attempt {attempt + 1} of 2", flush=True)
-        lost = count_lost_workers(report)
-        outcome = count_junit(report)
-        outcome.failed -= lost
-        return outcome if lost else at_least_one_failure(outcome, status)
+        return at_least_one_failure(count_junit(report), status)
 
     def run_fuzzers(self):
         """Every fuzz target for a while, one test each."""
@@ -163,7 +166,7 @@ class Runner:
     def run_analysis(self):
         """clang-tidy and gcc's analyzer over the programs, one test each."""
         if not self.build("asan"):
-            return Outcome(0, 1)
+            return failure("the build of asan")
         report = self.scratch / "analysis.xml"
         words = [sys.executable, "-m", "analysis.suite", f"--junit-xml={report}"]
         status = self.command(*words, ROOT / "build" / "asan")
@@ -176,54 +179,70 @@ def has_nng_panic(log):
     return log.exists() and "github.com/nanomsg/nng/issues" in log.read_text(errors="replace")
 
 
-def count_lost_workers(report):
-    """How many entries of a report say that a worker of pytest-xdist died in a test which then passed on
-    another one."""
-    if not report.exists():
-        return 0
-    cases = list(ElementTree.parse(report).getroot().iter("testcase"))
-    faults = [case.findall("failure") + case.findall("error") for case in cases]
-    passed = {case.get("name") for case, found in zip(cases, faults) if not found}
-    died = [LOST_WORKER.search(fault.get("message", "")) for found in faults for fault in found]
-    tests = [literal_eval(found[1]).split("::", 1)[1] for found in died if found]
-    return sum(test in passed for test in tests)
+def failure(name):
+    """The outcome of something that could not even begin, or that is one test."""
+    return Outcome(failures=[name])
 
 
 def at_least_one_failure(outcome, status):
-    """The outcome of a command: one that did not exit with 0 has failed whatever it counted."""
-    if status != 0 and outcome.failed == 0:
-        outcome.failed = 1
+    """The outcome of a command: one that did not exit with 0 has failed whatever it counted, unless that
+    was for tests that passed when they were repeated."""
+    if status != 0 and not outcome.failures and not outcome.repeated:
+        outcome.failures.append(f"exit status {status}")
     return outcome
 
 
 def count_meson(log):
     """Counts a meson test log. A test without TAP lines is one case; one that failed though its
     cases passed (a crash at the end, a leak) is one failure more."""
-    outcome = Outcome()
     if not log.exists():
-        return Outcome(0, 1)
+        return failure("meson test")
+    outcome = Outcome()
     for line in log.read_text(errors="replace").splitlines():
         test = json.loads(line)
-        good = test["result"] in ("OK", "EXPECTEDFAIL")
-        cases = [match.group(1) is None for match in TAP_LINE.finditer(test.get("stdout", ""))]
         if test["result"] == "SKIP":
             continue
-        if not cases or (not good and all(cases)):
-            cases.append(good)
-        outcome.add(Outcome(cases.count(True), cases.count(False)))
+        good = test["result"] in ("OK", "EXPECTEDFAIL")
+        cases = TAP_LINE.findall(test.get("stdout", ""))
+        failures = [f"{test['name']}:{case}" for bad, case in cases if bad]
+        if not good and not failures:
+            failures = [f"{test['name']}: {test['result']}"]
+        passed = sum(not bad for bad, _ in cases) if cases else int(good)
+        outcome.add(Outcome(passed, failures))
     return outcome
 
 
 def count_junit(report):
-    """Counts pytest's report; an error in a fixture is a failure."""
+    """Counts pytest's report; an error in a fixture is a failure. So is a test that was lost with its
+    worker, unless it then passed on another."""
     if not report.exists():
-        return Outcome(0, 1)
+        return failure("pytest itself")
     outcome = Outcome()
-    for suite in ElementTree.parse(report).getroot().iter("testsuite"):
-        tests, skipped = int(suite.get("tests")), int(suite.get("skipped"))
-        failed = int(suite.get("failures")) + int(suite.get("errors"))
-        outcome.add(Outcome(max(tests - skipped - failed, 0), failed, skipped))
+    cases = list(ElementTree.parse(report).getroot().iter("testcase"))
+    faulty = [case for case in cases if faults_of(case)]
+    skipped = [case for case in cases if case.find("skipped") is not None and not faults_of(case)]
+    passed = {case.get("name") for case in cases if case not in faulty and case not in skipped}
+    for case in faulty:
+        if lost_test(case) in passed:
+            outcome.repeated += 1
+        else:
+            outcome.failures.append(f"{case.get('classname')}: {case.get('name')}")
+    outcome.skipped = len(skipped)
+    outcome.passed = len(cases) - len(faulty) - len(skipped)
     return outcome
+
+
+def faults_of(case):
+    return case.findall("failure") + case.findall("error")
+
+
+def lost_test(case):
+    """The name of the test that an entry says a worker of pytest-xdist died in; None without one."""
+    for fault in faults_of(case):
+        died = LOST_WORKER.search(fault.get("message", ""))
+        if died:
+            return literal_eval(died[1]).split("::", 1)[1]
+    return None
 
 
 def tracked(*patterns):
@@ -260,7 +279,7 @@ def run_bindings(runner):
     """The language bindings, and C++'s runner of their scenarios, which is built for them alone."""
     folder = ROOT / "build" / "asan"
     if not runner.build("asan") or not runner.quiet("ninja", "-C", folder, CPP_CONFORMANCE):
-        return Outcome(0, 1)
+        return failure("the build of C++'s runner")
     return runner.run_python("asan", [TESTS / "bindings"])
 
 
@@ -330,10 +349,10 @@ def run_suite(name, suite, runner):
     start = time.monotonic()
     outcome = suite(runner)
     if outcome.passed + outcome.failed + outcome.skipped == 0:
-        print(f"the suite {name} ran no test", flush=True)
-        outcome.failed = 1
+        outcome.failures.append("no test ran")
     seconds = time.monotonic() - start
     print(f"== {name}: {outcome.passed} passed, {outcome.failed} failed in {seconds:.0f} s\n", flush=True)
+    outcome.failures = [f"{name}: {which}" for which in outcome.failures]
     return outcome
 
 
@@ -356,10 +375,11 @@ def main():
         for name in options.suite:
             total.add(run_suite(name, suites[name], runner))
     except KeyboardInterrupt:
-        print("interrupted", flush=True)
-        total.failed += 1
+        total.failures.append("interrupted")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    for which in total.failures:
+        print(f"failed: {which}", flush=True)
     print(f"{total.passed} passed, {total.failed} failed", flush=True)
     return 1 if total.failed else 0
 
