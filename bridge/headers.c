@@ -27,17 +27,27 @@ static bool has_control(const char *value)
     return false;
 }
 
-/* libmicrohttpd 0.9.75 takes a folded line for the end of its header's name, and so neither the
- * length nor the coding of the body for what they are: the body would be the next request. */
-static bool is_folded(const char *name)
+/* Debian 12's libmicrohttpd, 0.9.75, takes a bare LF for a line's end, cuts a value at a NUL, and
+ * takes a folded line for the end of its header's name, which later ones refuse. It leaves a head
+ * where it has received it and writes a NUL over each CR and LF, so that where lines are tells how
+ * they ended. */
+static bool lines_can_be_checked(void)
 {
-    static const char *const names[] = {"Content-Length", "Transfer-Encoding", "Idempotency-Key"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        size_t length = strlen(names[i]);
-        if (strncasecmp(name, names[i], length) == 0 && name[length])
-            return true;
-    }
-    return false;
+    return strcmp(MHD_get_version(), "0.9.75") == 0;
+}
+
+static const char *after_line(const char *end)
+{
+    return end + strlen(end) + strlen("\r\n");
+}
+
+static void check_line(struct headers *headers, const char *name, const char *value)
+{
+    if (!headers->line)
+        return;
+    if (name != headers->line)
+        headers->malformed = true;
+    headers->line = after_line(value);
 }
 
 static const struct {
@@ -67,12 +77,14 @@ static enum MHD_Result read_one(void *user_data, enum MHD_ValueKind kind, const 
 {
     (void)kind;
     struct headers *headers = user_data;
-    if (!is_token(name) || is_folded(name) || (value && has_control(value)))
+    value = value ? value : "";
+    if (!is_token(name) || has_control(value))
         headers->malformed = true;
+    check_line(headers, name, value);
     for (size_t i = 0; i < sizeof(KNOWN) / sizeof(KNOWN[0]); i++) {
         if (strcasecmp(name, KNOWN[i].name) != 0)
             continue;
-        *(const char **)((char *)headers + KNOWN[i].value) = value ? value : "";
+        *(const char **)((char *)headers + KNOWN[i].value) = value;
         if (KNOWN[i].count)
             ++*(unsigned *)((char *)headers + KNOWN[i].count);
         break;
@@ -80,17 +92,33 @@ static enum MHD_Result read_one(void *user_data, enum MHD_ValueKind kind, const 
     return MHD_YES;
 }
 
-void headers_read(struct headers *headers, struct MHD_Connection *connection)
+/* The end of the head, behind the empty line. */
+static const char *find_end(struct MHD_Connection *connection, const char *method)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    return method + info->header_size;
+}
+
+void headers_read(struct headers *headers, struct MHD_Connection *connection, const char *method,
+                  const char *version)
 {
     *headers = (struct headers){0};
+    const char *end = lines_can_be_checked() ? find_end(connection, method) : NULL;
+    if (end)
+        headers->line = after_line(version);
     MHD_get_connection_values(connection, MHD_HEADER_KIND, read_one, headers);
+    if (end && headers->line + strlen("\r\n") != end)
+        headers->malformed = true;
 }
 
 const char *headers_framing_error(const struct headers *headers, const char *version)
 {
     bool http_1_0 = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
     if (headers->malformed)
-        return "A header has a character that is not allowed there";
+        return "A header has a character that is not allowed there, is folded, or its line does "
+               "not end "
+               "with CRLF";
     if (headers->content_lengths > 1)
         return "Content-Length was sent more than once";
     if (headers->transfer_encodings > 0 && headers->content_lengths > 0)

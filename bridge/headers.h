@@ -25,11 +25,14 @@ struct headers {
     unsigned transfer_encodings;
     unsigned hosts;
     unsigned idempotency_keys;
-    bool malformed; /* a name is not a token, as with a blank before the colon, a value has a
-                       control character, or a line that matters is folded */
+    bool malformed;   /* a name is not a token, as with a blank before the colon, a value has a
+                         control character, or a line is folded or ends with a bare LF */
+    const char *line; /* where the next one is expected; NULL: not looked at */
 };
 
-void headers_read(struct headers *headers, struct MHD_Connection *connection);
+/* `method` and `version` are libmicrohttpd's, of the request line. */
+void headers_read(struct headers *headers, struct MHD_Connection *connection, const char *method,
+                  const char *version);
 
 /* NULL, or what is wrong with how the request says where its body ends (RFC 9112 sections 3.2, 5.1
  * and 6.3). libmicrohttpd accepts these, and a proxy that reads them differently could be made to

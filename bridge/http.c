@@ -42,7 +42,7 @@ static enum MHD_Result begin(struct bridge *bridge, struct MHD_Connection *conne
                              const char *url, const char *method, const char *version,
                              void **context)
 {
-    struct request *request = request_new(bridge, connection, method, url);
+    struct request *request = request_new(bridge, connection, method, url, version);
     if (!request)
         return MHD_NO;
     figures_note_begun();
@@ -181,6 +181,10 @@ struct MHD_Daemon *http_start(struct bridge *bridge, int listener)
         {MHD_OPTION_CONNECTION_LIMIT, settings->max_connections + LEAVING_CONNECTIONS, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT_S, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, NULL},
+#if MHD_VERSION >= 0x00097701
+        /* No bare LF for a line's end and no folded lines; of older ones see headers.c. */
+        {MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, NULL},
+#endif
         /* A pool of one is no pool. */
         {settings->threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, settings->threads,
          NULL},

@@ -38,7 +38,7 @@ static void follow_trace(struct request *request)
 }
 
 struct request *request_new(struct bridge *bridge, struct MHD_Connection *connection,
-                            const char *method, const char *path)
+                            const char *method, const char *path, const char *version)
 {
     struct request *request = calloc(1, sizeof(*request));
     if (!request)
@@ -50,7 +50,7 @@ struct request *request_new(struct bridge *bridge, struct MHD_Connection *connec
     request->path = path;
     request->started_us = clock_monotonic_us();
     arena_init(&request->arena, ARENA_CAP);
-    headers_read(&request->headers, connection);
+    headers_read(&request->headers, connection, method, version);
     if (request->headers.request_id && headers_request_id_valid(request->headers.request_id))
         snprintf(request->id, sizeof(request->id), "%s", request->headers.request_id);
     else

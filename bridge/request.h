@@ -72,7 +72,7 @@ struct request {
 
 /* NULL without memory. */
 struct request *request_new(struct bridge *bridge, struct MHD_Connection *connection,
-                            const char *method, const char *path);
+                            const char *method, const char *path, const char *version);
 void request_free(struct request *request);
 
 /* The request behind libmicrohttpd's pointer. */

@@ -86,16 +86,9 @@ def test_ambiguous_framing_is_refused(bridge, framing):
         f"\r\nContent-Length: {len(BODY)}\0 3\r\n\r\n",
     ],
 )
-def test_odd_line_ends_do_not_move_the_end_of_a_request(bridge, lines):
-    """RFC 9112 lets a server take a bare LF for a line's end (2.2) and join folded lines (5.2). Versions
-    of libmicrohttpd differ in that, and in NUL: the request is refused, or it ends where it should."""
-    with Wire(bridge) as wire:
-        wire.send(f"{HEAD[:-2]}{lines}{BODY}GET /nope HTTP/1.1\r\nHost: a\r\n\r\n")
-        first = wire.read()
-        if first is None or first.status == 400:
-            assert wire.closed()
-        else:
-            assert first.status == 201 and wire.read().status == 404
+def test_odd_line_ends_are_refused(bridge, lines):
+    """RFC 9112 would let a server take a bare LF for a line's end (2.2) and join folded lines (5.2)."""
+    check_refused(bridge, f"{HEAD[:-2]}{lines}{BODY}GET /nope HTTP/1.1\r\nHost: a\r\n\r\n")
 
 
 @pytest.mark.parametrize(
