@@ -1,11 +1,8 @@
-/* One nng listener a URL; limits are set before it starts. */
+/* One listener of nng's streams a URL; all is set before it starts. */
 #include "net/listen.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <nng/supplemental/tls/tls.h>
-#include <nng/transport/tls/tls.h>
-#include <nng/transport/ws/websocket.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +11,6 @@
 
 #define MAX_URL 1024
 #define MAX_PEM (1 << 20)
-/* Messages over RPC_MAX_MESSAGE are answered; beyond this nng drops the connection unread. */
-#define MAX_RECEIVED (2 * RPC_MAX_MESSAGE)
 
 static const char *const SCHEMES[] = {"ws://", "wss://", "tcp://", "tls+tcp://", "ipc://"};
 
@@ -143,13 +138,16 @@ bool server_config_check(const struct server_config *config, struct status *stat
             return false;
         tls = tls || url_is_tls(url);
     }
+    if (count > LISTEN_MAX)
+        return status_fail(status, STATUS_INVALID_ARGUMENT, "URL_INVALID",
+                           "TRIGGERS_LISTEN has more than %d URLs", LISTEN_MAX);
     if (count == 0)
         return status_fail(status, STATUS_INVALID_ARGUMENT, "URL_MISSING",
                            "TRIGGERS_LISTEN has no URL; such as ws://127.0.0.1:7300/rpc");
     return !tls || check_certificate(config, status);
 }
 
-static bool set_tls(nng_listener listener, const struct server_config *config,
+static bool set_tls(nng_stream_listener *listener, const struct server_config *config,
                     struct status *status)
 {
     nng_tls_config *tls;
@@ -158,74 +156,55 @@ static bool set_tls(nng_listener listener, const struct server_config *config,
         return status_fail(status, STATUS_INTERNAL, "TLS", "cannot set up TLS: %s",
                            nng_strerror(error));
     bool ok = load_certificate(tls, config, status);
-    if (ok && (error = nng_listener_set_ptr(listener, NNG_OPT_TLS_CONFIG, tls)) != 0)
+    if (ok && (error = nng_stream_listener_set_ptr(listener, NNG_OPT_TLS_CONFIG, tls)) != 0)
         ok = status_fail(status, STATUS_INTERNAL, "TLS", "cannot set up TLS: %s",
                          nng_strerror(error));
     nng_tls_config_free(tls); /* the listener holds its own reference */
     return ok;
 }
 
-/* Releases of nng 1 that are unsound over WebSockets, or over everything else. */
-static const struct {
-    int first; /* minor versions */
-    int last;
-    bool websocket;
-    const char *warning;
-} FLAWS[] = {
-    {0, 5, false, "this nng leaks connections whose peer dies with replies pending; prefer ws://"},
-    /* It frees an answer's operation that still runs: nng issue 2208, mended in 1.12. */
-    {9, 11, true,
-     "this nng can crash when a peer disconnects right after its answer; prefer tcp://"},
-};
-
-static void warn_of_flaws(const char *url)
+static bool fail_listen(int error, const char *url, struct status *status)
 {
-    const char *dot = strchr(nng_version(), '.');
-    int minor = dot && nng_version()[0] == '1' ? atoi(dot + 1) : INT_MAX;
-    bool websocket = has_prefix(url, "ws");
-    for (size_t i = 0; i < sizeof(FLAWS) / sizeof(FLAWS[0]); i++) {
-        if (FLAWS[i].websocket == websocket && minor >= FLAWS[i].first && minor <= FLAWS[i].last)
-            log_warning(FLAWS[i].warning, {"url", url}, {"nng", nng_version()});
-    }
-}
-
-static bool listen_on(nng_socket socket, const char *url, const struct server_config *config,
-                      struct status *status)
-{
-    nng_listener listener;
-    int error = nng_listener_create(&listener, socket, url);
-    if (error == 0 && url_is_tls(url) && !set_tls(listener, config, status))
-        return false;
-    if (error == 0 && has_prefix(url, "ws"))
-        error = nng_listener_set_size(listener, NNG_OPT_WS_RECVMAXFRAME, MAX_RECEIVED);
-    /* Without it a connection that a balancer has forgotten in silence stays for ever. A transport
-     * that does not know it (ipc) is as good without. */
-    if (error == 0)
-        nng_listener_set_bool(listener, NNG_OPT_TCP_KEEPALIVE, true);
-    if (error == 0)
-        error = nng_listener_start(listener, 0);
     if (error == NNG_EADDRINUSE)
         return status_fail(status, STATUS_FAILED_PRECONDITION, "ADDRESS_IN_USE",
                            "cannot listen on %s: another program has this address; stop it or set "
                            "TRIGGERS_LISTEN to another",
                            url);
+    return status_fail(status, STATUS_FAILED_PRECONDITION, "LISTEN_FAILED",
+                       "cannot listen on %s: %s", url, nng_strerror(error));
+}
+
+static bool listen_on(const char *url, const struct server_config *config,
+                      struct listener *listener, struct status *status)
+{
+    listener->kind = link_kind_of(url);
+    int error = nng_stream_listener_alloc(&listener->streams, url);
     if (error != 0)
-        return status_fail(status, STATUS_FAILED_PRECONDITION, "LISTEN_FAILED",
-                           "cannot listen on %s: %s", url, nng_strerror(error));
-    warn_of_flaws(url);
+        return fail_listen(error, url, status);
+    if (url_is_tls(url) && !set_tls(listener->streams, config, status))
+        return false;
+    error = link_prepare_listener(listener->streams, url);
+    if (error == 0)
+        error = nng_stream_listener_listen(listener->streams);
+    if (error != 0)
+        return fail_listen(error, url, status);
     log_info("listening", {"url", url});
     return true;
 }
 
-bool listen_all(nng_socket socket, const struct server_config *config, struct status *status)
+bool listen_all(const struct server_config *config, struct listener listeners[LISTEN_MAX],
+                size_t *count, struct status *status)
 {
-    if (nng_socket_set_size(socket, NNG_OPT_RECVMAXSZ, MAX_RECEIVED) != 0)
-        return status_fail(status, STATUS_INTERNAL, "LISTEN_FAILED", "cannot set limits");
     const char *rest = config->listen;
     char url[MAX_URL];
     bool fits;
+    *count = 0;
     while (next_url(&rest, url, &fits)) {
-        if (!listen_on(socket, url, config, status))
+        struct listener *listener = &listeners[*count];
+        *listener = (struct listener){0};
+        bool done = listen_on(url, config, listener, status);
+        *count += listener->streams != NULL;
+        if (!done)
             return false;
     }
     return true;

@@ -5,8 +5,18 @@
 #include <nng/nng.h>
 
 #include "net/server.h"
+#include "sp/link.h"
 
-/* Listens on every URL of the list. False with a text that names the URL at fault. */
-bool listen_all(nng_socket socket, const struct server_config *config, struct status *status);
+#define LISTEN_MAX 16
+
+struct listener {
+    nng_stream_listener *streams;
+    struct link_kind kind;
+};
+
+/* Listens on every URL of the list; what has been opened is in `listeners`, `*count` of them, and
+ * the caller's to free. False with a text that names the URL at fault. */
+bool listen_all(const struct server_config *config, struct listener listeners[LISTEN_MAX],
+                size_t *count, struct status *status) MUST_CHECK;
 
 #endif

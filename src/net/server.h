@@ -1,5 +1,5 @@
-/* The nng REP server: receives envelopes on any set of URLs, has them dispatched, and sends the
- * answers. The only user of nng in src. */
+/* The server: receives envelopes on any set of URLs, as the replying end of SP's REQ/REP, has them
+ * dispatched, and sends the answers. */
 #ifndef TRIGGERS_NET_SERVER_H
 #define TRIGGERS_NET_SERVER_H
 

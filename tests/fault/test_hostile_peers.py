@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from support.memory import KIB, MIB, assert_below, resident
-from support.network import free_port, wait_until
+from support.network import free_port, free_url, wait_until
+from support.peer import connect
 from support.program import Program, program_path
-from support.rpc import RpcClient
-from support.websocket import BarePeer
+from support.rpc import BareClient, RpcClient
 
 HONEST_SECONDS = 2.0  # an honest call takes less, whatever the others do
 CORE_BYTES_PER_PEER = 64 * KIB
@@ -86,7 +86,7 @@ def test_idle_connections_of_the_core(room, start_core, pick, told):
     before = resident(core)
     with contextlib.ExitStack() as stack:
         for _ in range(count):
-            stack.callback(BarePeer(core.url).close)
+            stack.callback(connect(core.url).close)
         with core.client() as rpc:
             start = time.monotonic()
             assert rpc.create().event_id
@@ -106,7 +106,7 @@ def test_more_connections_than_descriptors(limited_core):
         assert rpc.serving()
         for _ in range(700):
             with contextlib.suppress(OSError, AssertionError):
-                stack.callback(BarePeer(url).close)
+                stack.callback(connect(url).close)
         core.wait_for_line("too many connections")
         assert core.descriptors() < 500
         assert rpc.create().event_id
@@ -215,19 +215,44 @@ def test_answers_that_nobody_reads_over_http(start_core, start_bridge, pick):
         assert_below(bridge, resident(bridge), BRIDGE_BOUND)
 
 
-def test_frames_that_never_end(start_core, pick):
-    """WebSocket peers of the core that begin a message and stop."""
-    core = start_core(LOG_LEVEL="warning")
+BEGUN = {
+    "ws": b"\x82\xff" + (8 << 20).to_bytes(8, "big") + bytes(4) + b"x" * 100,
+    "tcp": (8 << 20).to_bytes(8, "big") + b"\x80\0\0\1" + b"x" * 100,
+}
+
+
+@pytest.mark.parametrize("scheme", BEGUN)
+def test_frames_that_never_end(start_core, pick, scheme):
+    """Peers of the core that begin a message and stop."""
+    core = start_core(TRIGGERS_LISTEN=free_url(scheme), LOG_LEVEL="warning")
     with contextlib.ExitStack() as stack:
         for _ in range(pick(100, 1000)):
-            peer = BarePeer(core.url)
+            peer = connect(core.url)
             stack.callback(peer.close)
-            peer.send_bytes(b"\x82\xff" + (8 << 20).to_bytes(8, "big") + bytes(4) + b"x" * 100)
+            peer.send_bytes(BEGUN[scheme])
         with core.client() as rpc:
             for _ in range(10):
                 start = time.monotonic()
                 assert rpc.create().event_id
                 assert time.monotonic() - start < HONEST_SECONDS
+        assert_below(core, resident(core), CORE_BOUND)
+
+
+def test_large_messages_that_trickle(start_core, pick, told):
+    """Peers whose messages are nearly whole take the memory for requests, and no more; who sends
+    whole ones is told, or served."""
+    core = start_core(TRIGGERS_LISTEN=free_url("tcp"), LOG_LEVEL="warning")
+    size = 4 << 20
+    begun = size.to_bytes(8, "big") + b"\x80\0\0\1" + b"x" * (size - 100)
+    with contextlib.ExitStack() as stack:
+        for _ in range(pick(40, 200)):
+            peer = connect(core.url)
+            stack.callback(peer.close)
+            with contextlib.suppress(ConnectionError):
+                peer.send_bytes(begun)
+        with BareClient(core.url) as rpc:
+            assert rpc.create().event_id
+        told(f"{pick(40, 200)} messages of 4 MiB that do not end: {resident(core) / MIB:.0f} MiB")
         assert_below(core, resident(core), CORE_BOUND)
 
 

@@ -11,13 +11,13 @@ import httpx
 import pytest
 
 from support.memory import MIB, assert_below, resident
-from support.network import wait_until
+from support.network import free_url, wait_until
+from support.peer import connect
 from support.program import program_path
 from support.protocol import envelope, events
-from support.rpc import EVENT_SERVICE, encode
+from support.rpc import EVENT_SERVICE, BareClient, RpcError, encode
 from support.session import Session
 from support.typeid import new_event_id
-from support.websocket import BarePeer
 
 CORE_BOUND = 200 * MIB
 WAITING = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
@@ -181,7 +181,7 @@ def test_clients_that_never_read(start_core, pick, told):
             rpc.create(payload=b'{"a":"%s"}' % (b"x" * 1000))
         request = events.ListInboxRequest(page_size=20)
         ask = encode(f"{EVENT_SERVICE}/ListInbox", request)
-        peers = [BarePeer(core.url) for _ in range(1000)]
+        peers = [connect(core.url) for _ in range(1000)]
         for peer in peers:
             stack.callback(peer.die)
         before = resident(core)
@@ -200,6 +200,41 @@ def test_clients_that_never_read(start_core, pick, told):
          f" MiB, a create took {max(took):.2f} s at most")
     assert_below(core, max(memory), CORE_BOUND)
     assert sorted(took)[len(took) // 2] < 2.0
+
+
+@pytest.mark.parametrize("scheme", ["ws", "tcp"])
+def test_pages_that_nobody_reads(start_core, pick, told, scheme):
+    """Clients that ask for the largest page and never read it hold no more memory than the core has
+    for answers; they are cut off, and then there is room for who reads."""
+    core = start_core(TRIGGERS_LISTEN=free_url(scheme), LOG_LEVEL="error")
+    with BareClient(core.url) as rpc, contextlib.ExitStack() as stack:
+        for _ in range(34):
+            rpc.create(payload=b'{"a":"%s"}' % (b"x" * 250_000))
+        ask = encode(f"{EVENT_SERVICE}/ListInbox", events.ListInboxRequest(page_size=1000))
+        size = rpc.event("ListInbox", page_size=1000).ByteSize()
+        memory = []
+        for number in range(pick(200, 1000)):
+            peer = connect(core.url)
+            stack.callback(peer.die)
+            peer.send(ask, number)
+            if number % 20 == 0:
+                assert rpc.create().event_id
+                memory.append(resident(core))
+        wait_until(lambda: gets_a_page(rpc), "a page for who reads")
+        memory.append(resident(core))
+    told(f"{number + 1} clients over {scheme} that never read their page of {size / MIB:.1f} MiB: memory"
+         f" up to {max(memory) / MIB:.0f} MiB")
+    assert size > 7 * MIB
+    assert_below(core, max(memory), CORE_BOUND)
+
+
+def gets_a_page(rpc):
+    """Whether the core has the memory for a full page now."""
+    try:
+        return len(rpc.event("ListInbox", page_size=1000).events) > 10
+    except RpcError as error:
+        assert error.code == "RESOURCE_EXHAUSTED", str(error)
+        return False
 
 
 def test_long_reads_do_not_starve_creates(start_core, new_store_url, pick, told):

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from support.network import wait_until
+from support.peer import connect
 from support.protocol import envelope, events
 from support.rpc import EVENT_SERVICE, encode
 from support.typeid import new_event_id
-from support.websocket import BarePeer
 
 pytestmark = pytest.mark.concurrent
 
@@ -105,7 +105,7 @@ def test_clients_killed_with_calls_in_flight(core, rpc):
     assert rpc.serving()
     before = core.descriptors()
     for _ in range(30):
-        peer = BarePeer(core.url)
+        peer = connect(core.url)
         for number in range(20):
             peer.send(create_message(), number)
         peer.die()

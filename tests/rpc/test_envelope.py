@@ -7,9 +7,9 @@ import re
 
 import pytest
 
+from support.peer import connect
 from support.protocol import envelope, events
 from support.rpc import EVENT_SERVICE, HEALTH_CHECK, RpcError, decode, encode, fails
-from support.websocket import BarePeer
 
 MIB = 1 << 20
 
@@ -158,7 +158,7 @@ def test_messages_up_to_8_mib_are_read(rpc):
 def test_huge_messages_harm_nobody(core, rpc):
     """Over 16 MiB the server may hang up unread. The peer is a bare one, so that the test does not
     depend on how an SP library takes that."""
-    peer = BarePeer(core.url)
+    peer = connect(core.url)
     try:
         peer.send(encode(f"{EVENT_SERVICE}/CreateEvent", bytes(17 * MIB)))
         reply = envelope.Response.FromString(peer.receive()[1])

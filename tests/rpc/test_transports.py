@@ -1,6 +1,7 @@
-"""Every transport, and clients that know nothing of us: nngcat with protoc, a bare WebSocket."""
+"""Every transport, and clients that know nothing of us: nngcat with protoc, bare sockets."""
 
 import socket
+import struct
 import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -9,10 +10,10 @@ import pynng
 import pytest
 
 from support.certificates import make_certificate
-from support.network import free_port, wait_until
+from support.network import free_port, free_url, wait_until
+from support.peer import connect
 from support.protocol import PROTO, envelope, health
-from support.rpc import HEALTH_CHECK, RpcClient, encode
-from support.websocket import BarePeer
+from support.rpc import HEALTH_CHECK, BareClient, RpcClient, encode
 
 
 @pytest.fixture
@@ -137,20 +138,69 @@ def test_nngcat_is_told_of_errors(everywhere, tmp_path):
     assert "code: UNIMPLEMENTED" in shown and "reason:" in shown
 
 
-def test_bare_websocket_peer(core):
-    peer = BarePeer(core.url)
-    peer.send(encode(HEALTH_CHECK, b""), number=7)
-    number, reply = peer.receive()
+@pytest.fixture(params=["ws", "tcp"])
+def plain(request, start_core):
+    """A core, on one address."""
+    core = start_core(TRIGGERS_LISTEN=free_url(request.param))
+    with BareClient(core.url) as rpc:
+        assert rpc.serving()
+    return core
+
+
+def check_health(reply):
     response = envelope.Response.FromString(reply)
-    assert number == 7 and response.code == envelope.OK
+    assert response.code == envelope.OK
     answer = health.HealthCheckResponse.FromString(response.body)
     assert answer.status == health.HealthCheckResponse.SERVING
+
+
+def test_bare_peer(plain):
+    peer = connect(plain.url)
+    peer.send(encode(HEALTH_CHECK, b""), number=7)
+    number, reply = peer.receive()
+    assert number == 7
+    check_health(reply)
     peer.close()
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
+def test_messages_need_not_come_in_one_piece(plain):
+    """Byte by byte, and all at once with a large one among them."""
+    peer = connect(plain.url)
+    ask = struct.pack(">I", 0x80000001) + encode(HEALTH_CHECK, b"")
+    for place in range(len(peer.frame(ask))):
+        peer.send_bytes(peer.frame(ask)[place : place + 1])
+    check_health(peer.receive()[1])
+    large = struct.pack(">I", 0x80000001) + encode(HEALTH_CHECK, b"", {"more": "x" * 100_000})
+    peer.send_bytes((peer.frame(ask) * 30 + peer.frame(large)) * 3)
+    for _ in range(93):
+        check_health(peer.receive()[1])
+    peer.close()
+
+
+def test_routes_of_devices_come_back(plain):
+    """The answer has the words that were before the request, up to eight of them."""
+    peer = connect(plain.url)
+    for hops in [8, 9, 1]:  # one more is dropped: it has gone in circles
+        route = b"".join(struct.pack(">I", hop) for hop in range(hops)) + b"\x80\0\0\5"
+        peer.send_bytes(peer.frame(route + encode(HEALTH_CHECK, b"")))
+    for hops in [8, 1]:
+        body = peer.receive_body()
+        assert body[: 4 * hops + 4].endswith(b"\x80\0\0\5")
+        check_health(body[4 * hops + 4 :])
+    peer.close()
+
+
+def test_messages_over_the_limit_are_answered(plain):
+    peer = connect(plain.url)
+    peer.send(bytes((8 << 20) + 1))
+    assert envelope.Response.FromString(peer.receive()[1]).details.reason == "MESSAGE_TOO_LARGE"
+    peer.send(encode(HEALTH_CHECK, b""))
+    check_health(peer.receive()[1])
+    peer.close()
+
+
+BROKEN = {
+    "ws": [
         b"\x82\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0",  # a frame of 2^64 bytes
         b"\x82\xfe\xff\xff\0\0\0\0abc",  # cut short
         b"\x82\x05hello",  # not masked, which a client's frame must be
@@ -159,12 +209,52 @@ def test_bare_websocket_peer(core):
         b"\xf7\x85\0\0\0\0hello",  # reserved bits and opcode
         b"GET / HTTP/1.1\r\n\r\n",
     ],
+    "tcp": [
+        b"\xff" * 8,  # a message of 2^64 bytes
+        b"\0\0\0\0\0\0\1\0abc",  # cut short
+        bytes(8),  # an empty message
+        b"\0\0\0\0\0\0\0\4\0\0\0\1",  # a request id without its top bit
+        b"GET / HTTP/1.1\r\n\r\n",
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("plain", "data"),
+    [(scheme, data) for scheme, broken in BROKEN.items() for data in broken],
+    indirect=["plain"],
 )
-def test_broken_frames_cost_only_their_connection(core, rpc, data):
-    assert rpc.serving()  # its own connection is up and counted
-    before = core.descriptors()
-    peer = BarePeer(core.url)
-    peer.send_bytes(data)
-    peer.die()
-    assert rpc.serving()
-    wait_until(lambda: core.descriptors() <= before, "descriptors back")
+def test_broken_frames_cost_only_their_connection(plain, data):
+    with BareClient(plain.url) as rpc:
+        assert rpc.serving()  # its own connection is up and counted
+        before = plain.descriptors()
+        peer = connect(plain.url)
+        peer.send_bytes(data)
+        peer.die()
+        assert rpc.serving()
+        wait_until(lambda: plain.descriptors() <= before, "descriptors back")
+
+
+@pytest.mark.parametrize("greeting", [b"\0SP\0\0\x31\0\0", b"GET / HT", b"\0SP\0\0\x30\0\1"])
+def test_peers_of_another_protocol_are_closed(start_core, greeting):
+    core = start_core(TRIGGERS_LISTEN=free_url("tcp"))
+    port = urlsplit(core.url).port
+    with socket.create_connection(("127.0.0.1", port), 20) as peer:
+        peer.sendall(greeting)
+        while peer.recv(100):
+            pass
+    assert core.running
+
+
+def test_clients_killed_with_calls_in_flight(plain):
+    """Thirty peers send calls and die without reading a byte."""
+    with BareClient(plain.url) as rpc:
+        assert rpc.serving()
+        before = plain.descriptors()
+        for _ in range(30):
+            peer = connect(plain.url)
+            for number in range(400):
+                peer.send(encode(HEALTH_CHECK, b""), number)
+            peer.die()
+        assert rpc.serving()
+        wait_until(lambda: plain.descriptors() <= before, "descriptors back where they were")

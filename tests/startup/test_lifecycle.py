@@ -1,6 +1,5 @@
 """Start, stop, logs, ports in use, files that are not ours."""
 
-import ctypes
 import json
 import signal
 import socket
@@ -35,21 +34,6 @@ def test_bridge_logs_its_life_as_json(start_core, start_bridge):
     entries = [json.loads(line) for line in bridge.stdout]
     assert entries and all(entry["program"] == "triggers-bridge" for entry in entries)
     assert bridge.stderr == []
-
-
-def flawed_transports():
-    """Of ws and tcp those on which the nng of this machine is not sound, as src/net/listen.c says."""
-    version = ctypes.CDLL("libnng.so.1").nng_version
-    version.restype = ctypes.c_char_p
-    minor = int(version().split(b".")[1])
-    return {"tcp"} if minor <= 5 else {"ws"} if 9 <= minor <= 11 else set()
-
-
-def test_a_transport_that_this_nng_is_not_sound_on_is_warned_of(start_core):
-    core = start_core(TRIGGERS_LISTEN=f"ws://127.0.0.1:{free_port()}/rpc,tcp://127.0.0.1:{free_port()}")
-    core.stop()
-    warned = [entry["url"] for entry in core.log if entry["level"] == "warning" and "nng" in entry]
-    assert {url.partition(":")[0] for url in warned} == flawed_transports(), core.describe()
 
 
 def test_log_format_text(start_core):

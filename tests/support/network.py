@@ -7,6 +7,11 @@ import time
 DEADLINE = 30.0  # seconds; generous, for sanitizer builds on a busy machine
 
 
+def free_url(scheme):
+    """A ws or tcp address that nobody listens on."""
+    return f"{scheme}://127.0.0.1:{free_port()}" + ("/rpc" if scheme == "ws" else "")
+
+
 def free_port():
     """A loopback port nobody listens on, below the range the kernel hands out by itself."""
     for _ in range(1000):

@@ -5,8 +5,8 @@ import threading
 
 import pynng
 
+from support.peer import connect
 from support.protocol import envelope, events, health
-from support.websocket import BarePeer
 
 EVENT_SERVICE = "triggers.v1.EventService"
 HEALTH_CHECK = "triggers.health.v1.Health/Check"
@@ -151,7 +151,7 @@ class BareClient(RpcClient):
 
     def raw(self, message, timeout=20.0):
         try:
-            self._peer = self._peer or BarePeer(self._url, timeout)
+            self._peer = self._peer or connect(self._url, timeout)
             self._number += 1
             self._peer.send(message, self._number)
             number, answer = self._peer.receive()

@@ -2,7 +2,7 @@
 
 import httpx
 
-from support.network import DEADLINE, free_port, wait_until
+from support.network import DEADLINE, free_port, free_url, wait_until
 from support.program import Program, program_path
 from support.rpc import BareClient, RpcClient
 
@@ -11,7 +11,7 @@ class Core(Program):
     """A triggersd. Without TRIGGERS_LISTEN it gets a ws address of its own."""
 
     def __init__(self, folder, arguments=(), **settings):
-        settings.setdefault("TRIGGERS_LISTEN", f"ws://127.0.0.1:{free_port()}/rpc")
+        settings.setdefault("TRIGGERS_LISTEN", free_url("ws"))
         settings.setdefault("LOG_LEVEL", "debug")
         self.urls = settings["TRIGGERS_LISTEN"].split(",")
         self.url = self.urls[0]
@@ -43,7 +43,7 @@ class Core(Program):
 
     def _probe(self):
         """A client for one question: not pynng's, which aborts now and then when it is closed."""
-        return BareClient(self.url) if self.url.startswith("ws://") else self.client()
+        return BareClient(self.url) if self.url.startswith(("ws:", "tcp:")) else self.client()
 
 
 class Bridge(Program):

@@ -1,0 +1,120 @@
+/* One connection between a requester and a replier, at either end: SP messages over a stream of
+ * nng, which may be tcp, TLS, ipc or a WebSocket. Messages are received one by one; those to be
+ * sent leave in the order in which they are given, as many together as there are. nng's threads run
+ * what happens, and nothing here blocks them.
+ *
+ * Why not nng's sockets: those read and write each message by itself, count a message as sent that
+ * still waits for its reader in memory, and in nng 1.5 may abort the program or lose the connection
+ * when a peer comes or goes. */
+#ifndef TRIGGERS_SP_LINK_H
+#define TRIGGERS_SP_LINK_H
+
+#include <nng/nng.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+/* How messages are told apart on a stream, and whether it is TLS. */
+struct link_kind {
+    enum { LINK_TCP, LINK_IPC, LINK_WEBSOCKET } framing;
+    bool tls;
+};
+
+/* SP's numbers of protocols. */
+enum link_protocol { LINK_REQUESTER = 0x30, LINK_REPLIER = 0x31 };
+
+/* Before the body of a message: where its answer goes. A word of 4 bytes for each device on the
+ * way, and last the requester's own number for it, which has the highest bit set. */
+#define LINK_MAX_ROUTE 36
+
+/* Longer messages end the link. */
+#define LINK_MAX_MESSAGE (16u << 20)
+
+/* What is received: `route` and then `body`, NULL when it was too long or there was no room for it.
+ * Valid until `received` returns, or, when that returns false, until it returns true. */
+struct link_received {
+    uint8_t route[LINK_MAX_ROUTE];
+    size_t route_size;
+    const uint8_t *body;
+    size_t size;
+};
+
+/* Room for a message, and its place in the line of those that wait to leave. */
+struct link_message {
+    nng_msg *message; /* see link_reserve; NULL once it has left */
+    struct link_message *next;
+};
+
+struct link;
+
+/* What the two ends do with a link. `owner` is that of link_new. */
+struct link_events {
+    /* False when it cannot be taken now: it is given again after link_resume. One at a time. */
+    bool (*received)(void *owner, struct link *link, const struct link_received *received);
+    /* The message has left or never will, and is the owner's again, empty. */
+    void (*sent)(void *owner, struct link *link, struct link_message *message, bool left);
+    /* Once, when the peer has shown that it is one, before anything is received; NULL: not told. */
+    void (*greeted)(void *owner, struct link *link);
+    /* Once, when the peer has gone or misbehaves, or link_close was called. `why` is for the log,
+     * what the peer did wrong; NULL: nothing. What was given to be sent is told to `sent` too,
+     * before or after. */
+    void (*closed)(void *owner, struct link *link, const char *why);
+    /* Once, when it is closed and nobody holds it: the owner calls link_free, on a thread that may
+     * wait and is none of nng's. */
+    void (*unused)(void *owner, struct link *link);
+    /* Replaces what is charged for what has been received and waits, `size` 0 at the end; false,
+     * with nothing charged, when that is too much. NULL: no limit. */
+    bool (*charge)(void *owner, size_t *charged, size_t size);
+    /* How long the peer may leave what is sent unread; NULL: for ever. */
+    nng_duration (*patience)(void *owner);
+    /* Of a longer body only the size is received, so that it can be answered. */
+    size_t max_body;
+};
+
+/* Takes over `stream`, of a tcp, tls+tcp, ipc, ws or wss URL with link_prepare's settings. NULL
+ * when there is no memory; the stream is freed then. */
+struct link *link_new(nng_stream *stream, struct link_kind kind, enum link_protocol protocol,
+                      const struct link_events *events, void *owner);
+
+/* Begins to receive, first the peer's greeting. Messages can be sent from now on. */
+void link_start(struct link *link);
+
+/* While someone holds a link it is not given to `unused`. A new one is held by itself until it has
+ * closed; who uses it otherwise than in its events holds it. Any thread. */
+void link_hold(struct link *link);
+void link_let_go(struct link *link);
+
+/* Makes a message of `route` and room for `size` bytes of body, and returns that room; NULL without
+ * memory. It fits links of any framing. */
+uint8_t *link_reserve(struct link_message *message, const uint8_t *route, size_t route_size,
+                      size_t size);
+
+/* Frees a message that is not to be sent. */
+void link_discard(struct link_message *message);
+
+/* Sends the message, or not when the link is closed: `sent` is called once, perhaps before this
+ * returns. Never with a lock held that the events take. Any thread. */
+void link_send(struct link *link, struct link_message *message);
+
+/* Goes on after `received` returned false; once for each time. Any thread. */
+void link_resume(struct link *link);
+
+/* Ends the link; idempotent, does not wait. Any thread; the events may run meanwhile. */
+void link_close(struct link *link);
+
+/* Waits for nng's threads and frees it; not on one of them. */
+void link_free(struct link *link);
+
+/* ---- addresses ---- */
+
+/* By the scheme of a URL. */
+struct link_kind link_kind_of(const char *url);
+
+/* What a listener or dialer of streams needs before it is used for links, but for TLS; an nng
+ * error. */
+int link_prepare_listener(nng_stream_listener *listener, const char *url);
+int link_prepare_dialer(nng_stream_dialer *dialer, const char *url);
+
+#endif
