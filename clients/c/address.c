@@ -18,14 +18,9 @@ bool address_uses_tls(const char *url)
     return has_prefix(url, "wss://") || has_prefix(url, "tls+tcp://");
 }
 
-bool address_uses_websocket(const char *url)
-{
-    return has_prefix(url, "ws://") || has_prefix(url, "wss://");
-}
-
 static bool has_accepted_scheme(const char *url)
 {
-    return address_uses_tls(url) || address_uses_websocket(url) || has_prefix(url, "tcp://") ||
+    return address_uses_tls(url) || has_prefix(url, "ws://") || has_prefix(url, "tcp://") ||
            has_prefix(url, "ipc://");
 }
 

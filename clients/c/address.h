@@ -28,7 +28,5 @@ void address_list_fini(struct address_list *list);
 
 /* Whether the URL is one of TLS: wss or tls+tcp. */
 bool address_uses_tls(const char *url);
-/* Whether the URL is one of WebSocket: ws or wss. */
-bool address_uses_websocket(const char *url);
 
 #endif

@@ -33,6 +33,7 @@ void triggers_make_event_id(char event_id[TRIGGERS_ID_SIZE])
 
 static void client_free(triggers_client *client)
 {
+    pthread_cond_destroy(&client->work);
     pthread_cond_destroy(&client->changed);
     pthread_mutex_destroy(&client->mutex);
     free(client->name);
@@ -48,6 +49,7 @@ static triggers_client *client_new(const triggers_client_options *options)
         return NULL;
     pthread_mutex_init(&client->mutex, NULL);
     pthread_cond_init(&client->changed, NULL);
+    pthread_cond_init(&client->work, NULL);
     client->timeout_ms = options->timeout_ms ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
     client->max_in_flight = options->max_in_flight ? options->max_in_flight : DEFAULT_MAX_IN_FLIGHT;
     client->retries = !options->no_retry;
@@ -98,7 +100,7 @@ void triggers_client_close(triggers_client *client)
     pthread_mutex_lock(&client->mutex);
     client->closing = true;
     pthread_mutex_unlock(&client->mutex);
-    client_stop_calls(client);
-    if (client_disconnect(client))
-        client_free(client);
+    flights_stop(client);
+    client_disconnect(client);
+    client_free(client);
 }

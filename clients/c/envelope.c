@@ -1,10 +1,14 @@
-/* The envelope's other fields are encoded first and its body field last, straight into the message,
- * so that a payload is copied once: fields may come in any order (protobuf encoding). */
+/* The envelope's other fields are encoded first and its body field last, so that a payload is
+ * copied once: fields may come in any order (protobuf encoding). */
 #include "envelope.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 #include "triggers.h"
 #include "triggers/rpc/v1/envelope.pb-c.h"
 
+#define TIMEOUT_TAG (2 << 3)  /* Request.timeout_ms, a varint */
 #define BODY_TAG (4 << 3 | 2) /* Request.body, length-delimited */
 #define VARINT_MAX_SIZE 10
 #define METADATA_MAX 3
@@ -52,8 +56,8 @@ static size_t write_varint(uint8_t *out, uint64_t value)
     return size;
 }
 
-bool envelope_pack(const struct envelope *envelope, const ProtobufCMessage *body, nng_msg **message,
-                   struct status *status)
+bool envelope_pack(const struct envelope *envelope, const ProtobufCMessage *body, uint8_t **bytes,
+                   size_t *size, struct status *status)
 {
     struct head head;
     head_init(&head, envelope);
@@ -61,17 +65,23 @@ bool envelope_pack(const struct envelope *envelope, const ProtobufCMessage *body
     size_t body_size = protobuf_c_message_get_packed_size(body);
     uint8_t prefix[1 + VARINT_MAX_SIZE] = {BODY_TAG};
     size_t prefix_size = 1 + write_varint(prefix + 1, body_size);
-    size_t size = head_size + prefix_size + body_size;
-    if (size > TRIGGERS_MAX_MESSAGE)
+    *size = head_size + prefix_size + body_size;
+    if (*size > TRIGGERS_MAX_MESSAGE)
         return status_fail(status, STATUS_INVALID_ARGUMENT, "MESSAGE_TOO_LARGE",
-                           "the request has %zu bytes; accepted are up to %d", size,
+                           "the request has %zu bytes; accepted are up to %d", *size,
                            TRIGGERS_MAX_MESSAGE);
-    if (nng_msg_alloc(message, size) != 0)
+    *bytes = malloc(*size);
+    if (!*bytes)
         return status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
-    uint8_t *out = nng_msg_body(*message);
+    uint8_t *out = *bytes;
     out += protobuf_c_message_pack(&head.request.base, out);
-    for (size_t i = 0; i < prefix_size; i++)
-        *out++ = prefix[i];
-    protobuf_c_message_pack(body, out);
+    memcpy(out, prefix, prefix_size);
+    protobuf_c_message_pack(body, out + prefix_size);
     return true;
+}
+
+size_t envelope_pack_timeout(uint32_t timeout_ms, uint8_t out[ENVELOPE_MAX_TIMEOUT_SIZE])
+{
+    out[0] = TIMEOUT_TAG;
+    return 1 + write_varint(out + 1, timeout_ms);
 }

@@ -1,9 +1,10 @@
-/* Requests in their envelope, as messages ready to be sent. */
+/* Requests in their envelope, as bytes ready to be sent. */
 #ifndef TRIGGERS_CLIENT_ENVELOPE_H
 #define TRIGGERS_CLIENT_ENVELOPE_H
 
-#include <nng/nng.h>
 #include <protobuf-c/protobuf-c.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "base/status.h"
 
@@ -16,9 +17,15 @@ struct envelope {
     const char *client;
 };
 
-/* Encodes both into a new message, which the caller owns. False with INVALID_ARGUMENT and
- * MESSAGE_TOO_LARGE when it has more than TRIGGERS_MAX_MESSAGE bytes, or RESOURCE_EXHAUSTED. */
-bool envelope_pack(const struct envelope *envelope, const ProtobufCMessage *body, nng_msg **message,
-                   struct status *status) MUST_CHECK;
+/* Encodes both into malloc'd bytes, which the caller owns. False with INVALID_ARGUMENT and
+ * MESSAGE_TOO_LARGE when there are more than TRIGGERS_MAX_MESSAGE, or RESOURCE_EXHAUSTED. */
+bool envelope_pack(const struct envelope *envelope, const ProtobufCMessage *body, uint8_t **bytes,
+                   size_t *size, struct status *status) MUST_CHECK;
+
+#define ENVELOPE_MAX_TIMEOUT_SIZE 6
+
+/* Writes what gives a packed envelope another timeout when it stands behind it, and returns its
+ * size: of a field that comes twice, every protobuf parser takes the last. */
+size_t envelope_pack_timeout(uint32_t timeout_ms, uint8_t out[ENVELOPE_MAX_TIMEOUT_SIZE]);
 
 #endif

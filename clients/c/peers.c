@@ -1,64 +1,283 @@
-/* Connections that died in silence. nng does not notice a peer that vanished without closing, and
- * sends call after call into the void. But a core answers every call by its deadline, be it with an
- * error: a connection on which nothing comes back is dead. */
+/* Peers: each is dialed until there is a connection, a link, and again when that has gone. */
+#include "backoff.h"
 #include "base/clock.h"
 #include "client.h"
 
-/* Silence of this length, with a call that got no answer, is death. */
+#define RECONNECT_MIN_MS 50
+#define RECONNECT_MAX_MS 500
+
+/* nng 1.5 aborts the program when a handshake of a WebSocket is cancelled while it is under way. It
+ * ends by itself within 4 s of the connection, and Linux tries to connect up to 18 and then from 31
+ * s on: a dial that takes longer than this is not in a handshake. */
+#define DIAL_TIMEOUT_MS 25000
+
+/* For the same reason a dial that has begun less than this ago is let end when the client is
+ * closed, and a longer one is not cancelled but its dialer is closed, which ends it in moments. */
+#define HANDSHAKE_MS 200
+#define CLOSE_MS 2000
+
+/* Silence of this length, with a call that got no answer, is death. nng does not notice a peer that
+ * vanished without closing, and sends call after call into the void. But a core answers every call
+ * by its deadline, be it with an error: a connection on which nothing comes back is dead. */
 #define SILENCE_MS 1000
 
-void peers_add(triggers_client *client, nng_pipe pipe)
+/* The largest answer is a page of 8 MiB of payloads with what belongs to them. */
+#define MAX_ANSWER LINK_MAX_MESSAGE
+
+/* ---- events of the link ---- */
+
+static bool on_received(void *owner, struct link *link, const struct link_received *received)
 {
-    client->gave_up = false;
-    if (client->peer_count < ADDRESS_MAX)
-        client->peers[client->peer_count++] = (struct peer){.pipe = pipe};
+    (void)link;
+    flights_take_answer(owner, received);
+    return true;
 }
 
-void peers_remove(triggers_client *client, nng_pipe pipe)
+static void on_sent(void *owner, struct link *link, struct link_message *message, bool left)
 {
-    for (size_t i = 0; i < client->peer_count; i++) {
-        if (nng_pipe_id(client->peers[i].pipe) != nng_pipe_id(pipe))
-            continue;
-        client->peers[i] = client->peers[--client->peer_count];
+    (void)owner;
+    (void)link;
+    (void)left; /* what has not is sent again by on_closed */
+    flights_free_message(message);
+}
+
+/* It may have ended on another thread meanwhile. */
+static void on_greeted(void *owner, struct link *link)
+{
+    (void)link;
+    struct peer *peer = owner;
+    triggers_client *client = peer->client;
+    pthread_mutex_lock(&client->mutex);
+    if (!peer->closed) {
+        peer->stands = true;
+        peer->backoff_ms = RECONNECT_MIN_MS;
+        peer->waiting_since_ms = 0;
+        client->standing++;
+        client->gave_up = false;
+    }
+    pthread_mutex_unlock(&client->mutex);
+    flights_send_waiting(client);
+}
+
+static void on_closed(void *owner, struct link *link, const char *why)
+{
+    (void)link;
+    (void)why;
+    struct peer *peer = owner;
+    triggers_client *client = peer->client;
+    pthread_mutex_lock(&client->mutex);
+    client->standing -= peer->stands;
+    peer->stands = false;
+    peer->closed = true;
+    pthread_mutex_unlock(&client->mutex);
+    flights_send_again(peer);
+}
+
+static void on_unused(void *owner, struct link *link)
+{
+    (void)link;
+    struct peer *peer = owner;
+    pthread_mutex_lock(&peer->client->mutex);
+    peer->unused = true;
+    keeper_look_at(peer->client, 0);
+    pthread_mutex_unlock(&peer->client->mutex);
+}
+
+static const struct link_events events = {
+    .received = on_received,
+    .sent = on_sent,
+    .greeted = on_greeted,
+    .closed = on_closed,
+    .unused = on_unused,
+    .max_body = MAX_ANSWER,
+};
+
+/* ---- dialing ---- */
+
+static void dial_later(struct peer *peer)
+{
+    if (peer->client->closing)
+        return;
+    nng_aio_set_timeout(peer->aio, NNG_DURATION_INFINITE);
+    nng_sleep_aio((nng_duration)backoff_next_ms(&peer->backoff_ms, RECONNECT_MAX_MS), peer->aio);
+}
+
+void peer_dial(struct peer *peer)
+{
+    triggers_client *client = peer->client;
+    pthread_mutex_lock(&client->mutex);
+    bool closing = client->closing;
+    peer->dialing_since_ms = closing ? 0 : clock_monotonic_ms();
+    pthread_mutex_unlock(&client->mutex);
+    if (closing)
+        return;
+    nng_aio_set_timeout(peer->aio, DIAL_TIMEOUT_MS);
+    nng_stream_dialer_dial(peer->dialer, peer->aio);
+}
+
+static void use_stream(struct peer *peer, nng_stream *stream)
+{
+    struct link *link = link_new(stream, peer->kind, LINK_REQUESTER, &events, peer);
+    if (!link) {
+        dial_later(peer);
         return;
     }
+    pthread_mutex_lock(&peer->client->mutex);
+    peer->link = link;
+    peer->closed = false;
+    pthread_mutex_unlock(&peer->client->mutex);
+    link_start(link);
 }
 
-void peers_note_sent(triggers_client *client)
+/* It has dialed or waited. When the client closes, peer_stop frees the stream: nng 1.5 may still
+ * look at it until the aio has been stopped. */
+static void on_aio_done(void *data)
 {
-    int64_t now_ms = clock_monotonic_ms();
+    struct peer *peer = data;
+    triggers_client *client = peer->client;
     pthread_mutex_lock(&client->mutex);
-    /* nng does not tell on which of them it leaves. */
-    for (size_t i = 0; i < client->peer_count; i++) {
-        if (client->peers[i].waiting_since_ms == 0)
-            client->peers[i].waiting_since_ms = now_ms;
-    }
+    bool dialed = peer->dialing_since_ms != 0;
+    bool closing = client->closing;
+    bool connected = dialed && nng_aio_result(peer->aio) == 0;
+    nng_stream *stream = connected ? nng_aio_get_output(peer->aio, 0) : NULL;
+    peer->dialing_since_ms = 0;
+    peer->leftover = closing ? stream : NULL;
+    pthread_cond_broadcast(&client->changed);
+    pthread_mutex_unlock(&client->mutex);
+    if (closing)
+        return;
+    if (stream)
+        use_stream(peer, stream);
+    else
+        (dialed ? dial_later : peer_dial)(peer);
+}
+
+/* ---- life ---- */
+
+int peer_init(struct peer *peer)
+{
+    peer->backoff_ms = RECONNECT_MIN_MS;
+    return nng_aio_alloc(&peer->aio, on_aio_done, peer);
+}
+
+void peer_fini(struct peer *peer)
+{
+    nng_aio_free(peer->aio);
+    nng_stream_dialer_free(peer->dialer);
+}
+
+static int64_t dialing_since(struct peer *peer)
+{
+    pthread_mutex_lock(&peer->client->mutex);
+    int64_t since_ms = peer->dialing_since_ms;
+    pthread_mutex_unlock(&peer->client->mutex);
+    return since_ms;
+}
+
+/* Waits until it does not dial; false when it still does then. */
+static bool wait_dialed(struct peer *peer, int64_t end_ms)
+{
+    triggers_client *client = peer->client;
+    struct timespec end = {.tv_sec = end_ms / 1000, .tv_nsec = end_ms % 1000 * 1000000};
+    int result = 0;
+    pthread_mutex_lock(&client->mutex);
+    while (peer->dialing_since_ms != 0 && result == 0)
+        result = pthread_cond_clockwait(&client->changed, &client->mutex, CLOCK_MONOTONIC, &end);
+    bool dialed = peer->dialing_since_ms == 0;
+    pthread_mutex_unlock(&client->mutex);
+    return dialed;
+}
+
+static void stop_dialing(struct peer *peer)
+{
+    wait_dialed(peer, dialing_since(peer) + HANDSHAKE_MS);
+    nng_stream_dialer_close(peer->dialer);
+    /* Between two steps of a handshake it does not, and nng 1.5 would wait for ever to free it. */
+    if (!wait_dialed(peer, clock_monotonic_ms() + CLOSE_MS))
+        peer->dialer = NULL;
+    nng_aio_stop(peer->aio);
+    nng_stream_free(peer->leftover);
+}
+
+/* The peer's link, held, when it has not ended; or NULL. The mutex is held. */
+static struct link *hold_link(struct peer *peer)
+{
+    if (!peer->link || peer->closed)
+        return NULL;
+    link_hold(peer->link);
+    return peer->link;
+}
+
+static void close_held(struct link *link)
+{
+    link_close(link);
+    link_let_go(link);
+}
+
+void peer_stop(struct peer *peer)
+{
+    triggers_client *client = peer->client;
+    stop_dialing(peer);
+    pthread_mutex_lock(&client->mutex);
+    struct link *link = hold_link(peer);
+    pthread_mutex_unlock(&client->mutex);
+    if (link)
+        close_held(link);
+    pthread_mutex_lock(&client->mutex);
+    while (peer->link)
+        pthread_cond_wait(&client->changed, &client->mutex);
     pthread_mutex_unlock(&client->mutex);
 }
 
-void peers_note_heard(triggers_client *client, nng_pipe pipe)
+void peer_free_link(struct peer *peer)
 {
+    triggers_client *client = peer->client;
+    link_free(peer->link);
     pthread_mutex_lock(&client->mutex);
-    for (size_t i = 0; i < client->peer_count; i++) {
-        if (nng_pipe_id(client->peers[i].pipe) == nng_pipe_id(pipe))
-            client->peers[i].waiting_since_ms = 0;
-    }
+    peer->link = NULL;
+    peer->unused = false;
+    pthread_cond_broadcast(&client->changed);
     pthread_mutex_unlock(&client->mutex);
+    dial_later(peer);
+}
+
+/* ---- all of them; the mutex is held but in peers_close_silent ---- */
+
+struct peer *peers_find_unused(triggers_client *client)
+{
+    for (size_t i = 0; i < client->peer_count; i++) {
+        if (client->peers[i].unused)
+            return &client->peers[i];
+    }
+    return NULL;
+}
+
+struct peer *peers_choose(triggers_client *client, struct peer *avoided)
+{
+    for (size_t i = 1; i <= client->peer_count; i++) {
+        size_t index = (client->last_peer + i) % client->peer_count;
+        struct peer *peer = &client->peers[index];
+        if (!peer->stands || peer == avoided)
+            continue;
+        client->last_peer = index;
+        return peer;
+    }
+    return avoided && avoided->stands ? avoided : NULL;
 }
 
 void peers_close_silent(triggers_client *client)
 {
-    nng_pipe silent[ADDRESS_MAX];
+    struct link *silent[ADDRESS_MAX];
     size_t count = 0;
     int64_t limit_ms = clock_monotonic_ms() - SILENCE_MS;
     pthread_mutex_lock(&client->mutex);
     for (size_t i = 0; i < client->peer_count; i++) {
-        const struct peer *peer = &client->peers[i];
-        if (peer->waiting_since_ms != 0 && peer->waiting_since_ms <= limit_ms)
-            silent[count++] = peer->pipe;
+        struct peer *peer = &client->peers[i];
+        if (peer->stands && peer->waiting_since_ms != 0 && peer->waiting_since_ms <= limit_ms)
+            silent[count++] = hold_link(peer);
     }
     client->gave_up = client->gave_up || count > 0;
     pthread_mutex_unlock(&client->mutex);
     for (size_t i = 0; i < count; i++)
-        nng_pipe_close(silent[i]);
+        close_held(silent[i]);
 }

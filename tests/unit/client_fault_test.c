@@ -125,7 +125,7 @@ static void a_connection_that_stays_lost(void **state)
 }
 
 /* A listener that takes connections and never says a word. */
-static int mute_listener(struct url *url)
+static int mute_listener(const char *scheme, struct url *url)
 {
     int listener = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -133,26 +133,33 @@ static int mute_listener(struct url *url)
     assert_int_equal(bind(listener, (struct sockaddr *)&address, size), 0);
     assert_int_equal(listen(listener, 16), 0);
     assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
-    snprintf(url->text, sizeof(url->text), "ws://127.0.0.1:%d/rpc", ntohs(address.sin_port));
+    snprintf(url->text, sizeof(url->text), "%s://127.0.0.1:%d/rpc", scheme,
+             ntohs(address.sin_port));
     return listener;
 }
 
-static void an_address_that_never_answers_is_unreachable(void **state)
+static void mute_address_is_unreachable(const char *scheme)
 {
-    (void)state;
     struct url url;
-    int listener = mute_listener(&url);
+    int listener = mute_listener(scheme, &url);
     triggers_client *client = open_client(url.text, PATIENCE_MS, 0);
     assert_failed(triggers_get(client, "evt_1", NULL), TRIGGERS_UNAVAILABLE, "CORE_UNREACHABLE");
     triggers_client_close(client);
     close(listener);
 }
 
+static void an_address_that_never_answers_is_unreachable(void **state)
+{
+    (void)state;
+    mute_address_is_unreachable("ws");
+    mute_address_is_unreachable("tcp");
+}
+
 static void calls_go_to_the_address_that_lives(void **state)
 {
     (void)state;
     struct url mute;
-    int listener = mute_listener(&mute);
+    int listener = mute_listener("ws", &mute);
     struct url dead = free_url("ws");
     struct url live = free_url("ws");
     char urls[512];

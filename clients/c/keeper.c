@@ -1,0 +1,67 @@
+/* The keeper: one thread a client. It ends or goes on with calls when their time has come, and
+ * frees links, for which it may have to wait. It sleeps until something is due. */
+#include <signal.h>
+
+#include "base/clock.h"
+#include "client.h"
+
+static void sleep_until(triggers_client *client, int64_t when_ms)
+{
+    client->keeper_ms = when_ms;
+    if (when_ms == INT64_MAX) {
+        pthread_cond_wait(&client->work, &client->mutex);
+        return;
+    }
+    struct timespec when = {.tv_sec = when_ms / 1000, .tv_nsec = when_ms % 1000 * 1000000};
+    pthread_cond_clockwait(&client->work, &client->mutex, CLOCK_MONOTONIC, &when);
+}
+
+static void *keep(void *data)
+{
+    triggers_client *client = data;
+    pthread_mutex_lock(&client->mutex);
+    while (!client->keeper_stopping) {
+        int64_t next_ms;
+        struct flight *due = flights_take_due(client, clock_monotonic_ms(), &next_ms);
+        struct peer *unused = peers_find_unused(client);
+        if (!due && !unused) {
+            sleep_until(client, next_ms);
+            continue;
+        }
+        pthread_mutex_unlock(&client->mutex);
+        flights_serve_due(due);
+        if (unused)
+            peer_free_link(unused);
+        pthread_mutex_lock(&client->mutex);
+    }
+    pthread_mutex_unlock(&client->mutex);
+    return NULL;
+}
+
+/* Signals are for the program's own threads. */
+bool keeper_start(triggers_client *client)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int result = pthread_create(&client->keeper, NULL, keep, client);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return result == 0;
+}
+
+void keeper_stop(triggers_client *client)
+{
+    pthread_mutex_lock(&client->mutex);
+    client->keeper_stopping = true;
+    pthread_cond_signal(&client->work);
+    pthread_mutex_unlock(&client->mutex);
+    pthread_join(client->keeper, NULL);
+}
+
+void keeper_look_at(triggers_client *client, int64_t when_ms)
+{
+    if (when_ms >= client->keeper_ms)
+        return;
+    client->keeper_ms = when_ms;
+    pthread_cond_signal(&client->work);
+}
