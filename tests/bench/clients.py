@@ -38,7 +38,7 @@ def measure(world, binding, in_flight):
     if binding.name == "c":
         report = core.load("create", in_flight=in_flight, seconds=world.seconds)
         return report["per_second"], report["p50_us"]
-    words = binding.command("bench", core.url, in_flight, world.seconds, PAYLOAD, *binding.arguments)
+    words = binding.command("bench", core.ws_url, in_flight, world.seconds, PAYLOAD, *binding.arguments)
     latencies = [int(line) for line in run(*words).split()]
     return len(latencies) / world.seconds, statistics.median(latencies)
 

@@ -431,7 +431,7 @@ MEASURES = {
     "binary create, SQLite, 64": sqlite_create,
     "redis XADD, 64": redis_add,
     "gRPC echo, 64": echo,
-    "health over ws, 64": lambda world: health(world, world.on_sqlite.url),
+    "health over ws, 64": lambda world: health(world, world.on_sqlite.ws_url),
     "health over tcp, 64": lambda world: health(world, world.on_sqlite.tcp_url),
     "pgbench ack, 64": pgbench_ack,
     "binary ack, PostgreSQL, 64": binary_ack,

@@ -7,7 +7,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from support.network import free_port, wait_until
+from support.network import free_port, free_url, wait_until
 from support.postgres import USER, PostgresServer
 from support.program import ROOT, Program, program_path
 
@@ -177,7 +177,9 @@ class Echo:
 
 
 class Core(Program):
-    """A triggersd on ws, tcp and a database."""
+    """A triggersd on ws, tcp and a database. Callers use the one that `over` names."""
+
+    over = "tcp"
 
     def accepts(self):
         """Whether it takes connections by now."""
@@ -185,10 +187,10 @@ class Core(Program):
             return probe.connect_ex(("127.0.0.1", int(self.tcp_url.rsplit(":", 1)[1]))) == 0
 
     def __init__(self, folder, database, **settings):
-        self.url = f"ws://127.0.0.1:{free_port()}/rpc"
-        self.tcp_url = f"tcp://127.0.0.1:{free_port()}"
+        self.ws_url, self.tcp_url = free_url("ws"), free_url("tcp")
+        self.url = self.ws_url if self.over == "ws" else self.tcp_url
         settings = {"LOG_LEVEL": "warning", **settings}
-        settings.update(DATABASE_URL=database, TRIGGERS_LISTEN=f"{self.url},{self.tcp_url}")
+        settings.update(DATABASE_URL=database, TRIGGERS_LISTEN=f"{self.ws_url},{self.tcp_url}")
         super().__init__([program_path("triggersd")], folder, **settings)
 
     def load(self, op, url=None, **options):
