@@ -2,10 +2,10 @@
  * runs the events of links on its few threads; nothing here blocks them. */
 #include "net/server.h"
 
-#include <assert.h>
 #include <nng/nng.h>
 #include <nng/supplemental/util/platform.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>

@@ -22,9 +22,8 @@ enum next { NEXT_NONE, NEXT_READY, NEXT_DROPPED, NEXT_WRONG };
 
 bool link_init_reading(struct link *link)
 {
-    if (link->kind.framing == LINK_WEBSOCKET) {
+    if (link->kind.framing == LINK_WEBSOCKET)
         return nng_msg_alloc(&link->in.probe, 0) == 0;
-    }
     link->in.due_ms = clock_monotonic_ms() + GREETING_TIMEOUT_MS;
     link->in.room = ROOM_IDLE;
     link->in.bytes = malloc(ROOM_IDLE);

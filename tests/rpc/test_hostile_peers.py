@@ -8,12 +8,11 @@ import pynng
 import pytest
 
 from support.network import free_port, wait_until
+from support.peer import REPLIER, REQUESTER, UngreetedTcpPeer
 from support.protocol import envelope
 from support.rpc import EVENT_SERVICE, HEALTH_CHECK, RpcClient, encode
 from support.services import Core
 
-REQ, REP = 0x30, 0x31
-PEER_TIMEOUT = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +36,7 @@ def honest(request, tcp_core):
         assert rpc.create().event_id
 
 
-def handshake(protocol=REQ):
+def handshake(protocol=REQUESTER):
     return b"\0SP\0" + struct.pack(">HH", protocol, 0)
 
 
@@ -49,34 +48,17 @@ def request(data, number=1):
     return struct.pack(">I", 0x80000000 | number) + data
 
 
-class TcpPeer:
+class TcpPeer(UngreetedTcpPeer):
     """Bytes to the core's TCP address and what comes back."""
 
     def __init__(self, core):
-        port = int(core.urls[1].rsplit(":", 1)[1])
-        self.socket = socket.create_connection(("127.0.0.1", port), PEER_TIMEOUT)
+        super().__init__(core.urls[1])
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.socket.close()
-
-    def send(self, data):
-        self.socket.sendall(data)
-
-    def read(self, size):
-        data = b""
-        while len(data) < size:
-            received = self.socket.recv(size - len(data))
-            if not received:
-                raise ConnectionError("the core closed the connection")
-            data += received
-        return data
-
-    def receive(self):
-        """One message, after the core's handshake was read."""
-        return self.read(struct.unpack(">Q", self.read(8))[0])
+        self.close()
 
     def wait_closed(self):
         """Reads until the core closes the connection."""
@@ -93,9 +75,9 @@ HEALTH = request(encode(HEALTH_CHECK, b""))
 def test_a_peer_by_the_book_is_served(tcp_core, honest):
     """The frames below are as the protocol has them: what is refused later is the deviation."""
     with TcpPeer(tcp_core) as peer:
-        peer.send(handshake() + message(HEALTH))
-        assert peer.read(8) == handshake(REP)
-        reply = peer.receive()
+        peer.send_bytes(handshake() + message(HEALTH))
+        assert peer.read(8) == handshake(REPLIER)
+        reply = peer.receive_body()
         assert reply[:4] == HEALTH[:4]
         assert envelope.Response.FromString(reply[4:]).code == envelope.OK
 
@@ -104,15 +86,15 @@ def test_a_peer_that_sends_a_byte_at_a_time_is_served(tcp_core, honest):
     with TcpPeer(tcp_core) as peer:
         peer.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in handshake() + message(HEALTH):
-            peer.send(bytes([byte]))
-        assert peer.read(8) == handshake(REP)
-        assert envelope.Response.FromString(peer.receive()[4:]).code == envelope.OK
+            peer.send_bytes(bytes([byte]))
+        assert peer.read(8) == handshake(REPLIER)
+        assert envelope.Response.FromString(peer.receive_body()[4:]).code == envelope.OK
 
 
 @pytest.mark.parametrize(
     "first",
     [
-        handshake(REP),
+        handshake(REPLIER),
         handshake(0x10),  # pair
         handshake(0x20),  # publisher
         handshake(0x62),  # surveyor
@@ -126,21 +108,21 @@ def test_a_peer_that_sends_a_byte_at_a_time_is_served(tcp_core, honest):
 )
 def test_wrong_handshakes_cost_the_connection(tcp_core, honest, first):
     with TcpPeer(tcp_core) as peer:
-        peer.send(first + message(HEALTH))
+        peer.send_bytes(first + message(HEALTH))
         peer.wait_closed()
 
 
 @pytest.mark.parametrize("length", range(8))
 def test_half_handshakes_harm_nobody(tcp_core, honest, length):
     with TcpPeer(tcp_core) as peer:
-        peer.send(handshake()[:length])
+        peer.send_bytes(handshake()[:length])
         assert honest.serving()
 
 
 @pytest.mark.parametrize("size", [16 * 2**20 + 5, 2**31, 2**32, 2**63, 2**64 - 1])
 def test_absurd_lengths_cost_the_connection(tcp_core, honest, size):
     with TcpPeer(tcp_core) as peer:
-        peer.send(handshake() + message(HEALTH, size))
+        peer.send_bytes(handshake() + message(HEALTH, size))
         peer.wait_closed()
 
 
@@ -156,25 +138,25 @@ def test_absurd_lengths_cost_the_connection(tcp_core, honest, size):
 )
 def test_messages_without_a_request_id_are_dropped(tcp_core, honest, body):
     with TcpPeer(tcp_core) as peer:
-        peer.send(handshake() + message(body))
+        peer.send_bytes(handshake() + message(body))
         assert honest.serving()
 
 
 def test_a_message_cut_short_harms_nobody(tcp_core, honest):
     for cut in (1, 7, 8, 11, 12, 20):
         with TcpPeer(tcp_core) as peer:
-            peer.send(handshake() + message(HEALTH)[:cut])
+            peer.send_bytes(handshake() + message(HEALTH)[:cut])
         assert honest.serving()
 
 
 def test_garbage_requests_are_answered(tcp_core, honest):
     """With a request id everything gets an answer, over this transport as over any."""
     with TcpPeer(tcp_core) as peer:
-        peer.send(handshake())
+        peer.send_bytes(handshake())
         peer.read(8)
         for number, data in enumerate([b"", b"\xff" * 100, b"\x0a\xff\xff\xff\xff\x0f"], start=1):
-            peer.send(message(request(data, number)))
-            reply = peer.receive()
+            peer.send_bytes(message(request(data, number)))
+            reply = peer.receive_body()
             assert reply[:4] == struct.pack(">I", 0x80000000 | number)
             assert envelope.Response.FromString(reply[4:]).code == envelope.INVALID_ARGUMENT
 
@@ -195,9 +177,9 @@ def test_a_raw_peer_that_sends_replies_is_answered_or_dropped(tcp_core, honest):
     """Response envelopes in place of requests: to the core they are envelopes without a method."""
     answer = envelope.Response(code=envelope.NOT_FOUND, message="x", body=b"y").SerializeToString()
     with TcpPeer(tcp_core) as peer:
-        peer.send(handshake() + message(request(answer)))
+        peer.send_bytes(handshake() + message(request(answer)))
         peer.read(8)
-        reply = envelope.Response.FromString(peer.receive()[4:])
+        reply = envelope.Response.FromString(peer.receive_body()[4:])
     assert reply.code == envelope.INVALID_ARGUMENT
 
 
@@ -234,6 +216,6 @@ def test_connections_that_come_and_go_leave_nothing(tcp_core):
         before = tcp_core.descriptors()
         for number in range(100):
             with TcpPeer(tcp_core) as peer:
-                peer.send(whole[: number % (len(whole) - 1)])
+                peer.send_bytes(whole[: number % (len(whole) - 1)])
         wait_until(lambda: tcp_core.descriptors() <= before + 1, "descriptors back")
         assert rpc.create().event_id

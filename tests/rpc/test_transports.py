@@ -235,17 +235,6 @@ def test_broken_frames_cost_only_their_connection(plain, data):
         wait_until(lambda: plain.descriptors() <= before, "descriptors back")
 
 
-@pytest.mark.parametrize("greeting", [b"\0SP\0\0\x31\0\0", b"GET / HT", b"\0SP\0\0\x30\0\1"])
-def test_peers_of_another_protocol_are_closed(start_core, greeting):
-    core = start_core(TRIGGERS_LISTEN=free_url("tcp"))
-    port = urlsplit(core.url).port
-    with socket.create_connection(("127.0.0.1", port), 20) as peer:
-        peer.sendall(greeting)
-        while peer.recv(100):
-            pass
-    assert core.running
-
-
 def test_clients_killed_with_calls_in_flight(plain):
     """Thirty peers send calls and die without reading a byte."""
     with BareClient(plain.url) as rpc:

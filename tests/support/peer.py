@@ -14,10 +14,10 @@ REQUESTER, REPLIER = 0x30, 0x31
 class Peer:
     """One connection that sends REQ messages and reads nothing unless told to."""
 
-    def __init__(self, url, timeout):
+    def __init__(self, url, timeout=20.0):
         self._parts = urlsplit(url)
         address = (self._parts.hostname, self._parts.port)
-        self._socket = socket.create_connection(address, timeout)
+        self.socket = socket.create_connection(address, timeout)
 
     def send(self, message, number=1):
         """Sends one request with the request id `number`."""
@@ -25,17 +25,17 @@ class Peer:
 
     def send_bytes(self, data):
         """Sends bytes as they are, frames or not."""
-        self._socket.sendall(data)
+        self.socket.sendall(data)
 
     def receive(self):
         """Reads one reply: its request id and message."""
         body = self.receive_body()
         return struct.unpack(">I", body[:4])[0] & 0x7FFFFFFF, body[4:]
 
-    def _read(self, size):
+    def read(self, size):
         data = b""
         while len(data) < size:
-            received = self._socket.recv(size - len(data))
+            received = self.socket.recv(size - len(data))
             if not received:
                 raise ConnectionError("the server closed the connection")
             data += received
@@ -44,11 +44,11 @@ class Peer:
     def die(self):
         """Closes with a reset, as the kernel does for a killed process with unread data."""
         linger = struct.pack("ii", 1, 0)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        self._socket.close()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.socket.close()
 
     def close(self):
-        self._socket.close()
+        self.socket.close()
 
 
 class WebSocketPeer(Peer):
@@ -64,7 +64,7 @@ class WebSocketPeer(Peer):
         )
         answer = b""
         while b"\r\n\r\n" not in answer:
-            answer += self._read(1)
+            answer += self.read(1)
         assert answer.startswith(b"HTTP/1.1 101"), answer
 
     @staticmethod
@@ -83,30 +83,34 @@ class WebSocketPeer(Peer):
         body = b""
         final = False
         while not final:
-            head = self._read(2)
+            head = self.read(2)
             final = head[0] & 0x80
             size = head[1] & 127
             if size == 126:
-                size = struct.unpack(">H", self._read(2))[0]
+                size = struct.unpack(">H", self.read(2))[0]
             elif size == 127:
-                size = struct.unpack(">Q", self._read(8))[0]
-            body += self._read(size)
+                size = struct.unpack(">Q", self.read(8))[0]
+            body += self.read(size)
         return body
 
 
-class TcpPeer(Peer):
-    def __init__(self, url, timeout=20.0):
-        super().__init__(url, timeout)
-        self.send_bytes(GREETING % REQUESTER)
-        greeting = self._read(8)
-        assert greeting == GREETING % REPLIER, greeting
+class UngreetedTcpPeer(Peer):
+    """It has not said which protocol it speaks."""
 
     @staticmethod
     def frame(body):
         return struct.pack(">Q", len(body)) + body
 
     def receive_body(self):
-        return self._read(struct.unpack(">Q", self._read(8))[0])
+        return self.read(struct.unpack(">Q", self.read(8))[0])
+
+
+class TcpPeer(UngreetedTcpPeer):
+    def __init__(self, url, timeout=20.0):
+        super().__init__(url, timeout)
+        self.send_bytes(GREETING % REQUESTER)
+        greeting = self.read(8)
+        assert greeting == GREETING % REPLIER, greeting
 
 
 def connect(url, timeout=20.0):
