@@ -25,12 +25,12 @@ struct flight_list {
 struct peer {
     triggers_client *client;
     nng_stream_dialer *dialer;
-    struct link_kind kind;
+    struct link_address address;
     nng_aio *aio;        /* dials, or waits before that */
     uint32_t backoff_ms; /* see backoff_next_ms */
 
     /* Under the client's mutex. */
-    int64_t dialing_since_ms; /* 0: it does not */
+    bool dialing;             /* or it waits before that */
     nng_stream *leftover;     /* connected while the client was being closed; or NULL */
     struct link *link;        /* the connection until it is freed; NULL: none */
     bool stands;              /* `link` is greeted and can be sent on */

@@ -53,10 +53,9 @@ static bool fail_address(int result, const char *url, struct status *status)
 static bool create_peer(struct peer *peer, const struct address *address, const char *ca_file,
                         struct status *status)
 {
-    peer->kind = link_kind_of(address->url);
-    int result = nng_stream_dialer_alloc(&peer->dialer, address->url);
+    int result = link_address_init(&peer->address, address->url);
     if (result == 0)
-        result = link_prepare_dialer(peer->dialer, address->url);
+        result = link_make_dialer(&peer->address, &peer->dialer);
     if (result == 0)
         result = peer_init(peer);
     if (result != 0)

@@ -6,15 +6,8 @@
 #define RECONNECT_MIN_MS 50
 #define RECONNECT_MAX_MS 500
 
-/* nng 1.5 aborts the program when a handshake of a WebSocket is cancelled while it is under way. It
- * ends by itself within 4 s of the connection, and Linux tries to connect up to 18 and then from 31
- * s on: a dial that takes longer than this is not in a handshake. */
-#define DIAL_TIMEOUT_MS 25000
-
-/* For the same reason a dial that has begun less than this ago is let end when the client is
- * closed, and a longer one is not cancelled but its dialer is closed, which ends it in moments. */
-#define HANDSHAKE_MS 200
-#define CLOSE_MS 2000
+/* A name may lead elsewhere by then. */
+#define DIAL_TIMEOUT_MS 5000
 
 /* Silence of this length, with a call that got no answer, is death. nng does not notice a peer that
  * vanished without closing, and sends call after call into the void. But a core answers every call
@@ -107,7 +100,7 @@ void peer_dial(struct peer *peer)
     triggers_client *client = peer->client;
     pthread_mutex_lock(&client->mutex);
     bool closing = client->closing;
-    peer->dialing_since_ms = closing ? 0 : clock_monotonic_ms();
+    peer->dialing = !closing;
     pthread_mutex_unlock(&client->mutex);
     if (closing)
         return;
@@ -117,7 +110,7 @@ void peer_dial(struct peer *peer)
 
 static void use_stream(struct peer *peer, nng_stream *stream)
 {
-    struct link *link = link_new(stream, peer->kind, LINK_REQUESTER, &events, peer);
+    struct link *link = link_new(stream, &peer->address, LINK_REQUESTER, &events, peer);
     if (!link) {
         dial_later(peer);
         return;
@@ -136,13 +129,12 @@ static void on_aio_done(void *data)
     struct peer *peer = data;
     triggers_client *client = peer->client;
     pthread_mutex_lock(&client->mutex);
-    bool dialed = peer->dialing_since_ms != 0;
+    bool dialed = peer->dialing;
     bool closing = client->closing;
     bool connected = dialed && nng_aio_result(peer->aio) == 0;
     nng_stream *stream = connected ? nng_aio_get_output(peer->aio, 0) : NULL;
-    peer->dialing_since_ms = 0;
+    peer->dialing = false;
     peer->leftover = closing ? stream : NULL;
-    pthread_cond_broadcast(&client->changed);
     pthread_mutex_unlock(&client->mutex);
     if (closing)
         return;
@@ -164,37 +156,12 @@ void peer_fini(struct peer *peer)
 {
     nng_aio_free(peer->aio);
     nng_stream_dialer_free(peer->dialer);
-}
-
-static int64_t dialing_since(struct peer *peer)
-{
-    pthread_mutex_lock(&peer->client->mutex);
-    int64_t since_ms = peer->dialing_since_ms;
-    pthread_mutex_unlock(&peer->client->mutex);
-    return since_ms;
-}
-
-/* Waits until it does not dial; false when it still does then. */
-static bool wait_dialed(struct peer *peer, int64_t end_ms)
-{
-    triggers_client *client = peer->client;
-    struct timespec end = {.tv_sec = end_ms / 1000, .tv_nsec = end_ms % 1000 * 1000000};
-    int result = 0;
-    pthread_mutex_lock(&client->mutex);
-    while (peer->dialing_since_ms != 0 && result == 0)
-        result = pthread_cond_clockwait(&client->changed, &client->mutex, CLOCK_MONOTONIC, &end);
-    bool dialed = peer->dialing_since_ms == 0;
-    pthread_mutex_unlock(&client->mutex);
-    return dialed;
+    link_address_fini(&peer->address);
 }
 
 static void stop_dialing(struct peer *peer)
 {
-    wait_dialed(peer, dialing_since(peer) + HANDSHAKE_MS);
     nng_stream_dialer_close(peer->dialer);
-    /* Between two steps of a handshake it does not, and nng 1.5 would wait for ever to free it. */
-    if (!wait_dialed(peer, clock_monotonic_ms() + CLOSE_MS))
-        peer->dialer = NULL;
     nng_aio_stop(peer->aio);
     nng_stream_free(peer->leftover);
 }

@@ -174,18 +174,23 @@ static bool fail_listen(int error, const char *url, struct status *status)
                        "cannot listen on %s: %s", url, nng_strerror(error));
 }
 
+void listener_close(struct listener *listener)
+{
+    nng_stream_listener_free(listener->streams);
+    link_address_fini(&listener->address);
+}
+
 static bool listen_on(const char *url, const struct server_config *config,
                       struct listener *listener, struct status *status)
 {
-    listener->kind = link_kind_of(url);
-    int error = nng_stream_listener_alloc(&listener->streams, url);
+    int error = link_address_init(&listener->address, url);
+    if (error == 0)
+        error = link_make_listener(&listener->address, &listener->streams);
     if (error != 0)
         return fail_listen(error, url, status);
     if (url_is_tls(url) && !set_tls(listener->streams, config, status))
         return false;
-    error = link_prepare_listener(listener->streams, url);
-    if (error == 0)
-        error = nng_stream_listener_listen(listener->streams);
+    error = nng_stream_listener_listen(listener->streams);
     if (error != 0)
         return fail_listen(error, url, status);
     log_info("listening", {"url", url});
@@ -202,10 +207,11 @@ bool listen_all(const struct server_config *config, struct listener listeners[LI
     while (next_url(&rest, url, &fits)) {
         struct listener *listener = &listeners[*count];
         *listener = (struct listener){0};
-        bool done = listen_on(url, config, listener, status);
-        *count += listener->streams != NULL;
-        if (!done)
+        if (!listen_on(url, config, listener, status)) {
+            listener_close(listener);
             return false;
+        }
+        (*count)++;
     }
     return true;
 }

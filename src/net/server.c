@@ -219,7 +219,7 @@ static void slot_send(struct call *call)
     struct link *link = slot->peer->link;
     if (!call->expired)
         slot_leave(call);
-    if (slot->answer.message) {
+    if (slot->answer.memory) {
         link_send(link, &slot->answer);
     } else {
         slot_let_go(slot);
@@ -354,7 +354,7 @@ static void free_peer(struct server *server, struct peer *peer)
     pthread_mutex_unlock(&server->lock);
 }
 
-static void welcome(struct server *server, nng_stream *stream, struct link_kind kind)
+static void welcome(struct server *server, nng_stream *stream, const struct link_address *address)
 {
     struct peer *peer = calloc(1, sizeof(*peer));
     if (!peer || !add_peer(server, peer)) {
@@ -363,7 +363,7 @@ static void welcome(struct server *server, nng_stream *stream, struct link_kind 
         return;
     }
     peer->server = server;
-    peer->link = link_new(stream, kind, LINK_REPLIER, &LINK_EVENTS, peer);
+    peer->link = link_new(stream, address, LINK_REPLIER, &LINK_EVENTS, peer);
     if (peer->link) {
         link_start(peer->link);
         return;
@@ -390,7 +390,8 @@ static void on_accepted(void *argument)
     if (error == NNG_ECLOSED || error == NNG_ECANCELED)
         return;
     if (error == 0 && !acceptor->pausing)
-        welcome(acceptor->server, nng_aio_get_output(acceptor->aio, 0), acceptor->listener.kind);
+        welcome(acceptor->server, nng_aio_get_output(acceptor->aio, 0),
+                &acceptor->listener.address);
     accept_next(acceptor, error);
 }
 
@@ -555,7 +556,6 @@ static void stop_accepting(struct server *server)
             nng_aio_stop(acceptor->aio);
             nng_aio_free(acceptor->aio);
         }
-        nng_stream_listener_free(acceptor->listener.streams);
     }
 }
 
@@ -583,6 +583,8 @@ void server_stop(struct server *server)
     nng_msleep(FLUSH_MS);
     close_connections(server);
     stop_watching(server);
+    for (size_t i = 0; i < server->acceptor_count; i++)
+        listener_close(&server->acceptors[i].listener);
     for (size_t i = 0; i < server->slot_count; i++)
         call_fini(&server->slots[i].call);
     free(server->slots);

@@ -1,16 +1,11 @@
 /* The life of a link, and what addresses need for links. */
 #include "sp/link.h"
 
-#include <nng/transport/ws/websocket.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "sp/link_internal.h"
-
-/* What nng's own WebSocket transport sets: a message of SP is a message of the WebSocket. The name
- * of the option is not in nng's headers. */
-#define OPTION_MESSAGES "ws:msgmode"
-#define SUBPROTOCOL "rep.sp.nanomsg.org" /* both ends name the replier */
 
 /* nng's TLS streams do not tell their reader of an end that comes while nobody reads, and let no
  * time pass for it. So they are looked at this often. */
@@ -33,22 +28,12 @@ static void on_check(void *argument)
 
 void link_check(struct link *link)
 {
-    if (link->kind.tls)
+    if (link->address->tls)
         nng_sleep_aio(TLS_CHECK_MS, link->checker);
 }
 
-static bool prepare_greeting(struct link *link)
-{
-    const uint8_t greeting[GREETING_SIZE] = {0, 'S', 'P', 0, 0, (uint8_t)link->protocol};
-    if (link->kind.framing == LINK_WEBSOCKET)
-        return true;
-    if (nng_msg_alloc(&link->greeting.message, 0) != 0)
-        return false;
-    return nng_msg_append(link->greeting.message, greeting, sizeof(greeting)) == 0;
-}
-
-struct link *link_new(nng_stream *stream, struct link_kind kind, enum link_protocol protocol,
-                      const struct link_events *events, void *owner)
+struct link *link_new(nng_stream *stream, const struct link_address *address,
+                      enum link_protocol protocol, const struct link_events *events, void *owner)
 {
     struct link *link = calloc(1, sizeof(*link));
     if (!link) {
@@ -58,17 +43,15 @@ struct link *link_new(nng_stream *stream, struct link_kind kind, enum link_proto
     link->events = events;
     link->owner = owner;
     link->stream = stream;
-    link->kind = kind;
+    link->address = address;
     link->protocol = protocol;
     link->out.last = &link->out.first;
     atomic_init(&link->holders, 1);
     pthread_mutex_init(&link->mutex, NULL);
-    if (prepare_greeting(link) && link_init_reading(link) &&
-        nng_aio_alloc(&link->reader, link_on_read, link) == 0 &&
+    if (link_init_reading(link) && nng_aio_alloc(&link->reader, link_on_read, link) == 0 &&
         nng_aio_alloc(&link->writer, link_on_written, link) == 0 &&
         nng_aio_alloc(&link->resumer, link_on_resumed, link) == 0 &&
-        (!kind.tls || nng_aio_alloc(&link->checker, on_check, link) == 0) &&
-        (kind.framing != LINK_WEBSOCKET || nng_aio_alloc(&link->prober, link_on_probed, link) == 0))
+        (!address->tls || nng_aio_alloc(&link->checker, on_check, link) == 0))
         return link;
     link_free(link);
     return NULL;
@@ -76,8 +59,7 @@ struct link *link_new(nng_stream *stream, struct link_kind kind, enum link_proto
 
 void link_free(struct link *link)
 {
-    nng_aio *const aios[] = {link->reader, link->writer, link->resumer, link->checker,
-                             link->prober};
+    nng_aio *const aios[] = {link->reader, link->writer, link->resumer, link->checker};
     nng_stream_close(link->stream);
     for (size_t i = 0; i < sizeof(aios) / sizeof(aios[0]); i++) {
         if (aios[i])
@@ -89,7 +71,7 @@ void link_free(struct link *link)
             nng_aio_free(aios[i]);
     }
     link_fini_reading(link);
-    link_discard(&link->greeting);
+    link_discard(&link->words);
     pthread_mutex_destroy(&link->mutex);
     free(link);
 }
@@ -134,45 +116,70 @@ static bool has_prefix(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-struct link_kind link_kind_of(const char *url)
+static bool has_port(const char *authority)
 {
-    struct link_kind kind = {.tls = has_prefix(url, "wss") || has_prefix(url, "tls")};
-    if (has_prefix(url, "ws"))
-        kind.framing = LINK_WEBSOCKET;
-    else if (has_prefix(url, "ipc"))
-        kind.framing = LINK_IPC;
-    return kind;
+    const char *bracket = strrchr(authority, ']');
+    return strchr(bracket ? bracket : authority, ':') != NULL;
 }
 
-int link_prepare_listener(nng_stream_listener *listener, const char *url)
+/* A WebSocket is a stream of tcp or TLS whose ends have made a handshake. */
+static bool init_websocket(struct link_address *address, const char *rest)
 {
-    /* Without it a connection that a balancer has forgotten in silence stays for ever. A transport
-     * that does not know it (ipc) is as good without. */
-    nng_stream_listener_set_bool(listener, NNG_OPT_TCP_KEEPALIVE, true);
-    if (link_kind_of(url).framing != LINK_WEBSOCKET)
-        return 0;
-    int result = nng_stream_listener_set_bool(listener, OPTION_MESSAGES, true);
+    size_t length = strcspn(rest, "/?#");
+    const char *target = rest + length;
+    const char *slash = *target == '/' ? "" : "/";
+    address->authority = strndup(rest, length);
+    if (!address->authority ||
+        asprintf(&address->target, "%s%.*s", slash, (int)strcspn(target, "#"), target) < 0) {
+        address->target = NULL;
+        return false;
+    }
+    const char *port = has_port(address->authority) ? "" : address->tls ? ":443" : ":80";
+    if (asprintf(&address->stream_url, "%s://%s%s", address->tls ? "tls+tcp" : "tcp",
+                 address->authority, port) < 0)
+        address->stream_url = NULL;
+    return address->stream_url != NULL;
+}
+
+int link_address_init(struct link_address *address, const char *url)
+{
+    *address = (struct link_address){.tls = has_prefix(url, "wss") || has_prefix(url, "tls")};
+    bool done;
+    if (has_prefix(url, "ws")) {
+        address->framing = LINK_WEBSOCKET;
+        done = init_websocket(address, strstr(url, "://") + 3);
+    } else {
+        address->framing = has_prefix(url, "ipc") ? LINK_IPC : LINK_TCP;
+        address->stream_url = strdup(url);
+        done = address->stream_url != NULL;
+    }
+    if (!done)
+        link_address_fini(address);
+    return done ? 0 : NNG_ENOMEM;
+}
+
+void link_address_fini(struct link_address *address)
+{
+    free(address->stream_url);
+    free(address->authority);
+    free(address->target);
+    *address = (struct link_address){0};
+}
+
+/* Keep-alive: without it a connection that a balancer has forgotten in silence stays for ever. A
+ * transport that does not know it (ipc) is as good without. */
+int link_make_listener(const struct link_address *address, nng_stream_listener **listener)
+{
+    int result = nng_stream_listener_alloc(listener, address->stream_url);
     if (result == 0)
-        result = nng_stream_listener_set_string(listener, NNG_OPT_WS_PROTOCOL, SUBPROTOCOL);
-    if (result == 0)
-        result = nng_stream_listener_set_size(listener, NNG_OPT_RECVMAXSZ, LINK_MAX_MESSAGE);
-    /* A WebSocket message may come in one frame, whose limit is 1 MiB unless set. */
-    if (result == 0)
-        result = nng_stream_listener_set_size(listener, NNG_OPT_WS_RECVMAXFRAME, LINK_MAX_MESSAGE);
+        nng_stream_listener_set_bool(*listener, NNG_OPT_TCP_KEEPALIVE, true);
     return result;
 }
 
-int link_prepare_dialer(nng_stream_dialer *dialer, const char *url)
+int link_make_dialer(const struct link_address *address, nng_stream_dialer **dialer)
 {
-    nng_stream_dialer_set_bool(dialer, NNG_OPT_TCP_KEEPALIVE, true);
-    if (link_kind_of(url).framing != LINK_WEBSOCKET)
-        return 0;
-    int result = nng_stream_dialer_set_bool(dialer, OPTION_MESSAGES, true);
+    int result = nng_stream_dialer_alloc(dialer, address->stream_url);
     if (result == 0)
-        result = nng_stream_dialer_set_string(dialer, NNG_OPT_WS_PROTOCOL, SUBPROTOCOL);
-    if (result == 0)
-        result = nng_stream_dialer_set_size(dialer, NNG_OPT_RECVMAXSZ, LINK_MAX_MESSAGE);
-    if (result == 0)
-        result = nng_stream_dialer_set_size(dialer, NNG_OPT_WS_RECVMAXFRAME, LINK_MAX_MESSAGE);
+        nng_stream_dialer_set_bool(*dialer, NNG_OPT_TCP_KEEPALIVE, true);
     return result;
 }

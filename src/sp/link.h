@@ -16,10 +16,14 @@
 
 #include "base/status.h"
 
-/* How messages are told apart on a stream, and whether it is TLS. */
-struct link_kind {
-    enum { LINK_TCP, LINK_IPC, LINK_WEBSOCKET } framing;
+/* Where links come from or go to; see link_address_init. */
+struct link_address {
+    enum { LINK_TCP, LINK_IPC, LINK_WEBSOCKET } framing; /* how messages are told apart */
     bool tls;
+    char *stream_url; /* for nng's streams */
+    /* Of a WebSocket. */
+    char *authority; /* host and port */
+    char *target;    /* path and query */
 };
 
 /* SP's numbers of protocols. */
@@ -43,7 +47,9 @@ struct link_received {
 
 /* Room for a message, and its place in the line of those that wait to leave. */
 struct link_message {
-    nng_msg *message; /* see link_reserve; NULL once it has left */
+    uint8_t *memory; /* see link_reserve; NULL once it has left */
+    uint8_t *bytes;  /* what goes over the stream, in `memory` */
+    size_t size;
     struct link_message *next;
 };
 
@@ -73,10 +79,10 @@ struct link_events {
     size_t max_body;
 };
 
-/* Takes over `stream`, of a tcp, tls+tcp, ipc, ws or wss URL with link_prepare's settings. NULL
+/* Takes over `stream`, which was dialed or accepted for `address`; this outlives the link. NULL
  * when there is no memory; the stream is freed then. */
-struct link *link_new(nng_stream *stream, struct link_kind kind, enum link_protocol protocol,
-                      const struct link_events *events, void *owner);
+struct link *link_new(nng_stream *stream, const struct link_address *address,
+                      enum link_protocol protocol, const struct link_events *events, void *owner);
 
 /* Begins to receive, first the peer's greeting. Messages can be sent from now on. */
 void link_start(struct link *link);
@@ -109,12 +115,13 @@ void link_free(struct link *link);
 
 /* ---- addresses ---- */
 
-/* By the scheme of a URL. */
-struct link_kind link_kind_of(const char *url);
+/* Takes a URL apart whose scheme is tcp, tls+tcp, ipc, ws or wss; an nng error, after which nothing
+ * is to be freed. */
+int link_address_init(struct link_address *address, const char *url);
+void link_address_fini(struct link_address *address);
 
-/* What a listener or dialer of streams needs before it is used for links, but for TLS; an nng
- * error. */
-int link_prepare_listener(nng_stream_listener *listener, const char *url);
-int link_prepare_dialer(nng_stream_dialer *dialer, const char *url);
+/* Makes what streams are accepted by or dialed with; an nng error. TLS is to be set besides. */
+int link_make_listener(const struct link_address *address, nng_stream_listener **listener);
+int link_make_dialer(const struct link_address *address, nng_stream_dialer **dialer);
 
 #endif

@@ -6,31 +6,30 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "sp/handshake.h"
 #include "sp/link.h"
+#include "sp/websocket.h"
 
 /* SP's greeting over tcp and ipc: each side tells its protocol. */
 #define GREETING_SIZE 8
 
 /* What has come and is not yet taken. One thread at a time touches it. */
 struct incoming {
-    uint8_t *bytes; /* room for frames; NULL for a WebSocket */
+    uint8_t *bytes;
     size_t room;
     size_t start; /* of what is not yet taken */
     size_t end;
-    size_t frame;    /* bytes of the first one */
-    size_t skipping; /* bytes of a frame that has been taken, and is to be dropped */
+    size_t frame;    /* bytes of the first message, with what is around it */
+    size_t skipping; /* bytes of what has been taken, or is not wanted, and is to be dropped */
     size_t charged;
     int64_t due_ms; /* when what has begun must be whole; 0: nothing has */
     bool greeted;
     struct link_received first;
     bool waiting; /* `first` could not be taken yet */
-    /* Of a WebSocket. `busy` and `later` are under the link's mutex. */
-    nng_msg *message;
-    nng_msg *later; /* came while `message` is given */
-    bool busy;      /* some thread gives it, or it waits */
-    bool quiet;     /* nothing has come for a while */
-    atomic_bool probing;
-    nng_msg *probe; /* never sent */
+    /* Of a WebSocket, whose messages may come in several frames. */
+    size_t gathered; /* bytes of the payloads of frames that are whole, from `start` on */
+    bool continued;  /* the last frame was not the last of its message */
+    bool dropping;   /* that message has been taken already */
 };
 
 /* What is to leave; under the link's mutex. */
@@ -46,30 +45,29 @@ struct link {
     const struct link_events *events;
     void *owner;
     nng_stream *stream;
-    struct link_kind kind;
+    const struct link_address *address;
     enum link_protocol protocol;
     atomic_int holders;
     atomic_bool closed;
     nng_aio *reader;
     nng_aio *writer;
     nng_aio *resumer;
-    nng_aio *checker; /* of TLS */
-    nng_aio *prober;  /* of a WebSocket */
+    nng_aio *checker;                   /* of TLS */
+    char accept[HANDSHAKE_ACCEPT_SIZE]; /* by which the server of a WebSocket shows itself */
     struct incoming in;
     pthread_mutex_t mutex;
     struct outgoing out;
-    struct link_message greeting;
+    struct link_message words; /* greetings and what else is no message; see link_say */
+    bool speaking;             /* `words` are in the line; under the mutex, as the next */
+    bool last_words;           /* and the link ends when they have left */
 };
 
-/* Before a message: its length in 8 bytes, big-endian, and over ipc its kind before that. */
-#define PREFIX_MAX 9
 #define IPC_MESSAGE 1
 
 /* Callbacks of the aios. */
 void link_on_read(void *link);
 void link_on_written(void *link);
 void link_on_resumed(void *link);
-void link_on_probed(void *link);
 
 /* Room for what is read first; false without memory. */
 bool link_init_reading(struct link *link);
@@ -83,6 +81,15 @@ void link_end_begun(struct link *link, nng_aio *aio);
 
 /* Closes for a reason that the owner may log; NULL: none. */
 void link_close_because(struct link *link, const char *why);
+
+/* Sends bytes that are no message, and with `last` ends the link when they have left. False when
+ * there is no memory, or others wait to leave: they are dropped. */
+bool link_say(struct link *link, const void *bytes, size_t size, bool last);
+
+/* The same of a control frame of a WebSocket; `size` is at most WEBSOCKET_CONTROL_MAX. One that
+ * closes is the last. */
+bool link_say_frame(struct link *link, enum websocket_opcode opcode, const uint8_t *payload,
+                    size_t size);
 
 /* While a link is corked, what is sent gathers. */
 void link_cork(struct link *link);

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "sp/link_internal.h"
+#include "sp/websocket.h"
 
 /* Room for what is read at once: little while a link is idle, more once it fills that, and as much
  * as a longer message needs. */
@@ -15,22 +16,18 @@
 /* A message that has begun and does not end keeps memory from others. */
 #define MESSAGE_TIMEOUT_MS 60000
 
-/* See probe. */
-#define QUIET_MS 100
-
-enum next { NEXT_NONE, NEXT_READY, NEXT_DROPPED, NEXT_WRONG };
+/* NEXT_PART: some of it has been taken in, and more may be here. */
+enum next { NEXT_NONE, NEXT_PART, NEXT_READY, NEXT_DROPPED, NEXT_WRONG };
 
 bool link_init_reading(struct link *link)
 {
-    if (link->kind.framing == LINK_WEBSOCKET)
-        return nng_msg_alloc(&link->in.probe, 0) == 0;
     link->in.due_ms = clock_monotonic_ms() + GREETING_TIMEOUT_MS;
     link->in.room = ROOM_IDLE;
     link->in.bytes = malloc(ROOM_IDLE);
     return link->in.bytes != NULL;
 }
 
-/* Over tcp and ipc; the owner agrees to more than is read at once. */
+/* The owner agrees to more than is read at once. */
 static bool charge(struct link *link, size_t room)
 {
     size_t size = room > ROOM_BUSY ? room : 0;
@@ -41,12 +38,6 @@ static bool charge(struct link *link, size_t room)
 
 void link_fini_reading(struct link *link)
 {
-    if (link->in.message)
-        nng_msg_free(link->in.message);
-    if (link->in.later)
-        nng_msg_free(link->in.later);
-    if (link->in.probe)
-        nng_msg_free(link->in.probe);
     charge(link, 0);
     free(link->in.bytes);
 }
@@ -125,13 +116,14 @@ static uint64_t get_length(const uint8_t bytes[8])
 static enum next read_frame(struct link *link)
 {
     struct incoming *in = &link->in;
-    size_t prefix = link->kind.framing == LINK_IPC ? 9 : 8;
+    size_t prefix = link->address->framing == LINK_IPC ? 9 : 8;
     size_t have = in->end - in->start;
     if (have < prefix)
         return NEXT_NONE;
     const uint8_t *bytes = in->bytes + in->start;
     uint64_t length = get_length(bytes + prefix - 8);
-    if (length > LINK_MAX_MESSAGE || (link->kind.framing == LINK_IPC && bytes[0] != IPC_MESSAGE))
+    if (length > LINK_MAX_MESSAGE ||
+        (link->address->framing == LINK_IPC && bytes[0] != IPC_MESSAGE))
         return NEXT_WRONG;
     in->frame = prefix + (size_t)length;
     bool whole = have >= in->frame;
@@ -148,7 +140,7 @@ static void tell_greeted(struct link *link)
         link->events->greeted(link->owner, link);
 }
 
-static enum next read_greeting(struct link *link)
+static enum next read_sp_greeting(struct link *link)
 {
     struct incoming *in = &link->in;
     const uint8_t peer = link->protocol == LINK_REPLIER ? LINK_REQUESTER : LINK_REPLIER;
@@ -170,30 +162,171 @@ static void skip(struct incoming *in)
     in->skipping -= skipped;
 }
 
+/* Answers a client's handshake; whether it was one. What follows another is not wanted. */
+static bool answer_handshake(struct link *link, const uint8_t *head, size_t size)
+{
+    char answer[HANDSHAKE_ANSWER_SIZE];
+    size_t answer_size;
+    bool accepted =
+        size > 0 && handshake_answer(head, size, link->address->target, answer, &answer_size);
+    if (size == 0)
+        answer_size = handshake_answer_too_long(answer);
+    if (!link_say(link, answer, answer_size, !accepted))
+        link_close_because(link, NULL);
+    return accepted;
+}
+
+static enum next read_handshake(struct link *link)
+{
+    struct incoming *in = &link->in;
+    const uint8_t *head = in->bytes + in->start;
+    size_t have = in->end - in->start;
+    size_t size = handshake_find_end(head, have < HANDSHAKE_MAX_HEAD ? have : HANDSHAKE_MAX_HEAD);
+    if (size == 0 && have < HANDSHAKE_MAX_HEAD)
+        return make_room(link, HANDSHAKE_MAX_HEAD) ? NEXT_NONE : NEXT_WRONG;
+    if (link->protocol == LINK_REQUESTER) {
+        if (size == 0 || !handshake_is_accepted(head, size, link->accept))
+            return NEXT_WRONG;
+    } else if (!answer_handshake(link, head, size)) {
+        in->skipping = SIZE_MAX;
+        skip(in);
+        return NEXT_NONE;
+    }
+    tell_greeted(link);
+    in->frame = size;
+    return NEXT_DROPPED;
+}
+
+/* ---- frames of a WebSocket ---- */
+
+static void erase(struct incoming *in, size_t at, size_t size)
+{
+    memmove(in->bytes + at, in->bytes + at + size, in->end - at - size);
+    in->end -= size;
+}
+
+/* A frame between those of messages, which is whole: closing and pings are answered. */
+static enum next take_control(struct link *link, size_t at, const struct websocket_head *head)
+{
+    struct incoming *in = &link->in;
+    uint8_t *payload = in->bytes + at + head->size;
+    if (head->masked)
+        websocket_mask(payload, head->length, head->mask);
+    enum next next = NEXT_PART;
+    if (head->opcode == WEBSOCKET_PING) {
+        link_say_frame(link, WEBSOCKET_PONG, payload, head->length);
+    } else if (head->opcode == WEBSOCKET_CLOSE) {
+        /* With its reason of two bytes, if it has one. */
+        if (!link_say_frame(link, WEBSOCKET_CLOSE, payload, head->length < 2 ? 0 : 2))
+            link_close_because(link, NULL);
+        in->skipping = SIZE_MAX;
+        next = NEXT_NONE;
+    }
+    erase(in, at, head->size + head->length);
+    return next;
+}
+
+/* The message is too long, or there is no room for it: only its beginning and its size are given,
+ * and its rest is dropped. */
+static enum next give_up(struct link *link, size_t at, const struct websocket_head *head)
+{
+    struct incoming *in = &link->in;
+    uint8_t route[LINK_MAX_ROUTE];
+    size_t size = in->gathered < sizeof(route) ? in->gathered : sizeof(route);
+    size_t more = in->end - at - head->size;
+    if (more > sizeof(route) - size)
+        more = sizeof(route) - size;
+    memcpy(route, in->bytes + in->start, size);
+    memcpy(route + size, in->bytes + at + head->size, more);
+    if (head->masked)
+        websocket_mask(route + size, more, head->mask);
+    enum next next = read_message(link, route, size + more, in->gathered + head->length);
+    if (next == NEXT_NONE || next == NEXT_WRONG)
+        return next;
+    in->first.body = NULL;
+    in->frame = in->gathered + head->size + head->length;
+    in->gathered = 0;
+    in->continued = in->dropping = !head->final;
+    return next;
+}
+
+/* A frame of a message. */
+static enum next take_part(struct link *link, size_t at, const struct websocket_head *head)
+{
+    struct incoming *in = &link->in;
+    uint64_t size = in->gathered + head->length;
+    size_t frame = head->size + (size_t)head->length;
+    if (size > LINK_MAX_MESSAGE || in->continued != (head->opcode == WEBSOCKET_CONTINUATION))
+        return NEXT_WRONG;
+    if (in->dropping) {
+        in->continued = in->dropping = !head->final;
+        in->frame = frame;
+        return NEXT_DROPPED;
+    }
+    if (size > link->events->max_body + LINK_MAX_ROUTE)
+        return give_up(link, at, head);
+    if (in->end - at < frame)
+        return make_room(link, in->gathered + frame)
+                   ? NEXT_NONE
+                   : give_up(link, in->start + in->gathered, head);
+    if (head->masked)
+        websocket_mask(in->bytes + at + head->size, head->length, head->mask);
+    if (in->continued)
+        erase(in, at, head->size);
+    else
+        in->start += head->size;
+    in->gathered += head->length;
+    in->continued = !head->final;
+    if (!head->final)
+        return NEXT_PART;
+    in->frame = in->gathered;
+    in->gathered = 0;
+    return read_message(link, in->bytes + in->start, in->frame, in->frame);
+}
+
+static enum next read_websocket(struct link *link)
+{
+    struct incoming *in = &link->in;
+    enum next next = NEXT_PART;
+    while (next == NEXT_PART) {
+        struct websocket_head head;
+        size_t at = in->start + in->gathered;
+        enum websocket_result result = websocket_read_head(in->bytes + at, in->end - at,
+                                                           link->protocol == LINK_REPLIER, &head);
+        if (result == WEBSOCKET_WRONG)
+            return NEXT_WRONG;
+        if (result == WEBSOCKET_INCOMPLETE)
+            return make_room(link, in->gathered + WEBSOCKET_HEAD_MAX) ? NEXT_NONE : NEXT_WRONG;
+        if (!websocket_is_control(head.opcode))
+            next = take_part(link, at, &head);
+        else if (in->end - at < head.size + head.length)
+            return make_room(link, in->gathered + head.size + head.length) ? NEXT_NONE : NEXT_WRONG;
+        else
+            next = take_control(link, at, &head);
+    }
+    return next;
+}
+
+/* ---- the first one ---- */
+
 static enum next read_first(struct link *link)
 {
     struct incoming *in = &link->in;
+    bool websocket = link->address->framing == LINK_WEBSOCKET;
     if (in->waiting)
         return NEXT_READY;
-    if (link->kind.framing == LINK_WEBSOCKET) {
-        if (!in->message)
-            return NEXT_NONE;
-        size_t size = nng_msg_len(in->message);
-        return read_message(link, nng_msg_body(in->message), size, size);
-    }
     skip(in);
     if (in->skipping > 0)
         return NEXT_NONE;
-    return in->greeted ? read_frame(link) : read_greeting(link);
+    if (in->greeted)
+        return websocket ? read_websocket(link) : read_frame(link);
+    return websocket ? read_handshake(link) : read_sp_greeting(link);
 }
 
 /* Done with the first one. */
 static void drop_first(struct link *link)
 {
     struct incoming *in = &link->in;
-    if (in->message)
-        nng_msg_free(in->message);
-    in->message = NULL;
     in->skipping = in->frame;
     in->frame = 0;
     in->due_ms = 0;
@@ -201,22 +334,21 @@ static void drop_first(struct link *link)
 
 /* ---- reading on ---- */
 
-/* When the message that has begun must be whole; 0: none has. nng knows of a WebSocket's. */
+/* When the message that has begun must be whole; 0: none has. */
 static int64_t get_due_ms(struct link *link)
 {
     struct incoming *in = &link->in;
-    if (link->kind.framing == LINK_WEBSOCKET)
-        return 0;
     bool begun = in->end > in->start || in->skipping > 0;
-    if (begun && in->due_ms == 0)
+    if (!begun && in->greeted)
+        in->due_ms = 0;
+    else if (in->due_ms == 0)
         in->due_ms = clock_monotonic_ms() + MESSAGE_TIMEOUT_MS;
     return in->due_ms;
 }
 
 static void set_timeout(struct link *link)
 {
-    bool probes = link->kind.framing == LINK_WEBSOCKET && !link->in.quiet;
-    nng_duration timeout = probes ? QUIET_MS : NNG_DURATION_INFINITE;
+    nng_duration timeout = NNG_DURATION_INFINITE;
     int64_t due_ms = get_due_ms(link);
     if (due_ms != 0) {
         int64_t left = due_ms - clock_monotonic_ms();
@@ -239,41 +371,10 @@ static void prepare_room(struct link *link)
 
 static void read_on(struct link *link)
 {
-    if (link->kind.framing != LINK_WEBSOCKET)
-        prepare_room(link);
+    prepare_room(link);
     set_timeout(link);
     nng_stream_recv(link->stream, link->reader);
     link_end_begun(link, link->reader);
-}
-
-/* A WebSocket of nng whose peer ends it while nobody reads, if for a moment only, does not end the
- * reads that follow. So when nothing has come for a while it is asked, once, by sending with no
- * time for it: the answer is that it is closed, or that it was too late. */
-static void probe(struct link *link)
-{
-    nng_aio_set_timeout(link->prober, NNG_DURATION_ZERO);
-    nng_aio_set_msg(link->prober, link->in.probe);
-    nng_stream_send(link->stream, link->prober);
-}
-
-void link_on_probed(void *argument)
-{
-    struct link *link = argument;
-    if (nng_aio_result(link->prober) == NNG_ECLOSED)
-        nng_aio_cancel(link->reader);
-    link->in.probing = false;
-}
-
-/* No message has come for a while; the reader is this thread's. */
-static void on_quiet(struct link *link)
-{
-    bool probes = !atomic_exchange(&link->in.probing, true);
-    link_hold(link);
-    link->in.quiet = probes;
-    read_on(link);
-    if (probes)
-        probe(link);
-    link_let_go(link);
 }
 
 /* ---- giving ---- */
@@ -297,88 +398,51 @@ static enum next give_all(struct link *link)
     return NEXT_NONE;
 }
 
-/* Takes the message that has come meanwhile to the front; false when there is none. */
-static bool take_later(struct link *link)
-{
-    struct incoming *in = &link->in;
-    if (in->message) /* of a link that has closed */
-        drop_first(link);
-    in->waiting = false;
-    pthread_mutex_lock(&link->mutex);
-    in->message = in->later;
-    in->later = NULL;
-    in->busy = in->message != NULL;
-    bool taken = in->busy;
-    pthread_mutex_unlock(&link->mutex);
-    return taken;
-}
-
-/* The stream's end is told by the reader alone, which therefore reads on whatever comes. */
 static void go_on(struct link *link)
 {
     link_cork(link);
-    enum next next = give_all(link);
-    if (next == NEXT_NONE && link->kind.framing != LINK_WEBSOCKET)
+    if (give_all(link) == NEXT_NONE)
         read_on(link);
-    while (next == NEXT_NONE && link->kind.framing == LINK_WEBSOCKET && take_later(link)) {
-        read_on(link);
-        next = give_all(link);
-    }
     link_uncork(link);
-}
-
-/* Whether the message is the first one, and this thread's. */
-static bool take_message(struct link *link)
-{
-    struct incoming *in = &link->in;
-    nng_msg *message = nng_aio_get_msg(link->reader);
-    nng_aio_set_msg(link->reader, NULL);
-    in->quiet = false;
-    pthread_mutex_lock(&link->mutex);
-    bool first = !in->busy;
-    *(first ? &in->message : &in->later) = message;
-    in->busy = true;
-    pthread_mutex_unlock(&link->mutex);
-    return first;
-}
-
-static void take_in(struct link *link)
-{
-    if (link->kind.framing != LINK_WEBSOCKET) {
-        link->in.end += nng_aio_count(link->reader);
-        go_on(link);
-    } else if (take_message(link)) {
-        /* Before it is given: a WebSocket of nng that ends while nobody reads never tells. */
-        read_on(link);
-        go_on(link);
-    }
 }
 
 void link_on_read(void *argument)
 {
     struct link *link = argument;
     int error = nng_aio_result(link->reader);
-    if (error == NNG_ETIMEDOUT && link->kind.framing == LINK_WEBSOCKET) {
-        on_quiet(link);
-        return;
-    }
     if (error != 0) {
         link_close_because(link, error == NNG_ETIMEDOUT ? "its message does not end" : NULL);
         link_let_go(link);
         return;
     }
     link_hold(link); /* what is given away may end it before this thread is done */
-    take_in(link);
+    link->in.end += nng_aio_count(link->reader);
+    go_on(link);
     link_let_go(link);
+}
+
+/* The first words are the client's over a WebSocket, and otherwise both's. */
+static bool greet(struct link *link)
+{
+    const uint8_t greeting[GREETING_SIZE] = {0, 'S', 'P', 0, 0, (uint8_t)link->protocol};
+    if (link->address->framing != LINK_WEBSOCKET)
+        return link_say(link, greeting, sizeof(greeting), false);
+    if (link->protocol == LINK_REPLIER)
+        return true;
+    uint8_t key[HANDSHAKE_KEY_SIZE];
+    random_fill(key, sizeof(key));
+    char *request =
+        handshake_request(link->address->target, link->address->authority, key, link->accept);
+    bool said = request && link_say(link, request, strlen(request), false);
+    free(request);
+    return said;
 }
 
 void link_start(struct link *link)
 {
     link_hold(link);
-    if (link->kind.framing == LINK_WEBSOCKET)
-        tell_greeted(link); /* by its handshake */
-    else
-        link_send(link, &link->greeting);
+    if (!greet(link))
+        link_close_because(link, NULL);
     read_on(link);
     link_check(link);
     link_let_go(link);

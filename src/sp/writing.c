@@ -1,27 +1,111 @@
 /* Sending: a line of messages, from which the writer takes as many at once as nng lets it. */
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "sp/link_internal.h"
 
 /* Pieces that nng 1.5 sends in one call. */
 #define MAX_PIECES 8
 
+/* A longer message goes over a WebSocket in frames of this size, as nng takes none over 1 MiB
+ * unless told to. */
+#define FRAGMENT ((size_t)1 << 19)
+
+/* Random bytes for so many masks are taken at once. */
+#define MASKS 64
+
+/* Room for the heads of all its frames. */
+static size_t head_room(size_t size)
+{
+    return WEBSOCKET_HEAD_MAX * (1 + size / FRAGMENT);
+}
+
 uint8_t *link_reserve(struct link_message *message, const uint8_t *route, size_t route_size,
                       size_t size)
 {
-    message->message = NULL;
-    if (nng_msg_alloc(&message->message, PREFIX_MAX + route_size + size) != 0)
+    size_t room = head_room(route_size + size);
+    message->memory = malloc(room + route_size + size);
+    if (!message->memory)
         return NULL;
-    uint8_t *out = (uint8_t *)nng_msg_body(message->message) + PREFIX_MAX;
-    memcpy(out, route, route_size);
-    return out + route_size;
+    message->bytes = message->memory + room;
+    message->size = route_size + size;
+    memcpy(message->bytes, route, route_size);
+    return message->bytes + route_size;
 }
 
 void link_discard(struct link_message *message)
 {
-    if (message->message)
-        nng_msg_free(message->message);
-    message->message = NULL;
+    free(message->memory);
+    message->memory = NULL;
+}
+
+/* ---- frames ---- */
+
+/* RFC 6455, 10.3: nobody may foresee it. */
+static void make_mask(uint8_t mask[4])
+{
+    static _Thread_local uint8_t random[MASKS][4];
+    static _Thread_local size_t left;
+    if (left == 0) {
+        random_fill(random, sizeof(random));
+        left = MASKS;
+    }
+    memcpy(mask, random[--left], 4);
+}
+
+/* Puts a frame at `out`, of a payload that may lie a little behind; returns its end. */
+static uint8_t *put_frame(const struct link *link, uint8_t *out, struct websocket_head head,
+                          const uint8_t *payload)
+{
+    head.masked = link->protocol == LINK_REQUESTER;
+    if (head.masked)
+        make_mask(head.mask);
+    out += websocket_put_head(out, &head);
+    memmove(out, payload, head.length);
+    if (head.masked)
+        websocket_mask(out, head.length, head.mask);
+    return out + head.length;
+}
+
+static size_t size_of_heads(const struct link *link, size_t size)
+{
+    bool masked = link->protocol == LINK_REQUESTER;
+    size_t last = size % FRAGMENT;
+    return size / FRAGMENT * websocket_head_size(FRAGMENT, masked) +
+           websocket_head_size(last, masked);
+}
+
+/* Moves what is before the last fragment to the front as far as the heads need. */
+static void frame_for_websocket(const struct link *link, struct link_message *message)
+{
+    const uint8_t *payload = message->bytes;
+    size_t left = message->size;
+    uint8_t *out = message->bytes - size_of_heads(link, left);
+    struct websocket_head head = {.opcode = WEBSOCKET_BINARY};
+    message->bytes = out;
+    while (!head.final) {
+        head.final = left < FRAGMENT;
+        head.length = head.final ? left : FRAGMENT;
+        out = put_frame(link, out, head, payload);
+        head.opcode = WEBSOCKET_CONTINUATION;
+        payload += head.length;
+        left -= head.length;
+    }
+    message->size = (size_t)(out - message->bytes);
+}
+
+/* Before a message: its length in 8 bytes, big-endian, and over ipc its kind before that. */
+static void frame_for_sp(const struct link *link, struct link_message *message)
+{
+    size_t size = message->size;
+    const uint8_t *end = message->bytes + size;
+    message->bytes -= 8;
+    for (int i = 0; i < 8; i++)
+        message->bytes[i] = (uint8_t)((uint64_t)size >> (56 - 8 * i));
+    if (link->address->framing == LINK_IPC)
+        *--message->bytes = IPC_MESSAGE;
+    message->size = (size_t)(end - message->bytes);
 }
 
 /* ---- the line; under the mutex ---- */
@@ -48,26 +132,7 @@ static struct link_message **line_move(struct outgoing *out, struct link_message
 
 /* ---- what goes over the stream ---- */
 
-static void put_length(uint8_t out[8], size_t length)
-{
-    for (int i = 0; i < 8; i++)
-        out[i] = (uint8_t)((uint64_t)length >> (56 - 8 * i));
-}
-
-/* The bytes of a message with what is before it on this stream. */
-static nng_iov frame_of(const struct link *link, const struct link_message *message)
-{
-    uint8_t *bytes = nng_msg_body(message->message);
-    size_t size = nng_msg_len(message->message);
-    if (message == &link->greeting)
-        return (nng_iov){.iov_buf = bytes, .iov_len = size};
-    bytes[0] = IPC_MESSAGE;
-    put_length(bytes + 1, size - PREFIX_MAX);
-    size_t unused = link->kind.framing == LINK_IPC ? 0 : 1;
-    return (nng_iov){.iov_buf = bytes + unused, .iov_len = size - unused};
-}
-
-static void prepare_frames(struct link *link)
+static void prepare_pieces(struct link *link)
 {
     nng_iov pieces[MAX_PIECES];
     unsigned count = 0;
@@ -75,22 +140,11 @@ static void prepare_frames(struct link *link)
     size_t left = link->out.left;
     struct link_message *message = link->out.first;
     for (; message && count < MAX_PIECES; message = message->next) {
-        nng_iov frame = frame_of(link, message);
-        pieces[count++] = (nng_iov){(uint8_t *)frame.iov_buf + left, frame.iov_len - left};
+        pieces[count++] = (nng_iov){message->bytes + left, message->size - left};
         left = 0;
     }
     pthread_mutex_unlock(&link->mutex);
     nng_aio_set_iov(link->writer, count, pieces);
-}
-
-/* nng frees a message that it has sent over a WebSocket. */
-static void prepare_message(struct link *link)
-{
-    pthread_mutex_lock(&link->mutex);
-    nng_msg *message = link->out.first->message;
-    pthread_mutex_unlock(&link->mutex);
-    nng_msg_trim(message, PREFIX_MAX);
-    nng_aio_set_msg(link->writer, message);
 }
 
 /* The line has a first message and the writer is ours, until its callback, which may run before
@@ -98,10 +152,7 @@ static void prepare_message(struct link *link)
 static void write_some(struct link *link)
 {
     link_hold(link);
-    if (link->kind.framing == LINK_WEBSOCKET)
-        prepare_message(link);
-    else
-        prepare_frames(link);
+    prepare_pieces(link);
     nng_aio_set_timeout(link->writer, link->events->patience ? link->events->patience(link->owner)
                                                              : NNG_DURATION_INFINITE);
     nng_stream_send(link->stream, link->writer);
@@ -113,17 +164,22 @@ static void write_some(struct link *link)
 static void take_written(struct link *link, struct link_message **end)
 {
     struct outgoing *out = &link->out;
-    if (link->kind.framing == LINK_WEBSOCKET) {
-        out->first->message = NULL;
-        line_move(out, end);
-        return;
-    }
     size_t written = out->left + nng_aio_count(link->writer);
-    while (out->first && written >= frame_of(link, out->first).iov_len) {
-        written -= frame_of(link, out->first).iov_len;
+    while (out->first && written >= out->first->size) {
+        written -= out->first->size;
         end = line_move(out, end);
     }
     out->left = written;
+}
+
+static void on_said(struct link *link)
+{
+    pthread_mutex_lock(&link->mutex);
+    link->speaking = false;
+    bool last = link->last_words;
+    pthread_mutex_unlock(&link->mutex);
+    if (last)
+        link_close_because(link, NULL);
 }
 
 static void tell_sent(struct link *link, struct link_message *messages, bool left)
@@ -132,7 +188,9 @@ static void tell_sent(struct link *link, struct link_message *messages, bool lef
         struct link_message *message = messages;
         messages = message->next;
         link_discard(message);
-        if (message != &link->greeting)
+        if (message == &link->words)
+            on_said(link);
+        else
             link->events->sent(link->owner, link, message, left);
     }
 }
@@ -152,7 +210,6 @@ void link_on_written(void *argument)
     struct link *link = argument;
     int error = nng_aio_result(link->writer);
     struct link_message *written = NULL;
-    nng_aio_set_msg(link->writer, NULL);
     if (error != 0)
         link_close_because(link, error == NNG_ETIMEDOUT ? "it does not read its messages" : NULL);
     pthread_mutex_lock(&link->mutex);
@@ -182,7 +239,8 @@ static bool begin_writing(struct link *link)
     return true;
 }
 
-void link_send(struct link *link, struct link_message *message)
+/* Puts what is framed into the line. */
+static void put(struct link *link, struct link_message *message)
 {
     pthread_mutex_lock(&link->mutex);
     bool closed = link->closed;
@@ -196,6 +254,53 @@ void link_send(struct link *link, struct link_message *message)
     }
     if (begin)
         write_some(link);
+}
+
+void link_send(struct link *link, struct link_message *message)
+{
+    if (link->address->framing == LINK_WEBSOCKET)
+        frame_for_websocket(link, message);
+    else
+        frame_for_sp(link, message);
+    put(link, message);
+}
+
+/* Whether the words are free, which then are ours. */
+static bool begin_saying(struct link *link, bool last)
+{
+    pthread_mutex_lock(&link->mutex);
+    bool begins = !link->speaking;
+    if (begins) {
+        link->speaking = true;
+        link->last_words = last;
+    }
+    pthread_mutex_unlock(&link->mutex);
+    return begins;
+}
+
+bool link_say(struct link *link, const void *bytes, size_t size, bool last)
+{
+    struct link_message *words = &link->words;
+    if (!begin_saying(link, last))
+        return false;
+    words->memory = words->bytes = malloc(size);
+    words->size = size;
+    if (!words->memory) {
+        on_said(link);
+        return false;
+    }
+    memcpy(words->bytes, bytes, size);
+    put(link, words);
+    return true;
+}
+
+bool link_say_frame(struct link *link, enum websocket_opcode opcode, const uint8_t *payload,
+                    size_t size)
+{
+    uint8_t frame[WEBSOCKET_HEAD_MAX + WEBSOCKET_CONTROL_MAX];
+    struct websocket_head head = {.opcode = opcode, .final = true, .length = size};
+    const uint8_t *end = put_frame(link, frame, head, payload);
+    return link_say(link, frame, (size_t)(end - frame), opcode == WEBSOCKET_CLOSE);
 }
 
 void link_cork(struct link *link)

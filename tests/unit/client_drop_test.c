@@ -22,7 +22,7 @@
 struct dropping_core {
     nng_stream_listener *listener;
     nng_aio *accept;
-    struct link_kind kind;
+    struct link_address address;
     atomic_bool stopping;
     atomic_uint received;
     atomic_uint answered;
@@ -85,8 +85,8 @@ static void on_accepted(void *data)
 {
     struct dropping_core *core = data;
     if (nng_aio_result(core->accept) == 0) {
-        struct link *link =
-            link_new(nng_aio_get_output(core->accept, 0), core->kind, LINK_REPLIER, &events, core);
+        struct link *link = link_new(nng_aio_get_output(core->accept, 0), &core->address,
+                                     LINK_REPLIER, &events, core);
         must(link != NULL);
         pthread_mutex_lock(&core->mutex);
         core->links++;
@@ -102,10 +102,9 @@ static void core_start(struct dropping_core *core, const char *url)
     *core = (struct dropping_core){
         .mutex = PTHREAD_MUTEX_INITIALIZER,
         .changed = PTHREAD_COND_INITIALIZER,
-        .kind = link_kind_of(url),
     };
-    must(nng_stream_listener_alloc(&core->listener, url) == 0);
-    must(link_prepare_listener(core->listener, url) == 0);
+    must(link_address_init(&core->address, url) == 0);
+    must(link_make_listener(&core->address, &core->listener) == 0);
     must(nng_stream_listener_listen(core->listener) == 0);
     must(nng_aio_alloc(&core->accept, on_accepted, core) == 0);
     nng_stream_listener_accept(core->listener, core->accept);
@@ -125,6 +124,7 @@ static void core_stop(struct dropping_core *core)
         link_free(core->unused[i]);
     nng_aio_free(core->accept);
     nng_stream_listener_free(core->listener);
+    link_address_fini(&core->address);
     free(core->unused);
 }
 
