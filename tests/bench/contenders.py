@@ -46,8 +46,9 @@ def once(method):
 class World:
     """The servers of one run, and what is in their stores."""
 
-    def __init__(self, seconds, rows, pending):
+    def __init__(self, seconds, rows, pending, minutes=0):
         self.seconds = seconds
+        self.minutes = minutes  # of churn
         self.rows = rows  # seeded for reads
         self.pending = pending  # in the full store, and as many acknowledged
         self.acknowledged = 0  # of the full store's pending events, by the benchmark

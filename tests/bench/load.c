@@ -23,6 +23,7 @@ struct lane {
     struct load *load;
     triggers_client *client;
     int64_t due_us;
+    char created[TRIGGERS_ID_SIZE]; /* churn: what is acknowledged next; empty: nothing */
     struct lane *next_free;
 };
 
@@ -117,12 +118,28 @@ static void start_health(struct lane *lane)
     triggers_health_async(lane->client, NULL, on_reply, lane);
 }
 
+/* Creates an event, then acknowledges it. */
+static void start_churn(struct lane *lane)
+{
+    if (!*lane->created)
+        start_create(lane);
+    else
+        triggers_ack_async(lane->client, lane->created, NULL, on_reply, lane);
+}
+
+static void note_churned(struct lane *lane, const triggers_reply *reply)
+{
+    bool created = !*lane->created && reply->code == TRIGGERS_OK && reply->item_count == 1;
+    snprintf(lane->created, sizeof(lane->created), "%s",
+             created ? reply->items[0].event.event_id : "");
+}
+
 static const struct {
     const char *name;
     void (*start)(struct lane *lane);
 } OPERATIONS[] = {
-    {"create", start_create}, {"batch", start_batch}, {"get", start_get},
-    {"ack", start_ack},       {"list", start_list},   {"health", start_health},
+    {"create", start_create}, {"batch", start_batch},   {"get", start_get},     {"ack", start_ack},
+    {"list", start_list},     {"health", start_health}, {"churn", start_churn},
 };
 
 /* ---- the loop ---- */
@@ -179,6 +196,8 @@ static void on_reply(triggers_reply *reply, void *data)
     struct lane *lane = data;
     struct load *load = lane->load;
     count_reply(load, lane, reply);
+    if (load->start == start_churn)
+        note_churned(lane, reply);
     triggers_reply_free(reply);
     if (load->rate > 0 || !may_start(load)) {
         park(lane);
@@ -273,7 +292,7 @@ static void choose_operation(struct load *load)
             load->start = OPERATIONS[i].start;
     }
     if (!load->start)
-        die("--op must be create, batch, get, ack, list or health");
+        die("--op must be create, batch, get, ack, list, health or churn");
     if (load->id_count == 0 && (load->start == start_get || load->start == start_ack))
         die("get and ack need --ids FILE");
 }
@@ -371,7 +390,8 @@ int main(int argc, char **argv)
         clients[i] = open_client(&load);
     struct lane *lanes = must(calloc((size_t)load.in_flight, sizeof(*lanes)));
     for (long i = 0; i < load.in_flight; i++) {
-        lanes[i] = (struct lane){&load, clients[i % load.clients], 0, load.free};
+        lanes[i] = (struct lane){
+            .load = &load, .client = clients[i % load.clients], .next_free = load.free};
         load.free = &lanes[i];
     }
     load.start_us = now_us();

@@ -213,10 +213,10 @@ class Bridge(Program):
         settings.update(API_HOST="127.0.0.1", API_PORT=self.port, TRIGGERS_CORE=core.url)
         super().__init__([program_path("triggers-bridge")], folder, **settings)
 
-    def wrk(self, connections, seconds, path="/", script=None, ids=""):
+    def wrk(self, connections, seconds, path="/", script=None, ids="", threads=2):
         """Runs wrk; returns requests a second and the latency percentiles in microseconds."""
         output = run(
-            *("wrk", "-t", min(connections, 2), "-c", connections, "-d", f"{seconds}s", "--latency"),
+            *("wrk", "-t", min(connections, threads), "-c", connections, "-d", f"{seconds}s", "--latency"),
             *(("-s", HERE / "wrk" / f"{script}.lua") if script else ()),
             f"http://127.0.0.1:{self.port}{path}",
             BENCH_PAYLOAD=PAYLOAD,
