@@ -1,11 +1,12 @@
 /* One connection between a requester and a replier, at either end: SP messages over a stream of
- * nng, which may be tcp, TLS, ipc or a WebSocket. Messages are received one by one; those to be
- * sent leave in the order in which they are given, as many together as there are. nng's threads run
- * what happens, and nothing here blocks them.
+ * nng, which is tcp, TLS or ipc, and over the first two also as a WebSocket. Messages are received
+ * one by one; those to be sent leave in the order in which they are given, as many together as
+ * there are. nng's threads run what happens, and nothing here blocks them.
  *
  * Why not nng's sockets: those read and write each message by itself, count a message as sent that
  * still waits for its reader in memory, and in nng 1.5 may abort the program or lose the connection
- * when a peer comes or goes. */
+ * when a peer comes or goes. Its WebSockets read a frame in three steps, do not tell of every end,
+ * and cannot be cancelled while they are dialed. */
 #ifndef TRIGGERS_SP_LINK_H
 #define TRIGGERS_SP_LINK_H
 
