@@ -14,8 +14,12 @@ from support.program import ROOT
 
 COMPRESSED_MAX = 50 << 20
 LINKED = {
-    "triggersd": {"libc6", "libnng1", "libpq5", "libprotobuf-c1", "libsqlite3-0"},
-    "triggers-bridge": {"libc6", "libmicrohttpd12t64", "libnng1", "libprotobuf-c1"},
+    "triggersd": {
+        "libc6", "libmbedcrypto16", "libnng1", "libpq5", "libprotobuf-c1", "libsqlite3-0"
+    },
+    "triggers-bridge": {
+        "libc6", "libmbedcrypto16", "libmicrohttpd12t64", "libnng1", "libprotobuf-c1"
+    },
 }
 
 
