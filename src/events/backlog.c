@@ -10,8 +10,8 @@ static metric_cell pending_cell = METRIC_UNKNOWN, age_cell = METRIC_UNKNOWN;
 
 struct metric backlog_pending = {
     .name = "pending_events",
-    .help = "Pending events in the store, a few seconds ago: exact up to 10000; above, on "
-            "PostgreSQL the estimate of its planner, on SQLite 10001, which stands for more.",
+    .help = "Pending events in the store, a few seconds ago; above 10000 on PostgreSQL the "
+            "estimate of its planner.",
     .kind = METRIC_GAUGE,
     .cells = &pending_cell};
 struct metric backlog_oldest_age = {

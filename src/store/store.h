@@ -118,10 +118,11 @@ struct store_list {
     bool no_memory; /* out: the page did not fit the arena; events and count are not set */
 };
 
-/* What waits: counted one by one up to STORE_BACKLOG_EXACT, which costs a walk over as many entries
- * of an index whatever the store holds. Above, the database's own estimate (PostgreSQL: that of its
- * planner, refreshed by autovacuum), but at least STORE_BACKLOG_EXACT + 1; that alone when there is
- * none (SQLite). */
+/* What waits. SQLite, where one transaction writes at a time, keeps the exact count. On PostgreSQL
+ * several cores would wait for each other at such a row: the events are counted one by one up to
+ * STORE_BACKLOG_EXACT, which costs a walk over as many entries of an index whatever the store
+ * holds; above, it is the planner's estimate, refreshed by autovacuum, but at least
+ * STORE_BACKLOG_EXACT + 1. */
 #define STORE_BACKLOG_EXACT 10000
 struct store_backlog {
     int64_t pending;

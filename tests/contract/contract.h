@@ -84,6 +84,7 @@ void append_numbers(struct world *world, uint32_t first, uint32_t count);
 struct store_event get_number(struct world *world, uint32_t number); /* asserts that it is there */
 bool has_number(struct world *world, uint32_t number);
 struct store_list list_page(struct world *world, struct store_list list);
+struct store_backlog backlog_of(struct world *world);
 
 void assert_slice(struct slice slice, const void *bytes, size_t size);
 

@@ -166,6 +166,26 @@ static void damage_is_data_loss(void **state)
     assert_int_equal(driver->ping(world->reader, &status), STORE_UNAVAILABLE);
 }
 
+static void a_file_of_the_first_version_is_counted_once(void **state)
+{
+    struct world *world = *state;
+    append_numbers(world, 1, 5);
+    struct store_ack ack = ack_numbered(3, NOON);
+    ack_items(world, &ack, 1);
+    const struct store_driver *driver = world->store->driver;
+    driver->session_close(world->reader);
+    driver->session_close(world->writer);
+    world->reader = world->writer = NULL;
+    database_execute(world->url, "drop table pending_count; pragma user_version = 1");
+
+    struct status status = STATUS_INIT;
+    assert_int_equal(driver->session_open(world->store, true, &world->reader, &status), STORE_OK);
+    assert_int_equal(backlog_of(world).pending, 4);
+    assert_int_equal(session_at(world, &world->writer, &status), STORE_OK);
+    append_numbers(world, 6, 1);
+    assert_int_equal(backlog_of(world).pending, 5);
+}
+
 int run_sqlite_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -177,6 +197,7 @@ int run_sqlite_tests(void)
         WORLD_TEST(a_file_that_cannot_grow_is_unavailable_until_it_can),
         WORLD_TEST(a_commit_that_breaks_off_loses_the_session),
         WORLD_TEST(damage_is_data_loss),
+        WORLD_TEST(a_file_of_the_first_version_is_counted_once),
     };
     return cmocka_run_group_tests_name("sqlite", tests, NULL, NULL);
 }

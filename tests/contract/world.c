@@ -174,6 +174,15 @@ struct store_list list_page(struct world *world, struct store_list list)
     return list;
 }
 
+struct store_backlog backlog_of(struct world *world)
+{
+    struct store_backlog backlog = {-1, -1};
+    struct status status = STATUS_INIT;
+    if (world->store->driver->backlog(world->reader, &backlog, &status) != STORE_OK)
+        fail_msg("%s", status.message);
+    return backlog;
+}
+
 void assert_slice(struct slice slice, const void *bytes, size_t size)
 {
     assert_int_equal(slice.size, size);

@@ -115,7 +115,6 @@ enum store_result sqlite_backlog(struct store_session *base, struct store_backlo
 {
     struct sqlite_session *session = (struct sqlite_session *)base;
     sqlite3_stmt *statement = sqlite_statement(session, SQLITE_BACKLOG);
-    sqlite3_bind_int64(statement, 1, STORE_BACKLOG_EXACT + 1);
     int code = sqlite_step(session, statement);
     if (code != SQLITE_ROW)
         return sqlite_failed(session, code, status);

@@ -37,6 +37,9 @@ static const char *const SQL[SQLITE_STATEMENT_COUNT] = {
     [SQLITE_ACKNOWLEDGED_AT] =
         "select acknowledged_at from acknowledged"
         " where tenant_id = " TENANT " and created_at = " CREATED_AT_SQL " and event_id = ?1",
+    [SQLITE_COUNT_PENDING] =
+        "insert into pending_count (tenant_id, events) values (" TENANT ", ?1)"
+        " on conflict (tenant_id) do update set events = events + excluded.events",
     [SQLITE_GET] = "select e.event_id, e.created_at, e.source, e.event_type, e.payload,"
                    "  coalesce(a.acknowledged_at, 0)"
                    " from events e left join acknowledged a on a.tenant_id = e.tenant_id"
@@ -46,10 +49,10 @@ static const char *const SQL[SQLITE_STATEMENT_COUNT] = {
     [SQLITE_LIST_PENDING_OLDEST] = LIST_SQL("pending", "0", ">", "asc"),
     [SQLITE_LIST_ACKNOWLEDGED_NEWEST] = LIST_SQL("acknowledged", "l.acknowledged_at", "<", "desc"),
     [SQLITE_LIST_ACKNOWLEDGED_OLDEST] = LIST_SQL("acknowledged", "l.acknowledged_at", ">", "asc"),
-    /* Walks the first ?1 entries of the primary key. */
-    [SQLITE_BACKLOG] = "select count(*), coalesce(min(created_at), 0) from"
-                       " (select created_at from pending where tenant_id = " TENANT
-                       "  order by created_at, event_id limit ?1)",
+    /* Looks up one row, and the first entry of a primary key. */
+    [SQLITE_BACKLOG] =
+        "select coalesce((select events from pending_count where tenant_id = " TENANT "), 0),"
+        "  coalesce((select min(created_at) from pending where tenant_id = " TENANT "), 0)",
     [SQLITE_PING] = "select 1 from pending limit 1",
 };
 

@@ -91,6 +91,21 @@ static int write_items(struct sqlite_session *session, struct store_write *batch
     return code;
 }
 
+/* Adds to the count of pending events what the batch did, in one step for all of it. */
+static int count_pending(struct sqlite_session *session, const struct store_write *batch)
+{
+    int64_t gained = 0;
+    for (size_t i = 0; i < batch->append_count; i++)
+        gained += batch->appends[i]->outcome == STORE_DONE;
+    for (size_t i = 0; i < batch->ack_count; i++)
+        gained -= batch->acks[i]->outcome == STORE_DONE;
+    if (gained == 0)
+        return SQLITE_DONE;
+    sqlite3_stmt *statement = sqlite_statement(session, SQLITE_COUNT_PENDING);
+    sqlite3_bind_int64(statement, 1, gained);
+    return sqlite_step(session, statement);
+}
+
 static void roll_back(struct sqlite_session *session)
 {
     if (!sqlite3_get_autocommit(session->db))
@@ -105,6 +120,8 @@ enum store_result sqlite_write(struct store_session *base, struct store_write *b
     bool committing = false;
     if (code == SQLITE_DONE)
         code = write_items(session, batch);
+    if (code == SQLITE_DONE)
+        code = count_pending(session, batch);
     if (code == SQLITE_DONE) {
         committing = true;
         code = sqlite_step(session, sqlite_statement(session, SQLITE_COMMIT));
