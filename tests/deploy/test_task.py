@@ -171,6 +171,27 @@ def test_password_changes_while_the_core_serves(start_core, postgres, containers
         assert not rpc.serving()
 
 
+def test_core_signs_in_with_a_role_of_its_own(start_core, own_postgres, containers):
+    """By the SQL of the operator's guide, run as a master user that is no superuser."""
+    guide = (ROOT / "deploy" / "README.md").read_text()
+    sql = guide.split("```sql\n")[1].split("```")[0].replace("PASSWORD", "second")
+    own_postgres.psql("create role triggers login createrole createdb password 'first'")
+    own_postgres.psql("create database triggers owner triggers")
+    settings = settings_in_aws(containers, own_postgres, "triggers", "first")
+    old = start_core(**{**settings, "PGUSER": "triggers"})
+    with old.client() as rpc:
+        event_id = rpc.create().event_id
+        own_postgres.psql(f"set session authorization triggers; {sql}", "triggers")
+        assert rpc.create().event_id
+        new = start_core(**{**settings, "PGUSER": "triggers_core", "PGPASSWORD": "second"})
+        with new.client() as other:
+            assert other.event("AckEvent", event_id=event_id).event_id == event_id
+            assert other.create().event_id
+        assert rpc.create().event_id
+    left = "from pg_tables where schemaname = 'triggers' and tableowner <> 'triggers_core'"
+    assert own_postgres.psql(f"select count(*) {left}", "triggers") == "0"
+
+
 def test_images_have_the_databases_authorities_where_the_task_looks(tmp_path):
     maker, image = tmp_path / "root.py", tmp_path / "image"
     shutil.copy(ROOT / "deploy" / "images" / "root.py", maker)
