@@ -4,6 +4,7 @@ libraries they load and the certificate authorities that Debian trusts, and writ
 FOLDER/usr/share/doc: an SBOM (CycloneDX 1.5) and a list of licences, with the texts beside it."""
 
 import json
+import platform
 import re
 import shutil
 import subprocess
@@ -13,7 +14,8 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parents[2]
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 DATABASE_AUTHORITIES = Path(__file__).with_name("database.pem")
-FIELDS = ("Package", "Version", "Architecture")
+FIELDS = ("Package", "Version", "Architecture", "source:Package", "source:Version")
+SYSTEM = platform.freedesktop_os_release()
 ID = 10001  # of the user, who owns nothing but the volume
 
 
@@ -54,11 +56,17 @@ def licences(package):
 
 
 def component(package):
-    """A package as CycloneDX describes it."""
+    """A package as CycloneDX describes it. Debian's advisories name source packages, for which there is
+    no field: the properties are those from which Trivy takes them."""
     names = [{"license": {"name": name}} for name in licences(package)]
-    purl = "pkg:deb/debian/{Package}@{Version}?arch={Architecture}".format(**package)
-    found = {"type": "library", "name": package["Package"], "version": package["Version"]}
-    return {**found, "purl": purl.replace("+", "%2B"), **({"licenses": names} if names else {})}
+    purl = "pkg:deb/debian/{Package}@{Version}?arch={Architecture}&distro=".format(**package)
+    purl = purl.replace("+", "%2B") + "{ID}-{VERSION_ID}".format(**SYSTEM)
+    found = {"type": "library", "bom-ref": purl, "name": package["Package"], "version": package["Version"]}
+    found["properties"] = [
+        {"name": "aquasecurity:trivy:SrcName", "value": package["source:Package"]},
+        {"name": "aquasecurity:trivy:SrcVersion", "value": package["source:Version"]},
+    ]
+    return {**found, "purl": purl, **({"licenses": names} if names else {})}
 
 
 def project_version():
@@ -72,7 +80,8 @@ def write_papers(root, name, packages):
     ours["licenses"] = [{"license": {"id": "Apache-2.0"}}]
     document = {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1}
     document["metadata"] = {"component": ours}
-    document["components"] = [component(package) for package in packages]
+    system = {"type": "operating-system", "name": SYSTEM["ID"], "version": SYSTEM["VERSION_ID"]}
+    document["components"] = [system, *(component(package) for package in packages)]
     lines = [f"{name} {ours['version']}: Apache-2.0"]
     for package in packages:
         text = folder / package["Package"] / "copyright"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from packageurl import PackageURL
 
 from containers.engine import BASE, BUILD_OPTIONS
 from support.program import ROOT
@@ -94,7 +95,9 @@ def test_lists_its_parts_and_their_licences(root, program):
     folder = root / "usr/share/doc"
     text = (folder / "sbom.cdx.json").read_text()
     assert JsonStrictValidator(SchemaVersion.V1_5).validate_str(text) is None
-    parts = {part["name"]: part for part in json.loads(text)["components"]}
+    system, *libraries = json.loads(text)["components"]
+    assert system == {"type": "operating-system", "name": "debian", "version": "13"}
+    parts = {part["name"]: part for part in libraries}
     assert LINKED[program] | {"ca-certificates"} <= set(parts)
     lines = (folder / "licences.txt").read_text().splitlines()
     assert lines[0].endswith(": Apache-2.0") and len(lines) == len(parts) + 1
@@ -102,6 +105,22 @@ def test_lists_its_parts_and_their_licences(root, program):
         name, version, _ = line.split(" ", 2)
         assert name == program or parts[name]["version"] == version.rstrip(":")
         assert (folder / name / "copyright").stat().st_size > 0
+
+
+def test_names_what_advisories_are_matched_by(root):
+    """The distribution, and the source packages: Debian's advisories know no others."""
+    _, *libraries = json.loads((root / "usr/share/doc/sbom.cdx.json").read_text())["components"]
+    parts = {part["name"]: part for part in libraries}
+    for name, part in parts.items():
+        url = PackageURL.from_string(part["purl"])
+        assert (url.type, url.namespace, url.name) == ("deb", "debian", name)
+        assert url.version == part["version"] and url.qualifiers["distro"] == "debian-13"
+    sources = {
+        name: {entry["name"].rsplit(":", 1)[1]: entry["value"] for entry in part["properties"]}
+        for name, part in parts.items()
+    }
+    assert sources["libc6"] == {"SrcName": "glibc", "SrcVersion": parts["libc6"]["version"]}
+    assert sources["libnng1"]["SrcName"] == "nng"
 
 
 def test_a_base_of_another_architecture_is_refused(images, engine):
