@@ -1,5 +1,6 @@
 /* triggers-bridge: puts the parts together, runs until a signal, and takes them apart in reverse.
  */
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -20,6 +21,9 @@
 #define LAST_ANSWERS_MS 2000
 #define SPARE_CALLS 64  /* the client library's limit is never the one that is met */
 #define SPARE_FILES 128 /* descriptors beside the HTTP connections */
+
+/* Free memory that each thread keeps. */
+#define KEPT_MEMORY (2 << 20)
 
 enum exit_code { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_MISCONFIGURED = 2 };
 
@@ -136,6 +140,8 @@ int main(int argc, char **argv)
         return probe(&bridge.settings);
     log_init("triggers-bridge", bridge.settings.log_level, bridge.settings.log_format);
     signals_block();
+    /* glibc gives memory back whenever 128 KiB are free, and takes it again for the next page. */
+    mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY);
     raise_file_limit(bridge.settings.max_connections);
     bridge_init(&bridge);
     figures_init();

@@ -6,10 +6,11 @@
 #include "sp/link_internal.h"
 #include "sp/websocket.h"
 
-/* Room for what is read at once: little while a link is idle, more once it fills that, and as much
- * as a longer message needs. */
+/* Room for what is read at once: little while a link is idle, more once it fills that (an owner
+ * that counts no bytes has few links, with pages), and as much as a longer message needs. */
 #define ROOM_IDLE 1024
 #define ROOM_BUSY 16384
+#define ROOM_UNCOUNTED 65536
 
 #define GREETING_TIMEOUT_MS 10000
 
@@ -357,14 +358,17 @@ static void set_timeout(struct link *link)
     nng_aio_set_timeout(link->reader, timeout);
 }
 
+/* Without memory it stays as it is. */
 static void prepare_room(struct link *link)
 {
     struct incoming *in = &link->in;
+    size_t busy = link->events->charge ? ROOM_BUSY : ROOM_UNCOUNTED;
     bool filled = in->end == in->room;
     move_to_front(in);
-    /* Without memory it stays as it is. */
-    if ((filled && in->room < ROOM_BUSY) || (in->room > ROOM_BUSY && in->end == 0))
-        (void)!set_room(link, ROOM_BUSY);
+    if (filled && in->room < busy)
+        (void)!set_room(link, in->room < ROOM_BUSY ? ROOM_BUSY : busy);
+    else if (in->room > busy && in->end == 0)
+        (void)!set_room(link, busy);
     nng_iov piece = {.iov_buf = in->bytes + in->end, .iov_len = in->room - in->end};
     nng_aio_set_iov(link->reader, 1, &piece);
 }

@@ -99,21 +99,53 @@ enum store_result postgres_get(struct store_session *base, struct store_get **ge
 
 /* ---- list ---- */
 
-/* Rows of the page, each with the number of rows that could follow the position in column 6: more
- * than there are when the page ended early or one more was there. */
+/* A list that is so short is cut here, which costs less than to have it cut by the server: what is
+ * read in vain is this many payloads at most. */
+#define UNSIZED_MAX 64
+
+struct listing {
+    struct store_list *list;
+    size_t bytes; /* of the payloads taken */
+};
+
+/* False when it does not belong on the page, as none that follows does, or does not fit. */
+static bool take_listed(struct listing *listing, struct store_event event)
+{
+    struct store_list *list = listing->list;
+    listing->bytes += event.payload.size;
+    if (list->count == list->limit || (list->count > 0 && listing->bytes > list->max_bytes)) {
+        list->more = true;
+        return false;
+    }
+    list->no_memory = !store_event_copy(&event, list->arena);
+    if (!list->no_memory)
+        list->events[list->count++] = event;
+    return !list->no_memory;
+}
+
 static void take_page(void *context, size_t command, const PGresult *rows)
 {
     (void)command;
-    struct store_list *list = context;
+    struct listing *listing = context;
+    struct store_list *list = listing->list;
     size_t count = (size_t)PQntuples(rows);
     list->events = arena_calloc(list->arena, count, sizeof(*list->events));
     list->no_memory = !list->events;
     for (size_t i = 0; i < count && !list->no_memory; i++) {
-        list->events[i] = row_event(rows, (int)i);
-        list->no_memory = !store_event_copy(&list->events[i], list->arena);
+        if (!take_listed(listing, row_event(rows, (int)i)))
+            break;
     }
-    list->count = count;
-    list->more = count > 0 && postgres_int64(rows, 0, 6) > (int64_t)count;
+}
+
+static enum postgres_statement choose_list(const struct store_list *list)
+{
+    static const enum postgres_statement statements[2][2][2] = {
+        {{POSTGRES_LIST_PENDING_NEWEST, POSTGRES_LIST_PENDING_OLDEST},
+         {POSTGRES_LIST_ACKNOWLEDGED_NEWEST, POSTGRES_LIST_ACKNOWLEDGED_OLDEST}},
+        {{POSTGRES_LIST_PENDING_NEWEST_SIZED, POSTGRES_LIST_PENDING_OLDEST_SIZED},
+         {POSTGRES_LIST_ACKNOWLEDGED_NEWEST_SIZED, POSTGRES_LIST_ACKNOWLEDGED_OLDEST_SIZED}},
+    };
+    return statements[list->limit > UNSIZED_MAX][list->acknowledged][list->oldest_first];
 }
 
 static void put_list_parameters(struct buffer parameters[4], const struct store_list *list)
@@ -129,12 +161,9 @@ static void put_list_parameters(struct buffer parameters[4], const struct store_
 enum store_result postgres_list(struct store_session *base, struct store_list *list,
                                 struct status *status)
 {
-    static const enum postgres_statement statements[2][2] = {
-        {POSTGRES_LIST_PENDING_NEWEST, POSTGRES_LIST_PENDING_OLDEST},
-        {POSTGRES_LIST_ACKNOWLEDGED_NEWEST, POSTGRES_LIST_ACKNOWLEDGED_OLDEST},
-    };
     struct postgres_session *session = (struct postgres_session *)base;
     postgres_deadline_start(session);
+    struct listing listing = {.list = list};
     struct buffer parameters[4];
     for (size_t i = 0; i < 4; i++)
         buffer_init(&parameters[i], PARAMETER_CAP);
@@ -142,14 +171,16 @@ enum store_result postgres_list(struct store_session *base, struct store_list *l
     bool complete = true;
     for (size_t i = 0; i < 4; i++)
         complete = complete && !parameters[i].failed;
+    list->count = 0;
+    list->more = false;
     enum store_result result;
     if (!complete)
         result = store_unavailable(status, "out of memory");
-    else if (!postgres_statement_send(session, statements[list->acknowledged][list->oldest_first],
-                                      parameters, 4))
+    else if (!postgres_statement_send(session, choose_list(list), parameters,
+                                      list->limit > UNSIZED_MAX ? 4 : 3))
         result = postgres_failed(session, NULL, status);
     else
-        result = postgres_sync(session, take_page, list, status);
+        result = postgres_sync(session, take_page, &listing, status);
     for (size_t i = 0; i < 4; i++)
         buffer_fini(&parameters[i]);
     return result;
