@@ -34,12 +34,11 @@ def program_path(name):
 def sanitizer_environment(report):
     """Makes every sanitizer end the process with SANITIZER_EXIT and write to `report`.PID."""
     common = f"exitcode={SANITIZER_EXIT}:log_path={report}"
-    support = ROOT / "tests" / "support"
+    races = ROOT / "tests" / "support" / "tsan.supp"
     return {
-        "LSAN_OPTIONS": f"suppressions={support / 'lsan.supp'}:print_suppressions=0",
         "ASAN_OPTIONS": f"{common}:detect_leaks=1:detect_stack_use_after_return=1",
         "UBSAN_OPTIONS": f"{common}:halt_on_error=1:print_stacktrace=1",
-        "TSAN_OPTIONS": f"{common}:suppressions={support / 'tsan.supp'}:second_deadlock_stack=1",
+        "TSAN_OPTIONS": f"{common}:suppressions={races}:second_deadlock_stack=1",
     }
 
 

@@ -120,18 +120,14 @@ class Runner:
         report = self.scratch / f"c-{build}"
         log = folder / "meson-logs" / "testlog.json"
         with PostgresServer() as server:
-            for attempt in range(2):
-                log.unlink(missing_ok=True)
-                status = self.command(
-                    *("meson", "test", "-C", folder, "--no-rebuild", "--print-errorlogs"),
-                    *("--timeout-multiplier", "4"),
-                    **sanitizer_environment(report),
-                    CMOCKA_MESSAGE_OUTPUT="TAP",
-                    TRIGGERS_TEST_POSTGRES_URL=server.url(),
-                )
-                if status == 0 or not has_nng_panic(log):
-                    break
-                print(f"nng 1.5 itself panicked, attempt {attempt + 1} of 2", flush=True)
+            log.unlink(missing_ok=True)
+            status = self.command(
+                *("meson", "test", "-C", folder, "--no-rebuild", "--print-errorlogs"),
+                *("--timeout-multiplier", "4"),
+                **sanitizer_environment(report),
+                CMOCKA_MESSAGE_OUTPUT="TAP",
+                TRIGGERS_TEST_POSTGRES_URL=server.url(),
+            )
         outcome = count_meson(log)
         if sanitizer_reports(report):
             print(sanitizer_reports(report), flush=True)
@@ -171,12 +167,6 @@ class Runner:
         words = [sys.executable, "-m", "analysis.suite", f"--junit-xml={report}"]
         status = self.command(*words, ROOT / "build" / "asan")
         return at_least_one_failure(count_junit(report), status)
-
-
-def has_nng_panic(log):
-    """Whether a test was ended by nng's own assertion: the scripted core of the client's tests is a socket
-    of nng 1.5, which may have it when it closes soon after a connection."""
-    return log.exists() and "github.com/nanomsg/nng/issues" in log.read_text(errors="replace")
 
 
 def failure(name):

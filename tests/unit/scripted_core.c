@@ -1,10 +1,7 @@
-/* A REP server in raw mode, where any request may be answered at any time or never: one thread
- * receives, and the request's header is kept for its answer. */
+/* Answers as scripted_core.h says. A request may be answered at any time or never: those that are
+ * held are kept with where their answers go. */
 #include "scripted_core.h"
 
-#include <nng/nng.h>
-
-#include <nng/protocol/reqrep0/rep.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -12,58 +9,46 @@
 #include <string.h>
 #include <time.h>
 
+#include "link_core.h"
 #include "scripted_answers.h"
 #include "triggers/v1/events.pb-c.h"
 
-#define HELD_MAX 1100
 #define WAIT_SECONDS 10
-#define MAX_SIZE ((size_t)16 << 20)
-#define RECEIVE_MS 20
 
 typedef Triggers__Rpc__V1__Request Request;
 typedef Triggers__Rpc__V1__Response Response;
 
+struct held {
+    struct link_asker asker;
+    Request *request;
+};
+
 struct scripted_core {
-    nng_socket socket;
-    pthread_t thread;
-    atomic_bool stopping;
+    struct link_core *links;
+    atomic_int dropped;
     pthread_mutex_t mutex;
     pthread_cond_t received;
     size_t count;
-    int dropped;
     struct scripted_request last;
-    nng_msg *held[HELD_MAX];
+    struct held *held;
     size_t held_count;
 };
 
 /* ---- answers ---- */
 
-/* Sends `bytes` as the answer to `message`, which is used up. The answer is a message made here, as
- * tests/support/lsan.supp says. */
-static void send_bytes(struct scripted_core *core, nng_msg *message, const void *bytes, size_t size)
-{
-    nng_msg *answer;
-    must(nng_msg_dup(&answer, message) == 0);
-    nng_msg_free(message);
-    nng_msg_clear(answer);
-    must(nng_msg_append(answer, bytes, size) == 0);
-    if (nng_sendmsg(core->socket, answer, 0) != 0)
-        nng_msg_free(answer); /* the client has gone */
-}
-
-/* Uses up `message` and the response's body. */
-static void send_response(struct scripted_core *core, nng_msg *message, Response *response)
+/* Uses up the response's body. */
+static void send_response(const struct link_asker *asker, Response *response)
 {
     size_t size = triggers__rpc__v1__response__get_packed_size(response);
     uint8_t *bytes = malloc(size + 1);
     must(bytes != NULL);
     triggers__rpc__v1__response__pack(response, bytes);
-    send_bytes(core, message, bytes, size);
+    link_core_answer(asker, bytes, size);
     free(bytes);
     free(response->body.data);
 }
 
-static void send_error(struct scripted_core *core, nng_msg *message, int code)
+static void send_error(const struct link_asker *asker, int code)
 {
     Triggers__Rpc__V1__FieldViolation violation = TRIGGERS__RPC__V1__FIELD_VIOLATION__INIT;
     violation.field = "source";
@@ -78,10 +63,10 @@ static void send_error(struct scripted_core *core, nng_msg *message, int code)
     response.code = (Triggers__Rpc__V1__Code)code;
     response.message = "source is odd";
     response.details = &details;
-    send_response(core, message, &response);
+    send_response(asker, &response);
 }
 
-static void send_good(struct scripted_core *core, nng_msg *message, const Request *request)
+static void send_good(const struct link_asker *asker, const Request *request)
 {
     Triggers__Rpc__V1__Response__MetadataEntry id =
         TRIGGERS__RPC__V1__RESPONSE__METADATA_ENTRY__INIT;
@@ -92,15 +77,15 @@ static void send_good(struct scripted_core *core, nng_msg *message, const Reques
     response.n_metadata = 1;
     response.metadata = entries;
     answer_well(request, &response);
-    send_response(core, message, &response);
+    send_response(asker, &response);
 }
 
-static void send_body(struct scripted_core *core, nng_msg *message, const char *body)
+static void send_body(const struct link_asker *asker, const char *body)
 {
     Response response = TRIGGERS__RPC__V1__RESPONSE__INIT;
     response.body.len = strlen(body);
     response.body.data = (uint8_t *)strdup(body);
-    send_response(core, message, &response);
+    send_response(asker, &response);
 }
 
 /* ---- requests ---- */
@@ -147,64 +132,58 @@ static void count(struct scripted_core *core)
     pthread_mutex_unlock(&core->mutex);
 }
 
-static void hold(struct scripted_core *core, nng_msg *message)
+static void free_request(Request *request)
+{
+    triggers__rpc__v1__request__free_unpacked(request, NULL);
+}
+
+/* Keeps the request. */
+static void hold(struct scripted_core *core, const struct link_asker *asker, Request *request)
 {
     pthread_mutex_lock(&core->mutex);
-    must(core->held_count < HELD_MAX);
-    core->held[core->held_count++] = message;
+    core->held = realloc(core->held, (core->held_count + 1) * sizeof(struct held));
+    must(core->held != NULL);
+    core->held[core->held_count++] = (struct held){*asker, request};
     pthread_mutex_unlock(&core->mutex);
 }
 
-static void act(struct scripted_core *core, nng_msg *message, const Request *request)
+/* Uses up the request. */
+static void act(struct scripted_core *core, const struct link_asker *asker, Request *request)
 {
     const char *script = find_metadata(request, "request-id");
-    if (strcmp(script, "error") == 0) {
-        send_error(core, message, TRIGGERS__RPC__V1__CODE__INVALID_ARGUMENT);
-    } else if (strcmp(script, "future") == 0) {
-        send_error(core, message, 99);
-    } else if (strcmp(script, "garbage") == 0) {
-        send_bytes(core, message, "\xff\xff\xff", 3);
-    } else if (strcmp(script, "bad-body") == 0) {
-        send_body(core, message, "\xff\xff\xff");
-    } else if (strcmp(script, "no-items") == 0) {
-        send_body(core, message, "");
-    } else if (strcmp(script, "silent") == 0) {
-        nng_msg_free(message);
-    } else if (strcmp(script, "hold") == 0) {
-        hold(core, message);
-    } else if (strcmp(script, "drop") == 0 && core->dropped++ == 0) {
-        nng_pipe_close(nng_msg_get_pipe(message));
-        nng_msg_free(message);
-    } else {
-        send_good(core, message, request);
+    if (strcmp(script, "hold") == 0) {
+        hold(core, asker, request);
+        return;
     }
+    if (strcmp(script, "error") == 0)
+        send_error(asker, TRIGGERS__RPC__V1__CODE__INVALID_ARGUMENT);
+    else if (strcmp(script, "future") == 0)
+        send_error(asker, 99);
+    else if (strcmp(script, "garbage") == 0)
+        link_core_answer(asker, "\xff\xff\xff", 3);
+    else if (strcmp(script, "bad-body") == 0)
+        send_body(asker, "\xff\xff\xff");
+    else if (strcmp(script, "no-items") == 0)
+        send_body(asker, "");
+    else if (strcmp(script, "drop") == 0 && core->dropped++ == 0)
+        link_close(asker->link);
+    else if (strcmp(script, "silent") != 0)
+        send_good(asker, request);
+    free_request(request);
 }
 
-static Request *decode(const nng_msg *message)
+static void on_received(void *owner, const struct link_asker *asker, const uint8_t *body,
+                        size_t size)
 {
-    Request *request = triggers__rpc__v1__request__unpack(NULL, nng_msg_len(message),
-                                                          nng_msg_body((nng_msg *)message));
+    struct scripted_core *core = owner;
+    Request *request = triggers__rpc__v1__request__unpack(NULL, size, body);
     must(request != NULL);
-    return request;
+    record(core, request);
+    act(core, asker, request);
+    count(core); /* only now: who waited for a held request may release it */
 }
 
-static void *serve(void *data)
-{
-    struct scripted_core *core = data;
-    nng_msg *message;
-    while (!core->stopping) {
-        int result = nng_recvmsg(core->socket, &message, 0);
-        if (result == NNG_ETIMEDOUT)
-            continue;
-        must(result == 0);
-        Request *request = decode(message);
-        record(core, request);
-        act(core, message, request);
-        count(core); /* only now: who waited for a held request may release it */
-        triggers__rpc__v1__request__free_unpacked(request, NULL);
-    }
-    return NULL;
-}
+static const struct link_core_events events = {.received = on_received};
 
 /* ---- */
 
@@ -214,27 +193,16 @@ struct scripted_core *scripted_core_start(const char *url)
     must(core != NULL);
     pthread_mutex_init(&core->mutex, NULL);
     pthread_cond_init(&core->received, NULL);
-    must(nng_rep0_open_raw(&core->socket) == 0);
-    must(nng_socket_set_size(core->socket, NNG_OPT_RECVMAXSZ, MAX_SIZE) == 0);
-    /* The thread looks often whether to stop: nng 1.5 may panic when a socket is closed as a thread
-     * begins to receive from it. */
-    must(nng_socket_set_ms(core->socket, NNG_OPT_RECVTIMEO, RECEIVE_MS) == 0);
-    nng_listener listener;
-    must(nng_listener_create(&listener, core->socket, url) == 0);
-    if (strncmp(url, "ws:", 3) == 0)
-        must(nng_listener_set_size(listener, NNG_OPT_WS_SENDMAXFRAME, MAX_SIZE) == 0);
-    must(nng_listener_start(listener, 0) == 0);
-    must(pthread_create(&core->thread, NULL, serve, core) == 0);
+    core->links = link_core_start(url, &events, core);
     return core;
 }
 
 void scripted_core_stop(struct scripted_core *core)
 {
-    core->stopping = true;
-    pthread_join(core->thread, NULL);
-    nng_close(core->socket);
+    link_core_stop(core->links);
     for (size_t i = 0; i < core->held_count; i++)
-        nng_msg_free(core->held[i]);
+        free_request(core->held[i].request);
+    free(core->held);
     pthread_cond_destroy(&core->received);
     pthread_mutex_destroy(&core->mutex);
     free(core);
@@ -264,13 +232,16 @@ void scripted_core_wait(struct scripted_core *core, size_t count)
 void scripted_core_release(struct scripted_core *core)
 {
     pthread_mutex_lock(&core->mutex);
-    for (size_t i = 0; i < core->held_count; i++) {
-        Request *request = decode(core->held[i]);
-        send_good(core, core->held[i], request);
-        triggers__rpc__v1__request__free_unpacked(request, NULL);
-    }
+    struct held *held = core->held;
+    size_t count = core->held_count;
+    core->held = NULL;
     core->held_count = 0;
     pthread_mutex_unlock(&core->mutex);
+    for (size_t i = 0; i < count; i++) {
+        send_good(&held[i].asker, held[i].request);
+        free_request(held[i].request);
+    }
+    free(held);
 }
 
 struct scripted_request scripted_core_last(struct scripted_core *core)
