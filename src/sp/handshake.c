@@ -179,9 +179,9 @@ static bool get_path(const uint8_t *request, size_t size, struct text *path)
     return true;
 }
 
-static bool is_path(struct text path, const char *wanted)
+static bool is_path_of(struct text path, const char *target)
 {
-    return path.size == strlen(wanted) && memcmp(path.start, wanted, path.size) == 0;
+    return path.size == strcspn(target, "?") && memcmp(path.start, target, path.size) == 0;
 }
 
 static bool asks_for_websocket(const uint8_t *request, size_t size)
@@ -217,14 +217,14 @@ size_t handshake_answer_too_long(char answer[HANDSHAKE_ANSWER_SIZE])
 }
 
 /* What is wrong with a request, or, when nothing is, its key. */
-static struct fault find_fault(const uint8_t *request, size_t size, const char *path,
+static struct fault find_fault(const uint8_t *request, size_t size, const char *target,
                                struct text *key)
 {
     static const char bad[] = "400 Bad Request";
     struct text found;
     if (!is_well_formed(request, size) || !get_path(request, size, &found))
         return (struct fault){bad, "the request is not a well-formed GET of HTTP/1.1"};
-    if (!is_path(found, path))
+    if (!is_path_of(found, target))
         return (struct fault){"404 Not Found",
                               "here is no WebSocket; TRIGGERS_LISTEN has the path of the one"};
     if (!asks_for_websocket(request, size))
@@ -238,11 +238,11 @@ static struct fault find_fault(const uint8_t *request, size_t size, const char *
     return (struct fault){0};
 }
 
-bool handshake_answer(const uint8_t *request, size_t request_size, const char *path,
+bool handshake_answer(const uint8_t *request, size_t request_size, const char *target,
                       char answer[HANDSHAKE_ANSWER_SIZE], size_t *size)
 {
     struct text key;
-    struct fault fault = find_fault(request, request_size, path, &key);
+    struct fault fault = find_fault(request, request_size, target, &key);
     if (fault.why) {
         *size = refuse(answer, fault);
         return false;

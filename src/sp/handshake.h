@@ -20,10 +20,10 @@
  * here. */
 size_t handshake_find_end(const uint8_t *bytes, size_t size);
 
-/* Answers the head of a request for `path`: true, with the answer that accepts it, or false, with
- * one that says what was wrong and ends the connection. Returns the size of the answer in `*size`.
- */
-bool handshake_answer(const uint8_t *request, size_t request_size, const char *path,
+/* Answers the head of a request for the path of `target`; queries do not count. True, with the
+ * answer that accepts it, or false, with one that says what was wrong and ends the connection.
+ * Returns the size of the answer in `*size`. */
+bool handshake_answer(const uint8_t *request, size_t request_size, const char *target,
                       char answer[HANDSHAKE_ANSWER_SIZE], size_t *size);
 
 /* The answer to a head that is longer than HANDSHAKE_MAX_HEAD; its size. */

@@ -28,6 +28,7 @@ struct incoming {
     bool waiting; /* `first` could not be taken yet */
     /* Of a WebSocket, whose messages may come in several frames. */
     size_t gathered; /* bytes of the payloads of frames that are whole, from `start` on */
+    size_t gap;      /* bytes behind these that are not wanted: control frames, heads */
     bool continued;  /* the last frame was not the last of its message */
     bool dropping;   /* that message has been taken already */
 };
@@ -39,6 +40,13 @@ struct outgoing {
     size_t left;    /* bytes of the first one that have */
     bool writing;   /* the writer is under way: it alone takes from the line */
     unsigned corks; /* more is about to be given: not to be begun yet */
+};
+
+/* The answer to the last control frame of a WebSocket, if words were on their way when it came. */
+struct later_words {
+    uint8_t bytes[WEBSOCKET_HEAD_MAX + WEBSOCKET_CONTROL_MAX];
+    size_t size; /* 0: there is none */
+    bool last;
 };
 
 struct link {
@@ -60,6 +68,7 @@ struct link {
     struct link_message words; /* greetings and what else is no message; see link_say */
     bool speaking;             /* `words` are in the line; under the mutex, as the next */
     bool last_words;           /* and the link ends when they have left */
+    struct later_words later;  /* said when they have left */
 };
 
 #define IPC_MESSAGE 1
@@ -82,13 +91,13 @@ void link_end_begun(struct link *link, nng_aio *aio);
 /* Closes for a reason that the owner may log; NULL: none. */
 void link_close_because(struct link *link, const char *why);
 
-/* Sends bytes that are no message, and with `last` ends the link when they have left. False when
- * there is no memory, or others wait to leave: they are dropped. */
-bool link_say(struct link *link, const void *bytes, size_t size, bool last);
+/* Sends bytes that are no message, and with `last` ends the link when they have left. Without
+ * memory it ends at once. */
+void link_say(struct link *link, const void *bytes, size_t size, bool last);
 
 /* The same of a control frame of a WebSocket; `size` is at most WEBSOCKET_CONTROL_MAX. One that
- * closes is the last. */
-bool link_say_frame(struct link *link, enum websocket_opcode opcode, const uint8_t *payload,
+ * closes is the last. While others wait to leave, only the latest is kept (RFC 6455, 5.5.3). */
+void link_say_frame(struct link *link, enum websocket_opcode opcode, const uint8_t *payload,
                     size_t size);
 
 /* While a link is corked, what is sent gathers. */

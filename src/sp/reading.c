@@ -58,9 +58,30 @@ static bool set_room(struct link *link, size_t room)
     return true;
 }
 
+/* Drops bytes behind what has been gathered of a message. What follows is not moved for each frame,
+ * which would take long when there are many small ones. */
+static void drop_behind(struct incoming *in, size_t size)
+{
+    if (in->gathered > 0)
+        in->gap += size;
+    else
+        in->start += size;
+}
+
+static void close_gap(struct incoming *in)
+{
+    uint8_t *gap = in->bytes + in->start + in->gathered;
+    if (in->gap > 0)
+        memmove(gap, gap + in->gap, in->end - in->start - in->gathered - in->gap);
+    in->end -= in->gap;
+    in->gap = 0;
+}
+
 static void move_to_front(struct incoming *in)
 {
-    memmove(in->bytes, in->bytes + in->start, in->end - in->start);
+    close_gap(in);
+    if (in->start > 0)
+        memmove(in->bytes, in->bytes + in->start, in->end - in->start);
     in->end -= in->start;
     in->start = 0;
 }
@@ -172,8 +193,7 @@ static bool answer_handshake(struct link *link, const uint8_t *head, size_t size
         size > 0 && handshake_answer(head, size, link->address->target, answer, &answer_size);
     if (size == 0)
         answer_size = handshake_answer_too_long(answer);
-    if (!link_say(link, answer, answer_size, !accepted))
-        link_close_because(link, NULL);
+    link_say(link, answer, answer_size, !accepted);
     return accepted;
 }
 
@@ -200,12 +220,6 @@ static enum next read_handshake(struct link *link)
 
 /* ---- frames of a WebSocket ---- */
 
-static void erase(struct incoming *in, size_t at, size_t size)
-{
-    memmove(in->bytes + at, in->bytes + at + size, in->end - at - size);
-    in->end -= size;
-}
-
 /* A frame between those of messages, which is whole: closing and pings are answered. */
 static enum next take_control(struct link *link, size_t at, const struct websocket_head *head)
 {
@@ -218,12 +232,11 @@ static enum next take_control(struct link *link, size_t at, const struct websock
         link_say_frame(link, WEBSOCKET_PONG, payload, head->length);
     } else if (head->opcode == WEBSOCKET_CLOSE) {
         /* With its reason of two bytes, if it has one. */
-        if (!link_say_frame(link, WEBSOCKET_CLOSE, payload, head->length < 2 ? 0 : 2))
-            link_close_because(link, NULL);
+        link_say_frame(link, WEBSOCKET_CLOSE, payload, head->length < 2 ? 0 : 2);
         in->skipping = SIZE_MAX;
         next = NEXT_NONE;
     }
-    erase(in, at, head->size + head->length);
+    drop_behind(in, head->size + head->length);
     return next;
 }
 
@@ -245,8 +258,8 @@ static enum next give_up(struct link *link, size_t at, const struct websocket_he
     if (next == NEXT_NONE || next == NEXT_WRONG)
         return next;
     in->first.body = NULL;
-    in->frame = in->gathered + head->size + head->length;
-    in->gathered = 0;
+    in->frame = at - in->start + head->size + head->length;
+    in->gathered = in->gap = 0;
     in->continued = in->dropping = !head->final;
     return next;
 }
@@ -272,17 +285,17 @@ static enum next take_part(struct link *link, size_t at, const struct websocket_
                    : give_up(link, in->start + in->gathered, head);
     if (head->masked)
         websocket_mask(in->bytes + at + head->size, head->length, head->mask);
-    if (in->continued)
-        erase(in, at, head->size);
-    else
-        in->start += head->size;
+    drop_behind(in, head->size);
+    if (in->gap > 0)
+        memmove(in->bytes + in->start + in->gathered, in->bytes + at + head->size, head->length);
     in->gathered += head->length;
     in->continued = !head->final;
     if (!head->final)
         return NEXT_PART;
-    in->frame = in->gathered;
-    in->gathered = 0;
-    return read_message(link, in->bytes + in->start, in->frame, in->frame);
+    size = in->gathered;
+    in->frame = size + in->gap;
+    in->gathered = in->gap = 0;
+    return read_message(link, in->bytes + in->start, size, size);
 }
 
 static enum next read_websocket(struct link *link)
@@ -291,7 +304,7 @@ static enum next read_websocket(struct link *link)
     enum next next = NEXT_PART;
     while (next == NEXT_PART) {
         struct websocket_head head;
-        size_t at = in->start + in->gathered;
+        size_t at = in->start + in->gathered + in->gap;
         enum websocket_result result = websocket_read_head(in->bytes + at, in->end - at,
                                                            link->protocol == LINK_REPLIER, &head);
         if (result == WEBSOCKET_WRONG)
@@ -425,28 +438,33 @@ void link_on_read(void *argument)
     link_let_go(link);
 }
 
-/* The first words are the client's over a WebSocket, and otherwise both's. */
-static bool greet(struct link *link)
+/* The first words of a client over a WebSocket. */
+static void ask_for_websocket(struct link *link)
 {
-    const uint8_t greeting[GREETING_SIZE] = {0, 'S', 'P', 0, 0, (uint8_t)link->protocol};
-    if (link->address->framing != LINK_WEBSOCKET)
-        return link_say(link, greeting, sizeof(greeting), false);
-    if (link->protocol == LINK_REPLIER)
-        return true;
     uint8_t key[HANDSHAKE_KEY_SIZE];
     random_fill(key, sizeof(key));
     char *request =
         handshake_request(link->address->target, link->address->authority, key, link->accept);
-    bool said = request && link_say(link, request, strlen(request), false);
+    if (request)
+        link_say(link, request, strlen(request), false);
+    else
+        link_close_because(link, NULL);
     free(request);
-    return said;
+}
+
+static void greet(struct link *link)
+{
+    const uint8_t greeting[GREETING_SIZE] = {0, 'S', 'P', 0, 0, (uint8_t)link->protocol};
+    if (link->address->framing != LINK_WEBSOCKET)
+        link_say(link, greeting, sizeof(greeting), false);
+    else if (link->protocol == LINK_REQUESTER)
+        ask_for_websocket(link);
 }
 
 void link_start(struct link *link)
 {
     link_hold(link);
-    if (!greet(link))
-        link_close_because(link, NULL);
+    greet(link);
     read_on(link);
     link_check(link);
     link_let_go(link);

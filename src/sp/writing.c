@@ -172,14 +172,21 @@ static void take_written(struct link *link, struct link_message **end)
     out->left = written;
 }
 
+static void say(struct link *link, const void *bytes, size_t size);
+
 static void on_said(struct link *link)
 {
     pthread_mutex_lock(&link->mutex);
-    link->speaking = false;
     bool last = link->last_words;
+    struct later_words later = link->later;
+    link->later.size = 0;
+    link->speaking = later.size > 0;
+    link->last_words = later.last;
     pthread_mutex_unlock(&link->mutex);
     if (last)
         link_close_because(link, NULL);
+    if (later.size > 0)
+        say(link, later.bytes, later.size);
 }
 
 static void tell_sent(struct link *link, struct link_message *messages, bool left)
@@ -265,42 +272,51 @@ void link_send(struct link *link, struct link_message *message)
     put(link, message);
 }
 
-/* Whether the words are free, which then are ours. */
-static bool begin_saying(struct link *link, bool last)
+/* Whether the words are free, which then are ours. Otherwise these are kept for later. */
+static bool begin_saying(struct link *link, const void *bytes, size_t size, bool last)
 {
+    struct later_words *later = &link->later;
     pthread_mutex_lock(&link->mutex);
     bool begins = !link->speaking;
     if (begins) {
         link->speaking = true;
         link->last_words = last;
+    } else {
+        memcpy(later->bytes, bytes, size);
+        later->size = size;
+        later->last = last;
     }
     pthread_mutex_unlock(&link->mutex);
     return begins;
 }
 
-bool link_say(struct link *link, const void *bytes, size_t size, bool last)
+/* The words are ours. */
+static void say(struct link *link, const void *bytes, size_t size)
 {
     struct link_message *words = &link->words;
-    if (!begin_saying(link, last))
-        return false;
     words->memory = words->bytes = malloc(size);
     words->size = size;
     if (!words->memory) {
-        on_said(link);
-        return false;
+        link_close_because(link, NULL);
+        return;
     }
     memcpy(words->bytes, bytes, size);
     put(link, words);
-    return true;
 }
 
-bool link_say_frame(struct link *link, enum websocket_opcode opcode, const uint8_t *payload,
+void link_say(struct link *link, const void *bytes, size_t size, bool last)
+{
+    if (begin_saying(link, bytes, size, last))
+        say(link, bytes, size);
+}
+
+void link_say_frame(struct link *link, enum websocket_opcode opcode, const uint8_t *payload,
                     size_t size)
 {
     uint8_t frame[WEBSOCKET_HEAD_MAX + WEBSOCKET_CONTROL_MAX];
     struct websocket_head head = {.opcode = opcode, .final = true, .length = size};
     const uint8_t *end = put_frame(link, frame, head, payload);
-    return link_say(link, frame, (size_t)(end - frame), opcode == WEBSOCKET_CLOSE);
+    link_say(link, frame, (size_t)(end - frame), opcode == WEBSOCKET_CLOSE);
 }
 
 void link_cork(struct link *link)
