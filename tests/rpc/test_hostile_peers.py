@@ -54,20 +54,6 @@ class TcpPeer(UngreetedTcpPeer):
     def __init__(self, core):
         super().__init__(core.urls[1])
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-    def wait_closed(self):
-        """Reads until the core closes the connection."""
-        try:
-            while self.socket.recv(65536):
-                pass
-        except ConnectionError:
-            pass
-
 
 HEALTH = request(encode(HEALTH_CHECK, b""))
 

@@ -41,6 +41,16 @@ class Peer:
             data += received
         return data
 
+    def wait_closed(self):
+        """Reads until the other side closes the connection; returns what came."""
+        data = b""
+        try:
+            while received := self.socket.recv(65536):
+                data += received
+        except ConnectionError:
+            pass
+        return data
+
     def die(self):
         """Closes with a reset, as the kernel does for a killed process with unread data."""
         linger = struct.pack("ii", 1, 0)
@@ -50,48 +60,80 @@ class Peer:
     def close(self):
         self.socket.close()
 
+    def __enter__(self):
+        return self
 
-class WebSocketPeer(Peer):
-    def __init__(self, url, timeout=20.0):
-        super().__init__(url, timeout)
+    def __exit__(self, *_):
+        self.close()
+
+
+UPGRADE = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Protocol": "rep.sp.nanomsg.org",
+}
+
+
+def websocket_frame(first, payload, mask=bytes(4)):
+    """A client's frame, whose first byte has its opcode and the flags. A mask of zeros is a mask: the
+    payload goes as it is."""
+    size = len(payload)
+    if size < 126:
+        length = bytes([0x80 | size])
+    elif size < 65536:
+        length = bytes([0x80 | 126]) + struct.pack(">H", size)
+    else:
+        length = bytes([0x80 | 127]) + struct.pack(">Q", size)
+    if any(mask):
+        payload = bytes(byte ^ mask[place % 4] for place, byte in enumerate(payload))
+    return bytes([first]) + length + mask + payload
+
+
+class UngreetedWebSocketPeer(Peer):
+    """It has not upgraded its connection."""
+
+    def request(self, **headers):
+        """The head of the request to upgrade; with other headers, or without those that are None."""
         key = base64.b64encode(os.urandom(16)).decode()
-        self.send_bytes(
-            (
-                f"GET {self._parts.path} HTTP/1.1\r\nHost: {self._parts.netloc}\r\n"
-                "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Protocol: rep.sp.nanomsg.org\r\n\r\n"
-            ).encode()
-        )
+        wanted = {"Host": self._parts.netloc, "Sec-WebSocket-Key": key, **UPGRADE, **headers}
+        lines = [f"{name}: {value}\r\n" for name, value in wanted.items() if value is not None]
+        return f"GET {self._parts.path} HTTP/1.1\r\n{''.join(lines)}\r\n".encode()
+
+    def read_head(self):
         answer = b""
         while b"\r\n\r\n" not in answer:
             answer += self.read(1)
-        assert answer.startswith(b"HTTP/1.1 101"), answer
+        return answer
 
     @staticmethod
     def frame(body):
-        size = len(body)
-        if size < 126:
-            length = bytes([0x80 | size])
-        elif size < 65536:
-            length = bytes([0x80 | 126]) + struct.pack(">H", size)
-        else:
-            length = bytes([0x80 | 127]) + struct.pack(">Q", size)
-        # A mask of zeros is a mask: the body goes as it is.
-        return b"\x82" + length + bytes(4) + body
+        return websocket_frame(0x82, body)
+
+    def read_frame(self):
+        """The first byte of a frame, and its payload."""
+        first, size = self.read(2)
+        if size == 126:
+            size = struct.unpack(">H", self.read(2))[0]
+        elif size == 127:
+            size = struct.unpack(">Q", self.read(8))[0]
+        return first, self.read(size)
 
     def receive_body(self):
         body = b""
-        final = False
-        while not final:
-            head = self.read(2)
-            final = head[0] & 0x80
-            size = head[1] & 127
-            if size == 126:
-                size = struct.unpack(">H", self.read(2))[0]
-            elif size == 127:
-                size = struct.unpack(">Q", self.read(8))[0]
-            body += self.read(size)
+        first = 0
+        while not first & 0x80:
+            first, part = self.read_frame()
+            body += part
         return body
+
+
+class WebSocketPeer(UngreetedWebSocketPeer):
+    def __init__(self, url, timeout=20.0):
+        super().__init__(url, timeout)
+        self.send_bytes(self.request())
+        answer = self.read_head()
+        assert answer.startswith(b"HTTP/1.1 101"), answer
 
 
 class UngreetedTcpPeer(Peer):
