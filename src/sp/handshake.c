@@ -203,7 +203,7 @@ static size_t refuse(char answer[HANDSHAKE_ANSWER_SIZE], struct fault fault)
                             "HTTP/1.1 %s\r\n"
                             "Content-Type: text/plain\r\n"
                             "Content-Length: %zu\r\n"
-                            "Connection: close\r\n"
+                            "Connection: close, Upgrade\r\n"
                             "Upgrade: websocket\r\n"
                             "Sec-WebSocket-Version: 13\r\n"
                             "\r\n%s\n",

@@ -233,6 +233,7 @@ static enum next take_control(struct link *link, size_t at, const struct websock
     } else if (head->opcode == WEBSOCKET_CLOSE) {
         /* With its reason of two bytes, if it has one. */
         link_say_frame(link, WEBSOCKET_CLOSE, payload, head->length < 2 ? 0 : 2);
+        in->gathered = in->gap = 0;
         in->skipping = SIZE_MAX;
         next = NEXT_NONE;
     }

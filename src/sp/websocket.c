@@ -43,6 +43,13 @@ static size_t length_size(unsigned announced)
     return announced == LENGTH_IN_8 ? 8 : announced == LENGTH_IN_2 ? 2 : 0;
 }
 
+static unsigned announce(uint64_t length)
+{
+    if (length <= WEBSOCKET_CONTROL_MAX)
+        return (unsigned)length;
+    return length <= UINT16_MAX ? LENGTH_IN_2 : LENGTH_IN_8;
+}
+
 enum websocket_result websocket_read_head(const uint8_t *bytes, size_t size, bool masked,
                                           struct websocket_head *head)
 {
@@ -65,14 +72,8 @@ enum websocket_result websocket_read_head(const uint8_t *bytes, size_t size, boo
         head->length = get_number(bytes + 2, more);
     if (masked)
         memcpy(head->mask, bytes + 2 + more, 4);
-    return head->length > INT64_MAX ? WEBSOCKET_WRONG : WEBSOCKET_OK;
-}
-
-static unsigned announce(uint64_t length)
-{
-    if (length <= WEBSOCKET_CONTROL_MAX)
-        return (unsigned)length;
-    return length <= UINT16_MAX ? LENGTH_IN_2 : LENGTH_IN_8;
+    bool shortest = length_size(announce(head->length)) == more;
+    return shortest && head->length <= INT64_MAX ? WEBSOCKET_OK : WEBSOCKET_WRONG;
 }
 
 size_t websocket_head_size(uint64_t length, bool masked)

@@ -322,7 +322,7 @@ HANDSHAKES = {
 def test_wrong_handshakes_are_told_so(ws_core, status, head):
     lines, text = refusal(ws_core, head).split(b"\r\n\r\n")
     assert lines.startswith(b"HTTP/1.1 " + status + b" ")
-    assert b"\r\nConnection: close" in lines
+    assert b"\r\nConnection: close, Upgrade" in lines
     assert f"Content-Length: {len(text)}\r\n".encode() in lines
     with BareClient(ws_core.url) as rpc:
         assert rpc.serving()

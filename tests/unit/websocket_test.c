@@ -130,10 +130,14 @@ static void wrong_lengths_are_refused(void **state)
     (void)state;
     static const uint8_t control[] = {0x89, 126, 0, 126, 0x8a, 127, 0, 0, 0, 0, 0, 0, 0, 1};
     static const uint8_t over[] = {0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0};
+    static const uint8_t in_2[] = {0x82, 126, 0, 125};
+    static const uint8_t in_8[] = {0x82, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
     struct websocket_head head;
     assert_int_equal(websocket_read_head(control, 4, false, &head), WEBSOCKET_WRONG);
     assert_int_equal(websocket_read_head(control + 4, 10, false, &head), WEBSOCKET_WRONG);
     assert_int_equal(websocket_read_head(over, sizeof(over), false, &head), WEBSOCKET_WRONG);
+    assert_int_equal(websocket_read_head(in_2, sizeof(in_2), false, &head), WEBSOCKET_WRONG);
+    assert_int_equal(websocket_read_head(in_8, sizeof(in_8), false, &head), WEBSOCKET_WRONG);
 }
 
 /* ---- the mask ---- */
@@ -202,7 +206,7 @@ static void assert_refused_bytes(const char *status, const char *request, size_t
     snprintf(line, sizeof(line), "HTTP/1.1 %s ", status);
     assert_false(answer(request, size, text));
     assert_memory_equal(text, line, strlen(line));
-    assert_non_null(strstr(text, "\r\nConnection: close\r\n"));
+    assert_non_null(strstr(text, "\r\nConnection: close, Upgrade\r\n"));
     assert_false(handshake_is_accepted((const uint8_t *)text, strlen(text), ACCEPT));
     /* The body is as long as it says. */
     const char *length = strstr(text, "\r\nContent-Length: ");
@@ -343,7 +347,7 @@ static void a_head_too_long_is_refused(void **state)
     size_t size = handshake_answer_too_long(text);
     assert_int_equal(size, strlen(text));
     assert_memory_equal(text, "HTTP/1.1 431 ", 13);
-    assert_non_null(strstr(text, "\r\nConnection: close\r\n"));
+    assert_non_null(strstr(text, "\r\nConnection: close, Upgrade\r\n"));
 }
 
 static void a_listener_may_have_a_query(void **state)
