@@ -9,6 +9,11 @@
 #define MAX_HELD_LISTS 256 /* each may become an 8 MiB page */
 #define MAX_GETS 128       /* of one round trip; each may bring a payload of 1 MiB */
 
+/* Lists of one round trip: a few short ones, of which a long one must not keep others waiting. */
+#define MAX_LISTS 4
+#define LISTED_BYTES 1024 /* an event's, as a guess */
+#define MAX_LISTS_BYTES (256u << 10)
+
 struct readers {
     struct lane *gets;
     struct lane *lists;
@@ -50,12 +55,21 @@ static enum store_result get_once(struct worker *worker, struct op *ops, struct 
 
 static enum store_result list_once(struct worker *worker, struct op *ops, struct status *status)
 {
-    struct list_op *op = (struct list_op *)ops;
+    struct store_list *lists[MAX_LISTS];
+    size_t count = 0;
     struct store_session *session = worker_session(worker);
     const struct store_driver *driver = session->store->driver;
+    enum store_result result = STORE_OK;
     int64_t started_us = clock_monotonic_us();
-    enum store_result result = op->backlog ? driver->backlog(session, op->backlog, status)
-                                           : driver->list(session, &op->list, status);
+    for (struct op *next = ops; next && result == STORE_OK; next = next->next) {
+        struct list_op *op = (struct list_op *)next;
+        if (op->backlog)
+            result = driver->backlog(session, op->backlog, status);
+        else
+            lists[count++] = &op->list;
+    }
+    if (result == STORE_OK && count > 0)
+        result = driver->list(session, lists, count, status);
     worker_note_store(worker, started_us, result);
     return result;
 }
@@ -77,7 +91,7 @@ static struct op *run_gets(struct worker *worker, struct op *ops)
     return read_all(worker, ops, get_once);
 }
 
-static struct op *run_list(struct worker *worker, struct op *ops)
+static struct op *run_lists(struct worker *worker, struct op *ops)
 {
     return read_all(worker, ops, list_once);
 }
@@ -102,8 +116,9 @@ struct readers *readers_open(struct store *store, unsigned list_workers)
     config.kind = LANE_LISTS;
     config.workers = list_workers;
     config.max_held = MAX_HELD_LISTS;
-    config.max_batch = 1;
-    config.run = run_list;
+    config.max_batch = MAX_LISTS;
+    config.max_batch_bytes = MAX_LISTS_BYTES;
+    config.run = run_lists;
     readers->lists = readers->gets ? lane_open(&config) : NULL;
     if (readers->lists)
         return readers;
@@ -121,7 +136,7 @@ bool readers_submit_get(struct readers *readers, struct get_op *op, struct statu
 bool readers_submit_list(struct readers *readers, struct list_op *op, struct status *status)
 {
     op->op.items = 1;
-    op->op.bytes = sizeof(*op);
+    op->op.bytes = sizeof(*op) + (op->backlog ? 0 : op->list.limit * LISTED_BYTES);
     return lane_submit(readers->lists, &op->op, status);
 }
 

@@ -147,8 +147,8 @@ struct store_driver {
                                struct status *status);
     enum store_result (*get)(struct store_session *session, struct store_get **gets, size_t count,
                              struct status *status);
-    enum store_result (*list)(struct store_session *session, struct store_list *list,
-                              struct status *status);
+    enum store_result (*list)(struct store_session *session, struct store_list **lists,
+                              size_t count, struct status *status);
     enum store_result (*backlog)(struct store_session *session, struct store_backlog *backlog,
                                  struct status *status);
     /* One cheap round trip: is the store there? STORE_OK, STORE_UNAVAILABLE or STORE_LOST. */

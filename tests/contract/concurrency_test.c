@@ -200,7 +200,8 @@ static void *watch(void *context)
         arena_reset(&arena);
         struct store_list page = {
             .oldest_first = true, .limit = 1000, .max_bytes = SIZE_MAX, .arena = &arena};
-        watching->result = driver->list(watching->world->reader, &page, &watching->status);
+        watching->result = driver->list(watching->world->reader, &(struct store_list *){&page}, 1,
+                                        &watching->status);
         if (watching->result == STORE_OK)
             check_page(watching, &page);
     }

@@ -6,6 +6,12 @@
 
 #define MANY 300
 
+/* Short pages and long ones, which a store may make in ways of their own. */
+#define LIMIT_MAX 150
+static const uint32_t LIMITS[] = {5, 500};
+
+#define AT_ONCE 4 /* lists */
+
 /* Events in groups of equal time, so that the id decides within a group. */
 static void append_groups(struct world *world, uint32_t count, uint32_t group)
 {
@@ -40,7 +46,7 @@ static void assert_complete(struct world *world, bool acknowledged, bool oldest_
     uint32_t seen = 0;
     bool more = true;
     while (more) {
-        list.limit = 1 + (uint32_t)rand_r(&seed) % 40;
+        list.limit = 1 + (uint32_t)rand_r(&seed) % LIMIT_MAX;
         struct store_list page = list_page(world, list);
         assert_true(page.count == list.limit || !page.more);
         for (size_t i = 0; i < page.count; i++, seen++)
@@ -95,20 +101,52 @@ static void a_page_ends_before_its_bytes_pass(void **state)
 {
     struct world *world = *state;
     append_numbers(world, 1, 5); /* of 10 bytes each */
-    struct store_list page = {.limit = 5, .oldest_first = true};
-    page.max_bytes = 30;
-    assert_int_equal(list_page(world, page).count, 3);
-    assert_true(list_page(world, page).more);
-    page.max_bytes = 29;
-    assert_int_equal(list_page(world, page).count, 2);
-    page.max_bytes = 50;
-    assert_int_equal(list_page(world, page).count, 5);
-    assert_false(list_page(world, page).more);
-    page.max_bytes = 1;
-    struct store_list least = list_page(world, page);
-    assert_int_equal(least.count, 1);
-    assert_true(least.more);
-    assert_int_equal(id_number(least.events[0].id), 1);
+    for (size_t i = 0; i < 2; i++) {
+        struct store_list page = {.limit = LIMITS[i], .oldest_first = true};
+        page.max_bytes = 30;
+        assert_int_equal(list_page(world, page).count, 3);
+        assert_true(list_page(world, page).more);
+        page.max_bytes = 29;
+        assert_int_equal(list_page(world, page).count, 2);
+        page.max_bytes = 50;
+        assert_int_equal(list_page(world, page).count, 5);
+        assert_false(list_page(world, page).more);
+        page.max_bytes = 1;
+        struct store_list least = list_page(world, page);
+        assert_int_equal(least.count, 1);
+        assert_true(least.more);
+        assert_int_equal(id_number(least.events[0].id), 1);
+    }
+}
+
+static void several_lists_at_once(void **state)
+{
+    struct world *world = *state;
+    append_numbers(world, 1, 5);
+    struct store_ack ack = ack_numbered(2, NOON + SECOND);
+    ack_items(world, &ack, 1);
+    struct store_list each[AT_ONCE] = {
+        {.limit = 3, .oldest_first = true},
+        {.limit = 500, .max_bytes = 30},
+        {.limit = 1, .acknowledged = true},
+        {.limit = 5, .acknowledged = true, .has_after = true, .after = {INT64_MIN, {0}}},
+    };
+    struct store_list *lists[AT_ONCE];
+    struct status status = STATUS_INIT;
+    for (size_t i = 0; i < AT_ONCE; i++) {
+        lists[i] = &each[i];
+        each[i].arena = &world->arena;
+        each[i].max_bytes = each[i].max_bytes ? each[i].max_bytes : SIZE_MAX;
+    }
+    assert_int_equal(world->store->driver->list(world->reader, lists, AT_ONCE, &status), STORE_OK);
+    static const size_t counts[] = {3, 3, 1, 0};
+    static const bool more[] = {true, true, false, false};
+    static const uint32_t firsts[] = {1, 5, 2, 0};
+    for (size_t i = 0; i < AT_ONCE; i++) {
+        assert_int_equal(each[i].count, counts[i]);
+        assert_int_equal(each[i].more, more[i]);
+        assert_true(counts[i] == 0 || id_number(each[i].events[0].id) == firsts[i]);
+    }
 }
 
 static void large_payloads_stay_behind(void **state)
@@ -123,11 +161,13 @@ static void large_payloads_stay_behind(void **state)
         append.event.payload = (struct slice){bytes, size};
         append_items(world, &append, 1);
     }
-    struct store_list page =
-        list_page(world, (struct store_list){.limit = 1000, .max_bytes = 2 * size + 1});
-    assert_int_equal(page.count, 2);
-    assert_true(page.more);
-    assert_slice(page.events[1].payload, bytes, size);
+    for (size_t i = 0; i < 2; i++) {
+        struct store_list page =
+            list_page(world, (struct store_list){.limit = LIMITS[i], .max_bytes = 2 * size + 1});
+        assert_int_equal(page.count, 2);
+        assert_true(page.more);
+        assert_slice(page.events[1].payload, bytes, size);
+    }
     free(bytes);
 }
 
@@ -165,6 +205,7 @@ int run_list_tests(void)
         WORLD_TEST(an_empty_list_ends_at_once),
         WORLD_TEST(more_is_exact_at_the_limit),
         WORLD_TEST(a_page_ends_before_its_bytes_pass),
+        WORLD_TEST(several_lists_at_once),
         WORLD_TEST(large_payloads_stay_behind),
         WORLD_TEST(a_page_that_does_not_fit_the_arena_is_said),
         WORLD_TEST(any_position_is_taken),

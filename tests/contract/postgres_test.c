@@ -52,7 +52,8 @@ static void a_session_that_was_ended_is_lost(void **state)
     assert_int_equal(driver->ping(world->writer, &status), STORE_LOST);
     assert_int_equal(driver->ping(world->reader, &status), STORE_LOST);
     struct store_list list = {.limit = 1, .max_bytes = SIZE_MAX, .arena = &world->arena};
-    assert_int_equal(driver->list(world->reader, &list, &status), STORE_LOST);
+    assert_int_equal(driver->list(world->reader, &(struct store_list *){&list}, 1, &status),
+                     STORE_LOST);
 
     reopen(world);
     assert_int_equal(write_one(world, 2, &status), STORE_OK);

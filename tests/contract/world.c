@@ -169,7 +169,8 @@ struct store_list list_page(struct world *world, struct store_list list)
     struct status status = STATUS_INIT;
     list.arena = list.arena ? list.arena : &world->arena;
     list.max_bytes = list.max_bytes ? list.max_bytes : SIZE_MAX;
-    if (world->store->driver->list(world->reader, &list, &status) != STORE_OK)
+    if (world->store->driver->list(world->reader, &(struct store_list *){&list}, 1, &status) !=
+        STORE_OK)
         fail_msg("%s", status.message);
     return list;
 }

@@ -105,12 +105,9 @@ static enum store_result fake_get(struct store_session *session, struct store_ge
 }
 
 /* As many events as the last byte of the position says, all with its id. */
-static enum store_result fake_list(struct store_session *session, struct store_list *list,
-                                   struct status *status)
+static void fill_list(struct store_list *list)
 {
-    (void)session;
     struct store_position after = store_list_start(list);
-    enum store_result result = result_of(after.id, status);
     size_t there = after.id[TYPEID_BYTES - 1];
     list->more = there > list->limit;
     list->count = list->more ? list->limit : there;
@@ -119,6 +116,17 @@ static enum store_result fake_list(struct store_session *session, struct store_l
     for (size_t i = 0; i < list->count && !list->no_memory; i++) {
         list->events[i] = make_event(after.id);
         list->no_memory = !store_event_copy(&list->events[i], list->arena);
+    }
+}
+
+static enum store_result fake_list(struct store_session *session, struct store_list **lists,
+                                   size_t count, struct status *status)
+{
+    (void)session;
+    enum store_result result = STORE_OK;
+    for (size_t i = 0; i < count && result == STORE_OK; i++) {
+        result = result_of(store_list_start(lists[i]).id, status);
+        fill_list(lists[i]);
     }
     return result;
 }

@@ -103,17 +103,12 @@ enum store_result postgres_get(struct store_session *base, struct store_get **ge
  * read in vain is this many payloads at most. */
 #define UNSIZED_MAX 64
 
-struct listing {
-    struct store_list *list;
-    size_t bytes; /* of the payloads taken */
-};
-
-/* False when it does not belong on the page, as none that follows does, or does not fit. */
-static bool take_listed(struct listing *listing, struct store_event event)
+/* False when it does not belong on the page, as none that follows does, or does not fit. `*bytes`
+ * are those of the payloads. */
+static bool take_listed(struct store_list *list, struct store_event event, size_t *bytes)
 {
-    struct store_list *list = listing->list;
-    listing->bytes += event.payload.size;
-    if (list->count == list->limit || (list->count > 0 && listing->bytes > list->max_bytes)) {
+    *bytes += event.payload.size;
+    if (list->count == list->limit || (list->count > 0 && *bytes > list->max_bytes)) {
         list->more = true;
         return false;
     }
@@ -125,14 +120,16 @@ static bool take_listed(struct listing *listing, struct store_event event)
 
 static void take_page(void *context, size_t command, const PGresult *rows)
 {
-    (void)command;
-    struct listing *listing = context;
-    struct store_list *list = listing->list;
-    size_t count = (size_t)PQntuples(rows);
-    list->events = arena_calloc(list->arena, count, sizeof(*list->events));
+    struct store_list **lists = context;
+    struct store_list *list = lists[command];
+    int count = PQntuples(rows);
+    size_t bytes = 0;
+    list->count = 0;
+    list->more = false;
+    list->events = arena_calloc(list->arena, (size_t)count, sizeof(*list->events));
     list->no_memory = !list->events;
-    for (size_t i = 0; i < count && !list->no_memory; i++) {
-        if (!take_listed(listing, row_event(rows, (int)i)))
+    for (int row = 0; row < count && !list->no_memory; row++) {
+        if (!take_listed(list, row_event(rows, row), &bytes))
             break;
     }
 }
@@ -158,32 +155,33 @@ static void put_list_parameters(struct buffer parameters[4], const struct store_
     postgres_put_int64(&parameters[3], max_bytes);
 }
 
-enum store_result postgres_list(struct store_session *base, struct store_list *list,
-                                struct status *status)
+/* False when the connection is gone or there is no memory. */
+static bool send_list(struct postgres_session *session, const struct store_list *list)
 {
-    struct postgres_session *session = (struct postgres_session *)base;
-    postgres_deadline_start(session);
-    struct listing listing = {.list = list};
     struct buffer parameters[4];
     for (size_t i = 0; i < 4; i++)
         buffer_init(&parameters[i], PARAMETER_CAP);
     put_list_parameters(parameters, list);
-    bool complete = true;
+    bool sent = true;
     for (size_t i = 0; i < 4; i++)
-        complete = complete && !parameters[i].failed;
-    list->count = 0;
-    list->more = false;
-    enum store_result result;
-    if (!complete)
-        result = store_unavailable(status, "out of memory");
-    else if (!postgres_statement_send(session, choose_list(list), parameters,
-                                      list->limit > UNSIZED_MAX ? 4 : 3))
-        result = postgres_failed(session, NULL, status);
-    else
-        result = postgres_sync(session, take_page, &listing, status);
+        sent = sent && !parameters[i].failed;
+    sent = sent && postgres_statement_send(session, choose_list(list), parameters,
+                                           list->limit > UNSIZED_MAX ? 4 : 3);
     for (size_t i = 0; i < 4; i++)
         buffer_fini(&parameters[i]);
-    return result;
+    return sent;
+}
+
+enum store_result postgres_list(struct store_session *base, struct store_list **lists, size_t count,
+                                struct status *status)
+{
+    struct postgres_session *session = (struct postgres_session *)base;
+    postgres_deadline_start(session);
+    for (size_t i = 0; i < count; i++) {
+        if (!send_list(session, lists[i]))
+            return postgres_failed(session, NULL, status);
+    }
+    return postgres_sync(session, take_page, lists, status);
 }
 
 /* ---- backlog ---- */

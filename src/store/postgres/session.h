@@ -142,8 +142,8 @@ enum store_result postgres_write(struct store_session *session, struct store_wri
                                  struct status *status);
 enum store_result postgres_get(struct store_session *session, struct store_get **gets, size_t count,
                                struct status *status);
-enum store_result postgres_list(struct store_session *session, struct store_list *list,
-                                struct status *status);
+enum store_result postgres_list(struct store_session *session, struct store_list **lists,
+                                size_t count, struct status *status);
 enum store_result postgres_backlog(struct store_session *session, struct store_backlog *backlog,
                                    struct status *status);
 

@@ -34,17 +34,18 @@
                                  direction) " order by l.created_at " direction                    \
                                             ", l.event_id " direction
 
-/* The same until the payloads pass $4 bytes, with the one that does; octet_length does not read a
- * payload that is stored apart. The sums cost a third more. */
+/* The same until the payloads pass $4 bytes, with the one that does, and two at least; octet_length
+ * does not read a payload that is stored apart. The sums cost a third more. */
 #define LIST_SIZED_SQL(table, acknowledged_at, after, direction)                                   \
     "select event_id, created_at, source, event_type, payload, acknowledged_at from ("             \
     "  select l.event_id, l.created_at, e.source, e.event_type, e.payload, l.acknowledged_at,"     \
+    "    row_number() over page as number,"                                                        \
     "    sum(octet_length(e.payload)) over page - octet_length(e.payload) as before" WALK_SQL(     \
         table, acknowledged_at, after,                                                             \
         direction) "  window page as (order by l.created_at " direction ", l.event_id " direction  \
                    "    rows unbounded preceding)"                                                 \
-                   ") sized where before <= $4::bigint order by created_at " direction             \
-                   ", event_id " direction
+                   ") sized where number <= 2 or before <= $4::bigint"                             \
+                   " order by created_at " direction ", event_id " direction
 
 /* Stores events and their rows in the inbox; returns the ids of those it stored. */
 #define APPEND_SQL(on_conflict)                                                                    \

@@ -88,10 +88,9 @@ static void keep_page(struct store_list *list, const struct store_event *page)
         memcpy(list->events, page, list->count * sizeof(*page));
 }
 
-enum store_result sqlite_list(struct store_session *base, struct store_list *list,
-                              struct status *status)
+static enum store_result list_one(struct sqlite_session *session, struct store_list *list,
+                                  struct status *status)
 {
-    struct sqlite_session *session = (struct sqlite_session *)base;
     struct store_event *page = calloc(list->limit, sizeof(*page));
     if (!page)
         return store_unavailable(status, "out of memory");
@@ -108,6 +107,15 @@ enum store_result sqlite_list(struct store_session *base, struct store_list *lis
         keep_page(list, page);
     free(page);
     return code == SQLITE_DONE ? STORE_OK : sqlite_failed(session, code, status);
+}
+
+enum store_result sqlite_list(struct store_session *session, struct store_list **lists,
+                              size_t count, struct status *status)
+{
+    enum store_result result = STORE_OK;
+    for (size_t i = 0; i < count && result == STORE_OK; i++)
+        result = list_one((struct sqlite_session *)session, lists[i], status);
+    return result;
 }
 
 enum store_result sqlite_backlog(struct store_session *base, struct store_backlog *backlog,

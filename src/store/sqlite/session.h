@@ -65,8 +65,8 @@ enum store_result sqlite_write(struct store_session *session, struct store_write
                                struct status *status);
 enum store_result sqlite_get(struct store_session *session, struct store_get **gets, size_t count,
                              struct status *status);
-enum store_result sqlite_list(struct store_session *session, struct store_list *list,
-                              struct status *status);
+enum store_result sqlite_list(struct store_session *session, struct store_list **lists,
+                              size_t count, struct status *status);
 enum store_result sqlite_backlog(struct store_session *session, struct store_backlog *backlog,
                                  struct status *status);
 
