@@ -355,8 +355,23 @@ def full_create(world):
     return world.on_full.load("create", in_flight=CLIENTS, seconds=world.seconds)["per_second"]
 
 
+def pgbench_full_get(world):
+    world.on_full
+    return world.pgbench("get", database="full", base=BASE, rows=2 * world.pending)
+
+
 def full_get(world):
-    ids = world.ids(1, 2 * world.pending)
+    """Of any events, spread over the whole store."""
+    return get_from_full(world, world.ids(1, 2 * world.pending))
+
+
+def full_get_newest(world):
+    """Of as many of the newest pending events as the small store has."""
+    count = min(world.rows, world.pending)
+    return get_from_full(world, world.ids(world.pending - count + 1, count))
+
+
+def get_from_full(world, ids):
     return world.on_full.load("get", in_flight=CLIENTS, seconds=world.seconds, ids=ids)["per_second"]
 
 
@@ -452,6 +467,8 @@ MEASURES = {
     "pgbench inbox, full store, 64": pgbench_inbox,
     "REST inbox, full store, 64": lambda world: inbox(world, world.rest_on_full),
     "binary create, full store, 64": full_create,
+    "pgbench get, full store, 64": pgbench_full_get,
     "binary get, full store, 64": full_get,
+    "binary get of the newest, full store, 64": full_get_newest,
     "binary ack, full store, 64": full_ack,
 }
