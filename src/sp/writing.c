@@ -246,16 +246,16 @@ static bool begin_writing(struct link *link)
     return true;
 }
 
-/* Puts what is framed into the line. */
+/* Puts what is framed into the line. Nothing follows the last words (RFC 6455, 5.5.1). */
 static void put(struct link *link, struct link_message *message)
 {
     pthread_mutex_lock(&link->mutex);
-    bool closed = link->closed;
-    if (!closed)
+    bool ended = link->closed || (link->last_words && message != &link->words);
+    if (!ended)
         line_append(&link->out, message);
     bool begin = begin_writing(link);
     pthread_mutex_unlock(&link->mutex);
-    if (closed) {
+    if (ended) {
         message->next = NULL;
         tell_sent(link, message, false);
     }
