@@ -150,7 +150,7 @@ def write_report(path, results):
 def main():
     parser = argparse.ArgumentParser(prog="python -m fuzz.suite", description=__doc__)
     parser.add_argument("target", nargs="*", metavar="TARGET", help=f"of: {' '.join(TARGETS)}")
-    parser.add_argument("--seconds", type=int, default=20, help="time of each target")
+    parser.add_argument("--seconds", type=int, default=13, help="time of each target")
     jobs = 2 * (os.cpu_count() or 1)  # their time is the clock's: fewer inputs, but less to wait
     parser.add_argument("--jobs", type=int, default=jobs, help="targets at a time")
     parser.add_argument("--junit-xml", help="where to write what passed and failed")

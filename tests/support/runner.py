@@ -21,7 +21,7 @@ from support.program import ROOT, sanitizer_environment, sanitizer_reports
 
 TESTS = ROOT / "tests"
 BUILDS = {"asan": "address,undefined", "tsan": "thread"}
-FUZZ_SECONDS = 20  # of each target
+FUZZ_SECONDS = 13  # of each target
 FUZZ_SECONDS_LONG = 1800
 # Modules of tests that mostly wait.
 TWO_AT_A_TIME = ("-n", "2", "--dist", "loadscope")
