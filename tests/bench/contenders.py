@@ -46,8 +46,9 @@ def once(method):
 class World:
     """The servers of one run, and what is in their stores."""
 
-    def __init__(self, seconds, rows, pending, minutes=0):
+    def __init__(self, seconds, rows, pending, minutes=0, rounds=1):
         self.seconds = seconds
+        self.rounds = rounds  # of what is varied
         self.minutes = minutes  # of churn
         self.rows = rows  # seeded for reads
         self.pending = pending  # in the full store, and as many acknowledged

@@ -180,8 +180,8 @@ def settings(world):
     lines = []
     for generators in (2, 4):
         figures = {name: [] for name in SETTINGS}
-        for _ in range(3):
-            for name in SETTINGS:
+        for round_number in range(world.rounds):
+            for name in SETTINGS if round_number % 2 == 0 else reversed(SETTINGS):
                 figures[name].append(creates_with(world, generators, *SETTINGS[name]))
         middles = {name: [statistics.median(f) for f in zip(*all)] for name, all in figures.items()}
         usual = next(iter(middles.values()))
