@@ -115,14 +115,17 @@ void buffer_append_json_time(struct buffer *buffer, int64_t time_us)
         micros += 1000000;
     time_t seconds = (time_t)((time_us - micros) / 1000000);
     struct tm utc;
-    if (!gmtime_r(&seconds, &utc) || utc.tm_year < -1900 || utc.tm_year > 9999 - 1900) {
-        buffer->failed = true; /* RFC 3339 has years of four digits */
+    if (!gmtime_r(&seconds, &utc)) {
+        buffer->failed = true;
         return;
     }
-    char text[sizeof("\"2026-01-01T00:00:00.000000Z\"")];
-    char *end = text;
-    *end++ = '"';
-    end = put_digits(end, utc.tm_year + 1900, 4, '-');
+    char text[64] = "\"";
+    char *end = text + 1;
+    int year = utc.tm_year + 1900;
+    if (year >= 0 && year <= 9999)
+        end = put_digits(end, year, 4, '-');
+    else /* RFC 3339 has none such */
+        end += sprintf(end, "%d-", year);
     end = put_digits(end, utc.tm_mon + 1, 2, '-');
     end = put_digits(end, utc.tm_mday, 2, 'T');
     end = put_digits(end, utc.tm_hour, 2, ':');
