@@ -9,6 +9,10 @@
 /* A name may lead elsewhere by then. */
 #define DIAL_TIMEOUT_MS 5000
 
+/* nng 1.10 may panic when a dialer is closed just as its connection comes: one that has begun is
+ * let end when the client is closed, for this long. */
+#define DIAL_CLOSE_MS 200
+
 /* Silence of this length, with a call that got no answer, is death. nng does not notice a peer that
  * vanished without closing, and sends call after call into the void. But a core answers every call
  * by its deadline, be it with an error: a connection on which nothing comes back is dead. */
@@ -135,6 +139,7 @@ static void on_aio_done(void *data)
     nng_stream *stream = connected ? nng_aio_get_output(peer->aio, 0) : NULL;
     peer->dialing = false;
     peer->leftover = closing ? stream : NULL;
+    pthread_cond_broadcast(&client->changed);
     pthread_mutex_unlock(&client->mutex);
     if (closing)
         return;
@@ -159,8 +164,21 @@ void peer_fini(struct peer *peer)
     link_address_fini(&peer->address);
 }
 
+static void wait_dialed(struct peer *peer)
+{
+    triggers_client *client = peer->client;
+    int64_t end_ms = clock_monotonic_ms() + DIAL_CLOSE_MS;
+    struct timespec end = {.tv_sec = end_ms / 1000, .tv_nsec = end_ms % 1000 * 1000000};
+    int result = 0;
+    pthread_mutex_lock(&client->mutex);
+    while (peer->dialing && result == 0)
+        result = pthread_cond_clockwait(&client->changed, &client->mutex, CLOCK_MONOTONIC, &end);
+    pthread_mutex_unlock(&client->mutex);
+}
+
 static void stop_dialing(struct peer *peer)
 {
+    wait_dialed(peer);
     nng_stream_dialer_close(peer->dialer);
     nng_aio_stop(peer->aio);
     nng_stream_free(peer->leftover);
