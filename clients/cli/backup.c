@@ -136,7 +136,8 @@ static bool check_copy(struct backup *backup)
 {
     sqlite3_int64 whole = 0;
     if (!query_number(backup->part, backup->copy,
-                      "select integrity_check = 'ok' from pragma_integrity_check limit 1", &whole) ||
+                      "select integrity_check = 'ok' from pragma_integrity_check limit 1",
+                      &whole) ||
         !query_number(backup->part, backup->copy, "select count(*) from events", &backup->events))
         return false;
     if (!whole) {
