@@ -141,12 +141,13 @@ struct store_driver {
                                       struct store_session **session, struct status *status);
     void (*session_close)(struct store_session *session); /* any state; NULL is allowed */
 
-    /* All five: `status` is filled unless STORE_OK is returned, with a code and text fit for a
+    /* All of these: `status` is filled unless STORE_OK is returned, with a code and text fit for a
      * caller (no password, no SQL). No operation blocks for more than about ten seconds. */
     enum store_result (*write)(struct store_session *session, struct store_write *batch,
                                struct status *status);
     enum store_result (*get)(struct store_session *session, struct store_get **gets, size_t count,
                              struct status *status);
+    /* Several pages in one round trip, where there is one; a failure is that of all of them. */
     enum store_result (*list)(struct store_session *session, struct store_list **lists,
                               size_t count, struct status *status);
     enum store_result (*backlog)(struct store_session *session, struct store_backlog *backlog,

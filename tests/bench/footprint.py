@@ -189,8 +189,8 @@ def settings(world):
         for name, (binary, rest) in middles.items():
             ratios = binary / usual[0], rest / usual[1]
             what = f"{name}, {generators} load generators: binary 512, REST 256"
-            verdict_ = verdict(max(ratios) <= 1.05)
-            lines.append((what, f"{ratios[0]:.2f}, {ratios[1]:.2f}", "≤ 1.05", verdict_))
+            figure = f"{ratios[0]:.2f}, {ratios[1]:.2f}"
+            lines.append((what, figure, "≤ 1.05", verdict(max(ratios) <= 1.05)))
     return lines
 
 
