@@ -1,13 +1,17 @@
 """Which bindings a run covers, and the table of what they passed."""
 
 import os
+import re
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from bindings.harness import scenario_names
 from support.bindings import BINDINGS
 
 EVERYTHING = os.environ.get("TRIGGERS_ALL_BINDINGS") == "1"
+LANGUAGES = {binding.language for binding in BINDINGS}
+SCENARIO = re.compile(r"::test_scenario\[(?P<column>.*-(sqlite|postgresql))-(?P<scenario>.*)\]")
 ONLY = os.environ.get("TRIGGERS_BINDINGS", "").replace(",", " ").split()
 
 
@@ -17,35 +21,17 @@ def covered():
     return [binding for binding in BINDINGS if not binding.why_not(EVERYTHING)]
 
 
-class Table:
-    """Binding and store → results, and what was left out of a binding's own tests."""
+class ByLanguage(LoadScopeScheduling):
+    """One worker runs all tests of a language, which share its build folder, and else of a module."""
 
-    def __init__(self):
-        self.columns = {}
-        self.left_out = []
-
-    def add(self, binding, store, results):
-        self.columns[binding, store] = results
-
-    def lines(self):
-        heads = [f"{binding}/{store}" for binding, store in self.columns]
-        names = scenario_names()
-        width = max(map(len, names))
-        yield " " * width + "  " + "  ".join(heads)
-        for name in names:
-            marks = [
-                ("passed" if results.get(name) == "" else "FAILED").ljust(len(head))
-                for head, results in zip(heads, self.columns.values())
-            ]
-            yield f"{name.ljust(width)}  {'  '.join(marks)}".rstrip()
+    def _split_scope(self, nodeid):
+        module, _, test = nodeid.partition("::")
+        language = test.partition("[")[2].partition("-")[0].rstrip("]")
+        return language if language in LANGUAGES else module
 
 
-TABLE = Table()
-
-
-@pytest.fixture(scope="session")
-def table():
-    return TABLE
+def pytest_xdist_make_scheduler(config, log):
+    return ByLanguage(config, log)
 
 
 @pytest.fixture(scope="module", params=covered(), ids=lambda binding: binding.name)
@@ -54,14 +40,36 @@ def binding(request):
     return request.param
 
 
+def conformance(reports):
+    """The lines of a table: binding and store → what each scenario came to."""
+    columns = {}
+    for report in reports:
+        found = SCENARIO.search(report.nodeid)
+        if found:
+            mark = "passed" if report.passed else "FAILED"
+            columns.setdefault(found["column"], {})[found["scenario"]] = mark
+    names = scenario_names()
+    width = max(map(len, names))
+    heads = sorted(columns)
+    yield " " * width + "  " + "  ".join(heads)
+    for name in names:
+        marks = [columns[head].get(name, "").ljust(len(head)) for head in heads]
+        yield f"{name.ljust(width)}  {'  '.join(marks)}".rstrip()
+
+
 def pytest_terminal_summary(terminalreporter):
-    if TABLE.columns:
+    """What passed by binding and store, and what was left out, also of a binding's own tests."""
+    say = terminalreporter.write_line
+    reports = [each for kind in ("passed", "failed", "error") for each in terminalreporter.getreports(kind)]
+    if any(SCENARIO.search(report.nodeid) for report in reports):
         terminalreporter.section("conformance")
-        for line in TABLE.lines():
-            terminalreporter.write_line(line)
+        for line in conformance(reports):
+            say(line)
     left_out = [binding for binding in BINDINGS if binding not in covered()]
     for binding in left_out:
         reason = binding.why_not(EVERYTHING) or "not in TRIGGERS_BINDINGS"
-        terminalreporter.write_line(f"left out: {binding.name}: {reason}")
-    for line in TABLE.left_out:
-        terminalreporter.write_line(f"left out: {line}")
+        say(f"left out: {binding.name}: {reason}")
+    for report in reports:
+        for name, line in report.user_properties:
+            if name == "left out":
+                say(f"left out: {line}")

@@ -13,11 +13,13 @@ from support.bindings import BINDINGS
 from support.program import ROOT
 
 
-def test_linters_types_and_tests(binding, table):
+def test_linters_types_and_tests(binding, record_property):
     if binding.compiled:
         manifest = ROOT / "clients" / binding.language / "meson.build"
         assert manifest.exists()  # the compiler's warnings are errors in the build that was made
         return
+    if binding.arguments:
+        pytest.skip("another binding is of the same package")
     done = subprocess.run(
         binding.command("check"),
         capture_output=True,
@@ -26,7 +28,8 @@ def test_linters_types_and_tests(binding, table):
         env={**os.environ, "CI": "true"},
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    table.left_out += [f"{binding.name}: {line}" for line in re.findall(".*# SKIP.*", done.stdout)]
+    for line in re.findall(".*# SKIP.*", done.stdout):
+        record_property("left out", f"{binding.name}: {line}")
 
 
 def version_of_toml(path):

@@ -15,10 +15,8 @@ def world(binding, store_name, new_store_url, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def results(binding, store_name, world, table):
-    results = run_binding(binding, world)
-    table.add(binding.name, store_name, results)
-    return results
+def results(binding, world):
+    return run_binding(binding, world)
 
 
 @pytest.mark.parametrize("scenario", scenario_names())

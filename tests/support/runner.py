@@ -270,7 +270,7 @@ def run_bindings(runner):
     folder = ROOT / "build" / "asan"
     if not runner.build("asan") or not runner.quiet("ninja", "-C", folder, CPP_CONFORMANCE):
         return failure("the build of C++'s runner")
-    return runner.run_python("asan", [TESTS / "bindings"])
+    return runner.run_python("asan", [TESTS / "bindings"], *TWO_AT_A_TIME)
 
 
 def run_containers(runner):
