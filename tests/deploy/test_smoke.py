@@ -14,9 +14,9 @@ def store_name():
     return "sqlite"
 
 
-def smoke(url):
+def smoke(*words):
     environment = {"PATH": "/usr/bin:/bin", "SMOKE_SECONDS": "2"}
-    return subprocess.run([FOLDER / "smoke", url], env=environment, capture_output=True, text=True)
+    return subprocess.run([FOLDER / "smoke", *words], env=environment, capture_output=True, text=True)
 
 
 def test_five_calls_of_a_real_bridge(bridge, http):
@@ -37,3 +37,23 @@ def test_bridge_without_a_core_fails(start_bridge):
 def test_nobody_there_fails():
     done = smoke(f"http://127.0.0.1:{free_port()}")
     assert done.returncode == 1 and "does not answer" in done.stderr
+
+
+def test_dry_run_shows_the_calls_and_makes_none(bridge, http):
+    before = http.get("/api/v1/inbox", params={"status": "acknowledged"}).json()
+    done = smoke("--dry-run", bridge.url)
+    assert done.returncode == 0 and done.stderr == ""
+    shown = [line.rsplit("/", 1)[-1] for line in done.stdout.splitlines()]
+    assert all(line.startswith("+ curl ") for line in done.stdout.splitlines())
+    assert shown == ["health", "health", "events", "inbox?status=pending&limit=1000'", "EVENT_ID", "EVENT_ID"]
+    assert http.get("/api/v1/inbox", params={"status": "acknowledged"}).json() == before
+
+
+def test_without_a_url_says_so():
+    done = smoke()
+    assert done.returncode == 1 and "which URL?" in done.stderr
+
+
+def test_unknown_argument_is_named():
+    done = smoke("--frobnicate", "http://127.0.0.1:1")
+    assert done.returncode == 1 and "--frobnicate" in done.stderr
