@@ -1,8 +1,11 @@
 """The compose files as they stand, by podman-compose, with the images that were built before."""
 
+import json
+
 import httpx
 import pytest
 
+from containers.engine import BASE
 from rest.checks import create
 from support.network import free_port, wait_until
 from support.program import ROOT
@@ -27,6 +30,9 @@ class Composed:
 
     def up(self):
         self("up", "--detach", "--no-build")
+        self.wait_ready()
+
+    def wait_ready(self):
         wait_until(self._ready, "/ready answering 200", READY_SECONDS, 0.1)
 
     def _ready(self):
@@ -62,3 +68,24 @@ def test_up_serves_and_down_keeps_the_events(compose, file):
     composed("down")
     composed.up()
     assert composed.http.get(f"/api/v1/events/{event_id}").json()["source"] == "compose"
+
+
+def test_a_copy_of_the_volume_is_restored(compose, engine, images, tmp_path):
+    """As the operator's guide says, a backup while the core serves among it."""
+    composed = compose("compose.sqlite.yaml")
+    (volume,) = engine("volume", "ls", "--quiet").split()
+    volumes = ["--volume", f"{volume}:/data", "--volume", f"{tmp_path}:/backup"]
+    kept = create(composed.http, source="before")
+    backup = ["--user", "0", "--entrypoint", "triggers", images["triggersd"], "backup"]
+    copied = engine("run", "--rm", *volumes, *backup, "/data/triggers.db", "/backup/copy.db")
+    assert json.loads(copied)["events"] == 1
+    lost = create(composed.http, source="after")
+
+    composed("stop", "core")
+    replace = "rm -f /data/triggers.db* && cp /backup/copy.db /data/triggers.db && chown 10001:10001 /data/triggers.db"
+    engine("run", "--rm", *volumes, BASE, "sh", "-c", replace)
+    composed("start", "core")
+    composed.wait_ready()
+    assert composed.http.get(f"/api/v1/events/{kept}").json()["source"] == "before"
+    assert composed.http.get(f"/api/v1/events/{lost}").status_code == 404
+    create(composed.http, source="restored")
