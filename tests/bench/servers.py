@@ -65,8 +65,14 @@ def build():
     )
 
 
+def install(*packages):
+    """Debian packages that are missing."""
+    run(ROOT / "deploy" / "packages", *packages)
+
+
 def build_echo():
     """The gRPC server and its load generator."""
+    install("g++", "libgrpc++-dev", "protobuf-compiler", "protobuf-compiler-grpc")
     plugin = run("which", "grpc_cpp_plugin").strip()
     flags = run("pkg-config", "--cflags", "--libs", "grpc++", "protobuf").split()
     if not (TOOLS / "echo.grpc.pb.cc").exists():
@@ -127,6 +133,7 @@ class Redis:
     """A server that has every command on the disk before it is answered."""
 
     def __init__(self, folder):
+        install("redis-server")
         self.port = free_port()
         self.process = subprocess.Popen(
             [
@@ -164,6 +171,7 @@ class Echo:
     """The gRPC server of echo.proto."""
 
     def __init__(self):
+        build_echo()
         self.address = f"127.0.0.1:{free_port()}"
         self.process = subprocess.Popen([str(TOOLS / "echo_server"), self.address])
 
