@@ -252,7 +252,7 @@ def shell_scripts():
 def run_tsan(runner):
     """The C tests and the concurrent Python tests under the thread sanitizer."""
     outcome = runner.run_c("tsan")
-    outcome.add(runner.run_python("tsan", python_folders(), "-m", "concurrent"))
+    outcome.add(runner.run_python("tsan", python_folders(), "-m", "concurrent", *TWO_AT_A_TIME))
     return outcome
 
 
