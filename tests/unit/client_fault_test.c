@@ -403,7 +403,8 @@ static void callbacks_start_calls(void **state)
     scripted_core_stop(core);
 }
 
-int main(void)
+/* With a pattern as its argument, the tests whose names match. */
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(silence_ends_at_the_deadline),
@@ -427,5 +428,7 @@ int main(void)
         cmocka_unit_test(calls_that_end_while_they_are_cancelled),
         cmocka_unit_test(callbacks_start_calls),
     };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
