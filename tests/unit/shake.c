@@ -10,6 +10,9 @@
 #define YIELD_ONE_IN 8
 #define SLEEP_MAX_NS 300000
 
+/* In place of libc's. */
+#define EXPORTED __attribute__((visibility("default")))
+
 typedef int mutex_function(pthread_mutex_t *mutex);
 
 /* A linear congruential generator for each thread, seeded by the time. */
@@ -36,14 +39,14 @@ static void shake(void)
     }
 }
 
-int pthread_mutex_lock(pthread_mutex_t *mutex)
+EXPORTED int pthread_mutex_lock(pthread_mutex_t *mutex)
 {
     mutex_function *lock = (mutex_function *)dlsym(RTLD_NEXT, "pthread_mutex_lock");
     shake();
     return lock(mutex);
 }
 
-int pthread_mutex_unlock(pthread_mutex_t *mutex)
+EXPORTED int pthread_mutex_unlock(pthread_mutex_t *mutex)
 {
     mutex_function *unlock = (mutex_function *)dlsym(RTLD_NEXT, "pthread_mutex_unlock");
     int error = unlock(mutex);
