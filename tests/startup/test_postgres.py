@@ -176,6 +176,22 @@ def test_role_that_may_not_create_databases_waits(start_core, postgres):
         wait_until(rpc.serving, "serving once the database is there")
 
 
+def test_role_that_may_not_make_the_schema_waits_and_each_lane_says_so_once(start_core, postgres):
+    name = postgres.create_database().rsplit("/", 1)[1]
+    role = f"modest_{name}"
+    postgres.psql(f"create role {role} login password 'pw'")
+    core = start_core(wait=False, DATABASE_URL=postgres.url(name, role, "pw")).wait_answering()
+    tries = f"select sessions from pg_stat_database where datname = '{name}'"
+    with core.client() as rpc:
+        wait_until(lambda: int(postgres.psql(tries)) >= 16, "four sessions having tried four times")
+        assert rpc.health().status == NOT_SERVING
+        told = [line for line in core.output if "permission denied for database" in line]
+        assert len(told) == 3, told
+        postgres.psql(f"grant create on database {name} to {role}")
+        wait_until(rpc.serving, "serving once it may")
+        assert rpc.create().event_id
+
+
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql+psycopg2", "postgresql+asyncpg"])
 def test_url_schemes_of_the_old_deployment(start_core, postgres, scheme):
     url = postgres.create_database().replace("postgresql", scheme, 1)

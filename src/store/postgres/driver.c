@@ -61,6 +61,7 @@ static enum store_result session_open(struct store *store, bool read_only,
     opened->base.store = store;
     enum store_result result = set_up(opened, status);
     if (result == STORE_OK) {
+        opened->opened = true;
         *session = &opened->base;
         return STORE_OK;
     }

@@ -99,8 +99,11 @@ enum store_result postgres_failed(struct postgres_session *session, const PGresu
         return lost(session, status);
     }
     const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-    log_failure(session, sqlstate, text);
-    switch (meaning_of(sqlstate)) {
+    enum meaning meaning = meaning_of(sqlstate);
+    /* Whoever opens a session says why it cannot, and once: it is tried again and again. */
+    if (meaning != DENIED || session->opened)
+        log_failure(session, sqlstate, text);
+    switch (meaning) {
     case RETRY: return store_retry(status);
     case REJECTED: return store_rejected(status);
     case SLOW: return store_unavailable(status, "the database took too long");

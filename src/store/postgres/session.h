@@ -19,6 +19,7 @@ struct postgres_session {
     struct store_session base;
     PGconn *conn;
     int64_t deadline_ms; /* of the operation under way, on clock_monotonic_ms */
+    bool opened;         /* and ready for operations */
     bool lost; /* answers of an operation given up may still arrive: nothing more is sent */
 };
 
