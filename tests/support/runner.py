@@ -323,8 +323,8 @@ def parse_arguments(suites):
     parser.add_argument(
         "--all",
         action="store_true",
-        help="also all language bindings, the Debian packages, the container images and the deployment "
-        "to an emulated AWS",
+        help="also all language bindings, more of the benchmarks, the Debian packages, the container "
+        "images and the deployment to an emulated AWS",
     )
     options = parser.parse_args()
     for name in options.suite:
