@@ -9,6 +9,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 
+#define REPEAT_MS 10000
 #define LINE_CAP 8192 /* bytes; a longer line is dropped in favour of its message alone */
 
 static struct {
@@ -109,6 +110,20 @@ static void append_text(struct buffer *line, enum log_level level, const char *m
             buffer_append_format(line, "%.15g", field->number);
     }
     buffer_append_text(line, "\n");
+}
+
+bool log_repeats_due(struct log_repeats *repeats, const char *text, unsigned *left_out)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    size_t size = sizeof(repeats->text) - 1;
+    if (now_ms < repeats->until_ms && strncmp(repeats->text, text, size) == 0) {
+        repeats->left_out++;
+        return false;
+    }
+    *left_out = repeats->left_out;
+    *repeats = (struct log_repeats){.until_ms = now_ms + REPEAT_MS};
+    strncpy(repeats->text, text, size);
+    return true;
 }
 
 void log_write_line(const char *line, size_t size)

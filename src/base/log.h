@@ -35,6 +35,18 @@ struct log_field {
 /* `message` is one short sentence without a full stop; `fields` ends with LOG_END or is NULL. */
 void log_write(enum log_level level, const char *message, const struct log_field *fields);
 
+/* Lines of one kind that an outage may repeat without end. Starts as zeros; one thread at a time.
+ */
+struct log_repeats {
+    char text[160]; /* of the last line written */
+    int64_t until_ms;
+    unsigned left_out; /* since then */
+};
+
+/* Whether to write a line about `text`: a new one, or the same for the first time in ten seconds.
+ * Then *left_out is how many of the last text were not written. */
+bool log_repeats_due(struct log_repeats *repeats, const char *text, unsigned *left_out);
+
 /* A line made elsewhere, its line feed in it, whatever the level and format. */
 void log_write_line(const char *line, size_t size);
 

@@ -12,6 +12,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/config.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "base/trace.h"
 #include "base/typeid.h"
@@ -337,6 +338,27 @@ static void wrong_traceparents_are_refused(void **state)
     }
 }
 
+static void a_line_that_repeats_is_left_out_and_counted(void **state)
+{
+    (void)state;
+    struct log_repeats repeats = {0};
+    unsigned left_out = 99;
+    assert_true(log_repeats_due(&repeats, "full", &left_out));
+    assert_int_equal(left_out, 0);
+    assert_false(log_repeats_due(&repeats, "full", &left_out));
+    assert_false(log_repeats_due(&repeats, "full", &left_out));
+    assert_true(log_repeats_due(&repeats, "locked", &left_out));
+    assert_int_equal(left_out, 2);
+    repeats.until_ms = clock_monotonic_ms();
+    assert_true(log_repeats_due(&repeats, "locked", &left_out));
+    assert_int_equal(left_out, 0);
+    char text[sizeof(repeats.text) * 2];
+    memset(text, 'x', sizeof(text));
+    text[sizeof(text) - 1] = '\0';
+    assert_true(log_repeats_due(&repeats, text, &left_out));
+    assert_false(log_repeats_due(&repeats, text, &left_out));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -356,6 +378,7 @@ int main(void)
         cmocka_unit_test(typeid_keeps_old_ids),
         cmocka_unit_test(config_prefers_flag_to_variable_to_default),
         cmocka_unit_test(config_refuses_bad_values),
+        cmocka_unit_test(a_line_that_repeats_is_left_out_and_counted),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }

@@ -74,8 +74,12 @@ static void log_failure(struct postgres_session *session, const char *sqlstate, 
     if (strcmp(sqlstate, "23505") == 0)
         return; /* unique_violation: an event sent again, which is no failure */
     bool quotes = strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "23", 2) == 0;
-    log_warning("postgresql refused a statement", {"store", session->base.store->description},
-                {"sqlstate", sqlstate}, {"text", text && !quotes ? text : ""});
+    if (!text || quotes)
+        text = "";
+    unsigned left_out;
+    if (log_repeats_due(&session->refusals, text[0] ? text : sqlstate, &left_out))
+        log_warning("postgresql refused a statement", {"store", session->base.store->description},
+                    {"sqlstate", sqlstate}, {"text", text}, {"left_out", NULL, left_out});
 }
 
 static enum store_result lost(struct postgres_session *session, struct status *status)

@@ -6,6 +6,7 @@
 #include <libpq-fe.h>
 
 #include "base/buffer.h"
+#include "base/log.h"
 #include "store/items.h"
 #include "store/store.h"
 
@@ -19,8 +20,9 @@ struct postgres_session {
     struct store_session base;
     PGconn *conn;
     int64_t deadline_ms; /* of the operation under way, on clock_monotonic_ms */
-    bool opened;         /* and ready for operations */
-    bool lost; /* answers of an operation given up may still arrive: nothing more is sent */
+    struct log_repeats refusals;
+    bool opened; /* and ready for operations */
+    bool lost;   /* answers of an operation given up may still arrive: nothing more is sent */
 };
 
 /* ---- uri.c ---- */
