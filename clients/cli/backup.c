@@ -97,6 +97,12 @@ static bool make_part(struct backup *backup)
     if (asprintf(&part, "%s.part", backup->to) < 0)
         return fail_as_system(backup->to);
     int file = open(part, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, info.st_mode & 0666);
+    if (file < 0 && errno == EEXIST) {
+        cli_complain("%s: File exists; a backup is writing it, or was killed: then remove it",
+                     part);
+        free(part);
+        return false;
+    }
     if (file < 0) {
         fail_as_system(part);
         free(part);
