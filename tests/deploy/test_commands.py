@@ -105,6 +105,21 @@ def test_deploy_says_which_parameter_is_missing(commands, parameters):
     assert deployments(done) == []
 
 
+@pytest.mark.parametrize("line", ["service.MinTask=3", "servcie.MinTasks=3", "MinTasks=3", "3"])
+def test_deploy_says_which_parameter_no_template_has(commands, parameters, line):
+    parameters.write_text(parameters.read_text() + f"\n{line}")
+    done = commands.run("deploy", "--parameters", parameters)
+    assert done.status == 1 and f"there is no parameter {line.split('=')[0]}" in done.err
+    assert deployments(done) == []
+
+
+def test_deploy_takes_a_last_line_without_an_end(deployed, parameters):
+    parameters.write_text(parameters.read_text() + "service.MinTasks=3")
+    done = deployed.run("deploy", "--only", "service", *with_images(parameters))
+    assert done.status == 0, done.err
+    assert any("MinTasks=3" in call for call in done.calls)
+
+
 def test_deploy_makes_the_stacks_in_order_and_smoke_tests(deployed, parameters):
     done = deployed.run("deploy", *with_images(parameters))
     assert done.status == 0, done.err
