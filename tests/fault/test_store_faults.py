@@ -150,6 +150,24 @@ def test_file_system_that_may_not_be_written(small_disk, tmp_path, start_core):
     assert status == 1 and str(small_disk) in line and "may not be" in line, line
 
 
+@pytest.fixture
+def read_only_file(start_core, tmp_path):
+    """A core's file in a folder that may be written, as a restored one that was not given to its user."""
+    path = tmp_path / "triggers.db"
+    start_core(DATABASE_URL=f"sqlite:///{path}").stop()
+    if subprocess.run(["mount", "--bind", path, path], capture_output=True).returncode != 0:
+        pytest.skip("no permission to mount")
+    subprocess.run(["mount", "-o", "remount,bind,ro", path], check=True)
+    yield path
+    subprocess.run(["umount", "-l", path], check=True)
+
+
+def test_file_that_may_only_be_read_refuses_to_start(read_only_file, tmp_path):
+    url = f"sqlite:///{read_only_file}"
+    status, line = refusal(tmp_path, url, TRIGGERS_LISTEN=f"ws://127.0.0.1:{free_port()}/rpc")
+    assert status == 1 and f"{read_only_file} may not be read and written" in line, line
+
+
 @pytest.mark.parametrize("damage", ["head", "text", "cut"])
 def test_file_that_is_damaged_refuses_to_start(start_core, tmp_path, damage):
     path = tmp_path / "triggers.db"

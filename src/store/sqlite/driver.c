@@ -28,6 +28,9 @@ static enum store_result open_file(const char *path, int flags, sqlite3 **db, st
         sqlite3_busy_timeout(*db, BUSY_TIMEOUT_MS);
         code = sqlite3_exec(*db, settings, NULL, NULL, NULL);
     }
+    /* SQLite falls back to reading where it may not write. */
+    if (code == SQLITE_OK && (flags & SQLITE_OPEN_READWRITE) && sqlite3_db_readonly(*db, "main"))
+        code = SQLITE_READONLY;
     if (code == SQLITE_OK)
         return STORE_OK;
     sqlite3_close(*db);
