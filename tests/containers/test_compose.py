@@ -70,22 +70,52 @@ def test_up_serves_and_down_keeps_the_events(compose, file):
     assert composed.http.get(f"/api/v1/events/{event_id}").json()["source"] == "compose"
 
 
-def test_a_copy_of_the_volume_is_restored(compose, engine, images, tmp_path):
-    """As the operator's guide says, a backup while the core serves among it."""
-    composed = compose("compose.sqlite.yaml")
-    (volume,) = engine("volume", "ls", "--quiet").split()
-    volumes = ["--volume", f"{volume}:/data", "--volume", f"{tmp_path}:/backup"]
+def check_restore(composed, copy, restore):
+    """What was stored before copy() is there after restore(), what was stored later is not."""
     kept = create(composed.http, source="before")
-    backup = ["--user", "0", "--entrypoint", "triggers", images["triggersd"], "backup"]
-    copied = engine("run", "--rm", *volumes, *backup, "/data/triggers.db", "/backup/copy.db")
-    assert json.loads(copied)["events"] == 1
+    copy()
     lost = create(composed.http, source="after")
-
     composed("stop", "core")
-    replace = "rm -f /data/triggers.db* && cp /backup/copy.db /data/triggers.db && chown 10001:10001 /data/triggers.db"
-    engine("run", "--rm", *volumes, BASE, "sh", "-c", replace)
+    restore()
     composed("start", "core")
     composed.wait_ready()
     assert composed.http.get(f"/api/v1/events/{kept}").json()["source"] == "before"
     assert composed.http.get(f"/api/v1/events/{lost}").status_code == 404
+    assert composed.http.get("/api/v1/inbox").json()["total"] == 1
     create(composed.http, source="restored")
+
+
+def test_a_copy_of_the_volume_is_restored(compose, engine, images, tmp_path):
+    """As the operator's guide says, while the core serves."""
+    composed = compose("compose.sqlite.yaml")
+    (volume,) = engine("volume", "ls", "--quiet").split()
+    volumes = ["--volume", f"{volume}:/data", "--volume", f"{tmp_path}:/backup"]
+
+    def copy():
+        backup = ["--user", "0", "--entrypoint", "triggers", images["triggersd"], "backup"]
+        copied = engine("run", "--rm", *volumes, *backup, "/data/triggers.db", "/backup/copy.db")
+        assert json.loads(copied)["events"] == 1
+
+    def restore():
+        replace = "rm -f /data/triggers.db* && cp /backup/copy.db /data/triggers.db && chown 10001:10001 /data/triggers.db"
+        engine("run", "--rm", *volumes, BASE, "sh", "-c", replace)
+
+    check_restore(composed, copy, restore)
+
+
+def test_a_dump_of_postgresql_is_restored(compose, engine, tmp_path):
+    """As the operator's guide says, while the core serves."""
+    composed = compose("compose.yaml")
+    container = engine("ps", "--quiet", "--filter", "label=com.docker.compose.service=postgres")
+
+    def execute(line):
+        """By podman itself: podman-compose writes words of its own among the output."""
+        done = engine.run("sh", "-c", f"podman exec --interactive {container} {line}", cwd=tmp_path)
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+
+    restore = "pg_restore -U triggers -d triggers --clean --if-exists --single-transaction <copy.dump"
+    check_restore(
+        composed,
+        lambda: execute("pg_dump -U triggers -Fc triggers >copy.dump"),
+        lambda: execute(restore),
+    )
