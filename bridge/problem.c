@@ -151,12 +151,22 @@ static const char *field_name(const char *field)
     return field;
 }
 
+/* REST may be open to everyone: where core and store are, and what they say, stays in the logs. */
+static const char *public_detail(const triggers_error *error)
+{
+    if (strcmp(error->reason, "CORE_UNREACHABLE") == 0)
+        return "No connection to the core; the bridge's log says where it was looked for";
+    if (strcmp(error->reason, "STORE_UNAVAILABLE") == 0)
+        return "The core cannot use its store now; the core's log says why";
+    return error->message;
+}
+
 struct problem problem_from_error(const triggers_error *error, struct arena *arena)
 {
     struct problem problem = {
         .status = problem_status(error->code, error->reason),
         .code = error->reason[0] ? error->reason : triggers_code_name(error->code),
-        .detail = error->message,
+        .detail = public_detail(error),
         .retry_delay_ms = error->retry_delay_ms,
     };
     size_t count = error->violation_count;
