@@ -26,10 +26,20 @@ void signals_block(void)
     signal(SIGXFSZ, SIG_IGN); /* a file over its limit is an error of that write, not the end */
 }
 
+/* One request to stop may come as two signals: `timeout`, and shells that pass Ctrl-C on to what
+ * the terminal has told already. What comes within half a second is no second one. */
+static void skip_repeats(const sigset_t *set)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 500000000}, NULL);
+    while (sigtimedwait(set, NULL, &(struct timespec){0}) > 0) {
+    }
+}
+
 static void *end_by_force(void *grace_seconds)
 {
     sigset_t set;
     stop_set(&set);
+    skip_repeats(&set);
     struct timespec grace = {.tv_sec = (time_t)(uintptr_t)grace_seconds};
     int signal;
     do {

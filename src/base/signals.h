@@ -9,8 +9,8 @@
 void signals_block(void);
 
 /* Waits for the first of them, for about `seconds`; false when none came. When it did, starts a
- * thread that ends the process at once, with status 1, on the second one or after `grace_seconds`.
- */
+ * thread that ends the process at once, with status 1, on a second one that comes half a second
+ * later or more, or after `grace_seconds`. */
 bool signals_wait(unsigned grace_seconds, unsigned seconds);
 
 #endif

@@ -12,6 +12,7 @@ import pytest
 from support.ledger import payload_of
 from support.load import Load, new_marker
 from support.network import free_port, wait_until
+from support.program import REPEAT_SECONDS
 from support.protocol import envelope, events
 from support.proxy import FaultProxy
 from support.rpc import EVENT_SERVICE, RpcError, encode
@@ -123,6 +124,7 @@ def test_second_signal_ends_at_once(stalled):
     core, rpc, _, _ = stalled()
     core.terminate()
     core.wait_for_line("stopping")
+    time.sleep(REPEAT_SECONDS)
     start = time.monotonic()
     core.process.send_signal(signal.SIGTERM)
     assert core.wait() == 1

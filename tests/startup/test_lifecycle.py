@@ -57,6 +57,16 @@ def test_signals_stop_both_programs(start_core, start_bridge, number):
         assert program.wait() == 0, program.describe()
 
 
+def test_a_request_to_stop_that_comes_twice_is_one(start_core, start_bridge):
+    """As from `timeout`, or Ctrl-C passed on; two signals of one kind might arrive as one."""
+    core = start_core()
+    bridge = start_bridge(core)
+    for program in (bridge, core):
+        program.process.send_signal(signal.SIGTERM)
+        program.process.send_signal(signal.SIGINT)
+        assert program.wait() == 0, program.describe()
+
+
 def test_bridge_stops_while_its_core_is_away(start_bridge):
     start_bridge(None, TRIGGERS_CORE=f"ws://127.0.0.1:{free_port()}/rpc").stop()
 

@@ -19,6 +19,7 @@ OUR_SETTINGS = (
     " TRIGGERS_DB_CONNECTIONS TRIGGERS_METRICS_LOG TRIGGERS_IMPORT_FROM"
 ).split()
 SANITIZER_EXIT = 86  # no program of ours exits with it
+REPEAT_SECONDS = 0.6  # signals nearer to each other are one request to stop
 
 
 def build_folder():
@@ -142,7 +143,7 @@ class Program:
         return Path(f"/proc/{self.pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
 
     def terminate(self):
-        """SIGTERM, once: a second one tells the programs to end at once."""
+        """SIGTERM, once: a second one, later, tells the programs to end at once."""
         if not self._terminated and self.running:
             self._terminated = True
             self.process.send_signal(signal.SIGTERM)
