@@ -92,6 +92,8 @@ struct server {
     bool resting;  /* it waits for calls */
     bool stopping;
     pthread_cond_t wake; /* for it */
+    pthread_mutex_t closings_lock;
+    struct log_repeats closings; /* of connections whose peers misbehave */
 };
 
 static metric_cell connections_cell;
@@ -263,10 +265,17 @@ static void on_sent(void *owner, struct link *link, struct link_message *message
 
 static void on_closed(void *owner, struct link *link, const char *why)
 {
-    (void)owner;
     (void)link;
-    if (why)
-        log_warning("closing the connection of a peer", {"because", why});
+    struct server *server = ((struct peer *)owner)->server;
+    if (!why)
+        return;
+    unsigned left_out;
+    pthread_mutex_lock(&server->closings_lock);
+    bool due = log_repeats_due(&server->closings, why, &left_out);
+    pthread_mutex_unlock(&server->closings_lock);
+    if (due)
+        log_warning("closing the connection of a peer", {"because", why},
+                    {"left_out", NULL, left_out});
 }
 
 /* Links are freed by a thread that may wait. */
@@ -475,6 +484,7 @@ static size_t count_peers_allowed(void)
 static void init_lock(struct server *server)
 {
     pthread_mutex_init(&server->lock, NULL);
+    pthread_mutex_init(&server->closings_lock, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -591,5 +601,6 @@ void server_stop(struct server *server)
     pthread_cond_destroy(&server->idle);
     pthread_cond_destroy(&server->wake);
     pthread_mutex_destroy(&server->lock);
+    pthread_mutex_destroy(&server->closings_lock);
     free(server);
 }

@@ -17,8 +17,17 @@
 /* A message that has begun and does not end keeps memory from others. */
 #define MESSAGE_TIMEOUT_MS 60000
 
-/* NEXT_PART: some of it has been taken in, and more may be here. */
-enum next { NEXT_NONE, NEXT_PART, NEXT_READY, NEXT_DROPPED, NEXT_WRONG };
+/* NEXT_PART: some of it has been taken in, and more may be here. From NEXT_WRONG on the link ends.
+ */
+enum next {
+    NEXT_NONE,
+    NEXT_PART,
+    NEXT_READY,
+    NEXT_DROPPED,
+    NEXT_WRONG,
+    NEXT_TOO_LONG,
+    NEXT_NO_ROOM,
+};
 
 bool link_init_reading(struct link *link)
 {
@@ -144,9 +153,10 @@ static enum next read_frame(struct link *link)
         return NEXT_NONE;
     const uint8_t *bytes = in->bytes + in->start;
     uint64_t length = get_length(bytes + prefix - 8);
-    if (length > LINK_MAX_MESSAGE ||
-        (link->address->framing == LINK_IPC && bytes[0] != IPC_MESSAGE))
+    if (link->address->framing == LINK_IPC && bytes[0] != IPC_MESSAGE)
         return NEXT_WRONG;
+    if (length > LINK_MAX_MESSAGE)
+        return NEXT_TOO_LONG;
     in->frame = prefix + (size_t)length;
     bool whole = have >= in->frame;
     if (!whole && length <= link->events->max_body + LINK_MAX_ROUTE && make_room(link, in->frame))
@@ -204,7 +214,7 @@ static enum next read_handshake(struct link *link)
     size_t have = in->end - in->start;
     size_t size = handshake_find_end(head, have < HANDSHAKE_MAX_HEAD ? have : HANDSHAKE_MAX_HEAD);
     if (size == 0 && have < HANDSHAKE_MAX_HEAD)
-        return make_room(link, HANDSHAKE_MAX_HEAD) ? NEXT_NONE : NEXT_WRONG;
+        return make_room(link, HANDSHAKE_MAX_HEAD) ? NEXT_NONE : NEXT_NO_ROOM;
     if (link->protocol == LINK_REQUESTER) {
         if (size == 0 || !handshake_is_accepted(head, size, link->accept))
             return NEXT_WRONG;
@@ -271,8 +281,10 @@ static enum next take_part(struct link *link, size_t at, const struct websocket_
     struct incoming *in = &link->in;
     uint64_t size = in->gathered + head->length;
     size_t frame = head->size + (size_t)head->length;
-    if (size > LINK_MAX_MESSAGE || in->continued != (head->opcode == WEBSOCKET_CONTINUATION))
+    if (in->continued != (head->opcode == WEBSOCKET_CONTINUATION))
         return NEXT_WRONG;
+    if (size > LINK_MAX_MESSAGE)
+        return NEXT_TOO_LONG;
     if (in->dropping) {
         in->continued = in->dropping = !head->final;
         in->frame = frame;
@@ -311,11 +323,12 @@ static enum next read_websocket(struct link *link)
         if (result == WEBSOCKET_WRONG)
             return NEXT_WRONG;
         if (result == WEBSOCKET_INCOMPLETE)
-            return make_room(link, in->gathered + WEBSOCKET_HEAD_MAX) ? NEXT_NONE : NEXT_WRONG;
+            return make_room(link, in->gathered + WEBSOCKET_HEAD_MAX) ? NEXT_NONE : NEXT_NO_ROOM;
         if (!websocket_is_control(head.opcode))
             next = take_part(link, at, &head);
         else if (in->end - at < head.size + head.length)
-            return make_room(link, in->gathered + head.size + head.length) ? NEXT_NONE : NEXT_WRONG;
+            return make_room(link, in->gathered + head.size + head.length) ? NEXT_NONE
+                                                                           : NEXT_NO_ROOM;
         else
             next = take_control(link, at, &head);
     }
@@ -397,14 +410,23 @@ static void read_on(struct link *link)
 
 /* ---- giving ---- */
 
+static const char *reason_to_close(enum next next)
+{
+    switch (next) {
+    case NEXT_TOO_LONG: return "its message is over 16 MiB";
+    case NEXT_NO_ROOM: return "what it sends has no room in memory";
+    default: return "it does not speak SP's REQ/REP as this program does";
+    }
+}
+
 /* Gives what has come to the owner. NEXT_READY: not all of it, and since then it is another
  * thread's. */
 static enum next give_all(struct link *link)
 {
     enum next next = NEXT_NONE;
     while (!link->closed && (next = read_first(link)) != NEXT_NONE) {
-        if (next == NEXT_WRONG) {
-            link_close_because(link, "it does not speak SP's REQ/REP as this program does");
+        if (next >= NEXT_WRONG) {
+            link_close_because(link, reason_to_close(next));
             break;
         }
         link->in.waiting = next == NEXT_READY;

@@ -112,6 +112,21 @@ def test_absurd_lengths_cost_the_connection(tcp_core, honest, size):
         peer.wait_closed()
 
 
+def test_the_log_says_why_and_does_not_repeat_itself(start_core):
+    """A peer that comes again and again writes one line in ten seconds."""
+    core = start_core(TRIGGERS_LISTEN=f"ws://127.0.0.1:{free_port()}/rpc,tcp://127.0.0.1:{free_port()}")
+    for data in [b"x" * 8] * 5 + [handshake() + message(HEALTH, 16 * 2**20 + 5)]:
+        with TcpPeer(core) as peer:
+            peer.send_bytes(data)
+            peer.wait_closed()
+    core.stop()
+    lines = [line for line in core.log if line["message"] == "closing the connection of a peer"]
+    assert [(line["because"], line["left_out"]) for line in lines] == [
+        ("it does not speak SP's REQ/REP as this program does", 0),
+        ("its message is over 16 MiB", 4),
+    ]
+
+
 @pytest.mark.parametrize(
     "body",
     [
