@@ -17,8 +17,7 @@
 /* A message that has begun and does not end keeps memory from others. */
 #define MESSAGE_TIMEOUT_MS 60000
 
-/* NEXT_PART: some of it has been taken in, and more may be here. From NEXT_WRONG on the link ends.
- */
+/* NEXT_PART: some of it has been taken in, and more may be here. NEXT_WRONG and after: the end. */
 enum next {
     NEXT_NONE,
     NEXT_PART,
