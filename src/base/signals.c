@@ -1,14 +1,20 @@
 /* Signals are taken by sigwait, so no handler runs in the middle of anything. */
 #include "base/signals.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+
+/* One request to stop may come as two signals: from `timeout`, and from shells that pass Ctrl-C on
+ * to what the terminal has told already. What comes so soon is no second one. */
+#define REPEAT_MS 500
+
+#define NANOSECONDS_PER_MS 1000000
 
 static void stop_set(sigset_t *set)
 {
@@ -26,25 +32,20 @@ void signals_block(void)
     signal(SIGXFSZ, SIG_IGN); /* a file over its limit is an error of that write, not the end */
 }
 
-/* One request to stop may come as two signals: `timeout`, and shells that pass Ctrl-C on to what
- * the terminal has told already. What comes within half a second is no second one. */
-static void skip_repeats(const sigset_t *set)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 500000000}, NULL);
-    while (sigtimedwait(set, NULL, &(struct timespec){0}) > 0) {
-    }
-}
-
 static void *end_by_force(void *grace_seconds)
 {
     sigset_t set;
     stop_set(&set);
-    skip_repeats(&set);
-    struct timespec grace = {.tv_sec = (time_t)(uintptr_t)grace_seconds};
-    int signal;
-    do {
-        signal = sigtimedwait(&set, NULL, &grace);
-    } while (signal < 0 && errno == EINTR);
+    int64_t begun_ms = clock_monotonic_ms();
+    int64_t grace_ms = 1000 * (int64_t)(uintptr_t)grace_seconds;
+    int64_t passed_ms = 0;
+    int signal = -1;
+    while (passed_ms < grace_ms && (signal < 0 || passed_ms < REPEAT_MS)) {
+        int64_t left_ms = grace_ms - passed_ms;
+        signal = sigtimedwait(
+            &set, NULL, &(struct timespec){left_ms / 1000, left_ms % 1000 * NANOSECONDS_PER_MS});
+        passed_ms = clock_monotonic_ms() - begun_ms;
+    }
     if (signal < 0)
         log_error("stopping took too long, ending now");
     else

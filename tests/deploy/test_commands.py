@@ -93,9 +93,10 @@ def test_missing_region_is_said(commands, command):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_missing_credentials_are_said(commands, command):
-    commands.answer("sts get-caller-identity", status=255)
+    commands.answer("sts get-caller-identity", "\nThe token has expired", status=255)
     done = commands.run(command)
     assert done.status == 1 and "no valid credentials" in done.err
+    assert done.err.endswith("AWS says: The token has expired\n")
 
 
 def test_deploy_says_which_parameter_is_missing(commands, parameters):

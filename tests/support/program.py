@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-from support.network import DEADLINE
+from support.network import DEADLINE, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 # Settings of whoever runs the tests must not reach the programs under test.
@@ -19,7 +19,6 @@ OUR_SETTINGS = (
     " TRIGGERS_DB_CONNECTIONS TRIGGERS_METRICS_LOG TRIGGERS_IMPORT_FROM"
 ).split()
 SANITIZER_EXIT = 86  # no program of ours exits with it
-REPEAT_SECONDS = 0.6  # signals nearer to each other are one request to stop
 
 
 def build_folder():
@@ -147,6 +146,17 @@ class Program:
         if not self._terminated and self.running:
             self._terminated = True
             self.process.send_signal(signal.SIGTERM)
+
+    def insist(self, deadline=DEADLINE):
+        """SIGTERM until it ends, as one that comes soon after another is no second one; returns the
+        exit status."""
+
+        def ended():
+            self.process.send_signal(signal.SIGTERM)
+            return not self.running
+
+        wait_until(ended, "the end by a second signal", deadline)
+        return self.wait()
 
     def wait(self, deadline=DEADLINE):
         """Waits for the end by itself; returns the exit status. The sanitizers must be silent."""
