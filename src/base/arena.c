@@ -29,9 +29,17 @@ static void free_blocks(struct arena_block *block)
     }
 }
 
+static void release(struct arena *arena)
+{
+    if (arena->charged > 0)
+        charge_release(arena->charge, arena->charged);
+    arena->charged = 0;
+}
+
 void arena_fini(struct arena *arena)
 {
     free_blocks(arena->blocks);
+    release(arena);
     arena_init(arena, arena->cap);
 }
 
@@ -51,14 +59,21 @@ void arena_reset(struct arena *arena)
         kept->next = NULL;
         kept->used = 0;
     }
+    release(arena);
     arena->blocks = kept;
     arena->used = 0;
-    arena->exhausted = false;
+    arena->exhausted = arena->over_budget = false;
 }
 
-static struct arena_block *block_new(size_t size)
+static struct arena_block *block_new(struct arena *arena, size_t size)
 {
-    struct arena_block *block = malloc(sizeof(*block) + size);
+    size_t bytes = sizeof(struct arena_block) + size;
+    if (arena->charge && !charge_add(arena->charge, bytes)) {
+        arena->over_budget = true;
+        return NULL;
+    }
+    arena->charged += arena->charge ? bytes : 0;
+    struct arena_block *block = malloc(bytes);
     if (block)
         *block = (struct arena_block){.size = size};
     return block;
@@ -71,7 +86,7 @@ static struct arena_block *block_for(struct arena *arena, size_t size)
     struct arena_block *head = arena->blocks;
     if (head && head->size - head->used >= size)
         return head;
-    struct arena_block *block = block_new(size > BLOCK_SIZE ? size : BLOCK_SIZE);
+    struct arena_block *block = block_new(arena, size > BLOCK_SIZE ? size : BLOCK_SIZE);
     if (!block)
         return NULL;
     if (head && size > BLOCK_SIZE) {

@@ -1,10 +1,13 @@
-/* Memory that is given back all at once: one arena holds everything a call allocates. Capped, so
- * that input cannot make a call take more than its share. Not thread-safe: one owner at a time. */
+/* Memory that is given back all at once: one arena holds everything a call allocates. Capped, and
+ * charged to a budget where one is given, so that input cannot make a call take more than its
+ * share. Not thread-safe: one owner at a time. */
 #ifndef TRIGGERS_BASE_ARENA_H
 #define TRIGGERS_BASE_ARENA_H
 
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "base/budget.h"
 
 struct arena_block;
 
@@ -12,7 +15,11 @@ struct arena {
     struct arena_block *blocks; /* newest first; arena_reset keeps one small one */
     size_t used;                /* bytes handed out since the last reset */
     size_t cap;                 /* most bytes `used` may reach */
+    struct charge *charge;      /* for its blocks, but for the kept one; NULL: uncounted. May be set
+                                   while nothing is handed out */
+    size_t charged;             /* of `charge`, since the last reset */
     bool exhausted;             /* an allocation was refused since the last reset */
+    bool over_budget;           /* and the budget was why: later it may fit */
 };
 
 /* An empty arena; allocates nothing until the first arena_alloc. */
@@ -24,10 +31,11 @@ void arena_fini(struct arena *arena);
 /* Forgets all allocations but keeps one small block for the next use. */
 void arena_reset(struct arena *arena);
 
-/* `size` bytes aligned for any type, not cleared; NULL when the cap or memory is exhausted. */
+/* `size` bytes aligned for any type, not cleared; NULL when the cap, the budget or memory is
+ * exhausted. */
 void *arena_alloc(struct arena *arena, size_t size);
 
-/* `count` cleared elements of `size` bytes; NULL on overflow, cap or no memory. */
+/* `count` cleared elements of `size` bytes; NULL on overflow or like arena_alloc. */
 void *arena_calloc(struct arena *arena, size_t count, size_t size);
 
 /* A copy of `size` bytes with a NUL behind them; NULL like arena_alloc. */

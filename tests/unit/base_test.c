@@ -1,4 +1,4 @@
-/* arena, buffer, status, config, trace, typeid, log and signals. */
+/* arena, budget, buffer, status, config, trace, typeid, log and signals. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -60,6 +60,76 @@ static void arena_allocations_do_not_overlap(void **state)
         assert_int_equal(arena.used, 0);
     }
     arena_fini(&arena);
+}
+
+/* Charges `size` to `share` in a charge of its own, which is left as it is. */
+static bool charge_to(struct budget_share *share, size_t size)
+{
+    struct charge charge = {.share = share};
+    return charge_add(&charge, size);
+}
+
+static void budget_leaves_room_for_others_and_for_small_charges(void **state)
+{
+    (void)state;
+    struct budget budget = {.ceiling = 1 << 20};
+    struct budget_share greedy = {.budget = &budget};
+    struct budget_share other = {.budget = &budget};
+    const size_t large = 2 * BUDGET_SMALL;
+    size_t count = 0;
+    while (charge_to(&greedy, large))
+        count++;
+    assert_int_equal(count * large, (1 << 20) / 16 * 9); /* three quarters of three quarters */
+    assert_true(charge_to(&other, large));
+    assert_false(charge_to(&greedy, large));
+    while (charge_to(&other, BUDGET_SMALL))
+        count++;
+    assert_int_equal(budget.held, budget.ceiling);
+    assert_false(charge_to(&other, 1));
+    assert_false(charge_to(&greedy, 1));
+}
+
+static void charge_grows_and_shrinks(void **state)
+{
+    (void)state;
+    struct budget budget = {.ceiling = 1 << 20};
+    struct budget_share share = {.budget = &budget};
+    struct charge charge = {.share = &share};
+    assert_true(charge_add(&charge, BUDGET_SMALL));
+    assert_true(charge_add(&charge, 100000)); /* large as a whole from here on */
+    assert_false(charge_add(&charge, SIZE_MAX));
+    assert_false(charge_add(&charge, 900000));
+    assert_int_equal(charge.held, BUDGET_SMALL + 100000);
+    charge_release(&charge, 100000);
+    assert_int_equal(share.held, BUDGET_SMALL);
+    charge_release(&charge, charge.held);
+    assert_int_equal(share.held, 0);
+    assert_int_equal(budget.held, 0);
+}
+
+static void arena_charges_its_blocks_but_for_the_kept_one(void **state)
+{
+    (void)state;
+    struct budget budget = {.ceiling = 1 << 20};
+    struct budget_share share = {.budget = &budget};
+    struct charge charge = {.share = &share};
+    struct arena arena;
+    arena_init(&arena, SIZE_MAX);
+    arena.charge = &charge;
+    assert_non_null(arena_alloc(&arena, 100));
+    assert_non_null(arena_alloc(&arena, 100000));
+    assert_in_range(budget.held, 100000, 110000);
+    assert_null(arena_alloc(&arena, 1 << 20));
+    assert_true(arena.exhausted && arena.over_budget);
+    arena_reset(&arena);
+    assert_int_equal(budget.held, 0);
+    assert_false(arena.over_budget);
+    assert_non_null(arena_alloc(&arena, 100));
+    assert_int_equal(budget.held, 0);
+    assert_non_null(arena_alloc(&arena, 5000));
+    assert_in_range(budget.held, 5000, 6000);
+    arena_fini(&arena);
+    assert_int_equal(budget.held, 0);
 }
 
 static void buffer_fails_at_its_cap_and_stays_failed(void **state)
@@ -397,6 +467,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arena_refuses_what_exceeds_its_cap),
         cmocka_unit_test(arena_allocations_do_not_overlap),
+        cmocka_unit_test(budget_leaves_room_for_others_and_for_small_charges),
+        cmocka_unit_test(charge_grows_and_shrinks),
+        cmocka_unit_test(arena_charges_its_blocks_but_for_the_kept_one),
         cmocka_unit_test(buffer_fails_at_its_cap_and_stays_failed),
         cmocka_unit_test(buffer_escapes_json_strings),
         cmocka_unit_test(buffer_writes_times_in_utc),

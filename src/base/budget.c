@@ -1,0 +1,38 @@
+/* Two counters, each added to first and taken back when that was too much. */
+#include "base/budget.h"
+
+#include <assert.h>
+
+#define SHARE_OF_REST 3
+
+static bool fits(const struct budget *budget, const struct charge *charge, size_t held,
+                 size_t by_caller)
+{
+    if (charge->held <= BUDGET_SMALL)
+        return held <= budget->ceiling;
+    size_t limit = budget->ceiling / 4 * 3;
+    return held <= limit && by_caller / SHARE_OF_REST <= limit - held;
+}
+
+bool charge_add(struct charge *charge, size_t size)
+{
+    struct budget_share *share = charge->share;
+    struct budget *budget = share->budget;
+    if (size > budget->ceiling)
+        return false;
+    charge->held += size;
+    size_t by_caller = atomic_fetch_add(&share->held, size) + size;
+    size_t held = atomic_fetch_add(&budget->held, size) + size;
+    if (fits(budget, charge, held, by_caller))
+        return true;
+    charge_release(charge, size);
+    return false;
+}
+
+void charge_release(struct charge *charge, size_t size)
+{
+    assert(size <= charge->held);
+    charge->held -= size;
+    atomic_fetch_sub(&charge->share->held, size);
+    atomic_fetch_sub(&charge->share->budget->held, size);
+}
