@@ -86,13 +86,21 @@ static void append_string(struct buffer *buffer, const char *name, const char *t
     buffer_append_json_string(buffer, text, strlen(text));
 }
 
-void event_json_write(struct buffer *buffer, const triggers_event *event)
+static void append_payload(struct buffer *buffer, const triggers_event *event, bool portable)
+{
+    buffer_append_text(buffer, ",\"payload\":");
+    if (!portable || json_is_portable(event->payload, event->payload_size))
+        buffer_append(buffer, event->payload, event->payload_size);
+    else
+        buffer_append_text(buffer, "null,\"payload_omitted\":true");
+}
+
+void event_json_write(struct buffer *buffer, const triggers_event *event, bool portable)
 {
     append_string(buffer, "{\"event_id\":", event->event_id);
     append_string(buffer, ",\"source\":", event->source);
     append_string(buffer, ",\"event_type\":", event->event_type);
-    buffer_append_text(buffer, ",\"payload\":");
-    buffer_append(buffer, event->payload, event->payload_size);
+    append_payload(buffer, event, portable);
     buffer_append_text(buffer, event->status == TRIGGERS_STATUS_ACKNOWLEDGED
                                    ? ",\"status\":\"acknowledged\",\"created_at\":"
                                    : ",\"status\":\"pending\",\"created_at\":");

@@ -27,7 +27,8 @@ enum event_json_result { EVENT_JSON_OK, EVENT_JSON_WRONG, EVENT_JSON_NO_MEMORY }
 enum event_json_result event_json_read(const struct json_value *value, struct arena *arena,
                                        triggers_new_event *event, struct event_json_errors *errors);
 
-/* Writes an event as REST shows it. */
-void event_json_write(struct buffer *buffer, const triggers_event *event);
+/* Writes an event as REST shows it; with `portable` without a payload that not every JSON reader
+ * can take, so that others on its page can be read. */
+void event_json_write(struct buffer *buffer, const triggers_event *event, bool portable);
 
 #endif

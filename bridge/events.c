@@ -109,7 +109,7 @@ void events_get_finish(struct request *request)
         return;
     struct buffer body;
     buffer_init(&body, ANSWER_CAP);
-    event_json_write(&body, event);
+    event_json_write(&body, event, false);
     request_answer(request, 200, &body);
 }
 

@@ -121,13 +121,14 @@ void inbox_finish(struct request *request)
         request_answer_error(request, &reply->error);
         return;
     }
+    bool portable = request->bridge->settings.payloads == 0;
     struct buffer body;
     buffer_init(&body, PAGE_CAP);
     buffer_append_text(&body, "{\"events\":[");
     for (size_t i = 0; i < reply->item_count; i++) {
         if (i > 0)
             buffer_append_text(&body, ",");
-        event_json_write(&body, &reply->items[i].event);
+        event_json_write(&body, &reply->items[i].event, portable);
     }
     buffer_append_format(&body, "],\"total\":%zu,\"next_cursor\":", reply->item_count);
     const char *cursor = reply->next_page_token;

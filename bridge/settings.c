@@ -26,6 +26,10 @@ enum config_result settings_load(struct settings *settings, int argc, char **arg
         {"TRIGGERS_MAX_PAYLOAD", "max-payload", "262144", "BYTES",
          "Largest payload accepted, at most 1048576; the same as the core's.", config_integer,
          &settings->max_payload, 1, 1048576},
+        {"TRIGGERS_PAYLOADS", "payloads", "portable", "RULE",
+         "portable: pages leave out payloads that common JSON readers cannot take; any: they do\n"
+         "      not; the same as the core's.",
+         config_choice, &settings->payloads, .choices = "portable any"},
         {"TRIGGERS_CALL_TIMEOUT", "call-timeout", "10000", "MS",
          "Deadline of a call to the core, in milliseconds.", config_integer,
          &settings->call_timeout, 1, 600000},

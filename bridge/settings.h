@@ -13,6 +13,7 @@ struct settings {
     const char *core; /* URLs, separated by commas */
     const char *tls_ca;
     long max_payload;     /* bytes */
+    int payloads;         /* 1: any */
     long call_timeout;    /* milliseconds */
     long threads;         /* that serve HTTP */
     long max_connections; /* open at once */

@@ -32,6 +32,22 @@ bool config_integer(const struct config_setting *setting, const char *text, char
     return false;
 }
 
+bool config_choice(const struct config_setting *setting, const char *text, char *why, size_t size)
+{
+    size_t length = strlen(text);
+    const char *word = setting->choices;
+    for (int number = 0; word; number++) {
+        if (strcspn(word, " ") == length && memcmp(word, text, length) == 0) {
+            *(int *)setting->target = number;
+            return true;
+        }
+        word = strchr(word, ' ');
+        word += word != NULL;
+    }
+    snprintf(why, size, "one of these is accepted: %s", setting->choices);
+    return false;
+}
+
 bool config_log_level(const struct config_setting *setting, const char *text, char *why,
                       size_t size)
 {

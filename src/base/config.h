@@ -13,13 +13,13 @@ struct config_setting {
     const char *value;    /* what help calls the value, such as "URLS" */
     const char *help;     /* one line */
     /* Stores the value in `target`; false with what is accepted in `why`. The text lives as long as
-     * the process. One of config_text, config_integer, config_log_level, config_log_format or the
-     * program's own. */
+     * the process. One of those below or the program's own. */
     bool (*parse)(const struct config_setting *setting, const char *text, char *why, size_t size);
     void *target;
     long min; /* config_integer */
     long max;
-    bool secret; /* wiped from the argument list, which other users can read */
+    const char *choices; /* config_choice: words with a blank between them */
+    bool secret;         /* wiped from the argument list, which other users can read */
 };
 
 enum config_result {
@@ -37,6 +37,8 @@ enum config_result config_load(const char *program, const char *about,
 bool config_text(const struct config_setting *setting, const char *text, char *why, size_t size);
 /* target: long; from min to max */
 bool config_integer(const struct config_setting *setting, const char *text, char *why, size_t size);
+/* target: int, the number of the word in `choices`, from 0 */
+bool config_choice(const struct config_setting *setting, const char *text, char *why, size_t size);
 /* target: enum log_level */
 bool config_log_level(const struct config_setting *setting, const char *text, char *why,
                       size_t size);

@@ -10,7 +10,9 @@ _Static_assert(JSON_MAX_DEPTH % 64 == 0, "the bit stack is made of whole words")
 struct scanner {
     const char *at;
     const char *end;
-    const char *reason;          /* set by the step that failed, at `at` */
+    const char *reason; /* set by the step that failed, at `at` */
+    bool portable;      /* see json_check_portable */
+    size_t max_depth;
     size_t depth;                /* open arrays and objects */
     uint64_t stack[STACK_WORDS]; /* bit d: what is open at depth d is an object */
 };
@@ -72,6 +74,21 @@ static size_t utf8_length(const char *at, const char *end)
     return length;
 }
 
+/* Whether a checked escape \uXXXX is no half of a surrogate pair; `*after` it moves over the other
+ * half. */
+static bool is_whole(const char *escape, const char *end, const char **after)
+{
+    const char *next = *after;
+    unsigned unit = hex_unit(escape + 2);
+    if (unit < 0xD800 || unit > 0xDFFF)
+        return true;
+    if (unit > 0xDBFF || end - next < 6 || next[0] != '\\' || next[1] != 'u')
+        return false;
+    unsigned low = hex_unit(next + 2);
+    *after += 6;
+    return low >= 0xDC00 && low <= 0xDFFF;
+}
+
 static bool scan_escape(struct scanner *scanner)
 {
     const char *at = scanner->at + 1;
@@ -84,6 +101,8 @@ static bool scan_escape(struct scanner *scanner)
         for (int i = 0; i < 4; i++, at++)
             if (at == scanner->end || hex_digit(*at) < 0)
                 return fail(scanner, "\\u in a string is not followed by four hexadecimal digits");
+        if (scanner->portable && !is_whole(scanner->at, scanner->end, &at))
+            return fail(scanner, "a string has half of a surrogate pair");
     }
     scanner->at = at;
     return true;
@@ -194,8 +213,9 @@ static bool scan_name(struct scanner *scanner)
 static bool scan_open(struct scanner *scanner, bool *opened)
 {
     bool object = *scanner->at == '{';
-    if (scanner->depth == JSON_MAX_DEPTH)
-        return fail(scanner, "arrays and objects are nested too deeply");
+    if (scanner->depth == scanner->max_depth)
+        return fail(scanner, scanner->portable ? "arrays and objects are nested over 64 deep"
+                                               : "arrays and objects are nested over 512 deep");
     scanner->at = skip_space(scanner->at + 1, scanner->end);
     if (scanner->at < scanner->end && *scanner->at == (object ? '}' : ']')) {
         scanner->at++;
@@ -262,13 +282,17 @@ static bool scan_value(struct scanner *scanner)
     return true;
 }
 
-bool json_check(const char *text, size_t size, struct json_value *value, struct json_error *error)
+static bool check(const char *text, size_t size, bool portable, struct json_value *value,
+                  struct json_error *error)
 {
     if (size == 0) {
         *error = (struct json_error){0, "a value is missing"};
         return false;
     }
-    struct scanner scanner = {.at = text, .end = text + size};
+    struct scanner scanner = {.at = text,
+                              .end = text + size,
+                              .portable = portable,
+                              .max_depth = portable ? JSON_PORTABLE_DEPTH : JSON_MAX_DEPTH};
     const char *start = skip_space(text, scanner.end);
     bool valid = scan_value(&scanner);
     const char *behind = scanner.at;
@@ -282,4 +306,28 @@ bool json_check(const char *text, size_t size, struct json_value *value, struct 
     }
     *value = (struct json_value){json_type_of(*start), start, (size_t)(behind - start)};
     return true;
+}
+
+bool json_check(const char *text, size_t size, struct json_value *value, struct json_error *error)
+{
+    return check(text, size, false, value, error);
+}
+
+bool json_check_portable(const char *text, size_t size, struct json_value *value,
+                         struct json_error *error)
+{
+    return check(text, size, true, value, error);
+}
+
+/* Few texts have escapes by number or that many brackets, which is seen faster than they are
+ * scanned. */
+bool json_is_portable(const char *text, size_t size)
+{
+    struct json_value value;
+    struct json_error error;
+    size_t brackets = 0;
+    for (size_t i = 0; i < size; i++)
+        brackets += text[i] == '[' || text[i] == '{';
+    return (brackets <= JSON_PORTABLE_DEPTH && !memmem(text, size, "\\u", 2)) ||
+           json_check_portable(text, size, &value, &error);
 }

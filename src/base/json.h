@@ -28,6 +28,16 @@ struct json_error {
  * section 8.2); raw control characters, a byte order mark and overlong UTF-8 are not. */
 bool json_check(const char *text, size_t size, struct json_value *value, struct json_error *error);
 
+/* The same for a text that every JSON reader can take: besides, it is nested at most
+ * JSON_PORTABLE_DEPTH deep (RFC 8259 section 9 lets readers limit that, and some stop soon after)
+ * and no string in it has half of a surrogate pair (RFC 7493 section 2.1). */
+#define JSON_PORTABLE_DEPTH 64
+bool json_check_portable(const char *text, size_t size, struct json_value *value,
+                         struct json_error *error);
+
+/* Whether a text that json_check accepts is one that json_check_portable does. */
+bool json_is_portable(const char *text, size_t size);
+
 /* Steps through a checked array or object: `cursor` starts zeroed. False at the end. */
 struct json_cursor {
     size_t offset;

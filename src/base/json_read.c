@@ -100,14 +100,6 @@ bool json_object_next(const struct json_value *object, struct json_cursor *curso
     return true;
 }
 
-static unsigned hex_unit(const char *digits)
-{
-    unsigned unit = 0;
-    for (int i = 0; i < 4; i++)
-        unit = unit << 4 | (unsigned)hex_digit(digits[i]);
-    return unit;
-}
-
 static size_t utf8_encode(unsigned code, char out[4])
 {
     if (code < 0x80) {

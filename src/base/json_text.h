@@ -29,6 +29,15 @@ static inline int hex_digit(char c)
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
+/* The UTF-16 code unit of four hexadecimal digits; over 0xFFFF when they are not. */
+static inline unsigned hex_unit(const char *digits)
+{
+    unsigned unit = 0;
+    for (int i = 0; i < 4; i++)
+        unit = unit << 4 | (unsigned)hex_digit(digits[i]);
+    return unit;
+}
+
 /* By its first byte. */
 static inline enum json_type json_type_of(char first)
 {

@@ -26,7 +26,7 @@ struct import {
     struct store *store;
     struct store_session *session;
     struct old_events *events;
-    size_t max_payload;
+    struct payload_rules payloads;
     bool shows_progress;
     struct arena arena; /* what the rows point to */
     struct import_row rows[BATCH_ROWS];
@@ -146,9 +146,9 @@ static const char *take_payload(struct import *import, const char *text, struct 
     const char *why = NULL;
     if (!text)
         return "is null";
-    size_t size = strlen(text);
-    if (rule_payload(text, size, import->max_payload, &import->arena, &why) == RULE_OK) {
-        *payload = (struct slice){arena_copy(&import->arena, text, size), size};
+    struct slice given = {text, strlen(text)};
+    if (rule_payload(given, &import->payloads, &import->arena, &why) == RULE_OK) {
+        *payload = (struct slice){arena_copy(&import->arena, text, given.size), given.size};
         if (payload->data)
             return NULL;
     }
@@ -245,7 +245,7 @@ static bool run(struct import *import, const struct settings *settings, struct s
 bool import_run(const struct settings *settings, struct status *status)
 {
     static struct import import; /* too large for a stack */
-    import.max_payload = (size_t)settings->max_payload;
+    import.payloads = settings_payload_rules(settings);
     import.shows_progress = isatty(STDERR_FILENO);
     if (!store_open(settings->database_url, &import.store, status))
         return false;

@@ -78,8 +78,8 @@ static bool start(struct daemon *daemon, struct status *status)
 {
     if (!open_lanes(daemon, status))
         return false;
-    event_service_init(&daemon->events, daemon->writer, daemon->readers,
-                       (size_t)daemon->settings.max_payload);
+    struct payload_rules payloads = settings_payload_rules(&daemon->settings);
+    event_service_init(&daemon->events, daemon->writer, daemon->readers, &payloads);
     health_service_init(&daemon->health, daemon->writer, daemon->readers,
                         daemon->store->driver->name);
     daemon->services[0] = &daemon->events.base.base;

@@ -18,6 +18,10 @@ enum config_result settings_load(struct settings *settings, int argc, char **arg
         {"TRIGGERS_MAX_PAYLOAD", "max-payload", "262144", "BYTES",
          "Largest payload accepted, at most 1048576.", config_integer, &settings->max_payload, 1,
          1048576},
+        {"TRIGGERS_PAYLOADS", "payloads", "portable", "RULE",
+         "portable: refuse payloads that common JSON readers cannot take, which are nested over\n"
+         "      64 deep or have half of a surrogate pair; any: take them.",
+         config_choice, &settings->payloads, .choices = "portable any"},
         {"TRIGGERS_DB_CONNECTIONS", "db-connections", "4", "COUNT",
          "Sessions with the store: a quarter write, one reads by id, the others list.",
          config_integer, &settings->db_connections, 3, 64},
@@ -40,4 +44,10 @@ enum config_result settings_load(struct settings *settings, int argc, char **arg
                        "triggersd is the core of triggers: it keeps events in PostgreSQL or SQLite "
                        "and serves\nthem as protobuf messages over nng sockets.",
                        table, argc, argv);
+}
+
+struct payload_rules settings_payload_rules(const struct settings *settings)
+{
+    return (struct payload_rules){.max_size = (size_t)settings->max_payload,
+                                  .any = settings->payloads == 1};
 }

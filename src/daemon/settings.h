@@ -4,6 +4,7 @@
 
 #include "base/config.h"
 #include "base/log.h"
+#include "events/rules.h"
 
 struct settings {
     const char *database_url;
@@ -12,6 +13,7 @@ struct settings {
     const char *tls_cert;
     const char *tls_key;
     long max_payload;    /* bytes */
+    int payloads;        /* 1: any */
     long db_connections; /* sessions with the store, all lanes together */
     enum log_level log_level;
     enum log_format log_format;
@@ -20,5 +22,7 @@ struct settings {
 
 /* See config_load. */
 enum config_result settings_load(struct settings *settings, int argc, char **argv);
+
+struct payload_rules settings_payload_rules(const struct settings *settings);
 
 #endif

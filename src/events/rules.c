@@ -91,15 +91,18 @@ enum rule_result rule_name(const char *text, struct arena *arena, struct slice *
 
 #define DESCRIPTION_SIZE 160
 
-enum rule_result rule_payload(const char *bytes, size_t size, size_t max_size, struct arena *arena,
-                              const char **description)
+enum rule_result rule_payload(struct slice payload, const struct payload_rules *rules,
+                              struct arena *arena, const char **description)
 {
     char text[DESCRIPTION_SIZE];
     struct json_value value;
     struct json_error error;
-    if (size > max_size)
-        snprintf(text, sizeof(text), "must be at most %zu bytes, is %zu", max_size, size);
-    else if (!json_check(bytes, size, &value, &error))
+    bool (*check)(const char *, size_t, struct json_value *, struct json_error *) =
+        rules->any ? json_check : json_check_portable;
+    if (payload.size > rules->max_size)
+        snprintf(text, sizeof(text), "must be at most %zu bytes, is %zu", rules->max_size,
+                 payload.size);
+    else if (!check(payload.data, payload.size, &value, &error))
         snprintf(text, sizeof(text), "must be a JSON object: %s at byte %zu", error.reason,
                  error.offset);
     else if (value.type != JSON_OBJECT)

@@ -24,9 +24,15 @@ enum rule_result rule_name(const char *text, struct arena *arena, struct slice *
 /* Whether an idempotency key has at most 255 characters. `key` is valid UTF-8. */
 bool rule_key(const char *key);
 
-/* Checks size and that it is one JSON object; `description` may lie in the arena. */
-enum rule_result rule_payload(const char *bytes, size_t size, size_t max_size, struct arena *arena,
-                              const char **description);
+/* What a payload may be, besides one JSON object. */
+struct payload_rules {
+    size_t max_size; /* bytes */
+    bool any;        /* also what not every JSON reader can take: see json_check_portable */
+};
+
+/* `description` may lie in the arena. */
+enum rule_result rule_payload(struct slice payload, const struct payload_rules *rules,
+                              struct arena *arena, const char **description);
 
 /* An opaque page token: where a list goes on, bound to its status and order. */
 #define PAGE_TOKEN_SIZE 53 /* characters with the NUL */

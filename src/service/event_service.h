@@ -3,6 +3,7 @@
 #define TRIGGERS_SERVICE_EVENT_SERVICE_H
 
 #include "events/readers.h"
+#include "events/rules.h"
 #include "events/writer.h"
 #include "triggers/v1/events.pb-c.h"
 
@@ -10,12 +11,12 @@ struct event_service {
     Triggers__V1__EventService_Service base; /* first: what the dispatcher holds */
     struct writer *writer;
     struct readers *readers;
-    size_t max_payload; /* bytes */
+    struct payload_rules payloads;
 };
 
 /* The handlers answer from any thread; writer and readers must outlive the last answer. */
 void event_service_init(struct event_service *service, struct writer *writer,
-                        struct readers *readers, size_t max_payload);
+                        struct readers *readers, const struct payload_rules *payloads);
 
 /* The handlers, named by the generated initialiser: writes in event_writes.c, reads in
  * event_reads.c. `call` is the struct call to answer; the closures are not used. */

@@ -69,8 +69,9 @@ static void choose_id(const Triggers__V1__CreateEventRequest *request, const cha
 }
 
 /* False without memory; what is wrong with the event goes to `failure`. */
-static bool check_event(const Triggers__V1__CreateEventRequest *request, size_t max_payload,
-                        const char *prefix, struct arena *arena, struct store_event *event,
+static bool check_event(const Triggers__V1__CreateEventRequest *request,
+                        const struct payload_rules *payloads, const char *prefix,
+                        struct arena *arena, struct store_event *event,
                         struct item_failure *failure)
 {
     const char *why;
@@ -82,11 +83,11 @@ static bool check_event(const Triggers__V1__CreateEventRequest *request, size_t 
     if (type == RULE_VIOLATED)
         add_violation(failure, "EVENT_TYPE_INVALID", field_path(arena, prefix, "event_type"), why);
     event->payload = (struct slice){(const char *)request->payload.data, request->payload.len};
-    enum rule_result payload = rule_payload((const char *)request->payload.data,
-                                            request->payload.len, max_payload, arena, &why);
+    enum rule_result payload = rule_payload(event->payload, payloads, arena, &why);
     if (payload == RULE_VIOLATED)
         add_violation(failure,
-                      event->payload.size > max_payload ? "PAYLOAD_TOO_LARGE" : "PAYLOAD_INVALID",
+                      event->payload.size > payloads->max_size ? "PAYLOAD_TOO_LARGE"
+                                                               : "PAYLOAD_INVALID",
                       field_path(arena, prefix, "payload"), why);
     return !arena->exhausted && source != RULE_NO_MEMORY && type != RULE_NO_MEMORY &&
            payload != RULE_NO_MEMORY;
@@ -209,8 +210,8 @@ static bool add_event(struct event_service *service, struct write_call *write, s
     struct write_item *item = next_item(write, WRITE_APPEND);
     slot->failure.status = STATUS_INIT;
     slot->keyed = request->idempotency_key[0] != '\0';
-    if (!check_event(request, service->max_payload, prefix, &write->call->arena,
-                     &item->append.event, &slot->failure)) {
+    if (!check_event(request, &service->payloads, prefix, &write->call->arena, &item->append.event,
+                     &slot->failure)) {
         call_fail_no_memory(write->call);
         return false;
     }

@@ -75,7 +75,7 @@ static void check_event(const triggers_event *event)
                 value.type == JSON_OBJECT;
     struct buffer text;
     buffer_init(&text, 1 << 20);
-    event_json_write(&text, event);
+    event_json_write(&text, event, false);
     if (good)
         must_be_json(&text);
     buffer_fini(&text);

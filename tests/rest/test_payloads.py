@@ -1,6 +1,7 @@
 """Payloads come back byte for byte: from get, from the inbox, from a batch."""
 
 import json
+import re
 
 import httpx
 import pytest
@@ -19,14 +20,63 @@ PAYLOADS = {
     "key order": b'{"z":1,"a":2,"m":3}',
     "every escape": rb'{"s":"\"\\\/\b\f\n\r\t\u00e9\uD83D\uDE00\u007F"}',
     "nul escape": rb'{"s":"a\u0000b","\u0000":1}',
-    "lone surrogates": rb'{"s":"\ud800","t":"\udc00x"}',
     "astral": '{"s":"\U0001f600\U0010ffff","日本":"é"}'.encode(),
     "noncharacters": "{\"s\":\"\ufeff\ufffe\u2028\u2029e\u0301\"}".encode(),
     "empty key": b'{"":{"":[]}}',
-    "deepest": b'{"a":' + b"[" * 509 + b"]" * 509 + b"}",
+    "deepest": b'{"a":' + b"[" * 63 + b"]" * 63 + b"}",
     "wide": b'{"a":[' + b",".join(b"%d" % i for i in range(20000)) + b"]}",
     "braces in strings": b'{"s":"}]{[,\\",\\"status\\":\\"","t":",\\"status\\":\\"pending"}',
 }
+
+# What common JSON parsers refuse, which an operator may allow.
+UNPORTABLE = {
+    "lone surrogates": rb'{"s":"\ud800","t":"\udc00x"}',
+    "lone surrogate in a name": rb'{"a":{"\udfff":1}}',
+    "deeper": b'{"a":' + b"[" * 64 + b"]" * 64 + b"}",
+    "deepest": b'{"a":' + b"[" * 509 + b"]" * 509 + b"}",
+}
+
+
+@pytest.mark.parametrize("name", UNPORTABLE)
+def test_payloads_that_common_parsers_cannot_read_are_refused(http, name):
+    body = b'{"source":"crm","event_type":"raw","payload":' + UNPORTABLE[name] + b"}"
+    problem = check_problem(
+        http.post("/api/v1/events", content=body), 422, "PAYLOAD_INVALID", None, ["#/payload"]
+    )
+    assert re.search("half of a surrogate pair at byte|nested over 64 deep", problem["detail"])
+
+
+@pytest.fixture
+def lenient_core(start_core, new_store_url):
+    return start_core(DATABASE_URL=new_store_url(), TRIGGERS_PAYLOADS="any")
+
+
+def test_an_operator_may_allow_them(lenient_core, start_bridge):
+    bridge = start_bridge(lenient_core, TRIGGERS_PAYLOADS="any")
+    with httpx.Client(base_url=bridge.url, trust_env=False, timeout=30.0) as http:
+        for payload in UNPORTABLE.values():
+            event_id = create_raw(http, payload)
+            assert payload_bytes(http.get(f"/api/v1/events/{event_id}").content) == payload
+        page = http.get("/api/v1/inbox").content
+        for payload in UNPORTABLE.values():
+            assert b'"payload":' + payload + b',"status":"pending"' in page
+
+
+def test_stored_ones_leave_their_page_readable_and_are_read_one_at_a_time(
+    lenient_core, start_bridge
+):
+    bridge = start_bridge(lenient_core)
+    with httpx.Client(base_url=bridge.url, trust_env=False, timeout=30.0) as http:
+        good = create_raw(http, b'{"a":1}')
+        for payload in UNPORTABLE.values():
+            event_id = create_raw(http, payload)
+            first = http.get("/api/v1/inbox", params={"limit": 1}).json()["events"][0]
+            assert first["event_id"] == event_id
+            assert first["payload"] is None and first["payload_omitted"] is True
+            assert payload_bytes(http.get(f"/api/v1/events/{event_id}").content) == payload
+        last = http.get("/api/v1/inbox", params={"order": "asc"}).json()["events"][0]
+        assert last["event_id"] == good and last["payload"] == {"a": 1}
+        assert "payload_omitted" not in last
 
 
 @pytest.mark.parametrize("name", PAYLOADS)

@@ -17,14 +17,35 @@ PAYLOADS = {
     "key order": b'{"z":1,"a":2,"m":3}',
     "escapes": rb'{"s":"\"\\\/\b\f\n\r\t\u00e9\uD83D\uDE00"}',
     "nul escape": rb'{"s":"a\u0000b","\u0000":1}',
-    "lone surrogates": rb'{"s":"\ud800","t":"\udc00x"}',
     "astral": '{"s":"\U0001f600\U0010ffff","日本":"é"}'.encode(),
     "not normalised": "{\"s\":\"e\u0301 \u00e9 \u2028\ufeff\"}".encode(),
     "empty key": b'{"":{"":[]}}',
-    "deep": b'{"a":' + b"[" * 500 + b"]" * 500 + b"}",
+    "deepest": b'{"a":' + b"[" * 63 + b"]" * 63 + b"}",
     "wide": b'{"a":[' + b",".join(b"%d" % i for i in range(20000)) + b"]}",
     "del and slash": b'{"s":"\x7f</script>"}',
 }
+
+# What common JSON parsers refuse, which an operator may allow.
+UNPORTABLE = {
+    "lone surrogates": rb'{"s":"\ud800","t":"\udc00x"}',
+    "deeper": b'{"a":' + b"[" * 64 + b"]" * 64 + b"}",
+    "deepest": b'{"a":' + b"[" * 511 + b"]" * 511 + b"}",
+}
+
+
+@pytest.mark.parametrize("name", UNPORTABLE)
+def test_payloads_that_common_parsers_cannot_read_are_refused(rpc, name):
+    error = fails("INVALID_ARGUMENT", rpc.create, payload=UNPORTABLE[name])
+    assert error.reason == "PAYLOAD_INVALID"
+    assert error.fields == ["payload"]
+
+
+def test_an_operator_may_allow_them(start_core, new_store_url):
+    core = start_core(DATABASE_URL=new_store_url(), TRIGGERS_PAYLOADS="any")
+    with core.client() as rpc:
+        for payload in UNPORTABLE.values():
+            created = rpc.create(payload=payload)
+            assert rpc.event("GetEvent", event_id=created.event_id).event.payload == payload
 
 
 @pytest.mark.parametrize("name", PAYLOADS)

@@ -234,6 +234,62 @@ static void depth_is_capped(void **state)
     check_nesting("{\"b\":0,\"a\":", "1", ",\"c\":0}");
 }
 
+static void portable_texts_are_told_from_others(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool portable;
+        size_t offset; /* of what is not */
+    } cases[] = {
+        {"{\"a\":\"\\ud83d\\ude00\"}", true, 0},
+        {"{\"a\":\"\\uD83D\\uDE00x\\u0041\\\\ud800\"}", true, 0},
+        {"{\"a\":\"x\\ud800\"}", false, 7},
+        {"{\"\\udc00\":1}", false, 2},
+        {"[\"\\ud800\\ud800\\udc00\"]", false, 2},
+        {"[\"\\ude00\\ud83d\"]", false, 2},
+        {"[\"\\ud800\\n\"]", false, 2},
+        {"[\"\\ud800\\u00\"]", false, 2},
+        {"[\"\\udbffabcdef\"]", false, 2},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct json_value value;
+        struct json_error error;
+        const char *text = cases[i].text;
+        size_t size = strlen(text);
+        assert_int_equal(json_check_portable(text, size, &value, &error), cases[i].portable);
+        if (json_check(text, size, &value, &error))
+            assert_int_equal(json_is_portable(text, size), cases[i].portable);
+        if (!cases[i].portable)
+            assert_false(json_check_portable(text, size, &value, &error));
+        if (!cases[i].portable)
+            assert_int_equal(error.offset, cases[i].offset);
+    }
+}
+
+static void portable_texts_are_64_levels_deep_at_most(void **state)
+{
+    (void)state;
+    char text[4 * JSON_PORTABLE_DEPTH];
+    struct json_value value;
+    struct json_error error;
+    for (size_t depth = JSON_PORTABLE_DEPTH; depth <= JSON_PORTABLE_DEPTH + 1; depth++) {
+        memset(text, '[', depth);
+        memset(text + depth, ']', depth);
+        bool portable = depth == JSON_PORTABLE_DEPTH;
+        assert_int_equal(json_check_portable(text, 2 * depth, &value, &error), portable);
+        assert_int_equal(json_is_portable(text, 2 * depth), portable);
+        if (!portable)
+            assert_int_equal(error.offset, JSON_PORTABLE_DEPTH);
+    }
+    size_t size = 0; /* many brackets that are not deep */
+    text[size++] = '[';
+    for (size_t i = 0; i < JSON_PORTABLE_DEPTH; i++, size += 3)
+        memcpy(text + size, i ? ",[]" : " []", 3);
+    text[size++] = ']';
+    assert_true(json_is_portable(text, size));
+}
+
 static const char SAMPLE[] =
     "{\"a\":[1,-2.5e+10,true,false,null,\"x\\u00e9\\n\xc3\xa9\xf0\x9f\x98\x80\"],"
     "\"b\":{\"c\":{},\"d\":[[],[{}]]},\"e\":\"\\ud83d\\ude00\"}";
@@ -460,6 +516,8 @@ int main(void)
         cmocka_unit_test(an_object_yields_its_members_in_order),
         cmocka_unit_test(empty_containers_yield_nothing),
         cmocka_unit_test(strings_are_decoded),
+        cmocka_unit_test(portable_texts_are_told_from_others),
+        cmocka_unit_test(portable_texts_are_64_levels_deep_at_most),
         cmocka_unit_test(lone_surrogates_have_no_text),
         cmocka_unit_test(strings_are_compared_decoded),
         cmocka_unit_test(the_json_parsing_test_suite_agrees),

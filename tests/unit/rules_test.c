@@ -77,10 +77,29 @@ static void names_must_not_be_blank(void **state)
     assert_int_equal(rule_name(" \xe2\x80\xa8\x1f ", &arena, &out, &why), RULE_VIOLATED);
 }
 
-static enum rule_result payload(const char *text, size_t max)
+static enum rule_result payload_by(const char *text, const struct payload_rules *rules)
 {
     const char *why = "";
-    return rule_payload(text, strlen(text), max, &arena, &why);
+    return rule_payload((struct slice){text, strlen(text)}, rules, &arena, &why);
+}
+
+static enum rule_result payload(const char *text, size_t max)
+{
+    return payload_by(text, &(struct payload_rules){.max_size = max});
+}
+
+static void payloads_that_not_every_reader_takes_are_for_operators_to_allow(void **state)
+{
+    (void)state;
+    static const struct payload_rules any = {.max_size = 100, .any = true};
+    static const char lone[] = "{\"a\":\"\\udc00\"}";
+    const char *why = "";
+    assert_int_equal(payload(lone, 100), RULE_VIOLATED);
+    assert_int_equal(payload_by(lone, &any), RULE_OK);
+    assert_int_equal(payload_by("{\"a\":\"\\udc0\"}", &any), RULE_VIOLATED);
+    const struct payload_rules usual = {.max_size = 100};
+    rule_payload((struct slice){lone, strlen(lone)}, &usual, &arena, &why);
+    assert_string_equal(why, "must be a JSON object: a string has half of a surrogate pair at byte 6");
 }
 
 static void payloads_are_one_object_within_the_limit(void **state)
@@ -131,6 +150,7 @@ int main(void)
         cmocka_unit_test(names_are_trimmed_and_lowered),
         cmocka_unit_test(names_count_characters_not_bytes),
         cmocka_unit_test(names_must_not_be_blank),
+        cmocka_unit_test(payloads_that_not_every_reader_takes_are_for_operators_to_allow),
         cmocka_unit_test(payloads_are_one_object_within_the_limit),
         cmocka_unit_test(page_tokens_come_back_and_are_bound_to_their_list),
     };

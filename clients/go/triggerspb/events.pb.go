@@ -242,7 +242,8 @@ type CreateEventRequest struct {
 	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
 	// What happened: trimmed and lower-cased by the server; then 1 to 255 characters.
 	EventType string `protobuf:"bytes,3,opt,name=event_type,json=eventType,proto3" json:"event_type,omitempty"`
-	// One JSON object in UTF-8, at most the server's payload limit (256 KiB unless configured).
+	// One JSON object in UTF-8, at most the server's payload limit (256 KiB unless configured), nested
+	// at most 64 deep and without half of a surrogate pair, unless the server takes any.
 	Payload []byte `protobuf:"bytes,4,opt,name=payload,proto3" json:"payload,omitempty"`
 	// In place of event_id, for callers that have a name for the create but no id: 1 to 255
 	// characters. The server derives the id from it (a UUIDv5, RFC 9562, of the key in the namespace

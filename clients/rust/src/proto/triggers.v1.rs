@@ -38,7 +38,8 @@ pub struct CreateEventRequest {
     /// What happened: trimmed and lower-cased by the server; then 1 to 255 characters.
     #[prost(string, tag = "3")]
     pub event_type: ::prost::alloc::string::String,
-    /// One JSON object in UTF-8, at most the server's payload limit (256 KiB unless configured).
+    /// One JSON object in UTF-8, at most the server's payload limit (256 KiB unless configured), nested
+    /// at most 64 deep and without half of a surrogate pair, unless the server takes any.
     #[prost(bytes = "vec", tag = "4")]
     pub payload: ::prost::alloc::vec::Vec<u8>,
     /// In place of event_id, for callers that have a name for the create but no id: 1 to 255
