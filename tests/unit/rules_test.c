@@ -99,7 +99,8 @@ static void payloads_that_not_every_reader_takes_are_for_operators_to_allow(void
     assert_int_equal(payload_by("{\"a\":\"\\udc0\"}", &any), RULE_VIOLATED);
     const struct payload_rules usual = {.max_size = 100};
     rule_payload((struct slice){lone, strlen(lone)}, &usual, &arena, &why);
-    assert_string_equal(why, "must be a JSON object: a string has half of a surrogate pair at byte 6");
+    assert_string_equal(why,
+                        "must be a JSON object: a string has half of a surrogate pair at byte 6");
 }
 
 static void payloads_are_one_object_within_the_limit(void **state)
