@@ -11,6 +11,10 @@ bool sqlite_store_new(const char *path, struct store **store, struct status *sta
  * it is not, or without memory. */
 char *store_postgres_uri(const char *url);
 
+/* A "postgresql://…" URI in which parameters that SQLAlchemy's drivers document are written as libpq
+ * has them, and several `host` as one list; malloc'd, NULL without memory. */
+char *postgres_uri_translate(const char *uri);
+
 /* A store in the PostgreSQL database that `uri` ("postgresql://…") names. Fails when libpq cannot
  * read the URI or when a part of a password seems to stand in another part's place; the text
  * quotes nothing of the URI. */

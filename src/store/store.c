@@ -61,7 +61,9 @@ char *store_postgres_uri(const char *url)
     char *uri = NULL;
     if (!scheme_is_postgres(url, length) || asprintf(&uri, "postgresql%s", url + length) < 0)
         return NULL;
-    return uri;
+    char *translated = postgres_uri_translate(uri);
+    free(uri);
+    return translated;
 }
 
 static bool open_postgres(const char *url, struct store **store, struct status *status)

@@ -31,6 +31,17 @@ static void accepted_forms_name_their_store(void **state)
         {"postgresql:///e?host=/run/pg&port=7&user=u@x&password=" SECRET, "postgresql",
          "/run/pg:7/e"},
         {"postgresql://u:" SECRET "?x@db/e", "postgresql", "db:5432/e"},
+        {"postgresql+asyncpg://u:" SECRET "@db/e?ssl=require", "postgresql", "db:5432/e"},
+        {"postgresql+asyncpg://u@db/?timeout=3&database=e&prepared_statement_cache_size=0"
+         "&command_timeout=60&statement_cache_size=0&async_fallback=true",
+         "postgresql", "db:5432/e"},
+        {"postgresql+pg8000://u@db/e?tcp_keepalive=true&application_name=x", "postgresql",
+         "db:5432/e"},
+        {"postgresql+psycopg2://u:" SECRET "@/e?host=a:7&host=b%3A8&host=c", "postgresql",
+         "a,b,c:7,8,/e"},
+        {"postgresql+psycopg2://u:" SECRET "@/e?host=a&host=b&port=7,8", "postgresql", "a,b:7,8/e"},
+        {"postgresql+psycopg://u@/e?host=::1&port=7", "postgresql", "::1:7/e"},
+        {"postgresql://u@/e?sslmode=verify-full&host=/run/pg", "postgresql", "/run/pg:5432/e"},
     };
     for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
         struct store *store = NULL;
@@ -73,7 +84,9 @@ static void refused_forms_say_why_without_the_password(void **state)
         {"postgresql://u:/" SECRET "?options=x@db", "has an @ or /"},
         {"postgresql://u:" SECRET "@[::1/e", "cannot be read"},
         {"postgresql://u:" SECRET "@[::1]x/e", "cannot be read"},
-        {"postgresql://db/e?passwort=" SECRET, "invalid URI query parameter"},
+        {"postgresql://db/e?passwort=" SECRET, "has the parameter \"passwort\""},
+        {"postgresql+pg8000://db/e?x=1&unix_sock=" SECRET, "has the parameter"},
+        {"postgresql://db/e?pass%77ort=" SECRET, "has the parameter \"passwort\""},
         {"postgresql://db/e?" SECRET, "missing key/value separator"},
         {"postgresql://u:" SECRET, "has a host, port or database"},
         {"postgresql://db:" SECRET "/e", "has a host, port or database"},

@@ -192,6 +192,22 @@ def test_role_that_may_not_make_the_schema_waits_and_each_lane_says_so_once(star
         assert rpc.create().event_id
 
 
+def test_a_schema_that_an_administrator_made_is_enough(start_core, postgres):
+    name = postgres.create_database().rsplit("/", 1)[1]
+    role = f"plain_{name}"
+    postgres.psql(f"create role {role} login password 'pw'")
+    postgres.psql(f"create schema triggers; grant all on schema triggers to {role}", database=name)
+    with start_core(DATABASE_URL=postgres.url(name, role, "pw")).client() as rpc:
+        assert rpc.create().event_id
+
+
+def test_what_drivers_of_sqlalchemy_take_after_the_question_mark(start_core, postgres):
+    url = postgres.create_database().replace("postgresql", "postgresql+asyncpg", 1)
+    options = "?ssl=prefer&timeout=5&command_timeout=60&prepared_statement_cache_size=0"
+    with start_core(DATABASE_URL=url + options).client() as rpc:
+        assert rpc.create().event_id
+
+
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql+psycopg2", "postgresql+asyncpg"])
 def test_url_schemes_of_the_old_deployment(start_core, postgres, scheme):
     url = postgres.create_database().replace("postgresql", scheme, 1)

@@ -1,9 +1,12 @@
 /* Reading the connection URI: libpq takes it apart; here is what must hold so that no part of a
  * password can end up where it would be shown. */
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#include "store/drivers.h"
 #include "store/postgres/session.h"
 
 #define PREFIX "postgresql://"
@@ -33,14 +36,29 @@ static bool user_part_is_encoded(const char *uri)
     return !memchr(rest, '/', before) && !strchr(at + 1, '@');
 }
 
-/* Libpq's complaint without what it quotes of the URI, which follows the last colon. */
-static void *refuse_as_libpq(struct status *status, const char *setting, const char *complaint)
+/* Whether what libpq quotes of the URI is the name of a parameter and no piece of a password. */
+static bool quotes_a_name(const char *uri, const char *quoted)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+    const char *query = strchr(uri, '?');
+    const char *name = quoted + strlen(": \"");
+    return query && !strchr(query, '@') && name[strspn(name, letters)] == '"';
+}
+
+/* Libpq's complaint, mostly without what it quotes of the URI, which follows the last colon. */
+static void *refuse_as_libpq(struct status *status, const char *setting, const char *uri,
+                             const char *complaint)
 {
     char fault[128] = "cannot be read";
     const char *quoted = complaint ? strstr(complaint, ": \"") : NULL;
-    if (quoted)
+    bool parameter = quoted && strncmp(complaint, "invalid URI query parameter", 27) == 0;
+    if (parameter && quotes_a_name(uri, quoted))
+        snprintf(fault, sizeof(fault), "has the parameter %.40s that libpq does not know",
+                 quoted + strlen(": "));
+    else if (quoted)
         snprintf(fault, sizeof(fault), "cannot be read: %.*s", (int)(quoted - complaint),
                  complaint);
+    fault[strcspn(fault, "\n")] = '\0';
     return refuse(status, setting, fault);
 }
 
@@ -72,7 +90,7 @@ PQconninfoOption *postgres_uri_parse(const char *uri, const char *setting, struc
     char *complaint = NULL;
     PQconninfoOption *options = PQconninfoParse(uri, &complaint);
     if (!options) {
-        refuse_as_libpq(status, setting, complaint);
+        refuse_as_libpq(status, setting, uri, complaint);
         PQfreemem(complaint);
         return NULL;
     }
@@ -82,6 +100,116 @@ PQconninfoOption *postgres_uri_parse(const char *uri, const char *setting, struc
     return refuse(status, setting,
                   "has a host, port or database that cannot be one (special characters in "
                   "a password are written as %40, %2F, %3A)");
+}
+
+/* ---- what SQLAlchemy's drivers take ---- */
+
+#define URI_MAX 65536
+
+/* Their parameters that libpq has under another name (NULL: that mean nothing here). */
+static const struct {
+    const char *name;
+    const char *keyword;
+} TRANSLATIONS[] = {
+    {"ssl", "sslmode"}, /* asyncpg, as the next ones */
+    {"timeout", "connect_timeout"},
+    {"database", "dbname"},
+    {"command_timeout", NULL},
+    {"statement_cache_size", NULL},
+    {"prepared_statement_cache_size", NULL},
+    {"prepared_statement_name_func", NULL},
+    {"max_cached_statement_lifetime", NULL},
+    {"max_cacheable_statement_size", NULL},
+    {"async_fallback", NULL},
+    {"tcp_keepalive", NULL}, /* pg8000 */
+};
+
+/* A query string as it is taken apart; pieces stay percent-encoded. */
+struct translation {
+    struct buffer uri;
+    struct buffer hosts;
+    struct buffer ports;
+    bool has_port;
+};
+
+static void append_parameter(struct buffer *uri, const char *name, size_t name_size,
+                             const char *rest, size_t rest_size)
+{
+    buffer_append_text(uri, strchr(uri->data, '?') ? "&" : "?");
+    buffer_append(uri, name, name_size);
+    buffer_append(uri, rest, rest_size);
+}
+
+/* SQLAlchemy writes several hosts as several parameters, each with its port: host=a:5432&host=b.
+ * The colon may be written %3A. */
+static void add_host(struct translation *to, const char *host, size_t size)
+{
+    size_t rest = size;
+    while (rest > 0 && isdigit((unsigned char)host[rest - 1]))
+        rest--;
+    size_t colon = rest >= 1 && host[rest - 1] == ':' ? 1 : 0;
+    if (rest >= 3 && strncasecmp(host + rest - 3, "%3a", 3) == 0)
+        colon = 3;
+    bool has_port = colon > 0 && rest < size && !memchr(host, ':', rest - colon);
+    const char *comma = to->hosts.size > 0 ? "," : "";
+    buffer_append_format(&to->hosts, "%s%.*s", comma, (int)(has_port ? rest - colon : size), host);
+    buffer_append_format(&to->ports, "%s%.*s", comma, (int)(has_port ? size - rest : 0),
+                         host + rest);
+    to->has_port = to->has_port || has_port;
+}
+
+static bool is_named(const char *parameter, size_t size, const char *name)
+{
+    return strlen(name) == size && memcmp(name, parameter, size) == 0;
+}
+
+/* `name` has `size` bytes; `rest` is its "=" and what follows. */
+static void add_parameter(struct translation *to, const char *name, size_t size, const char *rest,
+                          size_t rest_size)
+{
+    if (is_named(name, size, "host") && rest_size > 1) {
+        add_host(to, rest + 1, rest_size - 1);
+        return;
+    }
+    for (size_t i = 0; i < sizeof(TRANSLATIONS) / sizeof(TRANSLATIONS[0]); i++) {
+        if (!is_named(name, size, TRANSLATIONS[i].name))
+            continue;
+        name = TRANSLATIONS[i].keyword;
+        size = name ? strlen(name) : 0;
+        break;
+    }
+    if (name)
+        append_parameter(&to->uri, name, size, rest, rest_size);
+}
+
+char *postgres_uri_translate(const char *uri)
+{
+    const char *query = strchr(uri, '?');
+    if (!query || strchr(query, '@'))
+        return strdup(uri); /* a password may be in pieces: see user_part_is_encoded */
+    struct translation to = {0};
+    buffer_init(&to.uri, URI_MAX);
+    buffer_init(&to.hosts, URI_MAX);
+    buffer_init(&to.ports, URI_MAX);
+    buffer_append(&to.uri, uri, (size_t)(query - uri));
+    do {
+        query++;
+        size_t size = strcspn(query, "&");
+        size_t name = strcspn(query, "=&");
+        add_parameter(&to, query, name, query + name, size - name);
+        query += size;
+    } while (*query == '&');
+    if (to.hosts.size > 0)
+        append_parameter(&to.uri, "host=", 5, to.hosts.data, to.hosts.size);
+    if (to.has_port)
+        append_parameter(&to.uri, "port=", 5, to.ports.data, to.ports.size);
+    bool ok = !to.uri.failed && !to.hosts.failed && !to.ports.failed;
+    buffer_fini(&to.hosts);
+    buffer_fini(&to.ports);
+    if (ok)
+        return to.uri.data;
+    buffer_fini(&to.uri);
+    return NULL;
 }
 
 char *postgres_uri_describe(const PQconninfoOption *options)
