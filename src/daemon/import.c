@@ -163,7 +163,7 @@ static const char *fill_row(struct import *import, const struct old_event *old,
     *row = (struct import_row){.append.event.created_at_us = old->created_at_us};
     *why = "is not \"evt_\" and 12 hexadecimal digits in lower case";
     if (!old->id || !typeid_parse(old->id, strlen(old->id), event->id))
-        return "event_id";
+        return "id";
     if ((*why = take_name(import, old->source, &event->source)))
         return "source";
     if ((*why = take_name(import, old->type, &event->type)))

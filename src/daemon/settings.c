@@ -26,8 +26,8 @@ enum config_result settings_load(struct settings *settings, int argc, char **arg
          "Sessions with the store: a quarter write, one reads by id, the others list.",
          config_integer, &settings->db_connections, 3, 64},
         {"TRIGGERS_IMPORT_FROM", "import-from", NULL, "URL",
-         "Import the events of the service that this one replaces, from its PostgreSQL database, "
-         "and end.",
+         "Import the events of the service that this one replaces, from its PostgreSQL or SQLite "
+         "database, and end.",
          config_text, &settings->import_from, .secret = true},
         {"LOG_LEVEL", "log-level", "info", "LEVEL", "debug, info, warning or error.",
          config_log_level, &settings->log_level},

@@ -7,12 +7,16 @@
 /* A store in the SQLite file at `path`. Fails only without memory. */
 bool sqlite_store_new(const char *path, struct store **store, struct status *status) MUST_CHECK;
 
+/* The path in an SQLite URL as SQLAlchemy takes it, "+driver" and a query string aside, malloc'd;
+ * NULL when it is no such URL or names no file, or without memory. */
+char *store_sqlite_path(const char *url);
+
 /* `url` as libpq reads it when it is one of the spellings of a PostgreSQL URL, malloc'd; NULL when
  * it is not, or without memory. */
 char *store_postgres_uri(const char *url);
 
-/* A "postgresql://…" URI in which parameters that SQLAlchemy's drivers document are written as libpq
- * has them, and several `host` as one list; malloc'd, NULL without memory. */
+/* A "postgresql://…" URI in which parameters that SQLAlchemy's drivers document are written as
+ * libpq has them, and several `host` as one list; malloc'd, NULL without memory. */
 char *postgres_uri_translate(const char *uri);
 
 /* A store in the PostgreSQL database that `uri` ("postgresql://…") names. Fails when libpq cannot

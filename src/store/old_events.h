@@ -1,5 +1,5 @@
-/* The `events` table of the service that this one replaces, in PostgreSQL, read once from end to
- * end. Nothing is written there. One thread. */
+/* The `events` table of the service that this one replaces, in PostgreSQL or in an SQLite file,
+ * read once from end to end, in one snapshot. Nothing is written there. One thread. */
 #ifndef TRIGGERS_STORE_OLD_EVENTS_H
 #define TRIGGERS_STORE_OLD_EVENTS_H
 
@@ -21,15 +21,14 @@ struct old_event {
     const char *status;    /* lower-cased */
     bool has_created_at;   /* not null, and in the years 1 to 9999 */
     int64_t created_at_us; /* columns without a time zone are taken as UTC, as they were meant */
-    int64_t acknowledged_at_us; /* of any event: when it was acknowledged, else last changed, else
-                                   created, as far as there are such columns */
+    int64_t acknowledged_at_us; /* of any event: when it was acknowledged, else created */
 };
 
 enum old_events_result { OLD_EVENTS_ROW, OLD_EVENTS_END, OLD_EVENTS_FAILED };
 
 /* Connects, finds the table and its columns, and starts to read. `url` is accepted as DATABASE_URL
- * is. False with a text that names what is missing, and never the password: INVALID_ARGUMENT for a
- * wrong URL, else FAILED_PRECONDITION or UNAVAILABLE. */
+ * is, "sqlite+driver" included. False with a text that names what is missing, and never the
+ * password: INVALID_ARGUMENT for a wrong URL, else FAILED_PRECONDITION or UNAVAILABLE. */
 bool old_events_open(const char *url, struct old_events **events, struct status *status) MUST_CHECK;
 
 /* Rows of the table when it was opened. */
@@ -40,5 +39,38 @@ enum old_events_result old_events_next(struct old_events *events, struct old_eve
                                        struct status *status) MUST_CHECK;
 
 void old_events_close(struct old_events *events); /* NULL is allowed */
+
+/* ---- for the two kinds of database ---- */
+
+/* What each kind's own struct begins with. */
+struct old_events {
+    enum old_events_result (*next)(struct old_events *events, struct old_event *event,
+                                   struct status *status);
+    void (*close)(struct old_events *events); /* frees it */
+    size_t count;
+};
+
+enum old_events_column {
+    OLD_EVENTS_ID,
+    OLD_EVENTS_SOURCE,
+    OLD_EVENTS_TYPE,
+    OLD_EVENTS_PAYLOAD,
+    OLD_EVENTS_STATUS,
+    OLD_EVENTS_CREATED_AT,
+    OLD_EVENTS_ACKNOWLEDGED_AT, /* may be missing */
+    OLD_EVENTS_COLUMNS
+};
+extern const char *const OLD_EVENTS_COLUMN_NAMES[OLD_EVENTS_COLUMNS];
+
+/* Whether all columns are there that must be; false with a text that names the others. `where` is
+ * the table and its place. */
+bool old_events_check_columns(const bool present[OLD_EVENTS_COLUMNS], const char *where,
+                              struct status *status) MUST_CHECK;
+
+/* `uri` as postgres_uri_translate gives it; `path` of an SQLite file. */
+bool postgres_old_events_open(const char *uri, struct old_events **events,
+                              struct status *status) MUST_CHECK;
+bool sqlite_old_events_open(const char *path, struct old_events **events,
+                            struct status *status) MUST_CHECK;
 
 #endif

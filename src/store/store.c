@@ -28,17 +28,17 @@ static size_t scheme_length(const char *url)
     return strncmp(url + length, "://", 3) == 0 ? length : 0;
 }
 
+/* Also with "+driver" after the name, as SQLAlchemy writes it. */
 static bool scheme_is(const char *url, size_t length, const char *name)
-{
-    return strlen(name) == length && memcmp(url, name, length) == 0;
-}
-
-/* "postgresql" and "postgres", each also with "+driver" as SQLAlchemy writes it. */
-static bool scheme_is_postgres(const char *url, size_t length)
 {
     const char *plus = memchr(url, '+', length);
     size_t base = plus ? (size_t)(plus - url) : length;
-    return scheme_is(url, base, "postgresql") || scheme_is(url, base, "postgres");
+    return strlen(name) == base && memcmp(url, name, base) == 0;
+}
+
+static bool scheme_is_postgres(const char *url, size_t length)
+{
+    return scheme_is(url, length, "postgresql") || scheme_is(url, length, "postgres");
 }
 
 /* `rest` follows "sqlite://". */
@@ -53,6 +53,16 @@ static bool open_sqlite(const char *rest, struct store **store, struct status *s
     if (path[0] == '\0' || strcmp(path, ":memory:") == 0)
         return refuse(status, "names no file, and events kept in memory would be lost");
     return sqlite_store_new(path, store, status);
+}
+
+char *store_sqlite_path(const char *url)
+{
+    size_t length = scheme_length(url);
+    const char *path = url + length + strlen("://");
+    size_t size = strcspn(path, "?");
+    if (!scheme_is(url, length, "sqlite") || path[0] != '/' || size == 1)
+        return NULL;
+    return strndup(path + 1, size - 1);
 }
 
 char *store_postgres_uri(const char *url)

@@ -16,6 +16,7 @@ static void accepted_forms_name_their_store(void **state)
         {NULL, "sqlite", "triggers.db"},
         {"", "sqlite", "triggers.db"},
         {"sqlite:///events.db", "sqlite", "events.db"},
+        {"sqlite+aiosqlite:///events.db", "sqlite", "events.db"},
         {"sqlite:///data/events.db", "sqlite", "data/events.db"},
         {"sqlite:////var/lib/events.db", "sqlite", "/var/lib/events.db"},
         {"sqlite:///my%20events.db", "sqlite", "my%20events.db"},

@@ -1,11 +1,13 @@
 """Moving from the service that this one replaces: its table is imported by `triggersd --import-from`, and
 its events are answered by their old ids."""
 
+import contextlib
 import json
 import os
 import pty
+import sqlite3
 import subprocess
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 import httpx
 import pytest
@@ -13,30 +15,37 @@ import pytest
 from support.program import clean_environment, program_path, run
 from support.protocol import events
 
-# As SQLAlchemy makes them: the old service's models changed over time, and so did its columns.
-FULL_TABLE = """
+# As SQLAlchemy made it in PostgreSQL, the types of later versions, and those of its default, an SQLite file.
+TABLE = """
 create table events (
-    id serial primary key,
-    event_id varchar(50) not null unique,
-    source varchar(255) not null,
-    event_type varchar(255) not null,
+    id varchar not null primary key,
+    source varchar not null,
+    event_type varchar not null,
     payload jsonb not null,
-    status varchar(20) not null default 'pending',
-    created_at timestamptz not null default now(),
-    updated_at timestamptz,
+    status varchar not null,
+    created_at timestamptz not null,
     acknowledged_at timestamptz
 )"""
-BARE_TABLE = """
-create type event_status as enum ('PENDING', 'ACKNOWLEDGED');
+LOOSE_TABLE = """
+create type eventstatus as enum ('PENDING', 'ACKNOWLEDGED');
 create table events (
-    id uuid primary key default gen_random_uuid(),
-    event_id varchar unique,
+    id varchar,
     source text,
     event_type text,
     payload json,
-    status event_status,
-    created_at timestamp,
-    updated_at timestamp
+    status eventstatus,
+    created_at timestamp
+)"""
+SQLITE_TABLE = """
+create table events (
+    id varchar not null,
+    source varchar,
+    event_type varchar,
+    payload json,
+    status varchar(12),
+    created_at datetime,
+    acknowledged_at datetime,
+    primary key (id)
 )"""
 UTC = timezone.utc
 CREATED = datetime(2025, 11, 10, 9, 30, 15, 123456, UTC)
@@ -44,9 +53,9 @@ ACKNOWLEDGED = datetime(2025, 11, 11, 1, 2, 3, 400000, UTC)
 
 
 class OldDatabase:
-    """A database with the old service's table."""
+    """A PostgreSQL database with the old service's table."""
 
-    def __init__(self, server, table=FULL_TABLE):
+    def __init__(self, server, table=TABLE):
         self.server = server
         self.url = server.create_database()
         self.name = self.url.rsplit("/", 1)[1]
@@ -58,12 +67,44 @@ class OldDatabase:
     def insert(self, count, first=0):
         """`count` events with the ids of old_id(); every third is acknowledged."""
         self.sql(f"""
-            insert into events (event_id, source, event_type, payload, status, created_at, acknowledged_at)
+            insert into events (id, source, event_type, payload, status, created_at, acknowledged_at)
             select 'evt_' || lpad(to_hex(n), 12, '0'), 'crm', 'lead.created',
                 jsonb_build_object('n', n), case n % 3 when 0 then 'acknowledged' else 'pending' end,
                 timestamptz '{CREATED}' + n * interval '1 second',
                 case n % 3 when 0 then timestamptz '{ACKNOWLEDGED}' end
             from generate_series({first}, {first + count - 1}) n""")
+
+
+class OldFile:
+    """An SQLite file with the old service's table."""
+
+    def __init__(self, path):
+        self.path = path
+        self.url = f"sqlite:///{path}"
+        self.sql(SQLITE_TABLE)
+
+    def sql(self, text, *rows):
+        with contextlib.closing(sqlite3.connect(self.path)) as file, file:
+            if rows:
+                file.executemany(text, rows)
+            else:
+                file.executescript(text)
+
+    def insert(self, count, first=0):
+        """As OldDatabase does."""
+        def text(time):
+            return time.strftime("%Y-%m-%d %H:%M:%S.%f")
+
+        self.sql("insert into events values (?, 'crm', 'lead.created', ?, ?, ?, ?)", *[
+            (
+                old_id(n),
+                json.dumps({"n": n}),
+                "pending" if n % 3 else "acknowledged",
+                text(CREATED + timedelta(seconds=n)),
+                None if n % 3 else text(ACKNOWLEDGED),
+            )
+            for n in range(first, first + count)
+        ])
 
 
 def old_id(number):
@@ -85,9 +126,12 @@ def import_from(old, url, folder, **settings):
     return done, figures, log
 
 
-@pytest.fixture
-def old(postgres):
-    return OldDatabase(postgres)
+@pytest.fixture(params=["postgresql", "sqlite"])
+def old(request, tmp_path):
+    """The old service's events, in each kind of database that it had."""
+    if request.param == "sqlite":
+        return OldFile(tmp_path / "old.db")
+    return OldDatabase(request.getfixturevalue("postgres"))
 
 
 def test_events_keep_their_ids_times_and_acknowledgements(
@@ -144,7 +188,7 @@ def test_a_second_run_brings_only_what_is_new(old, new_store_url, start_core, tm
         ours = rpc.event("AckEvent", event_id=old_id(1)).acknowledged_at
         old.insert(5, first=10)
         old.sql(f"update events set status = 'acknowledged', acknowledged_at = '{ACKNOWLEDGED}'"
-                f" where event_id = '{old_id(2)}'")
+                f" where id = '{old_id(2)}'")
         done, figures, _ = import_from(old, url, tmp_path)
         assert done.returncode == 0
         assert figures == {"read": 15, "stored": 5, "already_there": 10, "refused": 0}
@@ -154,15 +198,15 @@ def test_a_second_run_brings_only_what_is_new(old, new_store_url, start_core, tm
         assert rpc.event("GetEvent", event_id=old_id(14)).event.event_id == old_id(14)
 
 
-def test_times_without_zone_enum_status_and_updated_at(postgres, new_store_url, start_core, tmp_path):
-    old = OldDatabase(postgres, BARE_TABLE)
+def test_times_without_zone_and_an_enum_as_status(postgres, new_store_url, start_core, tmp_path):
+    old = OldDatabase(postgres, LOOSE_TABLE)
     old.sql(f"""
         set timezone = 'Asia/Tokyo';
         alter database {old.name} set timezone = 'Asia/Tokyo';
-        insert into events (event_id, source, event_type, payload, status, created_at, updated_at) values
+        insert into events (id, source, event_type, payload, status, created_at) values
         ('{old_id(1)}', 'CRM ', 'Lead', '{{"big": 12345678901234567890, "a":1, "a":2}}', 'ACKNOWLEDGED',
-         '2025-11-10 09:30:15.123456', '2025-11-11 01:02:03.4'),
-        ('{old_id(2)}', 'crm', 'lead', '{{}}', 'ACKNOWLEDGED', '1969-12-31 23:59:59.999999', null)""")
+         '2025-11-10 09:30:15.123456'),
+        ('{old_id(2)}', 'crm', 'lead', '{{}}', 'ACKNOWLEDGED', '1969-12-31 23:59:59.999999')""")
     url = new_store_url()
     done, _, _ = import_from(old, url.replace("postgresql://", "postgresql+asyncpg://"), tmp_path)
     assert done.returncode == 0, done.stderr
@@ -170,16 +214,15 @@ def test_times_without_zone_enum_status_and_updated_at(postgres, new_store_url, 
         event = rpc.event("GetEvent", event_id=old_id(1)).event
         assert (event.source, event.event_type) == ("crm", "lead")
         assert event.payload == b'{"big": 12345678901234567890, "a":1, "a":2}'
-        assert event.created_at.ToDatetime(UTC) == CREATED
-        assert event.acknowledged_at.ToDatetime(UTC) == ACKNOWLEDGED
+        assert event.created_at.ToDatetime(UTC) == event.acknowledged_at.ToDatetime(UTC) == CREATED
         early = rpc.event("GetEvent", event_id=old_id(2)).event
         assert early.created_at.ToMicroseconds() == early.acknowledged_at.ToMicroseconds() == -1
 
 
-# Values of (event_id, source, event_type, payload, status, created_at) and what is said of them.
+# Values of (id, source, event_type, payload, status, created_at) and what is said of them.
 BAD_ROWS = [
-    ("'evt_0123456789AB', 'crm', 'lead', '{}', 'PENDING', now()", "event_id is not"),
-    ("null, 'crm', 'lead', '{}', 'PENDING', now()", "event_id is not"),
+    ("'evt_0123456789AB', 'crm', 'lead', '{}', 'PENDING', now()", "id is not"),
+    ("null, 'crm', 'lead', '{}', 'PENDING', now()", "id is not"),
     ("'evt_00000000000a', ' ', 'lead', '{}', 'PENDING', now()", "source must have at least 1"),
     ("'evt_00000000000b', 'crm', repeat('x', 256), '{}', 'PENDING', now()", "event_type must have at most"),
     ("'evt_00000000000c', null, 'lead', '{}', 'PENDING', now()", "source is null"),
@@ -194,8 +237,8 @@ BAD_ROWS = [
 
 
 def test_rows_that_cannot_be_imported_are_named_and_the_rest_goes_on(postgres, new_store_url, tmp_path):
-    old = OldDatabase(postgres, BARE_TABLE)
-    columns = "insert into events (event_id, source, event_type, payload, status, created_at) values"
+    old = OldDatabase(postgres, LOOSE_TABLE)
+    columns = "insert into events (id, source, event_type, payload, status, created_at) values"
     for values, _ in BAD_ROWS:
         old.sql(f"{columns} ({values})")
     old.sql(f"{columns} ('{old_id(99)}', 'crm', 'lead', '{{}}', 'PENDING', now())")
@@ -212,14 +255,46 @@ def test_rows_that_cannot_be_imported_are_named_and_the_rest_goes_on(postgres, n
         assert line["reason"].startswith(why)
 
 
+# Values of (id, source, event_type, payload, status, created_at) in SQLite and what is said of them.
+BAD_FILE_ROWS = [
+    (("evt_0123456789AB", "crm", "lead", "{}", "pending", "2025-11-10 09:30:15"), "id is not"),
+    (("evt_00000000000c", None, "lead", "{}", "pending", "2025-11-10 09:30:15"), "source is null"),
+    (("evt_00000000000d", "crm", "lead", "[]", "pending", "2025-11-10 09:30:15"), "payload must be a JSON"),
+    (("evt_00000000000e", "crm", "lead", b"{}\xff", "pending", "2025-11-10 09:30:15"), "payload must be"),
+    (("evt_00000000000f", "crm", "lead", "{}", "gone", "2025-11-10 09:30:15"), "status is neither"),
+    (("evt_000000000010", "crm", "lead", "{}", "pending", "yesterday"), "created_at is not"),
+    (("evt_000000000011", "crm", "lead", "{}", "pending", "2025-11-10 09:30:15 MEZ"), "created_at is not"),
+    (("evt_000000000012", "crm", "lead", "{}", "pending", None), "created_at is not"),
+]
+
+
+def test_rows_of_a_file_that_cannot_be_imported_are_named(new_store_url, start_core, tmp_path):
+    old = OldFile(tmp_path / "old.db")
+    insert = "insert into events values (?, ?, ?, ?, ?, ?, null)"
+    old.sql(insert, *[row for row, _ in BAD_FILE_ROWS])
+    good = ["2025-11-10 09:30:15.123456", "2025-11-10T09:30:15.123456Z", "2025-11-10 10:30:15.123456+01:00"]
+    old.sql(insert, *[(old_id(100 + n), "CRM ", "Lead", "{}", "ACKNOWLEDGED", time) for n, time in enumerate(good)])
+    url = new_store_url()
+    done, figures, log = import_from(old, url, tmp_path)
+    count = len(BAD_FILE_ROWS)
+    assert done.returncode == 1
+    assert figures == {"read": count + 3, "stored": 3, "already_there": 0, "refused": count}
+    reasons = [line["reason"] for line in log if "reason" in line]
+    assert all(told.startswith(why) for told, (_, why) in zip(reasons, BAD_FILE_ROWS, strict=True)), reasons
+    with start_core(DATABASE_URL=url).client() as rpc:
+        for n in range(3):
+            event = rpc.event("GetEvent", event_id=old_id(100 + n)).event
+            assert event.created_at.ToDatetime(UTC) == event.acknowledged_at.ToDatetime(UTC) == CREATED
+
+
 def test_text_that_is_not_utf8_is_named(postgres, new_store_url, tmp_path):
     name = postgres.database_name()
     postgres.psql(f"create database {name} encoding 'SQL_ASCII' template template0")
-    table = BARE_TABLE.replace("payload json", "payload text")
+    table = LOOSE_TABLE.replace("payload json", "payload text")
     postgres.psql(table, name)
     postgres.psql(r"set client_encoding = 'SQL_ASCII'; insert into events values"
-                  rf" (default, '{old_id(1)}', E'\xff', 'lead', '{{}}', 'PENDING', now()),"
-                  rf" (default, '{old_id(2)}', 'crm', 'lead', E'{{\"a\":\"\xff\"}}', 'PENDING', now())",
+                  rf" ('{old_id(1)}', E'\xff', 'lead', '{{}}', 'PENDING', now()),"
+                  rf" ('{old_id(2)}', 'crm', 'lead', E'{{\"a\":\"\xff\"}}', 'PENDING', now())",
                   name)
     done, figures, log = import_from(postgres.url(name), new_store_url(), tmp_path)
     assert done.returncode == 1 and figures["refused"] == 2
@@ -244,7 +319,7 @@ def test_content_that_changed_since_an_import_is_named(old, new_store_url, tmp_p
     old.insert(2)
     url = new_store_url()
     import_from(old, url, tmp_path)
-    old.sql(f"update events set payload = '{{}}' where event_id = '{old_id(1)}'")
+    old.sql(f"update events set payload = '{{}}' where id = '{old_id(1)}'")
     done, figures, log = import_from(old, url, tmp_path)
     assert done.returncode == 1
     assert figures == {"read": 2, "stored": 0, "already_there": 1, "refused": 1}
@@ -269,9 +344,9 @@ def test_both_services_may_share_a_database_and_a_role_called_triggers(postgres,
 
 def test_a_table_of_another_name_through_a_view(postgres, tmp_path):
     """As deploy/README.md says."""
-    old = OldDatabase(postgres, FULL_TABLE.replace("create table events", "create table hooks"))
+    old = OldDatabase(postgres, TABLE.replace("create table events", "create table hooks"))
     old.sql(f"""
-        insert into hooks (event_id, source, event_type, payload) values ('{old_id(1)}', 'crm', 'x', '{{}}');
+        insert into hooks values ('{old_id(1)}', 'crm', 'x', '{{}}', 'pending', now());
         create table events (id integer);
         create schema for_triggers;
         create view for_triggers.events as select * from public.hooks""")
@@ -290,11 +365,17 @@ def test_what_is_missing_is_named(postgres, tmp_path):
     url = f"sqlite:///{tmp_path / 'triggers.db'}"
     empty = postgres.create_database()
     stops(import_from(empty, url, tmp_path)[0], 1, 'no table "events"', empty.rsplit("/", 1)[1])
-    odd = OldDatabase(postgres, "create table events (event_id text, source text, created_at text)")
+    odd = OldDatabase(postgres, "create table events (id text, source text, created_at text)")
     done = import_from(odd, url, tmp_path)[0]
     stops(done, 1, "lacks the columns: event_type, payload, status, created_at (a timestamp)")
     stops(import_from(postgres.url("nowhere"), url, tmp_path)[0], 1, '"nowhere" does not exist')
-    stops(import_from("sqlite:///old.db", url, tmp_path)[0], 2, "--import-from", "postgresql://")
+    stops(import_from("mysql://host/old", url, tmp_path)[0], 2, "--import-from", "postgresql://", "sqlite:///")
+    stops(import_from(f"sqlite:///{tmp_path}/no.db", url, tmp_path)[0], 1, "no.db: unable to open")
+    other = OldFile(tmp_path / "other.db")
+    other.sql("drop table events")
+    stops(import_from(other, url, tmp_path)[0], 1, 'no table "events"', "other.db")
+    other.sql("create table events (id text, source text)")
+    stops(import_from(other, url, tmp_path)[0], 1, "lacks the columns: event_type, payload, status, created_at")
     done = import_from("postgresql://me:hunter2/@host/database", url, tmp_path)[0]
     stops(done, 2, "--import-from", "%2F")
     assert "hunter2" not in done.stdout + done.stderr

@@ -1,5 +1,5 @@
-/* Reads the old service's table row by row, whatever its size. SQLAlchemy may have made its columns
- * in several ways: what is there is found out first, and everything is asked for as text. */
+/* Reads the old service's table row by row, whatever its size. Everything is asked for as text, as
+ * SQLAlchemy may have made the columns in several types. */
 #include "store/old_events.h"
 
 #include <libpq-fe.h>
@@ -7,36 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buffer.h"
-#include "store/drivers.h"
 #include "store/postgres/session.h"
 
 #define SETTING "--import-from"
-#define SQL_MAX 4096
 
-struct old_events {
+struct postgres_old_events {
+    struct old_events base;
     PGconn *conn;
-    PGresult *row; /* of which an old_event borrows */
-    size_t count;
+    PGresult *row;     /* of which an old_event borrows */
     char *description; /* "host:port/database" */
     char *table;       /* as SQL names it */
-};
-
-/* What a column may be called, and whether it must be there. */
-enum column { ID, SOURCE, TYPE, PAYLOAD, STATUS, CREATED_AT, UPDATED_AT, ACKNOWLEDGED_AT, COLUMNS };
-static const struct {
-    const char *name;
-    bool required;
-    bool time;
-} COLUMN[COLUMNS] = {
-    [ID] = {"event_id", true, false},
-    [SOURCE] = {"source", true, false},
-    [TYPE] = {"event_type", true, false},
-    [PAYLOAD] = {"payload", true, false},
-    [STATUS] = {"status", true, false},
-    [CREATED_AT] = {"created_at", true, true},
-    [UPDATED_AT] = {"updated_at", false, true},
-    [ACKNOWLEDGED_AT] = {"acknowledged_at", false, true},
 };
 
 /* One snapshot; times without a zone are read as UTC, and nothing ends a long read. */
@@ -54,14 +34,14 @@ static const char FIND_COLUMNS[] =
     " and n.nspname = any (current_schemas(false))"
     " order by array_position(current_schemas(false), n.nspname)";
 
-static bool fail_as_libpq(struct old_events *events, struct status *status)
+static bool fail_as_libpq(struct postgres_old_events *events, struct status *status)
 {
     char text[STATUS_MESSAGE_SIZE];
     postgres_one_line(PQerrorMessage(events->conn), text, sizeof(text));
     return status_fail(status, STATUS_UNAVAILABLE, "OLD_EVENTS_UNAVAILABLE", "%s", text);
 }
 
-static PGresult *query(struct old_events *events, const char *sql, struct status *status)
+static PGresult *query(struct postgres_old_events *events, const char *sql, struct status *status)
 {
     PGresult *result = PQexec(events->conn, sql);
     ExecStatusType code = PQresultStatus(result);
@@ -72,7 +52,7 @@ static PGresult *query(struct old_events *events, const char *sql, struct status
     return NULL;
 }
 
-static bool connect_to(struct old_events *events, const char *uri, struct status *status)
+static bool connect_to(struct postgres_old_events *events, const char *uri, struct status *status)
 {
     const char *const keywords[] = {"application_name", "connect_timeout", "dbname",
                                     "client_encoding", NULL};
@@ -90,39 +70,34 @@ static bool connect_to(struct old_events *events, const char *uri, struct status
 }
 
 /* Whether the row of FIND_COLUMNS is this column of the first table, of a type that will do. */
-static bool column_fits(const PGresult *found, int row, enum column column)
+static bool column_fits(const PGresult *found, int row, enum old_events_column column)
 {
+    bool time = column == OLD_EVENTS_CREATED_AT || column == OLD_EVENTS_ACKNOWLEDGED_AT;
     return strcmp(PQgetvalue(found, row, 0), PQgetvalue(found, 0, 0)) == 0 &&
-           strcmp(PQgetvalue(found, row, 1), COLUMN[column].name) == 0 &&
-           (!COLUMN[column].time || strncmp(PQgetvalue(found, row, 2), "timestamp", 9) == 0);
+           strcmp(PQgetvalue(found, row, 1), OLD_EVENTS_COLUMN_NAMES[column]) == 0 &&
+           (!time || strncmp(PQgetvalue(found, row, 2), "timestamp", 9) == 0);
 }
 
 /* Which columns there are; false with a text that names those which are missing. */
-static bool choose_columns(struct old_events *events, const PGresult *found, bool present[COLUMNS],
-                           struct status *status)
+static bool choose_columns(struct postgres_old_events *events, const PGresult *found,
+                           bool present[OLD_EVENTS_COLUMNS], struct status *status)
 {
-    char missing[128] = "";
-    for (enum column column = 0; column < COLUMNS; column++) {
-        present[column] = false;
-        for (int row = 0; row < PQntuples(found); row++)
-            present[column] = present[column] || column_fits(found, row, column);
-        size_t used = strlen(missing);
-        if (COLUMN[column].required && !present[column])
-            snprintf(missing + used, sizeof(missing) - used, "%s%s%s", used ? ", " : "",
-                     COLUMN[column].name, COLUMN[column].time ? " (a timestamp)" : "");
-    }
     if (PQntuples(found) == 0)
         return status_fail(status, STATUS_FAILED_PRECONDITION, "OLD_EVENTS_MISSING",
                            "there is no table \"events\" on the search path in %s",
                            events->description);
-    if (missing[0])
-        return status_fail(status, STATUS_FAILED_PRECONDITION, "OLD_EVENTS_MISSING",
-                           "the table %s in %s lacks the columns: %s", PQgetvalue(found, 0, 0),
-                           events->description, missing);
-    return true;
+    for (enum old_events_column column = 0; column < OLD_EVENTS_COLUMNS; column++) {
+        present[column] = false;
+        for (int row = 0; row < PQntuples(found); row++)
+            present[column] = present[column] || column_fits(found, row, column);
+    }
+    char where[256];
+    snprintf(where, sizeof(where), "%s in %s", PQgetvalue(found, 0, 0), events->description);
+    return old_events_check_columns(present, where, status);
 }
 
-static bool find_table(struct old_events *events, bool present[COLUMNS], struct status *status)
+static bool find_table(struct postgres_old_events *events, bool present[OLD_EVENTS_COLUMNS],
+                       struct status *status)
 {
     PGresult *found = query(events, FIND_COLUMNS, status);
     if (!found)
@@ -134,7 +109,7 @@ static bool find_table(struct old_events *events, bool present[COLUMNS], struct 
     return ok;
 }
 
-static bool count_rows(struct old_events *events, struct status *status)
+static bool count_rows(struct postgres_old_events *events, struct status *status)
 {
     char *sql = NULL;
     PGresult *counted = NULL;
@@ -142,59 +117,36 @@ static bool count_rows(struct old_events *events, struct status *status)
         counted = query(events, sql, status);
     free(sql);
     if (counted)
-        events->count = strtoull(PQgetvalue(counted, 0, 0), NULL, 10);
+        events->base.count = strtoull(PQgetvalue(counted, 0, 0), NULL, 10);
     PQclear(counted);
     return counted;
 }
 
-/* The order of the columns selected. */
-enum selected { GOT_ID, GOT_SOURCE, GOT_TYPE, GOT_PAYLOAD, GOT_STATUS, GOT_CREATED, GOT_ACKED };
-
 /* Microseconds since 1970, null outside the years that an RFC 3339 time can have. */
-static void append_time(struct buffer *sql, enum column column)
-{
-    const char *name = COLUMN[column].name;
-    buffer_append_format(sql,
-                         "case when %s between '0001-01-01' and '9999-12-31 23:59:59.999999'"
-                         " then round(extract(epoch from %s) * 1000000)::bigint end",
-                         name, name);
-}
+#define TIME(column)                                                                               \
+    "case when " column " between '0001-01-01' and '9999-12-31 23:59:59.999999'"                   \
+    " then round(extract(epoch from " column ") * 1000000)::bigint end"
 
-/* The first of the times that is there. */
-static void append_acknowledged_at(struct buffer *sql, const bool present[COLUMNS])
+/* The columns come in the order of enum old_events_column. */
+static bool start_reading(struct postgres_old_events *events,
+                          const bool present[OLD_EVENTS_COLUMNS], struct status *status)
 {
-    static const enum column candidates[] = {ACKNOWLEDGED_AT, UPDATED_AT};
-    buffer_append_text(sql, "coalesce(");
-    for (size_t i = 0; i < sizeof(candidates) / sizeof(candidates[0]); i++) {
-        if (!present[candidates[i]])
-            continue;
-        append_time(sql, candidates[i]);
-        buffer_append_text(sql, ", ");
-    }
-    append_time(sql, CREATED_AT);
-    buffer_append_text(sql, ")");
-}
-
-static bool start_reading(struct old_events *events, const bool present[COLUMNS],
-                          struct status *status)
-{
-    struct buffer sql;
-    buffer_init(&sql, SQL_MAX);
-    buffer_append_text(&sql, "select event_id::text, source::text, event_type::text, payload::text,"
-                             " lower(status::text), ");
-    append_time(&sql, CREATED_AT);
-    buffer_append_text(&sql, ", ");
-    append_acknowledged_at(&sql, present);
-    buffer_append_format(&sql, " from %s", events->table);
+    char *sql = NULL;
+    const char *acknowledged_at =
+        present[OLD_EVENTS_ACKNOWLEDGED_AT] ? TIME("acknowledged_at") : "null";
     bool ok =
-        !sql.failed && PQsendQuery(events->conn, sql.data) && PQsetSingleRowMode(events->conn);
-    buffer_fini(&sql);
+        asprintf(&sql,
+                 "select id::text, source::text, event_type::text, payload::text,"
+                 " lower(status::text), %s, coalesce(%s, %s) from %s",
+                 TIME("created_at"), acknowledged_at, TIME("created_at"), events->table) > 0 &&
+        PQsendQuery(events->conn, sql) && PQsetSingleRowMode(events->conn);
+    free(sql);
     return ok || fail_as_libpq(events, status);
 }
 
-static bool set_up(struct old_events *events, const char *uri, struct status *status)
+static bool set_up(struct postgres_old_events *events, const char *uri, struct status *status)
 {
-    bool present[COLUMNS];
+    bool present[OLD_EVENTS_COLUMNS];
     PQconninfoOption *options = postgres_uri_parse(uri, SETTING, status);
     if (!options)
         return false;
@@ -204,44 +156,20 @@ static bool set_up(struct old_events *events, const char *uri, struct status *st
            count_rows(events, status) && start_reading(events, present, status);
 }
 
-bool old_events_open(const char *url, struct old_events **events, struct status *status)
+static const char *text_of(const PGresult *row, enum old_events_column column)
 {
-    char *uri = store_postgres_uri(url);
-    if (!uri)
-        return status_fail(status, STATUS_INVALID_ARGUMENT, "IMPORT_URL_INVALID",
-                           SETTING " is not the URL of a PostgreSQL database; accepted: "
-                                   "postgresql://user:password@host:port/database");
-    struct old_events *opened = calloc(1, sizeof(*opened));
-    bool ok = opened ? set_up(opened, uri, status)
-                     : status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
-    explicit_bzero(uri, strlen(uri));
-    free(uri);
-    if (!ok) {
-        old_events_close(opened);
-        return false;
-    }
-    *events = opened;
-    return true;
+    return PQgetisnull(row, 0, (int)column) ? NULL : PQgetvalue(row, 0, (int)column);
 }
 
-size_t old_events_count(const struct old_events *events)
+static int64_t time_of(const PGresult *row, enum old_events_column column)
 {
-    return events->count;
+    return strtoll(PQgetvalue(row, 0, (int)column), NULL, 10); /* null is "", which is 0 */
 }
 
-static const char *text_of(const PGresult *row, int column)
+static enum old_events_result next(struct old_events *base, struct old_event *event,
+                                   struct status *status)
 {
-    return PQgetisnull(row, 0, column) ? NULL : PQgetvalue(row, 0, column);
-}
-
-static int64_t time_of(const PGresult *row, int column)
-{
-    return strtoll(PQgetvalue(row, 0, column), NULL, 10); /* null is "", which is 0 */
-}
-
-enum old_events_result old_events_next(struct old_events *events, struct old_event *event,
-                                       struct status *status)
-{
+    struct postgres_old_events *events = (struct postgres_old_events *)base;
     PQclear(events->row);
     events->row = PQgetResult(events->conn);
     const PGresult *row = events->row;
@@ -252,25 +180,39 @@ enum old_events_result old_events_next(struct old_events *events, struct old_eve
         return OLD_EVENTS_FAILED;
     }
     *event = (struct old_event){
-        .id = text_of(row, GOT_ID),
-        .source = text_of(row, GOT_SOURCE),
-        .type = text_of(row, GOT_TYPE),
-        .payload = text_of(row, GOT_PAYLOAD),
-        .status = text_of(row, GOT_STATUS),
-        .has_created_at = !PQgetisnull(row, 0, GOT_CREATED),
-        .created_at_us = time_of(row, GOT_CREATED),
-        .acknowledged_at_us = time_of(row, GOT_ACKED),
+        .id = text_of(row, OLD_EVENTS_ID),
+        .source = text_of(row, OLD_EVENTS_SOURCE),
+        .type = text_of(row, OLD_EVENTS_TYPE),
+        .payload = text_of(row, OLD_EVENTS_PAYLOAD),
+        .status = text_of(row, OLD_EVENTS_STATUS),
+        .has_created_at = text_of(row, OLD_EVENTS_CREATED_AT) != NULL,
+        .created_at_us = time_of(row, OLD_EVENTS_CREATED_AT),
+        .acknowledged_at_us = time_of(row, OLD_EVENTS_ACKNOWLEDGED_AT),
     };
     return OLD_EVENTS_ROW;
 }
 
-void old_events_close(struct old_events *events)
+static void close_events(struct old_events *base)
 {
-    if (!events)
-        return;
+    struct postgres_old_events *events = (struct postgres_old_events *)base;
     PQclear(events->row);
     PQfinish(events->conn);
     free(events->description);
     free(events->table);
     free(events);
+}
+
+bool postgres_old_events_open(const char *uri, struct old_events **events, struct status *status)
+{
+    struct postgres_old_events *opened = calloc(1, sizeof(*opened));
+    if (!opened)
+        return status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
+    opened->base.next = next;
+    opened->base.close = close_events;
+    bool ok = set_up(opened, uri, status);
+    if (ok)
+        *events = &opened->base;
+    else
+        close_events(&opened->base);
+    return ok;
 }
