@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "loop.h"
+
 /* Gives back what call_begin took and answers. */
 static bool refuse(struct request *request, unsigned status, const char *code, const char *detail)
 {
@@ -83,5 +85,5 @@ void call_done(triggers_reply *reply, void *user_data)
     }
     idempotency_leave(&bridge->keys, request);
     atomic_fetch_sub(&bridge->calls, 1);
-    MHD_resume_connection(request->connection);
+    loop_resume(request->peer->loop, request->connection);
 }

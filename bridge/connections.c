@@ -2,14 +2,6 @@
 #include "connections.h"
 
 #include <stdlib.h>
-#include <sys/socket.h>
-
-struct connection {
-    int socket;
-    bool waiting; /* it is in the list */
-    struct connection *older;
-    struct connection *newer;
-};
 
 void connections_init(struct connections *connections)
 {
@@ -50,30 +42,49 @@ static void append(struct connections *connections, struct connection *connectio
     connections->newest = connection;
 }
 
-struct connection *connections_add(struct connections *connections,
-                                   struct MHD_Connection *connection, long max)
+bool connections_full(struct connections *connections)
+{
+    pthread_mutex_lock(&connections->mutex);
+    bool full = connections->open >= connections->max + connections->leaving;
+    pthread_mutex_unlock(&connections->mutex);
+    return full;
+}
+
+/* Lock held. */
+static void close_oldest(struct connections *connections)
+{
+    struct connection *oldest = connections->oldest;
+    if (!oldest)
+        return;
+    unlink_waiting(connections, oldest);
+    shutdown(oldest->socket, SHUT_RDWR); /* its loop sees that and closes it */
+}
+
+void connections_close_oldest(struct connections *connections)
+{
+    pthread_mutex_lock(&connections->mutex);
+    close_oldest(connections);
+    pthread_mutex_unlock(&connections->mutex);
+}
+
+struct connection *connections_add(struct connections *connections, int socket,
+                                   const struct sockaddr_storage *address, socklen_t size)
 {
     struct connection *added = calloc(1, sizeof(*added));
     if (!added)
         return NULL;
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    added->socket = info->connect_fd;
+    added->socket = socket;
+    added->address = *address;
+    added->address_size = size;
     pthread_mutex_lock(&connections->mutex);
-    struct connection *oldest = connections->oldest;
-    if (++connections->open > max && oldest) {
-        unlink_waiting(connections, oldest);
-        shutdown(oldest->socket, SHUT_RDWR); /* its thread sees that and closes it */
-    }
-    append(connections, added);
+    if (++connections->open > connections->max)
+        close_oldest(connections);
     pthread_mutex_unlock(&connections->mutex);
     return added;
 }
 
 void connections_remove(struct connections *connections, struct connection *connection)
 {
-    if (!connection)
-        return;
     pthread_mutex_lock(&connections->mutex);
     connections->open--;
     unlink_waiting(connections, connection);
@@ -84,8 +95,6 @@ void connections_remove(struct connections *connections, struct connection *conn
 void connections_set_waiting(struct connections *connections, struct connection *connection,
                              bool waiting)
 {
-    if (!connection)
-        return;
     pthread_mutex_lock(&connections->mutex);
     unlink_waiting(connections, connection);
     if (waiting)

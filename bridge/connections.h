@@ -3,15 +3,30 @@
 #ifndef TRIGGERS_BRIDGE_CONNECTIONS_H
 #define TRIGGERS_BRIDGE_CONNECTIONS_H
 
-#include <microhttpd.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <sys/socket.h>
 
-struct connection;
+struct loop;
+
+/* One that was accepted. It belongs to the loop that it is dealt to; the members of the list, and
+ * the socket as long as it waits, to `connections`. */
+struct connection {
+    int socket;
+    struct sockaddr_storage address; /* the peer's */
+    socklen_t address_size;
+    struct loop *loop; /* serves it */
+    struct connection *next_dealt;
+    bool waiting; /* it is in the list */
+    struct connection *older;
+    struct connection *newer;
+};
 
 struct connections {
     pthread_mutex_t mutex;
     long open;
+    long max;     /* set before the first; one more closes the oldest that waits */
+    long leaving; /* told to close and not yet closed, at most, beside `max` */
     /* Those that wait for their peers, linked in the order in which they began to: idle ones,
      * requests on their way in, answers on their way out. */
     struct connection *oldest;
@@ -21,15 +36,23 @@ struct connections {
 void connections_init(struct connections *connections);
 void connections_fini(struct connections *connections);
 
-/* Of a new connection, on the thread that serves it. With more than `max` open, closes the oldest
- * of those that wait. NULL without memory: it is then never closed for others. */
-struct connection *connections_add(struct connections *connections,
-                                   struct MHD_Connection *connection, long max);
+/* Whether no more may be accepted until some have been closed. */
+bool connections_full(struct connections *connections);
+
+/* Of a new socket. With more than `max` open, closes the oldest of those that wait. NULL without
+ * memory: the socket is then still the caller's. */
+struct connection *connections_add(struct connections *connections, int socket,
+                                   const struct sockaddr_storage *address, socklen_t size);
+
+/* Frees it. Before its socket is closed, if it waits. */
 void connections_remove(struct connections *connections, struct connection *connection);
 
-/* Says that a request of the connection, which may be NULL, is being answered (not waiting) or that
- * its answer is ready (waiting). On the thread that serves the connection. */
+/* Says whether it waits for its peer. Not before its loop has taken it, and not while a request of
+ * it is being answered. On the loop's thread. */
 void connections_set_waiting(struct connections *connections, struct connection *connection,
                              bool waiting);
+
+/* Closes the one that has waited for longest, if any does. */
+void connections_close_oldest(struct connections *connections);
 
 #endif

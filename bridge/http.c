@@ -5,9 +5,10 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "accept.h"
 #include "base/clock.h"
 #include "figures.h"
 #include "respond.h"
@@ -16,8 +17,13 @@
 /* Idle connections are kept longer than a load balancer does (60 s), so that it never sends a
  * request into a connection that is being closed. */
 #define CONNECTION_TIMEOUT_S 65
-#define LEAVING_CONNECTIONS 64  /* told to close, not yet closed */
 #define CONNECTION_MEMORY 16384 /* bytes for the head of a request and pieces of its body */
+
+struct http {
+    struct acceptor acceptor;
+    size_t loop_count;
+    struct loop loops[];
+};
 
 static void check_content(struct request *request)
 {
@@ -65,9 +71,7 @@ static enum MHD_Result begin(struct bridge *bridge, struct MHD_Connection *conne
 
 static void set_waiting(const struct request *request, bool waiting)
 {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    connections_set_waiting(&request->bridge->connections, info->socket_context, waiting);
+    connections_set_waiting(&request->bridge->connections, request->peer, waiting);
 }
 
 /* The whole request is there, or the reply to its call. */
@@ -142,19 +146,6 @@ static void on_completed(void *bridge, struct MHD_Connection *connection, void *
     request_free(request);
 }
 
-static void on_connection(void *argument, struct MHD_Connection *connection, void **context,
-                          enum MHD_ConnectionNotificationCode what)
-{
-    struct bridge *bridge = argument;
-    bool started = what == MHD_CONNECTION_NOTIFY_STARTED;
-    figures_note_connection(started);
-    if (started)
-        *context =
-            connections_add(&bridge->connections, connection, bridge->settings.max_connections);
-    else
-        connections_remove(&bridge->connections, *context);
-}
-
 /* Leaves percent signs alone: see url.h. */
 static size_t keep_escapes(void *user_data, struct MHD_Connection *connection, char *text)
 {
@@ -173,39 +164,66 @@ __attribute__((format(printf, 2, 0))) static void log_library(void *user_data, c
     log_debug("libmicrohttpd", {"text", text});
 }
 
-struct MHD_Daemon *http_start(struct bridge *bridge, int listener)
+static struct MHD_Daemon *start_daemon(struct bridge *bridge, struct loop *loop)
 {
-    const struct settings *settings = &bridge->settings;
+    const struct connections *connections = &bridge->connections;
     struct MHD_OptionItem options[] = {
-        {MHD_OPTION_LISTEN_SOCKET, listener, NULL},
-        {MHD_OPTION_CONNECTION_LIMIT, settings->max_connections + LEAVING_CONNECTIONS, NULL},
+        {MHD_OPTION_CONNECTION_LIMIT, connections->max + connections->leaving, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT_S, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, NULL},
 #if MHD_VERSION >= 0x00097701
         /* No bare LF for a line's end and no folded lines; of older ones see headers.c. */
         {MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, NULL},
 #endif
-        /* A pool of one is no pool. */
-        {settings->threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, settings->threads,
-         NULL},
         {MHD_OPTION_END, 0, NULL},
     };
     return MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-        on_request, bridge, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
+        MHD_USE_NO_LISTEN_SOCKET | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
+        NULL, NULL, on_request, bridge, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION,
-        on_connection, bridge, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_ARRAY,
-        options, MHD_OPTION_END);
+        loop_on_connection, loop, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+        MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 
-void http_stop_listening(struct MHD_Daemon *daemon)
+static bool start_loop(struct bridge *bridge, struct loop *loop)
 {
-    int listener = MHD_quiesce_daemon(daemon);
-    if (listener >= 0)
-        close(listener);
+    struct MHD_Daemon *daemon = start_daemon(bridge, loop);
+    return daemon && loop_start(loop, daemon, &bridge->connections);
 }
 
-void http_stop(struct MHD_Daemon *daemon)
+static bool start_accepting(struct http *http, struct bridge *bridge, const int *listeners,
+                            size_t count)
 {
-    MHD_stop_daemon(daemon);
+    http->acceptor = (struct acceptor){.connections = &bridge->connections,
+                                       .loops = http->loops,
+                                       .loop_count = http->loop_count,
+                                       .listener_count = count};
+    memcpy(http->acceptor.listeners, listeners, count * sizeof(*listeners));
+    return acceptor_start(&http->acceptor);
+}
+
+struct http *http_start(struct bridge *bridge, const int *listeners, size_t count)
+{
+    size_t threads = (size_t)bridge->settings.threads;
+    struct http *http = calloc(1, sizeof(*http) + threads * sizeof(http->loops[0]));
+    if (!http)
+        return NULL;
+    while (http->loop_count < threads && start_loop(bridge, &http->loops[http->loop_count]))
+        http->loop_count++;
+    if (http->loop_count == threads && start_accepting(http, bridge, listeners, count))
+        return http;
+    http_stop(http);
+    return NULL;
+}
+
+void http_stop_accepting(struct http *http)
+{
+    acceptor_stop(&http->acceptor);
+}
+
+void http_stop(struct http *http)
+{
+    for (size_t i = 0; i < http->loop_count; i++)
+        loop_stop(&http->loops[i]);
+    free(http);
 }

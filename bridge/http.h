@@ -3,17 +3,20 @@
 #ifndef TRIGGERS_BRIDGE_HTTP_H
 #define TRIGGERS_BRIDGE_HTTP_H
 
-#include <microhttpd.h>
+#include <stddef.h>
 
 #include "bridge.h"
 
-/* Serves on a listening socket, which it takes over. NULL when libmicrohttpd cannot start. */
-struct MHD_Daemon *http_start(struct bridge *bridge, int listener);
+struct http;
+
+/* Serves on `count` listening, non-blocking sockets, at most ACCEPT_LISTENERS_MAX, which it takes
+ * over. NULL when libmicrohttpd or the threads cannot start. */
+struct http *http_start(struct bridge *bridge, const int *listeners, size_t count);
 
 /* Accepts no more connections; those open are served on. */
-void http_stop_listening(struct MHD_Daemon *daemon);
+void http_stop_accepting(struct http *http);
 
-/* Closes all connections. No call may be in flight. */
-void http_stop(struct MHD_Daemon *daemon);
+/* Then: closes all connections. No call may be in flight. */
+void http_stop(struct http *http);
 
 #endif

@@ -1,4 +1,4 @@
-/* Plain sockets: libmicrohttpd is given one that listens, so that a failure can be explained. */
+/* Plain sockets: a failure to listen is explained here. */
 #include "listen.h"
 
 #include <errno.h>
@@ -9,7 +9,6 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#define BACKLOG 1024
 #define PROBE_TIMEOUT_S 2
 
 static struct addrinfo *resolve(const char *host, long port, struct status *status)
@@ -31,7 +30,7 @@ static bool bind_and_listen(int fd, const struct addrinfo *address)
 {
     int on = 1;
     return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
-           bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0;
+           bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, LISTEN_BACKLOG) == 0;
 }
 
 int listen_open(const char *host, long port, struct status *status)

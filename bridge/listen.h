@@ -4,6 +4,9 @@
 
 #include "base/status.h"
 
+/* Connections that may wait to be accepted. */
+#define LISTEN_BACKLOG 1024
+
 /* A listening, non-blocking TCP socket, or -1. */
 int listen_open(const char *host, long port, struct status *status);
 

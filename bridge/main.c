@@ -19,7 +19,8 @@
 #define RECEIVE_MS 3000
 #define DRAIN_MS 20000
 #define LAST_ANSWERS_MS 2000
-#define SPARE_CALLS 64  /* the client library's limit is never the one that is met */
+#define SPARE_CALLS 64 /* the client library's limit is never the one that is met */
+#define LEAVING_CONNECTIONS 64
 #define SPARE_FILES 128 /* descriptors beside the HTTP connections */
 
 /* Free memory that each thread keeps. */
@@ -86,16 +87,16 @@ static bool open_client(struct bridge *bridge, char *error, size_t size)
 
 /* Refuses connections, answers the requests in hand, and closes from the inside out: libmicrohttpd
  * must not be stopped while a call still holds a connection. */
-static void stop(struct bridge *bridge, struct MHD_Daemon *daemon)
+static void stop(struct bridge *bridge, struct http *http)
 {
-    http_stop_listening(daemon);
+    http_stop_accepting(http);
     bool done = bridge_drain(bridge, &bridge->requests, RECEIVE_MS) ||
                 bridge_drain(bridge, &bridge->answering, DRAIN_MS);
     if (!done)
         log_warning("not every request was answered in time");
     bridge_close_client(bridge);
     bridge_drain(bridge, &bridge->answering, LAST_ANSWERS_MS);
-    http_stop(daemon);
+    http_stop(http);
 }
 
 static int run(struct bridge *bridge)
@@ -106,8 +107,8 @@ static int run(struct bridge *bridge)
     if (!open_client(bridge, error, sizeof(error)))
         return refuse(error, EXIT_MISCONFIGURED);
     int listener = listen_open(settings->host, settings->port, &status);
-    struct MHD_Daemon *daemon = listener < 0 ? NULL : http_start(bridge, listener);
-    if (!daemon) {
+    struct http *http = listener < 0 ? NULL : http_start(bridge, &listener, 1);
+    if (!http) {
         if (listener >= 0)
             close(listener);
         triggers_client_close(bridge->client);
@@ -122,7 +123,7 @@ static int run(struct bridge *bridge)
         figures_log(bridge);
     } while (!signals_wait(GRACE_SECONDS, 1));
     log_info("stopping");
-    stop(bridge, daemon);
+    stop(bridge, http);
     log_info("stopped");
     return EXIT_STOPPED;
 }
@@ -144,6 +145,8 @@ int main(int argc, char **argv)
     mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY);
     raise_file_limit(bridge.settings.max_connections);
     bridge_init(&bridge);
+    bridge.connections.max = bridge.settings.max_connections;
+    bridge.connections.leaving = LEAVING_CONNECTIONS;
     figures_init();
     int exit_code = run(&bridge);
     bridge_fini(&bridge);

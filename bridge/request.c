@@ -46,6 +46,8 @@ struct request *request_new(struct bridge *bridge, struct MHD_Connection *connec
     request->magic = REQUEST_MAGIC;
     request->bridge = bridge;
     request->connection = connection;
+    request->peer =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
     request->method = method;
     request->path = path;
     request->started_us = clock_monotonic_us();

@@ -46,6 +46,7 @@ struct request {
     unsigned magic;
     struct bridge *bridge;
     struct MHD_Connection *connection;
+    struct connection *peer; /* the same connection, as the loops know it */
     const struct route *route;
     const char *method;              /* the connection's, as `headers` and `path` */
     const char *path;                /* as sent, for the log */

@@ -2,6 +2,7 @@
 signal does not wait, and a rolling restart of two cores behind one bridge is not noticed."""
 
 import contextlib
+import socket
 import threading
 import time
 
@@ -10,7 +11,7 @@ import pytest
 
 from support.ledger import payload_of
 from support.load import Load, new_marker
-from support.network import free_port, wait_until
+from support.network import free_port, free_url, wait_until
 from support.protocol import envelope, events
 from support.proxy import FaultProxy
 from support.rpc import EVENT_SERVICE, RpcError, encode
@@ -143,6 +144,57 @@ def test_store_that_never_answers_does_not_keep_it(own_postgres, start_core):
             assert codes <= {"UNAVAILABLE", "DEADLINE_EXCEEDED"}, codes
             core.stop(GRACE)
             assert time.monotonic() - start < GRACE
+
+
+class Requests:
+    """Threads that send requests to a port on many connections, and open more, until the end."""
+
+    def __init__(self, port):
+        self._address = ("127.0.0.1", port)
+        self._done = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(2)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+
+    def __exit__(self, *_):
+        self._done.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self):
+        while not self._done.is_set():
+            with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+                self._ask(stack)
+
+    def _ask(self, stack):
+        """Until one of the connections is refused or closed."""
+        sockets = [
+            stack.enter_context(socket.create_connection(self._address, 10)) for _ in range(16)
+        ]
+        while not self._done.is_set():
+            for each in sockets:
+                each.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+            if not all(each.recv(65536) for each in sockets):
+                return
+
+
+def test_bridge_terminated_under_load(start_bridge, pick, told):
+    """The end comes at any moment of its threads' work with their sockets."""
+    port = free_port()
+    times = pick(30, 1500)
+    with Requests(port):
+        for _ in range(times):
+            bridge = start_bridge(
+                None,
+                TRIGGERS_CORE=free_url("ws"),
+                API_PORT=port,
+                TRIGGERS_BRIDGE_THREADS=4,
+                LOG_LEVEL="warning",
+            )
+            bridge.stop()
+    told(f"{times} SIGTERMs of triggers-bridge under load, exit status 0 each time")
 
 
 def test_rolling_restart_is_not_noticed(own_postgres, start_core, start_bridge, ledger, kept, pick):

@@ -1,5 +1,6 @@
 """Many clients at once, clients that leave, and stopping in the middle of it."""
 
+import contextlib
 import json
 import signal
 import threading
@@ -58,6 +59,27 @@ def test_clients_that_leave_while_their_call_runs(core, start_bridge):
             wire.close()
     wait_until(lambda: bridge.descriptors() <= before, "connections of those that left closed")
     assert httpx.get(f"{bridge.url}/health", trust_env=False).status_code == 200
+
+
+@pytest.mark.parametrize("count", [127, 128, 129, 256, 1000])
+def test_burst_of_requests_on_open_connections(core, start_bridge, count):
+    """However many are ready at one moment: libmicrohttpd asks for 128 at a time."""
+    bridge = start_bridge(core, TRIGGERS_BRIDGE_THREADS=1)
+    with contextlib.ExitStack() as stack:
+        wires = [stack.enter_context(Wire(bridge)) for _ in range(count)]
+        for request, served in [(get("/health"), 200), (POST, 201)]:
+            ask_all(wires, request, served)
+            for _ in range(3):
+                with bridge.paused():
+                    for wire in wires:
+                        wire.send(request)
+                assert {wire.read().status for wire in wires} == {served}
+
+
+def ask_all(wires, request, status):
+    for wire in wires:
+        wire.send(request)
+        assert wire.read().status == status
 
 
 class Load:

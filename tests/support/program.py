@@ -1,5 +1,6 @@
 """Running one of our programs: its output as lines, its end, and what the sanitizers said."""
 
+import contextlib
 import glob
 import json
 import os
@@ -137,6 +138,17 @@ class Program:
     def descriptors(self):
         """How many file descriptors the process has open."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    @contextlib.contextmanager
+    def paused(self):
+        """A stretch of time in which the process does not run."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            stat = Path(f"/proc/{self.pid}/stat")
+            wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "a pause")
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def command_line(self):
         return Path(f"/proc/{self.pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
