@@ -74,6 +74,12 @@ bool rule_key(const char *key)
     return !is_too_long((struct slice){key, strlen(key)});
 }
 
+static enum rule_result violate_length(const char **description)
+{
+    *description = "must have at most 255 characters in lower case, as it is stored";
+    return RULE_VIOLATED;
+}
+
 enum rule_result rule_name(const char *text, struct arena *arena, struct slice *out,
                            const char **description)
 {
@@ -82,11 +88,11 @@ enum rule_result rule_name(const char *text, struct arena *arena, struct slice *
         *description = "must have at least 1 character other than white space";
         return RULE_VIOLATED;
     }
-    if (is_too_long(trimmed)) {
-        *description = "must have at most 255 characters";
-        return RULE_VIOLATED;
-    }
-    return (is_ascii(trimmed) ? lower_ascii : lower_unicode)(trimmed, arena, out);
+    if (is_too_long(trimmed))
+        return violate_length(description); /* lower case never has fewer characters */
+    enum rule_result result =
+        (is_ascii(trimmed) ? lower_ascii : lower_unicode)(trimmed, arena, out);
+    return result == RULE_OK && is_too_long(*out) ? violate_length(description) : result;
 }
 
 #define DESCRIPTION_SIZE 160

@@ -68,6 +68,26 @@ static void names_count_characters_not_bytes(void **state)
     assert_non_null(strstr(why, "255"));
 }
 
+/* One letter is two characters in lower case. */
+static void names_count_characters_as_they_are_stored(void **state)
+{
+    (void)state;
+    char text[2 * 255 + 2] = "";
+    struct slice out;
+    const char *why;
+    for (int i = 0; i < 127; i++)
+        strcat(text, "\xc4\xb0"); /* İ */
+    strcat(text, "x");
+    assert_int_equal(rule_name(text, &arena, &out, &why), RULE_OK);
+    assert_int_equal(out.size, 127 * 3 + 1);
+    strcat(text, "x");
+    assert_int_equal(rule_name(text, &arena, &out, &why), RULE_VIOLATED);
+    assert_non_null(strstr(why, "lower case"));
+    for (int i = 0; i < 126; i++)
+        strcat(text, "\xc4\xb0");
+    assert_int_equal(rule_name(text, &arena, &out, &why), RULE_VIOLATED);
+}
+
 static void names_must_not_be_blank(void **state)
 {
     (void)state;
@@ -150,6 +170,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_are_trimmed_and_lowered),
         cmocka_unit_test(names_count_characters_not_bytes),
+        cmocka_unit_test(names_count_characters_as_they_are_stored),
         cmocka_unit_test(names_must_not_be_blank),
         cmocka_unit_test(payloads_that_not_every_reader_takes_are_for_operators_to_allow),
         cmocka_unit_test(payloads_are_one_object_within_the_limit),
