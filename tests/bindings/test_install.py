@@ -49,6 +49,41 @@ def test_everything_is_installed(installed):
     assert pkg_config(installed, "--modversion") == [version]
 
 
+def static_libraries(prefix):
+    words = pkg_config(prefix, "--static", "--libs")
+    return [f"{prefix}/lib/libtriggers.a" if word == "-ltriggers" else word for word in words]
+
+
+def public_functions():
+    header = (ROOT / "clients" / "c" / "triggers.h").read_text()
+    functions = re.findall(r"^TRIGGERS_API [^;]*?(triggers_\w+)\(", header, re.MULTILINE)
+    assert len(functions) > 20
+    return functions
+
+
+def defined_names(library, *options):
+    command = ["nm", "--defined-only", "--portability", *options, library]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [line.split()[0] for line in done.stdout.splitlines() if len(line.split()) > 2]
+
+
+@pytest.mark.parametrize(("library", "option"), [("libtriggers.a", "-g"), ("libtriggers.so", "-D")])
+def test_the_library_has_the_names_of_its_header_alone(installed, library, option):
+    assert sorted(defined_names(installed / "lib" / library, option)) == sorted(public_functions())
+
+
+def test_names_within_the_library_are_free_for_programs(installed, tmp_path, start_core):
+    """A program that defines every one of them links with the static library, and that uses its own."""
+    within = set(defined_names(ROOT / "build" / "bench" / "src" / "base" / "libbase.a", "-g"))
+    assert "arena_init" in within
+    example = (ROOT / "clients" / "c" / "examples" / "producer.c").read_text()
+    source = tmp_path / "program.c"
+    source.write_text(example + "".join(f"int {name}(void) {{ abort(); }}\n" for name in sorted(within)))
+    libraries = static_libraries(installed)
+    shown = build_and_run(installed, tmp_path, start_core(), ["cc"], source, libraries)
+    assert shown.count("evt_") == 3
+
+
 def build_and_run(prefix, folder, core, compiler, source, libraries):
     program = folder / "program"
     words = [*compiler, source, "-o", program, *pkg_config(prefix, "--cflags"), *libraries]
@@ -67,10 +102,7 @@ def build_and_run(prefix, folder, core, compiler, source, libraries):
 )
 @pytest.mark.parametrize("linked", ["shared", "static"])
 def test_a_program_outside_the_tree(installed, tmp_path, start_core, compiler, example, linked):
-    libraries = pkg_config(installed, "--libs")
-    if linked == "static":
-        libraries = pkg_config(installed, "--static", "--libs")
-        libraries = [f"{installed}/lib/libtriggers.a" if w == "-ltriggers" else w for w in libraries]
+    libraries = static_libraries(installed) if linked == "static" else pkg_config(installed, "--libs")
     source = ROOT / "clients" / example
     shown = build_and_run(installed, tmp_path, start_core(), compiler, source, libraries)
     assert len(re.findall(r"^evt_\S{26}$", shown, re.MULTILINE)) == 3
@@ -89,8 +121,5 @@ def test_manual_names_every_flag_and_variable(name):
 
 
 def test_manual_names_every_function():
-    header = (ROOT / "clients" / "c" / "triggers.h").read_text()
     text = (ROOT / "man" / "libtriggers.3").read_text()
-    functions = re.findall(r"^TRIGGERS_API [^;]*?(triggers_\w+)\(", header, re.MULTILINE)
-    assert len(functions) > 20
-    assert not [name for name in functions if f".Fo {name}\n" not in text]
+    assert not [name for name in public_functions() if f".Fo {name}\n" not in text]
