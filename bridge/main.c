@@ -80,7 +80,7 @@ static bool open_client(struct bridge *bridge, char *error, size_t size)
         .name = "triggers-bridge/" TRIGGERS_VERSION,
         .timeout_ms = (uint32_t)settings->call_timeout,
         .max_in_flight = (uint32_t)settings->max_calls + SPARE_CALLS,
-        .no_retry = 1, /* HTTP clients are told at once, with Retry-After */
+        .no_retry = TRIGGERS_NO_BACKOFF, /* HTTP clients are told at once, with Retry-After */
     };
     return triggers_client_open(&bridge->client, &options, error, size) == TRIGGERS_OK;
 }

@@ -1,5 +1,5 @@
 /* Opening and closing of clients, and the small functions of the public header. Connections are in
- * connection.c, calls in flight in slot.c, the methods in calls.c. */
+ * connection.c, calls in flight in flight.c, the methods in calls.c. */
 #include "client.h"
 
 #include <stdio.h>
@@ -22,6 +22,12 @@ const char *triggers_version(void)
 const char *triggers_code_name(triggers_code code)
 {
     return status_code_name((enum status_code)code);
+}
+
+int triggers_code_is_retryable(triggers_code code)
+{
+    return code == TRIGGERS_UNAVAILABLE || code == TRIGGERS_RESOURCE_EXHAUSTED ||
+           code == TRIGGERS_ABORTED || code == TRIGGERS_DEADLINE_EXCEEDED;
 }
 
 void triggers_make_event_id(char event_id[TRIGGERS_ID_SIZE])
@@ -52,7 +58,7 @@ static triggers_client *client_new(const triggers_client_options *options)
     pthread_cond_init(&client->work, NULL);
     client->timeout_ms = options->timeout_ms ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
     client->max_in_flight = options->max_in_flight ? options->max_in_flight : DEFAULT_MAX_IN_FLIGHT;
-    client->retries = !options->no_retry;
+    client->no_retry = options->no_retry;
     client->urls = strdup(options->url ? options->url : DEFAULT_URL);
     const char *name = options->name ? options->name : "";
     if (asprintf(&client->name, "%s%slibtriggers/" TRIGGERS_VERSION, name, *name ? " " : "") < 0)
@@ -65,6 +71,12 @@ static triggers_client *client_new(const triggers_client_options *options)
 
 static triggers_client *client_open(const triggers_client_options *options, struct status *status)
 {
+    if (options->no_retry < 0 || options->no_retry > TRIGGERS_NO_BACKOFF) {
+        status_fail(status, STATUS_INVALID_ARGUMENT, "NO_RETRY_INVALID",
+                    "no_retry is %d; accepted are 0, TRIGGERS_SEND_ONCE and TRIGGERS_NO_BACKOFF",
+                    options->no_retry);
+        return NULL;
+    }
     triggers_client *client = client_new(options);
     if (!client) {
         status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");

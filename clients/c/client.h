@@ -48,7 +48,7 @@ struct triggers_client {
     bool uses_tls;       /* any of them is wss or tls+tcp */
     uint32_t timeout_ms; /* of calls that give none */
     uint32_t max_in_flight;
-    bool retries;        /* calls that the core cannot do now are tried again */
+    int no_retry;        /* as in the options */
     atomic_uint next_id; /* of a request */
     atomic_int standing; /* peers that stand; set under `mutex` */
     atomic_bool gave_up; /* connections were closed for their silence and none has come since */
@@ -128,12 +128,12 @@ void client_refuse_call(const struct call *call, const struct status *status);
 /* Cancels the calls in flight and waits until they have ended. `closing` is set. */
 void flights_stop(triggers_client *client);
 
-/* What peers tell: a message has left or will not, an answer has come, one stands and can be sent
- * on, one does not stand any more. */
+/* What peers tell: a message has left or will not, an answer has come, one can be sent on, one was
+ * lost. */
 void flights_free_message(struct link_message *message);
 void flights_take_answer(struct peer *peer, const struct link_received *received);
 void flights_send_waiting(triggers_client *client);
-void flights_send_again(struct peer *peer);
+void flights_lose(struct peer *peer);
 
 /* Takes the calls that are due from the others, each linked to the next; the mutex is held.
  * `*next_ms` is set to when the next one will be due, INT64_MAX for never. */

@@ -1,5 +1,5 @@
-/* The envelope's other fields are encoded first and its body field last, so that a payload is
- * copied once: fields may come in any order (protobuf encoding). */
+/* The envelope's other fields are encoded first, then its body, so that a payload is copied once,
+ * and then the timeout of the try: fields may come in any order (protobuf encoding). */
 #include "envelope.h"
 
 #include <stdlib.h>
@@ -40,7 +40,6 @@ static void head_init(struct head *head, const struct envelope *envelope)
 {
     head->request = (Request)TRIGGERS__RPC__V1__REQUEST__INIT;
     head->request.method = (char *)envelope->method;
-    head->request.timeout_ms = envelope->timeout_ms;
     head->request.metadata = head->entry_list;
     add_metadata(head, "request-id", envelope->request_id);
     add_metadata(head, "traceparent", envelope->traceparent);
@@ -56,19 +55,21 @@ static size_t write_varint(uint8_t *out, uint64_t value)
     return size;
 }
 
-bool envelope_pack(const struct envelope *envelope, const ProtobufCMessage *body, uint8_t **bytes,
-                   size_t *size, struct status *status)
+bool envelope_pack(const struct envelope *envelope, const ProtobufCMessage *body,
+                   uint32_t max_timeout_ms, uint8_t **bytes, size_t *size, struct status *status)
 {
     struct head head;
+    uint8_t timeout[ENVELOPE_MAX_TIMEOUT_SIZE];
     head_init(&head, envelope);
     size_t head_size = protobuf_c_message_get_packed_size(&head.request.base);
     size_t body_size = protobuf_c_message_get_packed_size(body);
     uint8_t prefix[1 + VARINT_MAX_SIZE] = {BODY_TAG};
     size_t prefix_size = 1 + write_varint(prefix + 1, body_size);
     *size = head_size + prefix_size + body_size;
-    if (*size > TRIGGERS_MAX_MESSAGE)
+    size_t most = *size + envelope_pack_timeout(max_timeout_ms, timeout);
+    if (most > TRIGGERS_MAX_MESSAGE)
         return status_fail(status, STATUS_INVALID_ARGUMENT, "MESSAGE_TOO_LARGE",
-                           "the request has %zu bytes; accepted are up to %d", *size,
+                           "the request has %zu bytes; accepted are up to %d", most,
                            TRIGGERS_MAX_MESSAGE);
     *bytes = malloc(*size);
     if (!*bytes)

@@ -11,21 +11,22 @@
 /* What the envelope says beside the body. Texts are borrowed; NULL leaves one out. */
 struct envelope {
     const char *method; /* "package.Service/Method" */
-    uint32_t timeout_ms;
     const char *request_id;
     const char *traceparent;
     const char *client;
 };
 
-/* Encodes both into malloc'd bytes, which the caller owns. False with INVALID_ARGUMENT and
- * MESSAGE_TOO_LARGE when there are more than TRIGGERS_MAX_MESSAGE, or RESOURCE_EXHAUSTED. */
-bool envelope_pack(const struct envelope *envelope, const ProtobufCMessage *body, uint8_t **bytes,
-                   size_t *size, struct status *status) MUST_CHECK;
+/* Encodes both, but for the timeout, into malloc'd bytes, which the caller owns. False with
+ * INVALID_ARGUMENT and MESSAGE_TOO_LARGE when there are more than TRIGGERS_MAX_MESSAGE with a
+ * timeout of up to `max_timeout_ms`, or with RESOURCE_EXHAUSTED. */
+bool envelope_pack(const struct envelope *envelope, const ProtobufCMessage *body,
+                   uint32_t max_timeout_ms, uint8_t **bytes, size_t *size,
+                   struct status *status) MUST_CHECK;
 
 #define ENVELOPE_MAX_TIMEOUT_SIZE 6
 
-/* Writes what gives a packed envelope another timeout when it stands behind it, and returns its
- * size: of a field that comes twice, every protobuf parser takes the last. */
+/* Writes the timeout, which belongs after a packed envelope, and returns its size. It is other for
+ * each try; a shorter one is never longer in bytes. */
 size_t envelope_pack_timeout(uint32_t timeout_ms, uint8_t out[ENVELOPE_MAX_TIMEOUT_SIZE]);
 
 #endif

@@ -12,9 +12,9 @@
 #define CONNECT_WAIT_MS 1000
 #define CONNECT_RETRY_MS 1000
 
-/* A request is sent again when its connection drops, and after this long without an answer when
- * there is another one. Repeats are safe, as every create carries its id; more often would only
- * burden a core that is slow. */
+/* Unless calls are sent once, a request is sent again when its connection drops, and after this
+ * long without an answer when there is another one. Repeats are safe, as every create carries its
+ * id; more often would only burden a core that is slow. */
 #define RESEND_MS 5000
 
 /* The core is told a deadline so much earlier than the caller's (a twentieth, at most this) that
@@ -51,7 +51,7 @@ struct flight {
     const void *tag; /* for triggers_cancel */
     uint32_t timeout_ms;
     int64_t deadline_ms; /* on the monotonic clock */
-    uint8_t *request;    /* its envelope */
+    uint8_t *request;    /* its envelope, but for the timeout */
     size_t request_size;
     unsigned refusals;
     uint32_t backoff_ms; /* see backoff_next_ms */
@@ -199,6 +199,16 @@ static bool fail_unreachable(const triggers_client *client, struct status *statu
     return false;
 }
 
+static bool fail_lost(struct status *status)
+{
+    status_fail(
+        status, STATUS_UNAVAILABLE, "CONNECTION_LOST",
+        "the connection was lost; the call may or may not have been done, and calls of this "
+        "client are sent once");
+    status->retry_delay_ms = CONNECT_RETRY_MS;
+    return false;
+}
+
 static bool fail_timeout(const struct flight *flight, struct status *status)
 {
     bool connected = flight->client->standing > 0;
@@ -235,7 +245,8 @@ static void set_due(struct flight *flight, int64_t due_ms)
 
 static int64_t resend_time(const triggers_client *client, int64_t now_ms)
 {
-    return client->peer_count > 1 ? now_ms + RESEND_MS : INT64_MAX;
+    bool elsewhere = client->peer_count > 1 && client->no_retry != TRIGGERS_SEND_ONCE;
+    return elsewhere ? now_ms + RESEND_MS : INT64_MAX;
 }
 
 /* A message and the link on which it is to leave, held; NULL: none. */
@@ -263,7 +274,7 @@ static struct departure place_on_peer(struct flight *flight, struct peer *peer)
 static void place_in_line(struct flight *flight)
 {
     triggers_client *client = flight->client;
-    bool gives_up = !flight->left && !client->retries;
+    bool gives_up = !flight->left && client->no_retry;
     flight->phase = FLIGHT_WAITING;
     list_append(&client->waiting, flight);
     set_due(flight, gives_up ? clock_monotonic_ms() + CONNECT_WAIT_MS : INT64_MAX);
@@ -303,16 +314,15 @@ static uint32_t core_timeout(uint32_t left_ms)
     return left_ms - (margin < MARGIN_MAX_MS ? margin : MARGIN_MAX_MS);
 }
 
-/* Makes the message; `first`: with the timeout of the envelope. False without memory. */
-static bool make_message(struct flight *flight, bool first)
+/* Makes the message of a try. False without memory. */
+static bool make_message(struct flight *flight)
 {
     const uint32_t end = ROUTE_END | flight->id;
     const uint8_t route[ROUTE_SIZE] = {(uint8_t)(end >> 24), (uint8_t)(end >> 16),
                                        (uint8_t)(end >> 8), (uint8_t)end};
     uint8_t timeout[ENVELOPE_MAX_TIMEOUT_SIZE];
     uint32_t left_ms = (uint32_t)time_left_ms(flight);
-    size_t timeout_size =
-        first ? 0 : envelope_pack_timeout(core_timeout(left_ms > 0 ? left_ms : 1), timeout);
+    size_t timeout_size = envelope_pack_timeout(core_timeout(left_ms > 0 ? left_ms : 1), timeout);
     size_t size = flight->request_size + timeout_size;
     struct link_message *message = malloc(sizeof(*message));
     uint8_t *out = message ? link_reserve(message, route, sizeof(route), size) : NULL;
@@ -337,7 +347,7 @@ static void depart(const struct departure *departure)
 /* Sends the owned call once more, or puts it in line. */
 static void send_once_more(struct flight *flight)
 {
-    if (!make_message(flight, false)) {
+    if (!make_message(flight)) {
         struct status status;
         fail_memory(&status);
         finish_failed(flight, &status);
@@ -376,7 +386,15 @@ static struct flight *take_all(struct flight_list *list)
     return taken;
 }
 
-void flights_send_again(struct peer *peer)
+static void finish_lost(struct flight *flight)
+{
+    struct status status;
+    fail_lost(&status);
+    finish_failed(flight, &status);
+}
+
+/* What was given to the lost connection may have reached the core, whatever of it has left. */
+void flights_lose(struct peer *peer)
 {
     pthread_mutex_lock(&peer->client->mutex);
     struct flight *lost = take_all(&peer->sent);
@@ -384,7 +402,7 @@ void flights_send_again(struct peer *peer)
     while (lost) {
         struct flight *flight = lost;
         lost = flight->next;
-        send_once_more(flight);
+        (flight->client->no_retry == TRIGGERS_SEND_ONCE ? finish_lost : send_once_more)(flight);
     }
 }
 
@@ -419,8 +437,10 @@ static void try_later(struct flight *flight, uint32_t wait_ms)
 /* Sends a refused call again when it may find another core. */
 static bool send_elsewhere(struct flight *flight, const triggers_reply *reply)
 {
-    if (flight->client->peer_count == 1 || strcmp(reply->error.reason, "STOPPING") != 0 ||
-        ++flight->refusals > MAX_REFUSALS || time_left_ms(flight) <= REFUSAL_WAIT_MS)
+    const triggers_client *client = flight->client;
+    if (client->no_retry == TRIGGERS_SEND_ONCE || client->peer_count == 1 ||
+        strcmp(reply->error.reason, "STOPPING") != 0 || ++flight->refusals > MAX_REFUSALS ||
+        time_left_ms(flight) <= REFUSAL_WAIT_MS)
         return false;
     if (flight->refusals <= QUICK_REFUSALS)
         try_now(flight);
@@ -433,9 +453,9 @@ static bool send_elsewhere(struct flight *flight, const triggers_reply *reply)
  * would pass the deadline. */
 static bool send_later(struct flight *flight, const triggers_reply *reply)
 {
-    bool passing =
-        reply->code == TRIGGERS_UNAVAILABLE || reply->code == TRIGGERS_RESOURCE_EXHAUSTED;
-    if (!passing || !flight->client->retries)
+    bool passing = triggers_code_is_retryable(reply->code) &&
+                   reply->code != TRIGGERS_DEADLINE_EXCEEDED; /* which this reply is the end of */
+    if (!passing || flight->client->no_retry)
         return false;
     uint32_t wait = backoff_next_ms(&flight->backoff_ms, RETRY_MOST_MS);
     uint32_t advised = reply->error.retry_delay_ms;
@@ -536,7 +556,7 @@ static void serve_due(struct flight *flight)
         finish_failed(flight, &status);
     } else if (time_left_ms(flight) == 0) {
         end_late(flight);
-    } else if (flight->message) { /* in line for longer than a call that is tried once waits */
+    } else if (flight->message) { /* in line for longer than a call that does not wait */
         fail_unreachable(flight->client, &status);
         finish_failed(flight, &status);
     } else {
@@ -567,14 +587,14 @@ static bool pack(struct flight *flight, const struct call *call, const ProtobufC
     const triggers_call_options *options = call->options;
     struct envelope envelope = {
         .method = call->method->name,
-        .timeout_ms = core_timeout(flight->timeout_ms),
         .request_id = options ? options->request_id : NULL,
         .traceparent = options ? options->traceparent : NULL,
         .client = flight->client->name,
     };
-    if (!envelope_pack(&envelope, body, &flight->request, &flight->request_size, status))
+    if (!envelope_pack(&envelope, body, core_timeout(flight->timeout_ms), &flight->request,
+                       &flight->request_size, status))
         return false;
-    return make_message(flight, true) || fail_memory(status);
+    return make_message(flight) || fail_memory(status);
 }
 
 /* A call with its message, NULL when it cannot be made. */

@@ -34,7 +34,7 @@ static void on_sent(void *owner, struct link *link, struct link_message *message
 {
     (void)owner;
     (void)link;
-    (void)left; /* what has not is sent again by on_closed */
+    (void)left; /* of what has not, on_closed tells */
     flights_free_message(message);
 }
 
@@ -67,7 +67,7 @@ static void on_closed(void *owner, struct link *link, const char *why)
     peer->stands = false;
     peer->closed = true;
     pthread_mutex_unlock(&client->mutex);
-    flights_send_again(peer);
+    flights_lose(peer);
 }
 
 static void on_unused(void *owner, struct link *link)

@@ -77,15 +77,19 @@ typedef enum triggers_serving {
 
 typedef struct triggers_client triggers_client;
 
+/* Which calls are sent again; see above triggers_create. */
+#define TRIGGERS_SEND_ONCE 1  /* none */
+#define TRIGGERS_NO_BACKOFF 2 /* those that did not get the core's answer */
+
 /* Zero-initialise; every member has a default. */
 typedef struct triggers_client_options {
     const char *url;         /* ws://, wss://, tcp://, tls+tcp:// or ipc://; several with commas
                                 spread the load. NULL: ws://127.0.0.1:7300/rpc */
     const char *tls_ca_file; /* PEM certificates to trust, for wss and tls+tcp */
     const char *name;        /* this program's name and version, for the core's log; or NULL */
-    uint32_t timeout_ms;     /* deadline of calls that give none; 0: 10 000 */
+    uint32_t timeout_ms;     /* deadline of calls that give none, all tries of one; 0: 10 000 */
     uint32_t max_in_flight;  /* calls at once; more are RESOURCE_EXHAUSTED; 0: 1024 */
-    int no_retry;            /* 1: calls are tried once; 0: as is said above triggers_create */
+    int no_retry;            /* 0, TRIGGERS_SEND_ONCE or TRIGGERS_NO_BACKOFF */
 } triggers_client_options;
 
 /* Zero-initialise; NULL means all defaults. */
@@ -171,6 +175,12 @@ TRIGGERS_API const char *triggers_version(void);
 /* The name of a code as google.rpc spells it, such as "NOT_FOUND". */
 TRIGGERS_API const char *triggers_code_name(triggers_code code);
 
+/* 1 when the same request may succeed later: UNAVAILABLE, RESOURCE_EXHAUSTED, ABORTED and
+ * DEADLINE_EXCEEDED; otherwise 0. Of the other codes CANCELLED, UNKNOWN (as which a newer core's
+ * codes are read), INTERNAL and DATA_LOSS are not the request's fault either: it is not to be
+ * dropped for them. */
+TRIGGERS_API int triggers_code_is_retryable(triggers_code code);
+
 /* Makes a new event id ("evt_…", UUIDv7) with its NUL. */
 TRIGGERS_API void triggers_make_event_id(char event_id[TRIGGERS_ID_SIZE]);
 
@@ -192,11 +202,20 @@ TRIGGERS_API void triggers_cancel(triggers_client *client, const void *tag);
 
 TRIGGERS_API void triggers_reply_free(triggers_reply *reply); /* NULL is allowed */
 
-/* A call that the core answers with UNAVAILABLE or RESOURCE_EXHAUSTED is sent again, the same event
- * ids in it, after a growing random wait that is no shorter than the core's advice, as long as its
- * deadline leaves room; then that answer is the reply. A call that finds no connection waits for
- * one until its deadline, then is UNAVAILABLE with the reason CORE_UNREACHABLE. With no_retry it is
- * sent once, and waits at most a second for a connection. */
+/* A call that the core answers with UNAVAILABLE, RESOURCE_EXHAUSTED or ABORTED is sent again, the
+ * same event ids in it, after a growing random wait that is no shorter than the core's advice, as
+ * long as its deadline leaves room; then that answer is the reply. A call whose connection is lost
+ * is sent again too, on the next one; with several addresses, so is one that a core which is
+ * stopping refuses, and one without an answer for 5 s. A call that finds no connection waits for
+ * one until its deadline, then is UNAVAILABLE with the reason CORE_UNREACHABLE.
+ *
+ * With TRIGGERS_NO_BACKOFF those three answers are the reply at once, and a connection is waited
+ * for at most a second. With TRIGGERS_SEND_ONCE moreover a call that was given to a connection is
+ * never sent again: when that is lost, the reply is UNAVAILABLE with the reason CONNECTION_LOST,
+ * and the call may or may not have been done.
+ *
+ * The core ends a try after at most 30 s with DEADLINE_EXCEEDED, which is the reply. A longer
+ * timeout is for what comes before: waits for a connection and between tries. */
 
 TRIGGERS_API triggers_reply *triggers_create(triggers_client *client,
                                              const triggers_new_event *event,

@@ -30,7 +30,7 @@ const struct option_spec global_options[] = {
     {"ca", OPTION_FILE, &ca_file, "FILE",
      "Certificates to trust (PEM), for wss and tls+tcp (TRIGGERS_TLS_CA)"},
     {"timeout", OPTION_SECONDS, &timeout_ms, "SECONDS", "Longest wait for an answer; default 10",
-     .min = 0, .max = 86400},
+     .min = 0, .max = 30 /* the core's own limit */},
     {"output", OPTION_CHOICE, &output, "FORMAT",
      "json (one object a line) or table; default table on a terminal, else json",
      .choices = outputs},
@@ -78,14 +78,11 @@ void cli_complain(const char *format, ...)
 
 enum exit_code cli_exit_code(triggers_code code)
 {
-    switch (code) {
-    case TRIGGERS_OK: return EXIT_DONE;
-    case TRIGGERS_NOT_FOUND: return EXIT_NOT_FOUND;
-    case TRIGGERS_UNAVAILABLE:
-    case TRIGGERS_DEADLINE_EXCEEDED:
-    case TRIGGERS_RESOURCE_EXHAUSTED: return EXIT_TRY_LATER;
-    default: return EXIT_CALL_FAILED;
-    }
+    if (code == TRIGGERS_OK)
+        return EXIT_DONE;
+    if (code == TRIGGERS_NOT_FOUND)
+        return EXIT_NOT_FOUND;
+    return triggers_code_is_retryable(code) ? EXIT_TRY_LATER : EXIT_CALL_FAILED;
 }
 
 int cli_fail(const triggers_error *error, const char *what)
@@ -124,7 +121,7 @@ triggers_client *cli_open(long max_in_flight)
         .name = "triggers-cli/" TRIGGERS_VERSION,
         .timeout_ms = (uint32_t)timeout_ms,
         .max_in_flight = (uint32_t)max_in_flight,
-        .no_retry = 1, /* people and scripts are told at once */
+        .no_retry = TRIGGERS_NO_BACKOFF, /* people and scripts are told at once */
     };
     triggers_client *client;
     char error[STATUS_MESSAGE_SIZE];

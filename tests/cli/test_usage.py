@@ -55,6 +55,7 @@ WRONG = [
     (["inbox", "evt_1"], "no arguments"),
     (["--timeout", "0", "health"], "seconds"),
     (["--timeout", "nan", "health"], "seconds"),
+    (["--timeout", "30.001", "health"], "up to 30"),
     (["--output", "xml", "health"], "json and table"),
     (["get"], "one event id"),
     (["get", "evt_1", "evt_2"], "one event id"),

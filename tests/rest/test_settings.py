@@ -59,6 +59,7 @@ def test_version(tmp_path):
         ("TRIGGERS_MAX_PAYLOAD", "0"),
         ("TRIGGERS_MAX_PAYLOAD", "1048577"),
         ("TRIGGERS_CALL_TIMEOUT", "0"),
+        ("TRIGGERS_CALL_TIMEOUT", "30001"),
         ("TRIGGERS_BRIDGE_THREADS", "65"),
         ("LOG_LEVEL", "loud"),
         ("LOG_FORMAT", "xml"),

@@ -213,6 +213,38 @@ static void too_big_requests_are_not_sent(void **state)
     pair_stop(&pair);
 }
 
+/* The first try of a call is its longest, and the longest that is let out has all the bytes that
+ * a core takes. */
+static void the_largest_request_is_sent_again(void **state)
+{
+    (void)state;
+    struct url url = free_url("tcp");
+    struct scripted_core *core = scripted_core_start(url.text);
+    triggers_client *client = open_client_that(0, url.text);
+    char *payload = calloc(1, TRIGGERS_MAX_MESSAGE);
+    triggers_new_event event = some_event;
+    event.payload = payload;
+    event.payload_size = TRIGGERS_MAX_MESSAGE / 2;
+    triggers_call_options options = script("fine");
+    triggers_reply_free(triggers_create(client, &event, &options));
+    event.payload_size += TRIGGERS_MAX_MESSAGE - scripted_core_last(core).size;
+
+    options = script("busy");
+    triggers_reply *reply = triggers_create(client, &event, &options);
+    assert_string_equal(reply->error.message, "");
+    triggers_reply_free(reply);
+    assert_int_equal(scripted_core_count(core), 3);
+    assert_int_equal(scripted_core_last(core).size, TRIGGERS_MAX_MESSAGE);
+
+    event.payload_size++;
+    assert_failed(triggers_create(client, &event, &options), TRIGGERS_INVALID_ARGUMENT,
+                  "MESSAGE_TOO_LARGE");
+    assert_int_equal(scripted_core_count(core), 3);
+    free(payload);
+    triggers_client_close(client);
+    scripted_core_stop(core);
+}
+
 /* ---- arguments ---- */
 
 static void wrong_arguments_are_refused(void **state)
@@ -276,6 +308,19 @@ static void bad_addresses_are_named(void **state)
     assert_not_opened("tls+tcp://127.0.0.1:7300", "/dev/null", "PEM");
 }
 
+static void an_unknown_way_to_retry_is_refused(void **state)
+{
+    (void)state;
+    for (int no_retry = -1; no_retry <= 3; no_retry += 4) {
+        triggers_client_options options = {.no_retry = no_retry};
+        triggers_client *client;
+        char error[256] = "";
+        assert_int_equal(triggers_client_open(&client, &options, error, sizeof(error)),
+                         TRIGGERS_INVALID_ARGUMENT);
+        assert_non_null(strstr(error, "no_retry"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,8 +334,10 @@ int main(void)
         cmocka_unit_test(big_messages_over_ws),
         cmocka_unit_test(big_messages_over_tcp),
         cmocka_unit_test(too_big_requests_are_not_sent),
+        cmocka_unit_test(the_largest_request_is_sent_again),
         cmocka_unit_test(wrong_arguments_are_refused),
         cmocka_unit_test(bad_addresses_are_named),
+        cmocka_unit_test(an_unknown_way_to_retry_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

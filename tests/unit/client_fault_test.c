@@ -75,6 +75,74 @@ static void a_dropped_connection_sends_the_same_event_again(void **state)
     pair_stop(&pair);
 }
 
+/* What becomes of a call that asks for `script`, and how many requests came of it. */
+static void expect_of_client(int no_retry, const char *asked, const char *reason, size_t requests)
+{
+    struct url url = free_url("tcp");
+    struct scripted_core *core = scripted_core_start(url.text);
+    triggers_client *client = open_client_that(no_retry, url.text);
+    triggers_call_options options = script(asked);
+    triggers_reply *reply = triggers_create(client, &some_event, &options);
+    assert_string_equal(reply->error.reason, reason);
+    assert_int_equal(reply->code, *reason ? TRIGGERS_UNAVAILABLE : TRIGGERS_OK);
+    triggers_reply_free(reply);
+    /* Over the next connection, before which what the last one lost would have come. */
+    reply = triggers_create(client, &some_event, NULL);
+    assert_string_equal(reply->error.message, "");
+    triggers_reply_free(reply);
+    assert_int_equal(scripted_core_count(core), requests + 1);
+    triggers_client_close(client);
+    scripted_core_stop(core);
+}
+
+static void calls_are_sent_as_often_as_the_client_was_told(void **state)
+{
+    (void)state;
+    expect_of_client(0, "drop", "", 2);
+    expect_of_client(0, "busy", "", 2);
+    expect_of_client(TRIGGERS_NO_BACKOFF, "drop", "", 2);
+    expect_of_client(TRIGGERS_NO_BACKOFF, "busy", "BUSY", 1);
+    expect_of_client(TRIGGERS_SEND_ONCE, "drop", "CONNECTION_LOST", 1);
+    expect_of_client(TRIGGERS_SEND_ONCE, "busy", "BUSY", 1);
+}
+
+/* With two cores; how many requests came to both. */
+static size_t count_with_two_cores(int no_retry, const char *asked, uint32_t timeout_ms,
+                                   const char *reason)
+{
+    struct url urls[2] = {free_url("tcp"), free_url("tcp")};
+    struct scripted_core *cores[2];
+    char both[2 * sizeof(urls[0].text)];
+    for (int i = 0; i < 2; i++)
+        cores[i] = scripted_core_start(urls[i].text);
+    snprintf(both, sizeof(both), "%s,%s", urls[0].text, urls[1].text);
+    triggers_client *client = open_client_that(no_retry, both);
+    for (int i = 0; i < 2; i++) { /* until both are connected */
+        while (scripted_core_count(cores[i]) == 0)
+            triggers_reply_free(triggers_health(client, NULL));
+    }
+    size_t before = scripted_core_count(cores[0]) + scripted_core_count(cores[1]);
+    triggers_call_options options = {.request_id = asked, .timeout_ms = timeout_ms};
+    triggers_reply *reply = triggers_create(client, &some_event, &options);
+    assert_string_equal(reply->error.reason, reason);
+    triggers_reply_free(reply);
+    size_t after = scripted_core_count(cores[0]) + scripted_core_count(cores[1]);
+    triggers_client_close(client);
+    for (int i = 0; i < 2; i++)
+        scripted_core_stop(cores[i]);
+    return after - before;
+}
+
+static void a_call_that_is_sent_once_is_not_sent_elsewhere(void **state)
+{
+    (void)state;
+    assert_true(count_with_two_cores(TRIGGERS_NO_BACKOFF, "stopping", 1000, "STOPPING") > 1);
+    assert_int_equal(count_with_two_cores(TRIGGERS_SEND_ONCE, "stopping", 1000, "STOPPING"), 1);
+    /* Longer than the time after which others go to another core. */
+    assert_int_equal(count_with_two_cores(TRIGGERS_SEND_ONCE, "silent", 5500, "DEADLINE_EXCEEDED"),
+                     1);
+}
+
 static void no_core_is_unreachable_after_a_second(void **state)
 {
     (void)state;
@@ -411,6 +479,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(all_calls_of_a_silent_connection_are_late),
         cmocka_unit_test(late_answers_do_not_reach_the_next_call),
         cmocka_unit_test(a_dropped_connection_sends_the_same_event_again),
+        cmocka_unit_test(calls_are_sent_as_often_as_the_client_was_told),
+        cmocka_unit_test(a_call_that_is_sent_once_is_not_sent_elsewhere),
         cmocka_unit_test(no_core_is_unreachable_after_a_second),
         cmocka_unit_test(a_core_that_starts_meanwhile_gets_the_call),
         cmocka_unit_test(a_connection_that_stays_lost),

@@ -33,6 +33,21 @@ struct url free_url(const char *scheme)
     return url;
 }
 
+static triggers_client *open_with(const triggers_client_options *options)
+{
+    triggers_client *client;
+    char error[256];
+    assert_int_equal(triggers_client_open(&client, options, error, sizeof(error)), TRIGGERS_OK);
+    return client;
+}
+
+triggers_client *open_client_that(int no_retry, const char *url)
+{
+    triggers_client_options options = {
+        .url = url, .name = "test/1", .timeout_ms = PATIENCE_MS, .no_retry = no_retry};
+    return open_with(&options);
+}
+
 triggers_client *open_client(const char *url, uint32_t timeout_ms, uint32_t max_in_flight)
 {
     triggers_client_options options = {
@@ -40,12 +55,9 @@ triggers_client *open_client(const char *url, uint32_t timeout_ms, uint32_t max_
         .name = "test/1",
         .timeout_ms = timeout_ms,
         .max_in_flight = max_in_flight,
-        .no_retry = 1, /* what each try ends with is what these tests are about */
+        .no_retry = TRIGGERS_NO_BACKOFF, /* these tests are about what a try ends with */
     };
-    triggers_client *client;
-    char error[256];
-    assert_int_equal(triggers_client_open(&client, &options, error, sizeof(error)), TRIGGERS_OK);
-    return client;
+    return open_with(&options);
 }
 
 struct pair pair_start(const char *scheme, uint32_t timeout_ms)

@@ -20,6 +20,9 @@ struct url free_url(const char *scheme);
 
 triggers_client *open_client(const char *url, uint32_t timeout_ms, uint32_t max_in_flight);
 
+/* The same with PATIENCE_MS and that option. */
+triggers_client *open_client_that(int no_retry, const char *url);
+
 /* A core and a client of it. */
 struct pair {
     struct scripted_core *core;

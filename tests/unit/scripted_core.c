@@ -25,7 +25,7 @@ struct held {
 
 struct scripted_core {
     struct link_core *links;
-    atomic_int dropped;
+    atomic_int tries; /* of requests that are to be tried again */
     pthread_mutex_t mutex;
     pthread_cond_t received;
     size_t count;
@@ -48,14 +48,14 @@ static void send_response(const struct link_asker *asker, Response *response)
     free(response->body.data);
 }
 
-static void send_error(const struct link_asker *asker, int code)
+static void send_error(const struct link_asker *asker, int code, const char *reason)
 {
     Triggers__Rpc__V1__FieldViolation violation = TRIGGERS__RPC__V1__FIELD_VIOLATION__INIT;
     violation.field = "source";
     violation.description = "must not be odd";
     Triggers__Rpc__V1__FieldViolation *violations[] = {&violation};
     Triggers__Rpc__V1__ErrorDetails details = TRIGGERS__RPC__V1__ERROR_DETAILS__INIT;
-    details.reason = "SOURCE_ODD";
+    details.reason = (char *)reason;
     details.retry_delay_ms = 7;
     details.n_field_violations = 1;
     details.field_violations = violations;
@@ -110,9 +110,9 @@ static void read_event_id(const Request *request, char *out, size_t size)
     triggers__v1__create_event_request__free_unpacked(create, NULL);
 }
 
-static void record(struct scripted_core *core, const Request *request)
+static void record(struct scripted_core *core, const Request *request, size_t size)
 {
-    struct scripted_request last = {.timeout_ms = request->timeout_ms};
+    struct scripted_request last = {.timeout_ms = request->timeout_ms, .size = size};
     snprintf(last.method, sizeof(last.method), "%s", request->method);
     snprintf(last.request_id, sizeof(last.request_id), "%s", find_metadata(request, "request-id"));
     snprintf(last.traceparent, sizeof(last.traceparent), "%s",
@@ -156,16 +156,20 @@ static void act(struct scripted_core *core, const struct link_asker *asker, Requ
         return;
     }
     if (strcmp(script, "error") == 0)
-        send_error(asker, TRIGGERS__RPC__V1__CODE__INVALID_ARGUMENT);
+        send_error(asker, TRIGGERS__RPC__V1__CODE__INVALID_ARGUMENT, "SOURCE_ODD");
     else if (strcmp(script, "future") == 0)
-        send_error(asker, 99);
+        send_error(asker, 99, "SOURCE_ODD");
+    else if (strcmp(script, "busy") == 0 && core->tries++ == 0)
+        send_error(asker, TRIGGERS__RPC__V1__CODE__UNAVAILABLE, "BUSY");
+    else if (strcmp(script, "stopping") == 0)
+        send_error(asker, TRIGGERS__RPC__V1__CODE__UNAVAILABLE, "STOPPING");
     else if (strcmp(script, "garbage") == 0)
         link_core_answer(asker, "\xff\xff\xff", 3);
     else if (strcmp(script, "bad-body") == 0)
         send_body(asker, "\xff\xff\xff");
     else if (strcmp(script, "no-items") == 0)
         send_body(asker, "");
-    else if (strcmp(script, "drop") == 0 && core->dropped++ == 0)
+    else if (strcmp(script, "drop") == 0 && core->tries++ == 0)
         link_close(asker->link);
     else if (strcmp(script, "silent") != 0)
         send_good(asker, request);
@@ -178,7 +182,7 @@ static void on_received(void *owner, const struct link_asker *asker, const uint8
     struct scripted_core *core = owner;
     Request *request = triggers__rpc__v1__request__unpack(NULL, size, body);
     must(request != NULL);
-    record(core, request);
+    record(core, request, size);
     act(core, asker, request);
     count(core); /* only now: who waited for a held request may release it */
 }

@@ -9,6 +9,8 @@
  *   "silent"   none, ever
  *   "hold"     a good one when scripted_core_release is called
  *   "drop"     its first request loses the connection; the second gets a good answer
+ *   "busy"     UNAVAILABLE to its first request, a good answer to the second
+ *   "stopping" UNAVAILABLE, as a core that is stopping says it
  *
  * All functions may be called from any thread but for start and stop. */
 #ifndef TRIGGERS_TESTS_SCRIPTED_CORE_H
@@ -27,6 +29,7 @@ struct scripted_request {
     char client[64];
     char event_id[64]; /* of a create */
     uint32_t timeout_ms;
+    size_t size; /* of the envelope */
 };
 
 /* Listens on the URL; fails the test when it cannot. */
