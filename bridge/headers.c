@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #define REQUEST_ID_MAX 128
+#define NAME_LIST_MAX 1024
 
 static bool is_token(const char *name)
 {
@@ -63,7 +64,8 @@ static const struct {
     {"Content-Type", offsetof(struct headers, content_type), 0},
     {"Content-Encoding", offsetof(struct headers, content_encoding), 0},
     {"Expect", offsetof(struct headers, expect), 0},
-    {"Origin", offsetof(struct headers, origin), 0},
+    {"Origin", offsetof(struct headers, origin), offsetof(struct headers, origins)},
+    {"Sec-Fetch-Site", offsetof(struct headers, fetch_site), 0},
     {"X-Request-ID", offsetof(struct headers, request_id), 0},
     {"traceparent", offsetof(struct headers, traceparent), 0},
     {"Idempotency-Key", offsetof(struct headers, idempotency_key),
@@ -156,7 +158,7 @@ enum media_type headers_media_type(const struct headers *headers)
 {
     const char *value = headers->content_type;
     if (!value)
-        return MEDIA_JSON;
+        return headers->needs_type ? MEDIA_OTHER : MEDIA_JSON;
     size_t length = essence_length(value);
     if (is_essence(value, length, "application/json"))
         return MEDIA_JSON;
@@ -178,6 +180,16 @@ bool headers_identity_encoding(const struct headers *headers)
 bool headers_expect_continue(const struct headers *headers)
 {
     return headers->expect && strcasecmp(headers->expect, "100-continue") == 0;
+}
+
+bool headers_name_list_valid(const char *names)
+{
+    size_t length = strlen(names);
+    for (size_t i = 0; i < length; i++) {
+        if (!isalnum((unsigned char)names[i]) && !strchr("!#$%&'*+-.^_`|~, \t", names[i]))
+            return false;
+    }
+    return length >= 1 && length <= NAME_LIST_MAX;
 }
 
 bool headers_request_id_valid(const char *text)

@@ -16,6 +16,7 @@ struct headers {
     const char *content_encoding;
     const char *expect;
     const char *origin;
+    const char *fetch_site; /* Sec-Fetch-Site: browsers only */
     const char *request_id;
     const char *traceparent;
     const char *idempotency_key;
@@ -24,7 +25,9 @@ struct headers {
     unsigned content_lengths; /* how many were sent */
     unsigned transfer_encodings;
     unsigned hosts;
+    unsigned origins;
     unsigned idempotency_keys;
+    bool needs_type;  /* set by the owner: the body of a browser's page has no type by default */
     bool malformed;   /* a name is not a token, as with a blank before the colon, a value has a
                          control character, or a line is folded or ends with a bare LF */
     const char *line; /* where the next one is expected; NULL: not looked at */
@@ -45,13 +48,17 @@ uint64_t headers_content_length(const struct headers *headers);
 enum media_type { MEDIA_OTHER, MEDIA_JSON, MEDIA_NDJSON };
 
 /* What a Content-Type is, parameters aside. A missing one counts as JSON, as it did in the service
- * that this one replaces. */
+ * that this one replaces, but where it is needed. */
 enum media_type headers_media_type(const struct headers *headers);
 
 /* Whether the body is sent as it is. */
 bool headers_identity_encoding(const struct headers *headers);
 
 bool headers_expect_continue(const struct headers *headers);
+
+/* Whether a list of header names asked for by a preflight can be echoed: token characters, commas
+ * and blanks, at most 1024 of them. */
+bool headers_name_list_valid(const char *names);
 
 /* Whether a request id can be echoed: 1 to 128 visible ASCII characters. */
 bool headers_request_id_valid(const char *text);

@@ -25,11 +25,13 @@ static const struct {
     unsigned status;
     const char *title;
 } TITLES[] = {
-    {400, "Bad Request"},       {401, "Unauthorized"},           {403, "Forbidden"},
-    {404, "Not Found"},         {405, "Method Not Allowed"},     {409, "Conflict"},
-    {413, "Content Too Large"}, {415, "Unsupported Media Type"}, {422, "Unprocessable Content"},
-    {429, "Too Many Requests"}, {501, "Not Implemented"},        {503, "Service Unavailable"},
-    {504, "Gateway Timeout"},
+    {400, "Bad Request"},         {401, "Unauthorized"},
+    {403, "Forbidden"},           {404, "Not Found"},
+    {405, "Method Not Allowed"},  {409, "Conflict"},
+    {413, "Content Too Large"},   {415, "Unsupported Media Type"},
+    {421, "Misdirected Request"}, {422, "Unprocessable Content"},
+    {429, "Too Many Requests"},   {501, "Not Implemented"},
+    {503, "Service Unavailable"}, {504, "Gateway Timeout"},
 };
 
 /* Names of the protocol that are others over REST. */

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define ALL_METHODS "GET, HEAD, POST, DELETE, OPTIONS"
 
@@ -20,25 +21,25 @@ static struct MHD_Response *make_response(struct answer *answer)
 
 static void add_cors(struct MHD_Response *response, const struct request *request)
 {
-    const struct cors *cors = &request->bridge->settings.cors;
+    const struct origins *cors = &request->bridge->settings.cors;
     const struct headers *headers = &request->headers;
     if (cors->count > 0)
         MHD_add_response_header(response, "Vary", "Origin");
     if (!headers->origin)
         return;
-    enum cors_verdict verdict = cors_judge(cors, headers->origin);
-    if (verdict == CORS_REFUSED)
-        return;
+    enum origin_verdict verdict = origins_judge(cors, headers->origin);
+    if (verdict == ORIGIN_UNLISTED)
+        return; /* the browser keeps the answer from the page */
     MHD_add_response_header(response, "Access-Control-Allow-Origin",
-                            verdict == CORS_LISTED ? headers->origin : "*");
-    if (verdict == CORS_LISTED)
+                            verdict == ORIGIN_LISTED ? headers->origin : "*");
+    if (verdict == ORIGIN_LISTED)
         MHD_add_response_header(response, "Access-Control-Allow-Credentials", "true");
     MHD_add_response_header(response, "Access-Control-Expose-Headers",
                             "X-Request-ID, Location, Retry-After");
     if (!request->answer.preflight)
         return;
     MHD_add_response_header(response, "Access-Control-Allow-Methods", ALL_METHODS);
-    if (headers->cors_headers && cors_header_list_valid(headers->cors_headers))
+    if (headers->cors_headers && headers_name_list_valid(headers->cors_headers))
         MHD_add_response_header(response, "Access-Control-Allow-Headers", headers->cors_headers);
     MHD_add_response_header(response, "Access-Control-Max-Age", "600");
 }
@@ -51,6 +52,8 @@ static void add_headers(struct MHD_Response *response, const struct request *req
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     if (answer->content_type)
         MHD_add_response_header(response, "Content-Type", answer->content_type);
+    if (answer->content_type && strncmp(answer->content_type, "text/html", 9) == 0)
+        MHD_add_response_header(response, "X-Frame-Options", "DENY"); /* it has buttons */
     if (answer->allow)
         MHD_add_response_header(response, "Allow", answer->allow);
     if (answer->location[0])

@@ -3,11 +3,13 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "url.h"
 
 #define PATH_MAX_SIZE 128 /* longer paths lead nowhere */
 #define ALLOW_SIZE 64
+#define HOST_SIZE (WEB_MAX_ENTRY_SIZE + 8) /* with a port and a NUL */
 
 /* A fixed path comes before a pattern that it would match. */
 static const struct route ROUTES[] = {
@@ -102,8 +104,79 @@ static void refuse_method(struct request *request)
     request_fail(request, 405, "METHOD_NOT_ALLOWED", detail);
 }
 
+/* ---- whom a request is for, and from which page ---- */
+
+/* Whether the target has the absolute form, whose host counts and not that of the header (RFC 9112
+ * section 3.2.2). `host` is "" when it is too long for one; `path` is what follows. */
+static bool split_absolute(const char *target, char host[HOST_SIZE], const char **path)
+{
+    size_t scheme = strncasecmp(target, "http://", 7) == 0    ? 7
+                    : strncasecmp(target, "https://", 8) == 0 ? 8
+                                                              : 0;
+    if (scheme == 0)
+        return false;
+    size_t length = strcspn(target + scheme, "/");
+    bool fits = length < HOST_SIZE;
+    memcpy(host, target + scheme, fits ? length : 0);
+    host[fits ? length : 0] = '\0';
+    *path = target[scheme + length] ? target + scheme + length : "/";
+    return true;
+}
+
+static bool changes_something(const char *method)
+{
+    return strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0 &&
+           strcmp(method, "OPTIONS") != 0;
+}
+
+/* Whether no page asks, or one of ours. Browsers say so themselves (Fetch Metadata), older ones and
+ * those without TLS send the origin alone. */
+static bool is_own_page(const struct headers *headers, const char *host)
+{
+    if (headers->fetch_site)
+        return strcmp(headers->fetch_site, "same-origin") == 0 ||
+               strcmp(headers->fetch_site, "none") == 0;
+    return headers->origins == 0 || (host && origin_is_of_host(headers->origin, host));
+}
+
+/* False after having answered. That a browser keeps the answer from a page is no help when the
+ * request has done its work, and it asks before some requests only. */
+static bool admit(struct request *request, const char *host)
+{
+    struct headers *headers = &request->headers;
+    const struct settings *settings = &request->bridge->settings;
+    if (host && !hosts_serve(&settings->hosts, settings->bound, host)) {
+        request_fail(request, 421, "HOST_NOT_SERVED",
+                     "This host is not served here; the setting TRIGGERS_HOSTS lists those that "
+                     "are");
+        return false;
+    }
+    enum origin_verdict verdict = origins_judge(&settings->cors, headers->origin);
+    bool allowed = verdict != ORIGIN_UNLISTED || is_own_page(headers, host);
+    headers->needs_type = headers->fetch_site || (headers->origins > 0 && verdict != ORIGIN_LISTED);
+    if (!changes_something(request->method) || (allowed && headers->origins <= 1))
+        return true;
+    request_fail(request, 403, "ORIGIN_NOT_ALLOWED",
+                 "Pages of this origin may not change anything here; the setting CORS_ORIGINS "
+                 "lists those that may");
+    return false;
+}
+
+/* No path here ends with a slash, but the service that this one replaces took one more. */
+static void drop_slashes(char *path)
+{
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/')
+        path[--length] = '\0';
+}
+
 void routes_find(struct request *request)
 {
+    char host[HOST_SIZE];
+    const char *target = request->path;
+    bool absolute = split_absolute(request->path, host, &target);
+    if (!admit(request, absolute ? host : request->headers.host))
+        return;
     /* A preflight tells nothing about the path: the call that follows does. */
     request->answer.preflight = is_preflight(request);
     if (request->answer.preflight) {
@@ -113,8 +186,10 @@ void routes_find(struct request *request)
     char path[PATH_MAX_SIZE];
     const char *segment = NULL;
     const struct route *first = NULL;
-    if (url_decode_path(request->path, path, sizeof(path)))
+    if (url_decode_path(target, path, sizeof(path))) {
+        drop_slashes(path);
         first = find_path(path, &segment);
+    }
     if (!first) {
         request_fail(request, 404, "ROUTE_NOT_FOUND", "Not found");
         return;

@@ -24,7 +24,8 @@ struct route {
 const struct route *routes_at(size_t index);
 size_t routes_index(const struct route *route);
 
-/* Finds the route of a request and its event id, or answers: 404, 405, OPTIONS. */
+/* Finds the route of a request and its event id, or answers: a host that is not served with 421, a
+ * page that CORS does not let change anything with 403, 404, 405, OPTIONS. */
 void routes_find(struct request *request);
 
 /* ---- handlers ---- */

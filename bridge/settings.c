@@ -1,12 +1,6 @@
 /* The table of settings. */
 #include "settings.h"
 
-static bool parse_cors(const struct config_setting *setting, const char *text, char *why,
-                       size_t size)
-{
-    return cors_parse(setting->target, text, why, size);
-}
-
 enum config_result settings_load(struct settings *settings, int argc, char **argv)
 {
     const struct config_setting table[] = {
@@ -17,7 +11,12 @@ enum config_result settings_load(struct settings *settings, int argc, char **arg
         {"CORS_ORIGINS", "cors-origins", "*", "ORIGINS",
          "Origins whose pages may call, separated by commas: https://app.example.com,\n"
          "      https://*.example.com (any host below example.com), or * for all.",
-         parse_cors, &settings->cors},
+         config_origins, &settings->cors},
+        {"TRIGGERS_HOSTS", "hosts", NULL, "HOSTS",
+         "Host names that are served, separated by commas: api.example.com, *.example.com, or *\n"
+         "      for all. Without: all, but localhost alone where API_HOST is of the loopback\n"
+         "      interface.",
+         config_hosts, &settings->hosts},
         {"TRIGGERS_CORE", "core", "ws://127.0.0.1:7300/rpc", "URLS",
          "URLs of the core; several, separated by commas, spread the load.", config_text,
          &settings->core},
@@ -55,10 +54,14 @@ enum config_result settings_load(struct settings *settings, int argc, char **arg
         {0},
     };
     *settings = (struct settings){0};
-    return config_load("triggers-bridge",
-                       "triggers-bridge serves the REST interface of triggers and passes every "
-                       "call on to\ntriggersd. `triggers-bridge --probe` asks the bridge that "
-                       "these settings describe for\n/health and exits with 0 when it answers: a "
-                       "health check for containers.",
-                       table, argc, argv);
+    enum config_result result =
+        config_load("triggers-bridge",
+                    "triggers-bridge serves the REST interface of triggers and passes every "
+                    "call on to\ntriggersd. `triggers-bridge --probe` asks the bridge that "
+                    "these settings describe for\n/health and exits with 0 when it answers: a "
+                    "health check for containers.",
+                    table, argc, argv);
+    if (result == CONFIG_LOADED && host_is_bound_to_loopback(settings->host))
+        settings->bound = settings->host;
+    return result;
 }

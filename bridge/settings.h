@@ -4,13 +4,15 @@
 
 #include "base/config.h"
 #include "base/log.h"
-#include "cors.h"
+#include "base/web.h"
 
 struct settings {
     const char *host;
     long port;
-    struct cors cors;
-    const char *core; /* URLs, separated by commas */
+    struct origins cors; /* whose pages may call */
+    struct hosts hosts;
+    const char *bound; /* see hosts_serve */
+    const char *core;  /* URLs, separated by commas */
     const char *tls_ca;
     long max_payload;     /* bytes */
     int payloads;         /* 1: any */

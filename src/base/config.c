@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/web.h"
 
 #define WHY_SIZE 256
 
@@ -46,6 +47,16 @@ bool config_choice(const struct config_setting *setting, const char *text, char 
     }
     snprintf(why, size, "one of these is accepted: %s", setting->choices);
     return false;
+}
+
+bool config_origins(const struct config_setting *setting, const char *text, char *why, size_t size)
+{
+    return origins_parse(setting->target, text, why, size);
+}
+
+bool config_hosts(const struct config_setting *setting, const char *text, char *why, size_t size)
+{
+    return hosts_parse(setting->target, text, why, size);
 }
 
 bool config_log_level(const struct config_setting *setting, const char *text, char *why,

@@ -39,6 +39,10 @@ bool config_text(const struct config_setting *setting, const char *text, char *w
 bool config_integer(const struct config_setting *setting, const char *text, char *why, size_t size);
 /* target: int, the number of the word in `choices`, from 0 */
 bool config_choice(const struct config_setting *setting, const char *text, char *why, size_t size);
+/* target: struct origins */
+bool config_origins(const struct config_setting *setting, const char *text, char *why, size_t size);
+/* target: struct hosts */
+bool config_hosts(const struct config_setting *setting, const char *text, char *why, size_t size);
 /* target: enum log_level */
 bool config_log_level(const struct config_setting *setting, const char *text, char *why,
                       size_t size);

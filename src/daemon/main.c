@@ -135,6 +135,7 @@ static bool check(struct daemon *daemon, struct status *status)
         .listen = daemon->settings.listen,
         .tls_cert = daemon->settings.tls_cert,
         .tls_key = daemon->settings.tls_key,
+        .access = &daemon->settings.access,
     };
     return server_config_check(&daemon->listen, status) &&
            store_open(daemon->settings.database_url, &daemon->store, status);

@@ -15,6 +15,15 @@ enum config_result settings_load(struct settings *settings, int argc, char **arg
          "PEM certificate chain for wss and tls+tcp.", config_text, &settings->tls_cert},
         {"TRIGGERS_TLS_KEY", "tls-key", NULL, "FILE", "PEM private key of the certificate.",
          config_text, &settings->tls_key},
+        {"TRIGGERS_ORIGINS", "origins", NULL, "ORIGINS",
+         "Origins whose pages may connect from a browser, separated by commas:\n"
+         "      https://app.example.com, https://*.example.com; without, none may.",
+         config_origins, &settings->access.origins},
+        {"TRIGGERS_HOSTS", "hosts", NULL, "HOSTS",
+         "Host names by which WebSockets are served, separated by commas: core.example.com,\n"
+         "      *.example.com, or * for all. Without: all, but localhost alone on the loopback\n"
+         "      interface.",
+         config_hosts, &settings->access.hosts},
         {"TRIGGERS_MAX_PAYLOAD", "max-payload", "262144", "BYTES",
          "Largest payload accepted, at most 1048576.", config_integer, &settings->max_payload, 1,
          1048576},

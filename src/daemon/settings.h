@@ -5,6 +5,7 @@
 #include "base/config.h"
 #include "base/log.h"
 #include "events/rules.h"
+#include "sp/handshake.h"
 
 struct settings {
     const char *database_url;
@@ -12,9 +13,10 @@ struct settings {
     const char *import_from; /* NULL: serve */
     const char *tls_cert;
     const char *tls_key;
-    long max_payload;    /* bytes */
-    int payloads;        /* 1: any */
-    long db_connections; /* sessions with the store, all lanes together */
+    struct handshake_access access; /* to WebSockets */
+    long max_payload;               /* bytes */
+    int payloads;                   /* 1: any */
+    long db_connections;            /* sessions with the store, all lanes together */
     enum log_level log_level;
     enum log_format log_format;
     long metrics_log; /* seconds between lines of metrics in the log; 0: none */

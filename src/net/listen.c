@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/web.h"
 
 #define MAX_URL 1024
 #define MAX_PEM (1 << 20)
@@ -188,6 +189,9 @@ static bool listen_on(const char *url, const struct server_config *config,
         error = link_make_listener(&listener->address, &listener->streams);
     if (error != 0)
         return fail_listen(error, url, status);
+    listener->address.access = config->access;
+    listener->address.loopback =
+        listener->address.authority && host_is_bound_to_loopback(listener->address.authority);
     if (url_is_tls(url) && !set_tls(listener->streams, config, status))
         return false;
     error = nng_stream_listener_listen(listener->streams);

@@ -8,11 +8,13 @@
 #include "rpc/dispatch.h"
 
 struct server;
+struct handshake_access;
 
 struct server_config {
     const char *listen;   /* URLs, separated by commas: ws, wss, tcp, tls+tcp, ipc */
     const char *tls_cert; /* PEM file of the certificate chain; NULL without wss and tls+tcp */
     const char *tls_key;  /* PEM file of its private key */
+    const struct handshake_access *access; /* which browsers get in; outlives the server */
 };
 
 /* Calls that are handled at once; further ones wait in their connections. Of these

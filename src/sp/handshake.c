@@ -161,8 +161,31 @@ static bool is_key(struct text key)
 
 /* ---- the server's side ---- */
 
-/* The target of "GET target HTTP/1.1", without its query. */
-static bool get_path(const uint8_t *request, size_t size, struct text *path)
+static bool starts_with(struct text text, const char *start)
+{
+    return text.size >= strlen(start) && strncasecmp(text.start, start, strlen(start)) == 0;
+}
+
+/* Takes "http://host" off a target in absolute form, whose host counts and not that of the header
+ * (RFC 9112 section 3.2.2); leaves `host` alone in the usual form. */
+static void split_absolute(struct text *target, struct text *host)
+{
+    static const char *const schemes[] = {"http://", "https://", "ws://", "wss://"};
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+        if (!starts_with(*target, schemes[i]))
+            continue;
+        size_t scheme = strlen(schemes[i]);
+        size_t end = scheme;
+        while (end < target->size && target->start[end] != '/' && target->start[end] != '?')
+            end++;
+        *host = (struct text){target->start + scheme, end - scheme};
+        *target = (struct text){target->start + end, target->size - end};
+        return;
+    }
+}
+
+/* The target of "GET target HTTP/1.1", without its query, and the host in it if there is one. */
+static bool get_path(const uint8_t *request, size_t size, struct text *path, struct text *host)
 {
     static const char method[] = "GET ", version[] = " HTTP/1.1";
     struct text rest = {(const char *)request, size};
@@ -173,15 +196,46 @@ static bool get_path(const uint8_t *request, size_t size, struct text *path)
         memcmp(line.start + line.size - strlen(version), version, strlen(version)) != 0)
         return false;
     *path = (struct text){line.start + strlen(method), line.size - around};
+    split_absolute(path, host);
     const char *query = memchr(path->start, '?', path->size);
     if (query)
         path->size = (size_t)(query - path->start);
+    if (path->size == 0)
+        *path = (struct text){"/", 1};
     return true;
 }
 
 static bool is_path_of(struct text path, const char *target)
 {
     return path.size == strcspn(target, "?") && memcmp(path.start, target, path.size) == 0;
+}
+
+/* A copy with a NUL; false when it is too long to be any that is listed. */
+static bool copy_text(struct text text, char copy[WEB_MAX_ENTRY_SIZE + 1])
+{
+    if (text.size > WEB_MAX_ENTRY_SIZE)
+        return false;
+    memcpy(copy, text.start, text.size);
+    copy[text.size] = '\0';
+    return true;
+}
+
+static bool serves_host(const struct handshake_server *server, struct text host)
+{
+    char name[WEB_MAX_ENTRY_SIZE + 1];
+    return !server->access ||
+           (copy_text(host, name) && hosts_serve(&server->access->hosts, server->bound, name));
+}
+
+/* Whether no page asks, or one that is listed. */
+static bool lets_in(const struct handshake_server *server, const uint8_t *request, size_t size)
+{
+    char origin[WEB_MAX_ENTRY_SIZE + 1];
+    struct text found;
+    size_t count = count_headers(request, size, "Origin", &found);
+    return count == 0 || !server->access ||
+           (count == 1 && copy_text(found, origin) &&
+            origins_judge(&server->access->origins, origin) != ORIGIN_UNLISTED);
 }
 
 static bool asks_for_websocket(const uint8_t *request, size_t size)
@@ -217,20 +271,28 @@ size_t handshake_answer_too_long(char answer[HANDSHAKE_ANSWER_SIZE])
 }
 
 /* What is wrong with a request, or, when nothing is, its key. */
-static struct fault find_fault(const uint8_t *request, size_t size, const char *target,
-                               struct text *key)
+static struct fault find_fault(const uint8_t *request, size_t size,
+                               const struct handshake_server *server, struct text *key)
 {
     static const char bad[] = "400 Bad Request";
-    struct text found;
-    if (!is_well_formed(request, size) || !get_path(request, size, &found))
+    struct text path, header;
+    struct text host = {0};
+    if (!is_well_formed(request, size) || !get_path(request, size, &path, &host))
         return (struct fault){bad, "the request is not a well-formed GET of HTTP/1.1"};
-    if (!is_path_of(found, target))
+    if (!is_path_of(path, server->target))
         return (struct fault){"404 Not Found",
                               "here is no WebSocket; TRIGGERS_LISTEN has the path of the one"};
+    if (!get_header(request, size, "Host", &header))
+        return (struct fault){bad, "one Host header is needed"};
+    if (!serves_host(server, host.start ? host : header))
+        return (struct fault){"421 Misdirected Request",
+                              "this host is not served; TRIGGERS_HOSTS lists those that are"};
+    if (!lets_in(server, request, size))
+        return (struct fault){"403 Forbidden",
+                              "pages of this origin are not let in; TRIGGERS_ORIGINS lists those "
+                              "that are, and programs send no Origin"};
     if (!asks_for_websocket(request, size))
         return (struct fault){"426 Upgrade Required", "here is a WebSocket, of version 13"};
-    if (!get_header(request, size, "Host", &found))
-        return (struct fault){bad, "one Host header is needed"};
     if (!get_header(request, size, "Sec-WebSocket-Key", key) || !is_key(*key))
         return (struct fault){bad, "Sec-WebSocket-Key must be the base64 of 16 bytes"};
     if (!has_token(request, size, "Sec-WebSocket-Protocol", SUBPROTOCOL))
@@ -238,11 +300,12 @@ static struct fault find_fault(const uint8_t *request, size_t size, const char *
     return (struct fault){0};
 }
 
-bool handshake_answer(const uint8_t *request, size_t request_size, const char *target,
-                      char answer[HANDSHAKE_ANSWER_SIZE], size_t *size)
+bool handshake_answer(const uint8_t *request, size_t request_size,
+                      const struct handshake_server *server, char answer[HANDSHAKE_ANSWER_SIZE],
+                      size_t *size)
 {
     struct text key;
-    struct fault fault = find_fault(request, request_size, target, &key);
+    struct fault fault = find_fault(request, request_size, server, &key);
     if (fault.why) {
         *size = refuse(answer, fault);
         return false;

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/web.h"
+
 /* Longer heads are refused. */
 #define HANDSHAKE_MAX_HEAD 8192
 
@@ -16,15 +18,30 @@
 /* Room for an answer. */
 #define HANDSHAKE_ANSWER_SIZE 512
 
+/* Which browsers get in. Programs send no Origin, and name a host that leads to where they connect.
+ */
+struct handshake_access {
+    struct origins origins; /* none: no page at all */
+    struct hosts hosts;
+};
+
+/* What a server listens on. */
+struct handshake_server {
+    const char *target;                    /* path; a query does not count */
+    const struct handshake_access *access; /* NULL: everybody gets in */
+    const char *bound;                     /* see hosts_serve */
+};
+
 /* Size of the head of a request or an answer, with the empty line at its end; 0: it is not all
  * here. */
 size_t handshake_find_end(const uint8_t *bytes, size_t size);
 
-/* Answers the head of a request for the path of `target`; queries do not count. True, with the
- * answer that accepts it, or false, with one that says what was wrong and ends the connection.
- * Returns the size of the answer in `*size`. */
-bool handshake_answer(const uint8_t *request, size_t request_size, const char *target,
-                      char answer[HANDSHAKE_ANSWER_SIZE], size_t *size);
+/* Answers the head of a request for the server's path; queries do not count. True, with the answer
+ * that accepts it, or false, with one that says what was wrong and ends the connection. Returns the
+ * size of the answer in `*size`. */
+bool handshake_answer(const uint8_t *request, size_t request_size,
+                      const struct handshake_server *server, char answer[HANDSHAKE_ANSWER_SIZE],
+                      size_t *size);
 
 /* The answer to a head that is longer than HANDSHAKE_MAX_HEAD; its size. */
 size_t handshake_answer_too_long(char answer[HANDSHAKE_ANSWER_SIZE]);

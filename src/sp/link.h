@@ -17,6 +17,8 @@
 
 #include "base/status.h"
 
+struct handshake_access;
+
 /* Where links come from or go to; see link_address_init. */
 struct link_address {
     enum { LINK_TCP, LINK_IPC, LINK_WEBSOCKET } framing; /* how messages are told apart */
@@ -25,6 +27,9 @@ struct link_address {
     /* Of a WebSocket. */
     char *authority; /* host and port */
     char *target;    /* path and query */
+    /* Of one that is listened on, set after link_address_init. */
+    const struct handshake_access *access; /* which browsers get in; NULL: all */
+    bool loopback;                         /* see host_is_bound_to_loopback */
 };
 
 /* SP's numbers of protocols. */

@@ -198,8 +198,10 @@ static bool answer_handshake(struct link *link, const uint8_t *head, size_t size
 {
     char answer[HANDSHAKE_ANSWER_SIZE];
     size_t answer_size;
-    bool accepted =
-        size > 0 && handshake_answer(head, size, link->address->target, answer, &answer_size);
+    const struct link_address *address = link->address;
+    struct handshake_server server = {address->target, address->access,
+                                      address->loopback ? address->authority : NULL};
+    bool accepted = size > 0 && handshake_answer(head, size, &server, answer, &answer_size);
     if (size == 0)
         answer_size = handshake_answer_too_long(answer);
     link_say(link, answer, answer_size, !accepted);

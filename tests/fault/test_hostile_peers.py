@@ -130,7 +130,7 @@ def test_idle_connections_of_the_bridge(room, start_core, start_bridge, pick, to
     wait_until(lambda: bridge.descriptors() < 100, "descriptors given back")
 
 
-HEAD = b"POST /api/v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+HEAD = b"POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 BODY = b'{"source":"slow","event_type":"slow","payload":{}}'
 
 
@@ -163,7 +163,7 @@ def test_more_connections_than_allowed(start_core, start_bridge, tmp_path):
         honest = stack.enter_context(socket.create_connection(address_of(bridge), 20))
         lock.execute("begin immediate")  # the core's commit waits for us
         honest.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY)
-        for sent in [b"", *UNFINISHED.values(), b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"]:
+        for sent in [b"", *UNFINISHED.values(), b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"]:
             connect_many(stack, address_of(bridge), 100, sent)
             with new_client(bridge) as http:
                 assert http.get("/api/v1/inbox?limit=1").status_code == 200
@@ -197,7 +197,7 @@ def test_answers_that_nobody_reads_over_http(start_core, start_bridge, pick):
     with core.client() as rpc:
         for _ in range(10):
             rpc.create(payload=b'{"a":"%s"}' % (b"x" * 200000))
-    ask = b"GET /api/v1/inbox?limit=1000 HTTP/1.1\r\nHost: x\r\n\r\n" * 3
+    ask = b"GET /api/v1/inbox?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3
     with contextlib.ExitStack() as stack:
         connect_many(stack, address_of(bridge), pick(100, 500), ask)
         with new_client(bridge) as http:
@@ -259,6 +259,6 @@ def test_large_messages_that_trickle(start_core, pick, told):
 def test_handshakes_that_never_end(start_core, pick):
     core = start_core(LOG_LEVEL="warning")
     with contextlib.ExitStack() as stack:
-        connect_many(stack, address_of(core), pick(500, 5000), b"GET /rpc HTTP/1.1\r\nHost: x\r\n")
+        connect_many(stack, address_of(core), pick(500, 5000), b"GET /rpc HTTP/1.1\r\nHost: localhost\r\n")
         with core.client() as rpc:
             assert rpc.create().event_id

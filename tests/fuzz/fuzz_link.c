@@ -322,7 +322,8 @@ static bool append_answer(struct run *run)
     char text[HANDSHAKE_ANSWER_SIZE];
     if (size == 0 || (size = handshake_find_end(request, size)) == 0)
         return false;
-    MUST(handshake_answer(request, size, run->address.target, text, &size));
+    const struct handshake_server server = {.target = run->address.target};
+    MUST(handshake_answer(request, size, &server, text, &size));
     buffer_append(&run->peer, text, size);
     return true;
 }

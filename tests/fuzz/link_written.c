@@ -66,11 +66,12 @@ static bool read_handshake(struct written *written)
     static const char accepting[] = "HTTP/1.1 101 ";
     char answer[HANDSHAKE_ANSWER_SIZE];
     size_t answer_size;
+    const struct handshake_server server = {.target = written->address->target};
     size_t size = handshake_find_end(written->next, written->left);
     if (size == 0)
         return false;
     if (written->protocol == LINK_REQUESTER)
-        MUST(handshake_answer(written->next, size, written->address->target, answer, &answer_size));
+        MUST(handshake_answer(written->next, size, &server, answer, &answer_size));
     else if (memcmp(written->next, accepting, strlen(accepting)) != 0)
         return false;
     advance(written, size);

@@ -16,7 +16,7 @@ from support.network import wait_until
 pytestmark = pytest.mark.concurrent
 
 BODY = json.dumps(CREATE)
-POST = f"POST /api/v1/events HTTP/1.1\r\nHost: a\r\nContent-Length: {len(BODY)}\r\n\r\n{BODY}"
+POST = f"POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BODY)}\r\n\r\n{BODY}"
 
 
 def test_64_clients_on_connections_of_their_own(bridge, core):
@@ -28,7 +28,7 @@ def test_64_clients_on_connections_of_their_own(bridge, core):
             for i in range(10):
                 body = json.dumps({**CREATE, "payload": {"client": number, "i": i}})
                 wire.send(
-                    f"POST /api/v1/events HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}"
+                    f"POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}"
                     f"\r\n\r\n{body}"
                 )
                 answer = wire.read()
@@ -38,7 +38,7 @@ def test_64_clients_on_connections_of_their_own(bridge, core):
                 wire.send(get(f"/api/v1/events/{event_id}"))
                 event = json.loads(wire.read().body)
                 assert event["payload"] == {"client": number, "i": i}
-                wire.send(f"DELETE /api/v1/events/{event_id} HTTP/1.1\r\nHost: a\r\n\r\n")
+                wire.send(f"DELETE /api/v1/events/{event_id} HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 assert wire.read().status == 200
             return ids
 
@@ -149,7 +149,7 @@ def test_stop_with_idle_connections(core, start_bridge, number):
 def test_a_second_signal_ends_at_once(core, start_bridge):
     bridge = start_bridge(core)
     with Wire(bridge) as half:
-        half.send(POST.replace("Host: a", "Host: a\r\nExpect: 100-continue")[: -len(BODY)])
+        half.send(POST.replace("Host: localhost", "Host: localhost\r\nExpect: 100-continue")[: -len(BODY)])
         assert half.socket.recv(4096).startswith(b"HTTP/1.1 100")
         bridge.process.send_signal(signal.SIGTERM)  # the body never comes: it is waited for
         bridge.wait_for_line("stopping")

@@ -186,7 +186,7 @@ def held_memory(http):
 def check_memory(http, bridge):
     """Two bodies of 8 MiB use up 16 MiB while they come in; a third one has to wait."""
     head = (
-        b"POST /api/v1/events/batch HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        b"POST /api/v1/events/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         b"Content-Length: 8388608\r\n\r\n["
     )
     peers = [socket.create_connection(("127.0.0.1", bridge.port)) for _ in range(2)]

@@ -9,9 +9,9 @@ import pytest
 from rest.checks import CREATE
 from rest.wire import Wire, exchange
 
-HEAD = "POST /api/v1/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+HEAD = "POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 BODY = json.dumps(CREATE)
-SMUGGLED = "GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
+SMUGGLED = "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 def library_answers():
@@ -88,14 +88,14 @@ def test_ambiguous_framing_is_refused(bridge, framing):
 )
 def test_odd_line_ends_are_refused(bridge, lines):
     """RFC 9112 would let a server take a bare LF for a line's end (2.2) and join folded lines (5.2)."""
-    check_refused(bridge, f"{HEAD[:-2]}{lines}{BODY}GET /nope HTTP/1.1\r\nHost: a\r\n\r\n")
+    check_refused(bridge, f"{HEAD[:-2]}{lines}{BODY}GET /nope HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
 
 @pytest.mark.parametrize(
     "path", ["/api/v1%2fevents/x", "/api/v1/events/%zz", "/api/v1/events/%", "/health%00", "/health\x01"]
 )
 def test_odd_paths_are_not_found(bridge, path):
-    answer = exchange(bridge, f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
+    answer = exchange(bridge, f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert answer.status == 404 and answer.headers["content-type"] == "application/problem+json"
 
 
@@ -157,7 +157,7 @@ def test_a_body_byte_by_byte(bridge):
 def test_pipelined_requests_are_answered_in_order(bridge):
     with Wire(bridge) as wire:
         one = f"{HEAD}Content-Length: {len(BODY)}\r\n\r\n{BODY}"
-        wire.send(one, SMUGGLED, one, "GET /nope HTTP/1.1\r\nHost: a\r\n\r\n", SMUGGLED)
+        wire.send(one, SMUGGLED, one, "GET /nope HTTP/1.1\r\nHost: localhost\r\n\r\n", SMUGGLED)
         assert [wire.read().status for _ in range(5)] == [201, 200, 201, 404, 200]
 
 
@@ -209,7 +209,7 @@ def test_a_body_at_the_cap_is_read(bridge):
 
 def test_a_huge_stated_length_is_refused_at_once(bridge):
     check_refused(bridge, f"{HEAD}Content-Length: 100000000000\r\n\r\n", 413)
-    check_refused(bridge, "GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n", 413)
+    check_refused(bridge, "GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n", 413)
 
 
 def test_an_endless_chunked_body_ends_the_connection(bridge):
@@ -228,17 +228,16 @@ def test_an_endless_chunked_body_ends_the_connection(bridge):
         "\r\n\r\n",
         "GET\r\n\r\n",
         "GET /health\r\n\r\n",
-        "GET /health HTTP/9.9\r\nHost: a\r\n\r\n",
+        "GET /health HTTP/9.9\r\nHost: localhost\r\n\r\n",
         "GET /health HTTP/1.1\r\nno colon\r\n\r\n",
-        "GET http://a/health HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET /he alth HTTP/1.1\r\nHost: a\r\n\r\n",
-        "G\x00T /health HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /he alth HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "G\x00T /health HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
-        "GET /\xff\xfe HTTP/1.1\r\nHost: a\r\n\r\n",
-        "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET /health HTTP/1.1\r\nHost: a\r\n" + "X-H: " + "a" * 70000 + "\r\n\r\n",
-        "GET /health HTTP/1.1\r\nHost: a\r\n" + "X-H: a\r\n" * 5000 + "\r\n",
-        "GET /" + "a" * 70000 + " HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /\xff\xfe HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET /health HTTP/1.1\r\nHost: localhost\r\n" + "X-H: " + "a" * 70000 + "\r\n\r\n",
+        "GET /health HTTP/1.1\r\nHost: localhost\r\n" + "X-H: a\r\n" * 5000 + "\r\n",
+        "GET /" + "a" * 70000 + " HTTP/1.1\r\nHost: localhost\r\n\r\n",
     ],
 )
 def test_nonsense_harms_nobody(bridge, text):

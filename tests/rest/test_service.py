@@ -81,12 +81,8 @@ def test_documentation_is_one_page_of_ours(http, path):
     "path",
     [
         "/nope",
-        "/health/",
         "//health",
         "/Health",
-        "/api/v1/events/",
-        "/api/v1/inbox/",
-        f"/api/v1/events/{MISSING_ID}/",
         f"/api/v1/events/{MISSING_ID}/more",
         f"/api/v1/events%2F{MISSING_ID}",
         f"/api/v1/events/{MISSING_ID}%2F",
@@ -146,7 +142,7 @@ def test_options_lists_the_methods(http):
 )
 def test_head_has_the_headers_of_get(bridge, path):
     with Wire(bridge) as wire:
-        wire.send(f"HEAD {path} HTTP/1.1\r\nHost: a\r\n\r\n")
+        wire.send(f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
         head = wire.read(body=False)
         wire.send(get(path))
         full = wire.read()
@@ -222,14 +218,14 @@ def test_connections_are_kept(bridge):
             assert wire.read().status == 200
         wire.send(get("/nope"))
         assert wire.read().status == 404
-        wire.send("POST /nope HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", get("/health"))
+        wire.send("POST /nope HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello", get("/health"))
         assert wire.read().status == 404
         assert wire.read().status == 200
 
 
 def test_a_body_where_none_is_meant_is_ignored(bridge):
     with Wire(bridge) as wire:
-        wire.send("GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", get("/ready"))
+        wire.send("GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello", get("/ready"))
         assert wire.read().status == 200
         assert wire.read().status == 200
 
@@ -241,7 +237,7 @@ def test_http_1_0_is_served(bridge):
 
 def test_head_of_a_wrong_route_has_no_body(bridge):
     with Wire(bridge) as wire:
-        wire.send("HEAD /nope HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        wire.send("HEAD /nope HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert wire.read(body=False).status == 404
         assert wire.closed()
 

@@ -79,4 +79,4 @@ def exchange(bridge, *parts):
 
 def get(path, *headers):
     """A GET as text."""
-    return f"GET {path} HTTP/1.1\r\n" + "\r\n".join(["Host: a", *headers]) + "\r\n\r\n"
+    return f"GET {path} HTTP/1.1\r\n" + "\r\n".join(["Host: localhost", *headers]) + "\r\n\r\n"

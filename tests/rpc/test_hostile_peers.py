@@ -87,7 +87,7 @@ def test_a_peer_that_sends_a_byte_at_a_time_is_served(tcp_core, honest):
         handshake(0xFFFF),
         b"\0SP\1" + handshake()[4:],  # a version there is not
         b"\0SP\0" + b"\0\x30\xff\xff",  # the reserved bytes used
-        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"\x16\x03\x01\x02\0\x01\0\x01",  # the start of a TLS hello
         b"\xff" * 64,
     ],

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from support.network import free_url
+from support.network import free_port, free_url
 from support.peer import UngreetedWebSocketPeer, WebSocketPeer, websocket_frame
 from support.protocol import envelope, events, health
 from support.rpc import EVENT_SERVICE, HEALTH_CHECK, BareClient, encode
@@ -330,6 +330,10 @@ HANDSHAKES = {
     "post": (b"400", lambda peer: peer.request().replace(b"GET", b"POST")),
     "path": (b"404", lambda peer: peer.request().replace(b"/rpc", b"/other")),
     "plain_get": (b"426", lambda peer: peer.request(Upgrade=None)),
+    "origin": (b"403", lambda peer: peer.request(Origin="https://evil.example")),
+    "origin_of_ours": (b"403", lambda peer: peer.request(Origin="http://127.0.0.1:7300")),
+    "origin_null": (b"403", lambda peer: peer.request(Origin="null")),
+    "foreign_host": (b"421", lambda peer: peer.request(Host="evil.example:7300")),
     "version": (b"426", lambda peer: peer.request(**{"Sec-WebSocket-Version": "8"})),
     "no_host": (b"400", lambda peer: peer.request(Host=None)),
     "no_key": (b"400", lambda peer: peer.request(**{"Sec-WebSocket-Key": None})),
@@ -349,6 +353,31 @@ def test_wrong_handshakes_are_told_so(ws_core, status, head):
     assert f"Content-Length: {len(text)}\r\n".encode() in lines
     with BareClient(ws_core.url) as rpc:
         assert rpc.serving()
+
+
+def upgrades(core, **headers):
+    """Whether a handshake with these headers is accepted."""
+    with UngreetedWebSocketPeer(core.url) as peer:
+        peer.send_bytes(peer.request(**headers))
+        return peer.read_head().startswith(b"HTTP/1.1 101 ")
+
+
+def test_pages_and_hosts_that_settings_list_get_in(start_core):
+    core = start_core(TRIGGERS_ORIGINS="https://app.example.com", TRIGGERS_HOSTS="core.example.com")
+    assert upgrades(core, Origin="https://app.example.com")
+    assert upgrades(core, Origin="https://app.example.com", Host="core.example.com")
+    assert upgrades(core, Host="localhost")
+    assert not upgrades(core, Origin="https://evil.example")
+    assert not upgrades(core, Host="evil.example")
+
+
+def test_an_open_address_serves_every_host(start_core):
+    port = free_port()
+    core = start_core(TRIGGERS_LISTEN=f"ws://127.0.0.1:{port}/rpc,ws://0.0.0.0:{free_port()}/rpc")
+    assert not upgrades(core, Host="evil.example")
+    core.url = core.urls[1].replace("0.0.0.0", "127.0.0.1")
+    assert upgrades(core, Host="any.example")
+    assert not upgrades(core, Host="any.example", Origin="http://any.example")
 
 
 def test_a_head_may_have_8192_bytes(ws_core):

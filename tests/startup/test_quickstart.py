@@ -142,6 +142,33 @@ def test_says_where_it_listens_and_shows_both_logs(quickstart):
     assert bridge_end < core_end, "the bridge stops before its core"
 
 
+def addresses(port):
+    """Where the port is listened on, as the kernel says it."""
+    listening = "0A"
+    lines = [line.split() for name in ("tcp", "tcp6") for line in open(f"/proc/net/{name}")]
+    places = [words[1].split(":") for words in lines if words[3] == listening]
+    return {host for host, number in places if int(number, 16) == port}
+
+
+def test_listens_on_this_machine_alone_and_says_so(quickstart):
+    running = quickstart().wait_running()
+    assert addresses(running.port) == {"0100007F"}
+    assert "Programs on this machine alone; API_HOST=0.0.0.0 opens" in running.text
+    assert "no authentication" in running.text
+    assert "Any web page in a browser here may use the REST API" in running.text
+
+
+def test_says_what_is_open_when_told_to_open_it(quickstart):
+    listen = f"ws://127.0.0.1:{free_port()}/rpc,tcp://0.0.0.0:{free_port()}"
+    running = quickstart(
+        API_HOST="0.0.0.0", TRIGGERS_LISTEN=listen, CORS_ORIGINS="https://app.example.com"
+    ).wait_running()
+    assert addresses(running.port) == {"00000000"}
+    assert "Whoever reaches this machine may use the REST API." in running.text
+    assert f"may use {listen.split(',')[1]}." in running.text
+    assert "Of web pages those of https://app.example.com may use the REST API." in running.text
+
+
 def test_the_curl_lines_work_as_printed(quickstart):
     running = quickstart().wait_running()
     create, list_, acknowledge = re.findall(r"^  (curl .*)$", running.text, re.MULTILINE)

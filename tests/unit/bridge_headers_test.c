@@ -133,6 +133,21 @@ static void request_ids_are_visible_ascii(void **state)
     assert_false(headers_request_id_valid("a\x7f"));
 }
 
+static void only_header_names_are_echoed(void **state)
+{
+    (void)state;
+    assert_true(headers_name_list_valid("content-type, x-request-id"));
+    assert_false(headers_name_list_valid(""));
+    assert_false(headers_name_list_valid("a\r\nb"));
+    assert_false(headers_name_list_valid("a<b>"));
+    char longest[1026];
+    memset(longest, 'a', sizeof(longest));
+    longest[1025] = '\0';
+    assert_false(headers_name_list_valid(longest));
+    longest[1024] = '\0';
+    assert_true(headers_name_list_valid(longest));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +156,7 @@ int main(void)
         cmocka_unit_test(framing_that_can_be_read_in_two_ways_is_refused),
         cmocka_unit_test(media_types_are_told_apart),
         cmocka_unit_test(request_ids_are_visible_ascii),
+        cmocka_unit_test(only_header_names_are_echoed),
     };
     return cmocka_run_group_tests_name("bridge_headers", tests, NULL, NULL);
 }

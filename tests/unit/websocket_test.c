@@ -179,14 +179,22 @@ static void the_mask_is_that_of_each_byte(void **state)
 /* A request whose order of headers is free. */
 #define REQUEST_OF(first, headers) first headers VERSION PROTOCOL END
 
-/* The answer to a request, with a NUL behind it. */
-static bool answer(const char *request, size_t size, char text[HANDSHAKE_ANSWER_SIZE])
+static const struct handshake_server open_server = {.target = "/rpc"};
+
+/* The answer of a server to a request, with a NUL after it. */
+static bool answer_of(const struct handshake_server *server, const char *request, size_t size,
+                      char text[HANDSHAKE_ANSWER_SIZE])
 {
     size_t answer_size = 0;
-    bool accepted = handshake_answer((const uint8_t *)request, size, "/rpc", text, &answer_size);
+    bool accepted = handshake_answer((const uint8_t *)request, size, server, text, &answer_size);
     assert_in_range(answer_size, 1, HANDSHAKE_ANSWER_SIZE - 1);
     assert_int_equal(strlen(text), answer_size);
     return accepted;
+}
+
+static bool answer(const char *request, size_t size, char text[HANDSHAKE_ANSWER_SIZE])
+{
+    return answer_of(&open_server, request, size, text);
 }
 
 static void assert_accepted(const char *request)
@@ -350,14 +358,103 @@ static void a_head_too_long_is_refused(void **state)
     assert_non_null(strstr(text, "\r\nConnection: close, Upgrade\r\n"));
 }
 
+static struct handshake_access access_of(const char *origins, const char *hosts)
+{
+    struct handshake_access access = {0};
+    char why[256];
+    assert_true(!origins || origins_parse(&access.origins, origins, why, sizeof(why)));
+    assert_true(!hosts || hosts_parse(&access.hosts, hosts, why, sizeof(why)));
+    return access;
+}
+
+static void assert_admitted(const struct handshake_server *server, const char *first,
+                            const char *headers, const char *status)
+{
+    char request[1024];
+    char text[HANDSHAKE_ANSWER_SIZE];
+    snprintf(request, sizeof(request), "%s%s%s", first, headers,
+             REQUEST_OF("", UPGRADE KEY_HEADER));
+    answer_of(server, request, strlen(request), text);
+    if (strncmp(text + strlen("HTTP/1.1 "), status, strlen(status)) != 0)
+        fail_msg("%s%s\n%s", first, headers, text);
+}
+
+static void pages_get_in_when_they_are_listed(void **state)
+{
+    (void)state;
+    struct handshake_access none = access_of(NULL, NULL);
+    struct handshake_access some = access_of("https://app.example.com", NULL);
+    struct handshake_access any = access_of("*", NULL);
+    const struct {
+        const struct handshake_access *access;
+        const char *status;
+        const char *headers;
+    } cases[] = {
+        {&none, "101", HOST},
+        {&none, "403", HOST "Origin: https://evil.example\r\n"},
+        {&none, "403", HOST "Origin: http://server.example.com\r\n"}, /* the core has no pages */
+        {&none, "403", HOST "Origin: null\r\n"},
+        {&none, "403", HOST "Origin:\r\n"},
+        {&some, "101", HOST},
+        {&some, "101", HOST "Origin: https://app.example.com\r\n"},
+        {&some, "101", HOST "origin:HTTPS://APP.example.com:443 \r\n"},
+        {&some, "403", HOST "Origin: http://app.example.com\r\n"},
+        {&some, "403", HOST "Origin: https://app.example.com.evil.example\r\n"},
+        {&some, "403", HOST "Origin: null\r\n"},
+        {&some, "403",
+         HOST "Origin: https://app.example.com\r\nOrigin: https://app.example.com\r\n"},
+        {&any, "101", HOST "Origin: https://any.example\r\n"},
+        {&any, "101", HOST "Origin: null\r\n"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct handshake_server server = {"/rpc", cases[i].access, NULL};
+        assert_admitted(&server, GET, cases[i].headers, cases[i].status);
+    }
+}
+
+static void the_host_must_be_one_that_is_served(void **state)
+{
+    (void)state;
+    struct handshake_access none = access_of(NULL, NULL);
+    struct handshake_access some = access_of(NULL, "core.example.com");
+    const struct {
+        const struct handshake_access *access;
+        const char *bound;
+        const char *status;
+        const char *first;
+        const char *headers;
+    } cases[] = {
+        {&none, NULL, "101", GET, "Host: any.example\r\n"},
+        {&none, "127.0.0.1:7300", "101", GET, "Host: 127.0.0.1:7300\r\n"},
+        {&none, "127.0.0.1:7300", "101", GET, "Host: localhost:7300\r\n"},
+        {&none, "127.0.0.1:7300", "421", GET, "Host: evil.example:7300\r\n"},
+        {&none, "127.0.0.1:7300", "421", GET, "Host:\r\n"},
+        {&some, "127.0.0.1:7300", "101", GET, "Host: core.example.com\r\n"},
+        {&some, NULL, "421", GET, "Host: evil.example\r\n"},
+        {&some, NULL, "101", GET, "Host: 10.0.0.7:7300\r\n"},
+        /* The host of an absolute form counts, and not that of the header. */
+        {&some, NULL, "101", "GET http://core.example.com/rpc HTTP/1.1\r\n", "Host: evil.x\r\n"},
+        {&some, NULL, "101", "GET WS://core.example.com/rpc?a HTTP/1.1\r\n", "Host: evil.x\r\n"},
+        {&some, NULL, "421", "GET http://evil.x/rpc HTTP/1.1\r\n", "Host: core.example.com\r\n"},
+        {&some, NULL, "404", "GET http://core.example.com HTTP/1.1\r\n", HOST},
+        {&some, NULL, "404", "GET http://core.example.com?/rpc HTTP/1.1\r\n", HOST},
+        {&some, NULL, "421", "GET http:///rpc HTTP/1.1\r\n", "Host: core.example.com\r\n"},
+        {&some, NULL, "400", "GET http://core.example.com/rpc HTTP/1.1\r\n", ""},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct handshake_server server = {"/rpc", cases[i].access, cases[i].bound};
+        assert_admitted(&server, cases[i].first, cases[i].headers, cases[i].status);
+    }
+}
+
 static void a_listener_may_have_a_query(void **state)
 {
     (void)state;
     static const char request[] = REQUEST_OF(GET, HOST UPGRADE KEY_HEADER);
     char text[HANDSHAKE_ANSWER_SIZE];
     size_t size;
-    assert_true(
-        handshake_answer((const uint8_t *)request, strlen(request), "/rpc?a=b", text, &size));
+    const struct handshake_server server = {.target = "/rpc?a=b"};
+    assert_true(handshake_answer((const uint8_t *)request, strlen(request), &server, text, &size));
 }
 
 static void both_sides_agree(void **state)
@@ -430,6 +527,8 @@ int main(void)
         cmocka_unit_test(what_is_no_upgrade_is_told_to),
         cmocka_unit_test(requests_that_lack_something_are_refused),
         cmocka_unit_test(a_head_too_long_is_refused),
+        cmocka_unit_test(pages_get_in_when_they_are_listed),
+        cmocka_unit_test(the_host_must_be_one_that_is_served),
         cmocka_unit_test(a_listener_may_have_a_query),
         cmocka_unit_test(both_sides_agree),
         cmocka_unit_test(clients_refuse_wrong_answers),
