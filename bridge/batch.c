@@ -59,11 +59,8 @@ static bool add_value(struct request *request, const struct json_value *value)
 static bool read_array(struct request *request)
 {
     struct json_value array;
-    struct json_error error;
-    if (!json_check(request->body, request->body_size, &array, &error)) {
-        request_fail_json(request, &error);
+    if (!request_read_json(request, &array))
         return false;
-    }
     if (array.type != JSON_ARRAY) {
         static const struct problem_field field = {"", "must be a JSON array"};
         request_answer_problem(request, &(struct problem){.status = 422,
@@ -107,16 +104,17 @@ static bool is_blank(const char *line, size_t size)
     return true;
 }
 
-/* Blank lines are no items. */
+/* Blank lines are no items. Of files that were put together each may begin with its mark. */
 static bool read_lines(struct request *request)
 {
     for (size_t at = 0; at < request->body_size;) {
         const char *line = request->body + at;
         const char *newline = memchr(line, '\n', request->body_size - at);
         size_t size = newline ? (size_t)(newline - line) : request->body_size - at;
+        at += size + 1;
+        json_skip_mark(&line, &size);
         if (!is_blank(line, size) && !add_line(request, line, size))
             return false;
-        at += size + 1;
     }
     return true;
 }

@@ -29,11 +29,8 @@ static const triggers_event *reply_event(struct request *request)
 static bool read_event(struct request *request, triggers_new_event *event)
 {
     struct json_value value;
-    struct json_error error;
-    if (!json_check(request->body, request->body_size, &value, &error)) {
-        request_fail_json(request, &error);
+    if (!request_read_json(request, &value))
         return false;
-    }
     struct event_json_errors errors;
     switch (event_json_read(&value, &request->arena, event, &errors)) {
     case EVENT_JSON_OK: return true;

@@ -174,7 +174,18 @@ enum media_type headers_media_type(const struct headers *headers)
 
 bool headers_identity_encoding(const struct headers *headers)
 {
-    return !headers->content_encoding || strcasecmp(headers->content_encoding, "identity") == 0;
+    static const char *const names[] = {"identity", "utf-8", "utf8", "us-ascii", "ascii"};
+    const char *rest = headers->content_encoding ? headers->content_encoding : "";
+    while (*(rest += strspn(rest, ", \t"))) {
+        size_t length = strcspn(rest, ", \t");
+        bool known = false;
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+            known = known || is_essence(rest, length, names[i]);
+        if (!known)
+            return false;
+        rest += length;
+    }
+    return true;
 }
 
 bool headers_expect_continue(const struct headers *headers)

@@ -51,7 +51,8 @@ enum media_type { MEDIA_OTHER, MEDIA_JSON, MEDIA_NDJSON };
  * that this one replaces, but where it is needed. */
 enum media_type headers_media_type(const struct headers *headers);
 
-/* Whether the body is sent as it is. */
+/* Whether the body is sent as it is: Content-Encoding names no coding but identity. Names of
+ * characters' encodings, which some clients put there, say nothing of it. */
 bool headers_identity_encoding(const struct headers *headers);
 
 bool headers_expect_continue(const struct headers *headers);

@@ -189,10 +189,17 @@ void request_fail(struct request *request, unsigned status, const char *code, co
     request_answer_problem(request, &problem);
 }
 
-void request_fail_json(struct request *request, const struct json_error *error)
+bool request_read_json(struct request *request, struct json_value *value)
 {
+    const char *text = request->body;
+    size_t size = request->body_size;
+    struct json_error error;
     char detail[160];
-    snprintf(detail, sizeof(detail), "The body is not valid JSON: %s at byte %zu", error->reason,
-             error->offset);
+    json_skip_mark(&text, &size);
+    if (json_check(text, size, value, &error))
+        return true;
+    snprintf(detail, sizeof(detail), "The body is not valid JSON: %s at byte %zu", error.reason,
+             request->body_size - size + error.offset);
     request_fail(request, 400, "MALFORMED_JSON", detail);
+    return false;
 }

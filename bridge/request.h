@@ -94,7 +94,8 @@ void request_answer_problem(struct request *request, const struct problem *probl
 void request_answer_error(struct request *request, const triggers_error *error);
 /* A problem without fields. */
 void request_fail(struct request *request, unsigned status, const char *code, const char *detail);
-/* 400 for a body that is not JSON. */
-void request_fail_json(struct request *request, const struct json_error *error);
+
+/* Reads the whole body as JSON; false after having answered 400. */
+bool request_read_json(struct request *request, struct json_value *value);
 
 #endif

@@ -102,7 +102,7 @@ static void add_line(struct acks *acks, const char *line, size_t size)
 static void read_ids(struct acks *acks)
 {
     struct lines lines;
-    char *line;
+    const char *line;
     size_t size;
     if (!lines_open(&lines, "-")) {
         acks->code = EXIT_CALL_FAILED;

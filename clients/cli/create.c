@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/buffer.h"
+#include "base/json.h"
 #include "cli.h"
 #include "import.h"
 #include "print.h"
@@ -56,12 +57,14 @@ static bool read_payload(const char *word, struct buffer *out)
     return true;
 }
 
-/* White space around a payload, such as a file's last line break, is no part of it. */
+/* A byte order mark before a payload and white space around it, such as a file's last line break,
+ * are no part of it. */
 static void trim_payload(triggers_new_event *event)
 {
     static const char space[] = " \t\r\n";
     const char *text = event->payload;
     size_t size = event->payload_size;
+    json_skip_mark(&text, &size);
     while (size > 0 && memchr(space, *text, sizeof(space) - 1)) {
         text++;
         size--;

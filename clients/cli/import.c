@@ -272,7 +272,7 @@ static void add_line(struct import *import, struct batch *batch, const char *lin
  * lines are not held back until there are enough. */
 static bool fill(struct import *import, struct batch *batch)
 {
-    char *line;
+    const char *line;
     size_t size;
     while (batch->count < BATCH_EVENTS && batch->bytes < BATCH_BYTES &&
            (batch->count == 0 || lines_ready(&import->lines))) {

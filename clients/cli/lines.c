@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "cli.h"
 
 bool lines_open(struct lines *lines, const char *path)
@@ -87,7 +88,7 @@ static enum line_result skip_line(struct lines *lines)
     }
 }
 
-enum line_result lines_next(struct lines *lines, char **line, size_t *size)
+enum line_result lines_next(struct lines *lines, const char **line, size_t *size)
 {
     size_t end;
     if (!fill(lines, &end))
@@ -101,6 +102,7 @@ enum line_result lines_next(struct lines *lines, char **line, size_t *size)
     *size = end - lines->start;
     if (*size > 0 && (*line)[*size - 1] == '\r')
         --*size;
+    json_skip_mark(line, size);
     lines->start = end < lines->end ? end + 1 : end;
     return LINE_READ;
 }

@@ -17,6 +17,16 @@ struct scanner {
     uint64_t stack[STACK_WORDS]; /* bit d: what is open at depth d is an object */
 };
 
+void json_skip_mark(const char **text, size_t *size)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    size_t length = strlen(mark);
+    if (*size < length || memcmp(*text, mark, length) != 0)
+        return;
+    *text += length;
+    *size -= length;
+}
+
 static bool fail(struct scanner *scanner, const char *reason)
 {
     scanner->reason = reason;

@@ -23,6 +23,10 @@ struct json_error {
     const char *reason; /* static text, such as "a string is not closed" */
 };
 
+/* Drops a byte order mark from the front, which RFC 8259 section 8.1 lets a parser ignore: some
+ * programs begin each file with one. */
+void json_skip_mark(const char **text, size_t *size);
+
 /* Checks that `text` is exactly one JSON value with optional white space around it, in valid UTF-8,
  * and yields that value without the white space. Lone surrogate escapes are accepted (RFC 8259
  * section 8.2); raw control characters, a byte order mark and overlong UTF-8 are not. */

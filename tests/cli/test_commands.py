@@ -72,6 +72,22 @@ def test_payload_from_a_file_and_left_out(cli, tmp_path):
     assert cli("get", event_id, "--payload").stdout == "{}"
 
 
+def test_byte_order_marks_before_input_are_dropped(cli, tmp_path):
+    mark = b"\xef\xbb\xbf"
+    (tmp_path / "lead.json").write_bytes(mark + b"\r\n" + PAYLOAD)
+    event_id = created(cli, "crm", "lead", "@lead.json")
+    assert cli("get", event_id, "--payload").stdout.encode() == PAYLOAD
+    event_id = created(cli, "crm", "lead", "-", stdin=mark + PAYLOAD)
+    assert cli("get", event_id, "--payload").stdout.encode() == PAYLOAD
+    for place in ("-", "events.ndjson"):
+        text = mark + ndjson(2) + mark + ndjson(1)
+        (tmp_path / "events.ndjson").write_bytes(text)
+        (done,) = lines(cli("create", "--ndjson", place, stdin=text))
+        assert (done["stored"], done["failed"]) == (3, 0)
+    assert lines(cli("ack", stdin=mark + event_id.encode() + b"\r\n"))[0]["event_id"] == event_id
+    failed(cli("create", "crm", "lead", "-", stdin=mark * 2 + b"{}"), 1, "PAYLOAD_INVALID")
+
+
 def test_the_same_id_again_is_stored_once(cli):
     event_id = new_event_id()
     first = lines(cli("create", "crm", "lead", '{"n":1}', "--id", event_id))

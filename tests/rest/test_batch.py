@@ -39,6 +39,30 @@ def check_refused(result, status, pointers, detail=None):
         assert result["error"]["detail"] == detail
 
 
+MARK = "\ufeff".encode()
+LINE = json.dumps(CREATE).encode()
+
+
+def test_a_byte_order_mark_before_a_batch_is_dropped(http):
+    (result,) = results(post(http, MARK + b"[" + LINE + b"]"))
+    check_created(result)
+    check_problem(post(http, MARK * 2 + b"[" + LINE + b"]"), 400, "MALFORMED_JSON")
+    check_problem(post(http, b"[" + MARK + LINE + b"]"), 400, "MALFORMED_JSON")
+    check_problem(post(http, MARK), 400, "MALFORMED_JSON")
+    answer = check_problem(post(http, MARK + b"[x"), 400, "MALFORMED_JSON")
+    assert answer["detail"].endswith("at byte 4")
+
+
+def test_byte_order_marks_before_lines_are_dropped(http):
+    """Of files that were put together each may begin with one."""
+    body = MARK + LINE + b"\r\n" + LINE + b"\n" + MARK + b"\r\n" + MARK + LINE
+    answered = results(post(http, body, NDJSON[0]))
+    assert len(answered) == 3
+    for result in answered:
+        check_created(result)
+    check_problem(post(http, MARK + b"\n", NDJSON[0]), 422, "BATCH_SIZE_INVALID")
+
+
 @pytest.mark.parametrize("count", [1, 2, 1000])
 def test_results_are_in_the_order_sent(http, count):
     sent = [{**CREATE, "payload": {"i": i}} for i in range(count)]

@@ -130,7 +130,14 @@ def test_content_types_refused(http, content_type):
     check_problem(answer, 415, "CONTENT_TYPE_UNSUPPORTED")
 
 
-@pytest.mark.parametrize("encoding, status", [("identity", 201), ("gzip", 415), ("br", 415)])
+@pytest.mark.parametrize(
+    "encoding, status",
+    [
+        *((encoding, 201) for encoding in ("identity", "IDENTITY", "", "utf-8", "UTF8", "ascii")),
+        *((encoding, 201) for encoding in ("utf-8, identity", ",", "identity,")),
+        *((encoding, 415) for encoding in ("gzip", "br", "utf-8, gzip", "gzip,", "utf-88", "*")),
+    ],
+)
 def test_content_encodings(http, encoding, status):
     headers = {**JSON, "Content-Encoding": encoding}
     answer = post(http, json.dumps(CREATE), headers)

@@ -135,3 +135,13 @@ def test_largest_payload_that_can_be_configured(start_core, start_bridge, new_st
         event_id = create_raw(http, of_size(1048576))
         assert payload_bytes(http.get(f"/api/v1/events/{event_id}").content) == of_size(1048576)
         assert json.loads(http.get("/api/v1/inbox").content)["total"] == 1
+
+
+def test_a_byte_order_mark_before_a_body_is_dropped(http):
+    body = b'{"source":"crm","event_type":"raw","payload":{"a":"\xef\xbb\xbf"}}'
+    for mark, status in [(b"\xef\xbb\xbf", 201), (b"\xef\xbb\xbf" * 2, 400), (b"\xef\xbb", 400)]:
+        answer = http.post("/api/v1/events", content=mark + body)
+        assert answer.status_code == status
+        if status == 201:
+            event = http.get(answer.headers["location"]).content
+            assert payload_bytes(event) == b'{"a":"\xef\xbb\xbf"}'

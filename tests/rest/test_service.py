@@ -6,7 +6,7 @@ import re
 import httpx
 import pytest
 
-from rest.checks import CREATE, MISSING_ID, check_problem
+from rest.checks import CREATE, MISSING_ID, check_problem, create
 from rest.wire import Wire, exchange, get
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -99,6 +99,44 @@ def test_unknown_routes_are_not_found(bridge, path):
     assert answer.status == 404
     assert answer.headers["content-type"] == "application/problem+json"
     assert json.loads(answer.body)["detail"] == "Not found"
+
+
+@pytest.mark.parametrize("end", ["/", "//", "/?limit=1", "/?"])
+def test_slashes_at_the_end_make_no_difference(bridge, http, end):
+    event_id = create(http)
+    for path in ["/health", "/ready", "/metrics", "/openapi.json", "/docs", "/redoc"]:
+        assert exchange(bridge, get(path + end)).status == 200
+    assert http.get(f"/api/v1/inbox{end}").status_code == 200
+    assert http.get(f"/api/v1/events/{event_id}{end}").json()["event_id"] == event_id
+    assert http.post(f"/api/v1/events/batch{end}", json=[CREATE]).status_code == 200
+    created = http.post(f"/api/v1/events{end}", json=CREATE)
+    assert created.headers["location"] == f"/api/v1/events/{created.json()['event_id']}"
+    assert http.delete(f"/api/v1/events/{event_id}{end}").json()["status"] == "acknowledged"
+    refused = http.get(f"/api/v1/events{end}")
+    assert refused.status_code == 405 and refused.headers["allow"] == "POST, OPTIONS"
+
+
+@pytest.mark.parametrize("base", ["http://localhost", "HTTP://LOCALHOST:8000", "https://127.0.0.1"])
+def test_targets_may_have_the_absolute_form(bridge, base):
+    """RFC 9112 section 3.2.2: as a client sends them to a proxy."""
+    body = json.dumps(CREATE)
+    head = f"POST {base}/api/v1/events/ HTTP/1.1\r\nHost: localhost\r\n"
+    answer = exchange(bridge, f"{head}Content-Length: {len(body)}\r\n\r\n{body}")
+    assert answer.status == 201
+    answer = exchange(bridge, get(f"{base}{answer.headers['location']}"))
+    assert answer.status == 200 and json.loads(answer.body)["payload"] == CREATE["payload"]
+    for target, status in [
+        ("", 200),
+        ("/", 200),
+        ("/health", 200),
+        ("/%68ealth", 200),
+        ("/api/v1/inbox?limit=1", 200),
+        ("/api/v1/inbox?limit=0", 422),
+        ("/nope", 404),
+    ]:
+        assert exchange(bridge, get(base + target)).status == status, target
+    for scheme in ("ftp", "ws", "http:"):
+        assert exchange(bridge, get(f"{scheme}://localhost/health")).status == 404
 
 
 def test_escapes_of_plain_characters_make_no_difference(http):
