@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/config.h"
 #include "print.h"
 
 #define MESSAGE_SIZE 1024
@@ -106,18 +107,29 @@ int cli_fail_item(const triggers_error *error, const char *what)
     return cli_fail(&shown, what);
 }
 
-/* An option, or else the environment; an empty variable is an unset one. */
-static const char *setting(const char *option, const char *variable)
+/* An option, or else the environment, malloc'd; an empty variable is an unset one. False after
+ * saying what is wrong with it. */
+static bool read_setting(const char *option, const char *variable, char **value)
 {
-    const char *value = option ? option : getenv(variable);
-    return value && *value ? value : NULL;
+    char why[128];
+    const char *text = option ? option : getenv(variable);
+    *value = text ? config_clean(text, why, sizeof(why)) : NULL;
+    if (text && !*value) {
+        cli_complain("bad value of %s \"%s\": %s", variable, text, why);
+        return false;
+    }
+    if (*value && !**value) {
+        free(*value);
+        *value = NULL;
+    }
+    return true;
 }
 
-triggers_client *cli_open(long max_in_flight)
+static triggers_client *open_client(const char *url, const char *ca, long max_in_flight)
 {
     triggers_client_options options = {
-        .url = setting(core_url, "TRIGGERS_CORE"),
-        .tls_ca_file = setting(ca_file, "TRIGGERS_TLS_CA"),
+        .url = url,
+        .tls_ca_file = ca,
         .name = "triggers-cli/" TRIGGERS_VERSION,
         .timeout_ms = (uint32_t)timeout_ms,
         .max_in_flight = (uint32_t)max_in_flight,
@@ -127,6 +139,19 @@ triggers_client *cli_open(long max_in_flight)
     char error[STATUS_MESSAGE_SIZE];
     if (triggers_client_open(&client, &options, error, sizeof(error)) != TRIGGERS_OK)
         cli_complain("%s; see --core and --ca", error);
+    return client;
+}
+
+triggers_client *cli_open(long max_in_flight)
+{
+    char *url = NULL;
+    char *ca = NULL;
+    triggers_client *client = NULL;
+    if (read_setting(core_url, "TRIGGERS_CORE", &url) &&
+        read_setting(ca_file, "TRIGGERS_TLS_CA", &ca))
+        client = open_client(url, ca, max_in_flight);
+    free(url);
+    free(ca);
     return client;
 }
 

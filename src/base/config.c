@@ -11,11 +11,56 @@
 
 #define WHY_SIZE 256
 
+static const char SPACE[] = " \t\r\n\v\f";
+
+/* Bytes of the control character at `text`, of ASCII or C1 in UTF-8; 0: it is none. */
+static size_t control_size(const char *text)
+{
+    unsigned char byte = (unsigned char)text[0];
+    unsigned char next = byte ? (unsigned char)text[1] : 0;
+    if (byte == 0xC2 && next >= 0x80 && next <= 0x9F)
+        return 2;
+    return byte && (byte < ' ' || byte == 0x7F) ? 1 : 0;
+}
+
+char *config_clean(const char *text, char *why, size_t size)
+{
+    text += strspn(text, SPACE);
+    size_t length = strlen(text);
+    while (length > 0 && strchr(SPACE, text[length - 1]))
+        length--;
+    for (size_t i = 0; i < length; i++) {
+        if (control_size(text + i) > 0) {
+            snprintf(why, size, "it has a control character, as at the end of a line");
+            return NULL;
+        }
+    }
+    char *clean = strndup(text, length);
+    if (!clean)
+        snprintf(why, size, "out of memory");
+    return clean;
+}
+
+void config_show(FILE *out, const char *text)
+{
+    while (*text) {
+        size_t control = control_size(text);
+        if (control == 0)
+            fputc(*text++, out);
+        for (; control > 0; control--)
+            fprintf(out, "\\x%02x", (unsigned char)*text++);
+    }
+}
+
 bool config_text(const struct config_setting *setting, const char *text, char *why, size_t size)
 {
-    (void)why;
-    (void)size;
-    *(const char **)setting->target = text;
+    char *copy = strdup(text);
+    if (!copy) {
+        snprintf(why, size, "out of memory");
+        return false;
+    }
+    free(*(char **)setting->target);
+    *(char **)setting->target = copy;
     return true;
 }
 
@@ -91,18 +136,25 @@ static bool apply(const char *program, const struct config_setting *setting, con
                   const char *text)
 {
     char why[WHY_SIZE] = "";
-    if (setting->parse(setting, text, why, sizeof(why)))
+    char *clean = config_clean(text, why, sizeof(why));
+    bool valid = clean && setting->parse(setting, clean, why, sizeof(why));
+    free(clean);
+    if (valid)
         return true;
-    fprintf(stderr, "%s: bad value of %s%s%s%s: %s\n", program, origin,
-            setting->secret ? "" : " \"", setting->secret ? "" : text, setting->secret ? "" : "\"",
-            why);
+    fprintf(stderr, "%s: bad value of %s", program, origin);
+    if (!setting->secret) {
+        fputs(" \"", stderr);
+        config_show(stderr, text);
+        fputs("\"", stderr);
+    }
+    fprintf(stderr, ": %s\n", why);
     return false;
 }
 
 static bool apply_environment(const char *program, const struct config_setting *setting)
 {
     const char *text = getenv(setting->variable);
-    if (text && *text)
+    if (text && text[strspn(text, SPACE)])
         return apply(program, setting, setting->variable, text);
     return !setting->fallback || apply(program, setting, setting->variable, setting->fallback);
 }
@@ -122,7 +174,7 @@ static const struct config_setting *find_flag(const struct config_setting *setti
     return NULL;
 }
 
-/* Keeps the value and wipes it where `ps` would show it. */
+/* Copies the value and wipes it where `ps` would show it. */
 static char *hide(char *value)
 {
     char *copy = strdup(value);
@@ -139,8 +191,9 @@ static bool apply_flag(const char *program, const struct config_setting *setting
     char *argument = argv[*index];
     const struct config_setting *setting = find_flag(settings, argument, &value);
     if (!setting) {
-        fprintf(stderr, "%s: unknown argument \"%s\"; %s --help lists the flags\n", program,
-                argument, program);
+        fprintf(stderr, "%s: unknown argument \"", program);
+        config_show(stderr, argument);
+        fprintf(stderr, "\"; %s --help lists the flags\n", program);
         return false;
     }
     if (!value)
@@ -152,7 +205,10 @@ static bool apply_flag(const char *program, const struct config_setting *setting
     char origin[64];
     snprintf(origin, sizeof(origin), "--%s", setting->flag);
     char *kept = setting->secret ? hide(value) : value;
-    return kept && apply(program, setting, origin, kept);
+    bool valid = kept && apply(program, setting, origin, kept);
+    if (kept != value)
+        free(kept);
+    return valid;
 }
 
 enum config_result config_load(const char *program, const char *about,

@@ -1,10 +1,13 @@
 /* Settings of a program as one table: each has an environment variable, a flag, a default and a
- * line of help. A flag wins over the environment; an empty variable is an unset one. */
+ * line of help. A flag wins over the environment; an empty variable is an unset one. Blanks and
+ * line ends around a value are no part of it, as files and shells add them; control characters in
+ * it are refused. */
 #ifndef TRIGGERS_BASE_CONFIG_H
 #define TRIGGERS_BASE_CONFIG_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 struct config_setting {
     const char *variable; /* such as "TRIGGERS_LISTEN" */
@@ -12,8 +15,8 @@ struct config_setting {
     const char *fallback; /* text parsed when neither is given; NULL leaves the target alone */
     const char *value;    /* what help calls the value, such as "URLS" */
     const char *help;     /* one line */
-    /* Stores the value in `target`; false with what is accepted in `why`. The text lives as long as
-     * the process. One of those below or the program's own. */
+    /* Stores the value in `target`; false with what is accepted in `why`. The text lives until it
+     * returns. One of those below or the program's own. */
     bool (*parse)(const struct config_setting *setting, const char *text, char *why, size_t size);
     void *target;
     long min; /* config_integer */
@@ -33,7 +36,14 @@ enum config_result {
 enum config_result config_load(const char *program, const char *about,
                                const struct config_setting *settings, int argc, char **argv);
 
-/* target: const char * */
+/* A copy of `text` without the blanks and line ends around it, malloc'd; NULL when a control
+ * character is in it, with that in `why`, or without memory. */
+char *config_clean(const char *text, char *why, size_t size);
+
+/* Prints a value as it may be shown: control characters escaped. */
+void config_show(FILE *out, const char *text);
+
+/* target: const char *, NULL at first; the text lives as long as the process */
 bool config_text(const struct config_setting *setting, const char *text, char *why, size_t size);
 /* target: long; from min to max */
 bool config_integer(const struct config_setting *setting, const char *text, char *why, size_t size);

@@ -156,7 +156,8 @@ def test_a_foreign_host_changes_nothing(bridge, http):
 
 
 def test_listed_hosts_are_served(start_bridge):
-    bridge = start_bridge(None, TRIGGERS_HOSTS="api.example.com, *.internal", TRIGGERS_CORE="ws://127.0.0.1:1/rpc")
+    hosts = "api.example.com, *.internal"
+    bridge = start_bridge(None, TRIGGERS_HOSTS=hosts, TRIGGERS_CORE="ws://127.0.0.1:1/rpc")
     for host, status in [
         ("api.example.com", 200),
         ("API.EXAMPLE.COM:443", 200),

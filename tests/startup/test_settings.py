@@ -2,6 +2,7 @@
 
 import pytest
 
+from support.network import free_port, free_url
 from support.program import run
 
 CORE_SETTINGS = [
@@ -167,6 +168,81 @@ def test_flag_wins_over_the_environment(start_core, tmp_path):
     with core.client() as rpc:
         assert rpc.create().event_id
     assert path.exists()
+
+
+@pytest.mark.parametrize("start, end", [("", "\n"), (" ", " "), ("\t\r\n", "\r\n")])
+def test_blanks_and_line_ends_around_a_value_are_no_part_of_it(
+    start_core, start_bridge, tmp_path, start, end
+):
+    """As files and shells add them."""
+    file = tmp_path / "trimmed.db"
+    core_url, port = free_url("ws"), free_port()
+    settings = {"DATABASE_URL": f"sqlite:///{file}", "LOG_LEVEL": "info", "TRIGGERS_LISTEN": core_url}
+    settings = {name: f"{start}{value}{end}" for name, value in settings.items()}
+    core = start_core("--max-payload", f"{start}1000{end}", wait=False, **settings)
+    core.url = core_url
+    core.wait_serving()
+    assert [path.name for path in tmp_path.glob("trimmed.db*") if path.suffix == ".db"] == [file.name]
+    settings = {"API_HOST": "127.0.0.1", "TRIGGERS_CORE": core_url, "CORS_ORIGINS": "https://a.example"}
+    settings = {name: f"{start}{value}{end}" for name, value in settings.items()}
+    bridge = start_bridge(None, "--api-port", f"{start}{port}{end}", wait=False, API_PORT=1, **settings)
+    bridge.port, bridge.url = port, f"http://127.0.0.1:{port}"
+    bridge.wait_answering("/ready")
+    settings = {"TRIGGERS_CORE": f"{start}{core_url}{end}", "TRIGGERS_TLS_CA": f"{start}{end}"}
+    assert run("triggers", "health", folder=tmp_path, **settings).returncode == 0
+
+
+CONTROLS = ["a\nb", "a\rb", "a\tb", "a\x1b[31mb", "a\x7fb", "a\x85b"]
+TEXTS = [
+    ("triggersd", "TRIGGERS_LISTEN"),
+    ("triggersd", "TRIGGERS_TLS_CERT"),
+    ("triggersd", "TRIGGERS_HOSTS"),
+    ("triggersd", "LOG_LEVEL"),
+    ("triggersd", "TRIGGERS_MAX_PAYLOAD"),
+    ("triggers-bridge", "API_HOST"),
+    ("triggers-bridge", "CORS_ORIGINS"),
+    ("triggers-bridge", "TRIGGERS_CORE"),
+    ("triggers-bridge", "TRIGGERS_TLS_CA"),
+]
+
+
+@pytest.mark.parametrize("value", CONTROLS, ids=ascii)
+@pytest.mark.parametrize("name, variable", TEXTS)
+def test_control_characters_are_refused_and_shown_escaped(tmp_path, name, variable, value):
+    line = refused(name, tmp_path, **{variable: value})
+    escaped = "".join(c if c.isprintable() else ascii_escape(c) for c in value)
+    assert f'bad value of {variable} "{escaped}": it has a control character' in line
+    assert line.isprintable()
+
+
+def ascii_escape(character):
+    return "".join(f"\\x{byte:02x}" for byte in character.encode())
+
+
+@pytest.mark.parametrize("value", CONTROLS, ids=ascii)
+def test_control_characters_in_a_secret_are_refused_and_not_shown(tmp_path, value):
+    line = refused("triggersd", tmp_path, DATABASE_URL=f"postgresql://u:hunter2@h/{value}")
+    assert "bad value of DATABASE_URL: it has a control character" in line and "hunter2" not in line
+    line = refused("triggersd", tmp_path, "--database-url", f"postgresql://u:hunter2@h/{value}")
+    assert "bad value of --database-url: it has a control character" in line
+    assert "hunter2" not in line and line.isprintable()
+
+
+@pytest.mark.parametrize("name", ["triggersd", "triggers-bridge"])
+def test_unknown_arguments_are_shown_escaped(tmp_path, name):
+    assert '"--no\\x1b[2J\\x0ape"' in refused(name, tmp_path, "--no\x1b[2J\npe")
+
+
+def test_the_command_line_refuses_control_characters(tmp_path):
+    for words, settings in [(["--core", "ws://a\nb/"], {}), ([], {"TRIGGERS_CORE": "ws://a\x1bb/"})]:
+        done = run("triggers", "health", *words, folder=tmp_path, **settings)
+        assert done.returncode == 2
+        assert "TRIGGERS_CORE" in done.stderr and "control character" in done.stderr
+        assert done.stderr.count("\n") == 1 and "\x1b" not in done.stderr
+
+
+def test_blank_variable_is_an_unset_one(start_core):
+    assert start_core(TRIGGERS_MAX_PAYLOAD=" ", LOG_FORMAT="\n", DATABASE_URL="\r\n").log
 
 
 def test_empty_variable_is_an_unset_one(start_core):
