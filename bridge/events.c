@@ -72,8 +72,10 @@ void events_create_finish(struct request *request)
     buffer_append_text(&body, ",\"status\":\"received\",\"created_at\":");
     buffer_append_json_time(&body, event->created_at_us);
     buffer_append_text(&body, ",\"message\":\"Event successfully ingested\"}");
-    snprintf(request->answer.location, sizeof(request->answer.location), "/api/v1/events/%s",
-             event->event_id);
+    char prefix[HEADERS_PREFIX_SIZE];
+    headers_copy_prefix(&request->headers, prefix);
+    snprintf(request->answer.location, sizeof(request->answer.location), "%s/api/v1/events/%s",
+             prefix, event->event_id);
     request_answer(request, 201, &body);
 }
 

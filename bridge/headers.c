@@ -70,6 +70,7 @@ static const struct {
     {"traceparent", offsetof(struct headers, traceparent), 0},
     {"Idempotency-Key", offsetof(struct headers, idempotency_key),
      offsetof(struct headers, idempotency_keys)},
+    {"X-Forwarded-Prefix", offsetof(struct headers, forwarded_prefix), 0},
     {"Access-Control-Request-Method", offsetof(struct headers, cors_method), 0},
     {"Access-Control-Request-Headers", offsetof(struct headers, cors_headers), 0},
 };
@@ -191,6 +192,37 @@ bool headers_identity_encoding(const struct headers *headers)
 bool headers_expect_continue(const struct headers *headers)
 {
     return headers->expect && strcasecmp(headers->expect, "100-continue") == 0;
+}
+
+/* The length of a path at the start of `text`, without slashes at its end; 0: there is none. */
+static size_t prefix_length(const char *text)
+{
+    size_t length = 0;
+    while (text[length] && (isalnum((unsigned char)text[length]) || strchr("-._~%/", text[length])))
+        length++;
+    if (text[0] != '/' || text[1] == '/' || !strchr(", \t", text[length]))
+        return 0;
+    while (length > 0 && text[length - 1] == '/')
+        length--;
+    return length;
+}
+
+void headers_copy_prefix(const struct headers *headers, char prefix[HEADERS_PREFIX_SIZE])
+{
+    const char *rest = headers->forwarded_prefix ? headers->forwarded_prefix : "";
+    size_t size = 0;
+    while (*(rest += strspn(rest, ", \t"))) {
+        size_t length = prefix_length(rest);
+        bool root = rest[0] == '/' && strchr(", \t", rest[1]);
+        if ((length == 0 && !root) || size + length >= HEADERS_PREFIX_SIZE) {
+            size = 0;
+            break;
+        }
+        memcpy(prefix + size, rest, length);
+        size += length;
+        rest += strcspn(rest, ", \t");
+    }
+    prefix[size] = '\0';
 }
 
 bool headers_name_list_valid(const char *names)

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define HEADERS_PREFIX_SIZE 256
+
 /* Values are the connection's and live as long as the request; NULL: not sent. Of a header sent
  * several times the last counts. */
 struct headers {
@@ -20,6 +22,7 @@ struct headers {
     const char *request_id;
     const char *traceparent;
     const char *idempotency_key;
+    const char *forwarded_prefix;
     const char *cors_method;  /* Access-Control-Request-Method */
     const char *cors_headers; /* Access-Control-Request-Headers */
     unsigned content_lengths; /* how many were sent */
@@ -56,6 +59,12 @@ enum media_type headers_media_type(const struct headers *headers);
 bool headers_identity_encoding(const struct headers *headers);
 
 bool headers_expect_continue(const struct headers *headers);
+
+/* Copies what X-Forwarded-Prefix says a proxy took off the front of the path, "" without: the paths
+ * of several proxies one after the other, no slash at the end. What is no path of letters, digits
+ * and
+ * "-._~%" is ignored. */
+void headers_copy_prefix(const struct headers *headers, char prefix[HEADERS_PREFIX_SIZE]);
 
 /* Whether a list of header names asked for by a preflight can be echoed: token characters, commas
  * and blanks, at most 1024 of them. */

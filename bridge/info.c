@@ -5,12 +5,20 @@
 #include "routes.h"
 
 #define READY_TIMEOUT_MS 2000
+#define ROOT_CAP 4096
 
 bool info_root(struct request *request)
 {
-    request_answer_text(request, 200,
-                        "{\"message\":\"Zapier Triggers API\",\"version\":\"" TRIGGERS_VERSION
-                        "\",\"status\":\"operational\",\"docs\":\"/docs\",\"redoc\":\"/redoc\"}");
+    char prefix[HEADERS_PREFIX_SIZE];
+    struct buffer body;
+    headers_copy_prefix(&request->headers, prefix);
+    buffer_init(&body, ROOT_CAP);
+    buffer_append_format(
+        &body,
+        "{\"message\":\"Zapier Triggers API\",\"version\":\"" TRIGGERS_VERSION
+        "\",\"status\":\"operational\",\"docs\":\"%s/docs\",\"redoc\":\"%s/redoc\"}",
+        prefix, prefix);
+    request_answer(request, 200, &body);
     return true;
 }
 

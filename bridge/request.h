@@ -37,7 +37,7 @@ struct answer {
     const void *file;         /* or: static bytes */
     size_t file_size;
     const char *allow;
-    char location[64];
+    char location[HEADERS_PREFIX_SIZE + 64];
     unsigned retry_after_s; /* 0: none */
     bool preflight;         /* answers a CORS preflight */
 };

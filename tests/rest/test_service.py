@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 
 import httpx
 import pytest
@@ -99,6 +101,55 @@ def test_unknown_routes_are_not_found(bridge, path):
     assert answer.status == 404
     assert answer.headers["content-type"] == "application/problem+json"
     assert json.loads(answer.body)["detail"] == "Not found"
+
+
+PREFIXES = {
+    "/triggers": "/triggers",
+    "/triggers/": "/triggers",
+    "/a/b-c_d.e~f/%20": "/a/b-c_d.e~f/%20",
+    "/a, /b/": "/a/b",
+    "/": "",
+    "/, /a": "/a",
+    "": "",
+    "triggers": "",
+    "//evil.example": "",
+    "/a, //evil.example": "",
+    "http://evil.example": "",
+    "/a?b": "",
+    '/a"b': "",
+    "/a b": "",
+    "/" + "a" * 254: "/" + "a" * 254,
+    "/" + "a" * 255: "",
+}
+
+
+@pytest.mark.parametrize("sent, used", PREFIXES.items(), ids=map(str, range(len(PREFIXES))))
+def test_links_lead_through_a_proxy_that_took_a_prefix_off(http, sent, used):
+    headers = {"X-Forwarded-Prefix": sent}
+    created = http.post("/api/v1/events", json=CREATE, headers=headers)
+    assert created.headers["location"] == f"{used}/api/v1/events/{created.json()['event_id']}"
+    root = http.get("/", headers=headers).json()
+    assert (root["docs"], root["redoc"]) == (f"{used}/docs", f"{used}/redoc")
+
+
+RUN_PAGE = """
+const element = new Proxy(function () {}, { get: () => element, set: () => true, apply: () => element });
+globalThis.document = element;
+globalThis.location = { pathname: process.argv[2] };
+globalThis.fetch = (url) => { console.log(url); return new Promise(() => {}); };
+"""
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="Node is not installed")
+@pytest.mark.parametrize("prefix", ["", "/triggers", "/a/docs", "/redoc/b"])
+def test_the_page_asks_for_the_description_beside_it(http, prefix):
+    for path in ("/docs", "/redoc", "/docs/"):
+        script = re.search("<script>(.*)</script>", http.get(path).text, re.DOTALL).group(1)
+        asked = subprocess.run(
+            ["node", "-", prefix + path], input=RUN_PAGE + script,
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert asked.stdout == f"{prefix}/openapi.json\n", asked.stderr
 
 
 @pytest.mark.parametrize("end", ["/", "//", "/?limit=1", "/?"])
