@@ -108,7 +108,7 @@ class PostgresServer:
     def _answers(self):
         if self.process.poll() is not None:
             raise RuntimeError(f"PostgreSQL ended: {(self.folder / 'log').read_text()}")
-        return self._psql("select 1", "postgres").returncode == 0
+        return self.run_psql("select 1", "postgres").returncode == 0
 
     def stop(self):
         """A fast shutdown: clients are cut off, nothing is lost."""
@@ -156,14 +156,15 @@ class PostgresServer:
 
     def psql(self, sql, database="postgres"):
         """Runs SQL as the superuser; returns what it printed, unaligned and without headers."""
-        done = self._psql(sql, database)
+        done = self.run_psql(sql, database)
         if done.returncode != 0:
             raise RuntimeError(f"psql: {done.stderr}")
         return done.stdout.strip()
 
-    def _psql(self, sql, database):
+    def run_psql(self, sql, database, port=None):
+        """Runs SQL as the superuser, through whatever listens on `port`; returns the ended process."""
         environment = dict(os.environ, PGPASSWORD=self.password, PGCONNECT_TIMEOUT="5")
-        command = [self.binaries / "psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", USER]
+        command = [self.binaries / "psql", "-h", "127.0.0.1", "-p", str(port or self.port), "-U", USER]
         command += ["-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", sql]
         return subprocess.run(command, env=environment, capture_output=True, text=True)
 

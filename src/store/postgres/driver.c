@@ -1,4 +1,5 @@
 /* The PostgreSQL store: the schema "triggers" in a database, one connection a session. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,13 +26,43 @@ static void session_close(struct store_session *base)
     free(session);
 }
 
-static enum store_result check_server(const struct postgres_session *session, struct status *status)
+/* Reads about the server what the connection does not tell: a pooler's connections have process ids
+ * of their own. */
+static enum store_result look_at_server(struct postgres_session *session, char encoding[32],
+                                        struct status *status)
 {
+    PGresult *result;
+    postgres_query(session,
+                   "select pg_catalog.pg_backend_pid(),"
+                   " pg_catalog.current_setting('server_encoding')",
+                   &result);
+    enum store_result outcome = STORE_OK;
+    if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1) {
+        session->pooled = atoi(PQgetvalue(result, 0, 0)) != PQbackendPID(session->conn);
+        snprintf(encoding, 32, "%s", PQgetvalue(result, 0, 1));
+    } else {
+        outcome = postgres_failed(session, result, status);
+    }
+    PQclear(result);
+    return outcome;
+}
+
+static enum store_result check_server(struct postgres_session *session, struct status *status)
+{
+    const char *description = session->base.store->description;
     int version = PQserverVersion(session->conn);
-    if (version >= OLDEST_SERVER)
-        return STORE_OK;
-    return store_fatal(status, "%s runs PostgreSQL %d; 13 or later is needed",
-                       session->base.store->description, version / 10000);
+    if (version < OLDEST_SERVER)
+        return store_fatal(status, "%s runs PostgreSQL %d; 13 or later is needed", description,
+                           version / 10000);
+    char encoding[32];
+    enum store_result result = look_at_server(session, encoding, status);
+    if (result == STORE_OK && strcmp(encoding, "UTF8") != 0)
+        return store_fatal(status,
+                           "%s has the encoding %s, which cannot hold every event; create another "
+                           "database with encoding 'UTF8' template template0 and name it in "
+                           "DATABASE_URL",
+                           description, encoding);
+    return result;
 }
 
 static enum store_result set_up(struct postgres_session *session, struct status *status)
@@ -39,8 +70,6 @@ static enum store_result set_up(struct postgres_session *session, struct status 
     enum store_result result = postgres_connect(session, status);
     if (result == STORE_OK)
         result = check_server(session, status);
-    if (result == STORE_OK)
-        result = postgres_settings_apply(session, status);
     if (result == STORE_OK)
         result = postgres_schema_prepare(session, status);
     if (result == STORE_OK && !PQenterPipelineMode(session->conn))
@@ -50,15 +79,14 @@ static enum store_result set_up(struct postgres_session *session, struct status 
     return result;
 }
 
-/* Reading sessions need nothing of their own: what they run does not write. */
 static enum store_result session_open(struct store *store, bool read_only,
                                       struct store_session **session, struct status *status)
 {
-    (void)read_only;
     struct postgres_session *opened = calloc(1, sizeof(*opened));
     if (!opened)
         return store_unavailable(status, "out of memory");
     opened->base.store = store;
+    opened->read_only = read_only;
     enum store_result result = set_up(opened, status);
     if (result == STORE_OK) {
         opened->opened = true;
@@ -81,6 +109,8 @@ static enum store_result ping(struct store_session *base, struct status *status)
 {
     struct postgres_session *session = (struct postgres_session *)base;
     postgres_deadline_start(session);
+    if (!postgres_transaction_start(session))
+        return postgres_failed(session, NULL, status);
     return postgres_sync(session, NULL, NULL, status);
 }
 

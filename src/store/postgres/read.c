@@ -69,7 +69,8 @@ static enum store_result get_all(struct postgres_session *session, struct gettin
     enum store_result result;
     if (ids.failed)
         result = store_unavailable(status, "out of memory");
-    else if (!postgres_statement_send(session, POSTGRES_GET, &ids, 1))
+    else if (!postgres_transaction_start(session) ||
+             !postgres_statement_send(session, POSTGRES_GET, &ids, 1))
         result = postgres_failed(session, NULL, status);
     else /* row by row, so that only one payload at a time is held besides the arenas */
         result = postgres_sync_row_by_row(session, take_found, getting, status);
@@ -177,10 +178,11 @@ enum store_result postgres_list(struct store_session *base, struct store_list **
 {
     struct postgres_session *session = (struct postgres_session *)base;
     postgres_deadline_start(session);
-    for (size_t i = 0; i < count; i++) {
-        if (!send_list(session, lists[i]))
-            return postgres_failed(session, NULL, status);
-    }
+    bool sent = postgres_transaction_start(session);
+    for (size_t i = 0; i < count && sent; i++)
+        sent = send_list(session, lists[i]);
+    if (!sent)
+        return postgres_failed(session, NULL, status);
     return postgres_sync(session, take_page, lists, status);
 }
 
@@ -205,7 +207,8 @@ enum store_result postgres_backlog(struct store_session *base, struct store_back
     enum store_result result;
     if (limit.failed)
         result = store_unavailable(status, "out of memory");
-    else if (!postgres_statement_send(session, POSTGRES_BACKLOG, &limit, 1))
+    else if (!postgres_transaction_start(session) ||
+             !postgres_statement_send(session, POSTGRES_BACKLOG, &limit, 1))
         result = postgres_failed(session, NULL, status);
     else
         result = postgres_sync(session, take_backlog, backlog, status);

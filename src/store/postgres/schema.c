@@ -6,7 +6,9 @@
 #include "store/migrations/migrations.h"
 #include "store/postgres/session.h"
 
-/* Holders of this lock change the schema; the number is "triggers" in ASCII. */
+/* Whatever the database's defaults are. The lock is that of whoever changes the schema; the number
+ * is "triggers" in ASCII. */
+#define BEGIN_SQL "begin isolation level read committed; set local lock_timeout = '5s'"
 #define LOCK_SQL "select pg_catalog.pg_advisory_xact_lock(8390884948581905011)"
 
 static int latest_version(void)
@@ -65,7 +67,7 @@ static enum store_result apply(struct postgres_session *session, const struct mi
 static enum store_result migrate(struct postgres_session *session, struct status *status)
 {
     int version = 0;
-    enum store_result result = postgres_execute(session, "begin", status);
+    enum store_result result = postgres_execute(session, BEGIN_SQL, status);
     if (result == STORE_OK)
         result = postgres_execute(session, LOCK_SQL, status);
     if (result == STORE_OK)

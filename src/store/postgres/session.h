@@ -1,5 +1,9 @@
 /* The inside of the PostgreSQL store: one connection a session, in pipeline mode once it is open.
- * Every wait has a deadline; a session whose connection failed is lost and only to be closed. */
+ * Every wait has a deadline; a session whose connection failed is lost and only to be closed.
+ *
+ * Where a pooler stands between, each transaction may run in another process of the server, which
+ * other programs use before and after: a transaction then brings its settings along, its statements
+ * have no names, and nothing of ours is left behind. */
 #ifndef TRIGGERS_STORE_POSTGRES_SESSION_H
 #define TRIGGERS_STORE_POSTGRES_SESSION_H
 
@@ -21,8 +25,11 @@ struct postgres_session {
     PGconn *conn;
     int64_t deadline_ms; /* of the operation under way, on clock_monotonic_ms */
     struct log_repeats refusals;
-    bool opened; /* and ready for operations */
-    bool lost;   /* answers of an operation given up may still arrive: nothing more is sent */
+    bool read_only;
+    bool pooled;      /* a pooler stands between */
+    size_t preambles; /* statements queued ahead of those that the operation is about */
+    bool opened;      /* and ready for operations */
+    bool lost;        /* answers of an operation given up may still arrive: nothing more is sent */
 };
 
 /* ---- uri.c ---- */
@@ -51,6 +58,7 @@ enum store_result postgres_schema_prepare(struct postgres_session *session, stru
 /* ---- statements.c ---- */
 
 enum postgres_statement {
+    POSTGRES_SETTINGS,
     POSTGRES_APPEND_NEW, /* fails when an id is there */
     POSTGRES_APPEND,
     POSTGRES_ACK,
@@ -69,12 +77,14 @@ enum postgres_statement {
     POSTGRES_STATEMENT_COUNT
 };
 
-/* Sets what the statements rely on. Before pipeline mode. */
-enum store_result postgres_settings_apply(struct postgres_session *session, struct status *status);
-
-/* Prepares every statement in one round trip. In pipeline mode. */
+/* Prepares every statement and sets what they rely on, in one round trip; nothing through a pooler.
+ * In pipeline mode. */
 enum store_result postgres_statements_prepare(struct postgres_session *session,
                                               struct status *status);
+
+/* Begins to queue a transaction, which postgres_sync ends: through a pooler with its settings. False
+ * when the connection is gone or there is no memory. */
+bool postgres_transaction_start(struct postgres_session *session) MUST_CHECK;
 
 /* Queues a statement with binary parameters; false when the connection is gone. */
 bool postgres_statement_send(struct postgres_session *session, enum postgres_statement which,
@@ -93,7 +103,7 @@ bool postgres_query(struct postgres_session *session, const char *sql, PGresult 
 enum store_result postgres_execute(struct postgres_session *session, const char *sql,
                                    struct status *status);
 
-/* Receives the rows of the `command`-th statement queued, counted from 0. */
+/* Receives the rows of the `command`-th statement queued, counted from 0 and without preambles. */
 typedef void postgres_rows(void *context, size_t command, const PGresult *rows);
 
 /* Ends what was queued: one transaction, one round trip. The rows handed to `rows` count only when

@@ -6,6 +6,10 @@
  * PostgreSQL may take it for a filter over the whole tenant. */
 #include "store/postgres/session.h"
 
+#define PARAMETER_CAP 64 /* bytes of a setting */
+#define READER_LOCK_TIMEOUT "2s"
+#define WRITER_LOCK_TIMEOUT "5s"
+
 /* clang-format off: laid out as SQL */
 
 /* One event, by primary key. */
@@ -47,13 +51,23 @@
                    ") sized where number <= 2 or before <= $4::bigint"                             \
                    " order by created_at " direction ", event_id " direction
 
+/* True, and from here on the transaction commits to the disk and to the synchronous standbys before
+ * it is answered, whatever server, database, role or session were set to meanwhile; remote_apply,
+ * which is more, is kept. Part of each statement that writes, evaluated once before its first row:
+ * a statement of its own would cost twice as much. */
+#define DURABLY_SQL                                                                                \
+    "(select pg_catalog.set_config('synchronous_commit',"                                          \
+    "  case pg_catalog.current_setting('synchronous_commit')"                                      \
+    "  when 'remote_apply' then 'remote_apply' else 'on' end, true)) is not null"
+
 /* Stores events and their rows in the inbox; returns the ids of those it stored. */
 #define APPEND_SQL(on_conflict)                                                                    \
     "with appended as ("                                                                           \
     "  insert into triggers.events"                                                                \
     "    (tenant_id, event_id, created_at, source, event_type, payload)"                           \
     "  select " TENANT ", * from unnest("                                                          \
-    "    $1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::bytea[])" on_conflict          \
+    "    $1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::bytea[])"                      \
+    "  where " DURABLY_SQL on_conflict                                                             \
     " returning event_id, created_at)"                                                             \
     " insert into triggers.pending (tenant_id, created_at, event_id)"                              \
     " select " TENANT ", created_at, event_id from appended returning event_id"
@@ -62,6 +76,22 @@ static const struct {
     const char *name;
     const char *sql;
 } STATEMENTS[POSTGRES_STATEMENT_COUNT] = {
+    /* For the transaction if $1, else for the session. A shorter time-out than ours, which somebody
+     * chose, is kept. Ours are shorter than the operation's, so that the server gives up first and
+     * says why. */
+    [POSTGRES_SETTINGS] =
+        {"triggers_settings",
+         "select pg_catalog.set_config(name, value, $1::boolean) from (values"
+         " ('default_transaction_isolation', 'read committed', null),"
+         " ('plan_cache_mode', 'force_generic_plan', null),"
+         " ('enable_seqscan', 'off', null), ('enable_bitmapscan', 'off', null),"
+         " ('enable_hashjoin', 'off', null), ('enable_mergejoin', 'off', null),"
+         " ('enable_sort', 'off', null), ('jit', 'off', null),"
+         " ('lock_timeout', $2::text, $2::interval), ('statement_timeout', '8s', interval '8s'))"
+         " settings (name, value, longest)"
+         " where case when longest is null then true else"
+         "  pg_catalog.current_setting(name)::interval not between interval '1ms' and longest end"},
+
     /* "on conflict" costs a third more: a look-up and a log record for each row. */
     [POSTGRES_APPEND_NEW] = {"triggers_append_new", APPEND_SQL("")},
     [POSTGRES_APPEND] = {"triggers_append",
@@ -77,7 +107,7 @@ static const struct {
              "i.event_id") " e"
                            "  cross join lateral " NARROW_SQL(
                                "ctid as place", "pending",
-                               "i.event_id") " p),"
+                               "i.event_id") " p where " DURABLY_SQL "),"
                                              " removed as ("
                                              "  delete from triggers.pending p using found f where "
                                              "p.ctid = f.place"
@@ -146,25 +176,6 @@ static const struct {
 
 /* clang-format on */
 
-/* A commit must be on disk before it is answered; time-outs that somebody chose are left alone.
- * They are shorter than ours, so that the server gives up first and says why. */
-static const char SETTINGS[] =
-    "select pg_catalog.set_config(name, value, false) from (values"
-    " ('default_transaction_isolation', 'read committed', null),"
-    " ('plan_cache_mode', 'force_generic_plan', null),"
-    " ('enable_seqscan', 'off', null), ('enable_bitmapscan', 'off', null),"
-    " ('enable_hashjoin', 'off', null), ('enable_mergejoin', 'off', null),"
-    " ('enable_sort', 'off', null), ('jit', 'off', null),"
-    " ('synchronous_commit', 'on', 'off'),"
-    " ('lock_timeout', '5s', '0'), ('statement_timeout', '8s', '0'))"
-    " settings (name, value, only_if)"
-    " where only_if is null or pg_catalog.current_setting(name) = only_if";
-
-enum store_result postgres_settings_apply(struct postgres_session *session, struct status *status)
-{
-    return postgres_execute(session, SETTINGS, status);
-}
-
 static void ignore_rows(void *context, size_t command, const PGresult *rows)
 {
     (void)context;
@@ -172,13 +183,39 @@ static void ignore_rows(void *context, size_t command, const PGresult *rows)
     (void)rows;
 }
 
+/* Queues the settings, for this transaction or for the session. */
+static bool send_settings(struct postgres_session *session, bool for_transaction)
+{
+    const char *lock_timeout = session->read_only ? READER_LOCK_TIMEOUT : WRITER_LOCK_TIMEOUT;
+    struct buffer parameters[2];
+    buffer_init(&parameters[0], PARAMETER_CAP);
+    buffer_init(&parameters[1], PARAMETER_CAP);
+    buffer_append(&parameters[0], for_transaction ? "\1" : "\0", 1);
+    buffer_append_text(&parameters[1], lock_timeout);
+    bool sent = !parameters[0].failed && !parameters[1].failed &&
+                postgres_statement_send(session, POSTGRES_SETTINGS, parameters, 2);
+    buffer_fini(&parameters[0]);
+    buffer_fini(&parameters[1]);
+    return sent;
+}
+
 enum store_result postgres_statements_prepare(struct postgres_session *session,
                                               struct status *status)
 {
+    if (session->pooled)
+        return STORE_OK;
     for (size_t i = 0; i < POSTGRES_STATEMENT_COUNT; i++)
         if (!PQsendPrepare(session->conn, STATEMENTS[i].name, STATEMENTS[i].sql, 0, NULL))
             return postgres_failed(session, NULL, status);
+    if (!send_settings(session, false))
+        return postgres_failed(session, NULL, status);
     return postgres_sync(session, ignore_rows, NULL, status);
+}
+
+bool postgres_transaction_start(struct postgres_session *session)
+{
+    session->preambles = session->pooled;
+    return !session->pooled || send_settings(session, true);
 }
 
 bool postgres_statement_send(struct postgres_session *session, enum postgres_statement which,
@@ -193,6 +230,11 @@ bool postgres_statement_send(struct postgres_session *session, enum postgres_sta
         sizes[i] = (int)parameters[i].size;
         formats[i] = 1;
     }
-    return !session->lost && PQsendQueryPrepared(session->conn, STATEMENTS[which].name, count,
-                                                 values, sizes, formats, 1);
+    if (session->lost)
+        return false;
+    if (session->pooled)
+        return PQsendQueryParams(session->conn, STATEMENTS[which].sql, count, NULL, values, sizes,
+                                 formats, 1);
+    return PQsendQueryPrepared(session->conn, STATEMENTS[which].name, count, values, sizes, formats,
+                               1);
 }

@@ -80,8 +80,8 @@ enum store_result postgres_execute(struct postgres_session *session, const char 
 }
 
 /* Hands out results until the end of the round trip. */
-static enum store_result take_results(struct postgres_session *session, postgres_rows *rows,
-                                      void *context, struct status *status)
+static enum store_result take_results(struct postgres_session *session, bool row_by_row,
+                                      postgres_rows *rows, void *context, struct status *status)
 {
     enum store_result outcome = STORE_OK;
     size_t command = 0;
@@ -89,6 +89,8 @@ static enum store_result take_results(struct postgres_session *session, postgres
     bool between = true; /* behind the last result of a statement */
     while (!synced && outcome != STORE_LOST) {
         PGresult *result;
+        if (row_by_row && between && command == session->preambles)
+            PQsetSingleRowMode(session->conn);
         if (!next_result(session, &result) || (!result && between))
             return postgres_failed(session, NULL, status);
         between = !result;
@@ -96,7 +98,10 @@ static enum store_result take_results(struct postgres_session *session, postgres
         switch (PQresultStatus(result)) {
         case PGRES_PIPELINE_SYNC: synced = true; break;
         case PGRES_SINGLE_TUPLE:
-        case PGRES_TUPLES_OK: rows(context, command, result); break;
+        case PGRES_TUPLES_OK:
+            if (command >= session->preambles)
+                rows(context, command - session->preambles, result);
+            break;
         case PGRES_COMMAND_OK:
         case PGRES_PIPELINE_ABORTED: break; /* the failure itself came before */
         default:
@@ -113,13 +118,13 @@ enum store_result postgres_sync(struct postgres_session *session, postgres_rows 
 {
     if (session->lost || !PQpipelineSync(session->conn))
         return postgres_failed(session, NULL, status);
-    return take_results(session, rows, context, status);
+    return take_results(session, false, rows, context, status);
 }
 
 enum store_result postgres_sync_row_by_row(struct postgres_session *session, postgres_rows *rows,
                                            void *context, struct status *status)
 {
-    if (session->lost || !PQsetSingleRowMode(session->conn) || !PQpipelineSync(session->conn))
+    if (session->lost || !PQpipelineSync(session->conn))
         return postgres_failed(session, NULL, status);
-    return take_results(session, rows, context, status);
+    return take_results(session, true, rows, context, status);
 }

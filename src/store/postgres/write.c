@@ -53,6 +53,8 @@ static enum store_result round_run(struct postgres_session *session, const struc
 {
     if (!round_is_complete(round))
         return store_rejected(status); /* too large together: to be split */
+    if (!postgres_transaction_start(session))
+        return postgres_failed(session, NULL, status);
     if (writing->append_count > 0 &&
         !postgres_statement_send(session, round->append, round->append_parameters,
                                  round->append_parameter_count))
