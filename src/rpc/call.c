@@ -103,8 +103,8 @@ void call_begin(struct call *call)
     call->method = "";
     call->method_number = 0;
     call->request_id[0] = '\0';
-    call->client = "";
-    call->traceparent = "";
+    call->client[0] = '\0';
+    call->traceparent[0] = '\0';
     call->started_us = clock_monotonic_us();
     call->expired = false;
     metric_add(&call_in_flight, 0, 1);
@@ -262,18 +262,22 @@ void call_fail(struct call *call, const struct status *status,
         fail(call, status, violations, count);
 }
 
+void call_fail_busy(struct call *call)
+{
+    if (claim(call))
+        fail_busy(call);
+}
+
 void call_fail_no_memory(struct call *call)
 {
+    if (call->arena.over_budget) {
+        call_fail_busy(call);
+        return;
+    }
     struct status status;
     status_fail(&status, STATUS_RESOURCE_EXHAUSTED, "CALL_TOO_LARGE",
                 "the call needs more than the %u MiB of memory one call may use; send or ask for "
                 "less at once",
                 CALL_ARENA_CAP >> 20);
     call_fail(call, &status, NULL, 0);
-}
-
-void call_fail_busy(struct call *call)
-{
-    if (claim(call))
-        fail_busy(call);
 }

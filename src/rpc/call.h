@@ -15,8 +15,10 @@
 
 /* Memory of one call: its request decoded and its response being built. A page of events may take
  * 8 MiB of payloads and is held once here and once encoded. */
-#define CALL_ARENA_CAP (24u << 20)
+#define CALL_ARENA_CAP (16u << 20)
 #define CALL_REQUEST_ID_SIZE 129 /* bytes with the NUL */
+#define CALL_CLIENT_SIZE 64      /* the same; longer ones are cut */
+#define CALL_TRACEPARENT_SIZE 64
 
 struct call;
 
@@ -47,9 +49,11 @@ struct call {
     atomic_int_fast64_t deadline_ms; /* monotonic; INT64_MAX while not known */
     atomic_uint_fast64_t ticket; /* odd until someone answers; another number for each request */
     bool expired;                /* answered by call_expire */
+    /* From the metadata, "" when not given. Not in the arena, which the handler of an expired call
+     * may give back while the answer is logged. */
     char request_id[CALL_REQUEST_ID_SIZE];
-    const char *client;      /* for the log, from the metadata, in the arena; "" when not given */
-    const char *traceparent; /* the same */
+    char client[CALL_CLIENT_SIZE];
+    char traceparent[CALL_TRACEPARENT_SIZE];
 };
 
 /* What calls are counted in; methods by their numbers. */
@@ -77,10 +81,11 @@ void call_reply(struct call *call, const ProtobufCMessage *response);
 void call_fail(struct call *call, const struct status *status,
                const struct field_violation *violations, size_t count);
 
-/* The same when the arena is full: RESOURCE_EXHAUSTED. */
+/* The same when the arena is full, RESOURCE_EXHAUSTED: CALL_TOO_LARGE, or as call_fail_busy when
+ * the budget was why. */
 void call_fail_no_memory(struct call *call);
 
-/* The same when all calls together hold too much: RESOURCE_EXHAUSTED with a retry delay. */
+/* The same when all calls together hold too much: SERVER_BUSY with a retry delay. */
 void call_fail_busy(struct call *call);
 
 #endif

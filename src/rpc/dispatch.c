@@ -1,4 +1,4 @@
-/* Envelope decoding, metadata, deadline, lookup by name. */
+/* Envelope, metadata, deadline, lookup by name. */
 #include "rpc/dispatch.h"
 
 #include <assert.h>
@@ -34,37 +34,39 @@ static void refuse(struct call *call, enum status_code code, const char *reason,
     call_fail(call, &status, NULL, 0);
 }
 
-/* Checks and unpacks; NULL after having answered the call. */
-static ProtobufCMessage *unpack(struct call *call, const ProtobufCMessageDescriptor *type,
-                                const uint8_t *bytes, size_t size, const char *reason)
+/* False after having answered the call. */
+static bool clean(struct call *call, const ProtobufCMessageDescriptor *type, uint8_t *bytes,
+                  size_t *size, const char *reason)
 {
     struct status status;
-    if (!wire_check(type, bytes, size, reason, &status)) {
-        call_fail(call, &status, NULL, 0);
-        return NULL;
-    }
-    ProtobufCMessage *message = protobuf_c_message_unpack(type, &call->allocator, size, bytes);
-    if (message)
-        return message;
-    /* Well-formed bytes fail to unpack when a field has another wire type, or without memory; an
-     * arena that could not hold a message of this size was filled by it. */
-    if (call->arena.exhausted) {
-        call_fail_no_memory(call);
-        return NULL;
-    }
-    status_fail(&status, STATUS_INVALID_ARGUMENT, reason,
-                "a field of the %s message has another type than the .proto file says", type->name);
-    call_fail(call, &status, NULL, 0);
-    return NULL;
+    struct field_violation violation;
+    if (wire_clean(type, bytes, size, reason, &violation, &status))
+        return true;
+    call_fail(call, &status, &violation, violation.field ? 1 : 0);
+    return false;
 }
 
-static const char *metadata_value(const Triggers__Rpc__V1__Request *envelope, const char *key)
+/* ---- the envelope ---- */
+
+/* What is taken from an envelope as it lies there, so that nothing else of it costs memory. */
+struct envelope {
+    char method[128];
+    uint64_t timeout_ms;
+    struct wire_reader body;
+};
+
+/* Copies a text, or as many whole characters of it as there is room for. */
+static void take_text(char *out, size_t room, const struct wire_reader *text)
 {
-    for (size_t i = 0; i < envelope->n_metadata; i++) {
-        if (strcmp(envelope->metadata[i]->key, key) == 0)
-            return envelope->metadata[i]->value;
+    size_t size = (size_t)(text->end - text->next);
+    if (size >= room) {
+        size = room - 1;
+        while (size > 0 && (text->next[size] & 0xC0) == 0x80)
+            size--;
     }
-    return "";
+    if (size > 0)
+        memcpy(out, text->next, size);
+    out[size] = '\0';
 }
 
 static bool is_visible_ascii(const char *text)
@@ -76,13 +78,16 @@ static bool is_visible_ascii(const char *text)
     return true;
 }
 
-static void take_request_id(struct call *call, const Triggers__Rpc__V1__Request *envelope)
+static void take_request_id(struct call *call, const struct wire_reader *value)
 {
-    const char *given = metadata_value(envelope, "request-id");
-    if (*given && strlen(given) < CALL_REQUEST_ID_SIZE && is_visible_ascii(given)) {
-        strcpy(call->request_id, given);
-        return;
-    }
+    take_text(call->request_id, sizeof(call->request_id), value);
+    bool whole = strlen(call->request_id) == (size_t)(value->end - value->next);
+    if (!whole || !is_visible_ascii(call->request_id))
+        call->request_id[0] = '\0';
+}
+
+static void make_request_id(struct call *call)
+{
     static const char digits[] = "0123456789abcdef";
     uint8_t made[8];
     random_fill(made, sizeof(made));
@@ -92,6 +97,62 @@ static void take_request_id(struct call *call, const Triggers__Rpc__V1__Request 
         *end++ = digits[made[i] & 15];
     }
     *end = '\0';
+}
+
+static void take_metadata(struct call *call, struct wire_reader entry)
+{
+    struct wire_field field;
+    struct wire_reader value = {0};
+    char key[16] = "";
+    while (entry.next < entry.end && wire_next(&entry, &field)) {
+        if (field.number == 1)
+            take_text(key, sizeof(key), &field.content);
+        else
+            value = field.content;
+    }
+    if (strcmp(key, "request-id") == 0)
+        take_request_id(call, &value);
+    else if (strcmp(key, "client") == 0)
+        take_text(call->client, sizeof(call->client), &value);
+    else if (strcmp(key, "traceparent") == 0)
+        take_text(call->traceparent, sizeof(call->traceparent), &value);
+}
+
+/* The bytes are clean. Of what is there twice the last counts. */
+static void read_envelope(struct call *call, struct wire_reader in, struct envelope *envelope)
+{
+    struct wire_field field;
+    *envelope = (struct envelope){0};
+    while (in.next < in.end && wire_next(&in, &field)) {
+        switch (field.number) {
+        case 1: take_text(envelope->method, sizeof(envelope->method), &field.content); break;
+        case 2: envelope->timeout_ms = (uint32_t)field.value; break;
+        case 3: take_metadata(call, field.content); break;
+        default: envelope->body = field.content; break;
+        }
+    }
+    if (!call->request_id[0])
+        make_request_id(call);
+}
+
+/* ---- the request ---- */
+
+/* NULL after having answered the call. */
+static ProtobufCMessage *unpack(struct call *call, const ProtobufCMessageDescriptor *type,
+                                struct wire_reader body)
+{
+    size_t size = (size_t)(body.end - body.next);
+    if (!clean(call, type, body.next, &size, "REQUEST_MALFORMED"))
+        return NULL;
+    ProtobufCMessage *message = protobuf_c_message_unpack(type, &call->allocator, size, body.next);
+    if (message)
+        return message;
+    if (call->arena.exhausted)
+        call_fail_no_memory(call);
+    else /* protobuf-c takes five bytes of a length, protobuf ten */
+        refuse(call, STATUS_INVALID_ARGUMENT, "REQUEST_MALFORMED",
+               "the request has a tag or a length in more bytes than it needs");
+    return NULL;
 }
 
 /* Finds "package.Service/Method"; `number` is that of call_name_method. */
@@ -129,7 +190,7 @@ static void unused_closure(const ProtobufCMessage *message, void *closure_data)
 }
 
 static void invoke(struct dispatcher *dispatcher, struct call *call,
-                   const Triggers__Rpc__V1__Request *envelope)
+                   const struct envelope *envelope)
 {
     unsigned index;
     ProtobufCService *service =
@@ -143,40 +204,35 @@ static void invoke(struct dispatcher *dispatcher, struct call *call,
     const ProtobufCMethodDescriptor *method = &service->descriptor->methods[index];
     call->method = method->name;
     /* After all that the log line of an expired call shows. */
-    uint32_t timeout = envelope->timeout_ms;
-    if (timeout == 0 || timeout > RPC_MAX_TIMEOUT_MS)
-        timeout = RPC_MAX_TIMEOUT_MS;
-    atomic_store(&call->deadline_ms, call->started_us / 1000 + timeout);
-    ProtobufCMessage *request =
-        unpack(call, method->input, envelope->body.data, envelope->body.len, "REQUEST_MALFORMED");
+    int64_t timeout_ms = (int64_t)envelope->timeout_ms;
+    if (timeout_ms == 0 || timeout_ms > RPC_MAX_TIMEOUT_MS)
+        timeout_ms = RPC_MAX_TIMEOUT_MS;
+    atomic_store(&call->deadline_ms, call->started_us / 1000 + timeout_ms);
+    ProtobufCMessage *request = unpack(call, method->input, envelope->body);
     if (request)
         service->invoke(service, index, request, unused_closure, call);
 }
 
-void dispatch(struct dispatcher *dispatcher, struct call *call, const uint8_t *bytes, size_t size)
+void dispatch(struct dispatcher *dispatcher, struct call *call, uint8_t *bytes, size_t size)
 {
+    struct envelope envelope;
     call_begin(call);
     if (size > RPC_MAX_MESSAGE) {
         refuse(call, STATUS_INVALID_ARGUMENT, "MESSAGE_TOO_LARGE",
                "the message is over 8 MiB; send smaller batches");
         return;
     }
-    ProtobufCMessage *message =
-        unpack(call, &triggers__rpc__v1__request__descriptor, bytes, size, "ENVELOPE_MALFORMED");
-    if (!message)
+    if (!clean(call, &triggers__rpc__v1__request__descriptor, bytes, &size, "ENVELOPE_MALFORMED"))
         return;
-    const Triggers__Rpc__V1__Request *envelope = (const Triggers__Rpc__V1__Request *)message;
-    take_request_id(call, envelope);
-    call->client = metadata_value(envelope, "client");
-    call->traceparent = metadata_value(envelope, "traceparent");
-    if (!envelope->method[0]) {
+    read_envelope(call, (struct wire_reader){bytes, bytes + size}, &envelope);
+    if (!envelope.method[0]) {
         refuse(call, STATUS_INVALID_ARGUMENT, "METHOD_MISSING",
                "the envelope names no method; send a triggers.rpc.v1.Request");
     } else if (atomic_load(&dispatcher->stopping)) {
         refuse(call, STATUS_UNAVAILABLE, "STOPPING",
                "the server is stopping; try another or again");
     } else {
-        invoke(dispatcher, call, envelope);
+        invoke(dispatcher, call, &envelope);
     }
 }
 

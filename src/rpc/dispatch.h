@@ -18,10 +18,10 @@ struct dispatcher {
 /* Asserts that every method of every service has a handler: protobuf-c would abort at the call. */
 void dispatcher_init(struct dispatcher *dispatcher, ProtobufCService *const *services);
 
-/* Decodes `size` bytes and hands the call to its handler, or answers it with an error. The bytes
- * are not used after the return; the call may already be answered by then. Never blocks. Any
- * thread. */
-void dispatch(struct dispatcher *dispatcher, struct call *call, const uint8_t *bytes, size_t size);
+/* Decodes `size` bytes, which change, and hands the call to its handler, or answers it with an
+ * error. The bytes are not used after the return; the call may already be answered by then. Never
+ * blocks. Any thread. */
+void dispatch(struct dispatcher *dispatcher, struct call *call, uint8_t *bytes, size_t size);
 
 /* Answers a call, unread, with RESOURCE_EXHAUSTED: the server holds too much already. */
 void dispatch_refuse_busy(struct call *call);

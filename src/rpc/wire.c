@@ -5,14 +5,7 @@
 #include <string.h>
 #include <unistr.h>
 
-enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
-
-struct reader {
-    const uint8_t *next;
-    const uint8_t *end;
-};
-
-static bool read_varint(struct reader *in, uint64_t *value)
+static bool read_varint(struct wire_reader *in, uint64_t *value)
 {
     *value = 0;
     for (unsigned shift = 0; shift < 64 && in->next < in->end; shift += 7) {
@@ -24,7 +17,7 @@ static bool read_varint(struct reader *in, uint64_t *value)
     return false;
 }
 
-static bool skip(struct reader *in, uint64_t size)
+static bool skip(struct wire_reader *in, uint64_t size)
 {
     if (size > (uint64_t)(in->end - in->next))
         return false;
@@ -32,62 +25,173 @@ static bool skip(struct reader *in, uint64_t size)
     return true;
 }
 
-/* Steps over one value; `content` gets the inside of a length-delimited one. */
-static bool read_value(struct reader *in, unsigned type, struct reader *content)
+bool wire_next(struct wire_reader *in, struct wire_field *field)
 {
     uint64_t number;
-    switch (type) {
-    case WIRE_VARINT: return read_varint(in, &number);
+    field->start = in->next;
+    if (!read_varint(in, &number) || number >> 3 == 0 || number > UINT32_MAX)
+        return false;
+    field->number = (uint32_t)number >> 3;
+    field->type = (unsigned)number & 7;
+    switch (field->type) {
+    case WIRE_VARINT: return read_varint(in, &field->value);
     case WIRE_FIXED64: return skip(in, 8);
     case WIRE_FIXED32: return skip(in, 4);
     case WIRE_BYTES:
         if (!read_varint(in, &number))
             return false;
-        content->next = in->next;
+        field->content.next = in->next;
         if (!skip(in, number))
             return false;
-        content->end = in->next;
+        field->content.end = in->next;
         return true;
     default: return false; /* groups are not part of proto3 */
     }
 }
 
-static bool check_string(const struct reader *content, const ProtobufCFieldDescriptor *field,
-                         const char *reason, struct status *status)
+/* ---- checking ---- */
+
+struct check {
+    const char *reason;
+    struct field_violation *violation;
+    struct status *status;
+    bool unknown; /* out: there are such fields */
+};
+
+static bool fail(const struct check *check, const ProtobufCFieldDescriptor *field,
+                 const char *description)
+{
+    *check->violation = (struct field_violation){field->name, description};
+    return status_fail(check->status, STATUS_INVALID_ARGUMENT, check->reason, "field %s %s",
+                       field->name, description);
+}
+
+static bool fail_too_many(const struct check *check, const ProtobufCFieldDescriptor *field,
+                          struct wire_reader rest)
+{
+    size_t count = WIRE_MAX_ELEMENTS + 1;
+    struct wire_field next;
+    while (rest.next < rest.end && wire_next(&rest, &next))
+        count += next.number == field->id;
+    *check->violation = (struct field_violation){field->name, "must have 1 to 1000 elements"};
+    return status_fail(check->status, STATUS_INVALID_ARGUMENT, "BATCH_SIZE_INVALID",
+                       "%s must have 1 to %d elements, has %zu", field->name, WIRE_MAX_ELEMENTS,
+                       count);
+}
+
+static unsigned wire_type_of(const ProtobufCFieldDescriptor *field)
+{
+    switch (field->type) {
+    case PROTOBUF_C_TYPE_STRING:
+    case PROTOBUF_C_TYPE_BYTES:
+    case PROTOBUF_C_TYPE_MESSAGE: return WIRE_BYTES;
+    case PROTOBUF_C_TYPE_FIXED64:
+    case PROTOBUF_C_TYPE_SFIXED64:
+    case PROTOBUF_C_TYPE_DOUBLE: return WIRE_FIXED64;
+    case PROTOBUF_C_TYPE_FIXED32:
+    case PROTOBUF_C_TYPE_SFIXED32:
+    case PROTOBUF_C_TYPE_FLOAT: return WIRE_FIXED32;
+    default: return WIRE_VARINT;
+    }
+}
+
+static bool check_string(const struct check *check, const struct wire_reader *content,
+                         const ProtobufCFieldDescriptor *field)
 {
     size_t size = (size_t)(content->end - content->next);
     if (u8_check(content->next, size))
-        return status_fail(status, STATUS_INVALID_ARGUMENT, reason, "field %s is not valid UTF-8",
-                           field->name);
+        return fail(check, field, "is not valid UTF-8");
     if (size > 0 && memchr(content->next, 0, size))
-        return status_fail(status, STATUS_INVALID_ARGUMENT, reason,
-                           "field %s contains U+0000, which is not accepted", field->name);
+        return fail(check, field, "contains U+0000, which is not accepted");
     return true;
 }
 
-bool wire_check(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t size,
-                const char *reason, struct status *status)
+/* No message of ours repeats numbers, which might come packed. */
+static bool check_message(struct check *check, const ProtobufCMessageDescriptor *type,
+                          struct wire_reader in)
 {
-    if (size == 0)
-        return true; /* `bytes` may be NULL */
-    struct reader in = {bytes, bytes + size};
+    size_t elements = 0; /* of the one repeated field that a message of ours has at most */
+    size_t single = 0;
     while (in.next < in.end) {
-        uint64_t tag;
-        struct reader content = {0};
-        if (!read_varint(&in, &tag) || tag >> 3 == 0 || tag > UINT32_MAX ||
-            !read_value(&in, (unsigned)tag & 7, &content))
-            return status_fail(status, STATUS_INVALID_ARGUMENT, reason,
+        struct wire_field found;
+        if (!wire_next(&in, &found))
+            return status_fail(check->status, STATUS_INVALID_ARGUMENT, check->reason,
                                "the bytes are not a %s message", type->name);
         const ProtobufCFieldDescriptor *field =
-            protobuf_c_message_descriptor_get_field(type, (unsigned)(tag >> 3));
-        if (!field || (tag & 7) != WIRE_BYTES)
+            protobuf_c_message_descriptor_get_field(type, found.number);
+        if (!field) {
+            check->unknown = true;
             continue;
-        if (field->type == PROTOBUF_C_TYPE_STRING && !check_string(&content, field, reason, status))
+        }
+        if (found.type != wire_type_of(field))
+            return fail(check, field, "has another type than the .proto file says");
+        bool repeated = field->label == PROTOBUF_C_LABEL_REPEATED;
+        if (repeated && ++elements > WIRE_MAX_ELEMENTS)
+            return fail_too_many(check, field, in);
+        if (!repeated && ++single > WIRE_MAX_SINGLE)
+            return fail(check, field, "is given too many times");
+        if (field->type == PROTOBUF_C_TYPE_STRING && !check_string(check, &found.content, field))
             return false;
         if (field->type == PROTOBUF_C_TYPE_MESSAGE &&
-            !wire_check(field->descriptor, content.next, (size_t)(content.end - content.next),
-                        reason, status))
+            !check_message(check, field->descriptor, found.content))
             return false;
     }
+    return true;
+}
+
+/* ---- dropping ---- */
+
+/* A length in as many bytes as another one had that was not shorter. */
+static void put_length(uint8_t *out, size_t bytes, size_t length)
+{
+    for (; bytes > 1; bytes--, length >>= 7)
+        *out++ = (uint8_t)(length | 0x80);
+    *out = (uint8_t)length;
+}
+
+static size_t length_size(const struct wire_field *field)
+{
+    const uint8_t *start = field->start;
+    while (*start++ & 0x80) {
+    }
+    return (size_t)(field->content.next - start);
+}
+
+/* Moves the known fields together at `out`, which is not after them; returns their end. */
+static uint8_t *keep_known(const ProtobufCMessageDescriptor *type, struct wire_reader in,
+                           uint8_t *out)
+{
+    struct wire_field found;
+    while (in.next < in.end && wire_next(&in, &found)) {
+        const ProtobufCFieldDescriptor *field =
+            protobuf_c_message_descriptor_get_field(type, found.number);
+        if (!field)
+            continue;
+        bool nested = field->type == PROTOBUF_C_TYPE_MESSAGE;
+        size_t length_bytes = nested ? length_size(&found) : 0;
+        size_t size = (size_t)((nested ? found.content.next : in.next) - found.start);
+        memmove(out, found.start, size);
+        out += size;
+        if (!nested)
+            continue;
+        uint8_t *end = keep_known(field->descriptor, found.content, out);
+        put_length(out - length_bytes, length_bytes, (size_t)(end - out));
+        out = end;
+    }
+    return out;
+}
+
+bool wire_clean(const ProtobufCMessageDescriptor *type, uint8_t *bytes, size_t *size,
+                const char *reason, struct field_violation *violation, struct status *status)
+{
+    *violation = (struct field_violation){0};
+    if (*size == 0)
+        return true; /* `bytes` may be NULL */
+    struct check check = {.reason = reason, .violation = violation, .status = status};
+    struct wire_reader in = {bytes, bytes + *size};
+    if (!check_message(&check, type, in))
+        return false;
+    if (check.unknown)
+        *size = (size_t)(keep_known(type, in, bytes) - bytes);
     return true;
 }

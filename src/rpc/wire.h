@@ -1,16 +1,48 @@
-/* A check of encoded messages that protobuf-c does not make: proto3 strings are UTF-8 and, because
- * protobuf-c hands them out as C strings, hold no NUL. */
+/* Encoded messages before protobuf-c decodes them: checked, and rid of what would cost memory and
+ * is not wanted. */
 #ifndef TRIGGERS_RPC_WIRE_H
 #define TRIGGERS_RPC_WIRE_H
 
 #include <protobuf-c/protobuf-c.h>
 
 #include "base/status.h"
+#include "rpc/call.h"
 
-/* Walks `size` bytes as a message of the given type without allocating; `bytes` may be NULL when
- * there are none. False with INVALID_ARGUMENT and `reason` when the bytes are no such message or a
- * string is at fault; the text names the field. Unknown fields are passed over. Any thread. */
-bool wire_check(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t size,
-                const char *reason, struct status *status) MUST_CHECK;
+/* Most elements of a repeated field, and most fields of one message that are not repeated: proto3
+ * lets these be given again and again. Two bytes of either become a hundred when decoded. */
+#define WIRE_MAX_ELEMENTS 1000
+#define WIRE_MAX_SINGLE 100
+
+enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
+
+/* Bytes that are not yet read. */
+struct wire_reader {
+    uint8_t *next;
+    uint8_t *end;
+};
+
+/* One field of a message as it comes. */
+struct wire_field {
+    uint8_t *start; /* its tag */
+    uint32_t number;
+    unsigned type;              /* enum wire_type, if known */
+    uint64_t value;             /* of a varint */
+    struct wire_reader content; /* of WIRE_BYTES */
+};
+
+/* Steps over the next field. False when the bytes are no message from there on. */
+bool wire_next(struct wire_reader *in, struct wire_field *field);
+
+/* Checks `*size` bytes as a message of the given type, nested ones included: fields have the types
+ * that the .proto file says, strings are UTF-8 (proto3) and, because protobuf-c hands them out as C
+ * strings, hold no NUL, and nothing is there too often. Unknown fields, which proto3 accepts and
+ * protobuf-c would keep, are dropped: the bytes move together in place and `*size` shrinks.
+ *
+ * False with INVALID_ARGUMENT and `reason` (BATCH_SIZE_INVALID when a repeated field has too many
+ * elements); `violation` says which field is at fault and has no field when none is. `bytes` may be
+ * NULL when there are none. Allocates nothing. Any thread. */
+bool wire_clean(const ProtobufCMessageDescriptor *type, uint8_t *bytes, size_t *size,
+                const char *reason, struct field_violation *violation,
+                struct status *status) MUST_CHECK;
 
 #endif

@@ -43,11 +43,12 @@ enum link_protocol { LINK_REQUESTER = 0x30, LINK_REPLIER = 0x31 };
 #define LINK_MAX_MESSAGE (16u << 20)
 
 /* What is received: `route` and then `body`, NULL when it was too long or there was no room for it.
- * Valid until `received` returns, or, when that returns false, until it returns true. */
+ * Valid until `received` returns, or, when that returns false, until it returns true; until then
+ * `body` may be changed. */
 struct link_received {
     uint8_t route[LINK_MAX_ROUTE];
     size_t route_size;
-    const uint8_t *body;
+    uint8_t *body;
     size_t size;
 };
 

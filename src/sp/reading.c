@@ -123,7 +123,7 @@ static enum next read_route(struct link_received *first, const uint8_t *bytes, s
 }
 
 /* The first message; `size` is all of it, of which `have` bytes are here. */
-static enum next read_message(struct link *link, const uint8_t *bytes, size_t have, size_t size)
+static enum next read_message(struct link *link, uint8_t *bytes, size_t have, size_t size)
 {
     struct link_received *first = &link->in.first;
     enum next next = read_route(first, bytes, have);
@@ -150,7 +150,7 @@ static enum next read_frame(struct link *link)
     size_t have = in->end - in->start;
     if (have < prefix)
         return NEXT_NONE;
-    const uint8_t *bytes = in->bytes + in->start;
+    uint8_t *bytes = in->bytes + in->start;
     uint64_t length = get_length(bytes + prefix - 8);
     if (link->address->framing == LINK_IPC && bytes[0] != IPC_MESSAGE)
         return NEXT_WRONG;

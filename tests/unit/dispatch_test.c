@@ -3,12 +3,15 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "rpc/dispatch.h"
 #include "rpc/wire.h"
 #include "triggers/health/v1/health.pb-c.h"
@@ -110,10 +113,19 @@ static Triggers__Rpc__V1__Response *answered(void)
     return response;
 }
 
+/* Dispatches a copy, which changes. */
+static void dispatch_copy(const void *bytes, size_t size)
+{
+    uint8_t *copy = malloc(size + 1);
+    memcpy(copy, bytes, size);
+    dispatch(&dispatcher, &call, copy, size);
+    free(copy);
+}
+
 static void expect_error(const void *bytes, size_t size, Triggers__Rpc__V1__Code code,
                          const char *reason)
 {
-    dispatch(&dispatcher, &call, bytes, size);
+    dispatch_copy(bytes, size);
     Triggers__Rpc__V1__Response *response = answered();
     assert_int_equal(response->code, code);
     assert_string_equal(response->details->reason, reason);
@@ -143,6 +155,21 @@ static size_t pack_request(const char *method, uint32_t timeout_ms, const char *
     return triggers__rpc__v1__request__pack(&request, out);
 }
 
+/* One more entry of a request's metadata, to be put after it. */
+static size_t pack_metadata(const char *key, const char *value, uint8_t *out)
+{
+    Triggers__Rpc__V1__Request__MetadataEntry entry =
+        TRIGGERS__RPC__V1__REQUEST__METADATA_ENTRY__INIT;
+    entry.key = (char *)key;
+    entry.value = (char *)value;
+    size_t size = protobuf_c_message_get_packed_size(&entry.base);
+    assert_true(size < 128);
+    out[0] = 3 << 3 | WIRE_BYTES;
+    out[1] = (uint8_t)size;
+    protobuf_c_message_pack(&entry.base, out + 2);
+    return 2 + size;
+}
+
 /* ---- tests ---- */
 
 static void a_call_reaches_its_handler_and_its_answer_comes_back(void **state)
@@ -168,8 +195,10 @@ static void a_request_without_a_body_is_an_empty_message(void **state)
 {
     (void)state;
     struct status status;
-    assert_true(
-        wire_check(&triggers__health__v1__health_check_request__descriptor, NULL, 0, "X", &status));
+    struct field_violation violation;
+    size_t none = 0;
+    assert_true(wire_clean(&triggers__health__v1__health_check_request__descriptor, NULL, &none,
+                           "X", &violation, &status));
     uint8_t bytes[1024];
     dispatch(&dispatcher, &call, bytes, pack_request(CHECK, 0, "", bytes));
     Triggers__Rpc__V1__Response *response = answered();
@@ -220,7 +249,7 @@ static void what_is_no_envelope_is_answered(void **state)
                  "ENVELOPE_MALFORMED"); /* method as a number */
     size_t size = pack_request(CHECK, 1, "x", bytes);
     for (size_t cut = 1; cut < size; cut++) {
-        dispatch(&dispatcher, &call, bytes, cut);
+        dispatch_copy(bytes, cut);
         triggers__rpc__v1__response__free_unpacked(answered(), NULL);
     }
 }
@@ -307,18 +336,180 @@ static void an_answered_call_does_not_expire(void **state)
     assert_int_equal(leaves, 0);
 }
 
-static void a_message_that_swells_is_refused_not_obeyed(void **state)
+/* The late handler of an expired call gives its memory back while the answer is under way. */
+static uint8_t *keep_while_the_handler_leaves(struct call *owner, size_t size)
+{
+    Triggers__Health__V1__HealthCheckResponse late =
+        TRIGGERS__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
+    call_reply(owner, &late.base);
+    return keep(owner, size);
+}
+
+static void leave_with_memory(struct call *owner)
+{
+    arena_fini(&owner->arena);
+    leaves++;
+}
+
+/* What is written to standard output while `work` runs, which is static. */
+static const char *logged_by(void (*work)(void))
+{
+    static char text[4096];
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    fflush(stdout);
+    int before = dup(STDOUT_FILENO);
+    dup2(fileno(file), STDOUT_FILENO);
+    log_init("test", LOG_DEBUG, LOG_JSON);
+    work();
+    dup2(before, STDOUT_FILENO);
+    close(before);
+    log_init("test", LOG_WARNING, LOG_JSON);
+    ssize_t size = pread(fileno(file), text, sizeof(text) - 1, 0);
+    assert_true(size > 0);
+    text[size] = '\0';
+    fclose(file);
+    return text;
+}
+
+static void expire(void)
+{
+    call_expire(&call, INT64_MAX);
+}
+
+static void an_expired_call_is_logged_without_its_handlers_memory(void **state)
 {
     (void)state;
-    /* Two bytes a metadata entry on the wire, a hundred in memory. */
-    size_t size = RPC_MAX_MESSAGE / 2 * 2;
-    uint8_t *bytes = malloc(size);
-    for (size_t i = 0; i < size; i += 2) {
-        bytes[i] = 0x1A;
-        bytes[i + 1] = 0;
-    }
-    expect_error(bytes, size, TRIGGERS__RPC__V1__CODE__RESOURCE_EXHAUSTED, "CALL_TOO_LARGE");
+    static const struct call_transport transport = {
+        .reserve = keep_while_the_handler_leaves, .send = count, .leave = leave_with_memory};
+    static const char trace[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    call.transport = &transport;
+    uint8_t bytes[1024];
+    size_t size = pack_request(CHECK, 1500, "slow", bytes);
+    size += pack_metadata("client", "tester/1", bytes + size);
+    size += pack_metadata("traceparent", trace, bytes + size);
+    dispatch(&dispatcher, &call, bytes, size);
+    const char *line = logged_by(expire);
+    assert_int_equal(leaves, 1);
+    assert_non_null(strstr(line, "\"client\":\"tester/1\""));
+    assert_non_null(strstr(line, "\"trace_id\":\"0af7651916cd43dd8448eb211c80319c\""));
+    triggers__rpc__v1__response__free_unpacked(answered(), NULL);
+}
+
+static void long_metadata_is_cut_between_characters(void **state)
+{
+    (void)state;
+    char client[CALL_CLIENT_SIZE + 2];
+    memset(client, 'x', sizeof(client));
+    memcpy(client + CALL_CLIENT_SIZE - 2, "\xc3\xa9\0", 3); /* two bytes, one of which fits */
+    uint8_t bytes[1024];
+    size_t size = pack_request(CHECK, 0, "", bytes);
+    size += pack_metadata("client", client, bytes + size);
+    dispatch(&dispatcher, &call, bytes, size);
+    triggers__rpc__v1__response__free_unpacked(answered(), NULL);
+    assert_int_equal(strlen(call.client), CALL_CLIENT_SIZE - 2);
+}
+
+/* So many bytes of fields that no message of ours has, of every wire type. */
+static size_t put_unknown(uint8_t *out, size_t size)
+{
+    static const uint8_t fields[] = {0x98, 0x06, 0x01,                         /* varint */
+                                     0x99, 0x06, 1,    2,    3, 4, 5, 6, 7, 8, /* 64 bits */
+                                     0x9a, 0x06, 0x03, 0x0a, 1, 2,             /* bytes */
+                                     0x9d, 0x06, 1,    2,    3, 4};            /* 32 bits */
+    size_t put = 0;
+    for (; put + sizeof(fields) <= size; put += sizeof(fields))
+        memcpy(out + put, fields, sizeof(fields));
+    return put;
+}
+
+static void unknown_fields_are_accepted_and_cost_nothing(void **state)
+{
+    (void)state;
+    uint8_t *bytes = malloc(RPC_MAX_MESSAGE);
+    size_t size = put_unknown(bytes, 1u << 20);
+    size += pack_request(CHECK, 0, "hello", bytes + size);
+    size += put_unknown(bytes + size, 1u << 20);
+    dispatch(&dispatcher, &call, bytes, size);
+    assert_true(call.arena.used < 4096);
+    Triggers__Rpc__V1__Response *response = answered();
+    assert_int_equal(response->code, TRIGGERS__RPC__V1__CODE__OK);
+    assert_string_equal(response->metadata[0]->value, "abc-1");
+    triggers__rpc__v1__response__free_unpacked(response, NULL);
     free(bytes);
+}
+
+/* What is left of a nested message is what was known of it. */
+static void unknown_fields_are_dropped_at_every_depth(void **state)
+{
+    (void)state;
+    Triggers__Rpc__V1__FieldViolation violation = TRIGGERS__RPC__V1__FIELD_VIOLATION__INIT;
+    violation.field = (char *)"source";
+    violation.description = (char *)"must be";
+    uint8_t nested[4096];
+    size_t nested_size = put_unknown(nested, 1000);
+    nested_size += protobuf_c_message_pack(&violation.base, nested + nested_size);
+    nested_size += put_unknown(nested + nested_size, 1000);
+    uint8_t bytes[16384];
+    size_t size = 0;
+    for (int i = 0; i < 3; i++) {
+        bytes[size++] = 2 << 3 | WIRE_BYTES; /* field_violations */
+        bytes[size++] = (uint8_t)(nested_size | 0x80);
+        bytes[size++] = (uint8_t)(nested_size >> 7);
+        memcpy(bytes + size, nested, nested_size);
+        size += nested_size;
+        size += put_unknown(bytes + size, 100);
+    }
+    struct status status;
+    struct field_violation fault;
+    assert_true(wire_clean(&triggers__rpc__v1__error_details__descriptor, bytes, &size, "X", &fault,
+                           &status));
+    assert_true(size < 100);
+    Triggers__Rpc__V1__ErrorDetails *details =
+        triggers__rpc__v1__error_details__unpack(NULL, size, bytes);
+    assert_non_null(details);
+    assert_int_equal(details->n_field_violations, 3);
+    for (int i = 0; i < 3; i++) {
+        assert_string_equal(details->field_violations[i]->field, "source");
+        assert_string_equal(details->field_violations[i]->description, "must be");
+        assert_int_equal(details->field_violations[i]->base.n_unknown_fields, 0);
+    }
+    triggers__rpc__v1__error_details__free_unpacked(details, NULL);
+}
+
+static void messages_that_swell_are_refused_before_they_do(void **state)
+{
+    (void)state;
+    /* Two bytes on the wire, a hundred in memory: entries of metadata, the method again. */
+    static const uint8_t fields[][2] = {{0x1A, 0}, {0x0A, 0}};
+    static const char *const reasons[] = {"BATCH_SIZE_INVALID", "ENVELOPE_MALFORMED"};
+    uint8_t *bytes = malloc(RPC_MAX_MESSAGE);
+    for (size_t kind = 0; kind < 2; kind++) {
+        for (size_t i = 0; i < RPC_MAX_MESSAGE; i += 2)
+            memcpy(bytes + i, fields[kind], 2);
+        expect_error(bytes, RPC_MAX_MESSAGE, TRIGGERS__RPC__V1__CODE__INVALID_ARGUMENT,
+                     reasons[kind]);
+        assert_int_equal(call.arena.used, 0);
+    }
+    free(bytes);
+}
+
+static void a_call_that_its_budget_cannot_hold_is_told_to_come_later(void **state)
+{
+    (void)state;
+    struct budget budget = {.ceiling = 1000};
+    struct budget_share share = {.budget = &budget};
+    struct charge charge = {.share = &share};
+    call.arena.charge = &charge;
+    uint8_t bytes[1024];
+    size_t size = pack_request(CHECK, 0, "hello", bytes);
+    dispatch(&dispatcher, &call, bytes, size);
+    Triggers__Rpc__V1__Response *response = answered();
+    assert_int_equal(response->code, TRIGGERS__RPC__V1__CODE__RESOURCE_EXHAUSTED);
+    assert_string_equal(response->details->reason, "SERVER_BUSY");
+    assert_true(response->details->retry_delay_ms > 0);
+    triggers__rpc__v1__response__free_unpacked(response, NULL);
+    assert_int_equal(budget.held, 0);
 }
 
 int main(void)
@@ -336,7 +527,12 @@ int main(void)
         TEST(a_stopping_dispatcher_refuses),
         TEST(a_call_whose_handler_is_late_is_answered_at_its_deadline),
         TEST(an_answered_call_does_not_expire),
-        TEST(a_message_that_swells_is_refused_not_obeyed),
+        TEST(an_expired_call_is_logged_without_its_handlers_memory),
+        TEST(long_metadata_is_cut_between_characters),
+        TEST(unknown_fields_are_accepted_and_cost_nothing),
+        TEST(unknown_fields_are_dropped_at_every_depth),
+        TEST(messages_that_swell_are_refused_before_they_do),
+        TEST(a_call_that_its_budget_cannot_hold_is_told_to_come_later),
     };
     return cmocka_run_group_tests_name("dispatch", tests, NULL, NULL);
 }
