@@ -36,3 +36,8 @@ void charge_release(struct charge *charge, size_t size)
     atomic_fetch_sub(&charge->share->held, size);
     atomic_fetch_sub(&charge->share->budget->held, size);
 }
+
+bool budget_is_short(const struct budget *budget)
+{
+    return budget->held > budget->ceiling / 8 * 5;
+}

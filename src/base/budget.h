@@ -39,4 +39,8 @@ bool charge_add(struct charge *charge, size_t size);
 /* Holds `size` bytes less; at most charge->held. */
 void charge_release(struct charge *charge, size_t size);
 
+/* Whether others may soon be refused: more is held than one caller alone may hold in what is large.
+ * Then whoever keeps memory longer than he needs is to be sent away. */
+bool budget_is_short(const struct budget *budget);
+
 #endif

@@ -1,4 +1,5 @@
 /* triggersd: puts the parts together, runs until a signal, and takes them apart in reverse. */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,11 +19,22 @@
 #define GRACE_SECONDS 28 /* to stop in; ECS kills after 30 */
 #define DRAIN_MS 20000   /* of it, for the calls in hand */
 
+/* What the program takes besides its budget: code, threads, nng and the parameters of one batch of
+ * writes; each session with the store, with its caches; and one part in MALLOC_SLACK of everything
+ * for what malloc holds in pieces that are of no use. */
+#define BASE_MEMORY ((size_t)24 << 20)
+#define SESSION_MEMORY ((size_t)4 << 20)
+#define MALLOC_SLACK 8
+
+/* Room for one message of 8 MiB, as it comes and decoded. */
+#define MIN_BUDGET ((size_t)30 << 20)
+
 enum exit_code { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_MISCONFIGURED = 2 };
 
 struct daemon {
     struct settings settings;
     struct server_config listen;
+    struct budget budget;
     struct store *store;
     struct writer *writer;
     struct readers *readers;
@@ -96,6 +108,7 @@ static void serve(struct daemon *daemon)
 {
     do {
         backlog_ask(&daemon->backlog, daemon->readers);
+        server_note_memory(daemon->server);
         metrics_log(daemon->figures, daemon->settings.metrics_log);
     } while (!signals_wait(GRACE_SECONDS, 1));
 }
@@ -129,13 +142,38 @@ static int import(const struct settings *settings)
                   status.code == STATUS_INVALID_ARGUMENT ? EXIT_MISCONFIGURED : EXIT_FAILED);
 }
 
+/* Memory that was given back goes to the system, not to some later use of it. */
+static void tune_malloc(void)
+{
+    mallopt(M_ARENA_MAX, 2);
+    mallopt(M_MMAP_THRESHOLD, 128 << 10);
+    mallopt(M_TRIM_THRESHOLD, 1 << 20);
+}
+
+/* Whether there is enough left for callers. */
+static bool make_budget(struct daemon *daemon, struct status *status)
+{
+    size_t sessions = (size_t)daemon->settings.db_connections;
+    size_t besides = BASE_MEMORY + SERVER_MEMORY + sessions * SESSION_MEMORY;
+    size_t all = (size_t)daemon->settings.max_memory / MALLOC_SLACK * (MALLOC_SLACK - 1);
+    daemon->budget.ceiling = all > besides ? all - besides : 0;
+    return daemon->budget.ceiling >= MIN_BUDGET ||
+           status_fail(status, STATUS_INVALID_ARGUMENT, "MEMORY_TOO_SMALL",
+                       "TRIGGERS_MAX_MEMORY must be at least %2$zu with %1$zu sessions with the "
+                       "store",
+                       sessions, (besides + MIN_BUDGET) / (MALLOC_SLACK - 1) * MALLOC_SLACK);
+}
+
 static bool check(struct daemon *daemon, struct status *status)
 {
+    if (!make_budget(daemon, status))
+        return false;
     daemon->listen = (struct server_config){
         .listen = daemon->settings.listen,
         .tls_cert = daemon->settings.tls_cert,
         .tls_key = daemon->settings.tls_key,
         .access = &daemon->settings.access,
+        .budget = &daemon->budget,
     };
     return server_config_check(&daemon->listen, status) &&
            store_open(daemon->settings.database_url, &daemon->store, status);
@@ -154,6 +192,7 @@ int main(int argc, char **argv)
     if (daemon.settings.import_from)
         return import(&daemon.settings);
     signals_block();
+    tune_malloc();
     if (!check(&daemon, &status))
         return refuse(&status, EXIT_MISCONFIGURED);
     log_info("starting", {"version", TRIGGERS_VERSION}, {"store", daemon.store->description},

@@ -24,6 +24,9 @@ enum config_result settings_load(struct settings *settings, int argc, char **arg
          "      *.example.com, or * for all. Without: all, but localhost alone on the loopback\n"
          "      interface.",
          config_hosts, &settings->access.hosts},
+        {"TRIGGERS_MAX_MEMORY", "max-memory", "134217728", "BYTES",
+         "Most memory that the program may take, at least 100663296.", config_integer,
+         &settings->max_memory, 100663296, 1L << 40},
         {"TRIGGERS_MAX_PAYLOAD", "max-payload", "262144", "BYTES",
          "Largest payload accepted, at most 1048576.", config_integer, &settings->max_payload, 1,
          1048576},

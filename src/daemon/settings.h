@@ -14,6 +14,7 @@ struct settings {
     const char *tls_cert;
     const char *tls_key;
     struct handshake_access access; /* to WebSockets */
+    long max_memory;                /* bytes that the program may take */
     long max_payload;               /* bytes */
     int payloads;                   /* 1: any */
     long db_connections;            /* sessions with the store, all lanes together */

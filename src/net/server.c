@@ -15,16 +15,17 @@
 #include "net/listen.h"
 #include "sp/link.h"
 
-/* How long a peer may leave answers unread before its connection is closed: long, unless such peers
- * take up most of the calls or of the memory. */
-#define PATIENCE_MS 10000
-#define PATIENCE_PRESSED_MS 1000
+/* While memory is short, who has kept some of it for longer than this may be cut off, so many in
+ * one turn of the watcher. */
+#define PATIENCE_MS 2000
+#define CUTS_AT_ONCE 16
 
-/* Bytes of requests and answers in hand, and of these requests that are still being received. Small
- * answers are let through, to say so. */
-#define MAX_BYTES (64u << 20)
-#define MAX_RECEIVING_BYTES (32u << 20)
-#define SMALL_ANSWER 4096
+/* What a connection takes by itself, as measured. */
+#define PEER_BYTES ((size_t)8 << 10)
+#define PEER_BYTES_TLS ((size_t)64 << 10)
+
+/* Answers that are sent even when nothing more may be held, as they say so. */
+#define SMALL_ANSWER 2048
 
 /* Closing a connection that has unread requests resets it, and drops what has not left the kernel.
  */
@@ -46,7 +47,8 @@ struct slot {
     uint8_t route[LINK_MAX_ROUTE];
     size_t route_size;
     struct link_message answer;
-    size_t charged; /* of the server's bytes */
+    struct charge memory;  /* for the call's arena: the handler's */
+    struct charge sending; /* for the answer */
     struct slot *next_free;
     atomic_int holders; /* the handler and the answer, until each is done */
 };
@@ -55,6 +57,8 @@ struct slot {
 struct peer {
     struct server *server;
     struct link *link;
+    struct budget_share share;
+    struct charge charge; /* for itself */
     struct peer *next;
     struct peer **previous;    /* what points here */
     struct peer *next_waiting; /* for a slot */
@@ -71,11 +75,11 @@ struct acceptor {
 
 struct server {
     struct dispatcher *dispatcher;
+    struct budget *budget;
     struct acceptor acceptors[LISTEN_MAX];
     size_t acceptor_count;
     struct slot *slots;
     size_t slot_count;
-    atomic_size_t bytes; /* in hand */
     size_t max_peers;
     atomic_size_t busy; /* slots not free; set under `lock`, as the rest */
     pthread_mutex_t lock;
@@ -83,7 +87,8 @@ struct server {
     struct slot *free;
     struct peer *peers;
     size_t peer_count;
-    bool crowded; /* the last connection was one too many */
+    size_t peer_bytes; /* what they take by themselves */
+    bool crowded;      /* the last connection was one too many */
     struct peer *first_waiting;
     struct peer **last_waiting;
     struct peer *unused; /* to be freed by the watcher */
@@ -96,31 +101,24 @@ struct server {
     struct log_repeats closings; /* of connections whose peers misbehave */
 };
 
-static metric_cell connections_cell;
+static metric_cell connections_cell, memory_cell, memory_ceiling_cell, refusals_cell;
 struct metric server_connections = {.name = "connections",
-                                    .help = "Connections of clients that stand.",
+                                    .help = "Connections of clients that are open.",
                                     .kind = METRIC_GAUGE,
                                     .cells = &connections_cell};
-
-/* ---- memory ---- */
-
-/* Replaces what is charged; false, charging nothing, when all would be over `limit`. */
-static bool charge(struct server *server, size_t *charged, size_t size, size_t limit)
-{
-    atomic_fetch_sub(&server->bytes, *charged);
-    *charged = 0;
-    if (atomic_fetch_add(&server->bytes, size) + size > limit) {
-        atomic_fetch_sub(&server->bytes, size);
-        return false;
-    }
-    *charged = size;
-    return true;
-}
-
-static bool is_pressed(const struct server *server)
-{
-    return server->busy > SERVER_MAX_CALLS / 4 * 3 || server->bytes > MAX_BYTES / 4 * 3;
-}
+struct metric server_memory = {.name = "memory_held_bytes",
+                               .help = "Memory held for connections, requests and answers.",
+                               .kind = METRIC_GAUGE,
+                               .cells = &memory_cell};
+struct metric server_memory_ceiling = {.name = "memory_held_max_bytes",
+                                       .help = "Most that may be held for these.",
+                                       .kind = METRIC_GAUGE,
+                                       .cells = &memory_ceiling_cell};
+struct metric server_refusals = {.name = "memory_refusals_total",
+                                 .help = "Requests and answers refused because they would have "
+                                         "taken more memory.",
+                                 .kind = METRIC_COUNTER,
+                                 .cells = &refusals_cell};
 
 /* ---- slots ---- */
 
@@ -190,17 +188,21 @@ static void slot_release(struct slot *slot)
         resume(peer);
 }
 
+/* Its charges are released. The peer is held as long as they may be used. */
 static void slot_let_go(struct slot *slot)
 {
     if (atomic_fetch_sub(&slot->holders, 1) > 1)
         return;
-    charge(slot->server, &slot->charged, 0, SIZE_MAX);
+    struct link *link = slot->peer->link;
     slot_release(slot);
+    link_let_go(link);
 }
 
 /* The handler is done. The answer may wait long for its peer; the call's memory need not. */
 static void slot_leave(struct call *call)
 {
+    if (call->arena.over_budget)
+        metric_add(&server_refusals, 0, 1);
     arena_reset(&call->arena);
     slot_let_go((struct slot *)call);
 }
@@ -208,11 +210,18 @@ static void slot_leave(struct call *call)
 static uint8_t *slot_reserve(struct call *call, size_t size)
 {
     struct slot *slot = (struct slot *)call;
-    /* The answer takes the place of the request, but for a handler that has not let go of it. */
-    size_t limit = size <= SMALL_ANSWER ? SIZE_MAX : MAX_BYTES;
-    if (!call->expired && !charge(slot->server, &slot->charged, size, limit))
+    if (!charge_add(&slot->sending, size + LINK_MESSAGE_HEAD) && size > SMALL_ANSWER) {
+        metric_add(&server_refusals, 0, 1);
         return NULL;
+    }
     return link_reserve(&slot->answer, slot->route, slot->route_size, size);
+}
+
+/* The answer has left or never will. */
+static void slot_finish(struct slot *slot)
+{
+    charge_release(&slot->sending, slot->sending.held);
+    slot_let_go(slot);
 }
 
 static void slot_send(struct call *call)
@@ -221,12 +230,10 @@ static void slot_send(struct call *call)
     struct link *link = slot->peer->link;
     if (!call->expired)
         slot_leave(call);
-    if (slot->answer.memory) {
+    if (slot->answer.memory)
         link_send(link, &slot->answer);
-    } else {
-        slot_let_go(slot);
-        link_let_go(link);
-    }
+    else
+        slot_finish(slot);
 }
 
 static const struct call_transport SLOT_TRANSPORT = {
@@ -241,34 +248,31 @@ static bool on_received(void *owner, struct link *link, const struct link_receiv
     struct slot *slot = slot_acquire(server, peer);
     if (!slot)
         return false;
-    link_hold(link); /* until the answer has left */
+    link_hold(link); /* until the slot is released */
     slot->peer = peer;
+    slot->memory.share = slot->sending.share = &peer->share;
     memcpy(slot->route, received->route, received->route_size);
     slot->route_size = received->route_size;
     atomic_store(&slot->holders, 2);
-    bool too_long = received->size > RPC_MAX_MESSAGE;
-    if (too_long || (received->body && charge(server, &slot->charged, received->size, MAX_BYTES)))
+    if (received->body || received->size > RPC_MAX_MESSAGE) {
         dispatch(server->dispatcher, &slot->call, received->body, received->size);
-    else
+    } else {
+        metric_add(&server_refusals, 0, 1);
         dispatch_refuse_busy(&slot->call);
+    }
     return true;
 }
 
 static void on_sent(void *owner, struct link *link, struct link_message *message, bool left)
 {
     (void)owner;
+    (void)link;
     (void)left;
-    size_t offset = offsetof(struct slot, answer);
-    slot_let_go((struct slot *)((char *)message - offset));
-    link_let_go(link);
+    slot_finish((struct slot *)((char *)message - offsetof(struct slot, answer)));
 }
 
-static void on_closed(void *owner, struct link *link, const char *why)
+static void tell_closing(struct server *server, const char *why)
 {
-    (void)link;
-    struct server *server = ((struct peer *)owner)->server;
-    if (!why)
-        return;
     unsigned left_out;
     pthread_mutex_lock(&server->closings_lock);
     bool due = log_repeats_due(&server->closings, why, &left_out);
@@ -276,6 +280,13 @@ static void on_closed(void *owner, struct link *link, const char *why)
     if (due)
         log_warning("closing the connection of a peer", {"because", why},
                     {"left_out", NULL, left_out});
+}
+
+static void on_closed(void *owner, struct link *link, const char *why)
+{
+    (void)link;
+    if (why)
+        tell_closing(((struct peer *)owner)->server, why);
 }
 
 /* Links are freed by a thread that may wait. */
@@ -295,35 +306,23 @@ static void on_unused(void *owner, struct link *link)
     pthread_mutex_unlock(&server->lock);
 }
 
-static bool on_charge(void *owner, size_t *charged, size_t size)
-{
-    struct peer *peer = owner;
-    return charge(peer->server, charged, size, size > 0 ? MAX_RECEIVING_BYTES : SIZE_MAX);
-}
-
-static nng_duration get_patience(void *owner)
-{
-    const struct peer *peer = owner;
-    return is_pressed(peer->server) ? PATIENCE_PRESSED_MS : PATIENCE_MS;
-}
-
 static const struct link_events LINK_EVENTS = {
     .received = on_received,
     .sent = on_sent,
     .closed = on_closed,
     .unused = on_unused,
-    .charge = on_charge,
-    .patience = get_patience,
     .max_body = RPC_MAX_MESSAGE,
 };
 
 /* ---- connections ---- */
 
-/* Whether one more is allowed; it is in the list then. */
-static bool add_peer(struct server *server, struct peer *peer)
+/* Whether one more is allowed, which takes `bytes` by itself; it is in the list then. */
+static bool add_peer(struct server *server, struct peer *peer, size_t bytes)
 {
     pthread_mutex_lock(&server->lock);
-    bool allowed = server->peer_count < server->max_peers;
+    bool allowed = server->peer_count < server->max_peers &&
+                   server->peer_bytes + bytes <= server->budget->ceiling / 2 &&
+                   charge_add(&peer->charge, bytes);
     bool tell = !allowed && !server->crowded;
     server->crowded = !allowed;
     if (allowed) {
@@ -333,12 +332,13 @@ static bool add_peer(struct server *server, struct peer *peer)
             peer->next->previous = &peer->next;
         server->peers = peer;
         server->peer_count++;
+        server->peer_bytes += bytes;
         metric_add(&server_connections, 0, 1);
     }
+    size_t open = server->peer_count;
     pthread_mutex_unlock(&server->lock);
     if (tell)
-        log_warning("too many connections, refusing more",
-                    {"limit", NULL, (double)server->max_peers});
+        log_warning("too many connections, refusing more", {"open", NULL, (double)open});
     return allowed;
 }
 
@@ -352,12 +352,15 @@ static void unlist_peer(struct peer *peer)
 
 static void free_peer(struct server *server, struct peer *peer)
 {
+    size_t bytes = peer->charge.held;
     if (peer->link)
         link_free(peer->link);
+    charge_release(&peer->charge, bytes);
     free(peer);
     metric_add(&server_connections, 0, -1);
     pthread_mutex_lock(&server->lock);
     server->peer_count--;
+    server->peer_bytes -= bytes;
     if (server->peer_count == 0)
         pthread_cond_broadcast(&server->idle);
     pthread_mutex_unlock(&server->lock);
@@ -366,21 +369,28 @@ static void free_peer(struct server *server, struct peer *peer)
 static void welcome(struct server *server, nng_stream *stream, const struct link_address *address)
 {
     struct peer *peer = calloc(1, sizeof(*peer));
-    if (!peer || !add_peer(server, peer)) {
+    if (peer) {
+        peer->server = server;
+        peer->share.budget = server->budget;
+        peer->charge.share = &peer->share;
+    }
+    if (!peer || !add_peer(server, peer, address->tls ? PEER_BYTES_TLS : PEER_BYTES)) {
         nng_stream_free(stream);
         free(peer);
         return;
     }
-    peer->server = server;
-    peer->link = link_new(stream, address, LINK_REPLIER, &LINK_EVENTS, peer);
-    if (peer->link) {
-        link_start(peer->link);
+    struct link *link = link_new(stream, address, LINK_REPLIER, &LINK_EVENTS, peer);
+    pthread_mutex_lock(&server->lock);
+    peer->link = link;
+    if (!link)
+        unlist_peer(peer);
+    pthread_mutex_unlock(&server->lock);
+    if (!link) {
+        free_peer(server, peer);
         return;
     }
-    pthread_mutex_lock(&server->lock);
-    unlist_peer(peer);
-    pthread_mutex_unlock(&server->lock);
-    free_peer(server, peer);
+    link_limit(link, &peer->share);
+    link_start(link);
 }
 
 static void accept_next(struct acceptor *acceptor, int error)
@@ -414,12 +424,49 @@ static struct timespec moment(int64_t monotonic_ms)
 static void wait_for_work(struct server *server)
 {
     struct timespec until = moment(clock_monotonic_ms() + WATCH_MS);
-    server->resting = server->busy == 0;
+    server->resting = server->busy == 0 && !budget_is_short(server->budget);
     if (server->resting && !server->unused && !server->stopping)
         pthread_cond_wait(&server->wake, &server->lock);
     else if (!server->resting)
         pthread_cond_timedwait(&server->wake, &server->lock, &until);
     server->resting = false;
+}
+
+/* The peer that has kept most for longest, in bytes times milliseconds; NULL: nobody has for long.
+ * Called with the lock held. */
+static struct peer *find_slowest(struct server *server, int64_t now_ms)
+{
+    struct peer *slowest = NULL;
+    int64_t most = 0;
+    for (struct peer *peer = server->peers; peer; peer = peer->next) {
+        int64_t since_ms = peer->link ? link_slow_since(peer->link) : 0;
+        if (since_ms == 0 || now_ms - since_ms < PATIENCE_MS)
+            continue;
+        int64_t kept = (now_ms - since_ms) * (int64_t)peer->share.held;
+        if (kept > most) {
+            slowest = peer;
+            most = kept;
+        }
+    }
+    return slowest;
+}
+
+/* Until as much is given back as makes memory short no more. Called with the lock held; whether
+ * there were any. */
+static bool cut_off_slowest(struct server *server, int64_t now_ms)
+{
+    size_t enough = server->budget->ceiling / 2;
+    size_t freed = 0;
+    struct peer *slowest = NULL;
+    for (int i = 0; i < CUTS_AT_ONCE && server->budget->held > enough + freed; i++) {
+        struct peer *next = find_slowest(server, now_ms);
+        if (!next)
+            break;
+        slowest = next;
+        freed += slowest->share.held;
+        link_close(slowest->link);
+    }
+    return slowest != NULL;
 }
 
 /* Has the lock and gives it up. */
@@ -445,8 +492,11 @@ static void *watch(void *argument)
     pthread_mutex_lock(&server->lock);
     while (!server->stopping) {
         wait_for_work(server);
-        free_unused(server);
         int64_t now_ms = clock_monotonic_ms();
+        bool cut_off = budget_is_short(server->budget) && cut_off_slowest(server, now_ms);
+        free_unused(server);
+        if (cut_off)
+            tell_closing(server, "it is slow and memory is short");
         for (size_t i = 0; i < server->slot_count; i++)
             call_expire(&server->slots[i].call, now_ms);
         pthread_mutex_lock(&server->lock);
@@ -493,9 +543,11 @@ static void init_lock(struct server *server)
     pthread_condattr_destroy(&attributes);
 }
 
-static bool server_open(struct server *server, struct dispatcher *dispatcher)
+static bool server_open(struct server *server, struct dispatcher *dispatcher, struct budget *budget)
 {
-    *server = (struct server){.dispatcher = dispatcher, .max_peers = count_peers_allowed()};
+    *server = (struct server){
+        .dispatcher = dispatcher, .budget = budget, .max_peers = count_peers_allowed()};
+    metric_set(&server_memory_ceiling, 0, (int64_t)budget->ceiling);
     server->last_waiting = &server->first_waiting;
     init_lock(server);
     server->slots = calloc(SERVER_MAX_CALLS, sizeof(*server->slots));
@@ -505,6 +557,7 @@ static bool server_open(struct server *server, struct dispatcher *dispatcher)
         struct slot *slot = &server->slots[server->slot_count];
         slot->server = server;
         call_init(&slot->call, &SLOT_TRANSPORT);
+        slot->call.arena.charge = &slot->memory;
         slot->next_free = server->free;
         server->free = slot;
     }
@@ -534,7 +587,7 @@ bool server_start(const struct server_config *config, struct dispatcher *dispatc
 {
     *out = NULL;
     struct server *server = malloc(sizeof(*server));
-    if (!server || !server_open(server, dispatcher)) {
+    if (!server || !server_open(server, dispatcher, config->budget)) {
         status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "cannot set up the server");
     } else if (start_listening(server, config, status)) {
         *out = server;
@@ -543,6 +596,11 @@ bool server_start(const struct server_config *config, struct dispatcher *dispatc
     if (server)
         server_stop(server);
     return false;
+}
+
+void server_note_memory(struct server *server)
+{
+    metric_set(&server_memory, 0, (int64_t)server->budget->held);
 }
 
 bool server_drain(struct server *server, int64_t timeout_ms)

@@ -3,6 +3,7 @@
 #ifndef TRIGGERS_NET_SERVER_H
 #define TRIGGERS_NET_SERVER_H
 
+#include "base/budget.h"
 #include "base/metrics.h"
 #include "base/status.h"
 #include "rpc/dispatch.h"
@@ -15,15 +16,22 @@ struct server_config {
     const char *tls_cert; /* PEM file of the certificate chain; NULL without wss and tls+tcp */
     const char *tls_key;  /* PEM file of its private key */
     const struct handshake_access *access; /* which browsers get in; outlives the server */
+    /* For connections, their messages, the memory of calls and answers until they have left;
+     * outlives the server. When it is short, whoever has kept most of it for longest is cut off. */
+    struct budget *budget;
 };
 
-/* Calls that are handled at once; further ones wait in their connections. Of these
- * there may be as many as the process may have descriptors, less some for the store; more are
- * closed at once. */
+/* Calls that are handled at once; further ones wait in their connections. Of these there may be as
+ * many as the process may have descriptors, less some for the store, and as half of the budget
+ * holds; more are closed at once. */
 #define SERVER_MAX_CALLS 2048
 
-/* Connections that stand. */
-extern struct metric server_connections;
+/* Memory that the server needs besides its budget: every call with the first block of its arena,
+ * and answers too small to be refused. */
+#define SERVER_MEMORY ((size_t)SERVER_MAX_CALLS * (5120 + 2048))
+
+/* Open connections; bytes held of the budget, its ceiling, and requests refused for want of it. */
+extern struct metric server_connections, server_memory, server_memory_ceiling, server_refusals;
 
 /* Checks without listening: every URL has an accepted form, and TLS ones have a certificate that
  * can be read. False with INVALID_ARGUMENT. */
@@ -33,6 +41,9 @@ bool server_config_check(const struct server_config *config, struct status *stat
  * that names the URL at fault; nothing is left listening then. */
 bool server_start(const struct server_config *config, struct dispatcher *dispatcher,
                   struct server **server, struct status *status) MUST_CHECK;
+
+/* Brings server_memory up to date. Any thread. */
+void server_note_memory(struct server *server);
 
 /* Waits until every call in hand has been answered and the answers have left, or `timeout_ms` have
  * passed. New calls are still received; the dispatcher should refuse them. True when all is done.

@@ -76,6 +76,21 @@ void link_free(struct link *link)
     free(link);
 }
 
+void link_limit(struct link *link, struct budget_share *share)
+{
+    link->limited = true;
+    link->in.charge.share = share;
+}
+
+int64_t link_slow_since(const struct link *link)
+{
+    int64_t sending = link->in.slow_since_ms;
+    int64_t reading = link->out.slow_since_ms;
+    if (link->closed)
+        return 0;
+    return sending == 0 || (reading != 0 && reading < sending) ? reading : sending;
+}
+
 void link_hold(struct link *link)
 {
     atomic_fetch_add(&link->holders, 1);

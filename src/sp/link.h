@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/budget.h"
 #include "base/status.h"
 
 struct handshake_access;
@@ -41,6 +42,11 @@ enum link_protocol { LINK_REQUESTER = 0x30, LINK_REPLIER = 0x31 };
 
 /* Longer messages end the link. */
 #define LINK_MAX_MESSAGE (16u << 20)
+
+/* A peer may rest for so long in the middle of a message, and else has to send or read this much in
+ * a second: the `n` bytes of a message take at most LINK_REST_MS + n / LINK_RATE s. */
+#define LINK_REST_MS 10000
+#define LINK_RATE (64u << 10)
 
 /* What is received: `route` and then `body`, NULL when it was too long or there was no room for it.
  * Valid until `received` returns, or, when that returns false, until it returns true; until then
@@ -77,11 +83,6 @@ struct link_events {
     /* Once, when it is closed and nobody holds it: the owner calls link_free, on a thread that may
      * wait and is none of nng's. */
     void (*unused)(void *owner, struct link *link);
-    /* Replaces what is charged for what has been received and waits, `size` 0 at the end; false,
-     * with nothing charged, when that is too much. NULL: no limit. */
-    bool (*charge)(void *owner, size_t *charged, size_t size);
-    /* How long the peer may leave what is sent unread; NULL: for ever. */
-    nng_duration (*patience)(void *owner);
     /* Of a longer body only the size is received, so that it can be answered. */
     size_t max_body;
 };
@@ -90,6 +91,12 @@ struct link_events {
  * when there is no memory; the stream is freed then. */
 struct link *link_new(nng_stream *stream, const struct link_address *address,
                       enum link_protocol protocol, const struct link_events *events, void *owner);
+
+/* Before link_start: what has been received and waits is charged to `share`, which outlives the
+ * link, but for the first LINK_ROOM_IDLE bytes; and the peer has to read at LINK_RATE what is sent.
+ * Otherwise nothing is charged and the peer may read as it likes. */
+#define LINK_ROOM_IDLE 1024
+void link_limit(struct link *link, struct budget_share *share);
 
 /* Begins to receive, first the peer's greeting. Messages can be sent from now on. */
 void link_start(struct link *link);
@@ -100,7 +107,9 @@ void link_hold(struct link *link);
 void link_let_go(struct link *link);
 
 /* Makes a message of `route` and room for `size` bytes of body, and returns that room; NULL without
- * memory. It fits links of any framing. */
+ * memory. It fits links of any framing, for which it takes at most LINK_MESSAGE_HEAD bytes more
+ * than a body of 16 MiB. */
+#define LINK_MESSAGE_HEAD 512
 uint8_t *link_reserve(struct link_message *message, const uint8_t *route, size_t route_size,
                       size_t size);
 
@@ -116,6 +125,12 @@ void link_resume(struct link *link);
 
 /* Ends the link; idempotent, does not wait. Any thread; the events may run meanwhile. */
 void link_close(struct link *link);
+
+/* Since when (monotonic ms) memory has been kept by the message that the peer is sending, or the
+ * one that it is to read, or, where that is longer, by its reading slower than LINK_RATE_PRESSED a
+ * second; 0: by none. Any thread. */
+#define LINK_RATE_PRESSED (256u << 10)
+int64_t link_slow_since(const struct link *link);
 
 /* Waits for nng's threads and frees it; not on one of them. */
 void link_free(struct link *link);

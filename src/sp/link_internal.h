@@ -19,10 +19,12 @@ struct incoming {
     size_t room;
     size_t start; /* of what is not yet taken */
     size_t end;
-    size_t frame;    /* bytes of the first message, with what is around it */
-    size_t skipping; /* bytes of what has been taken, or is not wanted, and is to be dropped */
-    size_t charged;
-    int64_t due_ms; /* when what has begun must be whole; 0: nothing has */
+    size_t frame;         /* bytes of the first message, with what is around it */
+    size_t skipping;      /* bytes of what has been taken, or is not wanted, and is to be dropped */
+    size_t skipped;       /* of these, those that have come and gone */
+    struct charge charge; /* for the room, where it is over LINK_ROOM_IDLE */
+    int64_t begun_ms;     /* when the first message began to come; 0: none has */
+    atomic_int_fast64_t slow_since_ms; /* the same, but 0 unless more of it is waited for */
     bool greeted;
     struct link_received first;
     bool waiting; /* `first` could not be taken yet */
@@ -37,9 +39,13 @@ struct incoming {
 struct outgoing {
     struct link_message *first;
     struct link_message **last;
-    size_t left;    /* bytes of the first one that have */
-    bool writing;   /* the writer is under way: it alone takes from the line */
-    unsigned corks; /* more is about to be given: not to be begun yet */
+    size_t left;      /* bytes of the first one that have */
+    bool writing;     /* the writer is under way: it alone takes from the line */
+    unsigned corks;   /* more is about to be given: not to be begun yet */
+    int64_t begun_ms; /* since when it has been without a pause */
+    size_t written;   /* bytes since then */
+    int64_t first_ms; /* since when the first message has been leaving */
+    atomic_int_fast64_t slow_since_ms;
 };
 
 /* The answer to the last control frame of a WebSocket, if words were on their way when it came. */
@@ -55,6 +61,7 @@ struct link {
     nng_stream *stream;
     const struct link_address *address;
     enum link_protocol protocol;
+    bool limited; /* see link_limit */
     atomic_int holders;
     atomic_bool closed;
     nng_aio *reader;

@@ -7,15 +7,14 @@
 #include "sp/websocket.h"
 
 /* Room for what is read at once: little while a link is idle, more once it fills that (an owner
- * that counts no bytes has few links, with pages), and as much as a longer message needs. */
-#define ROOM_IDLE 1024
-#define ROOM_BUSY 16384
+ * that limits nobody has few links, with pages), and as much as a longer message needs. */
+#define ROOM_BUSY BUDGET_SMALL
 #define ROOM_UNCOUNTED 65536
 
 #define GREETING_TIMEOUT_MS 10000
 
-/* A message that has begun and does not end keeps memory from others. */
-#define MESSAGE_TIMEOUT_MS 60000
+/* A link that has been idle for so long gives its room back. */
+#define ROOM_PAUSE_MS 1000
 
 /* NEXT_PART: some of it has been taken in, and more may be here. NEXT_WRONG and after: the end. */
 enum next {
@@ -30,40 +29,45 @@ enum next {
 
 bool link_init_reading(struct link *link)
 {
-    link->in.due_ms = clock_monotonic_ms() + GREETING_TIMEOUT_MS;
-    link->in.room = ROOM_IDLE;
-    link->in.bytes = malloc(ROOM_IDLE);
+    link->in.begun_ms = clock_monotonic_ms();
+    link->in.room = LINK_ROOM_IDLE;
+    link->in.bytes = malloc(LINK_ROOM_IDLE);
     return link->in.bytes != NULL;
-}
-
-/* The owner agrees to more than is read at once. */
-static bool charge(struct link *link, size_t room)
-{
-    size_t size = room > ROOM_BUSY ? room : 0;
-    if (!link->events->charge || (size == 0 && link->in.charged == 0))
-        return true;
-    return link->events->charge(link->owner, &link->in.charged, size);
 }
 
 void link_fini_reading(struct link *link)
 {
-    charge(link, 0);
+    if (link->limited)
+        charge_release(&link->in.charge, link->in.charge.held);
     free(link->in.bytes);
 }
 
 /* ---- room ---- */
 
+/* While it changes, the old and the new are held. */
 static bool set_room(struct link *link, size_t room)
 {
     struct incoming *in = &link->in;
-    if (!charge(link, room))
+    size_t before = in->charge.held;
+    size_t held = link->limited && room > LINK_ROOM_IDLE ? room : 0;
+    if (held > 0 && !charge_add(&in->charge, held))
         return false;
     uint8_t *bytes = realloc(in->bytes, room);
+    if (link->limited)
+        charge_release(&in->charge, bytes ? before : held);
     if (!bytes)
         return false;
     in->bytes = bytes;
     in->room = room;
     return true;
+}
+
+/* How much is read at once. */
+static size_t busy_room(const struct link *link)
+{
+    if (!link->limited)
+        return ROOM_UNCOUNTED;
+    return budget_is_short(link->in.charge.share->budget) ? LINK_ROOM_IDLE : ROOM_BUSY;
 }
 
 /* Drops bytes behind what has been gathered of a message. What follows is not moved for each frame,
@@ -94,14 +98,15 @@ static void move_to_front(struct incoming *in)
     in->start = 0;
 }
 
-/* Makes some room for the rest of a frame: memory is taken as it comes, not as it is announced. */
+/* Makes some room for the rest of a frame: memory is taken as it comes, not as it is announced, but
+ * for a little. */
 static bool make_room(struct link *link, size_t frame)
 {
     struct incoming *in = &link->in;
     move_to_front(in);
     if (in->end < in->room)
         return true;
-    size_t room = 2 * in->room;
+    size_t room = 2 * in->room > ROOM_BUSY ? 2 * in->room : ROOM_BUSY;
     return set_room(link, room < frame ? room : frame);
 }
 
@@ -191,6 +196,7 @@ static void skip(struct incoming *in)
     size_t skipped = in->skipping < have ? in->skipping : have;
     in->start += skipped;
     in->skipping -= skipped;
+    in->skipped += skipped;
 }
 
 /* Answers a client's handshake; whether it was one. What follows another is not wanted. */
@@ -357,32 +363,44 @@ static void drop_first(struct link *link)
 {
     struct incoming *in = &link->in;
     in->skipping = in->frame;
+    in->skipped = 0;
     in->frame = 0;
-    in->due_ms = 0;
+    in->begun_ms = 0;
 }
 
 /* ---- reading on ---- */
 
-/* When the message that has begun must be whole; 0: none has. */
-static int64_t get_due_ms(struct link *link)
+/* Whether there is a message of which more is waited for. */
+static bool has_begun(struct incoming *in)
 {
-    struct incoming *in = &link->in;
-    bool begun = in->end > in->start || in->skipping > 0;
-    if (!begun && in->greeted)
-        in->due_ms = 0;
-    else if (in->due_ms == 0)
-        in->due_ms = clock_monotonic_ms() + MESSAGE_TIMEOUT_MS;
-    return in->due_ms;
+    bool begun = in->end > in->start || in->skipping > 0 || !in->greeted;
+    if (!begun)
+        in->begun_ms = 0;
+    else if (in->begun_ms == 0)
+        in->begun_ms = clock_monotonic_ms();
+    return begun;
+}
+
+/* Pings and the like between the parts of a message win it no time. */
+static int64_t get_due_ms(const struct incoming *in)
+{
+    size_t come = in->skipping > 0 ? in->skipped : in->end - in->start - in->gap;
+    if (!in->greeted)
+        return in->begun_ms + GREETING_TIMEOUT_MS;
+    return in->begun_ms + LINK_REST_MS + (int64_t)come * 1000 / LINK_RATE;
 }
 
 static void set_timeout(struct link *link)
 {
+    struct incoming *in = &link->in;
     nng_duration timeout = NNG_DURATION_INFINITE;
-    int64_t due_ms = get_due_ms(link);
-    if (due_ms != 0) {
-        int64_t left = due_ms - clock_monotonic_ms();
+    if (has_begun(in)) {
+        int64_t left = get_due_ms(in) - clock_monotonic_ms();
         timeout = left > 0 ? (nng_duration)left : 1;
+    } else if (in->charge.held > 0) {
+        timeout = ROOM_PAUSE_MS;
     }
+    in->slow_since_ms = in->begun_ms;
     nng_aio_set_timeout(link->reader, timeout);
 }
 
@@ -390,12 +408,12 @@ static void set_timeout(struct link *link)
 static void prepare_room(struct link *link)
 {
     struct incoming *in = &link->in;
-    size_t busy = link->events->charge ? ROOM_BUSY : ROOM_UNCOUNTED;
+    size_t busy = busy_room(link);
     bool filled = in->end == in->room;
     move_to_front(in);
     if (filled && in->room < busy)
         (void)!set_room(link, in->room < ROOM_BUSY ? ROOM_BUSY : busy);
-    else if (in->room > busy && in->end == 0)
+    else if (in->room > busy && in->end < busy)
         (void)!set_room(link, busy);
     nng_iov piece = {.iov_buf = in->bytes + in->end, .iov_len = in->room - in->end};
     nng_aio_set_iov(link->reader, 1, &piece);
@@ -431,6 +449,7 @@ static enum next give_all(struct link *link)
             break;
         }
         link->in.waiting = next == NEXT_READY;
+        link->in.slow_since_ms = 0;
         if (link->in.waiting && !link->events->received(link->owner, link, &link->in.first))
             return NEXT_READY;
         link->in.waiting = false;
@@ -451,13 +470,17 @@ void link_on_read(void *argument)
 {
     struct link *link = argument;
     int error = nng_aio_result(link->reader);
-    if (error != 0) {
+    bool paused = error == NNG_ETIMEDOUT && !has_begun(&link->in);
+    if (error != 0 && !paused) {
         link_close_because(link, error == NNG_ETIMEDOUT ? "its message does not end" : NULL);
         link_let_go(link);
         return;
     }
     link_hold(link); /* what is given away may end it before this thread is done */
-    link->in.end += nng_aio_count(link->reader);
+    if (paused)
+        (void)!set_room(link, LINK_ROOM_IDLE);
+    else
+        link->in.end += nng_aio_count(link->reader);
     go_on(link);
     link_let_go(link);
 }

@@ -132,11 +132,23 @@ static struct link_message **line_move(struct outgoing *out, struct link_message
 
 /* ---- what goes over the stream ---- */
 
+/* By when the peer must have read more; under the mutex. */
+static nng_duration get_timeout(struct link *link)
+{
+    struct outgoing *out = &link->out;
+    int64_t written = (int64_t)out->written * 1000;
+    int64_t line_ms = out->begun_ms + written / LINK_RATE_PRESSED;
+    out->slow_since_ms = line_ms < out->first_ms ? line_ms : out->first_ms;
+    int64_t left = out->begun_ms + LINK_REST_MS + written / LINK_RATE - clock_monotonic_ms();
+    return left > 0 ? (nng_duration)left : 1;
+}
+
 static void prepare_pieces(struct link *link)
 {
     nng_iov pieces[MAX_PIECES];
     unsigned count = 0;
     pthread_mutex_lock(&link->mutex);
+    nng_aio_set_timeout(link->writer, link->limited ? get_timeout(link) : NNG_DURATION_INFINITE);
     size_t left = link->out.left;
     struct link_message *message = link->out.first;
     for (; message && count < MAX_PIECES; message = message->next) {
@@ -153,8 +165,6 @@ static void write_some(struct link *link)
 {
     link_hold(link);
     prepare_pieces(link);
-    nng_aio_set_timeout(link->writer, link->events->patience ? link->events->patience(link->owner)
-                                                             : NNG_DURATION_INFINITE);
     nng_stream_send(link->stream, link->writer);
     link_end_begun(link, link->writer);
     link_let_go(link);
@@ -165,6 +175,9 @@ static void take_written(struct link *link, struct link_message **end)
 {
     struct outgoing *out = &link->out;
     size_t written = out->left + nng_aio_count(link->writer);
+    out->written += nng_aio_count(link->writer);
+    if (out->first && written >= out->first->size)
+        out->first_ms = clock_monotonic_ms();
     while (out->first && written >= out->first->size) {
         written -= out->first->size;
         end = line_move(out, end);
@@ -225,6 +238,8 @@ void link_on_written(void *argument)
     struct link_message *lost = take_lost(link);
     bool more = link->out.first != NULL;
     link->out.writing = more;
+    if (!more)
+        link->out.slow_since_ms = 0;
     pthread_mutex_unlock(&link->mutex);
     tell_sent(link, written, true);
     tell_sent(link, lost, false);
@@ -242,6 +257,8 @@ static bool begin_writing(struct link *link)
     if (link->out.writing || link->out.corks > 0 || !link->out.first)
         return false;
     link->out.writing = true;
+    link->out.begun_ms = link->out.first_ms = clock_monotonic_ms();
+    link->out.written = 0;
     link_hold(link);
     return true;
 }

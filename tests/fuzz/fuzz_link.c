@@ -12,7 +12,7 @@
 
 #define MAX_BODY 32768
 #define MAX_BYTES (64 << 20) /* that a run keeps of one kind */
-#define PATIENCE_MS 10000
+#define PLENTY ((size_t)1 << 30)
 #define UNIT 256 /* in which the plan counts bytes of memory */
 
 /* What is done again and again, each time as the next byte says. */
@@ -61,7 +61,8 @@ struct run {
     unsigned given_count;
     unsigned sent_count;
     size_t left_count; /* of those sent */
-    size_t charged;
+    struct budget budget;
+    struct budget_share share;
     unsigned greeted, closed, unused;
     const char *why;
 };
@@ -273,22 +274,6 @@ static void on_unused(void *owner, struct link *link)
     MUST(run->unused++ == 0);
 }
 
-static bool on_charge(void *owner, size_t *charged, size_t size)
-{
-    struct run *run = owner;
-    MUST(run->charged == *charged);
-    size_t limit = size > 0 ? UNIT * (size_t)pattern_next(&run->plan.budget) : 0;
-    bool fits = size <= limit;
-    run->charged = *charged = fits ? size : 0;
-    return fits;
-}
-
-static nng_duration get_patience(void *owner)
-{
-    (void)owner;
-    return PATIENCE_MS;
-}
-
 /* ---- the peer ---- */
 
 static void append_rest(struct run *run)
@@ -353,6 +338,8 @@ static bool deliver(struct run *run)
     size_t room = stream_room(run->stream);
     if (room == 0 || !prepare_peer(run) || run->delivered == run->peer.size)
         return false;
+    if (run->plan.counted)
+        run->budget.ceiling = UNIT * (size_t)pattern_next(&run->plan.budget);
     size_t byte = pattern_next(&run->plan.pieces);
     size_t left = run->peer.size - run->delivered;
     size_t size = (1 + byte * byte) * (is_in_stretch(run) ? 61 : 1);
@@ -421,7 +408,7 @@ static void check_end(struct run *run)
     struct buffer messages;
     buffer_init(&messages, MAX_BYTES);
     MUST(!run->written.failed && !run->peer.failed);
-    MUST(run->closed && run->unused && run->charged == 0);
+    MUST(run->closed && run->unused && run->share.held == 0);
     MUST(run->sent_count == run->given_count);
     size_t count = read_written(&run->written, &run->address, run->plan.protocol, &messages);
     MUST(count == run->left_count);
@@ -440,8 +427,6 @@ static void run_init(struct run *run, struct plan plan, struct input input)
                                        .greeted = on_greeted,
                                        .closed = on_closed,
                                        .unused = on_unused,
-                                       .charge = plan.counted ? on_charge : NULL,
-                                       .patience = get_patience,
                                        .max_body = MAX_BODY};
     struct buffer *const buffers[] = {&run->peer, &run->written, &run->received, &run->refused,
                                       &run->given};
@@ -466,6 +451,10 @@ static void run_plan(struct run *run, struct plan plan, struct input input)
     run->stream = stream_new();
     run->link = link_new(run->stream, &run->address, plan.protocol, &run->events, run);
     MUST(run->link);
+    run->budget.ceiling = PLENTY;
+    run->share.budget = &run->budget;
+    if (plan.counted || plan.protocol == LINK_REPLIER)
+        link_limit(run->link, &run->share);
     link_start(run->link);
     go_on(run);
     link_free(run->link);

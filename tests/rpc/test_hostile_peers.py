@@ -184,12 +184,12 @@ def test_a_raw_peer_that_sends_replies_is_answered_or_dropped(tcp_core, honest):
     assert reply.code == envelope.INVALID_ARGUMENT
 
 
-@pytest.mark.parametrize("entries", [1000, 300000])
-def test_metadata_floods_are_answered(tcp_core, honest, entries):
+@pytest.mark.parametrize("entries, code", [(900, envelope.OK), (300000, envelope.INVALID_ARGUMENT)])
+def test_metadata_floods_are_answered(tcp_core, honest, entries, code):
     keys = (b"%08d" % number for number in range(entries))
     flood = b"".join(b"\x1a\x0c\x0a\x08" + key + b"\x12\0" for key in keys)
     response = envelope.Response.FromString(honest.raw(encode(HEALTH_CHECK, b"") + flood))
-    assert response.code in (envelope.OK, envelope.RESOURCE_EXHAUSTED)
+    assert response.code == code, response
     huge = {"request-id": "x" * 100000, "traceparent": "\n" * 10000, "client": "\x1b[2J" * 10000}
     response = envelope.Response.FromString(honest.raw(encode(HEALTH_CHECK, b"", huge)))
     assert response.code == envelope.OK
