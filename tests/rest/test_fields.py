@@ -24,7 +24,7 @@ def post(http, body, headers=JSON):
         (b'{"a":01}', 6),
         (b'{"a":NaN}', 5),
         (b'{"a":1} x', 8),
-        (b'\xef\xbb\xbf{"a":1}', 0),
+        (b"\xef\xbb\xbf" * 2 + b"{}", 3),
         (b'{"a":"\xff"}', 6),
         (b'{"a":"\xed\xa0\x80"}', 6),
         (b'{"a":"\xc0\xaf"}', 6),
