@@ -2,6 +2,7 @@
  * runs the events of links on its few threads; nothing here blocks them. */
 #include "net/server.h"
 
+#include <malloc.h>
 #include <nng/nng.h>
 #include <nng/supplemental/util/platform.h>
 #include <pthread.h>
@@ -22,7 +23,7 @@
 
 /* What a connection takes by itself, as measured. */
 #define PEER_BYTES ((size_t)8 << 10)
-#define PEER_BYTES_TLS ((size_t)64 << 10)
+#define PEER_BYTES_TLS ((size_t)48 << 10)
 
 /* Answers that are sent even when nothing more may be held, as they say so. */
 #define SMALL_ANSWER 2048
@@ -95,6 +96,7 @@ struct server {
     pthread_t watcher;
     bool watching; /* the thread exists */
     bool resting;  /* it waits for calls */
+    bool grown;    /* much was held since it gave memory back to the system */
     bool stopping;
     pthread_cond_t wake; /* for it */
     pthread_mutex_t closings_lock;
@@ -484,6 +486,17 @@ static void free_unused(struct server *server)
     }
 }
 
+/* What malloc has kept after a load goes back at a quiet moment. */
+static void give_memory_back(struct server *server)
+{
+    if (server->budget->held > server->budget->ceiling / 4) {
+        server->grown = true;
+    } else if (server->grown && server->busy == 0) {
+        server->grown = false;
+        malloc_trim(0);
+    }
+}
+
 /* Answers calls whose deadline passes while their handler waits for the store, and frees links that
  * have ended. */
 static void *watch(void *argument)
@@ -497,6 +510,7 @@ static void *watch(void *argument)
         free_unused(server);
         if (cut_off)
             tell_closing(server, "it is slow and memory is short");
+        give_memory_back(server);
         for (size_t i = 0; i < server->slot_count; i++)
             call_expire(&server->slots[i].call, now_ms);
         pthread_mutex_lock(&server->lock);

@@ -3,18 +3,23 @@ frames that never end, answers that nobody reads. Honest callers are served thro
 
 import contextlib
 import resource
+import select
 import socket
 import sqlite3
+import ssl
+import struct
 import time
 
 import httpx
 import pytest
 
+from support.certificates import make_certificate
 from support.memory import KIB, MIB, assert_below, resident
 from support.network import free_port, free_url, wait_until
-from support.peer import connect
+from support.peer import GREETING, REQUESTER, connect, websocket_frame
 from support.program import Program, program_path
-from support.rpc import BareClient, RpcClient
+from support.protocol import envelope, events, stats
+from support.rpc import EVENT_SERVICE, GET_STATS, HEALTH_CHECK, BareClient, RpcClient, encode
 
 HONEST_SECONDS = 2.0  # an honest call takes less, whatever the others do
 CORE_BYTES_PER_PEER = 64 * KIB
@@ -254,6 +259,135 @@ def test_large_messages_that_trickle(start_core, pick, told):
             assert rpc.create().event_id
         told(f"{pick(40, 200)} messages of 4 MiB that do not end: {resident(core) / MIB:.0f} MiB")
         assert_below(core, resident(core), CORE_BOUND)
+
+
+HALF = b"\x80\0\0\1" + b"x" * 200_000  # of a message of 8 MiB
+PING = b"\x89\x80\0\0\0\0"
+
+
+def half_over_tcp(urls, certificate):
+    return connect(urls["tcp"]).socket, (8 << 20).to_bytes(8, "big") + HALF, b""
+
+
+def half_over_ws(urls, certificate):
+    return connect(urls["ws"]).socket, b"\x82\xff" + (8 << 20).to_bytes(8, "big") + bytes(4) + HALF, b""
+
+
+def half_over_ws_with_pings(urls, certificate):
+    """A fragment that is whole, and pings after it."""
+    return connect(urls["ws"]).socket, websocket_frame(0x02, HALF), PING
+
+
+def half_over_ipc(urls, certificate):
+    peer = socket.socket(socket.AF_UNIX)
+    peer.connect(urls["ipc"].removeprefix("ipc://"))
+    peer.sendall(GREETING % REQUESTER)
+    assert len(peer.recv(8)) == 8
+    return peer, b"\1" + (8 << 20).to_bytes(8, "big") + HALF, b""
+
+
+def half_over_tls(urls, certificate):
+    peer = socket.create_connection(address_of_url(urls["tls+tcp"]), 20)
+    context = ssl.create_default_context(cafile=certificate)
+    peer = context.wrap_socket(peer, server_hostname="localhost")
+    peer.sendall(GREETING % REQUESTER)
+    assert len(peer.recv(8)) == 8
+    return peer, (8 << 20).to_bytes(8, "big") + HALF, b""
+
+
+def address_of_url(url):
+    host, port = url.rsplit("://")[1].split("/")[0].split(":")
+    return host, int(port)
+
+
+def was_cut_off(peer):
+    """Whether a peer that reads nothing has been cut off."""
+    readable = select.poll()
+    readable.register(peer, select.POLLRDHUP | select.POLLHUP | select.POLLERR)
+    return bool(readable.poll(0))
+
+
+def test_peers_that_stop_in_the_middle_are_cut_off(start_core, tmp_path):
+    """Ten seconds of rest are all that a message gets, over any transport, and an answer the same: also
+    from peers that go on with something else."""
+    certificate, key = make_certificate(tmp_path)
+    urls = {scheme: free_url(scheme) for scheme in ("ws", "tcp", "tls+tcp")}
+    urls["ipc"] = f"ipc://{tmp_path}/socket"
+    core = start_core(
+        TRIGGERS_LISTEN=",".join(urls.values()), TRIGGERS_TLS_CERT=certificate, TRIGGERS_TLS_KEY=key
+    )
+    with core.client() as rpc:
+        for _ in range(10):
+            rpc.create(payload=b'{"a":"%s"}' % (b"x" * 250_000))
+    kinds = [half_over_tcp, half_over_ws, half_over_ws_with_pings, half_over_ipc, half_over_tls]
+    with contextlib.ExitStack() as stack:
+        peers = {}
+        reader = stack.enter_context(connect(urls["tcp"]))
+        for number in range(20):  # more than the kernel takes
+            reader.send(encode(f"{EVENT_SERVICE}/ListInbox", b""), number)
+        for kind in kinds:
+            peer, data, again = kind(urls, certificate)
+            stack.callback(peer.close)
+            peer.sendall(data)
+            peers[kind.__name__] = peer, again
+
+        def all_cut_off():
+            for name, (peer, again) in list(peers.items()):
+                try:
+                    peer.sendall(again)
+                    if was_cut_off(peer):
+                        del peers[name]
+                except OSError:
+                    del peers[name]
+            assert len(peers) == len(kinds) or time.monotonic() - start > 9.0, "cut off too early"
+            return not peers
+
+        start = time.monotonic()
+        wait_until(all_cut_off, "all cut off", 45.0, 0.1)
+        core.wait_for_line("it does not read its messages")
+
+
+def test_a_message_that_comes_steadily_is_served(start_core):
+    """A little faster than it must, for longer than it may rest."""
+    core = start_core(TRIGGERS_LISTEN=free_url("tcp"), LOG_LEVEL="warning")
+    payload = b'{"a":"%s"}' % (b"x" * 250_000)
+    event = events.CreateEventRequest(source="a", event_type="b", payload=payload)
+    batch = events.BatchCreateEventsRequest(events=[event] * 6)
+    message = connect(core.url).frame(
+        b"\x80\0\0\1" + encode(f"{EVENT_SERVICE}/BatchCreateEvents", batch)
+    )
+    with connect(core.url) as peer:
+        for place in range(0, len(message), 12_000):
+            peer.send_bytes(message[place : place + 12_000])
+            time.sleep(0.1)
+        _, answer = peer.receive()
+        assert envelope.Response.FromString(answer).code == envelope.OK
+
+
+def test_a_large_room_is_not_kept_by_small_messages(start_core):
+    """Each read ends within the next small message, so that the connection is never idle."""
+    core = start_core(TRIGGERS_LISTEN=free_url("tcp"), LOG_LEVEL="warning")
+    small = b"\x80\0\0\1" + encode(HEALTH_CHECK, b"")
+    framed = struct.pack(">Q", len(small)) + small
+    large = b"\x80\0\0\1" + encode(HEALTH_CHECK, b"\x9a\x06\xff\xff\xff\x03" + b"x" * ((8 << 20) - 1))
+    with contextlib.ExitStack() as stack, BareClient(core.url) as rpc:
+        for _ in range(3):
+            peer = connect(core.url)
+            stack.callback(peer.close)
+            peer.send_bytes(struct.pack(">Q", len(large)) + large + framed[:10])
+            peer.receive()
+            peer.send_bytes(framed[10:] + framed[:10])
+            peer.receive()
+        wait_until(lambda: memory_held(rpc) < 1 * MIB, "the rooms given back")
+
+
+def memory_held(rpc):
+    samples = stats.GetStatsResponse.FromString(rpc.call(GET_STATS, b"").body).text
+    return next(
+        float(line.split()[-1])
+        for line in samples.splitlines()
+        if line.startswith("triggers_core_memory_held_bytes")
+    )
 
 
 def test_handshakes_that_never_end(start_core, pick):

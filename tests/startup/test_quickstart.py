@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from support.network import free_port, wait_until
-from support.program import OUR_SETTINGS, ROOT
+from support.program import ROOT, without_settings
 from support.rpc import RpcClient
 
 BUILD_SECONDS = 300  # the release build, when it is the first
@@ -20,7 +20,7 @@ class Quickstart:
     """A running quickstart in a process group of its own, as a terminal gives it."""
 
     def __init__(self, root, folder, **settings):
-        environment = {k: v for k, v in os.environ.items() if k not in OUR_SETTINGS}
+        environment = without_settings()
         environment.update({name: str(value) for name, value in settings.items()})
         self.lines = []
         self.process = subprocess.Popen(

@@ -4,6 +4,7 @@ import contextlib
 import glob
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -14,11 +15,7 @@ from support.network import DEADLINE, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 # Settings of whoever runs the tests must not reach the programs under test.
-OUR_SETTINGS = (
-    "DATABASE_URL API_HOST API_PORT CORS_ORIGINS LOG_LEVEL LOG_FORMAT TRIGGERS_LISTEN TRIGGERS_CORE"
-    " TRIGGERS_TLS_CERT TRIGGERS_TLS_KEY TRIGGERS_TLS_CA TRIGGERS_MAX_PAYLOAD"
-    " TRIGGERS_DB_CONNECTIONS TRIGGERS_METRICS_LOG TRIGGERS_IMPORT_FROM TRIGGERS_ORIGINS TRIGGERS_HOSTS"
-).split()
+OUR_SETTINGS = re.compile("DATABASE_URL|API_.*|CORS_ORIGINS|LOG_.*|TRIGGERS_.*")
 SANITIZER_EXIT = 86  # no program of ours exits with it
 
 
@@ -43,9 +40,14 @@ def sanitizer_environment(report):
     }
 
 
+def without_settings():
+    """This process's environment without settings of ours."""
+    return {name: value for name, value in os.environ.items() if not OUR_SETTINGS.fullmatch(name)}
+
+
 def clean_environment(report, settings):
     """This process's environment without our settings, then `settings`; values become text."""
-    environment = {k: v for k, v in os.environ.items() if k not in OUR_SETTINGS}
+    environment = without_settings()
     environment.update(sanitizer_environment(report))
     environment.update({name: str(value) for name, value in settings.items()})
     return environment
