@@ -23,8 +23,8 @@
  * writes; each session with the store, with its caches; and one part in MALLOC_SLACK of everything
  * for what malloc holds in pieces that are of no use. */
 #define BASE_MEMORY ((size_t)24 << 20)
-#define SESSION_MEMORY ((size_t)4 << 20)
-#define MALLOC_SLACK 8
+#define SESSION_MEMORY ((size_t)2 << 20)
+#define MALLOC_SLACK 16
 
 /* Room for one message of 8 MiB, as it comes and decoded. */
 #define MIN_BUDGET ((size_t)30 << 20)

@@ -108,15 +108,15 @@ struct metric server_connections = {.name = "connections",
                                     .help = "Connections of clients that are open.",
                                     .kind = METRIC_GAUGE,
                                     .cells = &connections_cell};
-struct metric server_memory = {.name = "memory_held_bytes",
+struct metric server_memory = {.name = "held_memory_bytes",
                                .help = "Memory held for connections, requests and answers.",
                                .kind = METRIC_GAUGE,
                                .cells = &memory_cell};
-struct metric server_memory_ceiling = {.name = "memory_held_max_bytes",
+struct metric server_memory_ceiling = {.name = "held_memory_max_bytes",
                                        .help = "Most that may be held for these.",
                                        .kind = METRIC_GAUGE,
                                        .cells = &memory_ceiling_cell};
-struct metric server_refusals = {.name = "memory_refusals_total",
+struct metric server_refusals = {.name = "held_memory_refusals_total",
                                  .help = "Requests and answers refused because they would have "
                                          "taken more memory.",
                                  .kind = METRIC_COUNTER,

@@ -386,7 +386,7 @@ def memory_held(rpc):
     return next(
         float(line.split()[-1])
         for line in samples.splitlines()
-        if line.startswith("triggers_core_memory_held_bytes")
+        if line.startswith("triggers_core_held_memory_bytes")
     )
 
 

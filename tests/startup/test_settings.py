@@ -12,6 +12,7 @@ CORE_SETTINGS = [
     "TRIGGERS_TLS_KEY",
     "TRIGGERS_ORIGINS",
     "TRIGGERS_HOSTS",
+    "TRIGGERS_MAX_MEMORY",
     "TRIGGERS_MAX_PAYLOAD",
     "TRIGGERS_DB_CONNECTIONS",
     "TRIGGERS_IMPORT_FROM",
@@ -32,6 +33,8 @@ BRIDGE_SETTINGS = [
 CORE_FAULTS = [
     ("LOG_LEVEL", "loud"),
     ("LOG_FORMAT", "xml"),
+    ("TRIGGERS_MAX_MEMORY", "88080383"),
+    ("TRIGGERS_MAX_MEMORY", "128M"),
     ("TRIGGERS_MAX_PAYLOAD", "0"),
     ("TRIGGERS_MAX_PAYLOAD", "-1"),
     ("TRIGGERS_MAX_PAYLOAD", "1048577"),
@@ -103,6 +106,11 @@ def test_bridge_refuses_an_unreadable_ca_file(tmp_path):
         TRIGGERS_TLS_CA="/no/such/file.pem",
     )
     assert "/no/such/file.pem" in line
+
+
+def test_many_sessions_need_more_memory(tmp_path):
+    line = refused("triggersd", tmp_path, TRIGGERS_DB_CONNECTIONS=64)
+    assert "TRIGGERS_MAX_MEMORY" in line and "64 sessions" in line
 
 
 def test_secure_listener_needs_a_certificate(tmp_path):

@@ -21,7 +21,7 @@ static enum store_result open_file(const char *path, int flags, sqlite3 **db, st
      * burst; the cache holds the inner pages of the indexes. */
     static const char settings[] = "pragma synchronous = full;"
                                    "pragma journal_size_limit = 67108864;"
-                                   "pragma cache_size = -3072;";
+                                   "pragma cache_size = -2048;";
     int code = sqlite3_open_v2(path, db, flags | SQLITE_OPEN_NOMUTEX, NULL);
     if (code == SQLITE_OK) {
         sqlite3_extended_result_codes(*db, 1);
