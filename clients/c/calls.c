@@ -75,9 +75,8 @@ static bool check_event(const triggers_new_event *event, struct status *status)
     if (!event->event_type)
         return status_fail(status, STATUS_INVALID_ARGUMENT, "EVENT_TYPE_INVALID",
                            "an event's event_type is NULL");
-    return event->payload || event->payload_size == 0 ||
-           status_fail(status, STATUS_INVALID_ARGUMENT, "PAYLOAD_INVALID",
-                       "an event's payload is NULL but its size is not 0");
+    return event->payload || status_fail(status, STATUS_INVALID_ARGUMENT, "PAYLOAD_INVALID",
+                                         "an event's payload is NULL");
 }
 
 /* ---- create ---- */

@@ -14,10 +14,12 @@
 #include <triggers.h>
 
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <future>
 #include <iterator>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -98,6 +100,11 @@ class Error : public std::runtime_error
     const std::string &reason() const noexcept
     {
         return reason_;
+    }
+    // Whether the same request may succeed later; see triggers_code_is_retryable.
+    bool retryable() const noexcept
+    {
+        return triggers_code_is_retryable(static_cast<triggers_code>(code_)) != 0;
     }
     const std::vector<Violation> &violations() const noexcept
     {
@@ -203,15 +210,29 @@ struct Options {
     std::string name{};              // this program and its version, for the core's log
     Timeout timeout{0};              // of calls that give none; zero: 10 s
     std::uint32_t max_in_flight = 0; // calls at once; 0: 1024
-    bool retry = true;               // see triggers.h, no_retry
+    bool retry = true;               // false: TRIGGERS_SEND_ONCE, see triggers.h
 };
+
+namespace detail
+{
+
+// Whole milliseconds, upwards, as 0 stands for the client's timeout; negative when it cannot be
+// sent.
+template <class Rep, class Period> Timeout to_timeout(std::chrono::duration<Rep, Period> given)
+{
+    const double ms = std::ceil(std::chrono::duration<double, std::milli>(given).count());
+    const bool fits = ms >= 0 && ms <= std::numeric_limits<std::uint32_t>::max(); // a NaN does not
+    return Timeout(fits ? static_cast<Timeout::rep>(ms) : -1);
+}
+
+} // namespace detail
 
 // How one call is made; a duration alone stands for one with that timeout.
 struct CallOptions {
     CallOptions() = default;
     template <class Rep, class Period>
     CallOptions(std::chrono::duration<Rep, Period> given, const void *its_tag = nullptr)
-        : timeout(std::chrono::duration_cast<Timeout>(given)), tag(its_tag)
+        : timeout(detail::to_timeout(given)), tag(its_tag)
     {
     }
 
@@ -237,9 +258,26 @@ struct FreeReply {
 };
 using Reply = std::unique_ptr<triggers_reply, FreeReply>;
 
-inline const char *text_or_null(const std::string &text)
+// What follows a NUL would be lost in C.
+inline const char *to_text(const std::string &text, const char *reason)
 {
-    return text.empty() ? nullptr : text.c_str();
+    if (text.find('\0') != std::string::npos)
+        throw Error(Code::invalid_argument, reason, "a text with U+0000 in it is not accepted");
+    return text.c_str();
+}
+
+inline const char *text_or_null(const std::string &text, const char *reason)
+{
+    return text.empty() ? nullptr : to_text(text, reason);
+}
+
+inline std::uint32_t to_ms(Timeout timeout)
+{
+    const Timeout::rep most = std::numeric_limits<std::uint32_t>::max();
+    if (timeout.count() < 0 || timeout.count() > most)
+        throw Error(Code::invalid_argument, "TIMEOUT_INVALID",
+                    "a timeout is not from 0, the default, to 4294967295 ms");
+    return static_cast<std::uint32_t>(timeout.count());
 }
 
 inline Time to_time(std::int64_t time_us)
@@ -274,10 +312,10 @@ inline Acknowledged to_acknowledged(const triggers_event &event)
 inline triggers_new_event to_c(const NewEvent &event)
 {
     triggers_new_event result{};
-    result.event_id = text_or_null(event.event_id);
-    result.idempotency_key = text_or_null(event.idempotency_key);
-    result.source = event.source.c_str();
-    result.event_type = event.event_type.c_str();
+    result.event_id = text_or_null(event.event_id, "EVENT_ID_INVALID");
+    result.idempotency_key = text_or_null(event.idempotency_key, "IDEMPOTENCY_KEY_INVALID");
+    result.source = to_text(event.source, "SOURCE_INVALID");
+    result.event_type = to_text(event.event_type, "EVENT_TYPE_INVALID");
     result.payload = event.payload.data();
     result.payload_size = event.payload.size();
     return result;
@@ -327,20 +365,26 @@ template <class T> struct Pending {
     }
 };
 
-// Starts a call; `begin` gets the callback and its data.
+// Starts a call; `begin` gets the callback and its data, and throws before it uses them.
 template <class T, class Begin> std::future<T> start(T (*read)(const triggers_reply &), Begin begin)
 {
     auto pending = std::make_unique<Pending<T>>();
     pending->read = read;
     std::future<T> future = pending->promise.get_future();
-    begin(&Pending<T>::finish, pending.release());
+    Pending<T> *given = pending.release();
+    try {
+        begin(&Pending<T>::finish, given);
+    } catch (...) {
+        pending.reset(given);
+        pending->promise.set_exception(std::current_exception());
+    }
     return future;
 }
 
 inline triggers_call_options to_c(const CallOptions &options)
 {
     triggers_call_options result{};
-    result.timeout_ms = static_cast<std::uint32_t>(options.timeout.count());
+    result.timeout_ms = to_ms(options.timeout);
     result.tag = options.tag;
     return result;
 }
@@ -356,12 +400,12 @@ class Client
     explicit Client(const Options &options = {})
     {
         triggers_client_options given{};
-        given.url = detail::text_or_null(options.urls);
-        given.tls_ca_file = detail::text_or_null(options.ca_file);
-        given.name = detail::text_or_null(options.name);
-        given.timeout_ms = static_cast<std::uint32_t>(options.timeout.count());
+        given.url = detail::text_or_null(options.urls, "URL_INVALID");
+        given.tls_ca_file = detail::text_or_null(options.ca_file, "TLS_CA_INVALID");
+        given.name = detail::text_or_null(options.name, "NAME_INVALID");
+        given.timeout_ms = detail::to_ms(options.timeout);
         given.max_in_flight = options.max_in_flight;
-        given.no_retry = options.retry ? 0 : 1;
+        given.no_retry = options.retry ? 0 : TRIGGERS_SEND_ONCE;
         triggers_client *client = nullptr;
         char error[512];
         triggers_code code = triggers_client_open(&client, &given, error, sizeof(error));
@@ -372,11 +416,11 @@ class Client
 
     std::future<Created> create_async(const NewEvent &event, const CallOptions &options = {}) const
     {
-        const triggers_new_event given = detail::to_c(event);
-        const auto how = detail::to_c(options);
         return detail::start<Created>(
             [](const triggers_reply &reply) { return detail::to_created(reply.items[0].event); },
             [&](triggers_callback *done, void *data) {
+                const triggers_new_event given = detail::to_c(event);
+                const auto how = detail::to_c(options);
                 triggers_create_async(client_.get(), &given, &how, done, data);
             });
     }
@@ -384,16 +428,16 @@ class Client
     std::future<std::vector<Result<Created>>>
     create_batch_async(const std::vector<NewEvent> &events, const CallOptions &options = {}) const
     {
-        std::vector<triggers_new_event> given;
-        given.reserve(events.size());
-        for (const NewEvent &event : events)
-            given.push_back(detail::to_c(event));
-        const auto how = detail::to_c(options);
         return detail::start<std::vector<Result<Created>>>(
             [](const triggers_reply &reply) {
                 return detail::to_results<Created>(reply, detail::to_created);
             },
             [&](triggers_callback *done, void *data) {
+                std::vector<triggers_new_event> given;
+                given.reserve(events.size());
+                for (const NewEvent &event : events)
+                    given.push_back(detail::to_c(event));
+                const auto how = detail::to_c(options);
                 triggers_create_batch_async(client_.get(), given.data(), given.size(), &how, done,
                                             data);
             });
@@ -401,24 +445,25 @@ class Client
 
     std::future<Event> get_async(const std::string &event_id, const CallOptions &options = {}) const
     {
-        const auto how = detail::to_c(options);
         return detail::start<Event>(
             [](const triggers_reply &reply) { return detail::to_event(reply.items[0].event); },
             [&](triggers_callback *done, void *data) {
-                triggers_get_async(client_.get(), event_id.c_str(), &how, done, data);
+                const char *given = detail::to_text(event_id, "EVENT_ID_INVALID");
+                const auto how = detail::to_c(options);
+                triggers_get_async(client_.get(), given, &how, done, data);
             });
     }
 
     std::future<Page> list_async(const ListRequest &request = {},
                                  const CallOptions &options = {}) const
     {
-        triggers_list_request given{};
-        given.status = static_cast<triggers_status>(request.status);
-        given.page_size = request.page_size;
-        given.page_token = request.page_token.c_str();
-        given.oldest_first = request.order == Order::oldest_first;
-        const auto how = detail::to_c(options);
         return detail::start<Page>(detail::to_page, [&](triggers_callback *done, void *data) {
+            triggers_list_request given{};
+            given.status = static_cast<triggers_status>(request.status);
+            given.page_size = request.page_size;
+            given.page_token = detail::to_text(request.page_token, "PAGE_TOKEN_INVALID");
+            given.oldest_first = request.order == Order::oldest_first;
+            const auto how = detail::to_c(options);
             triggers_list_async(client_.get(), &given, &how, done, data);
         });
     }
@@ -426,13 +471,14 @@ class Client
     std::future<Acknowledged> ack_async(const std::string &event_id,
                                         const CallOptions &options = {}) const
     {
-        const auto how = detail::to_c(options);
         return detail::start<Acknowledged>(
             [](const triggers_reply &reply) {
                 return detail::to_acknowledged(reply.items[0].event);
             },
             [&](triggers_callback *done, void *data) {
-                triggers_ack_async(client_.get(), event_id.c_str(), &how, done, data);
+                const char *given = detail::to_text(event_id, "EVENT_ID_INVALID");
+                const auto how = detail::to_c(options);
+                triggers_ack_async(client_.get(), given, &how, done, data);
             });
     }
 
@@ -440,16 +486,16 @@ class Client
     ack_batch_async(const std::vector<std::string> &event_ids,
                     const CallOptions &options = {}) const
     {
-        std::vector<const char *> given;
-        given.reserve(event_ids.size());
-        for (const std::string &event_id : event_ids)
-            given.push_back(event_id.c_str());
-        const auto how = detail::to_c(options);
         return detail::start<std::vector<Result<Acknowledged>>>(
             [](const triggers_reply &reply) {
                 return detail::to_results<Acknowledged>(reply, detail::to_acknowledged);
             },
             [&](triggers_callback *done, void *data) {
+                std::vector<const char *> given;
+                given.reserve(event_ids.size());
+                for (const std::string &event_id : event_ids)
+                    given.push_back(detail::to_text(event_id, "EVENT_ID_INVALID"));
+                const auto how = detail::to_c(options);
                 triggers_ack_batch_async(client_.get(), given.data(), given.size(), &how, done,
                                          data);
             });
@@ -457,13 +503,13 @@ class Client
 
     std::future<Health> health_async(const CallOptions &options = {}) const
     {
-        const auto how = detail::to_c(options);
         return detail::start<Health>(
             [](const triggers_reply &reply) {
                 return Health{static_cast<Serving>(reply.serving), reply.server_version,
                               reply.server_store};
             },
             [&](triggers_callback *done, void *data) {
+                const auto how = detail::to_c(options);
                 triggers_health_async(client_.get(), &how, done, data);
             });
     }

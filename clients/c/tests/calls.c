@@ -107,6 +107,9 @@ static struct value *error_value(struct arena *arena, const triggers_error *erro
     value_set(arena, value, "message", value_text(arena, error->message));
     value_set(arena, value, "fields", fields);
     value_set(arena, value, "retry_delay_ms", value_number(arena, error->retry_delay_ms));
+    struct value *retryable = value_new(arena, VALUE_BOOLEAN);
+    retryable->number = triggers_code_is_retryable(error->code);
+    value_set(arena, value, "retryable", retryable);
     return value;
 }
 

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <functional>
 #include <iostream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -137,6 +138,12 @@ std::string shorten(const Json &value)
     return text.size() < 300 ? text : text.substr(0, 300) + "…";
 }
 
+// What the types of this binding let in of the scenarios' nonsense.
+const std::map<std::string, Json> nonsense = {
+    {"negative", -1},
+    {"nul_inside", std::string("evt_01h455vb4pex5vsknk084sn02q\0b", 32)},
+};
+
 // ---- calls ----
 
 Json time_json(triggers::Time time)
@@ -176,7 +183,8 @@ Json to_json(const triggers::Error &error)
             {"reason", error.reason()},
             {"message", error.what()},
             {"fields", fields},
-            {"retry_delay_ms", error.retry_delay().count()}};
+            {"retry_delay_ms", error.retry_delay().count()},
+            {"retryable", error.retryable()}};
 }
 
 template <class T> Json to_json(const std::vector<triggers::Result<T>> &results)
@@ -310,8 +318,24 @@ class Scenario
             Json answer = Json::parse(line);
             if (!answer["ok"])
                 throw Failure(answer["detail"]);
+        } else if (step.contains("nonsense")) {
+            for (const Json &name : step["nonsense"])
+                make_nonsense_call(step, name);
         } else {
             make_calls(step);
+        }
+    }
+
+    void make_nonsense_call(const Json &step, const std::string &name)
+    {
+        const auto found = nonsense.find(name);
+        if (found == nonsense.end())
+            return;
+        variables_["nonsense"] = found->second;
+        try {
+            make_calls(step);
+        } catch (const Failure &failure) {
+            throw Failure(name + ": " + failure.what());
         }
     }
 
@@ -331,7 +355,8 @@ class Scenario
         if (!client_)
             open();
         const Json request = expand(step.value("request", Json::object()), variables_);
-        const triggers::Timeout timeout(step.value("timeout_ms", 0));
+        const triggers::Timeout timeout(
+            expand(step.value("timeout_ms", Json(0)), variables_).get<int>());
         const auto policy =
             step.value("parallel", false) ? std::launch::async : std::launch::deferred;
         std::vector<std::future<Json>> calls;

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import math
 import os
 import sys
 import time
 import uuid
+from array import array
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -110,6 +113,7 @@ def error_json(error: tc.TriggersError) -> Json:
         "message": error.message,
         "fields": [violation.field for violation in error.violations],
         "retry_delay_ms": round(error.retry_delay * 1000),
+        "retryable": error.retryable,
     }
 
 
@@ -143,20 +147,67 @@ def result_json(result: Json) -> Json:
     raise AssertionError(result)
 
 
+# ---- nonsense ----
+
+
+@dataclass
+class Instance:
+    a: int = 1
+
+
+CYCLIC: dict[str, Json] = {}
+CYCLIC["a"] = CYCLIC
+NONSENSE: dict[str, Json] = {
+    "null": None,
+    "true": True,
+    "false": False,
+    "zero": 0,
+    "number": 5,
+    "negative": -1,
+    "fraction": 1.5,
+    "nan": math.nan,
+    "infinity": math.inf,
+    "huge": 2**40,
+    "number_as_text": "5",
+    "list": [123, 125],
+    "bytes": b"crm",
+    "function": payload_of_size,
+    "instance": Instance(),
+    "date": EPOCH,
+    "set": {"a"},
+    "int_array": array("i", [123, 125]),
+    "array_buffer": memoryview(b"{}"),
+    "half_surrogate": "\ud800",
+    "half_surrogate_payload": '{"a":"\ud800"}',
+    "nul_inside": "evt_01h455vb4pex5vsknk084sn02q\0b",
+    "nan_inside": {"a": [math.nan]},
+    "infinity_inside": {"a": math.inf},
+    "function_inside": {"a": payload_of_size},
+    "instance_inside": {"a": Instance()},
+    "date_inside": {"a": {"b": EPOCH}},
+    "set_inside": {"a": {"b"}},
+    "bytes_inside": {"a": b"b"},
+    "integer_key": {"a": {1: 2}},
+    "cyclic": CYCLIC,
+}
+
+
 # ---- calls ----
 
 
 def arguments_of(method: str, request: dict[str, Json]) -> dict[str, Json]:
     arguments = dict(request)
     if "status" in arguments:
-        arguments["status"] = tc.EventStatus[arguments["status"]]
+        arguments["status"] = NAMED.get(str(arguments["status"]), arguments["status"])
     if "order" in arguments:
-        arguments["order"] = tc.Order[arguments["order"]]
-    if method == "create_batch":
-        arguments["events"] = [tc.NewEvent(**event) for event in arguments["events"]]
+        arguments["order"] = NAMED.get(str(arguments["order"]), arguments["order"])
+    if method == "create_batch" and isinstance(arguments["events"], list):
+        events = arguments["events"]
+        arguments["events"] = [tc.NewEvent(**e) if isinstance(e, dict) else e for e in events]
     return arguments
 
 
+NAMED = {member.name: member for member in (*tc.EventStatus, *tc.Order)}
 NAMES = {"list": "inbox_page", "list_all": "inbox"}
 
 
@@ -267,11 +318,22 @@ class Scenario:
     def call(self, step: Json) -> None:
         if not self.opened:
             self.open()
+        for name in step.get("nonsense", [""]):
+            if name and name not in NONSENSE:
+                continue
+            self.variables["nonsense"] = NONSENSE.get(name)
+            try:
+                self.call_once(step)
+            except Failure as failure:
+                raise Failure(f"{name} {failure}".strip()) from None
+
+    def call_once(self, step: Json) -> None:
         method, times = step["call"], step.get("times", 1)
         request = expand(step.get("request", {}), self.variables)
         arguments = arguments_of(method, request)
         if "timeout_ms" in step:
-            arguments["timeout"] = step["timeout_ms"] / 1000
+            timeout = expand(step["timeout_ms"], self.variables)
+            arguments["timeout"] = timeout if "nonsense" in step else timeout / 1000
         outcomes = self.driver.outcomes(
             times, step.get("parallel", False), lambda: outcome_of(self.driver, method, arguments)
         )

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import pytest
 from conftest import PATIENCE, Core
@@ -15,10 +16,21 @@ from triggers_client import (
     AsyncClient,
     CancelledError,
     Client,
+    Code,
     InvalidArgumentError,
+    NewEvent,
+    NotFoundError,
+    TriggersError,
     UnavailableError,
     new_event_id,
 )
+
+Json = Any
+
+
+class Point(NamedTuple):
+    x: int
+    y: int
 
 
 def test_payloads_go_as_they_are_and_mappings_as_json(core: Core) -> None:
@@ -133,3 +145,44 @@ def test_the_environment_names_the_core(monkeypatch: pytest.MonkeyPatch, core: C
     monkeypatch.setenv("TRIGGERS_CORE", "ws://127.0.0.1:9/rpc")
     with Client() as client, pytest.raises(UnavailableError):
         client.health(timeout=0.1)
+
+
+@pytest.mark.parametrize(
+    ("payload", "told"),
+    [
+        ([123, 125], "payload is of the type list"),
+        (5, "payload is of the type int"),
+        (memoryview(b"{}"), "payload is of the type memoryview"),
+        ({"a": [1, {"b": {2}}]}, "payload.a[1].b is of the type set"),
+        ({"a": float("nan")}, "payload.a is nan"),
+        ({"a": {1: 2}}, "payload.a has a key of the type int"),
+        ({"a": Point(1, 2)}, "payload.a is of the type Point"),
+        ({"a": 10**5000}, "payload cannot be written as JSON"),
+    ],
+)
+def test_a_wrong_payload_is_told_by_place_and_type(core: Core, payload: Json, told: str) -> None:
+    with Client(core.url) as client:
+        with pytest.raises(InvalidArgumentError) as caught:
+            client.create("s", "t", payload)
+        assert caught.value.reason == "PAYLOAD_INVALID"
+        assert caught.value.message.startswith(told)
+        with pytest.raises(InvalidArgumentError) as caught:
+            client.create_batch([NewEvent("s", "t", payload)])
+        assert caught.value.reason == "PAYLOAD_INVALID"
+        assert caught.value.violations[0].field.startswith("events[0].payload")
+    assert core.payloads == []
+
+
+def test_options_that_are_none_are_refused(core: Core) -> None:
+    options: list[dict[str, Any]] = [{"timeout": 0}, {"timeout": True}, {"name": 5}, {"urls": [5]}]
+    for option in options:
+        with pytest.raises(InvalidArgumentError) as caught:
+            Client(**{"urls": core.url, **option})
+        assert caught.value.reason == f"{next(iter(option)).upper()}_INVALID"
+
+
+def test_an_error_class_of_the_program_is_not_raised_by_calls() -> None:
+    class Gone(NotFoundError):
+        pass
+
+    assert type(TriggersError.of(Code.NOT_FOUND, "R", "m")) is NotFoundError

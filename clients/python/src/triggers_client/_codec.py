@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Generic, Protocol, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from triggers_client import _arguments
 from triggers_client._errors import FieldViolation, TriggersError
 from triggers_client._ids import new_event_id
 from triggers_client._types import (
@@ -21,8 +21,8 @@ from triggers_client._types import (
     EventStatus,
     Health,
     NewEvent,
+    Order,
     Page,
-    Payload,
     Serving,
 )
 from triggers_client.proto.triggers.health.v1 import health_pb2
@@ -67,23 +67,26 @@ def read_error(code: int, message: str, details: envelope_pb2.ErrorDetails) -> T
 # ---- create ----
 
 
-def _payload_bytes(payload: Payload) -> bytes:
-    if isinstance(payload, Mapping):
-        payload = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return payload.encode() if isinstance(payload, str) else bytes(payload)
-
-
-def _create_request(event: NewEvent) -> events_pb2.CreateEventRequest:
-    event_id = event.event_id
-    if event_id is None and not event.idempotency_key:
+def _create_request(event: NewEvent, path: str = "") -> events_pb2.CreateEventRequest:
+    event_id = _arguments.optional_text(f"{path}event_id", event.event_id)
+    idempotency_key = _arguments.optional_text(f"{path}idempotency_key", event.idempotency_key)
+    if event.event_id is None and not idempotency_key:
         event_id = new_event_id()
     return events_pb2.CreateEventRequest(
-        event_id=event_id or "",
-        idempotency_key=event.idempotency_key or "",
-        source=event.source,
-        event_type=event.event_type,
-        payload=_payload_bytes(event.payload),
+        event_id=event_id,
+        idempotency_key=idempotency_key,
+        source=_arguments.text(f"{path}source", event.source),
+        event_type=_arguments.text(f"{path}event_type", event.event_type),
+        payload=_arguments.payload(f"{path}payload", event.payload),
     )
+
+
+def _batch_request(events: list[NewEvent]) -> events_pb2.BatchCreateEventsRequest:
+    for index, event in enumerate(events):
+        if not isinstance(event, NewEvent):
+            raise _arguments.wrong_type(f"events[{index}]", event, "NewEvent")
+    requests = [_create_request(event, f"events[{i}].") for i, event in enumerate(events)]
+    return events_pb2.BatchCreateEventsRequest(events=requests)
 
 
 def _created(message: events_pb2.CreateEventResponse) -> Created:
@@ -109,8 +112,7 @@ def create_batch(events: list[NewEvent]) -> Call[list[CreateResult]]:
         _require(len(results) == len(events))
         return [read_result(result) for result in results]
 
-    request = events_pb2.BatchCreateEventsRequest(events=[_create_request(e) for e in events])
-    return Call("triggers.v1.EventService/BatchCreateEvents", request, read)
+    return Call("triggers.v1.EventService/BatchCreateEvents", _batch_request(events), read)
 
 
 # ---- read ----
@@ -134,20 +136,20 @@ def get(event_id: str) -> Call[Event]:
     def read(body: bytes) -> Event:
         return _event(events_pb2.GetEventResponse.FromString(body).event)
 
-    request = events_pb2.GetEventRequest(event_id=event_id)
+    request = events_pb2.GetEventRequest(event_id=_arguments.text("event_id", event_id))
     return Call("triggers.v1.EventService/GetEvent", request, read)
 
 
-def list_inbox(status: int, order: int, page_size: int, page_token: str) -> Call[Page]:
+def list_inbox(status: EventStatus, order: Order, page_size: int, page_token: str) -> Call[Page]:
     def read(body: bytes) -> Page:
         page = events_pb2.ListInboxResponse.FromString(body)
         return Page(tuple(_event(event) for event in page.events), page.next_page_token)
 
     request = events_pb2.ListInboxRequest(
-        status=events_pb2.EventStatus.Name(status),
-        order=events_pb2.SortOrder.Name(order),
-        page_size=page_size,
-        page_token=page_token,
+        status=events_pb2.EventStatus.Name(_arguments.member("status", status, EventStatus)),
+        order=events_pb2.SortOrder.Name(_arguments.member("order", order, Order)),
+        page_size=_arguments.whole_number("page_size", page_size),
+        page_token=_arguments.text("page_token", page_token),
     )
     return Call("triggers.v1.EventService/ListInbox", request, read)
 
@@ -164,7 +166,7 @@ def ack(event_id: str) -> Call[Acknowledged]:
     def read(body: bytes) -> Acknowledged:
         return _acknowledged(events_pb2.AckEventResponse.FromString(body))
 
-    request = events_pb2.AckEventRequest(event_id=event_id)
+    request = events_pb2.AckEventRequest(event_id=_arguments.text("event_id", event_id))
     return Call("triggers.v1.EventService/AckEvent", request, read)
 
 
@@ -179,7 +181,8 @@ def ack_batch(event_ids: list[str]) -> Call[list[AckResult]]:
         _require(len(results) == len(event_ids))
         return [read_result(result) for result in results]
 
-    request = events_pb2.BatchAckEventsRequest(event_ids=event_ids)
+    ids = [_arguments.text(f"event_ids[{i}]", each) for i, each in enumerate(event_ids)]
+    request = events_pb2.BatchAckEventsRequest(event_ids=ids)
     return Call("triggers.v1.EventService/BatchAckEvents", request, read)
 
 

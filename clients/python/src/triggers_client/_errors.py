@@ -30,6 +30,9 @@ class Code(IntEnum):
     UNAUTHENTICATED = 16
 
 
+_RETRYABLE = (Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED, Code.ABORTED, Code.DEADLINE_EXCEEDED)
+
+
 @dataclass(frozen=True)
 class FieldViolation:
     """One wrong field: its path in the request, as "events[3].payload", and what is accepted."""
@@ -60,10 +63,16 @@ class TriggersError(Exception):
     def __str__(self) -> str:
         return f"{self.code.name} {self.reason}: {self.message}"
 
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request may succeed later. Of the other codes CANCELLED, UNKNOWN,
+        INTERNAL and DATA_LOSS are not the request's fault either."""
+        return self.code in _RETRYABLE
+
     _classes: ClassVar[dict[int, type[TriggersError]]] = {}
 
     def __init_subclass__(cls) -> None:
-        TriggersError._classes[cls.code] = cls
+        TriggersError._classes.setdefault(cls.code, cls)  # the first is ours
 
     @staticmethod
     def of(

@@ -11,9 +11,10 @@ from typing import Any, TypeAlias
 
 from triggers_client._errors import TriggersError
 
-Payload: TypeAlias = "bytes | str | Mapping[str, Any]"
+Payload: TypeAlias = "bytes | bytearray | str | Mapping[str, Any]"
 """One JSON object: as bytes in UTF-8 or text, which are sent as they are, or as a mapping, which
-json.dumps encodes."""
+json.dumps encodes. Everything else is refused, and so is what JSON has no word for inside of a
+mapping: NaN, keys that are not str, dates, sets, objects."""
 
 
 class EventStatus(IntEnum):

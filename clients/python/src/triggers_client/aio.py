@@ -11,9 +11,10 @@ from typing import TypeVar
 
 from google.protobuf.message import DecodeError
 
-from triggers_client import _codec
+from triggers_client import _arguments, _codec
 from triggers_client._connection import Connection
 from triggers_client._errors import (
+    AbortedError,
     InternalError,
     InvalidArgumentError,
     ResourceExhaustedError,
@@ -49,7 +50,8 @@ def addresses(urls: str | Sequence[str] | None) -> list[str]:
         urls = os.environ.get("TRIGGERS_CORE") or DEFAULT_URL
     if isinstance(urls, str):
         urls = urls.split(",")
-    found = [url.strip() for url in urls]
+    given = enumerate(_arguments.elements("urls", urls))
+    found = [_arguments.text(f"urls[{index}]", url).strip() for index, url in given]
     if not found:
         raise InvalidArgumentError("URL_MISSING", "a client needs at least one address")
     return found
@@ -63,9 +65,11 @@ class AsyncClient:
     and tls+tcp. `timeout`: seconds of calls that give none. `name`: this program and its version,
     for the core's log.
 
-    It connects with the first call and reconnects by itself. A call that is answered UNAVAILABLE or
-    RESOURCE_EXHAUSTED is tried again within its deadline; a create keeps its event id, so it is
-    stored once. Failures raise TriggersError; cancelling the task cancels the call."""
+    It connects with the first call and reconnects by itself. A call that is answered UNAVAILABLE,
+    RESOURCE_EXHAUSTED or ABORTED is tried again within its deadline; a create keeps its event id,
+    so it is stored once. Failures raise TriggersError, wrong arguments InvalidArgumentError before
+    anything is sent; cancelling the task cancels the call. The core ends a try after 30 seconds
+    with DeadlineExceededError, which ends the call."""
 
     def __init__(
         self,
@@ -75,8 +79,8 @@ class AsyncClient:
         timeout: float = DEFAULT_TIMEOUT,
         name: str | None = None,
     ) -> None:
-        self._timeout = timeout
-        self._name = f"{name} " if name else ""
+        self._timeout = _arguments.seconds("timeout", timeout)
+        self._name = f"{_arguments.text('name', name)} " if name is not None else ""
         self._name += f"triggers-python/{__version__}"
         self._connection = Connection(addresses(urls), os.fspath(ca_file) if ca_file else None)
 
@@ -116,8 +120,7 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> list[CreateResult]:
         """Stores 1 to 1000 events; a result for each, in order: Created or TriggersError."""
-        batch = _batch(events)
-        return await self._call(_codec.create_batch(batch), timeout)
+        return await self._call(_codec.create_batch(_batch("events", events)), timeout)
 
     async def get(
         self,
@@ -176,7 +179,7 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> list[AckResult]:
         """Acknowledges 1 to 1000 events; a result for each, in order."""
-        return await self._call(_codec.ack_batch(_batch(event_ids)), timeout)
+        return await self._call(_codec.ack_batch(_batch("event_ids", event_ids)), timeout)
 
     async def health(
         self,
@@ -190,13 +193,14 @@ class AsyncClient:
 
     async def _call(self, call: _codec.Call[_T], timeout: float | None) -> _T:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + (self._timeout if timeout is None else timeout)
+        seconds = self._timeout if timeout is None else _arguments.seconds("timeout", timeout)
+        deadline = loop.time() + seconds
         body = call.request.SerializeToString()
         most = _BACKOFF_FIRST
         while True:
             try:
                 return await self._try(call, body, deadline - loop.time())
-            except (UnavailableError, ResourceExhaustedError) as error:
+            except (UnavailableError, ResourceExhaustedError, AbortedError) as error:
                 wait = max(random.uniform(most / 2, most), error.retry_delay)
                 if loop.time() + wait + _LEAST_TRY >= deadline:
                     raise
@@ -225,8 +229,8 @@ class AsyncClient:
         raise _codec.read_error(response.code, response.message, response.details)
 
 
-def _batch(items: Iterable[_T]) -> list[_T]:
-    batch = list(items)
+def _batch(name: str, items: Iterable[_T]) -> list[_T]:
+    batch = _arguments.elements(name, items)
     if not 1 <= len(batch) <= _codec.MAX_BATCH:
         message = f"a batch has 1 to {_codec.MAX_BATCH} elements, not {len(batch)}"
         raise InvalidArgumentError("BATCH_SIZE_INVALID", message)

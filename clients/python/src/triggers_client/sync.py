@@ -9,6 +9,7 @@ from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
+from triggers_client._arguments import elements
 from triggers_client._errors import CancelledError
 from triggers_client._types import (
     Acknowledged,
@@ -107,7 +108,7 @@ class Client:
         self, events: Iterable[NewEvent], *, timeout: float | None = None
     ) -> list[CreateResult]:
         """Stores 1 to 1000 events; a result for each, in order: Created or TriggersError."""
-        return self._run(self._client.create_batch(list(events), timeout=timeout))
+        return self._run(self._client.create_batch(elements("events", events), timeout=timeout))
 
     def get(self, event_id: str, *, timeout: float | None = None) -> Event:
         """Reads one event."""
@@ -160,7 +161,8 @@ class Client:
         self, event_ids: Iterable[str], *, timeout: float | None = None
     ) -> list[AckResult]:
         """Acknowledges 1 to 1000 events; a result for each, in order."""
-        return self._run(self._client.ack_batch(list(event_ids), timeout=timeout))
+        ids = elements("event_ids", event_ids)
+        return self._run(self._client.ack_batch(ids, timeout=timeout))
 
     def health(self, *, timeout: float | None = None) -> Health:
         """Asks whether events can be stored and read now."""
