@@ -1,7 +1,7 @@
 // What the package exports, in Node and in browsers alike.
 export { timestampDate } from "@bufbuild/protobuf/wkt";
 export { DEFAULT_URL } from "./client.js";
-export type { CallOptions, ClientOptions, ListRequest } from "./client.js";
+export type { CallOptions, ClientOptions } from "./client.js";
 export { TriggersError } from "./errors.js";
 export { formatEventId, newEventId, parseEventId } from "./eventid.js";
 export { Code, type FieldViolation } from "./gen/triggers/rpc/v1/envelope_pb.js";
@@ -18,5 +18,5 @@ export {
   type ListInboxResponse,
 } from "./gen/triggers/v1/events_pb.js";
 export { VERSION } from "./gen/version.js";
-export type { NewEvent } from "./requests.js";
+export type { ListRequest, NewEvent } from "./requests.js";
 export { payloadText, timestampMicros } from "./values.js";

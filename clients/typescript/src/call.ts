@@ -92,7 +92,7 @@ export class Call implements Waiting, Carried {
   }
 
   #onFailure(error: TriggersError): void {
-    const passing = error.code === Code.UNAVAILABLE || error.code === Code.RESOURCE_EXHAUSTED;
+    const passing = error.retryable && error.code !== Code.DEADLINE_EXCEEDED; // which this is the end of
     const waitMs = Math.max(this.#backoff.nextMs(), error.retryDelayMs);
     if (!passing || performance.now() + waitMs >= this.#deadline) {
       this.cancel(error);

@@ -1,5 +1,13 @@
 // The client: one method for each of the service's, and the list that pages by itself.
-import { fromBinary, type DescMessage, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
+import {
+  create,
+  fromBinary,
+  toBinary,
+  type DescMessage,
+  type MessageInitShape,
+  type MessageShape,
+} from "@bufbuild/protobuf";
+import { checkList, checkText, checkTimeout } from "./arguments.js";
 import { checkAcknowledged, checkCreated, checkResults } from "./answers.js";
 import { abortedError, Call } from "./call.js";
 import { Channel } from "./channel.js";
@@ -11,13 +19,11 @@ import {
   type AckEventResponse,
   type CreateEventResponse,
   type Event,
-  type EventStatus,
   type ListInboxResponse,
-  type SortOrder,
 } from "./gen/triggers/v1/events_pb.js";
 import { VERSION } from "./gen/version.js";
 import type { Dialler } from "./link.js";
-import { checkTimeout, encodeRequest, parseUrls, toCreateRequest, type NewEvent } from "./requests.js";
+import { parseUrls, toCreateRequest, toListRequest, type ListRequest, type NewEvent } from "./requests.js";
 
 export const DEFAULT_URL = "ws://127.0.0.1:7300/rpc";
 const DEFAULT_TIMEOUT_MS = 10_000;
@@ -32,7 +38,10 @@ export interface ClientOptions {
 }
 
 export interface CallOptions {
-  /** The deadline of this call, all its tries included, in milliseconds from now. */
+  /**
+   * The deadline of this call, all its tries included, in milliseconds from now. The core ends a try after
+   * 30 000 with DEADLINE_EXCEEDED, which ends the call.
+   */
   timeoutMs?: number;
   /** Ends the call with CANCELLED; `cause` of the error is the signal's reason. */
   signal?: AbortSignal;
@@ -40,15 +49,6 @@ export interface CallOptions {
   requestId?: string;
   /** W3C Trace Context, carried to the core. */
   traceparent?: string;
-}
-
-export interface ListRequest {
-  /** PENDING when absent. */
-  status?: EventStatus;
-  /** NEWEST_FIRST when absent. */
-  order?: SortOrder;
-  /** Events in one page, at most 1000; 50 when absent. */
-  pageSize?: number;
 }
 
 interface Method {
@@ -71,7 +71,8 @@ export class Client {
 
   protected constructor(options: ClientOptions, dialler: Dialler) {
     this.#timeoutMs = checkTimeout(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
-    this.#name = `${options.name === undefined ? "" : `${options.name} `}triggers-typescript/${VERSION}`;
+    const program = options.name === undefined ? "" : `${checkText("name", options.name)} `;
+    this.#name = `${program}triggers-typescript/${VERSION}`;
     this.#channel = new Channel(parseUrls(options.urls ?? DEFAULT_URL).map(dialler));
   }
 
@@ -86,14 +87,16 @@ export class Client {
     events: readonly NewEvent[],
     options?: CallOptions,
   ): Promise<(CreateEventResponse | TriggersError)[]> {
-    const request = { events: events.map(toCreateRequest) };
+    const given = checkList("events", events);
+    const request = { events: given.map((event, index) => toCreateRequest(event, `events[${String(index)}]`)) };
     const { results } = await this.#call(EventService.method.batchCreateEvents, request, options);
     return checkResults(results, events.length, checkCreated);
   }
 
   /** Reads one event, acknowledged or not. */
   async get(eventId: string, options?: CallOptions): Promise<Event> {
-    const { event } = await this.#call(EventService.method.getEvent, { eventId }, options);
+    const request = { eventId: checkText("eventId", eventId) };
+    const { event } = await this.#call(EventService.method.getEvent, request, options);
     if (!event) {
       throw malformedAnswer("has no event");
     }
@@ -115,12 +118,13 @@ export class Client {
     request: ListRequest & { pageToken?: string } = {},
     options?: CallOptions,
   ): Promise<ListInboxResponse> {
-    return this.#call(EventService.method.listInbox, request, options);
+    return this.#call(EventService.method.listInbox, toListRequest(request), options);
   }
 
   /** Acknowledges one event. Again answers with the first time. */
   async ack(eventId: string, options?: CallOptions): Promise<AckEventResponse> {
-    const acknowledged = await this.#call(EventService.method.ackEvent, { eventId }, options);
+    const request = { eventId: checkText("eventId", eventId) };
+    const acknowledged = await this.#call(EventService.method.ackEvent, request, options);
     return checkAcknowledged(acknowledged);
   }
 
@@ -129,7 +133,8 @@ export class Client {
     eventIds: readonly string[],
     options?: CallOptions,
   ): Promise<(AckEventResponse | TriggersError)[]> {
-    const request = { eventIds: [...eventIds] };
+    const given = checkList("eventIds", eventIds);
+    const request = { eventIds: given.map((id, index) => checkText(`eventIds[${String(index)}]`, id)) };
     const { results } = await this.#call(EventService.method.batchAckEvents, request, options);
     return checkResults(results, eventIds.length, checkAcknowledged);
   }
@@ -159,7 +164,7 @@ export class Client {
     request: MessageInitShape<M["input"]>,
     options: CallOptions = {},
   ): Promise<MessageShape<M["output"]>> {
-    const body = encodeRequest(method.input, request);
+    const body = toBinary(method.input, create(method.input, request));
     const answer = await this.#send(`${method.parent.typeName}/${method.name}`, body, options);
     try {
       return fromBinary<M["output"]>(method.output, answer);
@@ -173,10 +178,10 @@ export class Client {
     const timeoutMs = checkTimeout(options.timeoutMs ?? this.#timeoutMs);
     const metadata: Record<string, string> = { client: this.#name };
     if (requestId !== undefined) {
-      metadata["request-id"] = requestId;
+      metadata["request-id"] = checkText("requestId", requestId);
     }
     if (traceparent !== undefined) {
-      metadata.traceparent = traceparent;
+      metadata.traceparent = checkText("traceparent", traceparent);
     }
     if (this.#closed) {
       throw closedError();

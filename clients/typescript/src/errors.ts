@@ -20,7 +20,17 @@ export class TriggersError extends Error {
   ) {
     super(message, options);
   }
+
+  /**
+   * Whether the same request may succeed later. Of the other codes CANCELLED, UNKNOWN, INTERNAL and
+   * DATA_LOSS are not the request's fault either.
+   */
+  get retryable(): boolean {
+    return RETRYABLE.has(this.code);
+  }
 }
+
+const RETRYABLE = new Set([Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED, Code.ABORTED, Code.DEADLINE_EXCEEDED]);
 
 /** What Response and ItemError have in common. */
 interface Failure {
@@ -29,10 +39,10 @@ interface Failure {
   details?: ErrorDetails | undefined;
 }
 
-/** The error that an answer of the core, or an item in it, says. */
+/** The error that an answer of the core, or an item in it, says; one that says it is none is UNKNOWN. */
 export function failureToError({ code, message, details }: Failure): TriggersError {
   return new TriggersError(
-    code in Code ? code : Code.UNKNOWN,
+    code in Code && code !== Code.OK ? code : Code.UNKNOWN,
     details?.reason ?? "",
     message,
     details?.fieldViolations,

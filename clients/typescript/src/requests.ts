@@ -1,18 +1,31 @@
 // From what callers give to what is sent.
-import { create, toBinary, type DescMessage, type MessageInitShape } from "@bufbuild/protobuf";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import {
+  checkList,
+  checkMember,
+  checkOptionalText,
+  checkPageSize,
+  checkPayload,
+  checkText,
+} from "./arguments.js";
 import { invalidArgument } from "./errors.js";
 import { newEventId } from "./eventid.js";
-import type { CreateEventRequestSchema } from "./gen/triggers/v1/events_pb.js";
-
-const MAX_TIMEOUT_MS = 0x7fffffff; // what a timer can hold
-const encoder = new TextEncoder();
+import {
+  EventStatus,
+  SortOrder,
+  type CreateEventRequestSchema,
+  type ListInboxRequestSchema,
+} from "./gen/triggers/v1/events_pb.js";
 
 export interface NewEvent {
   /** Who sends; the core trims it and makes it lower case; then 1 to 255 characters. */
   source: string;
   /** What happened; the same. */
   eventType: string;
-  /** One JSON object: its text, the bytes of that in UTF-8, or an object for JSON.stringify. */
+  /**
+   * One JSON object: its text, the bytes of that in UTF-8, or a plain object for JSON.stringify. Everything
+   * else is refused, inside of the object too: undefined, NaN, a Date, a Map, an object of a class.
+   */
   payload: string | Uint8Array | object;
   /** Made by the client, once for each create, when this and `idempotencyKey` are absent. */
   eventId?: string;
@@ -20,52 +33,51 @@ export interface NewEvent {
   idempotencyKey?: string;
 }
 
-/** The event to send; its id stays the same however often it is sent. */
-export function toCreateRequest(event: NewEvent): MessageInitShape<typeof CreateEventRequestSchema> {
-  const idempotencyKey = wellFormed("idempotencyKey", event.idempotencyKey ?? "");
+export interface ListRequest {
+  /** PENDING when absent. */
+  status?: EventStatus;
+  /** NEWEST_FIRST when absent. */
+  order?: SortOrder;
+  /** Events in one page, at most 1000; 50 when absent. */
+  pageSize?: number;
+}
+
+/** The event to send; its id stays the same however often it is sent. `path` is where it is in a batch. */
+export function toCreateRequest(event: unknown, path = ""): MessageInitShape<typeof CreateEventRequestSchema> {
+  if (typeof event !== "object" || event === null) {
+    throw invalidArgument("EVENT_INVALID", `${path || "the event"} is ${String(event)}; accepted is an object`);
+  }
+  const given: Partial<Record<keyof NewEvent, unknown>> = event;
+  const name = (member: keyof NewEvent): string => (path ? `${path}.${member}` : member);
+  const idempotencyKey = checkOptionalText(name("idempotencyKey"), given.idempotencyKey);
+  const eventId = checkOptionalText(name("eventId"), given.eventId);
   return {
-    eventId: wellFormed("eventId", event.eventId ?? "") || (idempotencyKey ? "" : newEventId()),
-    source: wellFormed("source", event.source),
-    eventType: wellFormed("eventType", event.eventType),
-    payload: payloadBytes(event.payload),
+    eventId: eventId || (idempotencyKey ? "" : newEventId()),
+    source: checkText(name("source"), given.source),
+    eventType: checkText(name("eventType"), given.eventType),
+    payload: checkPayload(name("payload"), given.payload),
     idempotencyKey,
   };
 }
 
-function payloadBytes(payload: NewEvent["payload"]): Uint8Array {
-  if (payload instanceof Uint8Array) {
-    return payload;
-  }
-  return encoder.encode(typeof payload === "string" ? wellFormed("payload", payload) : JSON.stringify(payload));
-}
-
-/** Refuses what UTF-8 cannot express and an encoder would silently replace. */
-function wellFormed(field: string, text: string): string {
-  if (text.isWellFormed()) {
-    return text;
-  }
-  throw invalidArgument("TEXT_INVALID", `${field} holds half a surrogate pair, which UTF-8 cannot express`);
-}
-
-/** Encodes a request message. Values that its fields cannot hold are INVALID_ARGUMENT. */
-export function encodeRequest<D extends DescMessage>(schema: D, request: MessageInitShape<D>): Uint8Array {
-  try {
-    return toBinary(schema, create(schema, request));
-  } catch (cause) {
-    throw invalidArgument("REQUEST_INVALID", cause instanceof Error ? cause.message : String(cause), { cause });
-  }
-}
-
-export function checkTimeout(timeoutMs: number): number {
-  if (timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS) {
-    return timeoutMs;
-  }
-  throw invalidArgument("TIMEOUT_INVALID", `timeoutMs is ${String(timeoutMs)}; more than 0 to 2147483647 is accepted`);
+export function toListRequest({
+  status = EventStatus.UNSPECIFIED,
+  order = SortOrder.UNSPECIFIED,
+  pageSize = 0,
+  pageToken = "",
+}: ListRequest & { pageToken?: string }): MessageInitShape<typeof ListInboxRequestSchema> {
+  return {
+    status: checkMember("status", status, EventStatus),
+    order: checkMember("order", order, SortOrder),
+    pageSize: checkPageSize(pageSize),
+    pageToken: checkText("pageToken", pageToken),
+  };
 }
 
 /** The addresses of a client, as a list or with commas. */
-export function parseUrls(urls: string | readonly string[]): URL[] {
-  const texts = (typeof urls === "string" ? urls.split(",") : urls).map((text) => text.trim()).filter(Boolean);
+export function parseUrls(urls: unknown): URL[] {
+  const given = typeof urls === "string" ? urls.split(",") : checkList("urls", urls);
+  const texts = given.map((text) => checkText("urls", text).trim()).filter(Boolean);
   if (texts.length === 0) {
     throw invalidArgument("URL_INVALID", "no address is given");
   }
@@ -76,4 +88,3 @@ export function parseUrls(urls: string | readonly string[]): URL[] {
     return new URL(text);
   });
 }
-

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { runInNewContext } from "node:vm";
 import { HealthCheckResponseSchema } from "../src/gen/triggers/health/v1/health_pb.js";
 import { ListInboxResponseSchema } from "../src/gen/triggers/v1/events_pb.js";
 import { Code, newEventId, ServingStatus, TriggersClient, TriggersError, VERSION } from "../src/node.js";
@@ -114,10 +115,12 @@ void test("arguments that no request can express are refused before anything is 
   withCore(serving, async (client, core) => {
     const event = { source: "s", eventType: "t", payload: {} };
     const bad = [
-      [client.create({ ...event, payload: '{"a":"\ud800"}' }), "TEXT_INVALID"],
-      [client.create({ ...event, source: "\udc00" }), "TEXT_INVALID"],
-      [client.listPage({ pageSize: 1.5 }), "REQUEST_INVALID"],
-      [client.listPage({ pageSize: 2 ** 31 }), "REQUEST_INVALID"],
+      [client.create({ ...event, payload: '{"a":"\ud800"}' }), "PAYLOAD_INVALID"],
+      [client.create({ ...event, source: "\udc00" }), "SOURCE_INVALID"],
+      [client.createBatch([event, { ...event, eventType: "\udc00" }]), "EVENT_TYPE_INVALID"],
+      [client.ackBatch(["evt_1", "\udc00"]), "EVENT_ID_INVALID"],
+      [client.listPage({ pageSize: 1.5 }), "PAGE_SIZE_INVALID"],
+      [client.listPage({ pageSize: 2 ** 31 }), "PAGE_SIZE_INVALID"],
       [client.health({ timeoutMs: 0 }), "TIMEOUT_INVALID"],
       [client.health({ timeoutMs: NaN }), "TIMEOUT_INVALID"],
     ] as const;
@@ -125,6 +128,34 @@ void test("arguments that no request can express are refused before anything is 
       await assert.rejects(call, failsWith(Code.INVALID_ARGUMENT, reason));
     }
     assert.equal(core.requests.length, 0);
+  }));
+
+void test("a wrong payload is told by its place and class, and plain ones of any origin are not wrong", () =>
+  withCore(serving, async (client, core) => {
+    class Point {
+      x = 1;
+    }
+    const told: [object, string][] = [
+      [[1], "payload is an object of the class Array"],
+      [new ArrayBuffer(2), "payload is an object of the class ArrayBuffer"],
+      [{ a: [{ b: new Map() }] }, 'payload at "b" is an object of the class Map'],
+      [{ a: [new Point()] }, 'payload at "0" is an object of the class Point'],
+      [{ a: undefined }, 'payload at "a" is undefined'],
+      [{ a: { toJSON: () => 1 } }, 'payload at "a" is an object of the class Object'],
+      [{ a: [1, , 2] }, 'payload at "1" is undefined'],
+    ];
+    for (const [payload, start] of told) {
+      await assert.rejects(client.create({ source: "s", eventType: "t", payload }), (error: unknown) => {
+        assert.ok(error instanceof TriggersError && error.message.startsWith(start), String(error));
+        return error.reason === "PAYLOAD_INVALID";
+      });
+    }
+    assert.equal(core.requests.length, 0);
+    const foreign = runInNewContext('({ a: [{ b: "c" }] })') as object;
+    for (const payload of [foreign, Object.create(null) as object, Buffer.from("{}"), { a: -1.5, b: null }]) {
+      await client.create({ source: "s", eventType: "t", payload }).catch(() => undefined);
+    }
+    assert.equal(core.requests.length, 4);
   }));
 
 void test("bad addresses and CA files are refused by the constructor", () => {

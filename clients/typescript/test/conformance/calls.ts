@@ -40,7 +40,8 @@ type Method = (client: TriggersClient, fields: Fields, options: CallOptions) => 
 export const METHODS: Record<string, Method> = {
   create: async (client, fields, options) => created(await client.create(newEvent(fields), options)),
   create_batch: async (client, fields, options) => {
-    const results = await client.createBatch(fields.events.map(newEvent), options);
+    const events = Array.isArray(fields.events) ? fields.events.map(newEvent) : fields.events;
+    const results = await client.createBatch(events, options);
     return { results: results.map((each) => (each instanceof TriggersError ? failed(each) : created(each))) };
   },
   get: async (client, fields, options) => event(await client.get(fields.event_id, options)),
@@ -81,7 +82,12 @@ export async function outcomeOf(call: () => Promise<object>): Promise<object> {
   }
 }
 
+/** Nonsense stays what it is. */
 function newEvent(fields: EventFields): NewEvent {
+  const given: unknown = fields;
+  if (typeof given !== "object" || given === null || Array.isArray(given)) {
+    return given as NewEvent;
+  }
   return {
     source: fields.source,
     eventType: fields.event_type,
@@ -93,10 +99,15 @@ function newEvent(fields: EventFields): NewEvent {
 
 function listRequest({ status, order, page_size }: ListFields): ListRequest {
   return {
-    ...(status === undefined ? {} : { status: EventStatus[status] }),
-    ...(order === undefined ? {} : { order: SortOrder[order] }),
+    ...(status === undefined ? {} : { status: named(EventStatus, status) }),
+    ...(order === undefined ? {} : { order: named(SortOrder, order) }),
     ...(page_size === undefined ? {} : { pageSize: page_size }),
   };
+}
+
+/** The member of an enum by its name; nonsense stays what it is. */
+function named<T>(members: Record<string, T | string>, name: string): T {
+  return (typeof name === "string" && isNaN(Number(name)) ? members[name] : name) as T;
 }
 
 function micros(time: Timestamp | undefined): number | null {
@@ -134,5 +145,6 @@ function errorFields(error: TriggersError): object {
     message: error.message,
     fields: error.violations.map(({ field }) => field),
     retry_delay_ms: error.retryDelayMs,
+    retryable: error.retryable,
   };
 }

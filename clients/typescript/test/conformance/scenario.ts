@@ -2,12 +2,14 @@
 import { newEventId, TriggersClient, type TriggersClientOptions } from "../../src/node.js";
 import { type Fields, METHODS, outcomeOf } from "./calls.js";
 import type { Harness } from "./harness.js";
+import { NONSENSE } from "./nonsense.js";
 import { atPath, expand, fits, type Variables } from "./values.js";
 
 interface CallStep {
   call: string;
+  nonsense?: string[];
   request?: object;
-  timeout_ms?: number;
+  timeout_ms?: unknown;
   times?: number;
   parallel?: boolean;
   expect?: Record<string, unknown>;
@@ -41,7 +43,7 @@ export async function runScenario(scenario: Scenario, given: Variables, harness:
           Object.assign(variables, Object.fromEntries(step.new_ids.map((name) => [name, newEventId()])));
         } else {
           client ??= openClient(expand(scenario.client ?? { urls: ["$url"] }, variables) as ClientFields);
-          await runCalls(step, client, variables);
+          await runStep(step, client, variables);
         }
       } catch (error) {
         throw new Error(`step ${String(index + 1)}: ${String(error)}`, { cause: error });
@@ -63,8 +65,25 @@ function openClient({ urls, timeout_ms, ca_file }: ClientFields): TriggersClient
   return new TriggersClient(options);
 }
 
+/** Makes the calls of a step, with all the nonsense that it names one after the other. */
+async function runStep(step: CallStep, client: TriggersClient, variables: Variables): Promise<void> {
+  if (!step.nonsense) {
+    await runCalls(step, client, variables);
+    return;
+  }
+  for (const name of step.nonsense.filter((name) => NONSENSE.has(name))) {
+    try {
+      await runCalls(step, client, { ...variables, nonsense: NONSENSE.get(name) });
+    } catch (error) {
+      throw new Error(`${name}: ${String(error)}`, { cause: error });
+    }
+  }
+}
+
 async function runCalls(step: CallStep, client: TriggersClient, variables: Variables): Promise<void> {
-  const outcomes = await makeCalls(step, client, expand(step.request ?? {}, variables) as Fields);
+  const fields = expand(step.request ?? {}, variables) as Fields;
+  const timeoutMs = expand(step.timeout_ms, variables);
+  const outcomes = await makeCalls(step, client, fields, timeoutMs);
   const expected = { code: "OK", ...(expand(step.expect ?? {}, variables) as object) };
   for (const outcome of outcomes) {
     for (const [path, value] of Object.entries(expected)) {
@@ -80,12 +99,17 @@ async function runCalls(step: CallStep, client: TriggersClient, variables: Varia
   }
 }
 
-async function makeCalls(step: CallStep, client: TriggersClient, fields: Fields): Promise<object[]> {
+async function makeCalls(
+  step: CallStep,
+  client: TriggersClient,
+  fields: Fields,
+  timeoutMs: unknown,
+): Promise<object[]> {
   const method = METHODS[step.call];
   if (!method) {
     throw new Error(`there is no method ${step.call}`);
   }
-  const options = step.timeout_ms === undefined ? {} : { timeoutMs: step.timeout_ms };
+  const options = timeoutMs === undefined ? {} : { timeoutMs: timeoutMs as number };
   const call = (): Promise<object> => outcomeOf(() => method(client, fields, options));
   const times = step.times ?? 1;
   if (step.parallel) {

@@ -5,7 +5,7 @@ export type Variables = Record<string, unknown>;
 type Members = Record<string, unknown>;
 
 function isObject(value: unknown): value is Members {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
+  return typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
 }
 
 /** What is at a path such as "response.events.*.event_id"; null when nothing is there. */
@@ -55,7 +55,7 @@ function variable(name: string, variables: Variables): unknown {
   if (!Object.hasOwn(variables, path[0] ?? "")) {
     throw new Error(`the scenario has no variable ${name}`);
   }
-  return atPath(variables, path);
+  return path.length === 1 ? variables[name] : atPath(variables, path);
 }
 
 /** Whether what is there fits the expected value, which is expanded. */

@@ -1,0 +1,137 @@
+// Checks of what callers give. Plain JavaScript lets anything in, and what would be stored or asked for as
+// something else than was given is an error that names it, before anything is sent.
+import { invalidArgument, TriggersError } from "./errors.js";
+
+const MAX_TIMEOUT_MS = 0x7fffffff; // what a timer can hold
+const MAX_INT32 = 0x7fffffff;
+const PAYLOAD = "one JSON object as a string, as a Uint8Array, or as a plain object";
+const JSON_VALUE = "null, a boolean, a finite number, a string, an array or a plain object";
+const encoder = new TextEncoder();
+
+/** "events[3].eventType" is of the argument eventType, "eventIds[3]" of eventId, "timeoutMs" of timeout. */
+function reasonOf(name: string): string {
+  const singular = name.replace(/^events\[\d+\]\.|(?<=^eventId)s(?=\[)|(?<=^url)s|(?<=^timeout)Ms/, "");
+  const [argument = ""] = /[a-z]+/i.exec(singular) ?? [];
+  return `${argument.replace(/[A-Z]/g, "_$&").toUpperCase()}_INVALID`;
+}
+
+function describe(value: unknown): string {
+  if (typeof value === "number") {
+    return String(value);
+  }
+  if (typeof value !== "object" || value === null) {
+    return value === null || value === undefined ? String(value) : `a ${typeof value}`;
+  }
+  const prototype = Object.getPrototypeOf(value) as object | null;
+  return `an object of the class ${prototype?.constructor.name ?? "null"}`;
+}
+
+function wrong(name: string, problem: string, accepted: string, options?: ErrorOptions): TriggersError {
+  return invalidArgument(reasonOf(name), `${name} ${problem}; accepted is ${accepted}`, options);
+}
+
+function wrongType(name: string, value: unknown, accepted: string): TriggersError {
+  return wrong(name, `is ${describe(value)}`, accepted);
+}
+
+export function checkText(name: string, value: unknown): string {
+  if (typeof value !== "string") {
+    throw wrongType(name, value, "a string");
+  }
+  if (!value.isWellFormed()) {
+    throw wrong(name, "has half of a surrogate pair", "what UTF-8 can express");
+  }
+  return value;
+}
+
+/** "" when it is absent. */
+export function checkOptionalText(name: string, value: unknown): string {
+  return value === undefined || value === null ? "" : checkText(name, value);
+}
+
+export function checkList(name: string, value: unknown): unknown[] {
+  if (!Array.isArray(value)) {
+    throw wrongType(name, value, "an array");
+  }
+  return value;
+}
+
+export function checkTimeout(value: unknown): number {
+  if (typeof value === "number" && value > 0 && value <= MAX_TIMEOUT_MS) {
+    return value;
+  }
+  throw wrongType("timeoutMs", value, "a number of milliseconds, more than 0 to 2147483647");
+}
+
+export function checkPageSize(value: unknown): number {
+  if (typeof value === "number" && Number.isInteger(value) && Math.abs(value) <= MAX_INT32) {
+    return value;
+  }
+  throw wrongType("pageSize", value, "a whole number of 32 bits");
+}
+
+/** A member of an enum, which is given as its object. */
+export function checkMember<T extends number>(name: string, value: T, members: object): T {
+  if (typeof value === "number" && value in members) {
+    return value;
+  }
+  const names = Object.keys(members).filter((key) => !/^\d/.test(key));
+  throw wrongType(name, value, names.join(", "));
+}
+
+/** The bytes of a payload. */
+export function checkPayload(name: string, value: unknown): Uint8Array {
+  if (typeof value === "string") {
+    return encoder.encode(checkText(name, value));
+  }
+  if (tagOf(value) === "Uint8Array") {
+    return value as Uint8Array;
+  }
+  if (!isPlain(value)) {
+    throw wrongType(name, value, PAYLOAD);
+  }
+  return encoder.encode(toJson(name, value));
+}
+
+/** The text of a plain object. JSON.stringify leaves out or changes what JSON has no word for. */
+function toJson(name: string, value: object): string {
+  try {
+    return JSON.stringify(value, function (this: Record<string, unknown>, key, converted: unknown) {
+      const given = this[key]; // before its toJSON, if it has one
+      if (!isJson(given) || given !== converted) {
+        throw wrongType(key === "" ? name : `${name} at ${JSON.stringify(key)}`, given, JSON_VALUE);
+      }
+      return converted;
+    });
+  } catch (cause) {
+    if (cause instanceof TriggersError) {
+      throw cause;
+    }
+    throw wrong(name, "contains itself or is nested too deeply", PAYLOAD, { cause });
+  }
+}
+
+function isJson(value: unknown): boolean {
+  switch (typeof value) {
+    case "string":
+    case "boolean":
+      return true;
+    case "number":
+      return Number.isFinite(value);
+    default:
+      return value === null || Array.isArray(value) || isPlain(value);
+  }
+}
+
+/** Made by a literal or Object.create(null), also in another realm. */
+function isPlain(value: unknown): value is object {
+  if (tagOf(value) !== "Object") {
+    return false;
+  }
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
+function tagOf(value: unknown): string {
+  return Object.prototype.toString.call(value).slice("[object ".length, -1);
+}
