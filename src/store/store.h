@@ -76,7 +76,8 @@ struct store_append {
 
 struct store_ack {
     uint8_t id[TYPEID_BYTES];
-    /* In: the time to set. Out: the first acknowledgement's time when STORE_REPEATED. */
+    /* In: the time to set, or when the event was created after that, which clocks that were set
+     * can bring about, this. Out: the time set, now or, when STORE_REPEATED, first. */
     int64_t acknowledged_at_us;
     enum store_outcome outcome;
 };

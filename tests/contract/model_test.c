@@ -45,7 +45,9 @@ static enum store_outcome model_ack(struct model *model, struct store_ack *ack)
         return STORE_NOT_FOUND;
     if (model->events[number].acknowledged_at_us != 0)
         return STORE_REPEATED;
-    model->events[number].acknowledged_at_us = ack->acknowledged_at_us;
+    int64_t created_at_us = model->events[number].created_at_us;
+    model->events[number].acknowledged_at_us =
+        ack->acknowledged_at_us > created_at_us ? ack->acknowledged_at_us : created_at_us;
     return STORE_DONE;
 }
 

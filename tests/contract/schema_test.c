@@ -19,7 +19,7 @@ static void what_was_stored_is_there_again(void **state)
 {
     struct world *world = *state;
     append_numbers(world, 1, 3);
-    struct store_ack ack = ack_numbered(2, NOON);
+    struct store_ack ack = ack_numbered(2, NOON + 60 * SECOND);
     ack_items(world, &ack, 1);
     const struct store_driver *driver = world->store->driver;
     driver->session_close(world->writer);
@@ -30,7 +30,7 @@ static void what_was_stored_is_there_again(void **state)
     struct status status = STATUS_INIT;
     assert_int_equal(driver->session_open(world->store, true, &world->reader, &status), STORE_OK);
     assert_int_equal(list_page(world, (struct store_list){.limit = 10}).count, 2);
-    assert_int_equal(get_number(world, 2).acknowledged_at_us, NOON);
+    assert_int_equal(get_number(world, 2).acknowledged_at_us, NOON + 60 * SECOND);
 }
 
 static void a_newer_schema_is_refused(void **state)

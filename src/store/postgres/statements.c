@@ -100,7 +100,8 @@ static const struct {
     [POSTGRES_ACK] =
         {"triggers_ack",
          "with found as materialized ("
-         "  select p.place, i.event_id, e.created_at, i.acknowledged_at"
+         "  select p.place, i.event_id, e.created_at,"
+         "    greatest(i.acknowledged_at, e.created_at) as acknowledged_at"
          "  from unnest($1::uuid[], $2::timestamptz[]) i (event_id, acknowledged_at)"
          "  cross join lateral " EVENT_SQL(
              "created_at",
@@ -118,7 +119,7 @@ static const struct {
                                              " select " TENANT
                                              ", created_at, event_id, acknowledged_at from removed"
                                              " on conflict (tenant_id, created_at, event_id) do "
-                                             "nothing returning event_id"},
+                                             "nothing returning event_id, acknowledged_at"},
 
     [POSTGRES_COMPARE] =
         {"triggers_compare",

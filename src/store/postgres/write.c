@@ -72,7 +72,13 @@ static bool is_about_appends(const struct writing *writing, size_t command)
     return command == 0 && writing->append_count > 0;
 }
 
-/* Ids that were stored or acknowledged now. */
+static void take_acknowledged_now(struct store_ack *ack, const PGresult *rows, int row)
+{
+    ack->outcome = STORE_DONE;
+    ack->acknowledged_at_us = postgres_time_us(rows, row, 1);
+}
+
+/* Ids that were stored now, or acknowledged with their times. */
 static void take_written(void *context, size_t command, const PGresult *rows)
 {
     struct writing *writing = context;
@@ -85,7 +91,7 @@ static void take_written(void *context, size_t command, const PGresult *rows)
         if (appended)
             writing_append(writing, position)->outcome = STORE_DONE;
         else
-            writing_ack(writing, position)->outcome = STORE_DONE;
+            take_acknowledged_now(writing_ack(writing, position), rows, row);
     }
 }
 

@@ -72,6 +72,8 @@ static int ack_one(struct sqlite_session *session, struct store_ack *ack)
         return code;
     int64_t created_at_us = sqlite3_column_int64(dequeue, 0);
     sqlite3_reset(dequeue);
+    if (ack->acknowledged_at_us < created_at_us)
+        ack->acknowledged_at_us = created_at_us;
 
     sqlite3_stmt *statement = sqlite_statement(session, SQLITE_ACKNOWLEDGE);
     sqlite3_bind_int64(statement, 1, created_at_us);
