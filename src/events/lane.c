@@ -17,10 +17,27 @@
 #define MAX_BACKOFF_MS 1000
 #define MAX_WORKERS 64
 
-/* Operations that are queued or at the store. */
-struct held {
-    size_t count;
+/* How long a batch may take at the store while there are several callers: so much longer than one
+ * that holds next to nothing that few of a store's commits are lost to small batches, and within
+ * these limits. A caller who comes meanwhile waits for the rest of it. */
+#define PACE_FACTOR 18
+#define PACE_MIN_US 4000
+#define PACE_MAX_US 50000
+/* For so long after two callers were seen there are several. */
+#define COMPANY_MS 10000
+
+/* What batches take, about the median. */
+struct pace {
+    int64_t fixed_us; /* of a batch that costs little */
+    int64_t unit_ns;  /* more for each unit of cost */
+};
+
+/* What a worker takes at once. */
+struct batch {
+    struct op *ops;
+    size_t items;
     size_t bytes;
+    size_t cost;
 };
 
 struct worker {
@@ -29,18 +46,20 @@ struct worker {
     bool started;
     struct store_session *session; /* from here on the thread's */
     int64_t backoff_ms;            /* before the next try to connect */
-    struct held taken;             /* of the lane's, for what it is at the store with */
 };
 
 struct lane {
     struct lane_config config;
     pthread_mutex_t lock;
-    pthread_cond_t wake; /* for workers: work, or stopping */
-    pthread_cond_t tried;
-    struct op *first;
-    struct op **last; /* where the next op is linked */
-    struct held held;
-    unsigned sleeping; /* workers waiting for work with a session */
+    pthread_cond_t work;  /* something is queued or the lane stops: for workers with a session */
+    pthread_cond_t stop;  /* the lane stops: for workers that wait to connect again */
+    pthread_cond_t tried; /* every worker has tried to connect once */
+    struct turns turns;
+    struct pace pace;
+    struct caller last_caller;
+    int64_t company_until_ms; /* there are several callers */
+    bool fresh_last;          /* the last batch was of those that come before the turns */
+    unsigned idle;            /* workers that wait for work */
     unsigned connected;
     unsigned untried; /* workers that have not yet tried to connect */
     bool stopping;
@@ -61,7 +80,7 @@ void worker_note_store(const struct worker *worker, int64_t started_us, enum sto
 /* Lock held, as in note_sessions. */
 static void note_held(const struct lane *lane)
 {
-    lane_note_held(lane->config.kind, lane->held.count);
+    lane_note_held(lane->config.kind, lane->turns.held.count);
 }
 
 static void note_sessions(const struct lane *lane)
@@ -78,93 +97,132 @@ static void ops_finish(struct op *ops)
     }
 }
 
-void ops_set_status(struct op *ops, const struct status *status)
-{
-    for (; ops; ops = ops->next)
-        ops->status = *status;
-}
-
 static void ops_fail(struct op *ops, const struct status *status)
 {
-    ops_set_status(ops, status);
+    for (struct op *op = ops; op; op = op->next)
+        op->status = *status;
     ops_finish(ops);
 }
 
-struct op *ops_drop_expired(struct op *ops)
+/* Takes those whose deadline has passed and that are not begun out of `ops`. */
+static struct op *take_expired(struct op **ops)
 {
-    struct status late;
-    status_fail(&late, STATUS_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED",
-                "the deadline passed before the store was asked; nothing was changed");
     int64_t now_ms = clock_monotonic_ms();
-    struct op *kept = NULL;
-    struct op **end = &kept;
-    while (ops) {
-        struct op *next = ops->next;
-        ops->next = NULL;
-        if (ops->deadline_ms <= now_ms) {
-            ops_fail(ops, &late);
-        } else {
-            *end = ops;
-            end = &ops->next;
+    struct op *expired = NULL;
+    while (*ops) {
+        struct op *op = *ops;
+        if (op->deadline_ms > now_ms || op->first > 0) {
+            ops = &op->next;
+            continue;
         }
-        ops = next;
+        *ops = op->next;
+        op->next = expired;
+        expired = op;
     }
-    return kept;
+    return expired;
 }
 
-static void let_go(struct lane *lane, const struct held *what)
+/* ---- batches ---- */
+
+/* Moves towards the median of what is seen, whatever the outliers are. */
+static int64_t median(int64_t before, int64_t now)
 {
-    lane->held.count -= what->count;
-    lane->held.bytes -= what->bytes;
-    note_held(lane);
+    int64_t step = before / 8 + 1;
+    return now > before ? before + step : now < before ? before - step : before;
 }
 
-/* Takes the whole queue. Lock held. */
-static struct op *take_all(struct lane *lane)
+/* Lock held, as in what follows. */
+static void note_pace(struct pace *pace, size_t cost, int64_t took_us)
 {
-    struct op *ops = lane->first;
-    for (struct op *op = ops; op; op = op->next)
-        let_go(lane, &(struct held){1, op->bytes});
-    lane->first = NULL;
-    lane->last = &lane->first;
-    return ops;
+    if (cost <= TURN_LITTLE)
+        pace->fixed_us = median(pace->fixed_us, took_us);
+    else
+        pace->unit_ns = median(pace->unit_ns, (took_us - pace->fixed_us) * 1000 / (int64_t)cost);
 }
 
-/* Takes what fits one batch. Lock held. */
-static struct op *take_batch(struct worker *worker)
+/* The cost of a batch that takes as long as it may. */
+static size_t pace_room(const struct pace *pace)
 {
-    struct lane *lane = worker->lane;
-    const struct lane_config *config = &lane->config;
-    struct held *taken = &worker->taken;
-    *taken = (struct held){0};
-    size_t items = 0;
-    struct op *ops = lane->first;
-    struct op **end = &lane->first;
-    while (*end) {
-        struct op *op = *end;
-        if (items > 0 && (items + op->items > config->max_batch ||
-                          taken->bytes + op->bytes > config->max_batch_bytes))
+    int64_t goal_us = pace->fixed_us * PACE_FACTOR;
+    goal_us = goal_us < PACE_MIN_US ? PACE_MIN_US : goal_us > PACE_MAX_US ? PACE_MAX_US : goal_us;
+    if (goal_us <= pace->fixed_us)
+        return TURN_LITTLE;
+    return (size_t)((goal_us - pace->fixed_us) * 1000 / (pace->unit_ns + 1)) + TURN_LITTLE;
+}
+
+/* What of `op` fits beside `taken` into a batch of at most `room` cost; 0: nothing does. */
+static size_t fitting_items(const struct lane_config *config, const struct batch *taken,
+                            const struct op *op, size_t room)
+{
+    size_t rest = op->items - op->first;
+    bool fits = taken->items + rest <= config->max_batch &&
+                taken->cost + turn_cost(op, rest) <= room &&
+                taken->bytes + op->bytes <= config->max_batch_bytes;
+    if (fits)
+        return rest;
+    if (!config->divides)
+        return taken->items == 0 ? rest : 0;
+    size_t part = (room - taken->cost) * op->items / turn_cost(op, op->items);
+    if (part > rest)
+        part = rest;
+    return part == 0 && taken->items == 0 ? 1 : part;
+}
+
+/* Takes what fits a batch of `room`. */
+static struct batch fill_batch(struct lane *lane, bool fresh_only, size_t room)
+{
+    struct batch batch = {0};
+    struct op **end = &batch.ops;
+    struct op *op;
+    while ((op = turns_next(&lane->turns, fresh_only))) {
+        size_t items = fitting_items(&lane->config, &batch, op, room);
+        if (items == 0)
             break;
-        items += op->items;
-        taken->count++;
-        taken->bytes += op->bytes;
+        turns_take(&lane->turns, op, items);
+        batch.items += items;
+        batch.cost += turn_cost(op, items);
+        batch.bytes += op->bytes;
+        *end = op;
         end = &op->next;
     }
-    lane->first = *end;
-    if (!lane->first)
-        lane->last = &lane->first;
     *end = NULL;
-    if (items == 0)
-        return NULL;
-    lane_note_batch(config->kind, items);
-    return ops;
+    return batch;
 }
 
-static void wait_until(struct lane *lane, int64_t until_ms)
+/* While there are several callers, those that want little do not wait with the others for a long
+ * batch, nor the others for them: one batch is theirs, the next everybody's. */
+static struct batch take_batch(struct lane *lane)
+{
+    const struct lane_config *config = &lane->config;
+    size_t room = config->divides ? config->max_batch : SIZE_MAX;
+    struct batch batch = {0};
+    bool company = clock_monotonic_ms() < lane->company_until_ms;
+    bool fresh_first = company && !lane->fresh_last && lane->turns.fresh && lane->turns.ring;
+    if (fresh_first)
+        batch = fill_batch(lane, true, room);
+    lane->fresh_last = batch.items > 0;
+    if (company && pace_room(&lane->pace) < room)
+        room = pace_room(&lane->pace);
+    if (batch.items == 0)
+        batch = fill_batch(lane, false, room);
+    if (batch.items > 0)
+        lane_note_batch(config->kind, batch.items);
+    return batch;
+}
+
+static void wait_until(pthread_cond_t *condition, struct lane *lane, int64_t until_ms)
 {
     struct timespec until = {until_ms / 1000, until_ms % 1000 * 1000000};
-    pthread_cond_timedwait(&lane->wake, &lane->lock, &until);
+    pthread_cond_timedwait(condition, &lane->lock, &until);
 }
+
+static void wake_for_work(struct lane *lane)
+{
+    if (lane->turns.waiting > 0 && lane->idle > 0)
+        pthread_cond_signal(&lane->work);
+}
+
+/* ---- sessions ---- */
 
 static void note_connected(struct lane *lane)
 {
@@ -178,7 +236,8 @@ static void note_connected(struct lane *lane)
 static void fail_queue_when_away(struct lane *lane)
 {
     pthread_mutex_lock(&lane->lock);
-    struct op *ops = lane->connected == 0 ? take_all(lane) : NULL;
+    struct op *ops = lane->connected == 0 ? turns_clear(&lane->turns) : NULL;
+    note_held(lane);
     struct status away = lane->away;
     pthread_mutex_unlock(&lane->lock);
     ops_fail(ops, &away);
@@ -244,7 +303,7 @@ static void worker_back_off(struct worker *worker, int64_t deadline_ms)
         until_ms = deadline_ms;
     pthread_mutex_lock(&lane->lock);
     while (!lane->stopping && clock_monotonic_ms() < until_ms)
-        wait_until(lane, until_ms);
+        wait_until(&lane->stop, lane, until_ms);
     pthread_mutex_unlock(&lane->lock);
 }
 
@@ -258,9 +317,11 @@ bool worker_may_retry(struct worker *worker, int64_t deadline_ms)
 
 bool worker_reconnect(struct worker *worker, int64_t deadline_ms, struct status *status)
 {
-    worker_disconnect(worker);
-    note_away(worker->lane, status);
-    fail_queue_when_away(worker->lane);
+    if (worker->session) {
+        worker_disconnect(worker);
+        note_away(worker->lane, status);
+        fail_queue_when_away(worker->lane);
+    }
     worker->backoff_ms = FIRST_BACKOFF_MS;
     while (worker_connect(worker, status) != STORE_OK) {
         if (!worker_may_retry(worker, deadline_ms))
@@ -270,33 +331,77 @@ bool worker_reconnect(struct worker *worker, int64_t deadline_ms, struct status 
     return true;
 }
 
-/* Waits for work. NULL when there is none within the ping interval, or when stopping. */
-static struct op *worker_take(struct worker *worker)
+/* ---- workers ---- */
+
+/* Waits for work. Empty when there is none within the ping interval, or when stopping. */
+static struct batch worker_take(struct worker *worker)
 {
     struct lane *lane = worker->lane;
     int64_t until_ms = clock_monotonic_ms() + PING_INTERVAL_MS;
     pthread_mutex_lock(&lane->lock);
-    lane->sleeping++;
-    while (!lane->first && !lane->stopping && clock_monotonic_ms() < until_ms)
-        wait_until(lane, until_ms);
-    lane->sleeping--;
-    struct op *ops = take_batch(worker);
-    if (lane->first && lane->sleeping > 0)
-        pthread_cond_signal(&lane->wake);
+    lane->idle++;
+    while (lane->turns.waiting == 0 && !lane->stopping && clock_monotonic_ms() < until_ms)
+        wait_until(&lane->work, lane, until_ms);
+    lane->idle--;
+    struct batch batch = take_batch(lane);
+    wake_for_work(lane);
     pthread_mutex_unlock(&lane->lock);
-    return ops;
+    return batch;
 }
 
-/* Carries out what was taken. It counts as held until then: those that called need no more of the
- * store. */
-static struct op *worker_run(struct worker *worker, struct op *ops)
+/* Takes out of `ops` those that are done; the others wait for their next turn. An operation counts
+ * as held until now: who called needs no more of the store. */
+static struct op *settle(struct lane *lane, struct op *ops)
+{
+    struct op *done = NULL;
+    struct op **end = &done;
+    while (ops) {
+        struct op *op = ops;
+        ops = op->next;
+        if (op->end < op->items) {
+            turns_put_back(&lane->turns, op);
+            continue;
+        }
+        turns_release(&lane->turns, op);
+        *end = op;
+        end = &op->next;
+    }
+    *end = NULL;
+    note_held(lane);
+    wake_for_work(lane);
+    return done;
+}
+
+static void fail_expired(struct lane *lane, struct op *expired)
+{
+    struct status late;
+    status_fail(&late, STATUS_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED",
+                "the deadline passed before the store was asked; nothing was changed");
+    for (struct op *op = expired; op; op = op->next)
+        op->end = op->items;
+    pthread_mutex_lock(&lane->lock);
+    expired = settle(lane, expired);
+    pthread_mutex_unlock(&lane->lock);
+    ops_fail(expired, &late);
+}
+
+static void worker_run(struct worker *worker, struct batch batch)
 {
     struct lane *lane = worker->lane;
-    ops = lane->config.run(worker, ops);
+    struct op *expired = take_expired(&batch.ops);
+    if (expired)
+        fail_expired(lane, expired);
+    if (!batch.ops)
+        return;
+    int64_t started_us = clock_monotonic_us();
+    lane->config.run(worker, batch.ops);
+    int64_t took_us = clock_monotonic_us() - started_us;
     pthread_mutex_lock(&lane->lock);
-    let_go(lane, &worker->taken);
+    if (!expired)
+        note_pace(&lane->pace, batch.cost, took_us);
+    struct op *done = settle(lane, batch.ops);
     pthread_mutex_unlock(&lane->lock);
-    return ops;
+    ops_finish(done);
 }
 
 static void worker_ping(struct worker *worker)
@@ -309,12 +414,15 @@ static void worker_ping(struct worker *worker)
     note_away(worker->lane, &status);
 }
 
-static bool lane_should_stop(struct lane *lane)
+/* Whether a worker of a lane that stops can do no more: nothing is queued, or others do it. */
+static bool worker_is_done(const struct worker *worker)
 {
+    struct lane *lane = worker->lane;
     pthread_mutex_lock(&lane->lock);
-    bool stop = lane->stopping && !lane->first;
+    bool others = !worker->session && lane->connected > 0;
+    bool done = lane->stopping && (lane->turns.waiting == 0 || others);
     pthread_mutex_unlock(&lane->lock);
-    return stop;
+    return done;
 }
 
 static void worker_first_try(struct worker *worker)
@@ -338,10 +446,10 @@ static void worker_turn(struct worker *worker)
         worker_back_off(worker, INT64_MAX);
         return;
     }
-    struct op *ops = worker_take(worker);
-    if (ops)
-        ops_finish(worker_run(worker, ops));
-    else if (!lane_should_stop(worker->lane))
+    struct batch batch = worker_take(worker);
+    if (batch.ops)
+        worker_run(worker, batch);
+    else if (!worker_is_done(worker))
         worker_ping(worker);
 }
 
@@ -350,7 +458,7 @@ static void *worker_main(void *argument)
     struct worker *worker = argument;
     prctl(PR_SET_NAME, LANE_NAMES[worker->lane->config.kind]);
     worker_first_try(worker);
-    while (!lane_should_stop(worker->lane))
+    while (!worker_is_done(worker))
         worker_turn(worker);
     return NULL;
 }
@@ -371,7 +479,7 @@ static void lane_init(struct lane *lane, const struct lane_config *config)
     if (lane->config.workers > MAX_WORKERS)
         lane->config.workers = MAX_WORKERS;
     lane->untried = lane->config.workers;
-    lane->last = &lane->first;
+    lane->pace = (struct pace){.fixed_us = 1000, .unit_ns = 10000};
     status_fail(&lane->away, STATUS_UNAVAILABLE, "STORE_UNAVAILABLE",
                 "the store has not been reached yet");
     lane->away.retry_delay_ms = MAX_BACKOFF_MS;
@@ -379,7 +487,8 @@ static void lane_init(struct lane *lane, const struct lane_config *config)
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&lane->wake, &attributes);
+    pthread_cond_init(&lane->work, &attributes);
+    pthread_cond_init(&lane->stop, &attributes);
     pthread_cond_init(&lane->tried, &attributes);
     pthread_condattr_destroy(&attributes);
 }
@@ -402,8 +511,10 @@ static void worker_close(struct worker *worker)
 struct lane *lane_open(const struct lane_config *config)
 {
     struct lane *lane = calloc(1, sizeof(*lane));
-    if (!lane)
+    if (!lane || !turns_init(&lane->turns, config->max_held)) {
+        free(lane);
         return NULL;
+    }
     lane_init(lane, config);
     while (lane->opened < lane->config.workers) {
         if (!worker_open(&lane->workers[lane->opened++], lane)) {
@@ -425,11 +536,22 @@ enum store_result lane_await_first_try(struct lane *lane, struct status *status)
     return worst;
 }
 
+/* What the program asks itself is no company. */
+static void note_caller(struct lane *lane, const struct caller *caller)
+{
+    const struct caller *last = &lane->last_caller;
+    if (caller->connection == 0)
+        return;
+    if (last->connection != 0 &&
+        (last->connection != caller->connection || last->client != caller->client))
+        lane->company_until_ms = clock_monotonic_ms() + COMPANY_MS;
+    lane->last_caller = *caller;
+}
+
 bool lane_submit(struct lane *lane, struct op *op, struct status *status)
 {
-    const struct lane_config *config = &lane->config;
     bool taken = false;
-    op->next = NULL;
+    op->first = op->end = 0;
     op->status = STATUS_INIT;
     pthread_mutex_lock(&lane->lock);
     if (lane->stopping) {
@@ -438,20 +560,15 @@ bool lane_submit(struct lane *lane, struct op *op, struct status *status)
         status->retry_delay_ms = MAX_BACKOFF_MS;
     } else if (lane->connected == 0) {
         *status = lane->away;
-    } else if (lane->held.count >= config->max_held ||
-               lane->held.bytes + op->bytes > config->max_held_bytes) {
+    } else if (!turns_add(&lane->turns, op)) {
         status_fail(status, STATUS_RESOURCE_EXHAUSTED, "QUEUE_FULL",
                     "too many operations are waiting for the store; try again later");
         status->retry_delay_ms = 100;
     } else {
-        *lane->last = op;
-        lane->last = &op->next;
-        lane->held.count++;
-        lane->held.bytes += op->bytes;
-        note_held(lane);
         taken = true;
-        if (lane->sleeping > 0)
-            pthread_cond_signal(&lane->wake);
+        note_caller(lane, &op->caller);
+        note_held(lane);
+        wake_for_work(lane);
     }
     pthread_mutex_unlock(&lane->lock);
     return taken;
@@ -469,7 +586,8 @@ void lane_stop(struct lane *lane)
 {
     pthread_mutex_lock(&lane->lock);
     lane->stopping = true;
-    pthread_cond_broadcast(&lane->wake);
+    pthread_cond_broadcast(&lane->work);
+    pthread_cond_broadcast(&lane->stop);
     pthread_mutex_unlock(&lane->lock);
 }
 
@@ -480,9 +598,11 @@ void lane_close(struct lane *lane)
     lane_stop(lane);
     for (unsigned i = 0; i < lane->opened; i++)
         worker_close(&lane->workers[i]);
-    struct op *left = take_all(lane); /* queued behind a store that was away */
-    ops_fail(left, &lane->away);
-    pthread_cond_destroy(&lane->wake);
+    ops_fail(turns_clear(&lane->turns), &lane->away); /* queued for a store that was away */
+    note_held(lane);
+    turns_fini(&lane->turns);
+    pthread_cond_destroy(&lane->work);
+    pthread_cond_destroy(&lane->stop);
     pthread_cond_destroy(&lane->tried);
     pthread_mutex_destroy(&lane->lock);
     free(lane);

@@ -1,22 +1,13 @@
 /* A lane: a bounded queue of operations and the workers that carry them out, each with a store
  * session of its own. There is one lane for writes, one for reads by id and one for lists, so that
- * none waits behind another. A worker takes everything that queued while it was busy, which makes
- * group commit without a timer. */
+ * none waits for another. A worker takes everything that queued while it was busy, which makes
+ * group commit without a timer. Callers are served in turn, see turns.h, and while there are
+ * several no batch keeps the others waiting for long. */
 #ifndef TRIGGERS_EVENTS_LANE_H
 #define TRIGGERS_EVENTS_LANE_H
 
+#include "events/turns.h"
 #include "store/store.h"
-
-/* What the operations of every lane begin with. The caller owns the memory until `done` is called,
- * exactly once, without a lock held, on a worker's thread or the one that closes the lane. */
-struct op {
-    struct op *next;      /* the lane's */
-    int64_t deadline_ms;  /* monotonic; not begun when it has passed */
-    size_t bytes;         /* memory the operation holds, counted against the lane's limit */
-    size_t items;         /* store items in it, counted against a batch's limit; at least 1 */
-    struct status status; /* OK, or why the operation as a whole failed; set before `done` */
-    void (*done)(struct op *op);
-};
 
 struct lane;
 struct worker;
@@ -29,14 +20,15 @@ struct lane_config {
     struct store *store;
     bool read_only;
     unsigned workers;
-    size_t max_held;       /* operations queued or at the store; more are RESOURCE_EXHAUSTED */
-    size_t max_held_bytes; /* the same, by op.bytes */
-    size_t max_batch;      /* items a worker takes at once; at least the largest op's */
+    struct held max_held; /* operations queued or at the store; more are RESOURCE_EXHAUSTED */
+    size_t max_batch;     /* items a worker takes at once */
     size_t max_batch_bytes;
-    /* Carries out a list of operations (linked by `next`), setting the status of each, and returns
-     * those the lane has to finish. Uses worker_session; runs on a worker's thread and may block.
-     */
-    struct op *(*run)(struct worker *worker, struct op *ops);
+    bool divides; /* an operation's items may be carried out in several batches */
+    /* Carries out a list of operations (linked by `next`), of each the items from `first` to
+     * before `end`, setting its status when it fails. An operation whose rest need not be carried
+     * out has `end` set to all its items. Uses worker_session; runs on a worker's thread and may
+     * block. */
+    void (*run)(struct worker *worker, struct op *ops);
     void *context; /* for `run`, see worker_context */
 };
 
@@ -49,7 +41,7 @@ struct lane *lane_open(const struct lane_config *config);
 enum store_result lane_await_first_try(struct lane *lane, struct status *status);
 
 /* Queues an operation; never blocks. False, with `status` filled and `op` not taken, when the queue
- * is full or the store is away. Any thread. */
+ * is full, or its caller's share of it, or the store is away. Any thread. */
 bool lane_submit(struct lane *lane, struct op *op, struct status *status) MUST_CHECK;
 
 /* Whether a worker has a session now. Any thread. */
@@ -73,12 +65,9 @@ void worker_note_store(const struct worker *worker, int64_t started_us, enum sto
 /* Whether to go on after a passing failure: not past `deadline_ms`, nor when the lane stops. */
 bool worker_may_retry(struct worker *worker, int64_t deadline_ms);
 
-/* Gives a lost session up and connects again, with back-off, until `deadline_ms` (monotonic). False
- * with the last status when that did not work; the session is NULL then. */
+/* Closes the session, which is lost, if there is one, and connects again, with back-off, until
+ * `deadline_ms` (monotonic). False with the last status when that did not work; the session is NULL
+ * then. */
 bool worker_reconnect(struct worker *worker, int64_t deadline_ms, struct status *status) MUST_CHECK;
-
-void ops_set_status(struct op *ops, const struct status *status);
-/* Finishes those whose deadline has passed with DEADLINE_EXCEEDED; the rest, in order. */
-struct op *ops_drop_expired(struct op *ops);
 
 #endif

@@ -5,9 +5,11 @@
 
 #include "base/clock.h"
 
-#define MAX_HELD_GETS 512  /* see the writer's */
-#define MAX_HELD_LISTS 256 /* each may become an 8 MiB page */
-#define MAX_GETS 128       /* of one round trip; each may bring a payload of 1 MiB */
+#define MAX_HELD_GETS 448         /* see the writer's */
+#define MAX_HELD_LISTS 224        /* each may become an 8 MiB page */
+#define MAX_HELD_BYTES UINT32_MAX /* the count is the limit */
+#define MAX_TRIES 8
+#define MAX_GETS 128 /* of one round trip; each may bring a payload of 1 MiB */
 
 /* Lists of one round trip: a few short ones, of which a long one must not keep others waiting. */
 #define MAX_LISTS 4
@@ -19,81 +21,111 @@ struct readers {
     struct lane *lists;
 };
 
-/* Runs `attempt` until its result is neither passing nor a lost session that can be had again. */
-static enum store_result read_stubbornly(struct worker *worker, int64_t deadline_ms,
-                                         enum store_result (*attempt)(struct worker *worker,
-                                                                      struct op *ops,
-                                                                      struct status *status),
-                                         struct op *ops, struct status *status)
+typedef enum store_result read_attempt(struct worker *worker, struct op **ops, size_t count,
+                                       struct status *status);
+
+static enum store_result read_once(struct worker *worker, read_attempt *attempt, struct op **ops,
+                                   size_t count, struct status *status)
+{
+    int64_t started_us = clock_monotonic_us();
+    enum store_result result = attempt(worker, ops, count, status);
+    worker_note_store(worker, started_us, result);
+    return result;
+}
+
+/* Again while its result is passing. A read that lost its session tries one new one at once; nobody
+ * is helped by waiting longer. */
+static enum store_result read_stubbornly(struct worker *worker, read_attempt *attempt,
+                                         struct op **ops, size_t count, struct status *status)
 {
     bool reconnected = false;
-    for (int tries = 0; tries < 8; tries++) {
-        enum store_result result = attempt(worker, ops, status);
+    if (!worker_session(worker) && !worker_reconnect(worker, 0, status))
+        return STORE_LOST;
+    for (int tries = 0; tries < MAX_TRIES; tries++) {
+        enum store_result result = read_once(worker, attempt, ops, count, status);
         if (result == STORE_RETRY)
             continue;
         if (result != STORE_LOST || reconnected)
             return result;
-        reconnected = worker_reconnect(worker, deadline_ms, status);
+        reconnected = worker_reconnect(worker, 0, status);
         if (!reconnected)
             return STORE_LOST;
     }
     return STORE_RETRY;
 }
 
-static enum store_result get_once(struct worker *worker, struct op *ops, struct status *status)
+static enum store_result get_once(struct worker *worker, struct op **ops, size_t count,
+                                  struct status *status)
 {
     struct store_get *gets[MAX_GETS];
-    size_t count = 0;
-    for (struct op *op = ops; op; op = op->next)
-        gets[count++] = &((struct get_op *)op)->get;
+    for (size_t i = 0; i < count; i++)
+        gets[i] = &((struct get_op *)ops[i])->get;
     struct store_session *session = worker_session(worker);
-    int64_t started_us = clock_monotonic_us();
-    enum store_result result = session->store->driver->get(session, gets, count, status);
-    worker_note_store(worker, started_us, result);
-    return result;
+    return session->store->driver->get(session, gets, count, status);
 }
 
-static enum store_result list_once(struct worker *worker, struct op *ops, struct status *status)
+static enum store_result list_once(struct worker *worker, struct op **ops, size_t count,
+                                   struct status *status)
 {
     struct store_list *lists[MAX_LISTS];
-    size_t count = 0;
+    for (size_t i = 0; i < count; i++)
+        lists[i] = &((struct list_op *)ops[i])->list;
     struct store_session *session = worker_session(worker);
-    const struct store_driver *driver = session->store->driver;
-    enum store_result result = STORE_OK;
-    int64_t started_us = clock_monotonic_us();
-    for (struct op *next = ops; next && result == STORE_OK; next = next->next) {
-        struct list_op *op = (struct list_op *)next;
-        if (op->backlog)
-            result = driver->backlog(session, op->backlog, status);
-        else
-            lists[count++] = &op->list;
-    }
-    if (result == STORE_OK && count > 0)
-        result = driver->list(session, lists, count, status);
-    worker_note_store(worker, started_us, result);
-    return result;
+    return session->store->driver->list(session, lists, count, status);
 }
 
-/* A read that lost its session tries one new one at once; nobody is helped by waiting longer. */
-static struct op *read_all(struct worker *worker, struct op *ops,
-                           enum store_result (*attempt)(struct worker *, struct op *,
-                                                        struct status *))
+static enum store_result backlog_once(struct worker *worker, struct op **ops, size_t count,
+                                      struct status *status)
+{
+    (void)count; /* 1 */
+    struct store_session *session = worker_session(worker);
+    return session->store->driver->backlog(session, ((struct list_op *)ops[0])->backlog, status);
+}
+
+/* Reads in one round trip. What fails because of some of the operations is halved until the others
+ * have their answers. */
+static void read_range(struct worker *worker, struct op **ops, size_t count, read_attempt *attempt)
 {
     struct status status = STATUS_INIT;
-    ops = ops_drop_expired(ops);
-    if (ops && read_stubbornly(worker, 0, attempt, ops, &status) != STORE_OK)
-        ops_set_status(ops, &status);
-    return ops;
+    enum store_result result = read_stubbornly(worker, attempt, ops, count, &status);
+    if (result == STORE_OK)
+        return;
+    size_t half = count / 2;
+    if (half > 0 && (result == STORE_REJECTED || status.code == STATUS_DATA_LOSS)) {
+        read_range(worker, ops, half, attempt);
+        read_range(worker, ops + half, count - half, attempt);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        ops[i]->status = status;
 }
 
-static struct op *run_gets(struct worker *worker, struct op *ops)
+static void run_gets(struct worker *worker, struct op *ops)
 {
-    return read_all(worker, ops, get_once);
+    struct op *gets[MAX_GETS];
+    size_t count = 0;
+    for (; ops; ops = ops->next)
+        gets[count++] = ops;
+    read_range(worker, gets, count, get_once);
 }
 
-static struct op *run_lists(struct worker *worker, struct op *ops)
+/* The backlog is nobody's page: neither fails with the other. */
+static void run_lists(struct worker *worker, struct op *ops)
 {
-    return read_all(worker, ops, list_once);
+    struct op *lists[MAX_LISTS];
+    struct op *backlogs[MAX_LISTS];
+    size_t list_count = 0;
+    size_t backlog_count = 0;
+    for (; ops; ops = ops->next) {
+        if (((struct list_op *)ops)->backlog)
+            backlogs[backlog_count++] = ops;
+        else
+            lists[list_count++] = ops;
+    }
+    if (list_count > 0)
+        read_range(worker, lists, list_count, list_once);
+    for (size_t i = 0; i < backlog_count; i++)
+        read_range(worker, &backlogs[i], 1, backlog_once);
 }
 
 struct readers *readers_open(struct store *store, unsigned list_workers)
@@ -106,8 +138,7 @@ struct readers *readers_open(struct store *store, unsigned list_workers)
         .store = store,
         .read_only = true,
         .workers = 1,
-        .max_held = MAX_HELD_GETS,
-        .max_held_bytes = SIZE_MAX,
+        .max_held = {MAX_HELD_GETS, MAX_HELD_BYTES},
         .max_batch = MAX_GETS,
         .max_batch_bytes = SIZE_MAX,
         .run = run_gets,
@@ -115,7 +146,7 @@ struct readers *readers_open(struct store *store, unsigned list_workers)
     readers->gets = lane_open(&config);
     config.kind = LANE_LISTS;
     config.workers = list_workers;
-    config.max_held = MAX_HELD_LISTS;
+    config.max_held.count = MAX_HELD_LISTS;
     config.max_batch = MAX_LISTS;
     config.max_batch_bytes = MAX_LISTS_BYTES;
     config.run = run_lists;

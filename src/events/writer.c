@@ -9,11 +9,12 @@
 #include "base/log.h"
 
 /* All lanes together hold fewer calls than a server handles, so that excess can be refused. */
-#define MAX_HELD 1024
-#define MAX_HELD_BYTES (32u << 20)
-#define MAX_BATCH 4096 /* items of one transaction */
-#define MAX_BATCH_BYTES (8u << 20)
-#define MAX_RETRIES 8 /* after serialization failures and lost sessions */
+#define MAX_HELD 1344 /* 1024 of one caller alone, see turns_add */
+#define MAX_HELD_BYTES (44u << 20)
+#define MAX_BATCH 4096 /* items of one transaction, and its cost, which makes it 8 MiB at most */
+#define RETRY_DELAY_MS 1000
+#define MAX_AHEAD_US 1000000 /* that a time may be ahead of the clock */
+#define MAX_RETRIES 8        /* after serialization failures and lost sessions */
 
 struct writer {
     struct lane *lane;
@@ -34,14 +35,15 @@ struct metric writer_acknowledged = {.name = "events_acknowledged_total",
                                      .kind = METRIC_COUNTER,
                                      .cells = &acknowledged_cell};
 
-/* The times of one writer ascend strictly, so that events list in the order they came in. */
+/* The times of one writer ascend strictly, so that events list in the order they came in, unless
+ * the clock was set back by more than MAX_AHEAD_US: then they follow it. */
 static int64_t next_time_us(struct writer *writer)
 {
     int64_t now = clock_now_us();
     int_fast64_t last = atomic_load(&writer->last_time_us);
     int64_t next;
     do {
-        next = now > last ? now : last + 1;
+        next = now > last || last - now > MAX_AHEAD_US ? now : last + 1;
     } while (!atomic_compare_exchange_weak(&writer->last_time_us, &last, next));
     return next;
 }
@@ -51,9 +53,11 @@ struct batch {
     struct worker *worker;
     int64_t deadline_ms; /* the latest of the operations' */
     struct write_item **items;
+    struct write_op **ops; /* each item's */
     struct store_append **appends;
     struct store_ack **acks;
     size_t count;
+    struct status failure; /* why the store failed, when it did and nothing was changed */
 };
 
 static void note_commit(const struct store_write *write)
@@ -110,78 +114,151 @@ static enum store_result write_stubbornly(struct batch *batch, size_t first, siz
     return unknown && !settled ? STORE_LOST : result;
 }
 
-static void mark_rejected(struct write_item *item, const struct status *status)
+/* What became of items whose transaction may have been committed, and of those that came after it.
+ */
+static const struct status UNKNOWN = {
+    .code = STATUS_UNAVAILABLE,
+    .reason = "OUTCOME_UNKNOWN",
+    .retry_delay_ms = RETRY_DELAY_MS,
+    .message = "the connection to the store was lost during the write and it may or may not have "
+               "happened; send it again with the same event id",
+};
+static const struct status NOT_WRITTEN = {
+    .code = STATUS_UNAVAILABLE,
+    .reason = "STORE_UNAVAILABLE",
+    .retry_delay_ms = RETRY_DELAY_MS,
+    .message = "the connection to the store was lost before this was written; send it again",
+};
+static const struct status REJECTED_WITHOUT_TEXT = {
+    .code = STATUS_INVALID_ARGUMENT,
+    .reason = "STORE_REJECTED",
+    .message = "the database refused to store this",
+};
+
+static void fail_items(struct write_item **items, size_t count, const struct status *why)
 {
-    char text[TYPEID_TEXT_SIZE];
-    item->rejected = true;
-    typeid_format(item->kind == WRITE_APPEND ? item->append.event.id : item->ack.id, text);
-    log_warning("the store rejected an item", {"event_id", text}, {"error", status->message});
+    for (size_t i = 0; i < count; i++)
+        items[i]->failure = why;
 }
 
-/* Writes a range; rejected items are marked. STORE_OK when all others are durable. */
-static enum store_result write_range(struct batch *batch, size_t first, size_t count,
-                                     struct status *rejection, struct status *status)
+static void reject(struct batch *batch, size_t index, const struct status *why)
 {
-    enum store_result result = write_stubbornly(batch, first, count, status);
-    if (result != STORE_REJECTED)
-        return result;
+    char text[TYPEID_TEXT_SIZE];
+    struct write_item *item = batch->items[index];
+    struct status *kept = arena_alloc(batch->ops[index]->arena, sizeof(*kept));
+    if (kept)
+        *kept = *why;
+    item->failure = kept ? kept : &REJECTED_WITHOUT_TEXT;
+    typeid_format(item->kind == WRITE_APPEND ? item->append.event.id : item->ack.id, text);
+    log_warning("the store rejected an item", {"event_id", text}, {"error", why->message});
+}
+
+/* Writes a range and gives each item its own failure, or none. When the store fails nothing more is
+ * tried: false, and all of `failed` is set. */
+static bool write_range(struct batch *batch, size_t first, size_t count)
+{
+    struct status status = STATUS_INIT;
+    switch (write_stubbornly(batch, first, count, &status)) {
+    case STORE_OK: fail_items(batch->items + first, count, NULL); return true;
+    case STORE_REJECTED: break;
+    case STORE_LOST:
+        fail_items(batch->items + first, count, &UNKNOWN);
+        fail_items(batch->items + first + count, batch->count - first - count, &NOT_WRITTEN);
+        return false;
+    default:
+        batch->failure = status;
+        fail_items(batch->items + first, batch->count - first, &batch->failure);
+        return false;
+    }
     if (count == 1) {
-        *rejection = *status;
-        mark_rejected(batch->items[first], status);
-        return STORE_OK;
+        reject(batch, first, &status);
+        return true;
     }
     size_t half = count / 2;
-    result = write_range(batch, first, half, rejection, status);
-    if (result != STORE_OK)
-        return result;
-    return write_range(batch, first + half, count - half, rejection, status);
+    return write_range(batch, first, half) && write_range(batch, first + half, count - half);
 }
 
 /* Appends get their times here, close to the commit. */
 static void gather_op(struct batch *batch, struct write_op *op)
 {
     struct writer *writer = worker_context(batch->worker);
-    for (size_t i = 0; i < op->count; i++) {
+    for (size_t i = op->op.first; i < op->op.end; i++) {
         struct write_item *item = &op->items[i];
-        item->rejected = false;
         if (item->kind == WRITE_APPEND)
             item->append.event.created_at_us = next_time_us(writer);
         else
             item->ack.acknowledged_at_us = clock_now_us();
+        batch->ops[batch->count] = op;
         batch->items[batch->count++] = item;
     }
     if (op->op.deadline_ms > batch->deadline_ms)
         batch->deadline_ms = op->op.deadline_ms;
 }
 
-static struct op *writer_run(struct worker *worker, struct op *ops)
+/* The store failed, maybe before the items of this operation were written: then the rest of it is
+ * not tried either, and what is told of the failure outlives the batch. */
+static void end_op(const struct batch *batch, struct write_op *op)
 {
-    /* One thread's stack holds a batch's pointers: 3 * 8 * 4096 bytes. */
+    const struct status *why = op->items[op->op.end - 1].failure;
+    if (why != &UNKNOWN && why != &NOT_WRITTEN && why != &batch->failure)
+        return;
+    for (size_t i = op->op.end; i < op->count; i++)
+        op->items[i].failure = why == &UNKNOWN ? &NOT_WRITTEN : why;
+    op->op.end = op->count;
+    op->failure = batch->failure;
+    for (size_t i = op->op.first; i < op->count; i++) {
+        if (op->items[i].failure == &batch->failure)
+            op->items[i].failure = &op->failure;
+    }
+}
+
+static void writer_run(struct worker *worker, struct op *ops)
+{
+    /* One thread's stack holds a batch's pointers: 4 * 8 * 4096 bytes. */
     struct write_item *items[MAX_BATCH];
+    struct write_op *item_ops[MAX_BATCH];
     struct store_append *appends[MAX_BATCH];
     struct store_ack *acks[MAX_BATCH];
-    struct batch batch = {.worker = worker, .items = items, .appends = appends, .acks = acks};
-    ops = ops_drop_expired(ops);
-    if (!ops)
-        return NULL;
+    struct batch batch = {.worker = worker,
+                          .items = items,
+                          .ops = item_ops,
+                          .appends = appends,
+                          .acks = acks,
+                          .failure = STATUS_INIT};
     for (struct op *op = ops; op; op = op->next)
         gather_op(&batch, (struct write_op *)op);
-    struct status status = STATUS_INIT;
-    struct status rejection = STATUS_INIT;
-    enum store_result result = write_range(&batch, 0, batch.count, &rejection, &status);
-    if (result == STORE_OK) {
-        for (struct op *op = ops; op; op = op->next)
-            ((struct write_op *)op)->rejection = rejection;
-        return ops;
+    if (write_range(&batch, 0, batch.count))
+        return;
+    for (struct op *op = ops; op; op = op->next)
+        end_op(&batch, (struct write_op *)op);
+}
+
+/* Whether all items failed for the same reason, which is not one of theirs. */
+static bool failed_as_a_whole(const struct write_op *op)
+{
+    const struct status *why = op->items[0].failure;
+    if (why != &op->failure && why != &UNKNOWN && why != &NOT_WRITTEN)
+        return false;
+    for (size_t i = 1; i < op->count; i++) {
+        if (op->items[i].failure != why)
+            return false;
     }
-    if (result == STORE_LOST) {
-        status_fail(&status, STATUS_UNAVAILABLE, "OUTCOME_UNKNOWN",
-                    "the connection to the store was lost during the write and it may or may not "
-                    "have happened; send it again with the same event id");
-        status.retry_delay_ms = 1000;
+    return true;
+}
+
+/* The lane is done with it: one that was begun tells of each item what became of it. */
+static void on_done(struct op *base)
+{
+    struct write_op *op = (struct write_op *)base;
+    if (base->status.code != STATUS_OK && base->first > 0) {
+        op->failure = base->status;
+        for (size_t i = base->first; i < op->count; i++)
+            op->items[i].failure = &op->failure;
+        base->status = STATUS_INIT;
     }
-    ops_set_status(ops, &status);
-    return ops;
+    if (base->status.code == STATUS_OK && failed_as_a_whole(op))
+        base->status = *op->items[0].failure;
+    op->done(op);
 }
 
 struct writer *writer_open(struct store *store, unsigned workers)
@@ -193,10 +270,10 @@ struct writer *writer_open(struct store *store, unsigned workers)
         .kind = LANE_WRITES,
         .store = store,
         .workers = workers,
-        .max_held = MAX_HELD,
-        .max_held_bytes = MAX_HELD_BYTES,
+        .max_held = {MAX_HELD, MAX_HELD_BYTES},
         .max_batch = MAX_BATCH,
-        .max_batch_bytes = MAX_BATCH_BYTES,
+        .max_batch_bytes = SIZE_MAX,
+        .divides = true,
         .run = writer_run,
         .context = writer,
     });
@@ -209,6 +286,7 @@ struct writer *writer_open(struct store *store, unsigned workers)
 bool writer_submit(struct writer *writer, struct write_op *op, struct status *status)
 {
     op->op.items = op->count;
+    op->op.done = on_done;
     op->op.bytes = sizeof(*op) + op->count * sizeof(*op->items);
     for (size_t i = 0; i < op->count; i++) {
         const struct write_item *item = &op->items[i];

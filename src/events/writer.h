@@ -12,8 +12,9 @@ enum write_kind { WRITE_APPEND, WRITE_ACK };
 
 struct write_item {
     enum write_kind kind;
-    /* Out: the store refused this item; the others of its batch were written. */
-    bool rejected;
+    /* Out: why it was not written, or may not have been; NULL: it was, with its outcome. Static,
+     * the operation's or in its arena. */
+    const struct status *failure;
     union {
         struct store_append append; /* in: id, source, type, payload of `event` */
         struct store_ack ack;       /* in: id */
@@ -21,10 +22,13 @@ struct write_item {
 };
 
 struct write_op {
-    struct op op; /* first: the lane's handle; status OK: each item tells its own outcome */
+    struct op op; /* first: the lane's handle. Status OK: each item tells its own outcome; else none
+                     was written, or may not have been when it says so */
     struct write_item *items;
     size_t count;
-    struct status rejection; /* why the rejected items were, when there are any */
+    struct arena *arena;               /* for the texts of items that fail */
+    struct status failure;             /* the items' whose transaction failed */
+    void (*done)(struct write_op *op); /* in: as op.done, which is the writer's */
 };
 
 /* Commits of this process, and what they stored. */
@@ -35,7 +39,8 @@ struct writer;
 /* NULL without memory. */
 struct writer *writer_open(struct store *store, unsigned workers);
 
-/* Fills op.bytes and op.items and queues: see lane_submit. */
+/* Fills op.bytes, op.items and op.done and queues: see lane_submit. In: op.caller, op.deadline_ms.
+ */
 bool writer_submit(struct writer *writer, struct write_op *op, struct status *status) MUST_CHECK;
 
 /* The lane, for health and start-up. */

@@ -65,6 +65,7 @@ struct peer {
     struct peer *next_waiting; /* for a slot */
     struct peer *next_unused;
     struct slot *granted; /* it waits no longer */
+    uint64_t number;      /* its connection's, from 1 */
 };
 
 struct acceptor {
@@ -88,6 +89,7 @@ struct server {
     struct slot *free;
     struct peer *peers;
     size_t peer_count;
+    uint64_t last_number; /* of a peer */
     size_t peer_bytes; /* what they take by themselves */
     bool crowded;      /* the last connection was one too many */
     struct peer *first_waiting;
@@ -253,6 +255,7 @@ static bool on_received(void *owner, struct link *link, const struct link_receiv
     link_hold(link); /* until the slot is released */
     slot->peer = peer;
     slot->memory.share = slot->sending.share = &peer->share;
+    slot->call.caller = (struct caller){.connection = peer->number};
     memcpy(slot->route, received->route, received->route_size);
     slot->route_size = received->route_size;
     atomic_store(&slot->holders, 2);
@@ -328,6 +331,7 @@ static bool add_peer(struct server *server, struct peer *peer, size_t bytes)
     bool tell = !allowed && !server->crowded;
     server->crowded = !allowed;
     if (allowed) {
+        peer->number = ++server->last_number;
         peer->next = server->peers;
         peer->previous = &server->peers;
         if (peer->next)

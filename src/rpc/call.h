@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "base/arena.h"
+#include "base/caller.h"
 #include "base/metrics.h"
 #include "base/status.h"
 
@@ -43,6 +44,7 @@ struct call {
     const struct call_transport *transport;
     struct arena arena;              /* handlers may allocate until they answer */
     ProtobufCAllocator allocator;    /* the arena as protobuf-c wants it */
+    struct caller caller;            /* of the connection the transport's, for each request */
     const char *method;              /* from the descriptor; "" while unknown */
     size_t method_number;            /* see call_name_method; 0 while unknown */
     int64_t started_us;              /* monotonic */

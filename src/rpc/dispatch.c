@@ -69,6 +69,16 @@ static void take_text(char *out, size_t room, const struct wire_reader *text)
     out[size] = '\0';
 }
 
+/* FNV-1a, which tells texts apart that nobody chose to be alike. Who makes two of its own callers
+ * alike has them served as one. */
+static uint64_t number_of(const struct wire_reader *text)
+{
+    uint64_t hash = 0xCBF29CE484222325u;
+    for (const uint8_t *byte = text->next; byte < text->end; byte++)
+        hash = (hash ^ *byte) * 0x100000001B3u;
+    return hash;
+}
+
 static bool is_visible_ascii(const char *text)
 {
     for (; *text; text++) {
@@ -116,6 +126,8 @@ static void take_metadata(struct call *call, struct wire_reader entry)
         take_text(call->client, sizeof(call->client), &value);
     else if (strcmp(key, "traceparent") == 0)
         take_text(call->traceparent, sizeof(call->traceparent), &value);
+    else if (strcmp(key, "caller") == 0)
+        call->caller.client = number_of(&value);
 }
 
 /* The bytes are clean. Of what is there twice the last counts. */

@@ -18,16 +18,27 @@ struct write_call {
 };
 
 struct write_slot {
-    struct write_item *item; /* what the writer was given; NULL when the item is not sound */
-    bool keyed;              /* its id was derived from an idempotency key */
-    struct item_failure failure;
+    struct write_item *item;      /* what the writer was given; NULL when the item is not sound */
+    bool keyed;                   /* its id was derived from an idempotency key */
+    struct item_failure *failure; /* in the arena; NULL: nothing is wrong */
 };
 
 /* ---- checking ---- */
 
-static void add_violation(struct item_failure *failure, const char *reason, const char *field,
-                          const char *description)
+/* The slot's, which has none until something is wrong; NULL without memory. */
+static struct item_failure *failure_of(struct arena *arena, struct write_slot *slot)
 {
+    if (!slot->failure)
+        slot->failure = arena_calloc(arena, 1, sizeof(*slot->failure));
+    return slot->failure;
+}
+
+static void add_violation(struct arena *arena, struct write_slot *slot, const char *reason,
+                          const char *field, const char *description)
+{
+    struct item_failure *failure = failure_of(arena, slot);
+    if (!failure)
+        return;
     if (failure->violation_count == 0)
         status_fail(&failure->status, STATUS_INVALID_ARGUMENT, reason, "%s %s", field, description);
     failure->violations[failure->violation_count++] =
@@ -52,40 +63,40 @@ static const char KEY_RULE[] = "must have at most 255 characters and no event_id
 /* The id that the caller made, the one that its key stands for, or a new one. Old ids are too short
  * to be made by several callers without clashes: they come with an import alone. */
 static void choose_id(const Triggers__V1__CreateEventRequest *request, const char *prefix,
-                      struct arena *arena, uint8_t id[TYPEID_BYTES], struct item_failure *failure)
+                      struct arena *arena, uint8_t id[TYPEID_BYTES], struct write_slot *slot)
 {
     const char *key = request->idempotency_key;
     const char *given = request->event_id;
     if (key[0] && (given[0] || !rule_key(key)))
-        add_violation(failure, "IDEMPOTENCY_KEY_INVALID",
+        add_violation(arena, slot, "IDEMPOTENCY_KEY_INVALID",
                       field_path(arena, prefix, "idempotency_key"), KEY_RULE);
     else if (key[0])
         typeid_derive(key, strlen(key), id);
     else if (!given[0])
         typeid_make(id);
     else if (!typeid_parse(given, strlen(given), id) || typeid_is_old(id))
-        add_violation(failure, "EVENT_ID_INVALID", field_path(arena, prefix, "event_id"),
+        add_violation(arena, slot, "EVENT_ID_INVALID", field_path(arena, prefix, "event_id"),
                       NEW_ID_RULE);
 }
 
-/* False without memory; what is wrong with the event goes to `failure`. */
+/* False without memory; what is wrong with the event goes to `slot`. */
 static bool check_event(const Triggers__V1__CreateEventRequest *request,
                         const struct payload_rules *payloads, const char *prefix,
-                        struct arena *arena, struct store_event *event,
-                        struct item_failure *failure)
+                        struct arena *arena, struct store_event *event, struct write_slot *slot)
 {
     const char *why;
-    choose_id(request, prefix, arena, event->id, failure);
+    choose_id(request, prefix, arena, event->id, slot);
     enum rule_result source = rule_name(request->source, arena, &event->source, &why);
     if (source == RULE_VIOLATED)
-        add_violation(failure, "SOURCE_INVALID", field_path(arena, prefix, "source"), why);
+        add_violation(arena, slot, "SOURCE_INVALID", field_path(arena, prefix, "source"), why);
     enum rule_result type = rule_name(request->event_type, arena, &event->type, &why);
     if (type == RULE_VIOLATED)
-        add_violation(failure, "EVENT_TYPE_INVALID", field_path(arena, prefix, "event_type"), why);
+        add_violation(arena, slot, "EVENT_TYPE_INVALID", field_path(arena, prefix, "event_type"),
+                      why);
     event->payload = (struct slice){(const char *)request->payload.data, request->payload.len};
     enum rule_result payload = rule_payload(event->payload, payloads, arena, &why);
     if (payload == RULE_VIOLATED)
-        add_violation(failure,
+        add_violation(arena, slot,
                       event->payload.size > payloads->max_size ? "PAYLOAD_TOO_LARGE"
                                                                : "PAYLOAD_INVALID",
                       field_path(arena, prefix, "payload"), why);
@@ -95,47 +106,61 @@ static bool check_event(const Triggers__V1__CreateEventRequest *request,
 
 /* ---- outcomes ---- */
 
-/* After the write: what an item failed with, if it did. */
-static void note_outcome(const struct write_call *write, struct write_slot *slot)
+static struct status unwanted_outcome(enum store_outcome outcome, bool keyed)
 {
-    const struct write_item *item = slot->item;
-    struct status *status = &slot->failure.status;
-    if (!item)
-        return;
-    if (item->rejected) {
-        *status = write->op.rejection;
-        return;
-    }
-    enum store_outcome outcome =
-        item->kind == WRITE_APPEND ? item->append.outcome : item->ack.outcome;
-    if (outcome == STORE_CONFLICT && slot->keyed)
-        status_fail(status, STATUS_INVALID_ARGUMENT, "IDEMPOTENCY_KEY_REUSED",
+    struct status status = STATUS_INIT;
+    if (outcome == STORE_CONFLICT && keyed)
+        status_fail(&status, STATUS_INVALID_ARGUMENT, "IDEMPOTENCY_KEY_REUSED",
                     "this idempotency key was used for an event with other content; make a new key "
                     "for a new event");
     else if (outcome == STORE_CONFLICT)
-        status_fail(status, STATUS_ALREADY_EXISTS, "EVENT_ID_TAKEN",
+        status_fail(&status, STATUS_ALREADY_EXISTS, "EVENT_ID_TAKEN",
                     "an event with this id and other content exists; make a new id for a new "
                     "event");
     else if (outcome == STORE_NOT_FOUND)
-        status_fail(status, STATUS_NOT_FOUND, "EVENT_NOT_FOUND", "Event not found");
+        status_fail(&status, STATUS_NOT_FOUND, "EVENT_NOT_FOUND", "Event not found");
+    return status;
 }
 
-static void on_written(struct op *op)
+/* After the write: what an item failed with, if it did. False without memory. */
+static bool note_outcome(struct arena *arena, struct write_slot *slot)
+{
+    const struct write_item *item = slot->item;
+    if (!item)
+        return true;
+    struct status status = item->failure
+                               ? *item->failure
+                               : unwanted_outcome(item->kind == WRITE_APPEND ? item->append.outcome
+                                                                             : item->ack.outcome,
+                                                  slot->keyed);
+    if (status.code == STATUS_OK)
+        return true;
+    if (!failure_of(arena, slot))
+        return false;
+    slot->failure->status = status;
+    return true;
+}
+
+static void on_written(struct write_op *op)
 {
     struct write_call *write = (struct write_call *)op;
-    if (op->status.code != STATUS_OK) {
-        struct status status = op->status; /* `op` dies with the call */
+    if (op->op.status.code != STATUS_OK) {
+        struct status status = op->op.status; /* `op` dies with the call */
         call_fail(write->call, &status, NULL, 0);
         return;
     }
-    for (size_t i = 0; i < write->count; i++)
-        note_outcome(write, &write->slots[i]);
+    for (size_t i = 0; i < write->count; i++) {
+        if (!note_outcome(&write->call->arena, &write->slots[i])) {
+            call_fail_no_memory(write->call);
+            return;
+        }
+    }
     write->answer(write);
 }
 
 static bool fail_if_failed(struct call *call, const struct item_failure *failure)
 {
-    if (failure->status.code == STATUS_OK)
+    if (!failure)
         return false;
     struct item_failure copy = *failure; /* `failure` dies with the call */
     call_fail(call, &copy.status, copy.violations, copy.violation_count);
@@ -154,9 +179,11 @@ static struct write_call *write_call_new(struct call *call, size_t count,
         call_fail_no_memory(call);
         return NULL;
     }
-    write->op.op.done = on_written;
+    write->op.op.caller = call->caller;
     write->op.op.deadline_ms = call->deadline_ms;
     write->op.items = items;
+    write->op.arena = &call->arena;
+    write->op.done = on_written;
     write->call = call;
     write->slots = slots;
     write->count = count;
@@ -174,7 +201,7 @@ static struct write_item *next_item(struct write_call *write, enum write_kind ki
 
 static void settle_slot(struct write_call *write, struct write_slot *slot, struct write_item *item)
 {
-    if (slot->failure.status.code != STATUS_OK)
+    if (slot->failure)
         return;
     slot->item = item;
     write->op.count++;
@@ -208,10 +235,9 @@ static bool add_event(struct event_service *service, struct write_call *write, s
 {
     struct write_slot *slot = &write->slots[index];
     struct write_item *item = next_item(write, WRITE_APPEND);
-    slot->failure.status = STATUS_INIT;
     slot->keyed = request->idempotency_key[0] != '\0';
     if (!check_event(request, &service->payloads, prefix, &write->call->arena, &item->append.event,
-                     &slot->failure)) {
+                     slot)) {
         call_fail_no_memory(write->call);
         return false;
     }
@@ -232,7 +258,7 @@ static void answer_create(struct write_call *write)
 {
     Triggers__V1__CreateEventResponse response;
     struct call *call = write->call;
-    if (fail_if_failed(call, &write->slots[0].failure))
+    if (fail_if_failed(call, write->slots[0].failure))
         return;
     if (fill_created(&call->arena, write->slots[0].item, &response))
         call_reply(call, &response.base);
@@ -253,9 +279,9 @@ static bool fill_create_result(struct arena *arena, const struct write_slot *slo
                                Triggers__V1__CreateEventResult *result)
 {
     triggers__v1__create_event_result__init(result);
-    if (slot->failure.status.code != STATUS_OK) {
+    if (slot->failure) {
         result->outcome_case = TRIGGERS__V1__CREATE_EVENT_RESULT__OUTCOME_ERROR;
-        result->error = convert_failure(arena, &slot->failure);
+        result->error = convert_failure(arena, slot->failure);
         return result->error != NULL;
     }
     result->outcome_case = TRIGGERS__V1__CREATE_EVENT_RESULT__OUTCOME_CREATED;
@@ -304,14 +330,13 @@ static bool add_ack(struct write_call *write, size_t index, const char *event_id
 {
     struct write_slot *slot = &write->slots[index];
     struct write_item *item = next_item(write, WRITE_ACK);
-    slot->failure.status = STATUS_INIT;
     if (!typeid_parse(event_id, strlen(event_id), item->ack.id)) {
-        const char *path = field_path(&write->call->arena, field, "");
-        if (!path) {
+        struct arena *arena = &write->call->arena;
+        add_violation(arena, slot, "EVENT_ID_INVALID", field_path(arena, field, ""), ID_RULE);
+        if (arena->exhausted) {
             call_fail_no_memory(write->call);
             return false;
         }
-        add_violation(&slot->failure, "EVENT_ID_INVALID", path, ID_RULE);
     }
     settle_slot(write, slot, item);
     return true;
@@ -330,7 +355,7 @@ static void answer_ack(struct write_call *write)
 {
     Triggers__V1__AckEventResponse response;
     struct call *call = write->call;
-    if (fail_if_failed(call, &write->slots[0].failure))
+    if (fail_if_failed(call, write->slots[0].failure))
         return;
     if (fill_acked(&call->arena, write->slots[0].item, &response))
         call_reply(call, &response.base);
@@ -350,9 +375,9 @@ static bool fill_ack_result(struct arena *arena, const struct write_slot *slot,
                             Triggers__V1__AckEventResult *result)
 {
     triggers__v1__ack_event_result__init(result);
-    if (slot->failure.status.code != STATUS_OK) {
+    if (slot->failure) {
         result->outcome_case = TRIGGERS__V1__ACK_EVENT_RESULT__OUTCOME_ERROR;
-        result->error = convert_failure(arena, &slot->failure);
+        result->error = convert_failure(arena, slot->failure);
         return result->error != NULL;
     }
     result->outcome_case = TRIGGERS__V1__ACK_EVENT_RESULT__OUTCOME_ACKNOWLEDGED;

@@ -4,11 +4,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/clock.h"
 #include "events/writer.h"
@@ -55,13 +57,14 @@ static void fake_session_close(struct store_session *session)
     free(session);
 }
 
-static bool has_poison(const struct store_write *batch)
+/* The serial number of the first item that the store rejects; 0: none. */
+static int find_poison(const struct store_write *batch)
 {
     for (size_t i = 0; i < batch->append_count; i++) {
         if (batch->appends[i]->event.id[0] == POISON)
-            return true;
+            return batch->appends[i]->event.id[15];
     }
-    return false;
+    return 0;
 }
 
 static enum store_result fake_write(struct store_session *session, struct store_write *batch,
@@ -80,13 +83,14 @@ static enum store_result fake_write(struct store_session *session, struct store_
         script.largest = items;
     enum store_result result =
         script.step < script.step_count ? script.steps[script.step++] : STORE_OK;
-    if (result == STORE_OK && has_poison(batch))
+    int poison = find_poison(batch);
+    if (result == STORE_OK && poison)
         result = STORE_REJECTED;
     if (result == STORE_OK)
         script.stored += items;
     pthread_mutex_unlock(&script.lock);
     if (result != STORE_OK)
-        status_fail(status, STATUS_INTERNAL, "SCRIPTED", "scripted");
+        status_fail(status, STATUS_INTERNAL, "SCRIPTED", "scripted, poison %d", poison);
     for (size_t i = 0; result == STORE_OK && i < batch->append_count; i++)
         batch->appends[i]->outcome = STORE_DONE;
     for (size_t i = 0; result == STORE_OK && i < batch->ack_count; i++)
@@ -115,19 +119,20 @@ static struct store fake_store = {.driver = &FAKE, .description = (char *)"fake"
 struct tracked {
     struct write_op write; /* first */
     struct write_item items[3];
+    struct arena arena;
     bool done;
     struct status status;
 };
 
 static size_t done_count;
 
-static void on_done(struct op *op)
+static void on_done(struct write_op *op)
 {
     struct tracked *tracked = (struct tracked *)op;
     pthread_mutex_lock(&script.lock);
     assert_false(tracked->done);
     tracked->done = true;
-    tracked->status = op->status;
+    tracked->status = op->op.status;
     done_count++;
     pthread_cond_broadcast(&script.changed);
     pthread_mutex_unlock(&script.lock);
@@ -139,11 +144,19 @@ static struct tracked *tracked_new(size_t count)
     struct tracked *tracked = calloc(1, sizeof(*tracked));
     tracked->write.items = tracked->items;
     tracked->write.count = count;
-    tracked->write.op.done = on_done;
+    arena_init(&tracked->arena, 1 << 20);
+    tracked->write.arena = &tracked->arena;
+    tracked->write.done = on_done;
     tracked->write.op.deadline_ms = clock_monotonic_ms() + 30000;
     for (size_t i = 0; i < count; i++)
         tracked->items[i].append.event.id[15] = ++serial;
     return tracked;
+}
+
+static void tracked_free(struct tracked *tracked)
+{
+    arena_fini(&tracked->arena);
+    free(tracked);
 }
 
 static void wait_done(size_t count)
@@ -218,34 +231,104 @@ static void what_queues_during_a_commit_is_the_next_batch(void **state)
             assert_true(ops[i]->items[j].append.event.created_at_us > last);
             last = ops[i]->items[j].append.event.created_at_us;
         }
-        free(ops[i]);
+        tracked_free(ops[i]);
     }
 }
 
-static void only_the_guilty_items_of_a_batch_fail(void **state)
+/* Submits while one write is at the store, so that what is submitted is the next batch. */
+static void submit_together(struct tracked **ops, size_t count)
+{
+    struct tracked *first = tracked_new(1);
+    set_gate(true);
+    submit(first);
+    wait_at_gate();
+    for (size_t i = 0; i < count; i++)
+        submit(ops[i]);
+    set_gate(false);
+    wait_done(count + 1);
+    tracked_free(first);
+}
+
+static void each_guilty_item_of_a_batch_is_told_its_own_failure(void **state)
 {
     (void)state;
     struct tracked *ops[20];
-    set_gate(true);
-    struct tracked *first = tracked_new(1);
-    submit(first);
-    wait_at_gate();
     for (size_t i = 0; i < 20; i++) {
         ops[i] = tracked_new(3);
         if (i % 7 == 3)
             ops[i]->items[1].append.event.id[0] = POISON;
-        submit(ops[i]);
     }
-    set_gate(false);
-    wait_done(21);
+    submit_together(ops, 20);
     for (size_t i = 0; i < 20; i++) {
         assert_int_equal(ops[i]->status.code, STATUS_OK);
-        for (size_t j = 0; j < 3; j++)
-            assert_int_equal(ops[i]->items[j].rejected, i % 7 == 3 && j == 1);
-        free(ops[i]);
+        for (size_t j = 0; j < 3; j++) {
+            const struct write_item *item = &ops[i]->items[j];
+            char expected[32];
+            snprintf(expected, sizeof(expected), "scripted, poison %d", item->append.event.id[15]);
+            if (i % 7 == 3 && j == 1)
+                assert_string_equal(item->failure->message, expected);
+            else
+                assert_null(item->failure);
+        }
+        tracked_free(ops[i]);
     }
     assert_int_equal(script.stored, 1 + 60 - 3);
-    free(first);
+}
+
+/* The results of the writes after that of the first operation. */
+static void script_steps(size_t count, const enum store_result *steps)
+{
+    script.steps[0] = STORE_OK;
+    memcpy(script.steps + 1, steps, count * sizeof(*steps));
+    script.step_count = count + 1;
+}
+
+static void what_a_split_batch_committed_is_told_as_done(void **state)
+{
+    (void)state;
+    struct tracked *ops[4];
+    for (size_t i = 0; i < 4; i++)
+        ops[i] = tracked_new(2);
+    script_steps(3, (enum store_result[]){STORE_REJECTED, STORE_OK, STORE_UNAVAILABLE});
+    submit_together(ops, 4);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(ops[i]->status.code, i < 2 ? STATUS_OK : STATUS_INTERNAL);
+        tracked_free(ops[i]);
+    }
+    assert_int_equal(script.writes, 4); /* nothing more is asked of a store that failed */
+}
+
+static void only_what_may_have_happened_is_told_so(void **state)
+{
+    (void)state;
+    struct tracked *ops[4];
+    for (size_t i = 0; i < 4; i++)
+        ops[i] = tracked_new(1);
+    script_steps(5, (enum store_result[]){STORE_REJECTED, STORE_REJECTED, STORE_OK, STORE_LOST,
+                                          STORE_UNAVAILABLE});
+    submit_together(ops, 4);
+    assert_int_equal(ops[0]->status.code, STATUS_OK);
+    assert_string_equal(ops[1]->status.reason, "OUTCOME_UNKNOWN");
+    for (size_t i = 2; i < 4; i++) {
+        assert_int_equal(ops[i]->status.code, STATUS_UNAVAILABLE);
+        assert_string_equal(ops[i]->status.reason, "STORE_UNAVAILABLE");
+        assert_true(ops[i]->status.retry_delay_ms > 0);
+    }
+    for (size_t i = 0; i < 4; i++)
+        tracked_free(ops[i]);
+}
+
+static void an_operation_that_was_written_in_part_tells_of_each_item(void **state)
+{
+    (void)state;
+    struct tracked *op = tracked_new(3);
+    script_steps(3, (enum store_result[]){STORE_REJECTED, STORE_OK, STORE_UNAVAILABLE});
+    submit_together(&op, 1);
+    assert_int_equal(op->status.code, STATUS_OK);
+    assert_null(op->items[0].failure);
+    for (size_t i = 1; i < 3; i++)
+        assert_string_equal(op->items[i].failure->reason, "SCRIPTED");
+    tracked_free(op);
 }
 
 static void passing_failures_and_lost_sessions_are_tried_again(void **state)
@@ -262,7 +345,7 @@ static void passing_failures_and_lost_sessions_are_tried_again(void **state)
     assert_int_equal(script.writes, 4);
     assert_int_equal(script.opened, 2);
     assert_int_equal(script.stored, 2);
-    free(op);
+    tracked_free(op);
 }
 
 static void a_store_that_fails_for_good_fails_the_batch(void **state)
@@ -275,7 +358,7 @@ static void a_store_that_fails_for_good_fails_the_batch(void **state)
     wait_done(1);
     assert_int_equal(op->status.code, STATUS_INTERNAL);
     assert_string_equal(op->status.reason, "SCRIPTED");
-    free(op);
+    tracked_free(op);
 }
 
 static void a_write_in_doubt_stays_so_when_it_then_fails(void **state)
@@ -289,7 +372,7 @@ static void a_write_in_doubt_stays_so_when_it_then_fails(void **state)
     wait_done(1);
     assert_int_equal(op->status.code, STATUS_UNAVAILABLE);
     assert_string_equal(op->status.reason, "OUTCOME_UNKNOWN");
-    free(op);
+    tracked_free(op);
 }
 
 static void a_write_in_doubt_is_unavailable_at_its_deadline(void **state)
@@ -316,8 +399,8 @@ static void a_write_in_doubt_is_unavailable_at_its_deadline(void **state)
     assert_false(writer_submit(writer, &next->write, &status));
     assert_int_equal(status.code, STATUS_UNAVAILABLE);
     assert_string_equal(status.reason, "STORE_UNAVAILABLE");
-    free(op);
-    free(next);
+    tracked_free(op);
+    tracked_free(next);
 }
 
 static void late_operations_never_reach_the_store(void **state)
@@ -335,8 +418,8 @@ static void late_operations_never_reach_the_store(void **state)
     assert_int_equal(first->status.code, STATUS_OK);
     assert_int_equal(late->status.code, STATUS_DEADLINE_EXCEEDED);
     assert_int_equal(script.stored, 1);
-    free(first);
-    free(late);
+    tracked_free(first);
+    tracked_free(late);
 }
 
 static void a_full_queue_refuses_at_once(void **state)
@@ -361,7 +444,7 @@ static void a_full_queue_refuses_at_once(void **state)
     set_gate(false);
     wait_done(count);
     for (size_t i = 0; i <= count; i++)
-        free(ops[i]);
+        tracked_free(ops[i]);
 }
 
 static void closing_finishes_what_is_queued(void **state)
@@ -379,7 +462,57 @@ static void closing_finishes_what_is_queued(void **state)
     assert_int_equal(done_count, 5);
     assert_int_equal(script.stored, 5);
     for (size_t i = 0; i < 5; i++)
-        free(ops[i]);
+        tracked_free(ops[i]);
+}
+
+/* ---- the clock ---- */
+
+#define YEAR_US (INT64_C(365) * 24 * 3600 * 1000000)
+
+static atomic_int_fast64_t clock_us;
+
+static int64_t read_clock(void)
+{
+    return atomic_load(&clock_us);
+}
+
+static int setup_with_clock(void **state)
+{
+    atomic_store(&clock_us, 50 * YEAR_US);
+    clock_set_now_for_test(read_clock);
+    return setup(state);
+}
+
+static int teardown_with_clock(void **state)
+{
+    int result = teardown(state);
+    clock_set_now_for_test(NULL);
+    return result;
+}
+
+/* The time that an event gets at a time. */
+static int64_t time_given_at(int64_t now_us)
+{
+    struct tracked *op = tracked_new(1);
+    size_t before = done_count;
+    atomic_store(&clock_us, now_us);
+    submit(op);
+    wait_done(before + 1);
+    int64_t time_us = op->items[0].append.event.created_at_us;
+    tracked_free(op);
+    return time_us;
+}
+
+static void times_follow_a_clock_that_is_corrected(void **state)
+{
+    (void)state;
+    int64_t now = 50 * YEAR_US;
+    assert_int_equal(time_given_at(now), now);
+    assert_int_equal(time_given_at(now), now + 1);
+    assert_int_equal(time_given_at(now - 500000), now + 2); /* a small step back: still ascending */
+    assert_int_equal(time_given_at(now + YEAR_US), now + YEAR_US);
+    assert_int_equal(time_given_at(now + 10), now + 10);
+    assert_int_equal(time_given_at(now + 10), now + 11);
 }
 
 int main(void)
@@ -387,7 +520,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_queues_during_a_commit_is_the_next_batch, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(only_the_guilty_items_of_a_batch_fail, setup, teardown),
+        cmocka_unit_test_setup_teardown(each_guilty_item_of_a_batch_is_told_its_own_failure, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(what_a_split_batch_committed_is_told_as_done, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(only_what_may_have_happened_is_told_so, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_operation_that_was_written_in_part_tells_of_each_item,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(times_follow_a_clock_that_is_corrected, setup_with_clock,
+                                        teardown_with_clock),
         cmocka_unit_test_setup_teardown(passing_failures_and_lost_sessions_are_tried_again, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_store_that_fails_for_good_fails_the_batch, setup,

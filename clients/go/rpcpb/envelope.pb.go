@@ -143,7 +143,8 @@ type Request struct {
 	// request. 0: the server's own limit (30 000).
 	TimeoutMs uint32 `protobuf:"varint,2,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
 	// Side information: lower-case names. The server reads "request-id" (logged; made when absent),
-	// "traceparent" (W3C Trace Context, logged) and "client" (name and version, logged).
+	// "traceparent" (W3C Trace Context, logged), "client" (name and version, logged) and "caller"
+	// (whom the call is for, when one connection carries those of many: they are served in turn).
 	Metadata map[string]string `protobuf:"bytes,3,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// The method's request message, encoded.
 	Body          []byte `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`

@@ -10,7 +10,8 @@ pub struct Request {
     #[prost(uint32, tag = "2")]
     pub timeout_ms: u32,
     /// Side information: lower-case names. The server reads "request-id" (logged; made when absent),
-    /// "traceparent" (W3C Trace Context, logged) and "client" (name and version, logged).
+    /// "traceparent" (W3C Trace Context, logged), "client" (name and version, logged) and "caller"
+    /// (whom the call is for, when one connection carries those of many: they are served in turn).
     #[prost(map = "string, string", tag = "3")]
     pub metadata:
         ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,

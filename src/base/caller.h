@@ -1,0 +1,13 @@
+/* Who a call is for, so that callers can be served in turn. Two callers are told apart by their
+ * numbers alone. */
+#ifndef TRIGGERS_BASE_CALLER_H
+#define TRIGGERS_BASE_CALLER_H
+
+#include <stdint.h>
+
+struct caller {
+    uint64_t connection; /* number of the connection; 0: the program itself */
+    uint64_t client;     /* one of those that the connection carries calls for; 0: it names none */
+};
+
+#endif

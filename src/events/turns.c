@@ -1,0 +1,307 @@
+/* Two levels of rings, and one list before them. */
+#include "events/turns.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define SHARE 4 /* times what is left free */
+
+size_t turn_cost(const struct op *op, size_t items)
+{
+    return items + op->bytes / op->items * items / TURN_BYTES;
+}
+
+/* ---- who holds what ---- */
+
+static struct turn **bucket_of(struct turns *turns, const struct turn *connection, uint64_t key)
+{
+    uint64_t mixed = key + (connection ? connection->key + 1 : 0) * 0x9E3779B97F4A7C15u;
+    mixed *= 0xD6E8FEB86659FD93u;
+    return &turns->buckets[mixed >> 32 & (TURN_BUCKETS - 1)];
+}
+
+static struct turn **find(struct turns *turns, const struct turn *connection, uint64_t key)
+{
+    struct turn **place = bucket_of(turns, connection, key);
+    while (*place && ((*place)->key != key || (*place)->connection != connection))
+        place = &(*place)->chain;
+    return place;
+}
+
+static struct turn *find_or_add(struct turns *turns, struct turn *connection, uint64_t key)
+{
+    struct turn **place = find(turns, connection, key);
+    if (*place)
+        return *place;
+    struct turn *turn = turns->unused;
+    if (turn)
+        turns->unused = turn->chain;
+    else
+        turn = &turns->memory[turns->used++];
+    assert(turns->used <= turns->count);
+    *turn = (struct turn){.connection = connection, .key = key, .credit = TURN_LITTLE};
+    turn->last = &turn->first;
+    *place = turn;
+    return turn;
+}
+
+/* There is nothing of its any more. */
+static void drop_if_idle(struct turns *turns, struct turn *turn)
+{
+    if (turn->held.count > 0)
+        return;
+    struct turn **place = find(turns, turn->connection, turn->key);
+    *place = turn->chain;
+    turn->chain = turns->unused;
+    turns->unused = turn;
+}
+
+static size_t minimum(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Of `room`, what one may take that holds `held` already. */
+static size_t share_of(size_t room, size_t held)
+{
+    return SHARE * room > held ? minimum(room, SHARE * room - held) : 0;
+}
+
+static size_t room_for(size_t max, size_t held, size_t connection, size_t client)
+{
+    return held < max ? share_of(share_of(max - held, connection), client) : 0;
+}
+
+static bool has_room(const struct turns *turns, const struct turn *client, const struct op *op)
+{
+    const struct turn *connection = client->connection;
+    return room_for(turns->max.count, turns->held.count, connection->held.count,
+                    client->held.count) >= 1 &&
+           room_for(turns->max.bytes, turns->held.bytes, connection->held.bytes,
+                    client->held.bytes) >= op->bytes;
+}
+
+static void hold(struct held *held, const struct op *op)
+{
+    held->count++;
+    held->bytes += op->bytes;
+}
+
+static void let_go(struct held *held, const struct op *op)
+{
+    held->count--;
+    held->bytes -= op->bytes;
+}
+
+/* ---- turns ---- */
+
+static void ring_add_last(struct turn **ring, struct turn *turn)
+{
+    turn->next = *ring ? (*ring)->next : turn;
+    if (*ring)
+        (*ring)->next = turn;
+    *ring = turn;
+}
+
+static void ring_add_first(struct turn **ring, struct turn *turn)
+{
+    struct turn *last = *ring;
+    ring_add_last(ring, turn);
+    if (last)
+        *ring = last;
+}
+
+static void ring_remove_first(struct turn **ring)
+{
+    struct turn *first = (*ring)->next;
+    if (first == *ring)
+        *ring = NULL;
+    else
+        (*ring)->next = first->next;
+}
+
+static void take_turns(struct turns *turns, struct turn *client,
+                       void (*add)(struct turn **ring, struct turn *turn))
+{
+    struct turn *connection = client->connection;
+    if (!connection->ring)
+        add(&turns->ring, connection);
+    add(&connection->ring, client);
+    client->listed = true;
+}
+
+static struct turn *take_fresh(struct turns *turns)
+{
+    struct turn *client = turns->fresh;
+    turns->fresh = client->next;
+    if (!turns->fresh)
+        turns->fresh_last = &turns->fresh;
+    return client;
+}
+
+static size_t rest_cost(const struct op *op)
+{
+    return turn_cost(op, op->items - op->first);
+}
+
+/* The first client that can afford its operation; the turns of those before pass, each with its
+ * credit. */
+static struct turn *next_in_turns(struct turns *turns)
+{
+    while (turns->ring) {
+        struct turn *connection = turns->ring->next;
+        struct turn *client = connection->ring->next;
+        size_t cost = rest_cost(client->first);
+        if (client->credit < cost) {
+            client->credit += TURN_LITTLE;
+            connection->ring = client;
+        } else if (connection->credit < cost) {
+            connection->credit += TURN_LITTLE;
+            turns->ring = connection;
+        } else {
+            return client;
+        }
+    }
+    return NULL;
+}
+
+/* The first of those that come before the turns; who wants more than little takes turns. */
+static struct turn *next_fresh(struct turns *turns)
+{
+    while (turns->fresh) {
+        struct turn *client = turns->fresh;
+        size_t cost = rest_cost(client->first);
+        if (cost <= TURN_LITTLE && cost <= client->credit)
+            return client;
+        take_turns(turns, take_fresh(turns), ring_add_last);
+    }
+    return NULL;
+}
+
+/* The client has nothing waiting. It is the first of its list. */
+static void unlist(struct turns *turns, struct turn *client)
+{
+    struct turn *connection = client->connection;
+    client->listed = false;
+    if (turns->fresh == client) {
+        take_fresh(turns);
+        return;
+    }
+    ring_remove_first(&connection->ring);
+    if (!connection->ring)
+        ring_remove_first(&turns->ring);
+}
+
+/* ---- the queue ---- */
+
+bool turns_init(struct turns *turns, struct held max)
+{
+    /* Every operation may be of another client and connection; two more to look for room. */
+    size_t count = 2 * max.count + 2;
+    *turns = (struct turns){.max = max, .count = count};
+    turns->memory = calloc(count, sizeof(*turns->memory));
+    turns->fresh_last = &turns->fresh;
+    return turns->memory != NULL;
+}
+
+void turns_fini(struct turns *turns)
+{
+    free(turns->memory);
+}
+
+static void add_fresh(struct turns *turns, struct turn *client)
+{
+    client->next = NULL;
+    client->listed = true;
+    *turns->fresh_last = client;
+    turns->fresh_last = &client->next;
+}
+
+bool turns_add(struct turns *turns, struct op *op)
+{
+    struct turn *connection = find_or_add(turns, NULL, op->caller.connection);
+    struct turn *client = find_or_add(turns, connection, op->caller.client);
+    if (!has_room(turns, client, op)) {
+        drop_if_idle(turns, client);
+        drop_if_idle(turns, connection);
+        return false;
+    }
+    hold(&turns->held, op);
+    hold(&connection->held, op);
+    hold(&client->held, op);
+    op->next = NULL;
+    op->turn = client;
+    *client->last = op;
+    client->last = &op->next;
+    turns->waiting++;
+    if (!client->listed)
+        add_fresh(turns, client);
+    return true;
+}
+
+struct op *turns_next(struct turns *turns, bool fresh_only)
+{
+    struct turn *client = next_fresh(turns);
+    if (!client && !fresh_only)
+        client = next_in_turns(turns);
+    return client ? client->first : NULL;
+}
+
+/* What came before its turn is paid for as far as there is credit. */
+static void pay(struct turn *turn, size_t cost)
+{
+    turn->credit -= cost < turn->credit ? cost : turn->credit;
+}
+
+void turns_take(struct turns *turns, struct op *op, size_t items)
+{
+    struct turn *client = op->turn;
+    assert(client->first == op && items > 0 && op->first + items <= op->items);
+    pay(client, turn_cost(op, items));
+    pay(client->connection, turn_cost(op, items));
+    op->end = op->first + items;
+    client->first = op->next;
+    turns->waiting--;
+    if (client->first)
+        return;
+    client->last = &client->first;
+    unlist(turns, client);
+}
+
+void turns_put_back(struct turns *turns, struct op *op)
+{
+    struct turn *client = op->turn;
+    assert(op->end < op->items);
+    op->first = op->end;
+    op->next = client->first;
+    if (!client->first)
+        client->last = &op->next;
+    client->first = op;
+    turns->waiting++;
+    if (!client->listed)
+        take_turns(turns, client, ring_add_first);
+}
+
+void turns_release(struct turns *turns, struct op *op)
+{
+    struct turn *client = op->turn;
+    struct turn *connection = client->connection;
+    let_go(&turns->held, op);
+    let_go(&client->held, op);
+    let_go(&connection->held, op);
+    drop_if_idle(turns, client);
+    drop_if_idle(turns, connection);
+}
+
+struct op *turns_clear(struct turns *turns)
+{
+    struct op *ops = NULL;
+    struct op **end = &ops;
+    for (struct op *op; (op = turns_next(turns, false)); end = &op->next) {
+        turns_take(turns, op, op->items - op->first);
+        turns_release(turns, op);
+        *end = op;
+    }
+    *end = NULL;
+    return ops;
+}

@@ -1,0 +1,81 @@
+/* The queue of a lane: whose turn it is, and how much each may have waiting. Connections are served
+ * in turn, and of each the clients that it names; a client's operations in the order they came. The
+ * turns are deficit round robin (Shreedhar and Varghese, 1995) over the cost of operations; a
+ * client that had nothing waiting and wants little comes before those, as in FQ-CoDel (RFC 8290).
+ * Plain data: the lane's lock is held for every call. */
+#ifndef TRIGGERS_EVENTS_TURNS_H
+#define TRIGGERS_EVENTS_TURNS_H
+
+#include "events/op.h"
+
+/* Cost of operations: one for each item, and one more for so many bytes, which take a store about
+ * as long. */
+#define TURN_BYTES 2048
+/* What costs no more than this is little. */
+#define TURN_LITTLE 16
+
+struct held {
+    size_t count; /* operations */
+    size_t bytes;
+};
+
+/* A connection, or a client of one, while it has operations waiting or at the store. */
+struct turn {
+    struct turn *connection; /* the client's; NULL in connections */
+    struct turn *chain;      /* in its bucket, or of the unused ones */
+    struct turn *next;       /* in the list or ring it is in */
+    struct turn *ring;       /* the last of the connection's clients that take turns */
+    struct op *first;        /* the client's, waiting */
+    struct op **last;
+    uint64_t key;
+    struct held held;
+    size_t credit;
+    bool listed; /* the client waits, in `fresh` or a ring */
+};
+
+#define TURN_BUCKETS 512 /* a power of 2 */
+
+struct turns {
+    struct held max;
+    struct held held;   /* waiting or at the store */
+    size_t waiting;     /* operations */
+    struct turn *fresh; /* clients that come first, in order */
+    struct turn **fresh_last;
+    struct turn *ring; /* the last of the connections that take turns */
+    struct turn *unused;
+    struct turn *memory; /* of all; those from `used` on were never in use */
+    size_t used;
+    size_t count;
+    struct turn *buckets[TURN_BUCKETS];
+};
+
+/* False without memory. Allocates nothing later. */
+bool turns_init(struct turns *turns, struct held max) MUST_CHECK;
+void turns_fini(struct turns *turns);
+
+/* Takes an operation; it counts as held until turns_release. False when all callers hold the most
+ * they may, or this one more than a fair share: a connection may hold four times what it leaves
+ * free, and a client four times what the others of its connection then may. So there is always room
+ * for another. */
+bool turns_add(struct turns *turns, struct op *op) MUST_CHECK;
+
+/* The next operation, still in the queue; NULL when there is none. With `fresh_only` none but those
+ * of clients that come before the turns. */
+struct op *turns_next(struct turns *turns, bool fresh_only);
+
+/* Takes out what turns_next returned last, for `items` of those not yet carried out. */
+void turns_take(struct turns *turns, struct op *op, size_t items);
+
+/* Puts an operation with items left back; it is the next of its client's and of the turns. */
+void turns_put_back(struct turns *turns, struct op *op);
+
+/* The operation is at the store no more. */
+void turns_release(struct turns *turns, struct op *op);
+
+/* Takes out and releases all that wait. */
+struct op *turns_clear(struct turns *turns);
+
+/* Of so many of its items; at least 1. */
+size_t turn_cost(const struct op *op, size_t items);
+
+#endif
