@@ -11,7 +11,7 @@
 #define TIMEOUT_TAG (2 << 3)  /* Request.timeout_ms, a varint */
 #define BODY_TAG (4 << 3 | 2) /* Request.body, length-delimited */
 #define VARINT_MAX_SIZE 10
-#define METADATA_MAX 3
+#define METADATA_MAX 4
 
 typedef Triggers__Rpc__V1__Request Request;
 typedef Triggers__Rpc__V1__Request__MetadataEntry Entry;
@@ -44,6 +44,7 @@ static void head_init(struct head *head, const struct envelope *envelope)
     add_metadata(head, "request-id", envelope->request_id);
     add_metadata(head, "traceparent", envelope->traceparent);
     add_metadata(head, "client", envelope->client);
+    add_metadata(head, "caller", envelope->caller);
 }
 
 static size_t write_varint(uint8_t *out, uint64_t value)

@@ -14,6 +14,7 @@ struct envelope {
     const char *request_id;
     const char *traceparent;
     const char *client;
+    const char *caller;
 };
 
 /* Encodes both, but for the timeout, into malloc'd bytes, which the caller owns. False with

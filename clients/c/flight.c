@@ -589,6 +589,7 @@ static bool pack(struct flight *flight, const struct call *call, const ProtobufC
         .method = call->method->name,
         .request_id = options ? options->request_id : NULL,
         .traceparent = options ? options->traceparent : NULL,
+        .caller = options ? options->caller : NULL,
         .client = flight->client->name,
     };
     if (!envelope_pack(&envelope, body, core_timeout(flight->timeout_ms), &flight->request,

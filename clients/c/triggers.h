@@ -98,6 +98,8 @@ typedef struct triggers_call_options {
     const char *request_id;  /* logged by the core; NULL: it makes one */
     const char *traceparent; /* W3C Trace Context, carried to the core; or NULL */
     const void *tag;         /* names this call, or several, for triggers_cancel; or NULL */
+    const char *caller;      /* whom the call is for, when this client carries the calls of many:
+                                the core serves them in turn; or NULL */
 } triggers_call_options;
 
 /* An event to create. The strings and the payload are read before the function returns. */

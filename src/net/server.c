@@ -90,8 +90,8 @@ struct server {
     struct peer *peers;
     size_t peer_count;
     uint64_t last_number; /* of a peer */
-    size_t peer_bytes; /* what they take by themselves */
-    bool crowded;      /* the last connection was one too many */
+    size_t peer_bytes;    /* what they take by themselves */
+    bool crowded;         /* the last connection was one too many */
     struct peer *first_waiting;
     struct peer **last_waiting;
     struct peer *unused; /* to be freed by the watcher */

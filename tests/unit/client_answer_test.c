@@ -17,7 +17,8 @@ static void create_answers_with_the_id_that_the_client_made(void **state)
 {
     (void)state;
     struct pair pair = pair_start("ws", PATIENCE_MS);
-    triggers_call_options options = {.timeout_ms = 12345, .request_id = "r1", .traceparent = "t1"};
+    triggers_call_options options = {
+        .timeout_ms = 12345, .request_id = "r1", .traceparent = "t1", .caller = "c1"};
     triggers_reply *reply = triggers_create(pair.client, &some_event, &options);
     assert_int_equal(reply->code, TRIGGERS_OK);
     assert_int_equal(reply->item_count, 1);
@@ -33,6 +34,7 @@ static void create_answers_with_the_id_that_the_client_made(void **state)
     assert_string_equal(seen.method, "triggers.v1.EventService/CreateEvent");
     assert_string_equal(seen.request_id, "r1");
     assert_string_equal(seen.traceparent, "t1");
+    assert_string_equal(seen.caller, "c1");
     /* A little less, so that the answer that it ran out can still come. */
     assert_in_range(seen.timeout_ms, 12345 * 9 / 10, 12345 - 1);
     char client[64];

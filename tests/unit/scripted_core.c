@@ -117,6 +117,7 @@ static void record(struct scripted_core *core, const Request *request, size_t si
     snprintf(last.request_id, sizeof(last.request_id), "%s", find_metadata(request, "request-id"));
     snprintf(last.traceparent, sizeof(last.traceparent), "%s",
              find_metadata(request, "traceparent"));
+    snprintf(last.caller, sizeof(last.caller), "%s", find_metadata(request, "caller"));
     snprintf(last.client, sizeof(last.client), "%s", find_metadata(request, "client"));
     read_event_id(request, last.event_id, sizeof(last.event_id));
     pthread_mutex_lock(&core->mutex);

@@ -26,6 +26,7 @@ struct scripted_request {
     char method[64];
     char request_id[64];
     char traceparent[64];
+    char caller[64];
     char client[64];
     char event_id[64]; /* of a create */
     uint32_t timeout_ms;
