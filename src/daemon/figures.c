@@ -10,12 +10,25 @@
 #include "net/server.h"
 
 static struct metric *const LIST[] = {
-    &call_requests,      &call_duration,       &call_in_flight,
-    &server_connections, &server_memory,       &server_memory_ceiling,
-    &server_refusals,    &lane_queue_depth,    &lane_batch_items,
-    &lane_sessions,      &lane_store_duration, &lane_store_errors,
-    &writer_commits,     &writer_created,      &writer_acknowledged,
-    &backlog_pending,    &backlog_oldest_age,  NULL,
+    &call_requests,
+    &call_duration,
+    &call_in_flight,
+    &server_connections,
+    &server_memory,
+    &server_memory_ceiling,
+    &server_refusals,
+    &lane_queue_depth,
+    &lane_batch_items,
+    &lane_sessions,
+    &lane_store_duration,
+    &lane_store_errors,
+    &writer_commits,
+    &writer_created,
+    &writer_acknowledged,
+    &backlog_pending,
+    &backlog_oldest_age,
+    &backlog_standbys,
+    NULL,
 };
 
 struct metrics *figures_init(const char *store_name)

@@ -2,11 +2,13 @@
 #include "events/backlog.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #define INTERVAL_MS 5000
 #define DEADLINE_MS 10000
 
-static metric_cell pending_cell = METRIC_UNKNOWN, age_cell = METRIC_UNKNOWN;
+static metric_cell pending_cell = METRIC_UNKNOWN, age_cell = METRIC_UNKNOWN,
+                   standbys_cell = METRIC_UNKNOWN;
 
 struct metric backlog_pending = {
     .name = "pending_events",
@@ -20,11 +22,23 @@ struct metric backlog_oldest_age = {
     .kind = METRIC_GAUGE,
     .unit = 1e-6,
     .cells = &age_cell};
+struct metric backlog_standbys = {
+    .name = "asynchronous_standbys",
+    .help = "Standbys of the database when none is synchronous: a failover to one may lose events "
+            "that were acknowledged.",
+    .kind = METRIC_GAUGE,
+    .cells = &standbys_cell};
 
-static void show(int64_t pending, int64_t age_us)
+static void show(int64_t pending, int64_t age_us, int64_t standbys)
 {
     metric_set(&backlog_pending, 0, pending);
     metric_set(&backlog_oldest_age, 0, age_us);
+    metric_set(&backlog_standbys, 0, standbys);
+}
+
+static void show_unknown(void)
+{
+    show(METRIC_UNKNOWN, METRIC_UNKNOWN, METRIC_UNKNOWN);
 }
 
 static int64_t age_of(const struct store_backlog *found)
@@ -33,13 +47,25 @@ static int64_t age_of(const struct store_backlog *found)
     return found->pending == 0 || age_us < 0 ? 0 : age_us;
 }
 
+static void warn_of_standbys(struct backlog *backlog)
+{
+    int64_t standbys = backlog->found.asynchronous_standbys;
+    if (standbys > 0 && !backlog->warned)
+        log_warning("no standby of the database is synchronous: a failover to one may lose events "
+                    "that were acknowledged",
+                    {"standbys", NULL, (double)standbys});
+    backlog->warned = standbys > 0;
+}
+
 static void on_found(struct op *op)
 {
     struct backlog *backlog = (struct backlog *)op;
-    if (op->status.code == STATUS_OK)
-        show(backlog->found.pending, age_of(&backlog->found));
-    else
-        show(METRIC_UNKNOWN, METRIC_UNKNOWN);
+    if (op->status.code == STATUS_OK) {
+        show(backlog->found.pending, age_of(&backlog->found), backlog->found.asynchronous_standbys);
+        warn_of_standbys(backlog);
+    } else {
+        show_unknown();
+    }
     atomic_store(&backlog->asked, false);
 }
 
@@ -56,6 +82,6 @@ void backlog_ask(struct backlog *backlog, struct readers *readers)
     };
     if (readers_submit_list(readers, &backlog->op, &status))
         return;
-    show(METRIC_UNKNOWN, METRIC_UNKNOWN);
+    show_unknown();
     atomic_store(&backlog->asked, false);
 }

@@ -12,7 +12,8 @@ static const char *const LANE_LABELS[] = {[LANE_WRITES] = "lane=\"writes\"",
                                           [LANE_KIND_COUNT] = NULL};
 /* By enum store_result, from STORE_RETRY on; STORE_FATAL is no result of an operation. */
 static const char *const RESULT_LABELS[FAILURES + 1] = {
-    "result=\"retry\"", "result=\"rejected\"", "result=\"unavailable\"", "result=\"lost\""};
+    "result=\"retry\"", "result=\"locked\"", "result=\"rejected\"", "result=\"unavailable\"",
+    "result=\"lost\""};
 static const int64_t BATCH_ITEMS[BATCH_BOUNDS] = {1,   2,   4,   8,    16,   32,  64,
                                                   128, 256, 512, 1024, 2048, 4096};
 static metric_cell queue_cells[LANE_KIND_COUNT], session_cells[LANE_KIND_COUNT];

@@ -16,6 +16,11 @@
 #define MAX_AHEAD_US 1000000 /* that a time may be ahead of the clock */
 #define MAX_RETRIES 8        /* after serialization failures and lost sessions */
 
+/* How many guilty items of a batch are looked for; then what fails is told to all of its part,
+ * which is no harm: nothing was changed, and they may be sent again. */
+#define MAX_REJECTED 16
+#define MAX_LOCKED 4 /* of which each costs some waiting */
+
 struct writer {
     struct lane *lane;
     atomic_int_fast64_t last_time_us;
@@ -58,6 +63,8 @@ struct batch {
     struct store_ack **acks;
     size_t count;
     struct status failure; /* why the store failed, when it did and nothing was changed */
+    size_t rejected;       /* guilty items found */
+    size_t locked;
 };
 
 static void note_commit(const struct store_write *write)
@@ -77,7 +84,8 @@ static void note_commit(const struct store_write *write)
 static enum store_result write_once(struct batch *batch, size_t first, size_t count,
                                     struct status *status)
 {
-    struct store_write write = {.appends = batch->appends, .acks = batch->acks};
+    struct store_write write = {
+        .appends = batch->appends, .acks = batch->acks, .part = count < batch->count};
     for (size_t i = first; i < first + count; i++) {
         struct write_item *item = batch->items[i];
         if (item->kind == WRITE_APPEND)
@@ -110,7 +118,7 @@ static enum store_result write_stubbornly(struct batch *batch, size_t first, siz
         if (result != STORE_RETRY || !worker_may_retry(batch->worker, batch->deadline_ms))
             break;
     }
-    bool settled = result == STORE_OK || result == STORE_REJECTED;
+    bool settled = result == STORE_OK || result == STORE_REJECTED || result == STORE_LOCKED;
     return unknown && !settled ? STORE_LOST : result;
 }
 
@@ -130,8 +138,9 @@ static const struct status NOT_WRITTEN = {
     .message = "the connection to the store was lost before this was written; send it again",
 };
 static const struct status REJECTED_WITHOUT_TEXT = {
-    .code = STATUS_INVALID_ARGUMENT,
+    .code = STATUS_UNAVAILABLE,
     .reason = "STORE_REJECTED",
+    .retry_delay_ms = RETRY_DELAY_MS,
     .message = "the database refused to store this",
 };
 
@@ -141,16 +150,32 @@ static void fail_items(struct write_item **items, size_t count, const struct sta
         items[i]->failure = why;
 }
 
-static void reject(struct batch *batch, size_t index, const struct status *why)
+/* Whether a range that failed is not to be split any more. Counts it then. */
+static bool is_split_enough(struct batch *batch, size_t count, enum store_result result)
+{
+    size_t *found = result == STORE_LOCKED ? &batch->locked : &batch->rejected;
+    bool enough = count == 1 || *found >= (result == STORE_LOCKED ? MAX_LOCKED : MAX_REJECTED);
+    *found += enough;
+    return enough;
+}
+
+static void reject(struct batch *batch, size_t first, size_t count, const struct status *why)
 {
     char text[TYPEID_TEXT_SIZE];
-    struct write_item *item = batch->items[index];
-    struct status *kept = arena_alloc(batch->ops[index]->arena, sizeof(*kept));
-    if (kept)
-        *kept = *why;
-    item->failure = kept ? kept : &REJECTED_WITHOUT_TEXT;
+    const struct status *told = NULL; /* lives as long as the operation */
+    for (size_t i = first; i < first + count; i++) {
+        if (i == first || batch->ops[i] != batch->ops[i - 1]) {
+            struct status *kept = arena_alloc(batch->ops[i]->arena, sizeof(*kept));
+            if (kept)
+                *kept = *why;
+            told = kept ? kept : &REJECTED_WITHOUT_TEXT;
+        }
+        batch->items[i]->failure = told;
+    }
+    const struct write_item *item = batch->items[first];
     typeid_format(item->kind == WRITE_APPEND ? item->append.event.id : item->ack.id, text);
-    log_warning("the store rejected an item", {"event_id", text}, {"error", why->message});
+    log_warning("the store did not take an item", {"event_id", text},
+                {"items", NULL, (double)count}, {"error", why->message});
 }
 
 /* Writes a range and gives each item its own failure, or none. When the store fails nothing more is
@@ -158,9 +183,11 @@ static void reject(struct batch *batch, size_t index, const struct status *why)
 static bool write_range(struct batch *batch, size_t first, size_t count)
 {
     struct status status = STATUS_INIT;
-    switch (write_stubbornly(batch, first, count, &status)) {
+    enum store_result result = write_stubbornly(batch, first, count, &status);
+    switch (result) {
     case STORE_OK: fail_items(batch->items + first, count, NULL); return true;
-    case STORE_REJECTED: break;
+    case STORE_REJECTED:
+    case STORE_LOCKED: break;
     case STORE_LOST:
         fail_items(batch->items + first, count, &UNKNOWN);
         fail_items(batch->items + first + count, batch->count - first - count, &NOT_WRITTEN);
@@ -170,8 +197,8 @@ static bool write_range(struct batch *batch, size_t first, size_t count)
         fail_items(batch->items + first, batch->count - first, &batch->failure);
         return false;
     }
-    if (count == 1) {
-        reject(batch, first, &status);
+    if (is_split_enough(batch, count, result)) {
+        reject(batch, first, count, &status);
         return true;
     }
     size_t half = count / 2;

@@ -119,6 +119,12 @@ static struct status unwanted_outcome(enum store_outcome outcome, bool keyed)
                     "event");
     else if (outcome == STORE_NOT_FOUND)
         status_fail(&status, STATUS_NOT_FOUND, "EVENT_NOT_FOUND", "Event not found");
+    else if (outcome == STORE_BUSY) {
+        status_fail(&status, STATUS_UNAVAILABLE, "STORE_LOCKED",
+                    "another session of the database holds this event; nothing was changed, try "
+                    "again");
+        status.retry_delay_ms = 1000;
+    }
     return status;
 }
 

@@ -37,18 +37,31 @@ bool store_event_copy(struct store_event *event, struct arena *arena)
     return true;
 }
 
+static enum store_result fail(struct status *status, enum store_result result, const char *reason,
+                              const char *text)
+{
+    status_fail(status, STATUS_UNAVAILABLE, reason, "%s", text);
+    status->retry_delay_ms = RETRY_DELAY_MS;
+    return result;
+}
+
 enum store_result store_retry(struct status *status)
 {
-    status_fail(status, STATUS_ABORTED, "STORE_CONTENTION",
+    return fail(status, STORE_RETRY, "STORE_CONTENTION",
                 "another writer was in the way; nothing was changed, try again");
-    return STORE_RETRY;
+}
+
+enum store_result store_locked(struct status *status)
+{
+    return fail(status, STORE_LOCKED, "STORE_LOCKED",
+                "another session of the database holds a lock; nothing was changed, try again");
 }
 
 enum store_result store_rejected(struct status *status)
 {
-    status_fail(status, STATUS_INVALID_ARGUMENT, "STORE_REJECTED",
-                "the database refused to store this");
-    return STORE_REJECTED;
+    return fail(status, STORE_REJECTED, "STORE_REJECTED",
+                "the database refused this, and the core's log says why; nothing was changed, try "
+                "again");
 }
 
 enum store_result store_damaged(struct status *status)

@@ -16,6 +16,7 @@ bool store_event_copy(struct store_event *event, struct arena *arena) MUST_CHECK
 
 /* Each fills `status` and returns its result, so that a failing function can end with it. */
 enum store_result store_retry(struct status *status);
+enum store_result store_locked(struct status *status);
 enum store_result store_rejected(struct status *status);
 enum store_result store_unavailable(struct status *status, const char *format, ...)
     PRINTF_LIKE(2, 3);

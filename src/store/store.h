@@ -43,9 +43,13 @@ struct store_event {
 enum store_result {
     STORE_OK,
     /* Nothing was changed; the same operation may be tried again at once (serialization failure,
-     * deadlock, lock time-out). The session stays usable. */
+     * deadlock). The session stays usable. */
     STORE_RETRY,
-    /* Nothing was changed because some item of the batch cannot be stored; the caller may split
+    /* Nothing was changed because somebody else holds a lock that the operation needs, and kept it
+     * for longer than a store waits. What needs other rows may still be written: the caller may
+     * split the batch to find it. The session stays usable. */
+    STORE_LOCKED,
+    /* Nothing was changed because the database refused, maybe one item alone: the caller may split
      * the batch to find it. The session stays usable. */
     STORE_REJECTED,
     /* Nothing was changed and trying at once will not help: disk full, read-only, damaged. The
@@ -65,6 +69,7 @@ enum store_outcome {
     STORE_REPEATED,  /* append: was there with the same content; ack: was acknowledged before */
     STORE_CONFLICT,  /* append: the id is there with other content; nothing was changed */
     STORE_NOT_FOUND, /* ack, get: no such event */
+    STORE_BUSY,      /* ack: somebody else holds the event's lock; it was not acknowledged */
 };
 
 struct store_append {
@@ -90,6 +95,7 @@ struct store_write {
     size_t append_count;
     struct store_ack **acks;
     size_t ack_count;
+    bool part; /* of a batch that failed: locks are hardly waited for, as they just were */
 };
 
 struct store_get {
@@ -119,15 +125,18 @@ struct store_list {
     bool no_memory; /* out: the page did not fit the arena; events and count are not set */
 };
 
-/* What waits. SQLite, where one transaction writes at a time, keeps the exact count. On PostgreSQL
- * several cores would wait for each other at such a row: the events are counted one by one up to
- * STORE_BACKLOG_EXACT, which costs a walk over as many entries of an index whatever the store
- * holds; above, it is the planner's estimate, refreshed by autovacuum, but at least
- * STORE_BACKLOG_EXACT + 1. */
+/* What waits, and whether it is safe. SQLite, where one transaction writes at a time, keeps the
+ * exact count. On PostgreSQL several cores would wait for each other at such a row: the events are
+ * counted one by one up to STORE_BACKLOG_EXACT, which costs a walk over as many entries of an index
+ * whatever the store holds; above, it is the planner's estimate, refreshed by autovacuum, but at
+ * least STORE_BACKLOG_EXACT + 1. */
 #define STORE_BACKLOG_EXACT 10000
 struct store_backlog {
     int64_t pending;
     int64_t oldest_created_at_us; /* of the pending events; 0 when there is none */
+    /* Standbys of the database when none of them is synchronous: a failover to one may lose what
+     * was acknowledged last. Else 0. Without the role pg_monitor a backup under way counts too. */
+    int64_t asynchronous_standbys;
 };
 
 struct store_driver {
@@ -143,7 +152,9 @@ struct store_driver {
     void (*session_close)(struct store_session *session); /* any state; NULL is allowed */
 
     /* All of these: `status` is filled unless STORE_OK is returned, with a code and text fit for a
-     * caller (no password, no SQL). No operation blocks for more than about ten seconds. */
+     * caller (no password, no SQL). What a database says is never the caller's fault, who was
+     * checked before: UNAVAILABLE, with a retry delay, or DATA_LOSS. No operation blocks for more
+     * than about ten seconds. */
     enum store_result (*write)(struct store_session *session, struct store_write *batch,
                                struct status *status);
     enum store_result (*get)(struct store_session *session, struct store_get **gets, size_t count,

@@ -2,7 +2,9 @@
  *
  *   contract_test            SQLite files in a temporary folder
  *   contract_test postgres   the server of TRIGGERS_TEST_POSTGRES_URL, whose role is a superuser;
- *                            skipped (exit code 77) when that is not set */
+ *                            skipped (exit code 77) when that is not set
+ *   contract_test pooled     the same through the pooler of TRIGGERS_TEST_POOLED_URL, without what
+ * a pooler keeps from its clients */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,11 +15,13 @@
 
 #define SKIPPED 77
 
-static int run_all(void)
+static int run_all(bool pooled)
 {
     int failed = run_append_tests() + run_ack_tests() + run_get_tests() + run_list_tests() +
                  run_backlog_tests() + run_concurrency_tests() + run_failure_tests() +
                  run_schema_tests() + run_model_tests();
+    if (pooled)
+        return failed;
     failed += database_is_postgres() ? run_postgres_tests() : run_sqlite_tests();
     return failed + run_url_tests();
 }
@@ -25,10 +29,12 @@ static int run_all(void)
 int main(int count, char **arguments)
 {
     const char *url = NULL;
-    if (count > 1 && strcmp(arguments[1], "postgres") == 0) {
-        url = getenv("TRIGGERS_TEST_POSTGRES_URL");
+    bool pooled = count > 1 && strcmp(arguments[1], "pooled") == 0;
+    if (count > 1) {
+        const char *name = pooled ? "TRIGGERS_TEST_POOLED_URL" : "TRIGGERS_TEST_POSTGRES_URL";
+        url = getenv(name);
         if (!url || !url[0]) {
-            puts("TRIGGERS_TEST_POSTGRES_URL is not set");
+            printf("%s is not set\n", name);
             return SKIPPED;
         }
     }
@@ -36,7 +42,7 @@ int main(int count, char **arguments)
     signal(SIGPIPE, SIG_IGN);
     if (!database_place_open(url))
         return EXIT_FAILURE;
-    int failed = run_all();
+    int failed = run_all(pooled);
     database_place_close();
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

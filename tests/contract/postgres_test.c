@@ -64,6 +64,7 @@ static void a_session_that_was_ended_is_lost(void **state)
 struct acking {
     struct world *world;
     enum store_result result;
+    enum store_outcome second;
     struct status status;
 };
 
@@ -72,10 +73,11 @@ static void *ack_one_and_two(void *context)
     struct acking *acking = context;
     struct store_ack acks[2] = {ack_numbered(1, NOON), ack_numbered(2, NOON)};
     acking->result = write_items(acking->world, NULL, 0, acks, 2, &acking->status);
+    acking->second = acks[1].outcome;
     return NULL;
 }
 
-static void the_victim_of_a_deadlock_may_retry(void **state)
+static void a_deadlock_is_left_by_not_waiting(void **state)
 {
     struct world *world = *state;
     append_numbers(world, 1, 2);
@@ -94,11 +96,31 @@ static void the_victim_of_a_deadlock_may_retry(void **state)
     side_execute(side, "delete from triggers.pending");
     pthread_join(thread, NULL);
     side_end(side);
-    assert_int_equal(acking.result, STORE_RETRY);
+    assert_int_equal(acking.result, STORE_OK);
+    assert_int_equal(acking.second, STORE_BUSY);
 
     ack_one_and_two(&acking);
     assert_int_equal(acking.result, STORE_OK);
     assert_int_equal(get_number(world, 2).acknowledged_at_us, NOON + 2 * SECOND);
+}
+
+static void passing_failures_may_be_retried(void **state)
+{
+    struct world *world = *state;
+    database_execute(world->url, "create function triggers.fail() returns trigger"
+                                 " language plpgsql as"
+                                 " $$ begin raise using errcode = new.event_type; end $$;"
+                                 "create trigger fail before insert on triggers.events for each row"
+                                 " when (new.source = 'bad') execute function triggers.fail()");
+    static const char *const codes[] = {"40001", "40P01"};
+    for (size_t i = 0; i < 2; i++) {
+        struct store_append append = event_numbered(1);
+        append.event.source = slice_of("bad");
+        append.event.type = slice_of(codes[i]);
+        struct status status = STATUS_INIT;
+        assert_int_equal(write_items(world, &append, 1, NULL, 0, &status), STORE_RETRY);
+        assert_int_equal(status.code, STATUS_UNAVAILABLE);
+    }
 }
 
 static void a_refusal_at_commit_is_seen(void **state)
@@ -198,17 +220,146 @@ static void a_database_that_takes_no_writes_is_waited_for(void **state)
     assert_non_null(strstr(status.message, "read-only"));
 }
 
-static void time_outs_in_the_url_are_kept(void **state)
+/* Refuses events unless `condition` holds in the transaction that stores or acknowledges them. */
+static void require(struct world *world, const char *condition)
+{
+    char sql[1024];
+    snprintf(sql, sizeof(sql),
+             "create or replace function triggers.require() returns trigger language plpgsql as"
+             " $$ begin if not (%s) then raise exception 'not so'; end if; return new; end $$;"
+             "drop trigger if exists require on triggers.events;"
+             "create trigger require after insert on triggers.events for each row"
+             " execute function triggers.require();"
+             "drop trigger if exists require on triggers.acknowledged;"
+             "create trigger require after insert on triggers.acknowledged for each row"
+             " execute function triggers.require()",
+             condition);
+    database_execute(world->url, sql);
+}
+
+static void shorter_time_outs_in_the_url_are_kept(void **state)
 {
     struct world *world = *state;
-    use_options(world, "options=-c%20lock_timeout%3D50");
+    use_options(world, "options=-c%20statement_timeout%3D7s%20-c%20lock_timeout%3D1min");
     struct status status = STATUS_INIT;
     assert_int_equal(session_at(world, &world->writer, &status), STORE_OK);
-    struct side *side = side_begin(world->url, "lock table triggers.pending in exclusive mode");
-    int64_t start = clock_monotonic_ms();
-    assert_int_equal(write_one(world, 1, &status), STORE_RETRY);
-    assert_in_range(clock_monotonic_ms() - start, 40, 4000);
+    require(world, "current_setting('statement_timeout') = '7s' and"
+                   " current_setting('lock_timeout') = '100ms'");
+    append_numbers(world, 1, 1);
+}
+
+static void commits_are_durable_whatever_is_set(void **state)
+{
+    static const char *const levels[] = {"off", "local", "remote_write", "on", "remote_apply"};
+    struct world *world = *state;
+    for (uint32_t i = 0; i < 5; i++) {
+        char sql[256];
+        snprintf(sql, sizeof(sql),
+                 "do $$ begin execute format('alter database %%I set synchronous_commit = %s',"
+                 " current_database()); end $$",
+                 levels[i]);
+        database_execute(world->url, sql);
+        snprintf(sql, sizeof(sql), "current_setting('synchronous_commit') = '%s'",
+                 i == 4 ? "remote_apply" : "on");
+        require(world, sql);
+        reopen(world);
+        append_numbers(world, i, 1);
+        struct store_ack ack = ack_numbered(i, NOON);
+        ack_items(world, &ack, 1);
+        assert_int_equal(ack.outcome, STORE_DONE);
+    }
+}
+
+static void a_lock_stops_only_what_needs_it(void **state)
+{
+    struct world *world = *state;
+    append_numbers(world, 1, 3);
+    struct side *side = side_begin(world->url, "select from triggers.pending where created_at ="
+                                               " (select min(created_at) from triggers.pending)"
+                                               " for key share"); /* event 1 */
+    struct store_append append = event_numbered(4);
+    struct store_ack acks[4] = {ack_numbered(1, NOON), ack_numbered(2, NOON), ack_numbered(1, NOON),
+                                ack_numbered(9, NOON)};
+    struct status status = STATUS_INIT;
+    assert_int_equal(write_items(world, &append, 1, acks, 4, &status), STORE_OK);
+    assert_int_equal(append.outcome, STORE_DONE);
+    assert_int_equal(acks[0].outcome, STORE_BUSY);
+    assert_int_equal(acks[1].outcome, STORE_DONE);
+    assert_int_equal(acks[2].outcome, STORE_BUSY);
+    assert_int_equal(acks[3].outcome, STORE_NOT_FOUND);
+    assert_int_equal(get_number(world, 1).acknowledged_at_us, 0);
     side_end(side);
+    ack_items(world, acks, 1);
+    assert_int_equal(acks[0].outcome, STORE_DONE);
+}
+
+static void events_are_stored_beside_a_lock_that_no_acknowledgement_passes(void **state)
+{
+    struct world *world = *state;
+    append_numbers(world, 1, 1);
+    struct side *side = side_begin(world->url, "lock table triggers.acknowledged");
+    struct store_append append = event_numbered(2);
+    struct store_ack ack = ack_numbered(1, NOON);
+    struct status status = STATUS_INIT;
+    assert_int_equal(write_items(world, &append, 1, &ack, 1, &status), STORE_OK);
+    assert_int_equal(append.outcome, STORE_DONE);
+    assert_int_equal(ack.outcome, STORE_BUSY);
+    assert_int_equal(write_items(world, NULL, 0, &ack, 1, &status), STORE_LOCKED);
+    side_end(side);
+    ack_items(world, &ack, 1);
+    assert_int_equal(ack.outcome, STORE_DONE);
+}
+
+/* It is to be found by splitting the batch. */
+static void an_id_that_somebody_else_is_storing_is_locked(void **state)
+{
+    struct world *world = *state;
+    append_numbers(world, 1, 1);
+    struct side *side = side_begin(
+        world->url, "insert into triggers.events select tenant_id,"
+                    " '5a5a5a5a-5a5a-0000-0002-5a5a5a5a5a5a', created_at, source, event_type,"
+                    " payload from triggers.events"); /* event 2 */
+    struct store_append appends[2] = {event_numbered(2), event_numbered(3)};
+    struct status status = STATUS_INIT;
+    assert_int_equal(write_items(world, appends, 2, NULL, 0, &status), STORE_LOCKED);
+    assert_int_equal(status.code, STATUS_UNAVAILABLE);
+    append_items(world, &appends[1], 1);
+    side_end(side);
+    append_items(world, appends, 1);
+    assert_int_equal(appends[0].outcome, STORE_DONE);
+}
+
+static void readers_are_told_of_a_locked_table(void **state)
+{
+    struct world *world = *state;
+    struct side *side = side_begin(world->url, "lock table triggers.pending");
+    struct store_list list = {.limit = 1, .max_bytes = SIZE_MAX, .arena = &world->arena};
+    struct status status = STATUS_INIT;
+    assert_int_equal(
+        world->store->driver->list(world->reader, &(struct store_list *){&list}, 1, &status),
+        STORE_LOCKED);
+    assert_int_equal(status.code, STATUS_UNAVAILABLE);
+    side_end(side);
+    assert_int_equal(list_page(world, (struct store_list){.limit = 1}).count, 0);
+}
+
+static void a_database_of_another_encoding_is_refused(void **state)
+{
+    static const char *const encodings[] = {"LATIN1", "SQL_ASCII"};
+    struct world *world = *state;
+    for (size_t i = 0; i < 2; i++) {
+        char sql[256];
+        const char *name = strrchr(world->url, '/') + 1;
+        snprintf(sql, sizeof(sql),
+                 "create database %.*s encoding '%s' locale 'C' template template0",
+                 (int)strcspn(name, "?"), name, encodings[i]);
+        database_server_execute(sql);
+        struct status status = STATUS_INIT;
+        assert_int_equal(session_at(world, &world->writer, &status), STORE_FATAL);
+        assert_non_null(strstr(status.message, encodings[i]));
+        assert_non_null(strstr(status.message, "encoding 'UTF8'"));
+        database_remove(world->url);
+    }
 }
 
 static void a_dead_host_is_passed_over(void **state)
@@ -275,7 +426,8 @@ int run_postgres_tests(void)
 {
     const struct CMUnitTest tests[] = {
         WORLD_TEST(a_session_that_was_ended_is_lost),
-        WORLD_TEST(the_victim_of_a_deadlock_may_retry),
+        WORLD_TEST(a_deadlock_is_left_by_not_waiting),
+        WORLD_TEST(passing_failures_may_be_retried),
         WORLD_TEST(a_refusal_at_commit_is_seen),
         WORLD_TEST(a_session_that_dies_at_commit_is_lost),
         WORLD_TEST(content_that_the_database_cannot_hold_is_rejected),
@@ -283,7 +435,13 @@ int run_postgres_tests(void)
         WORLD_TEST(statements_that_were_dropped_are_prepared_again),
         WORLD_TEST(a_database_that_takes_no_writes_is_waited_for),
         WORLD_TEST(a_schema_that_is_in_the_way_is_told),
-        CLOSED_WORLD_TEST(time_outs_in_the_url_are_kept),
+        CLOSED_WORLD_TEST(shorter_time_outs_in_the_url_are_kept),
+        WORLD_TEST(commits_are_durable_whatever_is_set),
+        WORLD_TEST(a_lock_stops_only_what_needs_it),
+        WORLD_TEST(events_are_stored_beside_a_lock_that_no_acknowledgement_passes),
+        WORLD_TEST(an_id_that_somebody_else_is_storing_is_locked),
+        WORLD_TEST(readers_are_told_of_a_locked_table),
+        CLOSED_WORLD_TEST(a_database_of_another_encoding_is_refused),
         CLOSED_WORLD_TEST(a_dead_host_is_passed_over),
         CLOSED_WORLD_TEST(a_role_that_may_not_create_the_database_is_told),
         WORLD_TEST(a_server_that_does_not_answer_is_given_up),

@@ -16,6 +16,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from support.bindings import BINDINGS
+from support.pgbouncer import PgBouncer
 from support.postgres import PostgresServer
 from support.program import ROOT, sanitizer_environment, sanitizer_reports
 
@@ -119,7 +120,7 @@ class Runner:
         folder = ROOT / "build" / build
         report = self.scratch / f"c-{build}"
         log = folder / "meson-logs" / "testlog.json"
-        with PostgresServer() as server:
+        with PostgresServer() as server, PgBouncer(server) as pooler:
             log.unlink(missing_ok=True)
             status = self.command(
                 *("meson", "test", "-C", folder, "--no-rebuild", "--print-errorlogs"),
@@ -127,6 +128,7 @@ class Runner:
                 **sanitizer_environment(report),
                 CMOCKA_MESSAGE_OUTPUT="TAP",
                 TRIGGERS_TEST_POSTGRES_URL=server.url(),
+                TRIGGERS_TEST_POOLED_URL=pooler.url(server.url()),
             )
         outcome = count_meson(log)
         if sanitizer_reports(report):

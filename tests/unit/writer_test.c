@@ -19,6 +19,7 @@
 
 #define MAX_STEPS 64
 #define POISON 0xEE /* first byte of an id that the store rejects */
+#define LOCKED 0xDD /* and of one that is locked */
 
 static struct {
     pthread_mutex_t lock;
@@ -33,6 +34,7 @@ static struct {
     size_t largest; /* items of a write */
     size_t opened;
     size_t stored;
+    size_t parts; /* writes of a part of a batch */
 } script = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static enum store_result fake_open(struct store *store, bool read_only,
@@ -57,11 +59,11 @@ static void fake_session_close(struct store_session *session)
     free(session);
 }
 
-/* The serial number of the first item that the store rejects; 0: none. */
-static int find_poison(const struct store_write *batch)
+/* The serial number of the first item whose id begins so; 0: none. */
+static int find_id(const struct store_write *batch, uint8_t first)
 {
     for (size_t i = 0; i < batch->append_count; i++) {
-        if (batch->appends[i]->event.id[0] == POISON)
+        if (batch->appends[i]->event.id[0] == first)
             return batch->appends[i]->event.id[15];
     }
     return 0;
@@ -83,9 +85,12 @@ static enum store_result fake_write(struct store_session *session, struct store_
         script.largest = items;
     enum store_result result =
         script.step < script.step_count ? script.steps[script.step++] : STORE_OK;
-    int poison = find_poison(batch);
+    int poison = find_id(batch, POISON);
     if (result == STORE_OK && poison)
         result = STORE_REJECTED;
+    if (result == STORE_OK && find_id(batch, LOCKED))
+        result = STORE_LOCKED;
+    script.parts += batch->part;
     if (result == STORE_OK)
         script.stored += items;
     pthread_mutex_unlock(&script.lock);
@@ -189,7 +194,7 @@ static int setup(void **state)
 {
     (void)state;
     script.step_count = script.step = script.writes = script.largest = 0;
-    script.opened = script.stored = done_count = 0;
+    script.opened = script.stored = script.parts = done_count = 0;
     script.gate_closed = script.away = false;
     writer = writer_open(&fake_store, 1);
     struct status status;
@@ -329,6 +334,39 @@ static void an_operation_that_was_written_in_part_tells_of_each_item(void **stat
     for (size_t i = 1; i < 3; i++)
         assert_string_equal(op->items[i].failure->reason, "SCRIPTED");
     tracked_free(op);
+}
+
+/* Fails all of a batch of 20 operations of 3 items: how many writes that took. */
+static size_t writes_to_fail_a_batch(uint8_t id)
+{
+    struct tracked *ops[20];
+    for (size_t i = 0; i < 20; i++) {
+        ops[i] = tracked_new(3);
+        for (size_t j = 0; j < 3; j++)
+            ops[i]->items[j].append.event.id[0] = id;
+    }
+    submit_together(ops, 20);
+    for (size_t i = 0; i < 20; i++) {
+        assert_int_equal(ops[i]->status.code, STATUS_OK);
+        for (size_t j = 0; j < 3; j++)
+            assert_non_null(ops[i]->items[j].failure);
+        tracked_free(ops[i]);
+    }
+    assert_int_equal(script.stored, 1);
+    assert_int_equal(script.parts, script.writes - 2);
+    return script.writes - 1;
+}
+
+static void a_store_that_refuses_everything_is_not_asked_about_each_item(void **state)
+{
+    (void)state;
+    assert_in_range(writes_to_fail_a_batch(POISON), 16, 50);
+}
+
+static void locks_are_waited_for_a_few_times_only(void **state)
+{
+    (void)state;
+    assert_in_range(writes_to_fail_a_batch(LOCKED), 4, 18);
 }
 
 static void passing_failures_and_lost_sessions_are_tried_again(void **state)
@@ -529,6 +567,9 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(times_follow_a_clock_that_is_corrected, setup_with_clock,
                                         teardown_with_clock),
+        cmocka_unit_test_setup_teardown(
+            a_store_that_refuses_everything_is_not_asked_about_each_item, setup, teardown),
+        cmocka_unit_test_setup_teardown(locks_are_waited_for_a_few_times_only, setup, teardown),
         cmocka_unit_test_setup_teardown(passing_failures_and_lost_sessions_are_tried_again, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_store_that_fails_for_good_fails_the_batch, setup,

@@ -98,7 +98,7 @@ static enum store_result session_open(struct store *store, bool read_only,
         store_unavailable(status,
                           "the schema \"triggers\" in %s cannot be set up; the log says why",
                           store->description);
-    else if (result == STORE_RETRY)
+    else if (result == STORE_RETRY || result == STORE_LOCKED)
         store_unavailable(status, "another process is changing the schema in %s",
                           store->description);
     /* Whatever it was, a later attempt starts afresh. */
@@ -109,7 +109,7 @@ static enum store_result ping(struct store_session *base, struct status *status)
 {
     struct postgres_session *session = (struct postgres_session *)base;
     postgres_deadline_start(session);
-    if (!postgres_transaction_start(session))
+    if (!postgres_transaction_start(session, false))
         return postgres_failed(session, NULL, status);
     return postgres_sync(session, NULL, NULL, status);
 }

@@ -5,17 +5,18 @@
 #include "base/log.h"
 #include "store/postgres/session.h"
 
-enum meaning { RETRY, REJECTED, UNAVAILABLE, SLOW, FULL, DENIED, DAMAGED, LOST };
+enum meaning { RETRY, LOCKED, REJECTED, UNAVAILABLE, SLOW, FULL, DENIED, DAMAGED, LOST };
 
-/* By code or class; the first that fits counts, and what is not listed was the statement's own
- * fault: data exceptions (22), constraints (23), raised by a trigger (P0). */
+/* By code or class; the first that fits counts. What is not listed is refused, maybe for one item
+ * alone: a constraint or trigger that somebody added, a limit, no more transaction ids. None is the
+ * caller's fault: what callers send was checked before. */
 static const struct {
     const char *prefix;
     enum meaning meaning;
 } MEANINGS[] = {
     {"40001", RETRY},    /* serialization_failure */
     {"40P01", RETRY},    /* deadlock_detected */
-    {"55P03", RETRY},    /* lock_not_available */
+    {"55P03", LOCKED},   /* lock_not_available: lock_timeout */
     {"57014", SLOW},     /* query_canceled: statement_timeout */
     {"53100", FULL},     /* disk_full */
     {"53", UNAVAILABLE}, /* insufficient_resources */
@@ -31,18 +32,34 @@ static const struct {
     {"25006", LOST},     /* read-only after a failover: connect to the new primary */
     {"25P", LOST},       /* a transaction left open or ended under us */
     {"26000", LOST},     /* prepared statement gone, by a pooler or "discard all" */
+    {"42P05", LOST},     /* prepared statement there already, by a pooler */
     {"0A000", LOST},     /* cached plan: the schema changed under the prepared statement */
     {"3D000", LOST},     /* database gone: connecting again creates it */
     {"3F000", LOST},     /* schema gone: connecting again creates it */
     {"42P01", LOST},     /* table gone: the same */
 };
 
-static enum meaning meaning_of(const char *sqlstate)
+/* Whether a function that somebody added raised it. Its code, which it chose, then says little, and
+ * it concerns the item that it looked at. "PL/" is in every translation. */
+static bool raised_by_function(const PGresult *result)
+{
+    const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);
+    return context && strstr(context, "PL/");
+}
+
+static enum meaning meaning_of_code(const char *sqlstate)
 {
     for (size_t i = 0; i < sizeof(MEANINGS) / sizeof(MEANINGS[0]); i++)
         if (strncmp(sqlstate, MEANINGS[i].prefix, strlen(MEANINGS[i].prefix)) == 0)
             return MEANINGS[i].meaning;
     return REJECTED;
+}
+
+static enum meaning meaning_of(const PGresult *result, const char *sqlstate)
+{
+    enum meaning meaning = meaning_of_code(sqlstate);
+    bool waited = meaning == RETRY || meaning == LOCKED || meaning == SLOW;
+    return !waited && raised_by_function(result) ? REJECTED : meaning;
 }
 
 void postgres_one_line(const char *text, char *line, size_t size)
@@ -103,12 +120,13 @@ enum store_result postgres_failed(struct postgres_session *session, const PGresu
         return lost(session, status);
     }
     const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-    enum meaning meaning = meaning_of(sqlstate);
+    enum meaning meaning = meaning_of(result, sqlstate);
     /* Whoever opens a session says why it cannot, and once: it is tried again and again. */
     if (meaning != DENIED || session->opened)
         log_failure(session, sqlstate, text);
     switch (meaning) {
     case RETRY: return store_retry(status);
+    case LOCKED: return store_locked(status);
     case REJECTED: return store_rejected(status);
     case SLOW: return store_unavailable(status, "the database took too long");
     case FULL: return store_unavailable(status, "the disk of the database is full");

@@ -69,7 +69,7 @@ static enum store_result get_all(struct postgres_session *session, struct gettin
     enum store_result result;
     if (ids.failed)
         result = store_unavailable(status, "out of memory");
-    else if (!postgres_transaction_start(session) ||
+    else if (!postgres_transaction_start(session, false) ||
              !postgres_statement_send(session, POSTGRES_GET, &ids, 1))
         result = postgres_failed(session, NULL, status);
     else /* row by row, so that only one payload at a time is held besides the arenas */
@@ -178,7 +178,7 @@ enum store_result postgres_list(struct store_session *base, struct store_list **
 {
     struct postgres_session *session = (struct postgres_session *)base;
     postgres_deadline_start(session);
-    bool sent = postgres_transaction_start(session);
+    bool sent = postgres_transaction_start(session, false);
     for (size_t i = 0; i < count && sent; i++)
         sent = send_list(session, lists[i]);
     if (!sent)
@@ -190,8 +190,11 @@ enum store_result postgres_list(struct store_session *base, struct store_list **
 
 static void take_backlog(void *context, size_t command, const PGresult *rows)
 {
-    (void)command;
     struct store_backlog *backlog = context;
+    if (command == 1) {
+        backlog->asynchronous_standbys = postgres_int64(rows, 0, 0);
+        return;
+    }
     backlog->pending = postgres_int64(rows, 0, 0);
     backlog->oldest_created_at_us = postgres_time_us(rows, 0, 1);
 }
@@ -207,8 +210,9 @@ enum store_result postgres_backlog(struct store_session *base, struct store_back
     enum store_result result;
     if (limit.failed)
         result = store_unavailable(status, "out of memory");
-    else if (!postgres_transaction_start(session) ||
-             !postgres_statement_send(session, POSTGRES_BACKLOG, &limit, 1))
+    else if (!postgres_transaction_start(session, false) ||
+             !postgres_statement_send(session, POSTGRES_BACKLOG, &limit, 1) ||
+             !postgres_statement_send(session, POSTGRES_STANDBYS, NULL, 0))
         result = postgres_failed(session, NULL, status);
     else
         result = postgres_sync(session, take_backlog, backlog, status);

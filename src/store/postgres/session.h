@@ -62,6 +62,7 @@ enum postgres_statement {
     POSTGRES_APPEND_NEW, /* fails when an id is there */
     POSTGRES_APPEND,
     POSTGRES_ACK,
+    POSTGRES_ACK_UNLOCKED, /* leaves events alone that somebody else holds */
     POSTGRES_COMPARE,
     POSTGRES_ACKNOWLEDGED_AT,
     POSTGRES_GET,
@@ -74,6 +75,7 @@ enum postgres_statement {
     POSTGRES_LIST_ACKNOWLEDGED_NEWEST_SIZED,
     POSTGRES_LIST_ACKNOWLEDGED_OLDEST_SIZED,
     POSTGRES_BACKLOG,
+    POSTGRES_STANDBYS,
     POSTGRES_STATEMENT_COUNT
 };
 
@@ -82,9 +84,9 @@ enum postgres_statement {
 enum store_result postgres_statements_prepare(struct postgres_session *session,
                                               struct status *status);
 
-/* Begins to queue a transaction, which postgres_sync ends: through a pooler with its settings. False
- * when the connection is gone or there is no memory. */
-bool postgres_transaction_start(struct postgres_session *session) MUST_CHECK;
+/* Begins to queue a transaction, which postgres_sync ends: through a pooler with its settings.
+ * `briefly`: it hardly waits for locks. False when the connection is gone or there is no memory. */
+bool postgres_transaction_start(struct postgres_session *session, bool briefly) MUST_CHECK;
 
 /* Queues a statement with binary parameters; false when the connection is gone. */
 bool postgres_statement_send(struct postgres_session *session, enum postgres_statement which,

@@ -7,8 +7,12 @@
 #include "store/postgres/session.h"
 
 #define PARAMETER_CAP 64 /* bytes of a setting */
+
+/* How long locks are waited for. Readers meet only those of a whole table, but one row's lock would
+ * stop a writer and all its callers. */
 #define READER_LOCK_TIMEOUT "2s"
-#define WRITER_LOCK_TIMEOUT "5s"
+#define WRITER_LOCK_TIMEOUT "100ms" /* another core's commit takes less */
+#define BRIEF_LOCK_TIMEOUT "10ms"
 
 /* clang-format off: laid out as SQL */
 
@@ -18,9 +22,9 @@
     " where tenant_id = " TENANT " and event_id = " id " offset 0)"
 
 /* The row about the event `e` in pending or acknowledged, by primary key. */
-#define NARROW_SQL(columns, table, id)                                                             \
+#define NARROW_SQL(columns, table, id, lock)                                                       \
     "(select " columns " from triggers." table " where tenant_id = " TENANT                        \
-    " and created_at = e.created_at and event_id = " id " offset 0)"
+    " and created_at = e.created_at and event_id = " id " offset 0" lock ")"
 
 /* Walks the primary key of the table from the position ($1, $2) for $3 rows (one more than wanted)
  * and looks each event up by its primary key. */
@@ -67,10 +71,33 @@
     "    (tenant_id, event_id, created_at, source, event_type, payload)"                           \
     "  select " TENANT ", * from unnest("                                                          \
     "    $1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::bytea[])"                      \
-    "  where " DURABLY_SQL on_conflict                                                             \
-    " returning event_id, created_at)"                                                             \
+    "  where " DURABLY_SQL on_conflict " returning event_id, created_at)"                          \
     " insert into triggers.pending (tenant_id, created_at, event_id)"                              \
     " select " TENANT ", created_at, event_id from appended returning event_id"
+
+/* Moves events from pending to acknowledged; returns the ids and times of those it moved. */
+#define ACK_SQL(lock)                                                                              \
+    "with found as materialized ("                                                                 \
+    "  select p.place, i.event_id, e.created_at,"                                                  \
+    "    greatest(i.acknowledged_at, e.created_at) as acknowledged_at"                             \
+    "  from unnest($1::uuid[], $2::timestamptz[]) i (event_id, acknowledged_at)"                   \
+    "  cross join lateral " EVENT_SQL(                                                             \
+        "created_at",                                                                              \
+        "i.event_id") " e"                                                                         \
+                      "  cross join lateral " NARROW_SQL(                                          \
+                          "ctid as place", "pending", "i.event_id",                                \
+                          lock) " p"                                                               \
+                                "  where " DURABLY_SQL "),"                                        \
+                                " removed as ("                                                    \
+                                "  delete from triggers.pending p using found f where p.ctid = "   \
+                                "f.place"                                                          \
+                                "  returning f.event_id, f.created_at, f.acknowledged_at)"         \
+                                " insert into triggers.acknowledged (tenant_id, created_at, "      \
+                                "event_id, acknowledged_at)"                                       \
+                                " select " TENANT                                                  \
+                                ", created_at, event_id, acknowledged_at from removed"             \
+                                " on conflict (tenant_id, created_at, event_id) do nothing "       \
+                                "returning event_id, acknowledged_at"
 
 static const struct {
     const char *name;
@@ -97,29 +124,8 @@ static const struct {
     [POSTGRES_APPEND] = {"triggers_append",
                          APPEND_SQL(" on conflict (tenant_id, event_id) do nothing")},
 
-    [POSTGRES_ACK] =
-        {"triggers_ack",
-         "with found as materialized ("
-         "  select p.place, i.event_id, e.created_at,"
-         "    greatest(i.acknowledged_at, e.created_at) as acknowledged_at"
-         "  from unnest($1::uuid[], $2::timestamptz[]) i (event_id, acknowledged_at)"
-         "  cross join lateral " EVENT_SQL(
-             "created_at",
-             "i.event_id") " e"
-                           "  cross join lateral " NARROW_SQL(
-                               "ctid as place", "pending",
-                               "i.event_id") " p where " DURABLY_SQL "),"
-                                             " removed as ("
-                                             "  delete from triggers.pending p using found f where "
-                                             "p.ctid = f.place"
-                                             "  returning f.event_id, f.created_at, "
-                                             "f.acknowledged_at)"
-                                             " insert into triggers.acknowledged (tenant_id, "
-                                             "created_at, event_id, acknowledged_at)"
-                                             " select " TENANT
-                                             ", created_at, event_id, acknowledged_at from removed"
-                                             " on conflict (tenant_id, created_at, event_id) do "
-                                             "nothing returning event_id, acknowledged_at"},
+    [POSTGRES_ACK] = {"triggers_ack", ACK_SQL("")},
+    [POSTGRES_ACK_UNLOCKED] = {"triggers_ack_unlocked", ACK_SQL(" for update skip locked")},
 
     [POSTGRES_COMPARE] =
         {"triggers_compare",
@@ -130,13 +136,15 @@ static const struct {
          " cross join lateral " EVENT_SQL("created_at, source, event_type, payload",
                                           "i.event_id") " e"},
 
+    /* Of the events that are there; null while they are pending. */
     [POSTGRES_ACKNOWLEDGED_AT] =
         {"triggers_acknowledged_at",
          "select i.event_id, a.acknowledged_at from unnest($1::uuid[]) i (event_id)"
-         " cross join lateral " EVENT_SQL(
-             "created_at", "i.event_id") " e"
-                                         " cross join lateral " NARROW_SQL(
-                                             "acknowledged_at", "acknowledged", "i.event_id") " a"},
+         " cross join lateral " EVENT_SQL("created_at",
+                                          "i.event_id") " e"
+                                                        " left join lateral " NARROW_SQL(
+                                                            "acknowledged_at", "acknowledged",
+                                                            "i.event_id", "") " a on true"},
 
     [POSTGRES_GET] =
         {"triggers_get",
@@ -146,8 +154,7 @@ static const struct {
                                           "i.event_id") " e"
                                                         " left join lateral " NARROW_SQL(
                                                             "acknowledged_at", "acknowledged",
-                                                            "i.event_id") " a"
-                                                                          " on true"},
+                                                            "i.event_id", "") " a on true"},
 
 #define LISTS(suffix, name, LIST)                                                                  \
     [POSTGRES_LIST_PENDING_NEWEST##suffix] = {"triggers_list_pending_newest" name,                 \
@@ -173,6 +180,16 @@ static const struct {
          "  where oid = 'triggers.pending'::pg_catalog.regclass)) end, min(created_at)"
          " from (select created_at from triggers.pending where tenant_id = " TENANT
          "  order by created_at, event_id limit $1::bigint) oldest"},
+
+    /* Who follows the write-ahead log, without those that read changes (logical slots). */
+    [POSTGRES_STANDBYS] =
+        {"triggers_standbys",
+         "select case when pg_catalog.current_setting('synchronous_standby_names') = '' then ("
+         "  select count(*) from pg_catalog.pg_stat_replication r"
+         "  where r.state is distinct from 'backup' and not exists ("
+         "   select from pg_catalog.pg_replication_slots s"
+         "   where s.active_pid = r.pid and s.slot_type = 'logical'))"
+         " else 0 end"},
 };
 
 /* clang-format on */
@@ -185,9 +202,11 @@ static void ignore_rows(void *context, size_t command, const PGresult *rows)
 }
 
 /* Queues the settings, for this transaction or for the session. */
-static bool send_settings(struct postgres_session *session, bool for_transaction)
+static bool send_settings(struct postgres_session *session, bool for_transaction, bool briefly)
 {
-    const char *lock_timeout = session->read_only ? READER_LOCK_TIMEOUT : WRITER_LOCK_TIMEOUT;
+    const char *lock_timeout = briefly              ? BRIEF_LOCK_TIMEOUT
+                               : session->read_only ? READER_LOCK_TIMEOUT
+                                                    : WRITER_LOCK_TIMEOUT;
     struct buffer parameters[2];
     buffer_init(&parameters[0], PARAMETER_CAP);
     buffer_init(&parameters[1], PARAMETER_CAP);
@@ -208,15 +227,15 @@ enum store_result postgres_statements_prepare(struct postgres_session *session,
     for (size_t i = 0; i < POSTGRES_STATEMENT_COUNT; i++)
         if (!PQsendPrepare(session->conn, STATEMENTS[i].name, STATEMENTS[i].sql, 0, NULL))
             return postgres_failed(session, NULL, status);
-    if (!send_settings(session, false))
+    if (!send_settings(session, false, false))
         return postgres_failed(session, NULL, status);
     return postgres_sync(session, ignore_rows, NULL, status);
 }
 
-bool postgres_transaction_start(struct postgres_session *session)
+bool postgres_transaction_start(struct postgres_session *session, bool briefly)
 {
-    session->preambles = session->pooled;
-    return !session->pooled || send_settings(session, true);
+    session->preambles = session->pooled || briefly;
+    return session->preambles == 0 || send_settings(session, true, briefly);
 }
 
 bool postgres_statement_send(struct postgres_session *session, enum postgres_statement which,

@@ -48,12 +48,12 @@ static bool round_is_complete(const struct round *round)
 }
 
 static enum store_result round_run(struct postgres_session *session, const struct round *round,
-                                   postgres_rows *rows, struct writing *writing,
+                                   bool briefly, postgres_rows *rows, struct writing *writing,
                                    struct status *status)
 {
     if (!round_is_complete(round))
         return store_rejected(status); /* too large together: to be split */
-    if (!postgres_transaction_start(session))
+    if (!postgres_transaction_start(session, briefly))
         return postgres_failed(session, NULL, status);
     if (writing->append_count > 0 &&
         !postgres_statement_send(session, round->append, round->append_parameters,
@@ -95,22 +95,33 @@ static void take_written(void *context, size_t command, const PGresult *rows)
     }
 }
 
+/* One way to write a batch. */
+struct attempt {
+    enum postgres_statement append;
+    enum postgres_statement ack;
+    bool without_acks; /* they become STORE_BUSY */
+    bool briefly;      /* see postgres_transaction_start */
+};
+
 static enum store_result write_all(struct postgres_session *session, struct writing *writing,
-                                   enum postgres_statement append, struct status *status)
+                                   const struct attempt *attempt, struct status *status)
 {
     struct round round;
     round_init(&round);
-    round.append = append;
+    round.append = attempt->append;
     round.append_parameter_count = 5;
-    round.ack = POSTGRES_ACK;
+    round.ack = attempt->ack;
     round.ack_parameter_count = 2;
     writing_choose(writing, false);
+    if (attempt->without_acks)
+        writing_leave_acks(writing);
     writing_put_append_ids(writing, &round.append_parameters[0]);
     writing_put_append_times(writing, &round.append_parameters[1]);
     writing_put_contents(writing, &round.append_parameters[2]);
     writing_put_ack_ids(writing, &round.ack_parameters[0]);
     writing_put_ack_times(writing, &round.ack_parameters[1]);
-    enum store_result result = round_run(session, &round, take_written, writing, status);
+    enum store_result result =
+        round_run(session, &round, attempt->briefly, take_written, writing, status);
     round_fini(&round);
     return result;
 }
@@ -128,15 +139,17 @@ static void take_comparison(const struct writing *writing, const PGresult *rows,
         append->event.created_at_us = postgres_time_us(rows, row, 1);
 }
 
-/* An earlier acknowledgement: id and time. */
+/* An event that was there and not acknowledged now: its id, and when it was before. Without such a
+ * time it is pending, but somebody holds it, or it was not there yet a moment ago. */
 static void take_acknowledgement(const struct writing *writing, const PGresult *rows, int row)
 {
     size_t position = keys_find(&writing->ack_keys, postgres_id(rows, row, 0));
     if (position == writing->ack_keys.count)
         return;
     struct store_ack *ack = writing_ack(writing, position);
-    ack->outcome = STORE_REPEATED;
-    ack->acknowledged_at_us = postgres_time_us(rows, row, 1);
+    ack->outcome = PQgetisnull(rows, row, 1) ? STORE_BUSY : STORE_REPEATED;
+    if (ack->outcome == STORE_REPEATED)
+        ack->acknowledged_at_us = postgres_time_us(rows, row, 1);
 }
 
 static void take_existing(void *context, size_t command, const PGresult *rows)
@@ -163,7 +176,7 @@ static enum store_result look_up_rest(struct postgres_session *session, struct w
     writing_put_append_ids(writing, &round.append_parameters[0]);
     writing_put_contents(writing, &round.append_parameters[1]);
     writing_put_ack_ids(writing, &round.ack_parameters[0]);
-    enum store_result result = round_run(session, &round, take_existing, writing, status);
+    enum store_result result = round_run(session, &round, false, take_existing, writing, status);
     round_fini(&round);
     for (size_t i = 0; result == STORE_OK && i < writing->append_count; i++)
         if (writing->appends[i]->outcome == STORE_NOT_FOUND)
@@ -206,21 +219,22 @@ static void answer_repetitions(struct writing *writing)
         end = keys_group_end(acks, start);
         const struct store_ack *first = writing_ack(writing, start);
         for (size_t i = start + 1; i < end && first->outcome != STORE_NOT_FOUND; i++) {
-            writing_ack(writing, i)->outcome = STORE_REPEATED;
-            writing_ack(writing, i)->acknowledged_at_us = first->acknowledged_at_us;
+            struct store_ack *again = writing_ack(writing, i);
+            again->outcome = first->outcome == STORE_BUSY ? STORE_BUSY : STORE_REPEATED;
+            again->acknowledged_at_us = first->acknowledged_at_us;
         }
     }
 }
 
-static enum store_result write_batch(struct postgres_session *session, struct store_write *batch,
-                                     enum postgres_statement append, struct status *status)
+static enum store_result try_write(struct postgres_session *session, struct store_write *batch,
+                                   struct attempt attempt, struct status *status)
 {
     struct writing writing;
     enum store_result result = STORE_OK;
     if (!writing_init(&writing, batch))
         result = store_unavailable(status, "out of memory");
     if (result == STORE_OK)
-        result = write_all(session, &writing, append, status);
+        result = write_all(session, &writing, &attempt, status);
     if (result == STORE_OK)
         result = look_up_rest(session, &writing, status);
     if (result == STORE_OK)
@@ -229,14 +243,25 @@ static enum store_result write_batch(struct postgres_session *session, struct st
     return result;
 }
 
-/* Nearly always every event is new, so that is tried first. */
+/* Nearly always every event is new and nobody holds a lock, so that is tried first. A lock must not
+ * stop what does not need it: next without the events that are held, then without acknowledgements.
+ */
 enum store_result postgres_write(struct store_session *base, struct store_write *batch,
                                  struct status *status)
 {
     struct postgres_session *session = (struct postgres_session *)base;
+    struct attempt attempt = {POSTGRES_APPEND_NEW, POSTGRES_ACK, .briefly = batch->part};
     postgres_deadline_start(session);
-    enum store_result result = write_batch(session, batch, POSTGRES_APPEND_NEW, status);
+    enum store_result result = try_write(session, batch, attempt, status);
+    attempt.append = POSTGRES_APPEND;
     if (result == STORE_REJECTED && batch->append_count > 0)
-        result = write_batch(session, batch, POSTGRES_APPEND, status);
+        result = try_write(session, batch, attempt, status);
+    attempt.ack = POSTGRES_ACK_UNLOCKED;
+    attempt.briefly = true;
+    if (result == STORE_LOCKED && batch->ack_count > 0)
+        result = try_write(session, batch, attempt, status);
+    attempt.without_acks = true;
+    if (result == STORE_LOCKED && batch->ack_count > 0 && batch->append_count > 0)
+        result = try_write(session, batch, attempt, status);
     return result;
 }

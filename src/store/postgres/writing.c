@@ -66,6 +66,13 @@ void writing_choose(struct writing *writing, bool all_appends)
     }
 }
 
+void writing_leave_acks(struct writing *writing)
+{
+    for (size_t i = 0; i < writing->ack_count; i++)
+        writing->acks[i]->outcome = STORE_BUSY;
+    writing->ack_count = 0;
+}
+
 void writing_put_append_ids(const struct writing *writing, struct buffer *array)
 {
     postgres_array_start(array, POSTGRES_UUID, writing->append_count);

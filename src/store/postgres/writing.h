@@ -26,6 +26,9 @@ void writing_fini(struct writing *writing);
  * first or all of each id. */
 void writing_choose(struct writing *writing, bool all_appends);
 
+/* Makes the chosen acks STORE_BUSY instead. */
+void writing_leave_acks(struct writing *writing);
+
 /* The item at a position in the order of ids. */
 struct store_append *writing_append(const struct writing *writing, size_t position);
 struct store_ack *writing_ack(const struct writing *writing, size_t position);

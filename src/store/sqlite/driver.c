@@ -6,7 +6,8 @@
 #include "store/drivers.h"
 #include "store/sqlite/session.h"
 
-#define BUSY_TIMEOUT_MS 5000
+/* The file has one lock for all writers: beside one that holds it nothing can be written. */
+#define BUSY_TIMEOUT_MS 2000
 
 static void close_store(struct store *store)
 {

@@ -18,7 +18,9 @@ enum store_result sqlite_failed(struct sqlite_session *session, int code, struct
                     {"left_out", NULL, left_out});
     switch (code & 0xFF) {
     case SQLITE_BUSY:
-    case SQLITE_LOCKED: return store_retry(status);
+    case SQLITE_LOCKED: return store_unavailable(status, "another process holds the database file");
+    /* A constraint or trigger that somebody added, or a limit: maybe one item's alone. */
+    case SQLITE_ERROR:
     case SQLITE_CONSTRAINT:
     case SQLITE_TOOBIG:
     case SQLITE_MISMATCH: return store_rejected(status);

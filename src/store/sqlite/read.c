@@ -128,6 +128,7 @@ enum store_result sqlite_backlog(struct store_session *base, struct store_backlo
         return sqlite_failed(session, code, status);
     backlog->pending = sqlite3_column_int64(statement, 0);
     backlog->oldest_created_at_us = sqlite3_column_int64(statement, 1);
+    backlog->asynchronous_standbys = 0;
     sqlite3_reset(statement);
     return STORE_OK;
 }
