@@ -1,0 +1,142 @@
+"""Another session of the database holds a lock: what needs it is told so, soon and as what may be sent
+again; what does not need it goes on."""
+
+import contextlib
+import threading
+from uuid import UUID
+
+import httpx
+import pytest
+
+from support.network import wait_until
+from support.protocol import events
+from support.rpc import RpcError, fails
+from support.session import Session
+from support.typeid import encode, uuid7
+
+SOON_MS = 5000  # of a call that must not wait for the lock, which is held for as long as it takes
+
+
+@pytest.fixture
+def url(postgres):
+    return postgres.create_database()
+
+
+@pytest.fixture
+def core(start_core, url):
+    return start_core(DATABASE_URL=url, LOG_LEVEL="warning")
+
+
+@contextlib.contextmanager
+def others(core, method, **fields):
+    """Sends what needs the lock again and again, from two clients; yields a function that tells the
+    codes of the answers so far."""
+    codes = []
+    stop = threading.Event()
+
+    def ask():
+        with core.client() as rpc:
+            while not stop.is_set():
+                try:
+                    rpc.event(method, timeout_ms=SOON_MS, **fields)
+                    codes.append("OK")
+                except RpcError as error:
+                    codes.append(f"{error.code} {error.reason} {error.details.retry_delay_ms > 0}")
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield codes
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def create_in_time(rpc, times=20):
+    for _ in range(times):
+        request = {"source": "crm", "event_type": "lead", "payload": b"{}"}
+        assert rpc.event("CreateEvent", timeout_ms=SOON_MS, **request).event_id
+
+
+LOCKED = "UNAVAILABLE STORE_LOCKED True"
+
+
+def test_a_row(postgres, url, core):
+    with core.client() as rpc, Session(postgres, url) as session:
+        event_id = rpc.create().event_id
+        session.execute("begin; select from triggers.pending for update")
+        with others(core, "AckEvent", event_id=event_id) as codes:
+            wait_until(lambda: codes, "the acknowledgement being answered")
+            create_in_time(rpc)
+            free = rpc.create().event_id
+            assert rpc.event("AckEvent", event_id=free, timeout_ms=SOON_MS)
+        assert set(codes) == {LOCKED}, codes
+        session.execute("rollback")
+        assert rpc.event("AckEvent", event_id=event_id)
+
+
+def test_all_rows_of_a_batch(postgres, url, core):
+    """None of a thousand locked acknowledgements is waited for by itself."""
+    with core.client() as rpc, Session(postgres, url) as session:
+        request = [events.CreateEventRequest(source="a", event_type="b", payload=b"{}")] * 1000
+        created = rpc.event("BatchCreateEvents", events=request)
+        ids = [result.created.event_id for result in created.results]
+        session.execute("begin; select count(*) from (select from triggers.pending for update) x")
+        free = rpc.create().event_id
+        answer = rpc.event("BatchAckEvents", event_ids=[*ids[:999], free], timeout_ms=SOON_MS)
+        assert [result.WhichOneof("outcome") for result in answer.results].count("error") == 999
+        assert answer.results[-1].WhichOneof("outcome") != "error"
+        session.execute("rollback")
+
+
+def test_an_id_that_is_being_stored(postgres, url, core):
+    """Somebody has stored the same id and has not committed."""
+    number = uuid7()
+    event_id = f"evt_{encode(number)}"
+    with core.client() as rpc, Session(postgres, url) as session:
+        session.execute(
+            "begin; insert into triggers.events (tenant_id, event_id, created_at, source, event_type,"
+            f" payload) values (0, '{UUID(int=number)}', now(), 'crm', 'lead', '{{}}')"
+        )
+        request = {"event_id": event_id, "source": "crm", "event_type": "lead", "payload": b"{}"}
+        with others(core, "CreateEvent", **request) as codes:
+            wait_until(lambda: codes, "the create being answered")
+            create_in_time(rpc)
+        assert set(codes) == {LOCKED}, codes
+        session.execute("rollback")
+        assert rpc.event("CreateEvent", **request).event_id == event_id
+
+
+@pytest.mark.parametrize("table", ["events", "pending", "acknowledged"])
+def test_a_table(postgres, url, core, table):
+    with core.client() as rpc, Session(postgres, url) as session:
+        event_id = rpc.create().event_id
+        session.execute(f"begin; alter table triggers.{table} add column extra text")
+        fails("UNAVAILABLE", rpc.event, "AckEvent", event_id=event_id, timeout_ms=SOON_MS)
+        if table == "acknowledged":
+            with others(core, "AckEvent", event_id=event_id) as codes:
+                wait_until(lambda: codes, "the acknowledgement being answered")
+                create_in_time(rpc)
+            assert set(codes) == {LOCKED}, codes
+        else:
+            create = {"source": "crm", "event_type": "lead", "payload": b"{}"}
+            fails("UNAVAILABLE", rpc.event, "CreateEvent", timeout_ms=SOON_MS, **create)
+            fails("UNAVAILABLE", rpc.event, "ListInbox", timeout_ms=SOON_MS * 2)
+        session.execute("rollback")
+        assert rpc.event("AckEvent", event_id=event_id)
+
+
+def test_over_rest_it_is_503_with_retry_after(postgres, url, core, start_bridge):
+    bridge = start_bridge(core, TRIGGERS_CALL_TIMEOUT=2000)
+    with httpx.Client(base_url=bridge.url, trust_env=False, timeout=20.0) as http:
+        event = {"source": "crm", "event_type": "lead", "payload": {}}
+        event_id = http.post("/api/v1/events", json=event).json()["event_id"]
+        with Session(postgres, url) as session:
+            session.execute("begin; select from triggers.pending for update")
+            answer = http.delete(f"/api/v1/events/{event_id}")
+            assert answer.status_code == 503 and int(answer.headers["Retry-After"]) > 0, answer.text
+            assert http.post("/api/v1/events", json=event).status_code == 201
+            session.execute("rollback")
+        assert http.delete(f"/api/v1/events/{event_id}").status_code == 200
