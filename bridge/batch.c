@@ -48,7 +48,8 @@ static bool add_value(struct request *request, const struct json_value *value)
     if (batch->count == TRIGGERS_MAX_BATCH)
         return refuse_count(request);
     struct batch_item *item = &batch->items[batch->count++];
-    switch (event_json_read(value, &request->arena, &batch->events[batch->sent], &item->errors)) {
+    switch (event_json_read(value, &request->arena, request->key[0], &batch->events[batch->sent],
+                            &item->errors)) {
     case EVENT_JSON_OK: batch->sent++; break;
     case EVENT_JSON_WRONG: item->status = 422; break;
     case EVENT_JSON_NO_MEMORY: return fail_no_memory(request);
@@ -135,12 +136,8 @@ static bool read_batch(struct request *request)
 static void append_problem(struct buffer *body, const struct problem *problem, size_t index)
 {
     char place[32];
-    struct problem placed = *problem;
     snprintf(place, sizeof(place), "/%zu", index);
-    placed.place = place;
-    buffer_append_text(body, "{\"error\":");
-    problem_write(body, &placed, NULL);
-    buffer_append_text(body, "}");
+    problem_write_item(body, problem, place);
 }
 
 /* An item that was not sent. */

@@ -10,6 +10,7 @@ static void add_error(struct event_json_errors *errors, const char *name, const 
 
 /* The last member of each name that matters; text NULL when there is none. */
 struct members {
+    struct json_value event_id;
     struct json_value source;
     struct json_value event_type;
     struct json_value payload;
@@ -28,6 +29,8 @@ static void find_members(const struct json_value *object, struct members *member
             members->event_type = value;
         else if (json_string_equals(&key, "payload"))
             members->payload = value;
+        else if (json_string_equals(&key, "event_id"))
+            members->event_id = value;
     }
 }
 
@@ -51,6 +54,21 @@ static bool read_name(const struct json_value *value, const char *name, struct a
     return true;
 }
 
+/* The id that the caller made; null is as good as none. False without memory. */
+static bool read_id(const struct json_value *value, bool keyed, struct arena *arena,
+                    triggers_new_event *event, struct event_json_errors *errors)
+{
+    if (!value->text || value->type == JSON_NULL)
+        return true;
+    if (keyed)
+        add_error(errors, "event_id", "must not be given beside an Idempotency-Key");
+    else if (value->size == strlen("\"\""))
+        add_error(errors, "event_id", "must not be empty");
+    else
+        return read_name(value, "event_id", arena, &event->event_id, errors);
+    return true;
+}
+
 static void read_payload(const struct json_value *value, triggers_new_event *event,
                          struct event_json_errors *errors)
 {
@@ -63,7 +81,8 @@ static void read_payload(const struct json_value *value, triggers_new_event *eve
 }
 
 enum event_json_result event_json_read(const struct json_value *value, struct arena *arena,
-                                       triggers_new_event *event, struct event_json_errors *errors)
+                                       bool keyed, triggers_new_event *event,
+                                       struct event_json_errors *errors)
 {
     struct members members;
     *event = (triggers_new_event){0};
@@ -73,7 +92,8 @@ enum event_json_result event_json_read(const struct json_value *value, struct ar
         return EVENT_JSON_WRONG;
     }
     find_members(value, &members);
-    if (!read_name(&members.source, "source", arena, &event->source, errors) ||
+    if (!read_id(&members.event_id, keyed, arena, event, errors) ||
+        !read_name(&members.source, "source", arena, &event->source, errors) ||
         !read_name(&members.event_type, "event_type", arena, &event->event_type, errors))
         return EVENT_JSON_NO_MEMORY;
     read_payload(&members.payload, event, errors);
@@ -93,6 +113,14 @@ static void append_payload(struct buffer *buffer, const triggers_event *event, b
         buffer_append(buffer, event->payload, event->payload_size);
     else
         buffer_append_text(buffer, "null,\"payload_omitted\":true");
+}
+
+void event_json_write_acked(struct buffer *buffer, const triggers_event *event)
+{
+    append_string(buffer, "{\"event_id\":", event->event_id);
+    buffer_append_text(buffer, ",\"status\":\"acknowledged\",\"acknowledged_at\":");
+    buffer_append_json_time(buffer, event->acknowledged_at_us);
+    buffer_append_text(buffer, "}");
 }
 
 void event_json_write(struct buffer *buffer, const triggers_event *event, bool portable)

@@ -10,7 +10,7 @@
 #include "problem.h"
 #include "triggers.h"
 
-#define EVENT_JSON_FIELDS 3 /* source, event_type, payload */
+#define EVENT_JSON_FIELDS 4 /* event_id, source, event_type, payload */
 
 /* What is wrong with one event's JSON. */
 struct event_json_errors {
@@ -20,12 +20,17 @@ struct event_json_errors {
 
 enum event_json_result { EVENT_JSON_OK, EVENT_JSON_WRONG, EVENT_JSON_NO_MEMORY };
 
-/* Reads a checked value: an object with source, event_type and payload; other members are ignored
- * and of repeated ones the last counts. Texts are decoded into the arena; the payload is a slice of
- * the value. EVENT_JSON_WRONG fills `errors` with all that is wrong. What the core checks (lengths,
- * white space, size) is not checked here. */
+/* Reads a checked value: an object with source, event_type and payload, and event_id if it is
+ * wanted, unless the event is `keyed`; other members are ignored and of repeated ones the last
+ * counts. Texts are decoded into the arena; the payload is a slice of the value. EVENT_JSON_WRONG
+ * fills `errors` with all that is wrong. What the core checks (lengths, white space, size, the form
+ * of the id) is not checked here. */
 enum event_json_result event_json_read(const struct json_value *value, struct arena *arena,
-                                       triggers_new_event *event, struct event_json_errors *errors);
+                                       bool keyed, triggers_new_event *event,
+                                       struct event_json_errors *errors);
+
+/* Writes an event as an acknowledgement shows it. */
+void event_json_write_acked(struct buffer *buffer, const triggers_event *event);
 
 /* Writes an event as REST shows it; with `portable` without a payload that not every JSON reader
  * can take, so that others on its page can be read. */

@@ -32,7 +32,7 @@ static bool read_event(struct request *request, triggers_new_event *event)
     if (!request_read_json(request, &value))
         return false;
     struct event_json_errors errors;
-    switch (event_json_read(&value, &request->arena, event, &errors)) {
+    switch (event_json_read(&value, &request->arena, request->key[0], event, &errors)) {
     case EVENT_JSON_OK: return true;
     case EVENT_JSON_NO_MEMORY: request_fail(request, 500, "NO_MEMORY", "Out of memory"); break;
     case EVENT_JSON_WRONG:
@@ -130,10 +130,6 @@ void events_ack_finish(struct request *request)
         return;
     struct buffer body;
     buffer_init(&body, ANSWER_CAP);
-    buffer_append_text(&body, "{\"event_id\":");
-    buffer_append_json_string(&body, event->event_id, strlen(event->event_id));
-    buffer_append_text(&body, ",\"status\":\"acknowledged\",\"acknowledged_at\":");
-    buffer_append_json_time(&body, event->acknowledged_at_us);
-    buffer_append_text(&body, "}");
+    event_json_write_acked(&body, event);
     request_answer(request, 200, &body);
 }

@@ -137,15 +137,24 @@ void problem_write(struct buffer *buffer, const struct problem *problem, const c
     buffer_append_text(buffer, "}");
 }
 
-/* What REST calls a field of the protocol: "events[3].source" is "source", of item 3. */
+void problem_write_item(struct buffer *buffer, const struct problem *problem, const char *place)
+{
+    struct problem placed = *problem;
+    placed.place = place;
+    buffer_append_text(buffer, "{\"error\":");
+    problem_write(buffer, &placed, NULL);
+    buffer_append_text(buffer, "}");
+}
+
+/* What REST calls a field of the protocol: "events[3].source" is "source", and "event_ids[3]" is
+ * "", of item 3. */
 static const char *field_name(const char *field)
 {
-    if (strncmp(field, "events", 6) == 0) {
-        const char *close = strchr(field, ']');
-        field = close ? close + 1 : "";
-        if (*field == '.')
-            field++;
-    }
+    const char *close = strchr(field, ']');
+    if (close)
+        field = close[1] == '.' ? close + 2 : close + 1;
+    else if (strcmp(field, "events") == 0)
+        field = "";
     for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
         if (strcmp(field, NAMES[i].field) == 0)
             return NAMES[i].name;

@@ -31,6 +31,9 @@ struct problem {
 /* Writes the problem as one JSON object; without request_id when that is NULL. */
 void problem_write(struct buffer *buffer, const struct problem *problem, const char *request_id);
 
+/* Writes {"error": …} in place of the result of one item, which `place` points to. */
+void problem_write_item(struct buffer *buffer, const struct problem *problem, const char *place);
+
 /* What an error of the core or the client library is over HTTP. Allocates in `arena`; short of
  * memory the fields are left out. */
 struct problem problem_from_error(const triggers_error *error, struct arena *arena);

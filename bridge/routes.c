@@ -23,6 +23,7 @@ static const struct route ROUTES[] = {
     {"GET", "/api/v1/inbox", BODY_UNUSED, inbox_start, inbox_finish},
     {"POST", "/api/v1/events", BODY_EVENT, events_create_start, events_create_finish},
     {"POST", "/api/v1/events/batch", BODY_BATCH, batch_start, batch_finish},
+    {"POST", "/api/v1/events/ack", BODY_EVENT, acks_start, acks_finish},
     {"GET", "/api/v1/events/{id}", BODY_UNUSED, events_get_start, events_get_finish},
     {"DELETE", "/api/v1/events/{id}", BODY_UNUSED, events_ack_start, events_ack_finish},
 };

@@ -6,7 +6,7 @@
 
 enum body_kind {
     BODY_UNUSED, /* a body is read and thrown away */
-    BODY_EVENT,  /* one event as JSON */
+    BODY_EVENT,  /* one JSON object: an event, or ids of some */
     BODY_BATCH,  /* events as a JSON array or as NDJSON */
 };
 
@@ -45,6 +45,8 @@ bool events_get_start(struct request *request);
 void events_get_finish(struct request *request);
 bool events_ack_start(struct request *request);
 void events_ack_finish(struct request *request);
+bool acks_start(struct request *request);
+void acks_finish(struct request *request);
 bool batch_start(struct request *request);
 void batch_finish(struct request *request);
 bool inbox_start(struct request *request);

@@ -1,10 +1,12 @@
 """Create, get and acknowledge one event."""
 
+import json
 import time
 
 import pytest
 
 from rest.checks import CREATE, EVENT_ID, MISSING_ID, TIME, check_problem, create
+from support.typeid import new_event_id
 
 
 def test_create_answers_with_the_documented_members(http):
@@ -40,6 +42,59 @@ def test_created_event_is_read_at_its_location(http):
         "created_at",
         "acknowledged_at",
     ]
+
+
+def test_a_create_with_an_id_of_its_own_is_stored_once(http):
+    event_id = new_event_id()
+    body = {**CREATE, "event_id": event_id}
+    first = http.post("/api/v1/events", json=body)
+    assert first.status_code == 201 and first.json()["event_id"] == event_id
+    assert first.headers["location"] == f"/api/v1/events/{event_id}"
+    again = http.post("/api/v1/events", json=body)
+    assert again.status_code == 201 and again.content == first.content
+    check_problem(
+        http.post("/api/v1/events", json={**body, "payload": {"a": 2}}), 409, "EVENT_ID_TAKEN"
+    )
+    assert http.get(f"/api/v1/events/{event_id}").json()["payload"] == CREATE["payload"]
+
+
+def test_ids_in_a_batch(http):
+    ids = [new_event_id() for _ in range(3)]
+    items = [{**CREATE, "event_id": event_id} for event_id in ids]
+    items[1] = {**CREATE, "event_id": "nonsense"}
+    items.append({**items[0], "payload": {"a": 2}})
+    items.append(CREATE)
+    for content_type, body in [
+        ("application/json", json.dumps(items)),
+        ("application/x-ndjson", "\n".join(map(json.dumps, items))),
+    ]:
+        answer = http.post(
+            "/api/v1/events/batch", content=body, headers={"Content-Type": content_type}
+        )
+        results = answer.json()["results"]
+        assert [results[0]["event_id"], results[2]["event_id"]] == [ids[0], ids[2]]
+        assert results[1]["error"]["code"] == "EVENT_ID_INVALID"
+        assert results[1]["error"]["errors"][0]["pointer"] == "#/1/event_id"
+        assert results[3]["error"]["code"] == "EVENT_ID_TAKEN"
+        assert EVENT_ID.fullmatch(results[4]["event_id"])
+
+
+OLD_ID = "evt_0123456789ab"
+
+
+@pytest.mark.parametrize(
+    "event_id", ["", "x", "evt_", MISSING_ID.upper(), MISSING_ID + "0", OLD_ID, 1, [], "\0", "\ud800"]
+)
+def test_ids_that_are_none_are_refused(http, event_id):
+    answer = http.post("/api/v1/events", content=json.dumps({**CREATE, "event_id": event_id}))
+    check_problem(answer, 422, pointers=["#/event_id"])
+
+
+def test_null_is_no_id_and_of_repeated_ones_the_last_counts(http):
+    assert EVENT_ID.fullmatch(create(http, event_id=None))
+    event_id = new_event_id()
+    body = '{"event_id":"x",%s,"event_id":"%s"}' % (json.dumps(CREATE)[1:-1], event_id)
+    assert http.post("/api/v1/events", content=body).json()["event_id"] == event_id
 
 
 def test_created_at_is_now(http):

@@ -54,6 +54,7 @@ def test_openapi_describes_every_route(http):
         "/metrics",
         "/api/v1/events",
         "/api/v1/events/batch",
+        "/api/v1/events/ack",
         "/api/v1/events/{event_id}",
         "/api/v1/inbox",
     }

@@ -16,7 +16,7 @@ static enum event_json_result read_text(const char *text, struct arena *arena,
     struct json_value value;
     struct json_error error;
     assert_true(json_check(text, strlen(text), &value, &error));
-    return event_json_read(&value, arena, event, errors);
+    return event_json_read(&value, arena, false, event, errors);
 }
 
 static void an_event_is_read(void **state)
