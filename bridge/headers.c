@@ -70,6 +70,8 @@ static const struct {
     {"traceparent", offsetof(struct headers, traceparent), 0},
     {"Idempotency-Key", offsetof(struct headers, idempotency_key),
      offsetof(struct headers, idempotency_keys)},
+    {"X-Idempotency-Key", offsetof(struct headers, x_idempotency_key),
+     offsetof(struct headers, x_idempotency_keys)},
     {"X-Forwarded-Prefix", offsetof(struct headers, forwarded_prefix), 0},
     {"Access-Control-Request-Method", offsetof(struct headers, cors_method), 0},
     {"Access-Control-Request-Headers", offsetof(struct headers, cors_headers), 0},
@@ -167,6 +169,8 @@ enum media_type headers_media_type(const struct headers *headers)
         is_essence(value, length, "application/ndjson") ||
         is_essence(value, length, "application/jsonl"))
         return MEDIA_NDJSON;
+    if (strncasecmp(value, "application/cloudevents", strlen("application/cloudevents")) == 0)
+        return MEDIA_OTHER;
     if (length > strlen("application/+json") && strncasecmp(value, "application/", 12) == 0 &&
         strncasecmp(value + length - 5, "+json", 5) == 0)
         return MEDIA_JSON;

@@ -22,6 +22,7 @@ struct headers {
     const char *request_id;
     const char *traceparent;
     const char *idempotency_key;
+    const char *x_idempotency_key; /* X-Idempotency-Key, as some clients call it */
     const char *forwarded_prefix;
     const char *cors_method;  /* Access-Control-Request-Method */
     const char *cors_headers; /* Access-Control-Request-Headers */
@@ -30,6 +31,7 @@ struct headers {
     unsigned hosts;
     unsigned origins;
     unsigned idempotency_keys;
+    unsigned x_idempotency_keys;
     bool needs_type;  /* set by the owner: the body of a browser's page has no type by default */
     bool malformed;   /* a name is not a token, as with a blank before the colon, a value has a
                          control character, or a line is folded or ends with a bare LF */
@@ -51,7 +53,8 @@ uint64_t headers_content_length(const struct headers *headers);
 enum media_type { MEDIA_OTHER, MEDIA_JSON, MEDIA_NDJSON };
 
 /* What a Content-Type is, parameters aside. A missing one counts as JSON, as it did in the service
- * that this one replaces, but where it is needed. */
+ * that this one replaces, but where it is needed. CloudEvents are other than our events, whatever
+ * their format. */
 enum media_type headers_media_type(const struct headers *headers);
 
 /* Whether the body is sent as it is: Content-Encoding names no coding but identity. Names of

@@ -41,16 +41,27 @@ bool idempotency_parse(const char *value, char key[IDEMPOTENCY_KEY_SIZE])
     return closed && length > 0;
 }
 
+/* The key of either header: what both say must be the same. */
+static bool read_keys(const struct headers *headers, char key[IDEMPOTENCY_KEY_SIZE])
+{
+    char other[IDEMPOTENCY_KEY_SIZE];
+    bool standard = headers->idempotency_keys > 0;
+    if (headers->idempotency_keys > 1 || headers->x_idempotency_keys > 1 ||
+        !idempotency_parse(standard ? headers->idempotency_key : headers->x_idempotency_key, key))
+        return false;
+    return !standard || headers->x_idempotency_keys == 0 ||
+           (idempotency_parse(headers->x_idempotency_key, other) && strcmp(key, other) == 0);
+}
+
 bool idempotency_read(struct request *request)
 {
     const struct headers *headers = &request->headers;
-    if (headers->idempotency_keys == 0)
+    if (headers->idempotency_keys == 0 && headers->x_idempotency_keys == 0)
         return true;
     size_t most = IDEMPOTENCY_KEY_SIZE - 1;
     if (request->route->body == BODY_BATCH)
         most -= IDEMPOTENCY_SUFFIX_MAX;
-    if (headers->idempotency_keys == 1 &&
-        idempotency_parse(headers->idempotency_key, request->key) && strlen(request->key) <= most)
+    if (read_keys(headers, request->key) && strlen(request->key) <= most)
         return true;
     request->key[0] = '\0';
     request_fail(request, 400, "IDEMPOTENCY_KEY_INVALID",

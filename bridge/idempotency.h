@@ -25,7 +25,8 @@ void idempotency_fini(struct idempotency *keys);
  * the key, 1 to 255 printable ASCII characters. False for anything else. */
 bool idempotency_parse(const char *value, char key[IDEMPOTENCY_KEY_SIZE]);
 
-/* Takes the request's header, if it has one, into `key`. False after having answered 400. */
+/* Takes the request's header, if it has one, into `key`; X-Idempotency-Key is another name of it.
+ * False after having answered 400. */
 bool idempotency_read(struct request *request);
 
 /* Marks the request's key as in flight. True without a key; false when another request has it. Any

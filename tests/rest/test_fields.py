@@ -119,6 +119,10 @@ def test_content_types_accepted(http, content_type):
         "multipart/form-data; boundary=x",
         "application/x-ndjson",
         "application/jsonp",
+        "application/cloudevents+json",
+        "application/cloudevents+json; charset=UTF-8",
+        "Application/CloudEvents-Batch+json",
+        "application/cloudevents+avro",
         "text/json",
         "application/",
         "garbage",
@@ -127,7 +131,15 @@ def test_content_types_accepted(http, content_type):
 )
 def test_content_types_refused(http, content_type):
     answer = post(http, json.dumps(CREATE), {"Content-Type": content_type})
-    check_problem(answer, 415, "CONTENT_TYPE_UNSUPPORTED")
+    problem = check_problem(answer, 415, "CONTENT_TYPE_UNSUPPORTED")
+    assert "application/json" in problem["detail"]
+
+
+def test_a_batch_of_cloud_events_is_told_what_is_accepted(http):
+    headers = {"Content-Type": "application/cloudevents-batch+json"}
+    answer = http.post("/api/v1/events/batch", content="[]", headers=headers)
+    problem = check_problem(answer, 415, "CONTENT_TYPE_UNSUPPORTED")
+    assert "application/json" in problem["detail"] and "application/x-ndjson" in problem["detail"]
 
 
 @pytest.mark.parametrize(

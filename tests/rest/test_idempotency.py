@@ -92,3 +92,46 @@ def test_while_the_first_is_in_flight_the_second_is_409(start_core, start_bridge
             first = next(answers).result()
         assert first.status_code == 201
         assert post(http, name).content == first.content
+
+
+def test_the_old_name_of_the_header_is_the_same(http):
+    name = key()
+    first = http.post("/api/v1/events", json=CREATE, headers={"X-Idempotency-Key": name})
+    assert first.status_code == 201
+    assert post(http, name).content == first.content
+    both = {"X-Idempotency-Key": f'"{name}"', "idempotency-key": name}
+    assert http.post("/api/v1/events", json=CREATE, headers=both).content == first.content
+    other = http.post("/api/v1/events", json=[], headers={"x-idempotency-key": name})
+    check_problem(other, 422, "FIELDS_INVALID")
+    headers = {"X-Idempotency-Key": key()}
+    one, two = (
+        http.post("/api/v1/events/batch", json=[CREATE], headers=headers).json() for _ in range(2)
+    )
+    assert one == two
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("X-Idempotency-Key", "a"), ("Idempotency-Key", "b")],
+        [("X-Idempotency-Key", ""), ("Idempotency-Key", "b")],
+        [("X-Idempotency-Key", "a"), ("Idempotency-Key", "")],
+        [("X-Idempotency-Key", "a"), ("X-Idempotency-Key", "a")],
+        [("X-Idempotency-Key", "x" * 256)],
+        [("X-Idempotency-Key", "")],
+    ],
+)
+def test_keys_that_differ_or_are_none_are_400(http, headers):
+    answer = http.post("/api/v1/events", json=CREATE, headers=headers)
+    check_problem(answer, 400, "IDEMPOTENCY_KEY_INVALID")
+
+
+def test_an_id_beside_a_key_is_refused(http):
+    body = {**CREATE, "event_id": "evt_01h455vb4pex5vsknk084sn02q"}
+    headers = {"Idempotency-Key": key()}
+    answer = http.post("/api/v1/events", json=body, headers=headers)
+    check_problem(answer, 422, "FIELDS_INVALID", pointers=["#/event_id"])
+    answer = http.post("/api/v1/events/batch", json=[CREATE, body], headers=headers)
+    created, refused = answer.json()["results"]
+    assert created["status"] == "received"
+    assert refused["error"]["errors"][0]["pointer"] == "#/1/event_id"
