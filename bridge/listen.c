@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,14 +12,21 @@
 
 #define PROBE_TIMEOUT_S 2
 
-static struct addrinfo *resolve(const char *host, long port, struct status *status)
+/* The addresses of `host`; of "*" and "" all of the machine when they are to be listened on, else
+ * those of its loopback interface. */
+static struct addrinfo *resolve(const char *host, long port, bool passive, struct status *status)
 {
     char service[16];
+    char name[NI_MAXHOST];
+    size_t length = strlen(host);
+    bool bracket = host[0] == '[' && host[length - 1] == ']';
     snprintf(service, sizeof(service), "%ld", port);
-    struct addrinfo hints = {
-        .ai_socktype = SOCK_STREAM, .ai_family = AF_UNSPEC, .ai_flags = AI_NUMERICSERV};
+    snprintf(name, sizeof(name), "%.*s", (int)(length - 2 * bracket), host + bracket);
+    bool all = strcmp(name, "*") == 0 || name[0] == '\0';
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0)};
     struct addrinfo *found = NULL;
-    int error = getaddrinfo(host, service, &hints, &found);
+    int error = getaddrinfo(all ? NULL : name, service, &hints, &found);
     if (error == 0)
         return found;
     status_fail(status, STATUS_INVALID_ARGUMENT, "HOST_INVALID",
@@ -26,35 +34,72 @@ static struct addrinfo *resolve(const char *host, long port, struct status *stat
     return NULL;
 }
 
-static bool bind_and_listen(int fd, const struct addrinfo *address)
+/* Names are listed twice in some files of hosts. */
+static bool came_before(const struct addrinfo *first, const struct addrinfo *address)
 {
-    int on = 1;
-    return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
-           bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, LISTEN_BACKLOG) == 0;
+    for (; first != address; first = first->ai_next) {
+        if (first->ai_addrlen == address->ai_addrlen &&
+            memcmp(first->ai_addr, address->ai_addr, address->ai_addrlen) == 0)
+            return true;
+    }
+    return false;
 }
 
-int listen_open(const char *host, long port, struct status *status)
+/* A listening socket, or -1 with errno. That of "::" takes IPv4 too when it is `alone`. */
+static int listen_on(const struct addrinfo *address, bool alone)
 {
-    struct addrinfo *addresses = resolve(host, port, status);
-    if (!addresses)
-        return -1;
-    int error = 0;
-    int fd = -1;
-    for (struct addrinfo *address = addresses; address && fd < 0; address = address->ai_next) {
-        fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd >= 0 && bind_and_listen(fd, address))
-            break;
-        error = errno;
-        if (fd >= 0)
-            close(fd);
-        fd = -1;
-    }
-    freeaddrinfo(addresses);
+    int on = 1;
+    int only_v6 = !alone;
+    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
+        return -1;
+    bool v6 = address->ai_family == AF_INET6;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+        (!v6 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_v6, sizeof(only_v6)) == 0) &&
+        bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, LISTEN_BACKLOG) == 0)
+        return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+/* Listens on all addresses but those that this machine does not have, unless it has none. */
+static size_t listen_on_all(const struct addrinfo *first, int *listeners, size_t max, int *error)
+{
+    size_t count = 0;
+    for (const struct addrinfo *address = first; address && count < max;
+         address = address->ai_next) {
+        if (came_before(first, address))
+            continue;
+        int fd = listen_on(address, !first->ai_next);
+        if (fd >= 0) {
+            listeners[count++] = fd;
+            continue;
+        }
+        *error = errno;
+        if (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT)
+            continue;
+        while (count > 0)
+            close(listeners[--count]);
+        break;
+    }
+    return count;
+}
+
+size_t listen_open(const char *host, long port, int *listeners, size_t max, struct status *status)
+{
+    struct addrinfo *addresses = resolve(host, port, true, status);
+    if (!addresses)
+        return 0;
+    int error = 0;
+    size_t count = listen_on_all(addresses, listeners, max, &error);
+    freeaddrinfo(addresses);
+    if (count == 0)
         status_fail(status, STATUS_UNAVAILABLE, "LISTEN_FAILED",
                     "cannot listen on %s port %ld: %s%s", host, port, strerror(error),
                     error == EADDRINUSE ? "; set API_PORT to another port" : "");
-    return fd;
+    return count;
 }
 
 static bool exchange(int fd)
@@ -92,9 +137,9 @@ bool listen_probe(const char *host, long port, struct status *status)
 {
     if (strcmp(host, "0.0.0.0") == 0)
         host = "127.0.0.1";
-    else if (strcmp(host, "::") == 0)
+    else if (strcmp(host, "::") == 0 || strcmp(host, "[::]") == 0)
         host = "::1";
-    struct addrinfo *addresses = resolve(host, port, status);
+    struct addrinfo *addresses = resolve(host, port, false, status);
     if (!addresses)
         return false;
     bool well = false;

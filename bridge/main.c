@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "accept.h"
 #include "base/signals.h"
 #include "base/status.h"
 #include "bridge.h"
@@ -106,15 +107,17 @@ static int run(struct bridge *bridge)
     struct status status = STATUS_INIT;
     if (!open_client(bridge, error, sizeof(error)))
         return refuse(error, EXIT_MISCONFIGURED);
-    int listener = listen_open(settings->host, settings->port, &status);
-    struct http *http = listener < 0 ? NULL : http_start(bridge, &listener, 1);
+    int listeners[ACCEPT_LISTENERS_MAX];
+    size_t count =
+        listen_open(settings->host, settings->port, listeners, ACCEPT_LISTENERS_MAX, &status);
+    struct http *http = count == 0 ? NULL : http_start(bridge, listeners, count);
     if (!http) {
-        if (listener >= 0)
-            close(listener);
+        for (size_t i = 0; i < count; i++)
+            close(listeners[i]);
         triggers_client_close(bridge->client);
         if (status.code == STATUS_INVALID_ARGUMENT)
             return refuse(status.message, EXIT_MISCONFIGURED);
-        return refuse(listener < 0 ? status.message : "cannot start the HTTP server", EXIT_FAILED);
+        return refuse(count == 0 ? status.message : "cannot start the HTTP server", EXIT_FAILED);
     }
     log_info("listening", {"host", settings->host}, {"port", NULL, (double)settings->port},
              {"core", settings->core}, {"version", TRIGGERS_VERSION},

@@ -4,7 +4,9 @@
 enum config_result settings_load(struct settings *settings, int argc, char **argv)
 {
     const struct config_setting table[] = {
-        {"API_HOST", "api-host", "0.0.0.0", "HOST", "Address or host name to listen on.",
+        {"API_HOST", "api-host", "0.0.0.0", "HOST",
+         "Address to listen on, or a name for all of its addresses; 0.0.0.0: every IPv4 address;\n"
+         "      * or ::: IPv6 too.",
          config_text, &settings->host},
         {"API_PORT", "api-port", "8000", "PORT", "Port to listen on.", config_integer,
          &settings->port, 1, 65535},

@@ -1,11 +1,15 @@
 """Settings, --help, --version and --probe of triggers-bridge."""
 
+import os
 import re
+import socket
+import subprocess
 
 import pytest
 
-from support.network import free_port
-from support.program import run
+from support.network import free_port, listeners
+from support.program import Program, program_path, run
+from support.services import ForeignBridge
 from rest.wire import exchange, get
 
 VARIABLES = [
@@ -78,6 +82,62 @@ def test_bad_values_stop_the_start_with_one_line(tmp_path, variable, value):
 def test_bad_arguments_stop_the_start(tmp_path, arguments):
     done = run("triggers-bridge", *arguments, folder=tmp_path)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
+
+
+HAS_IPV6 = os.path.exists("/proc/net/if_inet6")
+EVERY = {"0.0.0.0", "::"} if HAS_IPV6 else {"0.0.0.0"}
+LISTENS = {"*": EVERY, "0.0.0.0": {"0.0.0.0"}, "127.0.0.1": {"127.0.0.1"}}
+IPV6 = {"::": {"::"}, "[::]": {"::"}, "::1": {"::1"}, "[::1]": {"::1"}}
+
+
+def probe(folder, **settings):
+    return run("triggers-bridge", "--probe", folder=folder, **settings).returncode
+
+
+@pytest.mark.parametrize("host, places", {**LISTENS, **(IPV6 if HAS_IPV6 else {})}.items())
+def test_what_a_host_listens_on(start_bridge, tmp_path, host, places):
+    bridge = start_bridge(None, wait=False, API_HOST=host, TRIGGERS_CORE=nowhere())
+    bridge.wait_for_line("listening")
+    assert listeners(bridge.port) == places
+    assert probe(tmp_path, API_HOST=host, API_PORT=bridge.port) == 0
+    reached = {"0.0.0.0": ["127.0.0.1"], "::": ["::1", "127.0.0.1"]}
+    for address in {found for place in places for found in reached.get(place, [place])}:
+        socket.create_connection((address, bridge.port), 20).close()
+
+
+def test_an_empty_flag_is_every_address(start_bridge, tmp_path):
+    bridge = start_bridge(None, "--api-host", "", wait=False, TRIGGERS_CORE=nowhere())
+    bridge.wait_for_line("listening")
+    assert listeners(bridge.port) == EVERY
+    port = bridge.port
+    assert run("triggers-bridge", "--probe", "--api-host=", folder=tmp_path, API_PORT=port).returncode == 0
+
+
+def can_have_hosts_of_its_own():
+    return subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not can_have_hosts_of_its_own(), reason="no mounts of one's own here")
+def test_a_name_listens_on_all_of_its_addresses(started, tmp_path):
+    """Each once, but for those that this machine does not have."""
+    hosts = tmp_path / "hosts"
+    names = ["127.0.0.1", "127.0.0.2", "127.0.0.1", "203.0.113.7", *(["::1"] if HAS_IPV6 else [])]
+    hosts.write_text("".join(f"{address} several\n" for address in names))
+    port = free_port()
+    script = 'mount --bind "$0" /etc/hosts && exec "$@"'
+    words = ["unshare", "--mount", "sh", "-c", script, hosts, program_path("triggers-bridge")]
+    bridge = Program(words, tmp_path, API_HOST="several", API_PORT=port, TRIGGERS_CORE=nowhere())
+    started.append(bridge)
+    bridge.wait_for_line("listening")
+    assert listeners(port) == set(names) - {"203.0.113.7"}
+    assert exchange(ForeignBridge(port), get("/health")).status == 200
+
+
+def test_one_address_in_use_is_told(tmp_path, start_bridge):
+    first = start_bridge(None, TRIGGERS_CORE=nowhere())
+    done = run("triggers-bridge", folder=tmp_path, API_HOST="*", API_PORT=first.port)
+    assert done.returncode == 1
+    assert f"cannot listen on * port {first.port}" in done.stderr and "API_PORT" in done.stderr
 
 
 def test_an_unusable_port_is_told(tmp_path, start_bridge):

@@ -9,7 +9,7 @@ import threading
 import httpx
 import pytest
 
-from support.network import free_port, wait_until
+from support.network import free_port, listeners, wait_until
 from support.program import ROOT, without_settings
 from support.rpc import RpcClient
 
@@ -142,17 +142,9 @@ def test_says_where_it_listens_and_shows_both_logs(quickstart):
     assert bridge_end < core_end, "the bridge stops before its core"
 
 
-def addresses(port):
-    """Where the port is listened on, as the kernel says it."""
-    listening = "0A"
-    lines = [line.split() for name in ("tcp", "tcp6") for line in open(f"/proc/net/{name}")]
-    places = [words[1].split(":") for words in lines if words[3] == listening]
-    return {host for host, number in places if int(number, 16) == port}
-
-
 def test_listens_on_this_machine_alone_and_says_so(quickstart):
     running = quickstart().wait_running()
-    assert addresses(running.port) == {"0100007F"}
+    assert listeners(running.port) == {"127.0.0.1"}
     assert "Programs on this machine alone; API_HOST=0.0.0.0 opens" in running.text
     assert "no authentication" in running.text
     assert "Any web page in a browser here may use the REST API" in running.text
@@ -163,7 +155,7 @@ def test_says_what_is_open_when_told_to_open_it(quickstart):
     running = quickstart(
         API_HOST="0.0.0.0", TRIGGERS_LISTEN=listen, CORS_ORIGINS="https://app.example.com"
     ).wait_running()
-    assert addresses(running.port) == {"00000000"}
+    assert listeners(running.port) == {"0.0.0.0"}
     assert "Whoever reaches this machine may use the REST API." in running.text
     assert f"may use {listen.split(',')[1]}." in running.text
     assert "Of web pages those of https://app.example.com may use the REST API." in running.text

@@ -2,6 +2,7 @@
 
 import random
 import socket
+import struct
 import time
 
 DEADLINE = 30.0  # seconds; generous, for sanitizer builds on a busy machine
@@ -35,3 +36,17 @@ def wait_until(condition, what, deadline=DEADLINE, interval=0.02):
         if time.monotonic() > end:
             raise AssertionError(f"{what}: not within {deadline:g} s")
         time.sleep(interval)
+
+
+def listeners(port):
+    """The addresses that somebody listens on at this port, as the kernel tells them."""
+    found = set()
+    for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        with open(f"/proc/net/{table}", encoding="ascii") as lines:
+            for words in map(str.split, lines):
+                host, _, number = words[1].partition(":")
+                if words[3] == "0A" and int(number, 16) == port:
+                    words = struct.unpack(f">{len(host) // 8}I", bytes.fromhex(host))
+                    packed = struct.pack(f"={len(words)}I", *words)
+                    found.add(socket.inet_ntop(family, packed))
+    return found
