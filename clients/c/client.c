@@ -37,6 +37,26 @@ void triggers_make_event_id(char event_id[TRIGGERS_ID_SIZE])
     typeid_format(id, event_id);
 }
 
+struct memory {
+    struct budget_share share; /* what the caller is given */
+    struct budget budget;
+};
+
+triggers_memory *triggers_memory_new(size_t bytes)
+{
+    struct memory *memory = calloc(1, sizeof(*memory));
+    if (!memory)
+        return NULL;
+    memory->budget.ceiling = bytes;
+    memory->share.budget = &memory->budget;
+    return &memory->share;
+}
+
+void triggers_memory_free(triggers_memory *memory)
+{
+    free((struct memory *)memory);
+}
+
 static void client_free(triggers_client *client)
 {
     pthread_cond_destroy(&client->work);
@@ -59,6 +79,7 @@ static triggers_client *client_new(const triggers_client_options *options)
     client->timeout_ms = options->timeout_ms ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
     client->max_in_flight = options->max_in_flight ? options->max_in_flight : DEFAULT_MAX_IN_FLIGHT;
     client->no_retry = options->no_retry;
+    client->memory = options->memory;
     client->urls = strdup(options->url ? options->url : DEFAULT_URL);
     const char *name = options->name ? options->name : "";
     if (asprintf(&client->name, "%s%slibtriggers/" TRIGGERS_VERSION, name, *name ? " " : "") < 0)

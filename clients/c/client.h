@@ -48,9 +48,10 @@ struct triggers_client {
     bool uses_tls;       /* any of them is wss or tls+tcp */
     uint32_t timeout_ms; /* of calls that give none */
     uint32_t max_in_flight;
-    int no_retry;        /* as in the options */
-    atomic_uint next_id; /* of a request */
-    atomic_int standing; /* peers that stand; set under `mutex` */
+    int no_retry;                /* as in the options */
+    struct budget_share *memory; /* NULL: calls may take any */
+    atomic_uint next_id;         /* of a request */
+    atomic_int standing;         /* peers that stand; set under `mutex` */
     atomic_bool gave_up; /* connections were closed for their silence and none has come since */
     atomic_bool closing; /* set under `mutex` */
 

@@ -12,6 +12,7 @@
 #define BODY_TAG (4 << 3 | 2) /* Request.body, length-delimited */
 #define VARINT_MAX_SIZE 10
 #define METADATA_MAX 4
+#define BUSY_RETRY_MS 1000
 
 typedef Triggers__Rpc__V1__Request Request;
 typedef Triggers__Rpc__V1__Request__MetadataEntry Entry;
@@ -56,8 +57,18 @@ static size_t write_varint(uint8_t *out, uint64_t value)
     return size;
 }
 
+bool envelope_fail_busy(struct status *status)
+{
+    status_fail(status, STATUS_RESOURCE_EXHAUSTED, "CLIENT_BUSY",
+                "the calls in hand hold as much memory as this client may take; try again when "
+                "some have ended");
+    status->retry_delay_ms = BUSY_RETRY_MS;
+    return false;
+}
+
 bool envelope_pack(const struct envelope *envelope, const ProtobufCMessage *body,
-                   uint32_t max_timeout_ms, uint8_t **bytes, size_t *size, struct status *status)
+                   uint32_t max_timeout_ms, struct charge *charge, uint8_t **bytes, size_t *size,
+                   struct status *status)
 {
     struct head head;
     uint8_t timeout[ENVELOPE_MAX_TIMEOUT_SIZE];
@@ -72,6 +83,8 @@ bool envelope_pack(const struct envelope *envelope, const ProtobufCMessage *body
         return status_fail(status, STATUS_INVALID_ARGUMENT, "MESSAGE_TOO_LARGE",
                            "the request has %zu bytes; accepted are up to %d", most,
                            TRIGGERS_MAX_MESSAGE);
+    if (!charge_add(charge, *size))
+        return envelope_fail_busy(status);
     *bytes = malloc(*size);
     if (!*bytes)
         return status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/budget.h"
 #include "base/status.h"
 
 /* What the envelope says beside the body. Texts are borrowed; NULL leaves one out. */
@@ -17,12 +18,15 @@ struct envelope {
     const char *caller;
 };
 
-/* Encodes both, but for the timeout, into malloc'd bytes, which the caller owns. False with
- * INVALID_ARGUMENT and MESSAGE_TOO_LARGE when there are more than TRIGGERS_MAX_MESSAGE with a
- * timeout of up to `max_timeout_ms`, or with RESOURCE_EXHAUSTED. */
+/* Encodes both, but for the timeout, into malloc'd bytes, which the caller owns and `charge` holds.
+ * False with INVALID_ARGUMENT and MESSAGE_TOO_LARGE when there are more than TRIGGERS_MAX_MESSAGE
+ * with a timeout of up to `max_timeout_ms`, or with RESOURCE_EXHAUSTED. */
 bool envelope_pack(const struct envelope *envelope, const ProtobufCMessage *body,
-                   uint32_t max_timeout_ms, uint8_t **bytes, size_t *size,
+                   uint32_t max_timeout_ms, struct charge *charge, uint8_t **bytes, size_t *size,
                    struct status *status) MUST_CHECK;
+
+/* There is no room for a call that has not been sent. */
+bool envelope_fail_busy(struct status *status);
 
 #define ENVELOPE_MAX_TIMEOUT_SIZE 6
 

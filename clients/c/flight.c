@@ -50,8 +50,10 @@ struct flight {
     void *user_data;
     const void *tag; /* for triggers_cancel */
     uint32_t timeout_ms;
-    int64_t deadline_ms; /* on the monotonic clock */
-    uint8_t *request;    /* its envelope, but for the timeout */
+    int64_t deadline_ms;  /* on the monotonic clock */
+    struct charge charge; /* the flight, its request and `answer_room` */
+    size_t answer_room;   /* kept for an ordinary answer, so that this can be received */
+    uint8_t *request;     /* its envelope, but for the timeout */
     size_t request_size;
     unsigned refusals;
     uint32_t backoff_ms; /* see backoff_next_ms */
@@ -134,10 +136,22 @@ void client_refuse_call(const struct call *call, const struct status *status)
     hand_over(reply_from_status(status), call->callback, call->user_data);
 }
 
+/* A message of ours, from its making until it has left. */
+struct parcel {
+    struct link_message message; /* first */
+    struct charge charge;
+};
+
+static void parcel_free(struct parcel *parcel)
+{
+    link_discard(&parcel->message);
+    charge_release(&parcel->charge, parcel->charge.held);
+    free(parcel);
+}
+
 void flights_free_message(struct link_message *message)
 {
-    link_discard(message);
-    free(message);
+    parcel_free((struct parcel *)message);
 }
 
 static void flight_free(struct flight *flight)
@@ -145,6 +159,7 @@ static void flight_free(struct flight *flight)
     if (flight->message)
         flights_free_message(flight->message);
     free(flight->request);
+    charge_release(&flight->charge, flight->charge.held);
     free(flight);
 }
 
@@ -315,7 +330,7 @@ static uint32_t core_timeout(uint32_t left_ms)
 }
 
 /* Makes the message of a try. False without memory. */
-static bool make_message(struct flight *flight)
+static bool make_message(struct flight *flight, struct status *status)
 {
     const uint32_t end = ROUTE_END | flight->id;
     const uint8_t route[ROUTE_SIZE] = {(uint8_t)(end >> 24), (uint8_t)(end >> 16),
@@ -324,15 +339,19 @@ static bool make_message(struct flight *flight)
     uint32_t left_ms = (uint32_t)time_left_ms(flight);
     size_t timeout_size = envelope_pack_timeout(core_timeout(left_ms > 0 ? left_ms : 1), timeout);
     size_t size = flight->request_size + timeout_size;
-    struct link_message *message = malloc(sizeof(*message));
-    uint8_t *out = message ? link_reserve(message, route, sizeof(route), size) : NULL;
+    struct parcel *parcel = calloc(1, sizeof(*parcel));
+    if (!parcel)
+        return fail_memory(status);
+    parcel->charge.share = flight->client->memory;
+    bool fits = charge_add(&parcel->charge, sizeof(*parcel) + size);
+    uint8_t *out = fits ? link_reserve(&parcel->message, route, sizeof(route), size) : NULL;
     if (!out) {
-        free(message);
-        return false;
+        parcel_free(parcel);
+        return fits ? fail_memory(status) : envelope_fail_busy(status);
     }
     memcpy(out, flight->request, flight->request_size);
     memcpy(out + flight->request_size, timeout, timeout_size);
-    flight->message = message;
+    flight->message = &parcel->message;
     return true;
 }
 
@@ -347,9 +366,8 @@ static void depart(const struct departure *departure)
 /* Sends the owned call once more, or puts it in line. */
 static void send_once_more(struct flight *flight)
 {
-    if (!make_message(flight)) {
-        struct status status;
-        fail_memory(&status);
+    struct status status;
+    if (!make_message(flight, &status)) {
         finish_failed(flight, &status);
         return;
     }
@@ -468,7 +486,10 @@ static bool send_later(struct flight *flight, const triggers_reply *reply)
 
 static void on_answer(struct flight *flight, const void *bytes, size_t size)
 {
-    triggers_reply *reply = reply_from_message(flight->method, flight->item_count, bytes, size);
+    charge_release(&flight->charge, flight->answer_room);
+    flight->answer_room = 0;
+    triggers_reply *reply =
+        reply_from_message(flight->method, flight->item_count, bytes, size, flight->client->memory);
     if (send_elsewhere(flight, reply) || send_later(flight, reply))
         triggers_reply_free(reply);
     else
@@ -503,9 +524,7 @@ void flights_take_answer(struct peer *peer, const struct link_received *received
         on_answer(flight, received->body, received->size);
         return;
     }
-    struct status status;
-    fail_memory(&status);
-    finish_failed(flight, &status);
+    finish(flight, reply_too_large());
 }
 
 /* ---- what is due ---- */
@@ -592,10 +611,12 @@ static bool pack(struct flight *flight, const struct call *call, const ProtobufC
         .caller = options ? options->caller : NULL,
         .client = flight->client->name,
     };
-    if (!envelope_pack(&envelope, body, core_timeout(flight->timeout_ms), &flight->request,
-                       &flight->request_size, status))
-        return false;
-    return make_message(flight) || fail_memory(status);
+    if (!charge_add(&flight->charge, sizeof(*flight) + REPLY_ORDINARY))
+        return envelope_fail_busy(status);
+    flight->answer_room = REPLY_ORDINARY;
+    return envelope_pack(&envelope, body, core_timeout(flight->timeout_ms), &flight->charge,
+                         &flight->request, &flight->request_size, status) &&
+           make_message(flight, status);
 }
 
 /* A call with its message, NULL when it cannot be made. */
@@ -608,6 +629,7 @@ static struct flight *flight_new(triggers_client *client, const struct call *cal
         return NULL;
     }
     flight->client = client;
+    flight->charge.share = client->memory;
     flight->method = call->method;
     flight->item_count = call->item_count;
     flight->callback = call->callback;

@@ -119,6 +119,7 @@ static void use_stream(struct peer *peer, nng_stream *stream)
         dial_later(peer);
         return;
     }
+    link_charge(link, peer->client->memory);
     pthread_mutex_lock(&peer->client->mutex);
     peer->link = link;
     peer->closed = false;

@@ -8,14 +8,17 @@
 #include "reply_error.h"
 #include "triggers/rpc/v1/envelope.pb-c.h"
 
-/* A page holds up to 8 MiB of payloads. It is decoded twice, as the envelope's body and as the
- * message in it, and the largest answer must fit. */
+/* A page holds up to 8 MiB of payloads. From another's core it may be decoded twice, as the
+ * envelope's body and as the message in it, and the largest answer must fit. */
 #define REPLY_MAX_MEMORY ((size_t)32 << 20)
 
-/* The reply and the arena it lies in. */
+#define BODY_TAG (5 << 3 | 2) /* Response.body, length-delimited */
+
+/* The reply, the arena it lies in, and that one's charge. */
 struct box {
     triggers_reply reply;
     struct arena arena;
+    struct charge charge;
 };
 
 static const triggers_reply no_memory = {
@@ -23,6 +26,19 @@ static const triggers_reply no_memory = {
     .error = {.code = TRIGGERS_RESOURCE_EXHAUSTED,
               .reason = "NO_MEMORY",
               .message = "no memory for the reply"},
+    .next_page_token = "",
+    .server_version = "",
+    .server_store = "",
+    .request_id = "",
+    .stats = "",
+};
+
+static const triggers_reply too_large = {
+    .code = TRIGGERS_RESOURCE_EXHAUSTED,
+    .error = {.code = TRIGGERS_RESOURCE_EXHAUSTED,
+              .reason = "ANSWER_TOO_LARGE",
+              .message = "the answer does not fit into what this client may hold now; the call may "
+                         "or may not have been done"},
     .next_page_token = "",
     .server_version = "",
     .server_store = "",
@@ -51,18 +67,30 @@ static triggers_reply *reply_new(struct arena *arena)
 static triggers_reply *reply_finish(struct arena *arena, triggers_reply *reply)
 {
     if (!reply) {
+        const triggers_reply *why = arena->over_budget ? &too_large : &no_memory;
         arena_fini(arena);
-        return (triggers_reply *)&no_memory; /* triggers_reply_free knows it */
+        return (triggers_reply *)why; /* triggers_reply_free knows both */
     }
-    ((struct box *)reply)->arena = *arena;
+    struct box *box = (struct box *)reply;
+    box->charge = arena->charge ? *arena->charge : (struct charge){0};
+    box->arena = *arena;
+    box->arena.charge = arena->charge ? &box->charge : NULL;
     return reply;
+}
+
+triggers_reply *reply_too_large(void)
+{
+    return (triggers_reply *)&too_large;
 }
 
 void triggers_reply_free(triggers_reply *reply)
 {
-    if (!reply || reply == &no_memory)
+    if (!reply || reply == &no_memory || reply == &too_large)
         return;
-    struct arena arena = ((struct box *)reply)->arena;
+    const struct box *box = (struct box *)reply;
+    struct charge charge = box->charge;
+    struct arena arena = box->arena;
+    arena.charge = arena.charge ? &charge : NULL;
     arena_fini(&arena);
 }
 
@@ -117,13 +145,52 @@ static const char *find_metadata(const Triggers__Rpc__V1__Response *response, co
     return "";
 }
 
+/* Reads a varint at the front of `bytes` and moves on; false when it does not end in them. */
+static bool read_varint(const uint8_t **at, const uint8_t *end, uint64_t *value)
+{
+    *value = 0;
+    for (unsigned shift = 0; *at < end && shift < 64; shift += 7) {
+        uint8_t byte = *(*at)++;
+        *value |= (uint64_t)(byte & 0x7F) << shift;
+        if (!(byte & 0x80))
+            return true;
+    }
+    return false;
+}
+
+/* Finds the body of an envelope that ends with it, as the core's do, so that it can be decoded
+ * where it lies. Returns the size of what is before it, which is all when it is not so. */
+static size_t find_body(const uint8_t *bytes, size_t size, ProtobufCBinaryData *body)
+{
+    const uint8_t *end = bytes + size;
+    const uint8_t *at = bytes;
+    while (at < end) {
+        const uint8_t *field = at;
+        uint64_t tag, value;
+        if (!read_varint(&at, end, &tag) || !read_varint(&at, end, &value))
+            return size;
+        if ((tag & 7) == 0)
+            continue;
+        if ((tag & 7) != 2 || value > (uint64_t)(end - at))
+            return size;
+        if (tag == BODY_TAG && value == (uint64_t)(end - at)) {
+            *body = (ProtobufCBinaryData){.len = (size_t)value, .data = (uint8_t *)at};
+            return (size_t)(field - bytes);
+        }
+        at += value;
+    }
+    return size;
+}
+
 /* Fills the builder's reply from the bytes of an envelope; false as method->read. */
 static bool read_envelope(struct reply_builder *builder, const struct method *method,
                           const void *bytes, size_t size)
 {
     triggers_reply *reply = builder->reply;
+    ProtobufCBinaryData last = {0};
     Triggers__Rpc__V1__Response *response = (Triggers__Rpc__V1__Response *)unpack(
-        builder->arena, &triggers__rpc__v1__response__descriptor, bytes, size);
+        builder->arena, &triggers__rpc__v1__response__descriptor, bytes,
+        find_body(bytes, size, &last));
     if (!response) {
         builder->problem = "the core's answer is not a triggers.rpc.v1.Response";
         return false;
@@ -135,8 +202,9 @@ static bool read_envelope(struct reply_builder *builder, const struct method *me
         reply->code = reply->error.code;
         return read;
     }
+    ProtobufCBinaryData bytes_of_body = last.data ? last : response->body;
     ProtobufCMessage *body =
-        unpack(builder->arena, method->response, response->body.data, response->body.len);
+        unpack(builder->arena, method->response, bytes_of_body.data, bytes_of_body.len);
     if (!body) {
         builder->problem = "the core's answer does not hold the method's response message";
         return false;
@@ -145,10 +213,12 @@ static bool read_envelope(struct reply_builder *builder, const struct method *me
 }
 
 triggers_reply *reply_from_message(const struct method *method, size_t item_count,
-                                   const void *bytes, size_t size)
+                                   const void *bytes, size_t size, struct budget_share *share)
 {
     struct arena arena;
+    struct charge charge = {.share = share};
     arena_init(&arena, REPLY_MAX_MEMORY);
+    arena.charge = &charge;
     struct reply_builder builder = {
         .arena = &arena, .reply = reply_new(&arena), .item_count = item_count};
     if (builder.reply && read_envelope(&builder, method, bytes, size))

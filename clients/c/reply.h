@@ -34,9 +34,15 @@ extern const struct method method_create, method_create_batch, method_get, metho
 /* The reply for a failure on this side. Never NULL. */
 triggers_reply *reply_from_status(const struct status *status);
 
-/* The reply for a received envelope: INTERNAL when it cannot be decoded or has not `item_count`
- * items (0: any number). Never NULL. */
+/* What the reply to a call for one event holds; lists and batches hold more. */
+#define REPLY_ORDINARY 4352
+
+/* The reply for a received envelope, charged to `share`: INTERNAL when it cannot be decoded or has
+ * not `item_count` items (0: any number). Never NULL. */
 triggers_reply *reply_from_message(const struct method *method, size_t item_count,
-                                   const void *bytes, size_t size);
+                                   const void *bytes, size_t size, struct budget_share *share);
+
+/* The reply for an answer that came and could not be held. */
+triggers_reply *reply_too_large(void);
 
 #endif

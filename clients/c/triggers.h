@@ -81,6 +81,9 @@ typedef struct triggers_client triggers_client;
 #define TRIGGERS_SEND_ONCE 1  /* none */
 #define TRIGGERS_NO_BACKOFF 2 /* those that did not get the core's answer */
 
+/* A bound on the memory of one client or several. */
+typedef struct budget_share triggers_memory;
+
 /* Zero-initialise; every member has a default. */
 typedef struct triggers_client_options {
     const char *url;         /* ws://, wss://, tcp://, tls+tcp:// or ipc://; several with commas
@@ -90,6 +93,7 @@ typedef struct triggers_client_options {
     uint32_t timeout_ms;     /* deadline of calls that give none, all tries of one; 0: 10 000 */
     uint32_t max_in_flight;  /* calls at once; more are RESOURCE_EXHAUSTED; 0: 1024 */
     int no_retry;            /* 0, TRIGGERS_SEND_ONCE or TRIGGERS_NO_BACKOFF */
+    triggers_memory *memory; /* bounds what its calls hold; NULL: nothing does */
 } triggers_client_options;
 
 /* Zero-initialise; NULL means all defaults. */
@@ -185,6 +189,15 @@ TRIGGERS_API int triggers_code_is_retryable(triggers_code code);
 
 /* Makes a new event id ("evt_…", UUIDv7) with its NUL. */
 TRIGGERS_API void triggers_make_event_id(char event_id[TRIGGERS_ID_SIZE]);
+
+/* Bounds what clients hold for their calls to `bytes`: requests until they have left and their
+ * answers cannot need them again, answers while they come in, and replies until they are freed.
+ * Messages over 16 KiB take about half of it at most, the rest is for small ones. A call for which
+ * there is no room ends with RESOURCE_EXHAUSTED: with the reason CLIENT_BUSY it was not sent, with
+ * ANSWER_TOO_LARGE it may have been done. NULL without memory. Free it after the clients and all
+ * their replies. */
+TRIGGERS_API triggers_memory *triggers_memory_new(size_t bytes);
+TRIGGERS_API void triggers_memory_free(triggers_memory *memory); /* NULL is allowed */
 
 /* Opens a client and starts to connect; it need not be reachable yet. `options` may be NULL. On
  * failure (bad URL: INVALID_ARGUMENT; unreadable CA file; no memory) *client is NULL and `error`

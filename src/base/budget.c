@@ -5,25 +5,29 @@
 
 #define SHARE_OF_REST 3
 
-static bool fits(const struct budget *budget, const struct charge *charge, size_t held,
-                 size_t by_caller)
+static bool fits(size_t ceiling, const struct charge *charge, size_t held, size_t by_caller)
 {
     if (charge->held <= BUDGET_SMALL)
-        return held <= budget->ceiling;
-    size_t limit = budget->ceiling / 4 * 3;
+        return held <= ceiling;
+    size_t limit = ceiling / 4 * 3;
     return held <= limit && by_caller / SHARE_OF_REST <= limit - held;
 }
 
 bool charge_add(struct charge *charge, size_t size)
 {
     struct budget_share *share = charge->share;
-    struct budget *budget = share->budget;
-    if (size > budget->ceiling)
-        return false;
     charge->held += size;
+    if (!share)
+        return true;
+    struct budget *budget = share->budget;
+    size_t ceiling = atomic_load(&budget->ceiling);
+    if (size > ceiling) {
+        charge->held -= size;
+        return false;
+    }
     size_t by_caller = atomic_fetch_add(&share->held, size) + size;
     size_t held = atomic_fetch_add(&budget->held, size) + size;
-    if (fits(budget, charge, held, by_caller))
+    if (fits(ceiling, charge, held, by_caller))
         return true;
     charge_release(charge, size);
     return false;
@@ -33,6 +37,8 @@ void charge_release(struct charge *charge, size_t size)
 {
     assert(size <= charge->held);
     charge->held -= size;
+    if (!charge->share)
+        return;
     atomic_fetch_sub(&charge->share->held, size);
     atomic_fetch_sub(&charge->share->budget->held, size);
 }

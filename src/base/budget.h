@@ -13,8 +13,8 @@
 #define BUDGET_SMALL 16384
 
 struct budget {
-    atomic_size_t held; /* bytes */
-    size_t ceiling;     /* most that `held` may reach */
+    atomic_size_t held;    /* bytes */
+    atomic_size_t ceiling; /* most that `held` may reach; it may change meanwhile */
 };
 
 /* One caller's part of a budget: a connection's, an address's. */
@@ -26,7 +26,7 @@ struct budget_share {
 /* What one message, call or answer holds. One owner at a time; zeroed but for `share`, it holds
  * nothing. */
 struct charge {
-    struct budget_share *share; /* outlives what is charged to it */
+    struct budget_share *share; /* outlives what is charged to it; NULL: no limit */
     size_t held;
 };
 

@@ -76,10 +76,15 @@ void link_free(struct link *link)
     free(link);
 }
 
+void link_charge(struct link *link, struct budget_share *share)
+{
+    link->in.charge.share = share;
+}
+
 void link_limit(struct link *link, struct budget_share *share)
 {
     link->limited = true;
-    link->in.charge.share = share;
+    link_charge(link, share);
 }
 
 int64_t link_slow_since(const struct link *link)

@@ -93,9 +93,11 @@ struct link *link_new(nng_stream *stream, const struct link_address *address,
                       enum link_protocol protocol, const struct link_events *events, void *owner);
 
 /* Before link_start: what has been received and waits is charged to `share`, which outlives the
- * link, but for the first LINK_ROOM_IDLE bytes; and the peer has to read at LINK_RATE what is sent.
- * Otherwise nothing is charged and the peer may read as it likes. */
+ * link, but for the first LINK_ROOM_IDLE bytes. Otherwise nothing is charged. */
 #define LINK_ROOM_IDLE 1024
+void link_charge(struct link *link, struct budget_share *share);
+
+/* The same, and the peer has to read at LINK_RATE what is sent. */
 void link_limit(struct link *link, struct budget_share *share);
 
 /* Begins to receive, first the peer's greeting. Messages can be sent from now on. */

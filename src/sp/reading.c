@@ -37,8 +37,7 @@ bool link_init_reading(struct link *link)
 
 void link_fini_reading(struct link *link)
 {
-    if (link->limited)
-        charge_release(&link->in.charge, link->in.charge.held);
+    charge_release(&link->in.charge, link->in.charge.held);
     free(link->in.bytes);
 }
 
@@ -49,12 +48,11 @@ static bool set_room(struct link *link, size_t room)
 {
     struct incoming *in = &link->in;
     size_t before = in->charge.held;
-    size_t held = link->limited && room > LINK_ROOM_IDLE ? room : 0;
+    size_t held = in->charge.share && room > LINK_ROOM_IDLE ? room : 0;
     if (held > 0 && !charge_add(&in->charge, held))
         return false;
     uint8_t *bytes = realloc(in->bytes, room);
-    if (link->limited)
-        charge_release(&in->charge, bytes ? before : held);
+    charge_release(&in->charge, bytes ? before : held);
     if (!bytes)
         return false;
     in->bytes = bytes;
