@@ -65,7 +65,7 @@ static size_t read_ids(struct request *request, const char *ids[TRIGGERS_MAX_BAT
             return refuse(request, "BATCH_SIZE_INVALID", "event_ids", count_rule);
         ids[count] = read_id(&element, &request->arena);
         if (!ids[count++]) {
-            request_fail(request, 500, "NO_MEMORY", "Out of memory");
+            request_fail_memory(request);
             return 0;
         }
     }
@@ -110,7 +110,7 @@ void acks_finish(struct request *request)
         return;
     }
     struct buffer body;
-    buffer_init(&body, RESULTS_CAP);
+    request_init_text(request, &body, RESULTS_CAP);
     buffer_append_text(&body, "{\"results\":[");
     for (size_t i = 0; i < reply->item_count; i++) {
         if (i > 0)

@@ -10,18 +10,24 @@
 #define RESULTS_CAP (16u << 20)
 #define WHY_SIZE 128
 
+/* What is wrong with an item; both NULL: nothing, it is sent to the core. In the arena. */
 struct batch_item {
-    unsigned status;    /* 0: sent to the core */
-    char why[WHY_SIZE]; /* of a line that is not JSON */
-    struct event_json_errors errors;
+    const char *why;                        /* the line is not JSON */
+    const struct event_json_errors *errors; /* the JSON is no event */
 };
 
 struct batch {
+    size_t most; /* that the body can have, if they are not too many */
     size_t count;
     size_t sent;
-    struct batch_item items[TRIGGERS_MAX_BATCH];
-    triggers_new_event events[TRIGGERS_MAX_BATCH]; /* the first `sent` ones */
+    struct batch_item *items;
+    triggers_new_event *events; /* the first `sent` ones */
 };
+
+static bool is_refused(const struct batch_item *item)
+{
+    return item->why || item->errors;
+}
 
 static bool refuse_count(struct request *request)
 {
@@ -37,7 +43,7 @@ static bool refuse_count(struct request *request)
 
 static bool fail_no_memory(struct request *request)
 {
-    request_fail(request, 500, "NO_MEMORY", "Out of memory");
+    request_fail_memory(request);
     return false;
 }
 
@@ -45,16 +51,19 @@ static bool fail_no_memory(struct request *request)
 static bool add_value(struct request *request, const struct json_value *value)
 {
     struct batch *batch = request->batch;
-    if (batch->count == TRIGGERS_MAX_BATCH)
+    if (batch->count == batch->most)
         return refuse_count(request);
     struct batch_item *item = &batch->items[batch->count++];
+    struct event_json_errors errors;
     switch (event_json_read(value, &request->arena, request->key[0], &batch->events[batch->sent],
-                            &item->errors)) {
-    case EVENT_JSON_OK: batch->sent++; break;
-    case EVENT_JSON_WRONG: item->status = 422; break;
-    case EVENT_JSON_NO_MEMORY: return fail_no_memory(request);
+                            &errors)) {
+    case EVENT_JSON_OK: batch->sent++; return true;
+    case EVENT_JSON_WRONG:
+        item->errors = (void *)arena_copy(&request->arena, &errors, sizeof(errors));
+        return item->errors || fail_no_memory(request);
+    case EVENT_JSON_NO_MEMORY: break;
     }
-    return true;
+    return fail_no_memory(request);
 }
 
 static bool read_array(struct request *request)
@@ -87,13 +96,14 @@ static bool add_line(struct request *request, const char *line, size_t size)
     if (json_check(line, size, &value, &error))
         return add_value(request, &value);
     struct batch *batch = request->batch;
-    if (batch->count == TRIGGERS_MAX_BATCH)
+    if (batch->count == batch->most)
         return refuse_count(request);
+    char why[WHY_SIZE];
+    snprintf(why, sizeof(why), "The line is not valid JSON: %s at byte %zu", error.reason,
+             error.offset);
     struct batch_item *item = &batch->items[batch->count++];
-    item->status = 400;
-    snprintf(item->why, sizeof(item->why), "The line is not valid JSON: %s at byte %zu",
-             error.reason, error.offset);
-    return true;
+    item->why = arena_copy(&request->arena, why, strlen(why));
+    return item->why || fail_no_memory(request);
 }
 
 static bool is_blank(const char *line, size_t size)
@@ -120,11 +130,25 @@ static bool read_lines(struct request *request)
     return true;
 }
 
+/* An item takes a byte at least, and another to be told from the next. */
+static bool make_batch(struct request *request)
+{
+    struct arena *arena = &request->arena;
+    struct batch *batch = arena_calloc(arena, 1, sizeof(*batch));
+    if (!batch)
+        return fail_no_memory(request);
+    size_t most = request->body_size / 2 + 1;
+    batch->most = most < TRIGGERS_MAX_BATCH ? most : TRIGGERS_MAX_BATCH;
+    batch->items = arena_calloc(arena, batch->most, sizeof(*batch->items));
+    batch->events = arena_calloc(arena, batch->most, sizeof(*batch->events));
+    request->batch = batch;
+    return (batch->items && batch->events) || fail_no_memory(request);
+}
+
 static bool read_batch(struct request *request)
 {
-    request->batch = arena_calloc(&request->arena, 1, sizeof(*request->batch));
-    if (!request->batch)
-        return fail_no_memory(request);
+    if (!make_batch(request))
+        return false;
     bool lines = headers_media_type(&request->headers) == MEDIA_NDJSON;
     if (!(lines ? read_lines : read_array)(request))
         return false;
@@ -143,14 +167,12 @@ static void append_problem(struct buffer *body, const struct problem *problem, s
 /* An item that was not sent. */
 static void append_refused(struct buffer *body, const struct batch_item *item, size_t index)
 {
-    bool malformed = item->status == 400;
-    struct problem problem = {
-        .status = item->status,
-        .code = malformed ? "MALFORMED_JSON" : "FIELDS_INVALID",
-        .detail = malformed ? item->why : NULL,
-        .fields = item->errors.fields,
-        .field_count = item->errors.count,
-    };
+    struct problem problem = {.status = 400, .code = "MALFORMED_JSON", .detail = item->why};
+    if (item->errors)
+        problem = (struct problem){.status = 422,
+                                   .code = "FIELDS_INVALID",
+                                   .fields = item->errors->fields,
+                                   .field_count = item->errors->count};
     append_problem(body, &problem, index);
 }
 
@@ -174,12 +196,12 @@ static void answer_batch(struct request *request, const triggers_item *sent)
 {
     const struct batch *batch = request->batch;
     struct buffer body;
-    buffer_init(&body, RESULTS_CAP);
+    request_init_text(request, &body, RESULTS_CAP);
     buffer_append_text(&body, "{\"results\":[");
     for (size_t i = 0; i < batch->count; i++) {
         if (i > 0)
             buffer_append_text(&body, ",");
-        if (batch->items[i].status)
+        if (is_refused(&batch->items[i]))
             append_refused(&body, &batch->items[i], i);
         else
             append_sent(&body, sent++, i, &request->arena);
@@ -197,7 +219,7 @@ static bool give_keys(struct request *request)
     for (size_t i = 0; request->key[0] && i < batch->count; i++) {
         char key[IDEMPOTENCY_KEY_SIZE + IDEMPOTENCY_SUFFIX_MAX];
         int length = snprintf(key, sizeof(key), "%s#%zu", request->key, i);
-        if (batch->items[i].status)
+        if (is_refused(&batch->items[i]))
             continue;
         batch->events[sent].idempotency_key = arena_copy(&request->arena, key, (size_t)length);
         if (!batch->events[sent++].idempotency_key)
@@ -222,6 +244,7 @@ bool batch_start(struct request *request)
     triggers_create_batch_async(bridge->client, batch->events, batch->sent, &options, call_done,
                                 request);
     call_started(bridge);
+    request_drop_body(request);
     return false;
 }
 

@@ -13,30 +13,20 @@ void bridge_init(struct bridge *bridge)
     pthread_mutex_init(&bridge->idle_mutex, NULL);
     pthread_rwlock_init(&bridge->gate, NULL);
     idempotency_init(&bridge->keys);
+    memory_init(&bridge->memory, (size_t)bridge->settings.max_memory);
     connections_init(&bridge->connections);
+    bridge->connections.memory = &bridge->memory;
+    bridge->connections.patience_ms = bridge->settings.request_timeout;
 }
 
 void bridge_fini(struct bridge *bridge)
 {
     connections_fini(&bridge->connections);
+    memory_fini(&bridge->memory);
     idempotency_fini(&bridge->keys);
     pthread_rwlock_destroy(&bridge->gate);
     pthread_mutex_destroy(&bridge->idle_mutex);
     pthread_cond_destroy(&bridge->idle);
-}
-
-bool bridge_take_memory(struct bridge *bridge, size_t bytes)
-{
-    long wanted = (long)bytes;
-    if (atomic_fetch_add(&bridge->memory, wanted) + wanted <= bridge->settings.max_memory)
-        return true;
-    atomic_fetch_sub(&bridge->memory, wanted);
-    return false;
-}
-
-void bridge_give_memory(struct bridge *bridge, size_t bytes)
-{
-    atomic_fetch_sub(&bridge->memory, (long)bytes);
 }
 
 void bridge_enter(atomic_long *counter)

@@ -11,6 +11,7 @@
 
 #include "connections.h"
 #include "idempotency.h"
+#include "memory.h"
 #include "settings.h"
 #include "triggers.h"
 
@@ -21,8 +22,8 @@ struct bridge {
     bool client_closed;    /* under `gate` */
     struct idempotency keys;
     struct connections connections;
+    struct memory memory;
     atomic_long calls;     /* with the core now */
-    atomic_long memory;    /* bytes of bodies and pages held now */
     atomic_bool core_lost; /* the last call found no core; so it is logged once */
     atomic_bool draining;  /* answers close their connections */
     atomic_long requests;  /* begun and not completed */
@@ -33,10 +34,6 @@ struct bridge {
 
 void bridge_init(struct bridge *bridge);
 void bridge_fini(struct bridge *bridge);
-
-/* Takes bytes from the memory that requests share; false when that would be too much. */
-bool bridge_take_memory(struct bridge *bridge, size_t bytes);
-void bridge_give_memory(struct bridge *bridge, size_t bytes);
 
 /* Around every request, and around its answering; `counter` is one of the bridge's two. Any thread.
  */

@@ -52,6 +52,7 @@ bool call_begin(struct request *request, struct bridge **bridge, triggers_call_o
         .caller = request->caller,
     };
     *bridge = shared;
+    request_use_reserved(request, request_reply_room(request));
     /* First, because the callback may come before the call's function returns. */
     MHD_suspend_connection(request->connection);
     return true;
@@ -78,30 +79,12 @@ static void note_core(struct bridge *bridge, const triggers_reply *reply)
         log_info("core reachable again", {"core", bridge->settings.core});
 }
 
-static size_t page_size(const triggers_reply *reply)
-{
-    size_t size = 0;
-    for (size_t i = 0; i < reply->item_count; i++) {
-        const triggers_event *event = &reply->items[i].event;
-        size += event->payload_size + sizeof(reply->items[i]);
-    }
-    return size;
-}
-
 void call_done(triggers_reply *reply, void *user_data)
 {
     struct request *request = request_cast(user_data);
     struct bridge *bridge = request->bridge;
     note_core(bridge, reply);
-    /* Held twice for a moment: as the reply and as the text made of it. */
-    size_t size = 2 * page_size(reply);
-    if (bridge_take_memory(bridge, size)) {
-        request->memory += size;
-        request->reply = reply;
-    } else {
-        triggers_reply_free(reply);
-        request_fail(request, 503, "OVERLOADED", "Too many large answers at once, try again");
-    }
+    request->reply = reply;
     idempotency_leave(&bridge->keys, request);
     atomic_fetch_sub(&bridge->calls, 1);
     loop_resume(request->peer->loop, request->connection);

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
+
 void connections_init(struct connections *connections)
 {
     *connections = (struct connections){0};
@@ -76,6 +78,8 @@ struct connection *connections_add(struct connections *connections, int socket,
     added->socket = socket;
     added->address = *address;
     added->address_size = size;
+    added->share = memory_join(connections->memory, address);
+    pace_init(&added->pace, clock_monotonic_ms());
     pthread_mutex_lock(&connections->mutex);
     if (++connections->open > connections->max)
         close_oldest(connections);
@@ -89,6 +93,7 @@ void connections_remove(struct connections *connections, struct connection *conn
     connections->open--;
     unlink_waiting(connections, connection);
     pthread_mutex_unlock(&connections->mutex);
+    memory_leave(connections->memory, connection->share);
     free(connection);
 }
 
@@ -99,5 +104,58 @@ void connections_set_waiting(struct connections *connections, struct connection 
     unlink_waiting(connections, connection);
     if (waiting)
         append(connections, connection);
+    pthread_mutex_unlock(&connections->mutex);
+}
+
+/* ---- slow peers ---- */
+
+/* Lock held. */
+static void close_slow(struct connections *connections, struct connection *connection)
+{
+    unlink_waiting(connections, connection);
+    pace_tell_late(&connection->pace, connection->socket);
+    shutdown(connection->socket, SHUT_RDWR);
+}
+
+void connections_check(struct connections *connections)
+{
+    pthread_mutex_lock(&connections->mutex);
+    int64_t now_ms = clock_monotonic_ms();
+    struct connection *connection = connections->oldest;
+    while (connection) {
+        struct connection *newer = connection->newer;
+        if (pace_is_late(&connection->pace, connection->socket, now_ms, connections->patience_ms)) {
+            close_slow(connections, connection);
+            atomic_fetch_add(&connections->late, 1);
+        }
+        connection = newer;
+    }
+    pthread_mutex_unlock(&connections->mutex);
+}
+
+/* Lock held. */
+static struct connection *find_slowest(const struct connections *connections)
+{
+    struct connection *slowest = NULL;
+    uint64_t lowest = PACE_UNKNOWN;
+    for (struct connection *each = connections->oldest; each; each = each->newer) {
+        uint64_t rate = pace_rate(&each->pace);
+        if (each->pace.held > BUDGET_SMALL && rate < lowest) {
+            slowest = each;
+            lowest = rate;
+        }
+    }
+    return slowest;
+}
+
+void connections_make_room(struct connections *connections, size_t size)
+{
+    struct connection *slowest;
+    pthread_mutex_lock(&connections->mutex);
+    for (size_t made = 0; made < size && (slowest = find_slowest(connections)) != NULL;) {
+        made += slowest->pace.held;
+        close_slow(connections, slowest);
+        atomic_fetch_add(&connections->for_room, 1);
+    }
     pthread_mutex_unlock(&connections->mutex);
 }

@@ -7,6 +7,9 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
+#include "memory.h"
+#include "pace.h"
+
 struct loop;
 
 /* One that was accepted. It belongs to the loop that it is dealt to; the members of the list, and
@@ -15,7 +18,9 @@ struct connection {
     int socket;
     struct sockaddr_storage address; /* the peer's */
     socklen_t address_size;
-    struct loop *loop; /* serves it */
+    struct loop *loop;          /* serves it */
+    struct budget_share *share; /* of its peer */
+    struct pace pace;           /* of its peer */
     struct connection *next_dealt;
     bool waiting; /* it is in the list */
     struct connection *older;
@@ -23,7 +28,11 @@ struct connection {
 };
 
 struct connections {
-    pthread_mutex_t mutex;
+    struct memory *memory; /* set before the first, as `patience_ms` */
+    long patience_ms;      /* see pace.h */
+    atomic_ulong late;     /* closed since the start for their peers' slowness, and to make room */
+    atomic_ulong for_room;
+    pthread_mutex_t mutex; /* of the rest */
     long open;
     long max;     /* set before the first; one more closes the oldest that waits */
     long leaving; /* told to close and not yet closed, at most, beside `max` */
@@ -51,6 +60,12 @@ void connections_remove(struct connections *connections, struct connection *conn
  * it is being answered. On the loop's thread. */
 void connections_set_waiting(struct connections *connections, struct connection *connection,
                              bool waiting);
+
+/* Looks how far the peers have come and closes those that are late. About once a second. */
+void connections_check(struct connections *connections);
+
+/* Closes as many of those that were the slowest then as hold `size` bytes, if there are such. */
+void connections_make_room(struct connections *connections, size_t size);
 
 /* Closes the one that has waited for longest, if any does. */
 void connections_close_oldest(struct connections *connections);

@@ -34,7 +34,7 @@ static bool read_event(struct request *request, triggers_new_event *event)
     struct event_json_errors errors;
     switch (event_json_read(&value, &request->arena, request->key[0], event, &errors)) {
     case EVENT_JSON_OK: return true;
-    case EVENT_JSON_NO_MEMORY: request_fail(request, 500, "NO_MEMORY", "Out of memory"); break;
+    case EVENT_JSON_NO_MEMORY: request_fail_memory(request); break;
     case EVENT_JSON_WRONG:
         request_answer_problem(request, &(struct problem){.status = 422,
                                                           .code = "FIELDS_INVALID",
@@ -57,6 +57,7 @@ bool events_create_start(struct request *request)
         return true;
     triggers_create_async(bridge->client, &event, &options, call_done, request);
     call_started(bridge);
+    request_drop_body(request);
     return false;
 }
 
@@ -66,7 +67,7 @@ void events_create_finish(struct request *request)
     if (!event)
         return;
     struct buffer body;
-    buffer_init(&body, ANSWER_CAP);
+    request_init_text(request, &body, ANSWER_CAP);
     buffer_append_text(&body, "{\"event_id\":");
     buffer_append_json_string(&body, event->event_id, strlen(event->event_id));
     buffer_append_text(&body, ",\"status\":\"received\",\"created_at\":");
@@ -107,7 +108,7 @@ void events_get_finish(struct request *request)
     if (!event)
         return;
     struct buffer body;
-    buffer_init(&body, ANSWER_CAP);
+    request_init_text(request, &body, ANSWER_CAP);
     event_json_write(&body, event, false);
     request_answer(request, 200, &body);
 }
@@ -129,7 +130,7 @@ void events_ack_finish(struct request *request)
     if (!event)
         return;
     struct buffer body;
-    buffer_init(&body, ANSWER_CAP);
+    request_init_text(request, &body, ANSWER_CAP);
     event_json_write_acked(&body, event);
     request_answer(request, 200, &body);
 }

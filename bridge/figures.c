@@ -26,7 +26,9 @@ static const char *status_labels[STATUS_COUNT + 1] = {"status=\"none\""}; /* bro
 static metric_cell request_cells[(MAX_ROUTES + 1) * STATUS_COUNT];
 static metric_cell
     duration_cells[(MAX_ROUTES + 1) * METRIC_HISTOGRAM_CELLS(METRIC_DURATION_BOUNDS)];
-static metric_cell in_flight_cell, connection_cell, call_cell, memory_cell;
+static metric_cell in_flight_cell, connection_cell, call_cell, memory_cell, memory_limit_cell,
+    refused_cell, closed_cells[2];
+static const char *closed_labels[] = {"reason=\"late\"", "reason=\"memory\"", NULL};
 
 static struct metric requests = {.name = "requests_total",
                                  .help = "HTTP requests, by route, method and status; status "
@@ -57,11 +59,26 @@ static struct metric calls = {.name = "core_calls_in_flight",
                               .kind = METRIC_GAUGE,
                               .cells = &call_cell};
 static struct metric memory = {.name = "held_memory_bytes",
-                               .help = "Memory of request bodies and pages held.",
+                               .help = "Memory of connections, requests, calls and answers held.",
                                .kind = METRIC_GAUGE,
                                .cells = &memory_cell};
-static struct metric *const LIST[] = {&requests, &duration, &in_flight, &connections,
-                                      &calls,    &memory,   NULL};
+static struct metric memory_limit = {.name = "memory_limit_bytes",
+                                     .help = "What held_memory_bytes may reach.",
+                                     .kind = METRIC_GAUGE,
+                                     .cells = &memory_limit_cell};
+static struct metric refused = {.name = "requests_refused_total",
+                                .help = "HTTP requests answered 503 for want of memory.",
+                                .kind = METRIC_COUNTER,
+                                .cells = &refused_cell};
+static struct metric closed = {.name = "slow_connections_closed_total",
+                               .help =
+                                   "HTTP connections closed because the peer was slow: late, or "
+                                   "the slowest when memory was wanted.",
+                               .kind = METRIC_COUNTER,
+                               .rows = closed_labels,
+                               .cells = closed_cells};
+static struct metric *const LIST[] = {&requests, &duration,     &in_flight, &connections, &calls,
+                                      &memory,   &memory_limit, &refused,   &closed,      NULL};
 static struct metrics figures = {.program = "triggers-bridge",
                                  .prefix = "triggers_bridge",
                                  .labels = "",
@@ -112,7 +129,13 @@ void figures_note_connection(bool opened)
 static void look(struct bridge *bridge)
 {
     metric_set(&calls, 0, atomic_load(&bridge->calls));
-    metric_set(&memory, 0, atomic_load(&bridge->memory));
+    size_t ceiling = atomic_load(&bridge->memory.budget.ceiling);
+    size_t connected = bridge->memory.ceiling - ceiling;
+    metric_set(&memory, 0, (int64_t)(atomic_load(&bridge->memory.budget.held) + connected));
+    metric_set(&memory_limit, 0, (int64_t)bridge->memory.ceiling);
+    metric_set(&refused, 0, (int64_t)atomic_load(&bridge->memory.refused));
+    metric_set(&closed, 0, (int64_t)atomic_load(&bridge->connections.late));
+    metric_set(&closed, 1, (int64_t)atomic_load(&bridge->connections.for_room));
 }
 
 void figures_log(struct bridge *bridge)
@@ -127,7 +150,7 @@ void figures_log(struct bridge *bridge)
 static void answer(struct request *request, const triggers_reply *reply)
 {
     struct buffer text;
-    buffer_init(&text, TEXT_CAP);
+    request_init_text(request, &text, TEXT_CAP);
     look(request->bridge);
     metrics_write(&figures, &text);
     if (reply) {

@@ -17,7 +17,6 @@
 /* Idle connections are kept longer than a load balancer does (60 s), so that it never sends a
  * request into a connection that is being closed. */
 #define CONNECTION_TIMEOUT_S 65
-#define CONNECTION_MEMORY 16384 /* bytes for the head of a request and pieces of its body */
 
 struct http {
     struct acceptor acceptor;
@@ -44,6 +43,17 @@ static void check_content(struct request *request)
         request->body_cap = cap;
 }
 
+/* From now on its peer is waited for to take the answer. */
+static enum MHD_Result give_answer(struct request *request)
+{
+    struct pace *pace = &request->peer->pace;
+    request_use_reserved(request, 0);
+    atomic_store(&pace->held, request->charge.held);
+    enum MHD_Result result = respond(request);
+    pace_begin(pace, PACE_ANSWER);
+    return result;
+}
+
 static enum MHD_Result begin(struct bridge *bridge, struct MHD_Connection *connection,
                              const char *url, const char *method, const char *version,
                              void **context)
@@ -56,7 +66,7 @@ static enum MHD_Result begin(struct bridge *bridge, struct MHD_Connection *conne
     const char *error = headers_framing_error(&request->headers, version);
     if (error) {
         request_fail(request, 400, "MALFORMED_REQUEST", error);
-        return respond(request);
+        return give_answer(request);
     }
     routes_find(request);
     if (!request->answer.status && request->route->body != BODY_UNUSED)
@@ -65,7 +75,8 @@ static enum MHD_Result begin(struct bridge *bridge, struct MHD_Connection *conne
     if (!request->answer.status && far)
         request_fail(request, 413, "BODY_TOO_LARGE", "The body is too large");
     if (request->answer.status && (far || headers_expect_continue(&request->headers)))
-        return respond(request);
+        return give_answer(request);
+    pace_begin(&request->peer->pace, PACE_BODY);
     return MHD_YES;
 }
 
@@ -74,21 +85,34 @@ static void set_waiting(const struct request *request, bool waiting)
     connections_set_waiting(&request->bridge->connections, request->peer, waiting);
 }
 
-/* The whole request is there, or the reply to its call. */
+/* Makes the answer of the reply, and holds no more than that. */
+static void finish(struct request *request)
+{
+    request_use_reserved(request, 0);
+    request->route->finish(request);
+    triggers_reply_free(request->reply);
+    request->reply = NULL;
+    arena_fini(&request->arena);
+    memory_serve(&request->bridge->memory);
+}
+
+/* The whole request is there, or the reply to its call, or memory. */
 static enum MHD_Result proceed(struct request *request)
 {
     set_waiting(request, false);
+    pace_begin(&request->peer->pace, PACE_OURS);
     if (!request->answering) {
         request->answering = true;
         bridge_enter(&request->bridge->answering);
     }
-    if (!request->answer.status) {
-        if (request->reply)
-            request->route->finish(request);
-        else if (!request->route->start(request))
-            return MHD_YES; /* suspended, and no longer ours until we are called again */
-    }
-    enum MHD_Result result = respond(request);
+    /* Suspended, it is no longer ours until we are called again. */
+    if (!request->answer.status && !request_reserve(request))
+        return MHD_YES;
+    if (!request->answer.status && !request->reply && !request->route->start(request))
+        return MHD_YES;
+    if (!request->answer.status)
+        finish(request);
+    enum MHD_Result result = give_answer(request);
     set_waiting(request, true);
     return result;
 }
@@ -100,12 +124,18 @@ static enum MHD_Result on_request(void *bridge, struct MHD_Connection *connectio
     if (!*context)
         return begin(bridge, connection, url, method, version, context);
     struct request *request = request_cast(*context);
-    if (*upload_size > 0) {
-        bool kept = request_add_body(request, upload, *upload_size);
-        *upload_size = 0;
-        return kept ? MHD_YES : MHD_NO;
-    }
-    return proceed(request);
+    if (*upload_size == 0)
+        return proceed(request);
+    struct pace *pace = &request->peer->pace;
+    bool waited = request->room.state != ROOM_UNASKED;
+    enum body_result result = request_add_body(request, upload, *upload_size);
+    if (result == BODY_WAITS)
+        return MHD_YES;
+    if (waited)
+        pace_begin(pace, PACE_BODY);
+    atomic_store(&pace->held, request->charge.held);
+    *upload_size = 0;
+    return result == BODY_CLOSES ? MHD_NO : MHD_YES;
 }
 
 /* What a log line can hold of what a client sent. */
@@ -143,6 +173,7 @@ static void on_completed(void *bridge, struct MHD_Connection *connection, void *
     if (log_enabled(LOG_DEBUG))
         log_request(request, how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     figures_note_ended(request);
+    pace_begin(&request->peer->pace, PACE_IDLE);
     request_free(request);
 }
 

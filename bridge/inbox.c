@@ -95,7 +95,7 @@ bool inbox_start(struct request *request)
     struct query query = {.arena = &request->arena};
     MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, read_parameter, &query);
     if (query.no_memory) {
-        request_fail(request, 500, "NO_MEMORY", "Out of memory");
+        request_fail_memory(request);
         return true;
     }
     if (query.error_count > 0) {
@@ -123,7 +123,7 @@ void inbox_finish(struct request *request)
     }
     bool portable = request->bridge->settings.payloads == 0;
     struct buffer body;
-    buffer_init(&body, PAGE_CAP);
+    request_init_text(request, &body, PAGE_CAP);
     buffer_append_text(&body, "{\"events\":[");
     for (size_t i = 0; i < reply->item_count; i++) {
         if (i > 0)
@@ -137,7 +137,5 @@ void inbox_finish(struct request *request)
     else
         buffer_append_text(&body, "null");
     buffer_append_text(&body, "}");
-    triggers_reply_free(request->reply);
-    request->reply = NULL;
     request_answer(request, 200, &body);
 }

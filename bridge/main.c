@@ -72,6 +72,18 @@ static void raise_file_limit(long connections)
                     {"limit", NULL, (double)limit.rlim_cur});
 }
 
+/* As many connections as are asked for and the memory allows. */
+static long limit_connections(const struct bridge *bridge)
+{
+    long asked = bridge->settings.max_connections;
+    long most = memory_max_connections(&bridge->memory);
+    if (asked <= most)
+        return asked;
+    log_warning("TRIGGERS_BRIDGE_MEMORY allows fewer connections than are asked for",
+                {"connections", NULL, (double)most});
+    return most;
+}
+
 static bool open_client(struct bridge *bridge, char *error, size_t size)
 {
     const struct settings *settings = &bridge->settings;
@@ -82,6 +94,7 @@ static bool open_client(struct bridge *bridge, char *error, size_t size)
         .timeout_ms = (uint32_t)settings->call_timeout,
         .max_in_flight = (uint32_t)settings->max_calls + SPARE_CALLS,
         .no_retry = TRIGGERS_NO_BACKOFF, /* HTTP clients are told at once, with Retry-After */
+        .memory = &bridge->memory.core,
     };
     return triggers_client_open(&bridge->client, &options, error, size) == TRIGGERS_OK;
 }
@@ -91,6 +104,7 @@ static bool open_client(struct bridge *bridge, char *error, size_t size)
 static void stop(struct bridge *bridge, struct http *http)
 {
     http_stop_accepting(http);
+    memory_close(&bridge->memory);
     bool done = bridge_drain(bridge, &bridge->requests, RECEIVE_MS) ||
                 bridge_drain(bridge, &bridge->answering, DRAIN_MS);
     if (!done)
@@ -124,6 +138,9 @@ static int run(struct bridge *bridge)
              {"pid", NULL, (double)getpid()});
     do {
         figures_log(bridge);
+        memory_serve(&bridge->memory);
+        connections_check(&bridge->connections);
+        connections_make_room(&bridge->connections, bridge->memory.wanted);
     } while (!signals_wait(GRACE_SECONDS, 1));
     log_info("stopping");
     stop(bridge, http);
@@ -146,9 +163,9 @@ int main(int argc, char **argv)
     signals_block();
     /* glibc gives memory back whenever 128 KiB are free, and takes it again for the next page. */
     mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY);
-    raise_file_limit(bridge.settings.max_connections);
     bridge_init(&bridge);
-    bridge.connections.max = bridge.settings.max_connections;
+    bridge.connections.max = limit_connections(&bridge);
+    raise_file_limit(bridge.connections.max);
     bridge.connections.leaving = LEAVING_CONNECTIONS;
     figures_init();
     int exit_code = run(&bridge);

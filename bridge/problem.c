@@ -52,8 +52,17 @@ static const char *title_of(unsigned status)
     return "Internal Server Error";
 }
 
+/* The bridge itself had no room for the call or its answer. */
+static bool is_ours(const char *reason)
+{
+    return strcmp(reason, "CLIENT_BUSY") == 0 || strcmp(reason, "ANSWER_TOO_LARGE") == 0 ||
+           strcmp(reason, "TOO_MANY_CALLS") == 0;
+}
+
 unsigned problem_status(triggers_code code, const char *reason)
 {
+    if (is_ours(reason))
+        return 503;
     if (strcmp(reason, "PAYLOAD_TOO_LARGE") == 0 || strcmp(reason, "MESSAGE_TOO_LARGE") == 0)
         return 413;
     for (size_t i = 0; i < sizeof(STATUSES) / sizeof(STATUSES[0]); i++) {
@@ -169,14 +178,25 @@ static const char *public_detail(const triggers_error *error)
         return "No connection to the core; the bridge's log says where it was looked for";
     if (strcmp(error->reason, "STORE_UNAVAILABLE") == 0)
         return "The core cannot use its store now; the core's log says why";
+    if (strcmp(error->reason, "ANSWER_TOO_LARGE") == 0)
+        return "Too many large answers at once; the request may or may not have been done";
+    if (is_ours(error->reason))
+        return "Too many requests at once, try again";
     return error->message;
+}
+
+static const char *public_code(const triggers_error *error)
+{
+    if (is_ours(error->reason))
+        return "OVERLOADED";
+    return error->reason[0] ? error->reason : triggers_code_name(error->code);
 }
 
 struct problem problem_from_error(const triggers_error *error, struct arena *arena)
 {
     struct problem problem = {
         .status = problem_status(error->code, error->reason),
-        .code = error->reason[0] ? error->reason : triggers_code_name(error->code),
+        .code = public_code(error),
         .detail = public_detail(error),
         .retry_delay_ms = error->retry_delay_ms,
     };

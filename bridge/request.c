@@ -14,6 +14,13 @@
 #define ARENA_CAP (REQUEST_BATCH_MAX + (4u << 20))
 #define PROBLEM_CAP (4u << 20)
 
+/* What a body is given room for at first. */
+#define BODY_FIRST_ROOM 1024
+
+/* Of the reply to a batch: a result takes some 300 bytes, as JSON 120. */
+#define REPLY_ROOM_MAX (512u << 10)
+#define ITEM_TEXT_ROOM 320 /* of an event, beside its payload */
+
 /* A random UUID (RFC 9562 version 4). */
 static void make_request_id(char id[REQUEST_ID_SIZE])
 {
@@ -51,7 +58,9 @@ struct request *request_new(struct bridge *bridge, struct MHD_Connection *connec
     request->method = method;
     request->path = path;
     request->started_us = clock_monotonic_us();
+    request->charge.share = request->peer->share;
     arena_init(&request->arena, ARENA_CAP);
+    request->arena.charge = &request->charge;
     headers_read(&request->headers, connection, method, version);
     if (request->headers.request_id && headers_request_id_valid(request->headers.request_id))
         snprintf(request->id, sizeof(request->id), "%s", request->headers.request_id);
@@ -74,9 +83,10 @@ void request_free(struct request *request)
     struct bridge *bridge = request->bridge;
     triggers_reply_free(request->reply);
     request_drop_body(request);
-    bridge_give_memory(bridge, request->memory);
     buffer_fini(&request->answer.body);
     arena_fini(&request->arena);
+    charge_release(&request->charge, request->charge.held);
+    memory_serve(&bridge->memory);
     bool answering = request->answering;
     request->magic = 0;
     free(request);
@@ -88,55 +98,123 @@ void request_free(struct request *request)
 void request_drop_body(struct request *request)
 {
     free(request->body);
-    bridge_give_memory(request->bridge, request->body_room);
-    request->memory -= request->body_room;
+    charge_release(&request->charge, request->body_room);
     request->body = NULL;
     request->body_size = 0;
     request->body_room = 0;
     request->body_cap = 0;
 }
 
-/* Room for `size` bytes: at first what Content-Length says, then doubled. */
-static bool reserve(struct request *request, size_t size)
+/* What to make room for when `size` bytes are there: twice as much as before, so that little is
+ * moved, but no more than the whole body, where its length is known. */
+static size_t next_room(const struct request *request, size_t size)
 {
-    if (size <= request->body_room)
-        return true;
-    size_t room = request->body_room ? request->body_room * 2 : 4096;
     uint64_t stated = headers_content_length(&request->headers);
-    if (stated > size && stated <= request->body_cap)
-        size = (size_t)stated;
-    if (room < size)
-        room = size;
-    if (!bridge_take_memory(request->bridge, room - request->body_room))
-        return false;
-    char *body = realloc(request->body, room);
-    if (!body) {
-        bridge_give_memory(request->bridge, room - request->body_room);
-        return false;
-    }
-    request->memory += room - request->body_room;
-    request->body = body;
-    request->body_room = room;
-    return true;
+    size_t room =
+        request->body_room > BODY_FIRST_ROOM / 2 ? 2 * request->body_room : BODY_FIRST_ROOM;
+    if (stated >= size && room > stated)
+        room = (size_t)stated;
+    return room > size ? room : size;
 }
 
-bool request_add_body(struct request *request, const char *bytes, size_t size)
+/* Room for `size` bytes. */
+static enum memory_result make_room(struct request *request, size_t size)
 {
+    if (size <= request->body_room)
+        return MEMORY_TAKEN;
+    size_t room = next_room(request, size);
+    enum memory_result result = memory_take(request, room - request->body_room);
+    if (result != MEMORY_TAKEN)
+        return result;
+    char *body = realloc(request->body, room);
+    if (!body) {
+        charge_release(&request->charge, room - request->body_room);
+        return MEMORY_REFUSED;
+    }
+    request->body = body;
+    request->body_room = room;
+    return MEMORY_TAKEN;
+}
+
+static void fail_overloaded(struct request *request)
+{
+    request_fail(request, 503, "OVERLOADED", "Too many large requests at once, try again");
+}
+
+enum body_result request_add_body(struct request *request, const char *bytes, size_t size)
+{
+    bool kept = request->body_cap > 0 && !request->answer.status;
+    bool fits = kept && size <= request->body_cap - request->body_size;
+    enum memory_result room = fits ? make_room(request, request->body_size + size) : MEMORY_REFUSED;
+    if (room == MEMORY_WAITS)
+        return BODY_WAITS;
     request->received += size;
-    if (request->body_cap == 0 || request->answer.status)
-        return request->received <= REQUEST_DISCARD_MAX;
-    if (size > request->body_cap - request->body_size) {
-        request_fail(request, 413, "BODY_TOO_LARGE", "The body is too large");
-    } else if (!reserve(request, request->body_size + size)) {
-        request_fail(request, 503, "OVERLOADED", "Too many large requests at once, try again");
-    } else {
+    if (!kept)
+        return request->received <= REQUEST_DISCARD_MAX ? BODY_TAKEN : BODY_CLOSES;
+    if (room == MEMORY_TAKEN) {
         memcpy(request->body + request->body_size, bytes, size);
         request->body_size += size;
-        return true;
+        return BODY_TAKEN;
     }
+    if (fits)
+        fail_overloaded(request);
+    else
+        request_fail(request, 413, "BODY_TOO_LARGE", "The body is too large");
     request_drop_body(request);
-    return true;
+    return BODY_TAKEN;
 }
+
+/* ---- memory for what follows ---- */
+
+/* A call holds its request twice until it has left: as it may be sent again, and on its way. */
+static size_t call_room(const struct request *request)
+{
+    return 2 * request->body_size;
+}
+
+size_t request_reply_room(const struct request *request)
+{
+    size_t most = 4 * request->body_size;
+    return most < REPLY_ROOM_MAX ? most : REPLY_ROOM_MAX;
+}
+
+static size_t text_room(const triggers_reply *reply)
+{
+    size_t size = strlen(reply->stats);
+    for (size_t i = 0; i < reply->item_count; i++)
+        size += reply->items[i].event.payload_size + ITEM_TEXT_ROOM;
+    return size;
+}
+
+bool request_reserve(struct request *request)
+{
+    size_t size = request->reply ? text_room(request->reply)
+                                 : call_room(request) + request_reply_room(request);
+    enum memory_result result = size > BUDGET_SMALL ? memory_take(request, size) : MEMORY_TAKEN;
+    if (result == MEMORY_TAKEN && size > BUDGET_SMALL)
+        request->reserved += size;
+    if (result == MEMORY_REFUSED)
+        fail_overloaded(request);
+    return result != MEMORY_WAITS;
+}
+
+void request_use_reserved(struct request *request, size_t kept)
+{
+    if (request->reserved <= kept)
+        return;
+    charge_release(&request->charge, request->reserved - kept);
+    request->reserved = kept;
+}
+
+void request_init_text(struct request *request, struct buffer *body, size_t cap)
+{
+    buffer_init(body, cap);
+    body->charge = &request->charge;
+    if (request->reply)
+        buffer_reserve(body, text_room(request->reply));
+}
+
+/* ---- answers ---- */
 
 void request_answer(struct request *request, unsigned status, struct buffer *body)
 {
@@ -145,12 +223,16 @@ void request_answer(struct request *request, unsigned status, struct buffer *bod
         return;
     }
     if (body->failed) {
+        bool later = body->over_budget;
         buffer_fini(body);
+        if (later)
+            fail_overloaded(request);
         request_answer_text(request, 500,
                             "{\"type\":\"about:blank\",\"title\":\"Internal Server Error\","
                             "\"status\":500,\"detail\":\"Out of memory\",\"code\":\"NO_MEMORY\"}");
         return;
     }
+    buffer_trim(body);
     request->answer.status = status;
     request->answer.body = *body;
     request->answer.content_type = status < 400 ? "application/json" : "application/problem+json";
@@ -187,6 +269,14 @@ void request_fail(struct request *request, unsigned status, const char *code, co
 {
     struct problem problem = {.status = status, .code = code, .detail = detail};
     request_answer_problem(request, &problem);
+}
+
+void request_fail_memory(struct request *request)
+{
+    if (request->arena.over_budget)
+        fail_overloaded(request);
+    else
+        request_fail(request, 500, "NO_MEMORY", "Out of memory");
 }
 
 bool request_read_json(struct request *request, struct json_value *value)

@@ -1,8 +1,9 @@
 /* One HTTP request and its answer.
  *
  * Who may touch a request: it is made, and in the end freed, by the libmicrohttpd thread of its
- * connection, and belongs to that thread. From call_begin on it belongs to the call alone, until
- * the call's callback resumes the connection; that gives it back. A suspended connection is left
+ * connection, and belongs to that thread. From call_begin on it belongs to the call alone, but for
+ * its body and charge, until the call's callback resumes the connection; that gives it back. While
+ * it waits for room it belongs to memory.c. A suspended connection is left
  * alone by libmicrohttpd even when its client goes away, so there is one owner at every moment and
  * nothing is counted. */
 #ifndef TRIGGERS_BRIDGE_REQUEST_H
@@ -28,6 +29,15 @@
 #define REQUEST_DISCARD_MAX (16u << 20)
 
 struct route;
+
+/* What a request wants of the memory, and what came of that: see memory.c. */
+enum room_state { ROOM_UNASKED, ROOM_WAITED_FOR, ROOM_GIVEN, ROOM_DENIED };
+struct room {
+    enum room_state state;
+    size_t size;
+    int64_t until_ms;
+    struct request *next;
+};
 
 /* What goes back. Strings are static or the request's. */
 struct answer {
@@ -62,9 +72,11 @@ struct request {
     char *body;
     size_t body_size;
     size_t body_room;
-    size_t body_cap;       /* 0: the body is read and thrown away */
-    uint64_t received;     /* bytes of body that came */
-    size_t memory;         /* bytes taken with bridge_take_memory */
+    size_t body_cap;      /* 0: the body is read and thrown away */
+    uint64_t received;    /* bytes of body that came */
+    struct charge charge; /* for all that it holds */
+    size_t reserved;      /* bytes of `charge` for what it is about to hold */
+    struct room room;
     bool answering;        /* it came in whole, and is counted as such */
     triggers_reply *reply; /* of the call, once it came */
     struct batch *batch;   /* of batch.c, in the arena */
@@ -80,10 +92,28 @@ void request_free(struct request *request);
 /* The request behind libmicrohttpd's pointer. */
 struct request *request_cast(void *pointer);
 
-/* Keeps or counts a piece of the body; answers 413 or 503 when it is too much. False when even
- * throwing it away took too long: close the connection. */
-bool request_add_body(struct request *request, const char *bytes, size_t size);
+enum body_result {
+    BODY_TAKEN,
+    BODY_WAITS, /* for memory, suspended: give the same piece again */
+    BODY_CLOSES /* even throwing it away took too much: close the connection */
+};
+
+/* Keeps or counts a piece of the body; answers 413 or 503 when it is too much. */
+enum body_result request_add_body(struct request *request, const char *bytes, size_t size);
 void request_drop_body(struct request *request);
+
+/* Before the request is started, and before the reply to its call becomes the answer: takes memory
+ * for what that will need, when it is large, or answers 503. False when it waits for it. */
+bool request_reserve(struct request *request);
+
+/* Gives back what was reserved but for `kept` bytes, right before so much is taken. */
+void request_use_reserved(struct request *request, size_t kept);
+
+/* What remains reserved, while the call is in flight, for its reply. */
+size_t request_reply_room(const struct request *request);
+
+/* Starts the text of an answer. */
+void request_init_text(struct request *request, struct buffer *body, size_t cap);
 
 /* ---- answers; the first one given counts ---- */
 
@@ -95,6 +125,8 @@ void request_answer_problem(struct request *request, const struct problem *probl
 void request_answer_error(struct request *request, const triggers_error *error);
 /* A problem without fields. */
 void request_fail(struct request *request, unsigned status, const char *code, const char *detail);
+/* 503 when the budget refused the arena memory, else 500. */
+void request_fail_memory(struct request *request);
 
 /* Reads the whole body as JSON; false after having answered 400. */
 bool request_read_json(struct request *request, struct json_value *value);

@@ -20,7 +20,8 @@ struct settings {
     long threads;         /* that serve HTTP */
     long max_connections; /* open at once */
     long max_calls;       /* with the core at once */
-    long max_memory;      /* bytes of bodies and pages held at once */
+    long max_memory;      /* bytes, of the whole program */
+    long request_timeout; /* milliseconds; see pace.h */
     enum log_level log_level;
     enum log_format log_format;
     long metrics_log; /* seconds between lines of metrics in the log; 0: none */

@@ -15,7 +15,42 @@ void buffer_init(struct buffer *buffer, size_t cap)
 void buffer_fini(struct buffer *buffer)
 {
     free(buffer->data);
+    if (buffer->charge)
+        charge_release(buffer->charge, buffer->room);
     *buffer = (struct buffer){.cap = buffer->cap};
+}
+
+static bool resize(struct buffer *buffer, size_t room)
+{
+    struct charge *charge = buffer->charge;
+    size_t more = room > buffer->room ? room - buffer->room : 0;
+    if (charge && !charge_add(charge, more)) {
+        buffer->over_budget = true;
+        return false;
+    }
+    char *data = realloc(buffer->data, room);
+    if (!data) {
+        if (charge)
+            charge_release(charge, more);
+        return false;
+    }
+    if (charge && room < buffer->room)
+        charge_release(charge, buffer->room - room);
+    buffer->data = data;
+    buffer->room = room;
+    return true;
+}
+
+void buffer_reserve(struct buffer *buffer, size_t size)
+{
+    if (size > buffer->room && size <= buffer->cap)
+        (void)!resize(buffer, size);
+}
+
+void buffer_trim(struct buffer *buffer)
+{
+    if (buffer->size + 1 < buffer->room)
+        (void)!resize(buffer, buffer->size + 1);
 }
 
 /* Makes room for `size` more bytes and a NUL. */
@@ -31,14 +66,8 @@ static bool reserve(struct buffer *buffer, size_t size)
     size_t room = buffer->room ? buffer->room : 256;
     while (room < wanted)
         room *= 2;
-    char *data = realloc(buffer->data, room);
-    if (!data) {
-        buffer->failed = true;
-        return false;
-    }
-    buffer->data = data;
-    buffer->room = room;
-    return true;
+    buffer->failed = !resize(buffer, room);
+    return !buffer->failed;
 }
 
 void buffer_append(struct buffer *buffer, const void *bytes, size_t size)

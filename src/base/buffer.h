@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/budget.h"
 #include "base/status.h"
 
 struct buffer {
@@ -14,11 +15,19 @@ struct buffer {
     size_t size;
     size_t room;
     size_t cap;
-    bool failed; /* the cap or memory was exhausted */
+    struct charge *charge; /* for `room`; NULL: uncounted. May be set while there is none */
+    bool failed;           /* the cap, the budget or memory was exhausted */
+    bool over_budget;      /* and the budget was why: later it may fit */
 };
 
 void buffer_init(struct buffer *buffer, size_t cap);
 void buffer_fini(struct buffer *buffer);
+
+/* Makes room for so many bytes in all, when it can: then what is appended is not moved. */
+void buffer_reserve(struct buffer *buffer, size_t size);
+
+/* Gives back room beyond what has been appended. */
+void buffer_trim(struct buffer *buffer);
 
 void buffer_append(struct buffer *buffer, const void *bytes, size_t size);
 void buffer_append_text(struct buffer *buffer, const char *text);

@@ -1,0 +1,64 @@
+/* What the program holds in memory for its callers, under one ceiling. Each address from which
+ * connections come has a share (an IPv6 network of 64 bits counts as one); connections themselves
+ * are taken off the ceiling, as there is another limit for them. A large request for which there is
+ * no room waits for some, suspended, so that its client sends no more. */
+#ifndef TRIGGERS_BRIDGE_MEMORY_H
+#define TRIGGERS_BRIDGE_MEMORY_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "base/budget.h"
+
+/* Of libmicrohttpd, for the head of a request and pieces of its body. */
+#define CONNECTION_MEMORY 16384
+
+struct request;
+
+struct memory {
+    struct budget budget;
+    struct budget_share core;   /* of the calls to the core: libtriggers' */
+    struct budget_share others; /* of addresses for which there was no memory */
+    size_t ceiling;             /* the budget's without connections */
+    atomic_ulong refused;       /* requests, since the start */
+    pthread_mutex_t mutex;      /* of the rest; nothing else is locked while it is held */
+    struct address *addresses[256];
+    struct request *first; /* wait for room, in the order in which they came */
+    struct request **last;
+    atomic_size_t wanted; /* by the first of them; 0: none waits */
+    bool closed;
+};
+
+/* `limit`: of the whole program, in bytes. */
+void memory_init(struct memory *memory, size_t limit);
+void memory_fini(struct memory *memory);
+
+/* How many connections may be open beside `memory`: they take half of it at most. */
+long memory_max_connections(const struct memory *memory);
+
+/* The share of a connection's peer, from its beginning to its end. Any thread. */
+struct budget_share *memory_join(struct memory *memory, const struct sockaddr_storage *peer);
+void memory_leave(struct memory *memory, struct budget_share *share);
+
+/* Whether the smallest request would be refused now. */
+bool memory_is_full(struct memory *memory);
+
+enum memory_result {
+    MEMORY_TAKEN,
+    MEMORY_WAITS,  /* the connection is suspended; ask for the same again when it is resumed */
+    MEMORY_REFUSED /* it has waited for long */
+};
+
+/* Charges `size` more bytes to the request, on its connection's thread. */
+enum memory_result memory_take(struct request *request, size_t size);
+
+/* Gives what has been released to those that wait, and sends away who has waited for long. */
+void memory_serve(struct memory *memory);
+
+/* From now on nobody waits. */
+void memory_close(struct memory *memory);
+
+#endif

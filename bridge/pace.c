@@ -1,0 +1,101 @@
+/* The kernel's counts, looked at now and then: nothing is done for a request that is in time. */
+#include "pace.h"
+
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#define PHASE 3u /* bits */
+
+/* A rate is known after this long. */
+#define RATE_MS 1000
+
+void pace_init(struct pace *pace, int64_t now_ms)
+{
+    *pace = (struct pace){.since_ms = now_ms, .rate = PACE_UNKNOWN};
+}
+
+void pace_begin(struct pace *pace, enum pace_phase phase)
+{
+    unsigned turn = atomic_load_explicit(&pace->turn, memory_order_relaxed);
+    atomic_store_explicit(&pace->turn, (turn & ~PHASE) + (PHASE + 1) + phase, memory_order_relaxed);
+}
+
+static enum pace_phase phase_of(unsigned turn)
+{
+    return (enum pace_phase)(turn & PHASE);
+}
+
+/* Bytes that the peer has sent, or taken, since it connected. */
+static bool count_bytes(int socket, enum pace_phase phase, uint64_t *bytes)
+{
+    struct tcp_info info;
+    socklen_t size = sizeof(info);
+    memset(&info, 0, sizeof(info));
+    if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
+        return false;
+    *bytes = phase == PACE_ANSWER ? info.tcpi_bytes_acked : info.tcpi_bytes_received;
+    return true;
+}
+
+/* Whether all that it has sent was read, or it has yet to take what was sent to it. */
+static bool is_waited_for(int socket, enum pace_phase phase)
+{
+    int bytes = 0;
+    if (phase == PACE_ANSWER)
+        return ioctl(socket, SIOCOUTQ, &bytes) == 0 && bytes > 0;
+    return ioctl(socket, SIOCINQ, &bytes) == 0 && bytes == 0;
+}
+
+bool pace_is_too_slow(uint64_t bytes, int64_t elapsed_ms, int64_t patience_ms)
+{
+    return elapsed_ms > patience_ms &&
+           bytes / PACE_LOWEST < (uint64_t)(elapsed_ms - patience_ms) / 1000;
+}
+
+bool pace_is_late(struct pace *pace, int socket, int64_t now_ms, int64_t patience_ms)
+{
+    unsigned turn = atomic_load_explicit(&pace->turn, memory_order_relaxed);
+    enum pace_phase phase = phase_of(turn);
+    uint64_t bytes;
+    pace->rate = PACE_UNKNOWN;
+    if (phase == PACE_OURS || !count_bytes(socket, phase, &bytes))
+        return false;
+    if (turn != pace->seen || (phase == PACE_IDLE && bytes == pace->at_since)) {
+        pace->seen = turn;
+        pace->since_ms = now_ms;
+        pace->at_since = bytes;
+        return false;
+    }
+    int64_t elapsed_ms = now_ms - pace->since_ms;
+    if (!is_waited_for(socket, phase))
+        return false;
+    if (phase == PACE_IDLE)
+        return elapsed_ms > patience_ms;
+    bytes -= pace->at_since;
+    if (elapsed_ms >= RATE_MS)
+        pace->rate = bytes * 1000 / (uint64_t)elapsed_ms;
+    return pace_is_too_slow(bytes, elapsed_ms, patience_ms);
+}
+
+uint64_t pace_rate(const struct pace *pace)
+{
+    unsigned turn = atomic_load_explicit(&pace->turn, memory_order_relaxed);
+    return turn == pace->seen ? pace->rate : PACE_UNKNOWN;
+}
+
+void pace_tell_late(const struct pace *pace, int socket)
+{
+    static const char answer[] =
+        "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/problem+json\r\n"
+        "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n"
+        "Content-Length: 130\r\n\r\n"
+        "{\"type\":\"about:blank\",\"title\":\"Request Timeout\",\"status\":408,\"detail\":\"The "
+        "request did not come in time\",\"code\":\"REQUEST_TIMEOUT\"}";
+    enum pace_phase phase = phase_of(pace->seen);
+    if (phase == PACE_IDLE || phase == PACE_BODY)
+        (void)!send(socket, answer, sizeof(answer) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
