@@ -63,20 +63,22 @@ void call_started(struct bridge *bridge)
     pthread_rwlock_unlock(&bridge->gate);
 }
 
-/* One line when the core is lost and one when it is back, however many requests notice. */
+/* One line when the core is lost, at most in ten seconds, and one when it is back, however many
+ * requests notice. */
 static void note_core(struct bridge *bridge, const triggers_reply *reply)
 {
     bool lost = strcmp(reply->error.reason, "CORE_UNREACHABLE") == 0;
     bool answered = reply->request_id[0] != '\0';
     if (!lost && !answered)
         return;
-    if (atomic_load(&bridge->core_lost) == lost ||
-        atomic_exchange(&bridge->core_lost, lost) == lost)
+    if (atomic_load(&bridge->core_lost) == lost)
         return;
-    if (lost)
-        log_warning("core unreachable", {"core", bridge->settings.core});
-    else
+    if (lost) {
+        if (log_warning_limited("", "core unreachable", {"core", bridge->settings.core}))
+            atomic_store(&bridge->core_lost, true);
+    } else if (atomic_exchange(&bridge->core_lost, false)) {
         log_info("core reachable again", {"core", bridge->settings.core});
+    }
 }
 
 void call_done(triggers_reply *reply, void *user_data)

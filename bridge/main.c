@@ -1,7 +1,6 @@
 /* triggers-bridge: puts the parts together, runs until a signal, and takes them apart in reverse.
  */
 #include <malloc.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -31,7 +30,7 @@ enum exit_code { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_MISCONFIGURED = 2 };
 
 static int refuse(const char *text, int exit_code)
 {
-    fprintf(stderr, "triggers-bridge: %s\n", text);
+    log_fatal(text);
     return exit_code;
 }
 
@@ -161,6 +160,8 @@ int main(int argc, char **argv)
         return probe(&bridge.settings);
     log_init("triggers-bridge", bridge.settings.log_level, bridge.settings.log_format);
     signals_block();
+    if (!log_start())
+        return refuse("cannot start the thread of the log: out of memory or threads", EXIT_FAILED);
     /* glibc gives memory back whenever 128 KiB are free, and takes it again for the next page. */
     mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY);
     bridge_init(&bridge);

@@ -1,4 +1,4 @@
-/* Doubling growth up to the cap, and the two JSON forms every printer needs. */
+/* Doubling growth up to the cap, and the forms of text and time that every printer needs. */
 #include "base/buffer.h"
 
 #include <stdarg.h>
@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include "base/text.h"
 
 void buffer_init(struct buffer *buffer, size_t cap)
 {
@@ -126,6 +128,53 @@ void buffer_append_json_string(struct buffer *buffer, const char *text, size_t s
     }
     buffer_append(buffer, text + start, size - start);
     buffer_append(buffer, "\"", 1);
+}
+
+#define LONGEST_ESCAPE 6 /* \uXXXX */
+
+static bool is_plain(uint32_t character, enum shown_form form)
+{
+    if (form == SHOWN_JSON_STRING && (character == '"' || character == '\\'))
+        return false;
+    bool space = character == '\n' || character == '\r' || character == '\t';
+    return text_is_shown(character) || (form == SHOWN_JSON && space);
+}
+
+static void append_hidden(struct buffer *buffer, unsigned char byte, uint32_t character,
+                          enum shown_form form)
+{
+    bool is_byte = character < 0x80 || character == TEXT_NO_CHARACTER;
+    if (form == SHOWN_TEXT && is_byte)
+        buffer_append_format(buffer, "\\x%02x", byte);
+    else if (character == TEXT_NO_CHARACTER)
+        buffer_append_text(buffer, "\\ufffd");
+    else if (character < 0x80)
+        append_escape(buffer, byte);
+    else
+        buffer_append_format(buffer, "\\u%04x", (unsigned)character);
+}
+
+void buffer_append_shown(struct buffer *buffer, const char *text, size_t size, enum shown_form form,
+                         size_t max)
+{
+    const char *end = text + size;
+    const char *quote = form == SHOWN_JSON_STRING ? "\"" : "";
+    buffer_append_text(buffer, quote);
+    size_t start = buffer->size;
+    while (text < end && !buffer->failed) {
+        uint32_t character;
+        size_t length = text_next(text, end, &character);
+        if (buffer->size - start + LONGEST_ESCAPE > max) {
+            buffer_append_text(buffer, "...");
+            break;
+        }
+        if (is_plain(character, form))
+            buffer_append(buffer, text, length);
+        else
+            append_hidden(buffer, (unsigned char)*text, character, form);
+        text += length;
+    }
+    buffer_append_text(buffer, quote);
 }
 
 static char *put_digits(char *out, int value, int count, char end)

@@ -36,6 +36,19 @@ void buffer_append_format(struct buffer *buffer, const char *format, ...) PRINTF
 /* A JSON string with its quotes; escapes what RFC 8259 requires, the rest (valid UTF-8) as is. */
 void buffer_append_json_string(struct buffer *buffer, const char *text, size_t size);
 
+/* What buffer_append_shown makes of the text that it is given. */
+enum shown_form {
+    SHOWN_TEXT,        /* text: what may not be shown becomes \x1b or \u202e */
+    SHOWN_JSON_STRING, /* a JSON string with its quotes */
+    SHOWN_JSON,        /* JSON, given as JSON: the same value, the space between tokens as it was */
+};
+
+/* Appends text from elsewhere in a form that people can be shown (text_is_shown): in JSON the
+ * others become \uXXXX, and bytes that are not UTF-8 become U+FFFD. What would take over `max`
+ * bytes (and some for the quotes) is cut, with "..." at its end. */
+void buffer_append_shown(struct buffer *buffer, const char *text, size_t size, enum shown_form form,
+                         size_t max);
+
 /* A JSON string holding RFC 3339 in UTC with microseconds: "2026-01-31T23:59:59.000001Z". */
 void buffer_append_json_time(struct buffer *buffer, int64_t time_us);
 

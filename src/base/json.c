@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/json_text.h"
+#include "base/text.h"
 
 #define STACK_WORDS (JSON_MAX_DEPTH / 64)
 _Static_assert(JSON_MAX_DEPTH % 64 == 0, "the bit stack is made of whole words");
@@ -63,27 +64,6 @@ static const char *skip_plain(const char *at, const char *end)
     return at;
 }
 
-/* Bytes of the well-formed UTF-8 character above U+007F at `at` (RFC 3629 section 4); 0 if it is
- * none. What the second byte may be depends on the first: that excludes overlong forms, surrogates
- * and everything above U+10FFFF. */
-static size_t utf8_length(const char *at, const char *end)
-{
-    const unsigned char *byte = (const unsigned char *)at;
-    size_t left = (size_t)(end - at);
-    unsigned char first = byte[0];
-    size_t length = first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
-    if (first < 0xC2 || first > 0xF4 || left < length)
-        return 0;
-    unsigned char low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
-    unsigned char high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
-    if (byte[1] < low || byte[1] > high)
-        return 0;
-    for (size_t i = 2; i < length; i++)
-        if ((byte[i] & 0xC0) != 0x80)
-            return 0;
-    return length;
-}
-
 /* Whether a checked escape \uXXXX is no half of a surrogate pair; `*after` it moves over the other
  * half. */
 static bool is_whole(const char *escape, const char *end, const char **after)
@@ -122,7 +102,7 @@ static bool scan_escape(struct scanner *scanner)
 static bool scan_characters(struct scanner *scanner)
 {
     do {
-        size_t length = utf8_length(scanner->at, scanner->end);
+        size_t length = text_utf8_length(scanner->at, scanner->end);
         if (length == 0)
             return fail(scanner, "a string is not valid UTF-8");
         scanner->at += length;

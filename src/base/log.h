@@ -1,5 +1,10 @@
-/* Log lines on stdout: text on a terminal, one JSON object a line otherwise. Any thread; a line is
- * written with one call, so lines never mix. Never log a payload or a password. */
+/* Log lines on stdout: text on a terminal, one JSON object a line otherwise. Any thread. Never log
+ * a payload or a password.
+ *
+ * After log_start no caller ever waits for stdout: a thread writes the lines, whole and in their
+ * order, from a ring of 256 KiB. While that is full, lines are dropped, and a line says how many
+ * when there is room again. What a crash finds in the ring is lost. Without log_start, callers
+ * write their lines themselves. */
 #ifndef TRIGGERS_BASE_LOG_H
 #define TRIGGERS_BASE_LOG_H
 
@@ -12,6 +17,21 @@ enum log_format { LOG_AUTO, LOG_TEXT, LOG_JSON };
 
 /* Before other threads start. `program` is kept, not copied. */
 void log_init(const char *program, enum log_level level, enum log_format format);
+
+/* Starts the thread that writes from now on, and at exit waits for it as log_flush does. After
+ * signals_block, once; false when there is no memory for a thread. */
+bool log_start(void);
+
+/* Waits until all lines are written, or a second, or not at all while stdout takes none. exit does
+ * it by itself, _exit does not. */
+void log_flush(void);
+
+/* Lines dropped since the start. */
+uint64_t log_dropped_lines(void);
+
+/* Says on stderr why the program ends, as one line "PROGRAM: text"; waits a second for room there
+ * at most. */
+void log_fatal(const char *text);
 
 /* Parses "debug", "info", "warning" (or "warn"), "error", in any case; false for others. */
 bool log_level_parse(const char *text, enum log_level *level);
@@ -35,17 +55,16 @@ struct log_field {
 /* `message` is one short sentence without a full stop; `fields` ends with LOG_END or is NULL. */
 void log_write(enum log_level level, const char *message, const struct log_field *fields);
 
-/* Lines of one kind that an outage may repeat without end. Starts as zeros; one thread at a time.
- */
-struct log_repeats {
-    char text[160]; /* of the last line written */
-    int64_t until_ms;
-    unsigned left_out; /* since then */
-};
+/* The same for a line that a peer or an outage can repeat. In the whole process one line of a
+ * message and `key`, such as an error code, is written in ten seconds; `left_out` in it says how
+ * many were not since the one before. 63 kinds are told apart at a time, all others together are
+ * one more. Returns false when the line was left out. */
+bool log_write_limited(enum log_level level, const char *key, const char *message,
+                       const struct log_field *fields);
 
-/* Whether to write a line about `text`: a new one, or the same for the first time in ten seconds.
- * Then *left_out is how many of the last text were not written. */
-bool log_repeats_due(struct log_repeats *repeats, const char *text, unsigned *left_out);
+/* The rule of log_write_limited: whether a line of this kind may be written at `now_ms`
+ * (monotonic); then *left_out is set. */
+bool log_is_due(const char *message, const char *key, int64_t now_ms, unsigned *left_out);
 
 /* A line made elsewhere, its line feed in it, whatever the level and format. */
 void log_write_line(const char *line, size_t size);
@@ -57,5 +76,13 @@ void log_write_line(const char *line, size_t size);
 #define log_info(message, ...) LOG_WITH(LOG_INFO, message __VA_OPT__(, ) __VA_ARGS__)
 #define log_warning(message, ...) LOG_WITH(LOG_WARNING, message __VA_OPT__(, ) __VA_ARGS__)
 #define log_error(message, ...) LOG_WITH(LOG_ERROR, message __VA_OPT__(, ) __VA_ARGS__)
+
+/* log_warning_limited(sqlstate, "postgresql refused a statement", {"sqlstate", sqlstate}) */
+#define log_warning_limited(key, message, ...)                                                     \
+    log_write_limited(LOG_WARNING, key, message,                                                   \
+                      (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ) LOG_END})
+#define log_error_limited(key, message, ...)                                                       \
+    log_write_limited(LOG_ERROR, key, message,                                                     \
+                      (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ) LOG_END})
 
 #endif

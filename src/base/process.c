@@ -9,8 +9,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 
-static metric_cell resident_cell, cpu_cell, files_cell, max_files_cell, start_cell;
+static metric_cell resident_cell, cpu_cell, files_cell, max_files_cell, start_cell, dropped_cell;
 
 static struct metric process_resident = {.name = "process_resident_memory_bytes",
                                          .help = "Memory of the process in RAM.",
@@ -34,8 +35,13 @@ static struct metric process_start = {.name = "process_start_time_seconds",
                                       .kind = METRIC_GAUGE,
                                       .unit = 1e-6,
                                       .cells = &start_cell};
-static struct metric *const METRICS[] = {&process_resident,  &process_cpu,   &process_files,
-                                         &process_max_files, &process_start, NULL};
+static struct metric log_dropped = {.name = "log_lines_dropped_total",
+                                    .help = "Log lines that stdout was too slow for.",
+                                    .kind = METRIC_COUNTER,
+                                    .cells = &dropped_cell};
+static struct metric *const METRICS[] = {
+    &process_resident, &process_cpu, &process_files, &process_max_files, &process_start,
+    &log_dropped,      NULL};
 
 static int64_t resident_bytes(void)
 {
@@ -96,6 +102,7 @@ struct metric *const *process_metrics(void)
     metric_set(&process_cpu, 0, cpu_us());
     metric_set(&process_files, 0, count_files());
     metric_set(&process_max_files, 0, (int64_t)limit.rlim_cur);
+    metric_set(&log_dropped, 0, (int64_t)log_dropped_lines());
     if (atomic_load(&start_cell) == 0) /* once: later clock steps would move it */
         metric_set(&process_start, 0, start_us());
     return METRICS;

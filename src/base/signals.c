@@ -50,6 +50,7 @@ static void *end_by_force(void *grace_seconds)
         log_error("stopping took too long, ending now");
     else
         log_warning("second signal, ending now");
+    log_flush();
     _exit(1);
 }
 

@@ -1,6 +1,5 @@
 /* triggersd: puts the parts together, runs until a signal, and takes them apart in reverse. */
 #include <malloc.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -48,10 +47,9 @@ struct daemon {
     struct server *server;
 };
 
-/* One line for the person at the keyboard, and in the log. */
 static int refuse(const struct status *status, int exit_code)
 {
-    fprintf(stderr, "triggersd: %s\n", status->message);
+    log_fatal(status->message);
     return exit_code;
 }
 
@@ -193,6 +191,10 @@ int main(int argc, char **argv)
         return import(&daemon.settings);
     signals_block();
     tune_malloc();
+    if (!log_start()) {
+        log_fatal("cannot start the thread of the log: out of memory or threads");
+        return EXIT_FAILED;
+    }
     if (!check(&daemon, &status))
         return refuse(&status, EXIT_MISCONFIGURED);
     log_info("starting", {"version", TRIGGERS_VERSION}, {"store", daemon.store->description},

@@ -16,6 +16,7 @@
 #define FIRST_BACKOFF_MS 50
 #define MAX_BACKOFF_MS 1000
 #define MAX_WORKERS 64
+#define CONNECTED "connected"
 
 /* How long a batch may take at the store while there are several callers: so much longer than one
  * that holds next to nothing that few of a store's commits are lost to small batches, and within
@@ -63,9 +64,10 @@ struct lane {
     unsigned connected;
     unsigned untried; /* workers that have not yet tried to connect */
     bool stopping;
-    enum store_result worst; /* of the first tries */
-    struct status away;      /* why the store was away at the last try */
-    unsigned opened;         /* workers with threads */
+    enum store_result worst;        /* of the first tries */
+    struct status away;             /* why the store was away at the last try */
+    char told[STATUS_MESSAGE_SIZE]; /* by the log: why it is away, or CONNECTED */
+    unsigned opened;                /* workers with threads */
     struct worker workers[MAX_WORKERS];
 };
 
@@ -229,6 +231,10 @@ static void note_connected(struct lane *lane)
     pthread_mutex_lock(&lane->lock);
     lane->connected++;
     note_sessions(lane);
+    if (strcmp(lane->told, CONNECTED) != 0)
+        log_info("connected to the store", {"lane", LANE_NAMES[lane->config.kind]},
+                 {"store", lane->config.store->description});
+    strcpy(lane->told, CONNECTED);
     pthread_mutex_unlock(&lane->lock);
 }
 
@@ -243,18 +249,20 @@ static void fail_queue_when_away(struct lane *lane)
     ops_fail(ops, &away);
 }
 
+/* What the log leaves out is told by a later try, so that its last line is true in the end. */
 static void note_away(struct lane *lane, const struct status *status)
 {
+    const char *name = LANE_NAMES[lane->config.kind];
     pthread_mutex_lock(&lane->lock);
-    bool news = strcmp(lane->away.message, status->message) != 0;
     lane->away = *status;
     lane->away.code = STATUS_UNAVAILABLE;
     lane->away.reason = "STORE_UNAVAILABLE";
     lane->away.retry_delay_ms = MAX_BACKOFF_MS;
+    if (strcmp(lane->told, status->message) != 0 &&
+        log_warning_limited(name, "store is away, trying again", {"lane", name},
+                            {"store", lane->config.store->description}, {"error", status->message}))
+        memcpy(lane->told, status->message, sizeof(lane->told));
     pthread_mutex_unlock(&lane->lock);
-    if (news)
-        log_warning("store is away, trying again", {"lane", LANE_NAMES[lane->config.kind]},
-                    {"store", lane->config.store->description}, {"error", status->message});
 }
 
 static void worker_disconnect(struct worker *worker)
@@ -278,8 +286,6 @@ static enum store_result worker_connect(struct worker *worker, struct status *st
     if (result == STORE_OK) {
         worker->backoff_ms = FIRST_BACKOFF_MS;
         note_connected(lane);
-        log_info("connected to the store", {"lane", LANE_NAMES[lane->config.kind]},
-                 {"store", store->description});
         return result;
     }
     worker->session = NULL;

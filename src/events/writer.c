@@ -174,8 +174,8 @@ static void reject(struct batch *batch, size_t first, size_t count, const struct
     }
     const struct write_item *item = batch->items[first];
     typeid_format(item->kind == WRITE_APPEND ? item->append.event.id : item->ack.id, text);
-    log_warning("the store did not take an item", {"event_id", text},
-                {"items", NULL, (double)count}, {"error", why->message});
+    log_warning_limited(why->reason, "the store did not take an item", {"event_id", text},
+                        {"items", NULL, (double)count}, {"error", why->message});
 }
 
 /* Writes a range and gives each item its own failure, or none. When the store fails nothing more is

@@ -91,7 +91,6 @@ struct server {
     size_t peer_count;
     uint64_t last_number; /* of a peer */
     size_t peer_bytes;    /* what they take by themselves */
-    bool crowded;         /* the last connection was one too many */
     struct peer *first_waiting;
     struct peer **last_waiting;
     struct peer *unused; /* to be freed by the watcher */
@@ -101,8 +100,6 @@ struct server {
     bool grown;    /* much was held since it gave memory back to the system */
     bool stopping;
     pthread_cond_t wake; /* for it */
-    pthread_mutex_t closings_lock;
-    struct log_repeats closings; /* of connections whose peers misbehave */
 };
 
 static metric_cell connections_cell, memory_cell, memory_ceiling_cell, refusals_cell;
@@ -276,22 +273,17 @@ static void on_sent(void *owner, struct link *link, struct link_message *message
     slot_finish((struct slot *)((char *)message - offsetof(struct slot, answer)));
 }
 
-static void tell_closing(struct server *server, const char *why)
+static void tell_closing(const char *why)
 {
-    unsigned left_out;
-    pthread_mutex_lock(&server->closings_lock);
-    bool due = log_repeats_due(&server->closings, why, &left_out);
-    pthread_mutex_unlock(&server->closings_lock);
-    if (due)
-        log_warning("closing the connection of a peer", {"because", why},
-                    {"left_out", NULL, left_out});
+    log_warning_limited(why, "closing the connection of a peer", {"because", why});
 }
 
 static void on_closed(void *owner, struct link *link, const char *why)
 {
+    (void)owner;
     (void)link;
     if (why)
-        tell_closing(((struct peer *)owner)->server, why);
+        tell_closing(why);
 }
 
 /* Links are freed by a thread that may wait. */
@@ -328,8 +320,6 @@ static bool add_peer(struct server *server, struct peer *peer, size_t bytes)
     bool allowed = server->peer_count < server->max_peers &&
                    server->peer_bytes + bytes <= server->budget->ceiling / 2 &&
                    charge_add(&peer->charge, bytes);
-    bool tell = !allowed && !server->crowded;
-    server->crowded = !allowed;
     if (allowed) {
         peer->number = ++server->last_number;
         peer->next = server->peers;
@@ -343,8 +333,9 @@ static bool add_peer(struct server *server, struct peer *peer, size_t bytes)
     }
     size_t open = server->peer_count;
     pthread_mutex_unlock(&server->lock);
-    if (tell)
-        log_warning("too many connections, refusing more", {"open", NULL, (double)open});
+    if (!allowed)
+        log_warning_limited("", "too many connections, refusing more",
+                            {"open", NULL, (double)open});
     return allowed;
 }
 
@@ -513,7 +504,7 @@ static void *watch(void *argument)
         bool cut_off = budget_is_short(server->budget) && cut_off_slowest(server, now_ms);
         free_unused(server);
         if (cut_off)
-            tell_closing(server, "it is slow and memory is short");
+            tell_closing("it is slow and memory is short");
         give_memory_back(server);
         for (size_t i = 0; i < server->slot_count; i++)
             call_expire(&server->slots[i].call, now_ms);
@@ -552,7 +543,6 @@ static size_t count_peers_allowed(void)
 static void init_lock(struct server *server)
 {
     pthread_mutex_init(&server->lock, NULL);
-    pthread_mutex_init(&server->closings_lock, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -677,6 +667,5 @@ void server_stop(struct server *server)
     pthread_cond_destroy(&server->idle);
     pthread_cond_destroy(&server->wake);
     pthread_mutex_destroy(&server->lock);
-    pthread_mutex_destroy(&server->closings_lock);
     free(server);
 }

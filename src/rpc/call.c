@@ -220,8 +220,8 @@ static void fail(struct call *call, const struct status *status,
     envelope.details = &details;
     if (send_envelope(call, &envelope, NULL))
         return;
-    log_error("no memory for an answer, its caller will run into its deadline",
-              {"request_id", call->request_id}, {"method", call->method});
+    log_error_limited("", "no memory for an answer, its caller will run into its deadline",
+                      {"request_id", call->request_id}, {"method", call->method});
     note_answer(call, status->code, status->reason);
     call->transport->send(call);
 }

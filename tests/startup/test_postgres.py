@@ -3,6 +3,7 @@
 import httpx
 import pytest
 
+from support.log import assert_limited
 from support.network import free_port, wait_until
 from support.protocol import health
 from support.rpc import RpcError, fails
@@ -95,6 +96,54 @@ def test_crash_in_the_middle_loses_nothing_that_was_answered(start_core, own_pos
         wait_until(rpc.serving, "every lane serving again")
         listed = [event.event_id for event in rpc.event("ListInbox", page_size=1000).events]
         assert set(stored) <= set(listed) and len(listed) == len(set(listed))
+
+
+# Each try takes a number, which it keeps though its transaction fails.
+UNWILLING = """
+create sequence public.tries;
+create function public.unwilling() returns event_trigger language plpgsql as $$
+begin
+    perform nextval('public.tries');
+    raise exception 'no tables here, %', clock_timestamp();
+end $$;
+create event trigger unwilling on ddl_command_start execute function public.unwilling();
+"""
+
+
+def test_a_schema_that_cannot_be_set_up_is_told_once_in_a_while(start_core, own_postgres):
+    url = own_postgres.create_database()
+    database = url.rsplit("/", 1)[1]
+    own_postgres.psql(UNWILLING, database)
+    core = start_core(wait=False, DATABASE_URL=url, LOG_LEVEL="info")
+
+    def tried():
+        return int(own_postgres.psql("select last_value from public.tries", database)) >= 25
+
+    wait_until(tried, "many tries", 60)
+    assert_limited([line for line in core.log if "sqlstate" in line], "sqlstate")
+    assert_limited([line for line in core.log if "store is away" in line["message"]], "lane")
+    assert "no tables here" in core.wait_for_line("refused a statement")
+    own_postgres.psql("drop event trigger unwilling", database)
+    core.wait_serving()
+
+
+def test_a_session_that_is_lost_again_and_again_is_told_once_in_a_while(start_core, own_postgres):
+    """The lines about what comes and goes are few, and the last of them is true."""
+    url = own_postgres.create_database()
+    core = start_core(DATABASE_URL=url, LOG_LEVEL="info")
+    kill = "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'triggersd'"
+    killed = 0
+    while killed < 40:
+        killed += int(own_postgres.psql(kill))
+        core.wait_serving()
+    assert_limited([line for line in core.log if "lost the connection" in line["message"]], "text")
+    assert_limited([line for line in core.log if "store is away" in line["message"]], "lane")
+
+    def told_last(lane):
+        return [line["message"] for line in core.log if line.get("lane") == lane][-1]
+
+    for lane in ("writes", "gets", "lists"):
+        wait_until(lambda: told_last(lane) == "connected to the store", f"good news of {lane}")
 
 
 def test_stop_while_the_store_is_away(start_core, own_postgres):

@@ -1,13 +1,10 @@
-/* arena, budget, buffer, status, config, trace, typeid, log and signals. */
+/* arena, budget, buffer, status, config, trace and typeid. */
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -15,8 +12,6 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/config.h"
-#include "base/log.h"
-#include "base/signals.h"
 #include "base/status.h"
 #include "base/trace.h"
 #include "base/typeid.h"
@@ -412,56 +407,6 @@ static void wrong_traceparents_are_refused(void **state)
     }
 }
 
-static void a_line_that_repeats_is_left_out_and_counted(void **state)
-{
-    (void)state;
-    struct log_repeats repeats = {0};
-    unsigned left_out = 99;
-    assert_true(log_repeats_due(&repeats, "full", &left_out));
-    assert_int_equal(left_out, 0);
-    assert_false(log_repeats_due(&repeats, "full", &left_out));
-    assert_false(log_repeats_due(&repeats, "full", &left_out));
-    assert_true(log_repeats_due(&repeats, "locked", &left_out));
-    assert_int_equal(left_out, 2);
-    repeats.until_ms = clock_monotonic_ms();
-    assert_true(log_repeats_due(&repeats, "locked", &left_out));
-    assert_int_equal(left_out, 0);
-    char text[sizeof(repeats.text) * 2];
-    memset(text, 'x', sizeof(text));
-    text[sizeof(text) - 1] = '\0';
-    assert_true(log_repeats_due(&repeats, text, &left_out));
-    assert_false(log_repeats_due(&repeats, text, &left_out));
-}
-
-/* A program that was asked to stop and never does. */
-static _Noreturn void never_stop(int output)
-{
-    dup2(output, STDOUT_FILENO);
-    signals_block();
-    raise(SIGTERM);
-    if (signals_wait(1, 10))
-        pause();
-    _exit(99);
-}
-
-static void stopping_that_takes_too_long_is_ended(void **state)
-{
-    (void)state;
-    int ends[2];
-    assert_int_equal(pipe(ends), 0);
-    pid_t child = fork();
-    if (child == 0)
-        never_stop(ends[1]);
-    close(ends[1]);
-    char line[256] = {0};
-    assert_true(read(ends[0], line, sizeof(line) - 1) > 0);
-    close(ends[0]);
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
-    assert_non_null(strstr(line, "stopping took too long"));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -484,8 +429,6 @@ int main(void)
         cmocka_unit_test(typeid_keeps_old_ids),
         cmocka_unit_test(config_prefers_flag_to_variable_to_default),
         cmocka_unit_test(config_refuses_bad_values),
-        cmocka_unit_test(a_line_that_repeats_is_left_out_and_counted),
-        cmocka_unit_test(stopping_that_takes_too_long_is_ended),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }

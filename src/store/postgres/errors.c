@@ -93,10 +93,9 @@ static void log_failure(struct postgres_session *session, const char *sqlstate, 
     bool quotes = strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "23", 2) == 0;
     if (!text || quotes)
         text = "";
-    unsigned left_out;
-    if (log_repeats_due(&session->refusals, text[0] ? text : sqlstate, &left_out))
-        log_warning("postgresql refused a statement", {"store", session->base.store->description},
-                    {"sqlstate", sqlstate}, {"text", text}, {"left_out", NULL, left_out});
+    log_warning_limited(sqlstate, "postgresql refused a statement",
+                        {"store", session->base.store->description}, {"sqlstate", sqlstate},
+                        {"text", text});
 }
 
 static enum store_result lost(struct postgres_session *session, struct status *status)
@@ -114,9 +113,9 @@ enum store_result postgres_failed(struct postgres_session *session, const PGresu
     if (!sqlstate) {
         char text[STATUS_MESSAGE_SIZE];
         postgres_one_line(PQerrorMessage(session->conn), text, sizeof(text));
-        log_warning("lost the connection to postgresql",
-                    {"store", session->base.store->description},
-                    {"text", text[0] ? text : "no answer in time"});
+        log_warning_limited(text, "lost the connection to postgresql",
+                            {"store", session->base.store->description},
+                            {"text", text[0] ? text : "no answer in time"});
         return lost(session, status);
     }
     const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);

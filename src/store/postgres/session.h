@@ -24,7 +24,6 @@ struct postgres_session {
     struct store_session base;
     PGconn *conn;
     int64_t deadline_ms; /* of the operation under way, on clock_monotonic_ms */
-    struct log_repeats refusals;
     bool read_only;
     bool pooled;      /* a pooler stands between */
     size_t preambles; /* statements queued ahead of those that the operation is about */

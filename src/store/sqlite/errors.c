@@ -11,11 +11,9 @@
 
 enum store_result sqlite_failed(struct sqlite_session *session, int code, struct status *status)
 {
-    unsigned left_out;
-    if (log_repeats_due(&session->refusals, sqlite3_errstr(code), &left_out))
-        log_warning("sqlite refused an operation", {"file", session->base.store->description},
-                    {"text", sqlite3_errstr(code)}, {"result_code", NULL, code},
-                    {"left_out", NULL, left_out});
+    log_warning_limited(sqlite3_errstr(code), "sqlite refused an operation",
+                        {"file", session->base.store->description}, {"text", sqlite3_errstr(code)},
+                        {"result_code", NULL, code});
     switch (code & 0xFF) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED: return store_unavailable(status, "another process holds the database file");

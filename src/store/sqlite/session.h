@@ -5,7 +5,6 @@
 
 #include <sqlite3.h>
 
-#include "base/log.h"
 #include "store/items.h"
 #include "store/store.h"
 
@@ -32,7 +31,6 @@ enum sqlite_statement {
 struct sqlite_session {
     struct store_session base;
     sqlite3 *db;
-    struct log_repeats refusals;
     sqlite3_stmt *statements[SQLITE_STATEMENT_COUNT];
 };
 
