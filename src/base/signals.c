@@ -16,11 +16,18 @@
 
 #define NANOSECONDS_PER_MS 1000000
 
+/* They would end the program, and come from terminals, timers and people who mean another program.
+ * SIGPIPE and SIGXFSZ, for a file over its limit, are errors of the write that meets them. SIGXCPU
+ * is not here: what is over its limit of processor time is to end. */
+static const int IGNORED[] = {SIGHUP,    SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF,
+                              SIGSTKFLT, SIGIO,   SIGPWR,  SIGPIPE, SIGXFSZ};
+
 static void stop_set(sigset_t *set)
 {
     sigemptyset(set);
     sigaddset(set, SIGTERM);
     sigaddset(set, SIGINT);
+    sigaddset(set, SIGQUIT);
 }
 
 void signals_block(void)
@@ -28,8 +35,10 @@ void signals_block(void)
     sigset_t set;
     stop_set(&set);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a file over its limit is an error of that write, not the end */
+    for (size_t i = 0; i < sizeof(IGNORED) / sizeof(IGNORED[0]); i++)
+        signal(IGNORED[i], SIG_IGN);
+    for (int number = SIGRTMIN; number <= SIGRTMAX; number++)
+        signal(number, SIG_IGN);
 }
 
 static void *end_by_force(void *grace_seconds)

@@ -1,11 +1,12 @@
-/* Termination of a program by signal: SIGTERM and SIGINT ask it to stop, a second one ends it. */
+/* Signals of a program: SIGTERM, SIGINT and SIGQUIT ask it to stop, and a second one ends it. Of
+ * the others only those that tell of a fault, or of a limit that will end it anyway, still do. */
 #ifndef TRIGGERS_BASE_SIGNALS_H
 #define TRIGGERS_BASE_SIGNALS_H
 
 #include <stdbool.h>
 
-/* Blocks both signals and ignores SIGPIPE. Call in main before any thread starts, so that all
- * threads inherit it. */
+/* Blocks those that ask to stop and ignores the others that would end the program. Call in main
+ * before any thread starts, so that all threads inherit it. */
 void signals_block(void);
 
 /* Waits for the first of them, for about `seconds`; false when none came. When it did, starts a

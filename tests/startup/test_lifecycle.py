@@ -48,13 +48,31 @@ def test_log_level_error_is_silent(start_core):
     assert core.output == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_signals_stop_both_programs(start_core, start_bridge, number):
     core = start_core()
     bridge = start_bridge(core)
     for program in (bridge, core):
         program.process.send_signal(number)
         assert program.wait() == 0, program.describe()
+
+
+# All that end a program unless it says otherwise, but for those that tell of a fault or cannot be ignored.
+HARMLESS = [
+    *(signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF),
+    *(signal.SIGIO, signal.SIGPWR, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGRTMIN, signal.SIGRTMAX),
+    16,  # SIGSTKFLT, which Python 3.10 has no name for
+]
+
+
+def test_other_signals_change_nothing(start_core, start_bridge):
+    core = start_core()
+    bridge = start_bridge(core)
+    for program in (bridge, core):
+        for number in HARMLESS:
+            program.process.send_signal(number)
+        bridge.wait_answering("/ready")
+        assert program.running
 
 
 def test_a_request_to_stop_that_comes_twice_is_one(start_core, start_bridge):
