@@ -10,14 +10,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/buffer.h"
 #include "base/clock.h"
 #include "cli.h"
+#include "print.h"
 
 #define APPLICATION_ID 0x74726967 /* what triggersd writes into its files */
 #define BUSY_TIMEOUT_MS 10000
 #define STEP_PAGES 4096 /* between two looks at the progress; 16 MiB */
-#define OUTPUT_MAX 8192
 
 struct backup {
     const char *from;
@@ -188,15 +187,9 @@ static void print_result(const struct backup *backup, int64_t start_ms)
         printf("copied %lld events, %lld bytes, in %.3f s\n", events, bytes, seconds);
         return;
     }
-    struct buffer line;
-    buffer_init(&line, OUTPUT_MAX);
-    buffer_append_text(&line, "{\"copy\":");
-    buffer_append_json_string(&line, backup->to, strlen(backup->to));
-    buffer_append_format(&line, ",\"events\":%lld,\"bytes\":%lld,\"seconds\":%.3f}\n", events,
-                         bytes, seconds);
-    if (!line.failed)
-        fputs(line.data, stdout);
-    buffer_fini(&line);
+    printf("{\"copy\":");
+    print_json_string(backup->to);
+    printf(",\"events\":%lld,\"bytes\":%lld,\"seconds\":%.3f}\n", events, bytes, seconds);
 }
 
 static int run(int count, char **words)

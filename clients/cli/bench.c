@@ -5,6 +5,7 @@
 
 #include "cli.h"
 #include "load.h"
+#include "print.h"
 
 #define PREPARE_GET 1000
 #define PREPARE_ACK 20000
@@ -126,9 +127,11 @@ static void print_json(const struct load *load)
         printf("%s\"%s\":%llu", i ? "," : "", percentiles[i].name,
                (unsigned long long)histogram_percentile(&load->latency, percentiles[i].share));
     printf("},\"errors\":{");
-    for (size_t i = 0; i < load->failure_count; i++)
-        printf("%s\"%s\":%llu", i ? "," : "", load->failures[i].reason,
-               (unsigned long long)load->failures[i].count);
+    for (size_t i = 0; i < load->failure_count; i++) {
+        fputs(i ? "," : "", stdout);
+        print_json_string(load->failures[i].reason);
+        printf(":%llu", (unsigned long long)load->failures[i].count);
+    }
     printf("}}\n");
 }
 
@@ -143,9 +146,11 @@ static void print_table(const struct load *load)
     for (size_t i = 0; i < PERCENTILES; i++)
         printf("latency %-6s %.3f ms\n", percentiles[i].name,
                (double)histogram_percentile(&load->latency, percentiles[i].share) / 1000);
-    for (size_t i = 0; i < load->failure_count; i++)
-        printf("failed         %llu %s\n", (unsigned long long)load->failures[i].count,
-               load->failures[i].reason);
+    for (size_t i = 0; i < load->failure_count; i++) {
+        printf("failed         %llu ", (unsigned long long)load->failures[i].count);
+        print_clean(stdout, load->failures[i].reason, strlen(load->failures[i].reason));
+        putchar('\n');
+    }
 }
 
 /* ---- */

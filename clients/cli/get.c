@@ -8,14 +8,14 @@ static bool payload_only;
 
 static const struct option_spec options[] = {
     {"payload", OPTION_FLAG, &payload_only, NULL,
-     "Print the payload alone, byte for byte as it was sent"},
+     "Print the payload alone, byte for byte as it was sent (on a terminal: escaped)"},
     {0},
 };
 
 static void print_event(const triggers_event *event)
 {
     if (payload_only)
-        fwrite(event->payload, 1, event->payload_size, stdout);
+        print_payload(event);
     else if (cli_output_is_json())
         print_event_json(event);
     else

@@ -2,11 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/buffer.h"
 #include "cli.h"
 #include "print.h"
-
-#define OUTPUT_MAX 4096
 
 static bool alive_is_enough;
 
@@ -26,22 +23,13 @@ static const char *serving_name(triggers_serving serving)
     return "UNKNOWN";
 }
 
-static void append(struct buffer *line, const char *key, const char *text)
-{
-    buffer_append_text(line, key);
-    buffer_append_json_string(line, text, strlen(text));
-}
-
 static void print_health_json(const triggers_reply *reply)
 {
-    struct buffer line;
-    buffer_init(&line, OUTPUT_MAX);
-    append(&line, "{\"status\":", serving_name(reply->serving));
-    append(&line, ",\"version\":", reply->server_version);
-    append(&line, ",\"store\":", reply->server_store);
-    if (!line.failed)
-        printf("%s}\n", line.data);
-    buffer_fini(&line);
+    printf("{\"status\":\"%s\",\"version\":", serving_name(reply->serving));
+    print_json_string(reply->server_version);
+    printf(",\"store\":");
+    print_json_string(reply->server_store);
+    puts("}");
 }
 
 static void print_health(const triggers_reply *reply)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "base/text.h"
 
 #define OUTPUT_MAX ((size_t)32 << 20)
 #define TIME_WIDTH 27 /* 2026-01-31T23:59:59.000001Z */
@@ -16,34 +17,19 @@
 #define TYPE_WIDTH 24
 #define PAYLOAD_MIN_WIDTH 20
 
-static bool is_continuation(char byte)
-{
-    return ((unsigned char)byte & 0xC0) == 0x80;
-}
-
-/* C0, DEL, or the C1 ones, which are C2 80 to C2 9F in UTF-8. */
-static bool is_control(const char *text, size_t left)
-{
-    unsigned char byte = (unsigned char)*text;
-    return byte < 0x20 || byte == 0x7F ||
-           (byte == 0xC2 && left > 1 && (unsigned char)text[1] < 0xA0);
-}
-
 /* Prints up to `width` code points; returns how many. */
 static size_t print_cut(FILE *file, const char *text, size_t size, size_t width)
 {
+    const char *end = text + size;
     size_t printed = 0;
-    size_t i = 0;
-    while (i < size && printed < width) {
-        size_t next = i + 1;
-        while (next < size && is_continuation(text[next]))
-            next++;
-        if (is_control(text + i, size - i))
-            fputc('?', file);
+    for (; text < end && printed < width; printed++) {
+        uint32_t character;
+        size_t length = text_next(text, end, &character);
+        if (text_is_shown(character))
+            fwrite(text, 1, length, file);
         else
-            fwrite(text + i, 1, next - i, file);
-        i = next;
-        printed++;
+            fputc('?', file);
+        text += length;
     }
     return printed;
 }
@@ -55,10 +41,20 @@ void print_clean(FILE *file, const char *text, size_t size)
 
 /* ---- JSON ---- */
 
+void print_json_string(const char *text)
+{
+    struct buffer string;
+    buffer_init(&string, OUTPUT_MAX);
+    buffer_append_shown(&string, text, strlen(text), SHOWN_JSON_STRING, SIZE_MAX);
+    if (!string.failed)
+        fputs(string.data, stdout);
+    buffer_fini(&string);
+}
+
 static void append_text(struct buffer *line, const char *key, const char *text)
 {
     buffer_append_format(line, "\"%s\":", key);
-    buffer_append_json_string(line, text, strlen(text));
+    buffer_append_shown(line, text, strlen(text), SHOWN_JSON_STRING, SIZE_MAX);
     buffer_append_text(line, ",");
 }
 
@@ -71,11 +67,31 @@ static void append_time(struct buffer *line, const char *key, int64_t time_us)
         buffer_append_text(line, "null");
 }
 
+/* A terminal gets the same JSON value without what could command it; programs get the payload byte
+ * for byte. */
+static void append_payload_for_stdout(struct buffer *text, const triggers_event *event)
+{
+    if (isatty(STDOUT_FILENO))
+        buffer_append_shown(text, event->payload, event->payload_size, SHOWN_JSON, SIZE_MAX);
+    else
+        buffer_append(text, event->payload, event->payload_size);
+}
+
+void print_payload(const triggers_event *event)
+{
+    struct buffer text;
+    buffer_init(&text, OUTPUT_MAX);
+    append_payload_for_stdout(&text, event);
+    if (!text.failed)
+        fwrite(text.data, 1, text.size, stdout);
+    buffer_fini(&text);
+}
+
 /* JSON has raw line breaks only between its tokens. */
 static void append_payload(struct buffer *line, const triggers_event *event)
 {
     size_t start = line->size;
-    buffer_append(line, event->payload, event->payload_size);
+    append_payload_for_stdout(line, event);
     for (size_t i = start; i < line->size; i++) {
         if (line->data[i] == '\n' || line->data[i] == '\r')
             line->data[i] = ' ';

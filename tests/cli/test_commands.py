@@ -1,6 +1,8 @@
 """What each command does against a core on either store."""
 
 import json
+import os
+import pty
 import subprocess
 
 import pytest
@@ -231,10 +233,71 @@ def test_tables(cli):
     assert header.split() == ["EVENT", "ID", "ACKNOWLEDGED"] and row.split()[0] == event_id
 
 
-def test_control_characters_do_not_reach_a_table(cli):
-    event_id = created(cli, "a\x1b[2Jb\x9bc", "lead")
-    assert "a?[2jb?c" in cli("get", event_id, "--output", "table").stdout
-    assert "\\u001b" in cli("get", event_id).stdout
+# Some C1 controls, marks that change the order of a text, separators of lines; and what is none of these.
+HIDDEN = "\x80\x85\x9b\x9f\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+SHOWN = "\u00a0\u00e4\u05d0\u200d\u20ac\U0001f600"
+
+
+@pytest.fixture
+def on_terminal(core, tmp_path):
+    """on_terminal(*words): what `triggers` shows on a terminal."""
+
+    def show(*words):
+        terminal, child_side = pty.openpty()
+        with os.fdopen(terminal, "rb", buffering=0) as screen:
+            child = subprocess.Popen(
+                [str(program_path("triggers")), *words],
+                env=clean_environment(tmp_path / "pty", {"TRIGGERS_CORE": core.url}),
+                stdout=child_side,
+            )
+            os.close(child_side)
+            text = b""
+            try:
+                while data := screen.read(65536):
+                    text += data
+            except OSError:  # the other side is closed
+                pass
+            assert child.wait() == 0
+        return text.decode().replace("\r\n", "\n")
+
+    return show
+
+
+def is_clean(text):
+    return not any(hidden in text for hidden in HIDDEN + "\x1b\x7f")
+
+
+def test_what_commands_a_terminal_does_not_reach_a_table(cli):
+    event_id = created(cli, f"a\x1b[2Jb{HIDDEN}c\x7f", "lead" + SHOWN, json.dumps({"x": HIDDEN}, ensure_ascii=False))
+    for words in (["get", event_id], ["inbox", "--limit", "1"]):
+        text = cli(*words, "--output", "table").stdout
+        assert "a?[2jb" in text and is_clean(text)
+    assert f"a?[2jb{'?' * len(HIDDEN)}c?" in cli("get", event_id, "--output", "table").stdout
+    assert SHOWN in text
+
+
+def test_what_commands_a_terminal_is_escaped_in_json(cli, on_terminal):
+    """The value is the same. Programs get the payload byte for byte, terminals get it escaped."""
+    payload = f'{{ "key{HIDDEN}\x7f" :\n "{SHOWN}{HIDDEN}" }}'
+    source = f"a{HIDDEN}\x7f{SHOWN}"
+    event_id = created(cli, source, "lead", payload)
+    for words in (["get", event_id], ["inbox", "--limit", "1"]):
+        done = cli(*words)
+        event = json.loads(done.stdout)
+        assert event["source"] == source and event["payload"] == json.loads(payload)
+        assert is_clean(done.stdout.split('"payload":')[0])
+        assert payload.replace("\n", " ") in done.stdout
+        shown = on_terminal(*words, "--output", "json")
+        assert json.loads(shown) == event and is_clean(shown) and SHOWN in shown
+    assert cli("get", event_id, "--payload").stdout == payload
+    shown = on_terminal("get", event_id, "--payload")
+    assert json.loads(shown) == json.loads(payload) and is_clean(shown)
+    assert shown.startswith('{ "key') and "\n" in shown
+
+
+def test_what_commands_a_terminal_is_not_in_messages(cli):
+    done = cli("get", f"evt_{HIDDEN}\x1b[2J")
+    assert done.returncode == 1 and is_clean(done.stderr)
 
 
 def test_output_that_cannot_be_written_fails(cli, core, tmp_path):
