@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "accept.h"
+#include "base/process.h"
 #include "base/signals.h"
 #include "base/status.h"
 #include "bridge.h"
@@ -156,9 +157,11 @@ int main(int argc, char **argv)
     case CONFIG_ANSWERED: return EXIT_STOPPED;
     case CONFIG_WRONG: return EXIT_MISCONFIGURED;
     }
+    log_init("triggers-bridge", bridge.settings.log_level, bridge.settings.log_format);
+    if (!bridge.settings.core_dumps)
+        process_hide_memory();
     if (only_probe)
         return probe(&bridge.settings);
-    log_init("triggers-bridge", bridge.settings.log_level, bridge.settings.log_format);
     signals_block();
     if (!log_start())
         return refuse("cannot start the thread of the log: out of memory or threads", EXIT_FAILED);

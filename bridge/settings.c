@@ -57,6 +57,11 @@ enum config_result settings_load(struct settings *settings, int argc, char **arg
         {"TRIGGERS_METRICS_LOG", "metrics-log", "0", "SECONDS",
          "Log the metrics this often, in CloudWatch's embedded metric format; 0: never.",
          config_integer, &settings->metrics_log, 0, 3600},
+        {"TRIGGERS_CORE_DUMPS", "core-dumps", "off", "WHEN",
+         "on: a crash may leave a core dump, with passwords and events in it, and debuggers of "
+         "this "
+         "user may attach; off: neither.",
+         config_choice, &settings->core_dumps, .choices = "off on"},
         {0},
     };
     *settings = (struct settings){0};

@@ -25,6 +25,7 @@ struct settings {
     enum log_level log_level;
     enum log_format log_format;
     long metrics_log; /* seconds between lines of metrics in the log; 0: none */
+    int core_dumps;   /* 0: off */
 };
 
 /* See config_load. The settings live as long as the process. */

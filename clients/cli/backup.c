@@ -82,7 +82,7 @@ static bool open_source(struct backup *backup)
     return false;
 }
 
-/* Makes the file for the copy, with the rights of the one copied. */
+/* Makes the file for the copy, for its owner alone: whose else it should be is not known. */
 static bool make_part(struct backup *backup)
 {
     struct stat info;
@@ -90,12 +90,10 @@ static bool make_part(struct backup *backup)
         errno = EEXIST;
         return fail_as_system(backup->to);
     }
-    if (stat(backup->from, &info) != 0)
-        return fail_as_system(backup->from);
     char *part = NULL;
     if (asprintf(&part, "%s.part", backup->to) < 0)
         return fail_as_system(backup->to);
-    int file = open(part, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, info.st_mode & 0666);
+    int file = open(part, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, S_IRUSR | S_IWUSR);
     if (file < 0 && errno == EEXIST) {
         cli_complain("%s: File exists; a backup is writing it, or was killed: then remove it",
                      part);
@@ -212,8 +210,8 @@ const struct command command_backup = {
     .summary = "Copy triggersd's SQLite file while it serves",
     .details =
         "FILE is the one that DATABASE_URL names (sqlite:////path/FILE), on this machine. What\n"
-        "was answered before the copying began is in the copy. COPY must not exist; it is\n"
-        "checked, and has its name only when it is whole.\n\n"
+        "was answered before the copying began is in the copy. COPY must not exist; it is for its\n"
+        "owner alone (mode 0600), checked, and has its name only when it is whole.\n\n"
         "To restore one: stop triggersd, delete FILE, FILE-wal and FILE-shm, put the copy in the\n"
         "place of FILE, and start triggersd.\n\n"
         "Example:\n"

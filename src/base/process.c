@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -106,4 +107,10 @@ struct metric *const *process_metrics(void)
     if (atomic_load(&start_cell) == 0) /* once: later clock steps would move it */
         metric_set(&process_start, 0, start_us());
     return METRICS;
+}
+
+void process_hide_memory(void)
+{
+    prctl(PR_SET_DUMPABLE, 0);
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 }

@@ -1,4 +1,5 @@
-/* The figures that every process has: memory, processor time, descriptors, start. */
+/* What every process has: figures (memory, processor time, descriptors, start, its log), and a
+ * memory that others may not look into. */
 #ifndef TRIGGERS_BASE_PROCESS_H
 #define TRIGGERS_BASE_PROCESS_H
 
@@ -6,5 +7,9 @@
 
 /* Its metrics as they are now; the list ends with NULL. Any thread. */
 struct metric *const *process_metrics(void);
+
+/* The process leaves no core dump, and its user's other processes may not read its memory (ptrace,
+ * most of /proc/PID): passwords and events are in there. For both it takes root from now on. */
+void process_hide_memory(void);
 
 #endif

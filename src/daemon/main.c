@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/process.h"
 #include "base/signals.h"
 #include "daemon/figures.h"
 #include "daemon/import.h"
@@ -187,6 +188,8 @@ int main(int argc, char **argv)
     case CONFIG_WRONG: return EXIT_MISCONFIGURED;
     }
     log_init("triggersd", daemon.settings.log_level, daemon.settings.log_format);
+    if (!daemon.settings.core_dumps)
+        process_hide_memory();
     if (daemon.settings.import_from)
         return import(&daemon.settings);
     signals_block();

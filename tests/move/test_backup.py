@@ -73,10 +73,10 @@ def database(start_core, tmp_path):
 
 
 def test_of_a_core_that_has_stopped(database, tmp_path):
-    database.chmod(0o640)
+    database.chmod(0o644)
     done = run("triggers", "backup", "--output", "table", database, "copy.db", folder=tmp_path)
     assert done.returncode == 0 and done.stdout.startswith("copied 50 events, ")
-    assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
 
 
 def refused(folder, source, copy, *texts):

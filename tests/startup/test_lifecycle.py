@@ -1,14 +1,18 @@
 """Start, stop, logs, ports in use, files that are not ours."""
 
 import json
+import os
+import resource
 import signal
 import socket
 import sqlite3
 
 import pytest
 
-from support.network import free_port
-from support.program import Program, program_path, run
+import support.program
+from support.network import free_port, wait_until
+from support.program import Program, program_path, run, sanitizer_environment
+from support.rpc import RpcClient
 
 
 def messages(program):
@@ -113,6 +117,77 @@ def test_events_outlive_a_killed_core(start_core, new_store_url):
     core.kill()
     with start_core(DATABASE_URL=url).client() as rpc:
         assert len(rpc.event("ListInbox").events) == len(ids)
+
+
+def run_under(umask, folder, *arguments, **settings):
+    """A program of ours with this umask."""
+    command = ["sh", "-c", f'umask {umask}; exec "$0" "$@"', *arguments]
+    return Program(command, folder, **settings)
+
+
+def modes(folder):
+    return {path.name: path.stat().st_mode & 0o777 for path in folder.glob("*.db*") if path.exists()}
+
+
+@pytest.mark.parametrize("umask", ["000", "022", "077"])
+def test_files_of_sqlite_are_for_their_owner(started, tmp_path, umask):
+    """Also what a dangling link names."""
+    (tmp_path / "linked.db").symlink_to("target.db")
+    for name, files in [("x.db", ["x.db"]), ("linked.db", ["linked.db", "target.db"])]:
+        url = f"ws://127.0.0.1:{free_port()}/rpc"
+        settings = {"DATABASE_URL": f"sqlite:///{tmp_path}/{name}", "TRIGGERS_LISTEN": url}
+        core = run_under(umask, tmp_path, program_path("triggersd"), **settings)
+        started.append(core)
+        with RpcClient(url) as rpc:
+            wait_until(rpc.serving, "serving")
+            assert rpc.create().event_id
+        found = modes(tmp_path)
+        assert set(found) >= {*files, f"{files[-1]}-wal", f"{files[-1]}-shm"}
+        assert set(found.values()) == {0o600}, found
+
+
+def test_a_file_that_is_there_keeps_its_rights(start_core, tmp_path):
+    path = tmp_path / "shared.db"
+    start_core(DATABASE_URL=f"sqlite:///{path}").stop()
+    path.chmod(0o640)
+    with start_core(DATABASE_URL=f"sqlite:///{path}").client() as rpc:
+        assert rpc.create().event_id
+        assert set(modes(tmp_path).values()) == {0o640}
+
+
+@pytest.fixture
+def dumps_allowed(tmp_path):
+    """What this process starts may leave core dumps of any size, where the machine lets it; these
+    settings tell the address sanitizer the same."""
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+    options = sanitizer_environment(tmp_path / "sanitizer-dumps")["ASAN_OPTIONS"]
+    yield {"ASAN_OPTIONS": f"{options}:disable_coredump=0"}
+    resource.setrlimit(resource.RLIMIT_CORE, before)
+
+
+def end_by_abort(program):
+    """Lets a program crash; returns how the kernel says it ended."""
+    program.process.send_signal(signal.SIGABRT)
+    end = os.waitid(os.P_PID, program.pid, os.WEXITED | os.WNOWAIT)
+    program.process.wait()
+    return end.si_code
+
+
+@pytest.mark.parametrize("settings", [{}, {"TRIGGERS_CORE_DUMPS": "off"}])
+def test_no_core_dumps(start_core, start_bridge, started, dumps_allowed, monkeypatch, settings):
+    monkeypatch.setattr(support.program, "TEST_SETTINGS", {})
+    core = start_core(**settings, **dumps_allowed)
+    bridge = start_bridge(core, **settings, **dumps_allowed)
+    for program in (bridge, core):
+        assert end_by_abort(program) == os.CLD_KILLED
+        started.remove(program)
+
+
+def test_core_dumps_when_asked_for(start_core, dumps_allowed):
+    core = start_core(TRIGGERS_CORE_DUMPS="on", **dumps_allowed)
+    limits = resource.prlimit(core.pid, resource.RLIMIT_CORE)  # refused for one that cannot be dumped
+    assert limits == resource.getrlimit(resource.RLIMIT_CORE)
 
 
 def one_line(program, status=1):

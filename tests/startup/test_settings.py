@@ -18,6 +18,7 @@ CORE_SETTINGS = [
     "TRIGGERS_IMPORT_FROM",
     "LOG_LEVEL",
     "LOG_FORMAT",
+    "TRIGGERS_CORE_DUMPS",
 ]
 BRIDGE_SETTINGS = [
     "API_HOST",
@@ -28,9 +29,11 @@ BRIDGE_SETTINGS = [
     "TRIGGERS_TLS_CA",
     "LOG_LEVEL",
     "LOG_FORMAT",
+    "TRIGGERS_CORE_DUMPS",
 ]
 
 CORE_FAULTS = [
+    ("TRIGGERS_CORE_DUMPS", "1"),
     ("LOG_LEVEL", "loud"),
     ("LOG_FORMAT", "xml"),
     ("TRIGGERS_MAX_MEMORY", "88080383"),
@@ -62,6 +65,7 @@ CORE_FAULTS = [
 ]
 
 BRIDGE_FAULTS = [
+    ("TRIGGERS_CORE_DUMPS", "yes"),
     ("LOG_LEVEL", "loud"),
     ("LOG_FORMAT", "xml"),
     ("API_PORT", "0"),

@@ -16,6 +16,8 @@ from support.network import DEADLINE, wait_until
 ROOT = Path(__file__).resolve().parents[2]
 # Settings of whoever runs the tests must not reach the programs under test.
 OUR_SETTINGS = re.compile("DATABASE_URL|API_.*|CORS_ORIGINS|LOG_.*|TRIGGERS_.*")
+# Without it only root may look into /proc of a program.
+TEST_SETTINGS = {"TRIGGERS_CORE_DUMPS": "on"}
 SANITIZER_EXIT = 86  # no program of ours exits with it
 
 
@@ -49,6 +51,7 @@ def clean_environment(report, settings):
     """This process's environment without our settings, then `settings`; values become text."""
     environment = without_settings()
     environment.update(sanitizer_environment(report))
+    settings = {**TEST_SETTINGS, **settings}
     environment.update({name: str(value) for name, value in settings.items()})
     return environment
 

@@ -1,7 +1,10 @@
 /* The SQLite store: one file, a write-ahead log, any number of connections. SQLite itself lets one
  * writer in at a time and readers beside it. */
+#include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "store/drivers.h"
 #include "store/sqlite/session.h"
@@ -39,11 +42,26 @@ static enum store_result open_file(const char *path, int flags, sqlite3 **db, st
     return sqlite_open_failed(path, code, status);
 }
 
+/* Makes the file, if there is none, for its owner alone: SQLite would let everyone read it, and
+ * gives what it makes beside it the rights that it has. One that is there keeps the rights that
+ * somebody chose; it must not be opened here, because closing it would release SQLite's locks. */
+static void make_private(const char *path)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&lock); /* no other thread opens it before it is closed here */
+    if (access(path, F_OK) != 0) {
+        int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
+        if (file >= 0)
+            close(file); /* and SQLite says why it could not be made */
+    }
+    pthread_mutex_unlock(&lock);
+}
+
 /* Opens a connection that may write, with the schema up to date. */
 static enum store_result connect_writer(const char *path, sqlite3 **db, struct status *status)
 {
-    enum store_result result =
-        open_file(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, db, status);
+    make_private(path);
+    enum store_result result = open_file(path, SQLITE_OPEN_READWRITE, db, status);
     if (result == STORE_OK)
         result = sqlite_schema_prepare(*db, path, status);
     if (result != STORE_OK) {
