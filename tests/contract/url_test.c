@@ -41,6 +41,7 @@ static void accepted_forms_name_their_store(void **state)
         {"postgresql+psycopg2://u:" SECRET "@/e?host=a:7&host=b%3A8&host=c", "postgresql",
          "a,b,c:7,8,/e"},
         {"postgresql+psycopg2://u:" SECRET "@/e?host=a&host=b&port=7,8", "postgresql", "a,b:7,8/e"},
+        {"postgresql://u@/e?host=/run/pg&port=7&host=a,b&port=8,9", "postgresql", "a,b:8,9/e"},
         {"postgresql+psycopg://u@/e?host=::1&port=7", "postgresql", "::1:7/e"},
         {"postgresql://u@/e?sslmode=verify-full&host=/run/pg", "postgresql", "/run/pg:5432/e"},
     };

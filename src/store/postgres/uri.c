@@ -141,10 +141,14 @@ static void append_parameter(struct buffer *uri, const char *name, size_t name_s
 }
 
 /* SQLAlchemy writes several hosts as several parameters, each with its port: host=a:5432&host=b.
- * The colon may be written %3A. */
+ * The colon may be written %3A. A list, as libpq writes them, replaces what came before it. */
 static void add_host(struct translation *to, const char *host, size_t size)
 {
     size_t rest = size;
+    if (memchr(host, ',', size)) {
+        to->hosts.size = to->ports.size = 0;
+        to->has_port = false;
+    }
     while (rest > 0 && isdigit((unsigned char)host[rest - 1]))
         rest--;
     size_t colon = rest >= 1 && host[rest - 1] == ':' ? 1 : 0;
