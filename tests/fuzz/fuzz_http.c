@@ -32,6 +32,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     bridge.settings.max_calls = 1;
     bridge.settings.threads = 1;
     MUST(origins_parse(&bridge.settings.cors, "https://*.example.com,*", why, sizeof(why)));
+    MUST(hosts_parse(&bridge.settings.hosts, "h,*.example.com", why, sizeof(why)));
     bridge_close_client(&bridge);
     MUST(!http_start(&bridge, NULL, 0)); /* there is no libmicrohttpd: fake_microhttpd.h */
     return 0;
