@@ -16,8 +16,8 @@
 enum rule_result { RULE_OK, RULE_VIOLATED, RULE_NO_MEMORY };
 
 /* Trims Unicode white space and lower-cases (full Unicode mapping, as the service this one replaces
- * did); what is left, which is stored, has 1 to 255 characters. `text` is valid UTF-8. `out` lies in the arena or in `text`. On
- * RULE_VIOLATED `description` tells what is accepted. */
+ * did); what is left, which is stored, has 1 to 255 characters. `text` is valid UTF-8. `out` lies
+ * in the arena or in `text`. On RULE_VIOLATED `description` tells what is accepted. */
 enum rule_result rule_name(const char *text, struct arena *arena, struct slice *out,
                            const char **description);
 
