@@ -211,14 +211,15 @@ static void answer_batch(struct request *request, const triggers_item *sent)
 }
 
 /* The request's key and the number of the event in the request: an event sent again with both is
- * the same event. False after having answered. */
+ * the same event. The character between them, which no header can hold, keeps them apart from keys
+ * of single creates. False after having answered. */
 static bool give_keys(struct request *request)
 {
     struct batch *batch = request->batch;
     size_t sent = 0;
     for (size_t i = 0; request->key[0] && i < batch->count; i++) {
         char key[IDEMPOTENCY_KEY_SIZE + IDEMPOTENCY_SUFFIX_MAX];
-        int length = snprintf(key, sizeof(key), "%s#%zu", request->key, i);
+        int length = snprintf(key, sizeof(key), "%s\x1f%zu", request->key, i);
         if (is_refused(&batch->items[i]))
             continue;
         batch->events[sent].idempotency_key = arena_copy(&request->arena, key, (size_t)length);

@@ -53,6 +53,7 @@ bool events_create_start(struct request *request)
     if (!idempotency_read(request) || !read_event(request, &event))
         return true;
     event.idempotency_key = request->key;
+    request->key_source = event.source;
     if (!call_begin(request, &bridge, &options))
         return true;
     triggers_create_async(bridge->client, &event, &options, call_done, request);

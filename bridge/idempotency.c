@@ -79,6 +79,14 @@ static struct request **bucket(struct idempotency *keys, const char *key)
     return &keys->buckets[hash % (sizeof(keys->buckets) / sizeof(keys->buckets[0]))];
 }
 
+/* Keys belong to their source and route. */
+static bool is_same_key(const struct request *one, const struct request *other)
+{
+    if (strcmp(one->key, other->key) != 0 || !one->key_source != !other->key_source)
+        return false;
+    return !one->key_source || strcmp(one->key_source, other->key_source) == 0;
+}
+
 bool idempotency_enter(struct idempotency *keys, struct request *request)
 {
     if (!request->key[0])
@@ -86,7 +94,7 @@ bool idempotency_enter(struct idempotency *keys, struct request *request)
     struct request **head = bucket(keys, request->key);
     pthread_mutex_lock(&keys->mutex);
     struct request *other = *head;
-    while (other && strcmp(other->key, request->key) != 0)
+    while (other && !is_same_key(other, request))
         other = other->next_keyed;
     if (!other) {
         request->next_keyed = *head;

@@ -63,6 +63,7 @@ struct request {
     char event_id[TYPEID_TEXT_SIZE]; /* of the path; "" when it is no event id */
     char id[REQUEST_ID_SIZE];        /* X-Request-ID */
     char key[IDEMPOTENCY_KEY_SIZE];  /* Idempotency-Key; "" when not sent */
+    const char *key_source;          /* to which it belongs; NULL of a batch */
     struct request *next_keyed;      /* of idempotency.c */
     struct headers headers;
     struct trace trace;                 /* the client's, or one that begins here; or none */

@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -21,7 +22,12 @@
 #define MAX_REJECTED 16
 #define MAX_LOCKED 4 /* of which each costs some waiting */
 
+/* How long after the start former ids are looked for: callers of the version before may send again
+ * what it has stored. */
+#define FORMER_IDS_MS ((int64_t)48 * 3600 * 1000)
+
 struct writer {
+    int64_t former_ids_until_ms; /* monotonic */
     struct lane *lane;
     atomic_int_fast64_t last_time_us;
 };
@@ -80,12 +86,60 @@ static void note_commit(const struct store_write *write)
     metric_add(&writer_acknowledged, 0, acknowledged);
 }
 
+/* Asks for the events with former ids; `gets` has room for as many as there are items. */
+static enum store_result get_former(struct batch *batch, struct write_item **items, size_t count,
+                                    struct store_get **gets, struct status *status)
+{
+    struct store_session *session = worker_session(batch->worker);
+    int64_t started_us = clock_monotonic_us();
+    enum store_result result = session->store->driver->get(session, gets, count, status);
+    worker_note_store(batch->worker, started_us, result);
+    for (size_t i = 0; result == STORE_OK && i < count; i++) {
+        struct store_event *event = &items[i]->append.event;
+        const struct slice *source = &gets[i]->event.source;
+        bool same_source =
+            gets[i]->no_memory || (source->size == event->source.size &&
+                                   memcmp(source->data, event->source.data, source->size) == 0);
+        if (gets[i]->outcome == STORE_DONE && same_source)
+            memcpy(event->id, items[i]->former_id, TYPEID_BYTES);
+        items[i]->former_id = NULL;
+    }
+    return result;
+}
+
+/* Items whose keys the version before has used get the ids that it gave them. */
+static enum store_result take_former_ids(struct batch *batch, size_t first, size_t count,
+                                         struct status *status)
+{
+    const struct writer *writer = worker_context(batch->worker);
+    struct store_get *gets[MAX_BATCH];
+    struct write_item *items[MAX_BATCH];
+    size_t found = 0;
+    if (clock_monotonic_ms() > writer->former_ids_until_ms)
+        return STORE_OK;
+    for (size_t i = first; i < first + count; i++) {
+        struct write_item *item = batch->items[i];
+        struct arena *arena = batch->ops[i]->arena;
+        struct store_get *get = item->former_id ? arena_calloc(arena, 1, sizeof(*get)) : NULL;
+        if (!get)
+            continue;
+        memcpy(get->id, item->former_id, TYPEID_BYTES);
+        get->arena = arena;
+        gets[found] = get;
+        items[found++] = item;
+    }
+    return found > 0 ? get_former(batch, items, found, gets, status) : STORE_OK;
+}
+
 /* Writes items [first, first + count) as one transaction, once. */
 static enum store_result write_once(struct batch *batch, size_t first, size_t count,
                                     struct status *status)
 {
     struct store_write write = {
         .appends = batch->appends, .acks = batch->acks, .part = count < batch->count};
+    enum store_result result = take_former_ids(batch, first, count, status);
+    if (result != STORE_OK)
+        return result;
     for (size_t i = first; i < first + count; i++) {
         struct write_item *item = batch->items[i];
         if (item->kind == WRITE_APPEND)
@@ -95,7 +149,7 @@ static enum store_result write_once(struct batch *batch, size_t first, size_t co
     }
     struct store_session *session = worker_session(batch->worker);
     int64_t started_us = clock_monotonic_us();
-    enum store_result result = session->store->driver->write(session, &write, status);
+    result = session->store->driver->write(session, &write, status);
     worker_note_store(batch->worker, started_us, result);
     if (result == STORE_OK)
         note_commit(&write);
@@ -293,6 +347,7 @@ struct writer *writer_open(struct store *store, unsigned workers)
     struct writer *writer = calloc(1, sizeof(*writer));
     if (!writer)
         return NULL;
+    writer->former_ids_until_ms = clock_monotonic_ms() + FORMER_IDS_MS;
     writer->lane = lane_open(&(struct lane_config){
         .kind = LANE_WRITES,
         .store = store,

@@ -15,6 +15,9 @@ struct write_item {
     /* Out: why it was not written, or may not have been; NULL: it was, with its outcome. Static,
      * the operation's or in its arena. */
     const struct status *failure;
+    /* In: the id that the version before gave to the append's key, in the operation's arena; NULL:
+     * none. An event of the same source that has it is the one that is meant. */
+    const uint8_t *former_id;
     union {
         struct store_append append; /* in: id, source, type, payload of `event` */
         struct store_ack ack;       /* in: id */

@@ -58,23 +58,58 @@ static const char *field_path(struct arena *arena, const char *prefix, const cha
 static const char NEW_ID_RULE[] =
     "must be \"evt_\" and 26 characters of lower-case base32, a TypeID over a UUIDv7";
 
+/* Between the key and an event's number in what the REST bridge makes of a batch's key. No header
+ * can hold it. */
+#define BATCH_KEY_SEPARATOR '\x1f'
+
 static const char KEY_RULE[] = "must have at most 255 characters and no event_id beside it";
+
+/* What a key stands for: see CreateEventRequest.idempotency_key. False without memory. */
+static bool derive_id(const char *key, struct arena *arena, struct store_append *append)
+{
+    struct slice source = append->event.source;
+    size_t size = source.size + 1 + strlen(key);
+    char *name = arena_alloc(arena, size);
+    if (!name)
+        return false;
+    memcpy(name, source.data, source.size);
+    name[source.size] = '\0';
+    memcpy(name + source.size + 1, key, size - source.size - 1);
+    typeid_derive(name, size, append->event.id);
+    return true;
+}
+
+/* The id that the version before derived from a key: from the key alone, which of events in a REST
+ * batch ended in a # and their number. NULL without memory. */
+static const uint8_t *derive_former_id(const char *key, struct arena *arena)
+{
+    uint8_t *id = arena_alloc(arena, TYPEID_BYTES);
+    char *name = arena_copy(arena, key, strlen(key));
+    if (!id || !name)
+        return NULL;
+    char *separator = strchr(name, BATCH_KEY_SEPARATOR);
+    if (separator)
+        *separator = '#';
+    typeid_derive(name, strlen(name), id);
+    return id;
+}
 
 /* The id that the caller made, the one that its key stands for, or a new one. Old ids are too short
  * to be made by several callers without clashes: they come with an import alone. */
 static void choose_id(const Triggers__V1__CreateEventRequest *request, const char *prefix,
-                      struct arena *arena, uint8_t id[TYPEID_BYTES], struct write_slot *slot)
+                      struct arena *arena, struct write_item *item, struct write_slot *slot)
 {
     const char *key = request->idempotency_key;
     const char *given = request->event_id;
     if (key[0] && (given[0] || !rule_key(key)))
         add_violation(arena, slot, "IDEMPOTENCY_KEY_INVALID",
                       field_path(arena, prefix, "idempotency_key"), KEY_RULE);
-    else if (key[0])
-        typeid_derive(key, strlen(key), id);
+    else if (key[0] && derive_id(key, arena, &item->append))
+        item->former_id = derive_former_id(key, arena);
     else if (!given[0])
-        typeid_make(id);
-    else if (!typeid_parse(given, strlen(given), id) || typeid_is_old(id))
+        typeid_make(item->append.event.id);
+    else if (!typeid_parse(given, strlen(given), item->append.event.id) ||
+             typeid_is_old(item->append.event.id))
         add_violation(arena, slot, "EVENT_ID_INVALID", field_path(arena, prefix, "event_id"),
                       NEW_ID_RULE);
 }
@@ -82,13 +117,14 @@ static void choose_id(const Triggers__V1__CreateEventRequest *request, const cha
 /* False without memory; what is wrong with the event goes to `slot`. */
 static bool check_event(const Triggers__V1__CreateEventRequest *request,
                         const struct payload_rules *payloads, const char *prefix,
-                        struct arena *arena, struct store_event *event, struct write_slot *slot)
+                        struct arena *arena, struct write_item *item, struct write_slot *slot)
 {
     const char *why;
-    choose_id(request, prefix, arena, event->id, slot);
+    struct store_event *event = &item->append.event;
     enum rule_result source = rule_name(request->source, arena, &event->source, &why);
     if (source == RULE_VIOLATED)
         add_violation(arena, slot, "SOURCE_INVALID", field_path(arena, prefix, "source"), why);
+    choose_id(request, prefix, arena, item, slot);
     enum rule_result type = rule_name(request->event_type, arena, &event->type, &why);
     if (type == RULE_VIOLATED)
         add_violation(arena, slot, "EVENT_TYPE_INVALID", field_path(arena, prefix, "event_type"),
@@ -242,8 +278,7 @@ static bool add_event(struct event_service *service, struct write_call *write, s
     struct write_slot *slot = &write->slots[index];
     struct write_item *item = next_item(write, WRITE_APPEND);
     slot->keyed = request->idempotency_key[0] != '\0';
-    if (!check_event(request, &service->payloads, prefix, &write->call->arena, &item->append.event,
-                     slot)) {
+    if (!check_event(request, &service->payloads, prefix, &write->call->arena, item, slot)) {
         call_fail_no_memory(write->call);
         return false;
     }

@@ -51,6 +51,17 @@ def test_same_key_and_other_body_is_422(http):
     assert http.get(f"/api/v1/events/{first['event_id']}").json()["payload"] == CREATE["payload"]
 
 
+def test_a_key_belongs_to_its_source_and_route(http):
+    name = key()
+    first = post(http, name, payload={"n": 1}).json()
+    other = post(http, name, source="erp", payload={"n": 2}).json()
+    headers = {"Idempotency-Key": name}
+    batch = http.post("/api/v1/events/batch", json=[{**CREATE, "payload": {"n": 3}}], headers=headers)
+    alike = post(http, f"{name}#0", payload={"n": 4}).json()
+    ids = [first["event_id"], other["event_id"], batch.json()["results"][0]["event_id"], alike["event_id"]]
+    assert len(set(ids)) == 4
+
+
 @pytest.mark.parametrize("name", ["", '""', '"open', "x" * 256, "tab\there", b"\xc3\xa9"])
 def test_a_key_that_is_none_is_400(http, name):
     check_problem(post(http, name), 400, "IDEMPOTENCY_KEY_INVALID")

@@ -22,7 +22,11 @@ def create(rpc, **fields):
     return rpc.event("CreateEvent", **fields)
 
 
-def derived_id(text):
+def derived_id(name, source="crm"):
+    return id_of(f"{source}\0{name}")
+
+
+def id_of(text):
     number = uuid.uuid5(NAMESPACE, text).int
     return "evt_" + "".join(ALPHABET[number >> 5 * place & 31] for place in range(25, -1, -1))
 
@@ -38,10 +42,28 @@ def test_same_key_and_content_answers_with_the_first_result(rpc):
 def test_same_key_and_other_content_is_refused(rpc):
     name = key()
     first = create(rpc, idempotency_key=name)
-    for other in ({"source": "erp"}, {"event_type": "x"}, {"payload": b'{"a":1}'}):
+    for other in ({"event_type": "x"}, {"payload": b'{"a":1}'}):
         error = fails("INVALID_ARGUMENT", create, rpc, idempotency_key=name, **other)
         assert error.reason == "IDEMPOTENCY_KEY_REUSED"
     assert rpc.event("GetEvent", event_id=first.event_id).event.payload == b"{}"
+
+
+def test_a_key_belongs_to_its_source(rpc):
+    name = key()
+    first = create(rpc, idempotency_key=name)
+    other = create(rpc, idempotency_key=name, source="erp", payload=b'{"a":1}')
+    assert other.event_id == derived_id(name, "erp") != first.event_id
+
+
+def test_what_the_version_before_stored_for_a_key_is_found(rpc):
+    """It derived the id from the key alone, and named events of a REST batch KEY#NUMBER."""
+    for name, former in ((key(), "{}"), ("batch\x1f7", "batch#7")):
+        stored = create(rpc, event_id=id_of(former.replace("{}", name)), payload=b'{"n":1}')
+        assert create(rpc, idempotency_key=name, payload=b'{"n":1}') == stored
+        error = fails("INVALID_ARGUMENT", create, rpc, idempotency_key=name, payload=b'{"n":2}')
+        assert error.reason == "IDEMPOTENCY_KEY_REUSED"
+        elsewhere = create(rpc, idempotency_key=name, source="erp", payload=b'{"n":1}')
+        assert elsewhere.event_id == derived_id(name, "erp")
 
 
 def test_anyone_can_tell_the_id_from_the_key(rpc):

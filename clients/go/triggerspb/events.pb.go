@@ -246,9 +246,10 @@ type CreateEventRequest struct {
 	// at most 64 deep and without half of a surrogate pair, unless the server takes any.
 	Payload []byte `protobuf:"bytes,4,opt,name=payload,proto3" json:"payload,omitempty"`
 	// In place of event_id, for callers that have a name for the create but no id: 1 to 255
-	// characters. The server derives the id from it (a UUIDv5, RFC 9562, of the key in the namespace
-	// a05e3d1e-64c4-4f4b-9a0c-3d8e1b5f7a21), so the same key and content is one event for as long as
-	// that event exists; the same key with other content is INVALID_ARGUMENT with the reason
+	// characters. It belongs to its source. The server derives the id from both (a UUIDv5, RFC 9562,
+	// in the namespace a05e3d1e-64c4-4f4b-9a0c-3d8e1b5f7a21, of the source as it is stored, a zero
+	// byte and the key), so the same source, key and content is one event for as long as that event
+	// exists; the same key with other content is INVALID_ARGUMENT with the reason
 	// IDEMPOTENCY_KEY_REUSED.
 	IdempotencyKey string `protobuf:"bytes,5,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	unknownFields  protoimpl.UnknownFields
