@@ -54,7 +54,7 @@ struct lane {
     pthread_mutex_t lock;
     pthread_cond_t work;  /* something is queued or the lane stops: for workers with a session */
     pthread_cond_t stop;  /* the lane stops: for workers that wait to connect again */
-    pthread_cond_t tried; /* every worker has tried to connect once */
+    pthread_cond_t tried; /* the first worker has tried to connect once */
     struct turns turns;
     struct pace pace;
     struct caller last_caller;
@@ -62,9 +62,9 @@ struct lane {
     bool fresh_last;          /* the last batch was of those that come before the turns */
     unsigned idle;            /* workers that wait for work */
     unsigned connected;
-    unsigned untried; /* workers that have not yet tried to connect */
+    bool was_tried; /* to connect */
     bool stopping;
-    enum store_result worst;        /* of the first tries */
+    enum store_result first_result; /* of that */
     struct status away;             /* why the store was away at the last try */
     char told[STATUS_MESSAGE_SIZE]; /* by the log: why it is away, or CONNECTED */
     unsigned opened;                /* workers with threads */
@@ -229,7 +229,8 @@ static void wake_for_work(struct lane *lane)
 static void note_connected(struct lane *lane)
 {
     pthread_mutex_lock(&lane->lock);
-    lane->connected++;
+    if (lane->connected++ == 0)
+        atomic_fetch_sub(&lane->config.store->wanting, 1);
     note_sessions(lane);
     if (strcmp(lane->told, CONNECTED) != 0)
         log_info("connected to the store", {"lane", LANE_NAMES[lane->config.kind]},
@@ -254,13 +255,17 @@ static void note_away(struct lane *lane, const struct status *status)
 {
     const char *name = LANE_NAMES[lane->config.kind];
     pthread_mutex_lock(&lane->lock);
+    bool served = lane->connected > 0;
     lane->away = *status;
     lane->away.code = STATUS_UNAVAILABLE;
     lane->away.reason = "STORE_UNAVAILABLE";
     lane->away.retry_delay_ms = MAX_BACKOFF_MS;
     if (strcmp(lane->told, status->message) != 0 &&
-        log_warning_limited(name, "store is away, trying again", {"lane", name},
-                            {"store", lane->config.store->description}, {"error", status->message}))
+        log_warning_limited(name,
+                            served ? "the store gives no further session, trying again"
+                                   : "store is away, trying again",
+                            {"lane", name}, {"store", lane->config.store->description},
+                            {"error", status->message}))
         memcpy(lane->told, status->message, sizeof(lane->told));
     pthread_mutex_unlock(&lane->lock);
 }
@@ -272,7 +277,8 @@ static void worker_disconnect(struct worker *worker)
     worker->lane->config.store->driver->session_close(worker->session);
     worker->session = NULL;
     pthread_mutex_lock(&worker->lane->lock);
-    worker->lane->connected--;
+    if (--worker->lane->connected == 0)
+        atomic_fetch_add(&worker->lane->config.store->wanting, 1);
     note_sessions(worker->lane);
     pthread_mutex_unlock(&worker->lane->lock);
 }
@@ -313,6 +319,14 @@ static void worker_back_off(struct worker *worker, int64_t deadline_ms)
     pthread_mutex_unlock(&lane->lock);
 }
 
+/* A store may give out fewer sessions than there are workers: none has a second one while a lane
+ * has none. */
+static bool worker_may_connect(const struct worker *worker)
+{
+    const struct lane *lane = worker->lane;
+    return worker == lane->workers || atomic_load(&lane->config.store->wanting) == 0;
+}
+
 bool worker_may_retry(struct worker *worker, int64_t deadline_ms)
 {
     pthread_mutex_lock(&worker->lane->lock);
@@ -329,7 +343,7 @@ bool worker_reconnect(struct worker *worker, int64_t deadline_ms, struct status 
         fail_queue_when_away(worker->lane);
     }
     worker->backoff_ms = FIRST_BACKOFF_MS;
-    while (worker_connect(worker, status) != STORE_OK) {
+    while (!worker_may_connect(worker) || worker_connect(worker, status) != STORE_OK) {
         if (!worker_may_retry(worker, deadline_ms))
             return false;
         worker_back_off(worker, deadline_ms);
@@ -437,10 +451,9 @@ static void worker_first_try(struct worker *worker)
     struct status status = STATUS_INIT;
     enum store_result result = worker_connect(worker, &status);
     pthread_mutex_lock(&lane->lock);
-    if (result > lane->worst)
-        lane->worst = result;
-    if (--lane->untried == 0)
-        pthread_cond_broadcast(&lane->tried);
+    lane->first_result = result;
+    lane->was_tried = true;
+    pthread_cond_broadcast(&lane->tried);
     pthread_mutex_unlock(&lane->lock);
 }
 
@@ -448,7 +461,8 @@ static void worker_first_try(struct worker *worker)
 static void worker_turn(struct worker *worker)
 {
     struct status status;
-    if (!worker->session && worker_connect(worker, &status) != STORE_OK) {
+    if (!worker->session &&
+        (!worker_may_connect(worker) || worker_connect(worker, &status) != STORE_OK)) {
         worker_back_off(worker, INT64_MAX);
         return;
     }
@@ -463,7 +477,8 @@ static void *worker_main(void *argument)
 {
     struct worker *worker = argument;
     prctl(PR_SET_NAME, LANE_NAMES[worker->lane->config.kind]);
-    worker_first_try(worker);
+    if (worker == worker->lane->workers)
+        worker_first_try(worker);
     while (!worker_is_done(worker))
         worker_turn(worker);
     return NULL;
@@ -484,7 +499,7 @@ static void lane_init(struct lane *lane, const struct lane_config *config)
     lane->config = *config;
     if (lane->config.workers > MAX_WORKERS)
         lane->config.workers = MAX_WORKERS;
-    lane->untried = lane->config.workers;
+    atomic_fetch_add(&lane->config.store->wanting, 1);
     lane->pace = (struct pace){.fixed_us = 1000, .unit_ns = 10000};
     status_fail(&lane->away, STATUS_UNAVAILABLE, "STORE_UNAVAILABLE",
                 "the store has not been reached yet");
@@ -534,12 +549,12 @@ struct lane *lane_open(const struct lane_config *config)
 enum store_result lane_await_first_try(struct lane *lane, struct status *status)
 {
     pthread_mutex_lock(&lane->lock);
-    while (lane->untried > 0)
+    while (!lane->was_tried)
         pthread_cond_wait(&lane->tried, &lane->lock);
-    enum store_result worst = lane->worst;
+    enum store_result result = lane->first_result;
     *status = lane->away;
     pthread_mutex_unlock(&lane->lock);
-    return worst;
+    return result;
 }
 
 /* What the program asks itself is no company. */
@@ -607,6 +622,7 @@ void lane_close(struct lane *lane)
     ops_fail(turns_clear(&lane->turns), &lane->away); /* queued for a store that was away */
     note_held(lane);
     turns_fini(&lane->turns);
+    atomic_fetch_sub(&lane->config.store->wanting, 1);
     pthread_cond_destroy(&lane->work);
     pthread_cond_destroy(&lane->stop);
     pthread_cond_destroy(&lane->tried);

@@ -36,8 +36,8 @@ struct lane_config {
  * without memory or threads. `config` is copied. */
 struct lane *lane_open(const struct lane_config *config);
 
-/* Waits until each worker has tried to connect once. STORE_OK when all are connected, else the
- * worst result, with its status. */
+/* Waits until the first worker has tried to connect once: its result, with the status unless it is
+ * STORE_OK. The others connect when every lane of the store has a session. */
 enum store_result lane_await_first_try(struct lane *lane, struct status *status);
 
 /* Queues an operation; never blocks. False, with `status` filled and `op` not taken, when the queue

@@ -14,6 +14,7 @@
 #ifndef TRIGGERS_STORE_STORE_H
 #define TRIGGERS_STORE_STORE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -171,7 +172,8 @@ struct store_driver {
 /* What every implementation's own struct begins with. */
 struct store {
     const struct store_driver *driver;
-    char *description; /* for logs: file path, or host, port and database; never a password */
+    char *description;   /* for logs: file path, or host, port and database; never a password */
+    atomic_uint wanting; /* users that have no session now, before whom nobody opens a second one */
 };
 struct store_session {
     struct store *store;
