@@ -319,8 +319,8 @@ static void worker_back_off(struct worker *worker, int64_t deadline_ms)
     pthread_mutex_unlock(&lane->lock);
 }
 
-/* A store may give out fewer sessions than there are workers: none has a second one while a lane
- * has none. */
+/* A store may give out fewer sessions than there are workers: no lane has a second one while
+ * another has none, and gives it up for that one. */
 static bool worker_may_connect(const struct worker *worker)
 {
     const struct lane *lane = worker->lane;
@@ -461,8 +461,10 @@ static void worker_first_try(struct worker *worker)
 static void worker_turn(struct worker *worker)
 {
     struct status status;
-    if (!worker->session &&
-        (!worker_may_connect(worker) || worker_connect(worker, &status) != STORE_OK)) {
+    bool allowed = worker_may_connect(worker);
+    if (!allowed)
+        worker_disconnect(worker);
+    if (!worker->session && (!allowed || worker_connect(worker, &status) != STORE_OK)) {
         worker_back_off(worker, INT64_MAX);
         return;
     }

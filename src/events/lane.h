@@ -37,7 +37,8 @@ struct lane_config {
 struct lane *lane_open(const struct lane_config *config);
 
 /* Waits until the first worker has tried to connect once: its result, with the status unless it is
- * STORE_OK. The others connect when every lane of the store has a session. */
+ * STORE_OK. The others have
+ * sessions while every lane of the store has one. */
 enum store_result lane_await_first_try(struct lane *lane, struct status *status);
 
 /* Queues an operation; never blocks. False, with `status` filled and `op` not taken, when the queue

@@ -279,6 +279,24 @@ static void no_lane_has_a_second_session_before_another_has_one(void **state)
     lane_close(one);
 }
 
+static void a_second_session_is_given_up_for_a_lane_without(void **state)
+{
+    (void)state;
+    world.sessions = 3;
+    struct lane *several = lane_new(3);
+    for (unsigned open = 0; open < 3; sched_yield()) {
+        pthread_mutex_lock(&world.lock);
+        open = world.open;
+        pthread_mutex_unlock(&world.lock);
+    }
+    struct lane *one = lane_new(1);
+    while (!lane_is_connected(one))
+        sched_yield();
+    assert_true(lane_is_connected(several));
+    lane_close(one);
+    lane_close(several);
+}
+
 /* ---- stopping ---- */
 
 static void a_worker_without_a_session_leaves_at_a_stop(void **state)
@@ -469,6 +487,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_worker_without_a_session_takes_no_wake_up, setup),
         cmocka_unit_test_setup(no_lane_has_a_second_session_before_another_has_one, setup),
+        cmocka_unit_test_setup(a_second_session_is_given_up_for_a_lane_without, setup),
         cmocka_unit_test_setup(a_worker_without_a_session_leaves_at_a_stop, setup),
         cmocka_unit_test_setup(the_only_worker_serves_again_when_it_gets_a_session, setup),
         cmocka_unit_test_setup(what_waits_fails_when_the_only_worker_cannot_come_back, setup),
