@@ -257,6 +257,16 @@ def test_what_drivers_of_sqlalchemy_take_after_the_question_mark(start_core, pos
         assert rpc.create().event_id
 
 
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_database_of_another_encoding_refuses_to_start(postgres, tmp_path, encoding):
+    name = postgres.database_name()
+    postgres.psql(f"create database {name} encoding '{encoding}' locale 'C' template template0")
+    core = Core(tmp_path, DATABASE_URL=postgres.url(name))
+    assert core.wait() == 1
+    assert len(core.stderr) == 1, core.describe()
+    assert encoding in core.stderr[0] and "encoding 'UTF8' template template0" in core.stderr[0]
+
+
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql+psycopg2", "postgresql+asyncpg"])
 def test_url_schemes_of_the_old_deployment(start_core, postgres, scheme):
     url = postgres.create_database().replace("postgresql", scheme, 1)
