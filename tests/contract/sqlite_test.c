@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "contract.h"
+#include "store/sqlite/session.h"
 
 static const char *path_of(const struct world *world)
 {
@@ -140,6 +141,20 @@ static void a_commit_that_breaks_off_loses_the_session(void **state)
     assert_int_equal(list_page(world, (struct store_list){.limit = 1000}).count, 200);
 }
 
+/* Each connection says it once; SQLite has nothing by which another could take it back. */
+static void commits_reach_the_disk(void **state)
+{
+    struct world *world = *state;
+    database_execute(world->url, "pragma synchronous = off");
+    append_numbers(world, 1, 1);
+    sqlite3 *db = ((struct sqlite_session *)world->writer)->db;
+    sqlite3_stmt *asked = NULL;
+    assert_int_equal(sqlite3_prepare_v2(db, "pragma synchronous", -1, &asked, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(asked), SQLITE_ROW);
+    assert_int_equal(sqlite3_column_int(asked, 0), 2); /* full */
+    sqlite3_finalize(asked);
+}
+
 static void damage_is_data_loss(void **state)
 {
     struct world *world = *state;
@@ -197,6 +212,7 @@ int run_sqlite_tests(void)
         CLOSED_WORLD_TEST(another_programs_database_is_left_alone),
         WORLD_TEST(a_file_that_cannot_grow_is_unavailable_until_it_can),
         WORLD_TEST(a_commit_that_breaks_off_loses_the_session),
+        WORLD_TEST(commits_reach_the_disk),
         WORLD_TEST(damage_is_data_loss),
         WORLD_TEST(a_file_of_the_first_version_is_counted_once),
     };
