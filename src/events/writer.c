@@ -158,7 +158,7 @@ static enum store_result write_once(struct batch *batch, size_t first, size_t co
 
 /* The same, again after passing failures. A lost session leaves it unknown whether the batch was
  * written; writing it again is safe because the ids say what is already there. A failure after that
- * leaves it unknown for good. */
+ * leaves it unknown for good, and so does a lock: the lost session may yet hold it and commit. */
 static enum store_result write_stubbornly(struct batch *batch, size_t first, size_t count,
                                           struct status *status)
 {
@@ -172,7 +172,7 @@ static enum store_result write_stubbornly(struct batch *batch, size_t first, siz
         if (result != STORE_RETRY || !worker_may_retry(batch->worker, batch->deadline_ms))
             break;
     }
-    bool settled = result == STORE_OK || result == STORE_REJECTED || result == STORE_LOCKED;
+    bool settled = result == STORE_OK || result == STORE_REJECTED;
     return unknown && !settled ? STORE_LOST : result;
 }
 

@@ -157,8 +157,7 @@ static struct status unwanted_outcome(enum store_outcome outcome, bool keyed)
         status_fail(&status, STATUS_NOT_FOUND, "EVENT_NOT_FOUND", "Event not found");
     else if (outcome == STORE_BUSY) {
         status_fail(&status, STATUS_UNAVAILABLE, "STORE_LOCKED",
-                    "another session of the database holds this event; nothing was changed, try "
-                    "again");
+                    "another session of the database holds this event; acknowledge it again");
         status.retry_delay_ms = 1000;
     }
     return status;

@@ -402,15 +402,19 @@ static void a_store_that_fails_for_good_fails_the_batch(void **state)
 static void a_write_in_doubt_stays_so_when_it_then_fails(void **state)
 {
     (void)state;
-    script.steps[0] = STORE_LOST;
-    script.steps[1] = STORE_UNAVAILABLE;
-    script.step_count = 2;
-    struct tracked *op = tracked_new(1);
-    submit(op);
-    wait_done(1);
-    assert_int_equal(op->status.code, STATUS_UNAVAILABLE);
-    assert_string_equal(op->status.reason, "OUTCOME_UNKNOWN");
-    tracked_free(op);
+    static const enum store_result failures[] = {STORE_UNAVAILABLE, STORE_LOCKED};
+    for (size_t i = 0; i < 2; i++) {
+        script.step = 0;
+        script.steps[0] = STORE_LOST;
+        script.steps[1] = failures[i];
+        script.step_count = 2;
+        struct tracked *op = tracked_new(2);
+        submit(op);
+        wait_done(i + 1);
+        assert_int_equal(op->status.code, STATUS_UNAVAILABLE);
+        assert_string_equal(op->status.reason, "OUTCOME_UNKNOWN");
+        tracked_free(op);
+    }
 }
 
 static void a_write_in_doubt_is_unavailable_at_its_deadline(void **state)
