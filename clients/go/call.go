@@ -97,16 +97,14 @@ func (c *Client) call(ctx context.Context, method string, request, response prot
 			if failed == nil {
 				return nil
 			}
-			if retryable(failed.Code) && c.waitToRetry(ctx, max(jitter(backoff), failed.RetryDelay)) {
+			// Of the retryable ones DEADLINE_EXCEEDED ends the call.
+			passing := failed.Retryable() && failed.Code != rpcpb.Code_DEADLINE_EXCEEDED
+			if passing && c.waitToRetry(ctx, max(jitter(backoff), failed.RetryDelay)) {
 				continue
 			}
 		}
 		return failed
 	}
-}
-
-func retryable(code rpcpb.Code) bool {
-	return code == rpcpb.Code_UNAVAILABLE || code == rpcpb.Code_RESOURCE_EXHAUSTED
 }
 
 // waitToRetry is false, at once, when there would be no time left.

@@ -2,6 +2,7 @@ package triggers
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"maps"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"triggers.internal/triggers/healthpb"
+	"triggers.internal/triggers/rpcpb"
 	"triggers.internal/triggers/triggerspb"
 )
 
@@ -29,7 +31,8 @@ type Options struct {
 	CAFile string
 	// Name is this program's name and version, such as "importer/1.2", for the core's log.
 	Name string
-	// Timeout is the deadline of calls whose context has none. 0: 10 seconds.
+	// Timeout is the deadline of calls whose context has none. 0: 10 seconds. The core ends a try after
+	// 30 seconds, whatever is left.
 	Timeout time.Duration
 }
 
@@ -51,6 +54,10 @@ func Open(options Options) (*Client, error) {
 	if options.URL == "" {
 		options.URL = defaultURL
 	}
+	if options.Timeout < 0 {
+		return nil, failure(rpcpb.Code_INVALID_ARGUMENT, "TIMEOUT_INVALID",
+			"Timeout is %v; accepted is more than 0, or 0 for 10 seconds", options.Timeout)
+	}
 	addresses, err := parseAddresses(options.URL, options.CAFile)
 	if err != nil {
 		return nil, err
@@ -59,7 +66,7 @@ func Open(options Options) (*Client, error) {
 		timeout: options.Timeout, resendAfter: resendAfter, name: clientName(options.Name),
 		pool: newPool(), pending: newPending(),
 	}
-	if client.timeout <= 0 {
+	if client.timeout == 0 {
 		client.timeout = defaultTimeout
 	}
 	client.closed, client.close = context.WithCancel(context.Background())
@@ -114,6 +121,9 @@ func (c *Client) metadata(ctx context.Context) map[string]string {
 // Create stores one event and returns after the commit. An event without an id and an idempotency key
 // is sent with a new id, the same on every try; event itself is not changed.
 func (c *Client) Create(ctx context.Context, event *triggerspb.CreateEventRequest) (*triggerspb.CreateEventResponse, error) {
+	if event == nil {
+		return nil, missing("event")
+	}
 	var response triggerspb.CreateEventResponse
 	if err := c.call(ctx, service+"CreateEvent", withID(event), &response); err != nil {
 		return nil, err
@@ -129,6 +139,9 @@ func (c *Client) Create(ctx context.Context, event *triggerspb.CreateEventReques
 func (c *Client) CreateBatch(ctx context.Context, events []*triggerspb.CreateEventRequest) ([]*triggerspb.CreateEventResult, error) {
 	request := &triggerspb.BatchCreateEventsRequest{Events: make([]*triggerspb.CreateEventRequest, len(events))}
 	for i, event := range events {
+		if event == nil {
+			return nil, missing(fmt.Sprintf("events[%d]", i))
+		}
 		request.Events[i] = withID(event)
 	}
 	var response triggerspb.BatchCreateEventsResponse
@@ -146,11 +159,12 @@ func (c *Client) CreateBatch(ctx context.Context, events []*triggerspb.CreateEve
 	return response.GetResults(), nil
 }
 
+func missing(what string) *Error {
+	return failure(rpcpb.Code_INVALID_ARGUMENT, "EVENT_MISSING", "%s is nil", what)
+}
+
 // withID gives the event as it is sent.
 func withID(event *triggerspb.CreateEventRequest) *triggerspb.CreateEventRequest {
-	if event == nil {
-		event = &triggerspb.CreateEventRequest{}
-	}
 	if event.GetEventId() != "" || event.GetIdempotencyKey() != "" {
 		return event
 	}

@@ -35,6 +35,17 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("triggers: %s (%s): %s", e.Code, e.Reason, e.Message)
 }
 
+// Retryable says whether the same request may succeed later. Of the other codes CANCELLED, UNKNOWN,
+// INTERNAL and DATA_LOSS are not the request's fault either.
+func (e *Error) Retryable() bool {
+	switch e.Code {
+	case rpcpb.Code_UNAVAILABLE, rpcpb.Code_RESOURCE_EXHAUSTED, rpcpb.Code_ABORTED, rpcpb.Code_DEADLINE_EXCEEDED:
+		return true
+	default:
+		return false
+	}
+}
+
 // Unwrap gives the cause within this program, such as [context.Canceled]; nil for answers of the core.
 func (e *Error) Unwrap() error { return e.cause }
 

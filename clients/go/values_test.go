@@ -1,6 +1,7 @@
 package triggers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -68,6 +69,20 @@ func TestCertificatesThatAreRefused(t *testing.T) {
 		_, err := Open(Options{URL: "wss://localhost:7300/rpc", CAFile: file})
 		expect(t, err, rpcpb.Code_INVALID_ARGUMENT, "TLS_CA_INVALID")
 	}
+}
+
+func TestArgumentsThatAreRefused(t *testing.T) {
+	_, err := Open(Options{Timeout: -time.Second})
+	expect(t, err, rpcpb.Code_INVALID_ARGUMENT, "TIMEOUT_INVALID")
+	client, err := Open(Options{URL: "ws://127.0.0.1:1/rpc"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	_, err = client.Create(context.Background(), nil)
+	expect(t, err, rpcpb.Code_INVALID_ARGUMENT, "EVENT_MISSING")
+	_, err = client.CreateBatch(context.Background(), []*triggerspb.CreateEventRequest{{}, nil})
+	expect(t, err, rpcpb.Code_INVALID_ARGUMENT, "EVENT_MISSING")
 }
 
 func TestCodeOf(t *testing.T) {

@@ -140,7 +140,7 @@ std::string shorten(const Json &value)
 
 // What the types of this binding let in of the scenarios' nonsense.
 const std::map<std::string, Json> nonsense = {
-    {"negative", -1},
+    {"negative_time", -1},
     {"nul_inside", std::string("evt_01h455vb4pex5vsknk084sn02q\0b", 32)},
 };
 

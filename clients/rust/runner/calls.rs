@@ -140,5 +140,6 @@ fn error_json(error: &Error) -> Value {
         "message": error.message,
         "fields": fields,
         "retry_delay_ms": delay.as_millis() as u64,
+        "retryable": error.is_retryable(),
     })
 }

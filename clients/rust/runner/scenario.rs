@@ -57,6 +57,14 @@ async fn run_step(
             *client = Some(open_client(scenario, variables)?);
         }
         let client = client.as_ref().ok_or("no client")?;
+        if let Some(names) = step["nonsense"].as_array() {
+            // Rust's types let in no more of the scenarios' nonsense.
+            if !names.contains(&json!("nul_inside")) {
+                return Ok(());
+            }
+            let value = json!("evt_01h455vb4pex5vsknk084sn02q\0b");
+            variables.insert("nonsense".to_owned(), value);
+        }
         let outcomes = make_calls(step, variables, client).await?;
         check(step, variables, &outcomes)?;
         save(step, variables, &outcomes)

@@ -138,9 +138,10 @@ struct Running {
 /// calls at once, and connects and reconnects by itself. Clones are cheap and share the
 /// connections; use it from any number of tasks.
 ///
-/// Calls wait for a connection, and try again what the core answers with UNAVAILABLE or
-/// RESOURCE_EXHAUSTED, until their deadline. Dropping a call's future cancels it; a write may
-/// have happened then.
+/// Calls wait for a connection, and try again what the core answers with UNAVAILABLE,
+/// RESOURCE_EXHAUSTED or ABORTED, until their deadline. The core ends a try after 30 s with
+/// DEADLINE_EXCEEDED, which ends the call. Dropping a call's future cancels it; a write may have
+/// happened then.
 ///
 /// Every call fails with an [`Error`] that has the code and reason of the core, or UNAVAILABLE
 /// (`CORE_UNREACHABLE`: never connected; `CONNECTION_LOST`: after the request was sent),
@@ -324,6 +325,7 @@ impl Client {
             metadata: self.metadata.clone(),
             body: message.encode_to_vec().into(),
         };
+        request.set_time_left(deadline);
         check_size(&request)?;
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_LONGEST);
         loop {
@@ -356,10 +358,9 @@ fn give_id(event: &mut CreateEventRequest) {
     }
 }
 
+/// No try is longer than the first, which has the most time left.
 fn check_size(request: &Request) -> Result<(), Error> {
-    /// Of the field `timeout_ms`, which is not set yet.
-    const TIMEOUT_SIZE: usize = 6;
-    let size = request.encoded_len() + TIMEOUT_SIZE;
+    let size = request.encoded_len();
     if size <= MAX_MESSAGE {
         return Ok(());
     }

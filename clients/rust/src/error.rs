@@ -64,9 +64,18 @@ impl Error {
         }
     }
 
-    /// Whether the same request may succeed a little later.
+    /// Whether the same request may succeed later. Of the other codes CANCELLED, UNKNOWN, INTERNAL
+    /// and DATA_LOSS are not the request's fault either.
+    pub fn is_retryable(&self) -> bool {
+        self.is_passing() || self.code == Code::DeadlineExceeded
+    }
+
+    /// Whether another try of the same call may succeed.
     pub(crate) fn is_passing(&self) -> bool {
-        matches!(self.code, Code::Unavailable | Code::ResourceExhausted)
+        matches!(
+            self.code,
+            Code::Unavailable | Code::ResourceExhausted | Code::Aborted
+        )
     }
 }
 

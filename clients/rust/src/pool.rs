@@ -171,12 +171,18 @@ impl Drop for Call<'_> {
 
 /// The SP message of a request, which says how much time is left.
 fn encode(id: u32, request: &mut Request, deadline: Instant) -> Bytes {
-    let left = deadline.saturating_duration_since(Instant::now());
-    request.timeout_ms = u32::try_from(left.as_millis()).unwrap_or(u32::MAX).max(1);
+    request.set_time_left(deadline);
     let mut message = BytesMut::with_capacity(REQUEST_ID_SIZE + request.encoded_len());
     message.put_u32(id);
     request.encode_raw(&mut message);
     message.freeze()
+}
+
+impl Request {
+    pub(crate) fn set_time_left(&mut self, deadline: Instant) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.timeout_ms = u32::try_from(left.as_millis()).unwrap_or(u32::MAX).max(1);
+    }
 }
 
 fn client_closed() -> Error {

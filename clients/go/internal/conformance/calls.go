@@ -70,7 +70,7 @@ func failed(err error) map[string]any {
 	}
 	return map[string]any{
 		"code": e.Code.String(), "reason": e.Reason, "message": e.Message, "fields": names,
-		"retry_delay_ms": float64(e.RetryDelay.Milliseconds()),
+		"retry_delay_ms": float64(e.RetryDelay.Milliseconds()), "retryable": e.Retryable(),
 	}
 }
 

@@ -22,9 +22,10 @@ type scenario struct {
 type step struct {
 	NewIDs    []string          `json:"new_ids"`
 	Harness   map[string]any    `json:"harness"`
+	Nonsense  []string          `json:"nonsense"`
 	Call      string            `json:"call"`
 	Request   map[string]any    `json:"request"`
-	TimeoutMS int64             `json:"timeout_ms"`
+	TimeoutMS any               `json:"timeout_ms"` // a number, but for nonsense
 	Times     int               `json:"times"`
 	Parallel  bool              `json:"parallel"`
 	Expect    map[string]any    `json:"expect"`

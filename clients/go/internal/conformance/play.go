@@ -51,9 +51,32 @@ func (p *player) step(s step) error {
 			return err
 		}
 		return p.harness.ask(wish)
+	case s.Nonsense != nil:
+		return p.callWithNonsense(s)
 	default:
 		return p.call(s)
 	}
+}
+
+// nonsense is what Go's types let in of the scenarios'.
+var nonsense = map[string]string{
+	"half_surrogate": "\xed\xa0\x80",
+	"invalid_utf8":   "a\xff",
+	"nul_inside":     "evt_01h455vb4pex5vsknk084sn02q\x00b",
+}
+
+func (p *player) callWithNonsense(s step) error {
+	for _, name := range s.Nonsense {
+		value, known := nonsense[name]
+		if !known {
+			continue
+		}
+		p.variables["nonsense"] = value
+		if err := p.call(s); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // open makes the scenario's client.
@@ -92,8 +115,9 @@ func (p *player) call(s step) error {
 	if !known {
 		return fmt.Errorf("this runner knows no call %q", s.Call)
 	}
+	timeoutMS, _ := s.TimeoutMS.(float64)
 	outcomes := repeat(max(s.Times, 1), s.Parallel, func() any {
-		return outcome(func(ctx context.Context) (any, error) { return method(ctx, p.client, request) }, s.TimeoutMS)
+		return outcome(func(ctx context.Context) (any, error) { return method(ctx, p.client, request) }, int64(timeoutMS))
 	})
 	for _, found := range outcomes {
 		if err := p.check(s.Expect, found); err != nil {

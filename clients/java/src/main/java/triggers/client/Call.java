@@ -137,7 +137,7 @@ final class Call<R> {
             return;
         }
         TriggersException error =
-                new TriggersException(
+                TriggersException.of(
                         response.getCode(), response.getMessage(), response.getDetails());
         if (!retries(error)) {
             fail(error);
@@ -146,7 +146,7 @@ final class Call<R> {
 
     /** Sends the call again later if that may help and there is time. */
     private boolean retries(TriggersException error) {
-        if (error.code() != Code.UNAVAILABLE && error.code() != Code.RESOURCE_EXHAUSTED) {
+        if (!error.isRetryable() || error.code() == Code.DEADLINE_EXCEEDED) {
             return false;
         }
         long wait = Math.max(backoff.next(), error.retryDelay().toNanos());

@@ -4,9 +4,6 @@ import com.google.protobuf.ByteString;
 import com.google.protobuf.MessageLite;
 import java.net.URI;
 import java.net.http.HttpClient;
-import java.nio.CharBuffer;
-import java.nio.charset.CharacterCodingException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -43,8 +40,11 @@ import triggers.v1.ListInboxResponse;
  * ends the call.
  *
  * <p>A call is tried until its deadline: again when its connection dropped, and again when the
- * answer is UNAVAILABLE or RESOURCE_EXHAUSTED. A create gets its event id once, so it is stored
- * once.
+ * answer is UNAVAILABLE, RESOURCE_EXHAUSTED or ABORTED. A create gets its event id once, so it is
+ * stored once. The core ends a try after 30 s with DEADLINE_EXCEEDED, which ends the call.
+ *
+ * <p>Wrong arguments throw, of both forms before anything is sent: {@link NullPointerException} for
+ * null, {@link IllegalArgumentException} for a text that UTF-8 cannot express.
  */
 public final class TriggersClient implements AutoCloseable {
     /** Where a core listens unless told otherwise. */
@@ -113,7 +113,7 @@ public final class TriggersClient implements AutoCloseable {
 
         /** Name and version of the program, such as {@code crm/1.2}, for the core's log. */
         public Builder program(String nameAndVersion) {
-            program = nameAndVersion;
+            program = Arguments.text("program", nameAndVersion);
             return this;
         }
 
@@ -153,7 +153,7 @@ public final class TriggersClient implements AutoCloseable {
      */
     public TriggersClient withMetadata(String name, String value) {
         Map<String, String> more = new HashMap<>(metadata);
-        more.put(name, value);
+        more.put(Arguments.text("name", name), Arguments.text("value", value));
         return new TriggersClient(dispatcher, timeout, Map.copyOf(more));
     }
 
@@ -250,33 +250,25 @@ public final class TriggersClient implements AutoCloseable {
     /**
      * An event to create, whose payload is the text of one JSON object.
      *
-     * @throws IllegalArgumentException if half of a surrogate pair stands alone in the payload,
-     *     which UTF-8 cannot say
+     * @throws IllegalArgumentException if half of a surrogate pair stands alone in a text
      */
     public static CreateEventRequest event(String source, String eventType, String payload) {
-        try {
-            return CreateEventRequest.newBuilder()
-                    .setSource(source)
-                    .setEventType(eventType)
-                    .setPayload(
-                            ByteString.copyFrom(
-                                    StandardCharsets.UTF_8
-                                            .newEncoder()
-                                            .encode(CharBuffer.wrap(payload))))
-                    .build();
-        } catch (CharacterCodingException e) {
-            throw new IllegalArgumentException("the payload has half of a surrogate pair", e);
-        }
+        return CreateEventRequest.newBuilder()
+                .setSource(Arguments.text("source", source))
+                .setEventType(Arguments.text("event_type", eventType))
+                .setPayload(ByteString.copyFromUtf8(Arguments.text("payload", payload)))
+                .build();
     }
 
     private Call<CreateEventResponse> createCall(CreateEventRequest event, boolean blocking) {
-        return call(blocking, EVENTS + "CreateEvent", withId(event), Answers::created);
+        CreateEventRequest request = withId(Arguments.event("event", event));
+        return call(blocking, EVENTS + "CreateEvent", request, Answers::created);
     }
 
     private Call<List<CreateEventResult>> createBatchCall(
             List<CreateEventRequest> events, boolean blocking) {
         BatchCreateEventsRequest.Builder batch = BatchCreateEventsRequest.newBuilder();
-        events.forEach(event -> batch.addEvents(withId(event)));
+        events.forEach(each -> batch.addEvents(withId(Arguments.event("an event", each))));
         int count = events.size();
         return call(
                 blocking,
@@ -286,21 +278,29 @@ public final class TriggersClient implements AutoCloseable {
     }
 
     private Call<Event> getCall(String eventId, boolean blocking) {
-        GetEventRequest request = GetEventRequest.newBuilder().setEventId(eventId).build();
+        GetEventRequest request =
+                GetEventRequest.newBuilder()
+                        .setEventId(Arguments.text("event_id", eventId))
+                        .build();
         return call(blocking, EVENTS + "GetEvent", request, Answers::event);
     }
 
     private Call<ListInboxResponse> listCall(ListInboxRequest request, boolean blocking) {
+        Arguments.text("page_token", request.getPageToken());
         return call(blocking, EVENTS + "ListInbox", request, Answers::page);
     }
 
     private Call<AckEventResponse> ackCall(String eventId, boolean blocking) {
-        AckEventRequest request = AckEventRequest.newBuilder().setEventId(eventId).build();
+        AckEventRequest request =
+                AckEventRequest.newBuilder()
+                        .setEventId(Arguments.text("event_id", eventId))
+                        .build();
         return call(blocking, EVENTS + "AckEvent", request, Answers::acknowledged);
     }
 
     private Call<List<AckEventResult>> ackBatchCall(List<String> eventIds, boolean blocking) {
         List<String> ids = new ArrayList<>(eventIds);
+        ids.forEach(id -> Arguments.text("an event id", id));
         return call(
                 blocking,
                 EVENTS + "BatchAckEvents",

@@ -15,10 +15,9 @@ public final class TriggersException extends RuntimeException {
     private final String description;
     private final transient ErrorDetails details;
 
-    TriggersException(Code code, String description, ErrorDetails details) {
+    private TriggersException(Code code, String description, ErrorDetails details) {
         super(code + " (" + details.getReason() + "): " + description);
-        // A number that a later core may send.
-        this.code = code == Code.UNRECOGNIZED ? Code.UNKNOWN : code;
+        this.code = code;
         this.description = description;
         this.details = details;
     }
@@ -29,12 +28,31 @@ public final class TriggersException extends RuntimeException {
 
     /** The error of an item of a batch as an exception. */
     public static TriggersException of(ItemError error) {
-        return new TriggersException(error.getCode(), error.getMessage(), error.getDetails());
+        return of(error.getCode(), error.getMessage(), error.getDetails());
+    }
+
+    /**
+     * What the core said; a code that only a later one knows, or that says it is none, is UNKNOWN.
+     */
+    static TriggersException of(Code code, String description, ErrorDetails details) {
+        boolean known = code != Code.UNRECOGNIZED && code != Code.OK;
+        return new TriggersException(known ? code : Code.UNKNOWN, description, details);
     }
 
     /** The kind of failure: a google.rpc.Code, never OK. */
     public Code code() {
         return code;
+    }
+
+    /**
+     * Whether the same request may succeed later. Of the other codes CANCELLED, UNKNOWN, INTERNAL
+     * and DATA_LOSS are not the request's fault either.
+     */
+    public boolean isRetryable() {
+        return switch (code) {
+            case UNAVAILABLE, RESOURCE_EXHAUSTED, ABORTED, DEADLINE_EXCEEDED -> true;
+            default -> false;
+        };
     }
 
     /** Which failure, for programs: such as PAYLOAD_TOO_LARGE. */

@@ -15,6 +15,7 @@ import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.function.Function;
+import java.util.function.Supplier;
 import triggers.client.TriggersClient;
 import triggers.client.TriggersException;
 import triggers.health.v1.HealthCheckResponse;
@@ -67,16 +68,21 @@ final class Calls implements AutoCloseable {
     }
 
     /** Makes the step's call as often as it says; the outcomes. */
-    List<JsonObject> make(JsonObject step, JsonObject request) {
-        TriggersClient chosen = open();
-        if (step.has("timeout_ms")) {
-            chosen = chosen.withTimeout(Duration.ofMillis(step.get("timeout_ms").getAsLong()));
-        }
+    List<JsonObject> make(JsonObject step, JsonObject request, JsonElement timeout) {
+        TriggersClient shared = open();
+        Supplier<TriggersClient> chosen =
+                () ->
+                        timeout.isJsonNull()
+                                ? shared
+                                : shared.withTimeout(Duration.ofMillis(timeout.getAsLong()));
         int times = step.has("times") ? step.get("times").getAsInt() : 1;
         String method = step.get("call").getAsString();
         List<CompletableFuture<JsonObject>> calls = new ArrayList<>();
         for (int i = 0; i < times; i++) {
-            calls.add(step.has("parallel") ? start(chosen, request) : run(chosen, method, request));
+            calls.add(
+                    step.has("parallel")
+                            ? start(chosen.get(), request)
+                            : run(chosen, method, request));
         }
         return calls.stream().map(CompletableFuture::join).toList();
     }
@@ -95,10 +101,10 @@ final class Calls implements AutoCloseable {
     }
 
     private static CompletableFuture<JsonObject> run(
-            TriggersClient client, String method, JsonObject request) {
+            Supplier<TriggersClient> client, String method, JsonObject request) {
         long started = System.nanoTime();
         return CompletableFuture.completedFuture(
-                outcome(() -> respond(client, method, request), started));
+                outcome(() -> respond(client.get(), method, request), started));
     }
 
     private interface Work {
@@ -115,6 +121,11 @@ final class Calls implements AutoCloseable {
             outcome = error(e);
         } catch (CompletionException e) {
             outcome = error((TriggersException) e.getCause());
+        } catch (IllegalArgumentException | NullPointerException e) {
+            outcome = new JsonObject(); // Java's own way to say so
+            outcome.addProperty("code", "INVALID_ARGUMENT");
+            outcome.addProperty("message", e.getMessage());
+            outcome.addProperty("retryable", false);
         }
         outcome.addProperty("elapsed_ms", (System.nanoTime() - started) / 1_000_000);
         return outcome;
@@ -124,38 +135,45 @@ final class Calls implements AutoCloseable {
         return switch (method) {
             case "create" -> created(client.create(event(request)));
             case "create_batch" ->
-                    results(
-                            client.createBatch(events(request.getAsJsonArray("events"))),
-                            Calls::created);
+                    results(client.createBatch(events(request.get("events"))), Calls::created);
             case "get" -> event(client.get(text(request, "event_id")));
             case "list" -> page(client.list(list(request)));
             case "list_all" -> events(client.listAll(list(request)));
             case "ack" -> acknowledged(client.ack(text(request, "event_id")));
             case "ack_batch" ->
-                    results(
-                            client.ackBatch(texts(request.getAsJsonArray("event_ids"))),
-                            Calls::acknowledged);
+                    results(client.ackBatch(texts(request.get("event_ids"))), Calls::acknowledged);
             case "health" -> health(client.health());
             default -> throw new AssertionError("an unknown method: " + method);
         };
     }
 
     private static String text(JsonObject request, String name) {
-        return request.get(name).getAsString();
+        return text(request.get(name));
     }
 
-    private static List<String> texts(JsonArray list) {
-        return list.asList().stream().map(JsonElement::getAsString).toList();
+    private static String text(JsonElement text) {
+        return text.isJsonNull() ? null : text.getAsString();
     }
 
-    private static List<CreateEventRequest> events(JsonArray list) {
-        return list.asList().stream().map(each -> event(each.getAsJsonObject())).toList();
+    private static List<String> texts(JsonElement list) {
+        return list.isJsonNull()
+                ? null
+                : list.getAsJsonArray().asList().stream().map(Calls::text).toList();
     }
 
-    private static CreateEventRequest event(JsonObject request) {
-        CreateEventRequest.Builder event = CreateEventRequest.newBuilder();
-        event.setSource(text(request, "source")).setEventType(text(request, "event_type"));
-        event.setPayload(payload(request.get("payload")));
+    private static List<CreateEventRequest> events(JsonElement list) {
+        return list.isJsonNull()
+                ? null
+                : list.getAsJsonArray().asList().stream().map(Calls::event).toList();
+    }
+
+    private static CreateEventRequest event(JsonElement element) {
+        if (element.isJsonNull()) {
+            return null;
+        }
+        JsonObject request = element.getAsJsonObject();
+        CreateEventRequest.Builder event =
+                event(text(request, "source"), text(request, "event_type"), request.get("payload"));
         if (request.has("event_id")) {
             event.setEventId(text(request, "event_id"));
         }
@@ -165,12 +183,16 @@ final class Calls implements AutoCloseable {
         return event.build();
     }
 
-    private static ByteString payload(JsonElement payload) {
+    private static CreateEventRequest.Builder event(
+            String source, String eventType, JsonElement payload) {
         if (payload.isJsonObject()) {
             String base64 = payload.getAsJsonObject().get("$base64").getAsString();
-            return ByteString.copyFrom(Base64.getDecoder().decode(base64));
+            return CreateEventRequest.newBuilder()
+                    .setSource(source)
+                    .setEventType(eventType)
+                    .setPayload(ByteString.copyFrom(Base64.getDecoder().decode(base64)));
         }
-        return ByteString.copyFromUtf8(payload.getAsString());
+        return TriggersClient.event(source, eventType, text(payload)).toBuilder();
     }
 
     private static ListInboxRequest list(JsonObject request) {
@@ -281,6 +303,7 @@ final class Calls implements AutoCloseable {
         object.addProperty("message", error.description());
         object.add("fields", fields);
         object.addProperty("retry_delay_ms", error.retryDelay().toMillis());
+        object.addProperty("retryable", error.isRetryable());
         return object;
     }
 }

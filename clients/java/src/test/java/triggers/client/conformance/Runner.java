@@ -4,8 +4,10 @@ import com.google.gson.Gson;
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
+import com.google.gson.JsonNull;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
+import com.google.gson.JsonPrimitive;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
@@ -21,6 +23,16 @@ import java.util.Map;
 /** Executes all of clients/conformance and reports it in lines of JSON; see the README there. */
 public final class Runner {
     private static final Gson GSON = new GsonBuilder().serializeNulls().create();
+
+    /** What Java's types let in of the scenarios' nonsense. */
+    private static final Map<String, JsonElement> NONSENSE =
+            Map.of(
+                    "null", JsonNull.INSTANCE,
+                    "negative_time", new JsonPrimitive(-1),
+                    "no_time", new JsonPrimitive(0),
+                    "half_surrogate", new JsonPrimitive("\ud800"),
+                    "half_surrogate_payload", new JsonPrimitive("{\"a\":\"\ud800\"}"),
+                    "nul_inside", new JsonPrimitive("evt_01h455vb4pex5vsknk084sn02q\0b"));
 
     private final Path folder = Path.of(System.getenv("TRIGGERS_CONFORMANCE"));
     private final JsonObject variables =
@@ -112,8 +124,26 @@ public final class Runner {
             }
         } else if (step.has("harness")) {
             ask(values.expand(step.get("harness")));
+        } else if (step.has("nonsense")) {
+            for (JsonElement name : step.getAsJsonArray("nonsense")) {
+                callWithNonsense(name.getAsString(), step, values, calls);
+            }
         } else {
             call(step, values, calls);
+        }
+    }
+
+    private void callWithNonsense(String name, JsonObject step, Values values, Calls calls)
+            throws Exception {
+        JsonElement value = NONSENSE.get(name);
+        if (value == null) {
+            return;
+        }
+        values.set("nonsense", value);
+        try {
+            call(step, values, calls);
+        } catch (AssertionError e) {
+            throw new AssertionError(name + ": " + e.getMessage(), e);
         }
     }
 
@@ -129,7 +159,9 @@ public final class Runner {
 
     private void call(JsonObject step, Values values, Calls calls) throws Exception {
         JsonElement request = step.has("request") ? step.get("request") : new JsonObject();
-        List<JsonObject> outcomes = calls.make(step, values.expand(request).getAsJsonObject());
+        JsonElement timeout = step.has("timeout_ms") ? step.get("timeout_ms") : JsonNull.INSTANCE;
+        List<JsonObject> outcomes =
+                calls.make(step, values.expand(request).getAsJsonObject(), values.expand(timeout));
         JsonObject expect = step.has("expect") ? step.getAsJsonObject("expect") : new JsonObject();
         for (JsonObject outcome : outcomes) {
             if (!expect.has("code")) {
