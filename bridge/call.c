@@ -89,5 +89,5 @@ void call_done(triggers_reply *reply, void *user_data)
     request->reply = reply;
     idempotency_leave(&bridge->keys, request);
     atomic_fetch_sub(&bridge->calls, 1);
-    loop_resume(request->peer->loop, request->connection);
+    loop_resume(request->peer);
 }

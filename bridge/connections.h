@@ -10,6 +10,7 @@
 #include "memory.h"
 #include "pace.h"
 
+struct MHD_Connection;
 struct loop;
 
 /* One that was accepted. It belongs to the loop that it is dealt to; the members of the list, and
@@ -18,10 +19,11 @@ struct connection {
     int socket;
     struct sockaddr_storage address; /* the peer's */
     socklen_t address_size;
-    struct loop *loop;          /* serves it */
-    struct budget_share *share; /* of its peer */
-    struct pace pace;           /* of its peer */
-    struct connection *next_dealt;
+    struct loop *loop;           /* serves it */
+    struct MHD_Connection *http; /* once the loop has taken it */
+    struct budget_share *share;  /* of its peer */
+    struct pace pace;            /* of its peer */
+    struct connection *next_handed;
     bool waiting; /* it is in the list */
     struct connection *older;
     struct connection *newer;

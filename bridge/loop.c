@@ -1,4 +1,5 @@
-/* One turn: wait, take the new connections, let libmicrohttpd do what it can without waiting. */
+/* One turn: wait, take what others handed over, let libmicrohttpd do what it can without waiting.
+ */
 #include "loop.h"
 
 #include <limits.h>
@@ -10,27 +11,29 @@
 
 /* ---- any thread ---- */
 
-static void wake(struct loop *loop)
+static void hand_over(struct loop *loop, struct connection *connection)
 {
-    eventfd_write(loop->wake, 1);
+    pthread_mutex_lock(&loop->mutex);
+    connection->next_handed = loop->handed;
+    loop->handed = connection;
+    bool wake = loop->waiting;
+    loop->waiting = false;
+    pthread_mutex_unlock(&loop->mutex);
+    if (wake)
+        eventfd_write(loop->wake, 1);
 }
 
 void loop_deal(struct loop *loop, struct connection *connection)
 {
     atomic_fetch_add(&loop->load, 1);
     connection->loop = loop;
-    pthread_mutex_lock(&loop->mutex);
-    connection->next_dealt = loop->dealt;
-    loop->dealt = connection;
-    pthread_mutex_unlock(&loop->mutex);
-    wake(loop);
+    hand_over(loop, connection);
 }
 
-void loop_resume(struct loop *loop, struct MHD_Connection *connection)
+/* By the loop itself, as MHD_resume_connection does not wake a daemon that has no thread. */
+void loop_resume(struct connection *connection)
 {
-    MHD_resume_connection(connection);
-    /* It wakes the daemon too, but a daemon that runs already may take the signal and not look. */
-    wake(loop);
+    hand_over(connection->loop, connection);
 }
 
 /* ---- the loop's thread ---- */
@@ -44,12 +47,12 @@ static void forget(struct loop *loop, struct connection *connection)
 void loop_on_connection(void *argument, struct MHD_Connection *connection, void **context,
                         enum MHD_ConnectionNotificationCode what)
 {
-    (void)connection;
     struct loop *loop = argument;
     bool started = what == MHD_CONNECTION_NOTIFY_STARTED;
     figures_note_connection(started);
     if (started) {
         *context = loop->adding;
+        loop->adding->http = connection;
         loop->adding = NULL;
         connections_set_waiting(loop->connections, *context, true);
     } else {
@@ -68,16 +71,15 @@ static void add(struct loop *loop, struct connection *connection)
     loop->adding = NULL;
 }
 
-static void take_dealt(struct loop *loop)
+static void take(struct loop *loop, struct connection *handed)
 {
-    pthread_mutex_lock(&loop->mutex);
-    struct connection *dealt = loop->dealt;
-    loop->dealt = NULL;
-    pthread_mutex_unlock(&loop->mutex);
-    while (dealt) {
-        struct connection *connection = dealt;
-        dealt = connection->next_dealt;
-        add(loop, connection);
+    while (handed) {
+        struct connection *connection = handed;
+        handed = connection->next_handed;
+        if (connection->http)
+            MHD_resume_connection(connection->http);
+        else
+            add(loop, connection);
     }
 }
 
@@ -90,6 +92,26 @@ static int patience(const struct loop *loop)
     return timeout_ms < INT_MAX ? (int)timeout_ms : INT_MAX;
 }
 
+/* Begins to wait if nothing was handed over yet. */
+static bool begin_waiting(struct loop *loop)
+{
+    pthread_mutex_lock(&loop->mutex);
+    bool waiting = loop->waiting = !loop->handed;
+    pthread_mutex_unlock(&loop->mutex);
+    return waiting;
+}
+
+/* Returns what was handed over. */
+static struct connection *end_waiting(struct loop *loop)
+{
+    pthread_mutex_lock(&loop->mutex);
+    struct connection *handed = loop->handed;
+    loop->handed = NULL;
+    loop->waiting = false;
+    pthread_mutex_unlock(&loop->mutex);
+    return handed;
+}
+
 static void *run(void *argument)
 {
     struct loop *loop = argument;
@@ -97,15 +119,15 @@ static void *run(void *argument)
     struct pollfd watched[] = {{.fd = info->epoll_fd, .events = POLLIN},
                                {.fd = loop->wake, .events = POLLIN}};
     while (!atomic_load(&loop->stopping)) {
-        poll(watched, 2, patience(loop));
-        if (watched[1].revents) {
-            eventfd_t count;
-            eventfd_read(loop->wake, &count); /* before looking at what it was written for */
-            take_dealt(loop);
-        }
+        if (begin_waiting(loop))
+            poll(watched, 2, patience(loop));
+        eventfd_t count;
+        if (watched[1].revents)
+            eventfd_read(loop->wake, &count);
+        take(loop, end_waiting(loop));
         MHD_run(loop->daemon);
     }
-    take_dealt(loop);
+    take(loop, end_waiting(loop));
     MHD_stop_daemon(loop->daemon);
     return NULL;
 }
@@ -129,7 +151,7 @@ bool loop_start(struct loop *loop, struct MHD_Daemon *daemon, struct connections
 void loop_stop(struct loop *loop)
 {
     atomic_store(&loop->stopping, true);
-    wake(loop);
+    eventfd_write(loop->wake, 1);
     pthread_join(loop->thread, NULL);
     close(loop->wake);
     pthread_mutex_destroy(&loop->mutex);

@@ -18,10 +18,11 @@ struct loop {
     struct connections *connections;
     atomic_long load; /* connections served and dealt */
     pthread_t thread;
-    int wake; /* an eventfd; written after `dealt`, `stopping` or a suspended connection changed */
+    int wake; /* an eventfd, written to end the waiting */
     atomic_bool stopping;
-    pthread_mutex_t mutex;
-    struct connection *dealt;  /* under the mutex: not yet taken by the thread, newest first */
+    pthread_mutex_t mutex;     /* of these two */
+    bool waiting;              /* the thread does nothing but wait */
+    struct connection *handed; /* new ones, and suspended ones to be resumed */
     struct connection *adding; /* on its way into the daemon */
 };
 
@@ -35,9 +36,8 @@ void loop_stop(struct loop *loop);
 /* Gives the loop a connection that connections_add made. Any thread. */
 void loop_deal(struct loop *loop, struct connection *connection);
 
-/* Resumes a connection that was suspended. Any thread; the loop may use it, and free what belongs
- * to it, before this returns. */
-void loop_resume(struct loop *loop, struct MHD_Connection *connection);
+/* Resumes a connection that was suspended: from now on it is the loop's. Any thread. */
+void loop_resume(struct connection *connection);
 
 /* An MHD_NotifyConnectionCallback. It makes the struct connection the socket's context. */
 void loop_on_connection(void *loop, struct MHD_Connection *connection, void **context,

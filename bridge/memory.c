@@ -149,7 +149,7 @@ static void serve(struct memory *memory)
         }
         *link = room->next;
         room->state = given ? ROOM_GIVEN : ROOM_DENIED;
-        loop_resume(request->peer->loop, request->connection);
+        loop_resume(request->peer);
     }
     memory->last = link;
     memory->wanted = memory->first ? memory->first->room.size : 0;
