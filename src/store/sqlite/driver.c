@@ -22,10 +22,11 @@ static void close_store(struct store *store)
 static enum store_result open_file(const char *path, int flags, sqlite3 **db, struct status *status)
 {
     /* synchronous=full: a commit is on the disk before it is answered. The log is cut back after a
-     * burst; the cache holds the inner pages of the indexes. */
-    static const char settings[] = "pragma synchronous = full;"
-                                   "pragma journal_size_limit = 67108864;"
-                                   "pragma cache_size = -2048;";
+     * burst; the cache holds the inner pages of the indexes, and those that one batch writes. */
+    const char *settings = flags & SQLITE_OPEN_READWRITE ? "pragma synchronous = full;"
+                                                           "pragma journal_size_limit = 67108864;"
+                                                           "pragma cache_size = -16384;"
+                                                         : "pragma cache_size = -1024;";
     int code = sqlite3_open_v2(path, db, flags | SQLITE_OPEN_NOMUTEX, NULL);
     if (code == SQLITE_OK) {
         sqlite3_extended_result_codes(*db, 1);
