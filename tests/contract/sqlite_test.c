@@ -132,7 +132,7 @@ static void a_commit_that_breaks_off_loses_the_session(void **state)
     struct world *world = *state;
     append_numbers(world, 1, 1);
     struct status status = STATUS_INIT;
-    assert_int_equal(write_without_room(world, 2000, &status), STORE_LOST);
+    assert_int_equal(write_without_room(world, 800, &status), STORE_LOST);
 
     world->store->driver->session_close(world->writer);
     assert_int_equal(session_at(world, &world->writer, &status), STORE_OK);

@@ -12,7 +12,7 @@ import pynng
 
 from support.ledger import microseconds, payload_of
 from support.network import DEADLINE, wait_until
-from support.protocol import events
+from support.protocol import envelope, events
 from support.rpc import RpcClient, RpcError
 from support.typeid import new_event_id
 
@@ -139,13 +139,17 @@ class Load:
         return [entry for entry in entries if entry.created_at]
 
     def _create_batch(self, rpc, requests):
-        answer = self._call(rpc, "BatchCreateEvents", events=requests)
-        if not answer:
-            return []
-        for result in answer.results:
-            if result.WhichOneof("outcome") == "error":
-                self.ledger.complain(f"an item of a batch failed: {result.error}")
-        return [r.created if r.WhichOneof("outcome") == "created" else None for r in answer.results]
+        """Sends all of a batch again while some item failed for the moment."""
+        while answer := self._call(rpc, "BatchCreateEvents", events=requests):
+            failed = [r.error for r in answer.results if r.WhichOneof("outcome") == "error"]
+            for error in failed:
+                self.ledger.note(envelope.Code.Name(error.code))
+                if envelope.Code.Name(error.code) not in PASSING:
+                    self.ledger.complain(f"an item of a batch failed: {error}")
+            if not failed or not self._again():
+                return [r.created if r.WhichOneof("outcome") == "created" else None
+                        for r in answer.results]
+        return []
 
     def _ack_binary(self, rpc, entry, chance):
         self.ledger.ack_sent(entry)
