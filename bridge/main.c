@@ -2,7 +2,6 @@
  */
 #include <malloc.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "accept.h"
@@ -21,8 +20,16 @@
 #define DRAIN_MS 20000
 #define LAST_ANSWERS_MS 2000
 #define SPARE_CALLS 64 /* the client library's limit is never the one that is met */
+
+/* Connections told to close for others and not yet closed: so many, but no more than a share. */
 #define LEAVING_CONNECTIONS 64
-#define SPARE_FILES 128 /* descriptors beside the HTTP connections */
+#define LEAVING_SHARE 8
+
+/* Descriptors besides those of connections: of the program (its output, nng, what listens, the
+ * core's connections, with what is read while one is opened), and of a thread. */
+#define PROGRAM_FILES 32
+#define THREAD_FILES 2
+#define MIN_CONNECTIONS 8
 
 /* Free memory that each thread keeps. */
 #define KEPT_MEMORY (2 << 20)
@@ -59,21 +66,7 @@ static int probe(const struct settings *settings)
     return refuse(status.message, EXIT_FAILED);
 }
 
-/* As many descriptors as connections may need, where the hard limit allows it. */
-static void raise_file_limit(long connections)
-{
-    struct rlimit limit;
-    rlim_t wanted = (rlim_t)connections + SPARE_FILES;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
-        return;
-    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
-        log_warning("file descriptors are fewer than connections may need",
-                    {"limit", NULL, (double)limit.rlim_cur});
-}
-
-/* As many connections as are asked for and the memory allows. */
-static long limit_connections(const struct bridge *bridge)
+static long limit_by_memory(const struct bridge *bridge)
 {
     long asked = bridge->settings.max_connections;
     long most = memory_max_connections(&bridge->memory);
@@ -82,6 +75,32 @@ static long limit_connections(const struct bridge *bridge)
     log_warning("TRIGGERS_BRIDGE_MEMORY allows fewer connections than are asked for",
                 {"connections", NULL, (double)most});
     return most;
+}
+
+/* As many connections as were asked for, or as there is memory for and descriptors are left for. */
+static bool count_connections(struct bridge *bridge, struct status *status)
+{
+    const struct settings *settings = &bridge->settings;
+    long wanted = limit_by_memory(bridge);
+    struct connections *connections = &bridge->connections;
+    long besides = PROGRAM_FILES + settings->threads * THREAD_FILES;
+    long files = (long)process_raise_files((size_t)(wanted + LEAVING_CONNECTIONS + besides));
+    long left = files - besides;
+    if (left < MIN_CONNECTIONS)
+        return status_fail(status, STATUS_INVALID_ARGUMENT, "TOO_FEW_FILES",
+                           "%ld file descriptors (ulimit -n, LimitNOFILE) are too few: with %ld "
+                           "threads there must be at least %ld",
+                           files, settings->threads, besides + MIN_CONNECTIONS);
+    connections->leaving =
+        left / LEAVING_SHARE < LEAVING_CONNECTIONS ? left / LEAVING_SHARE : LEAVING_CONNECTIONS;
+    connections->max = left - connections->leaving;
+    if (connections->max < wanted)
+        log_warning("file descriptors are fewer than connections may need",
+                    {"limit", NULL, (double)files},
+                    {"connections", NULL, (double)connections->max});
+    else
+        connections->max = wanted;
+    return true;
 }
 
 static bool open_client(struct bridge *bridge, char *error, size_t size)
@@ -168,11 +187,11 @@ int main(int argc, char **argv)
     /* glibc gives memory back whenever 128 KiB are free, and takes it again for the next page. */
     mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY);
     bridge_init(&bridge);
-    bridge.connections.max = limit_connections(&bridge);
-    raise_file_limit(bridge.connections.max);
-    bridge.connections.leaving = LEAVING_CONNECTIONS;
     figures_init();
-    int exit_code = run(&bridge);
+    struct status status = STATUS_INIT;
+    int exit_code = count_connections(&bridge, &status)
+                        ? run(&bridge)
+                        : refuse(status.message, EXIT_MISCONFIGURED);
     bridge_fini(&bridge);
     return exit_code;
 }

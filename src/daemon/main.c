@@ -29,6 +29,12 @@
 /* Room for one message of 8 MiB, as it comes and decoded. */
 #define MIN_BUDGET ((size_t)30 << 20)
 
+/* Descriptors besides those of connections: of the program (its output, nng, what listens, what is
+ * refused), and of a session with the store, with what is read while it is opened. */
+#define PROGRAM_FILES ((size_t)24)
+#define SESSION_FILES ((size_t)4)
+#define MIN_CONNECTIONS ((size_t)8)
+
 enum exit_code { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_MISCONFIGURED = 2 };
 
 struct daemon {
@@ -163,10 +169,22 @@ static bool make_budget(struct daemon *daemon, struct status *status)
                        sessions, (besides + MIN_BUDGET) / (MALLOC_SLACK - 1) * MALLOC_SLACK);
 }
 
+/* As many connections as descriptors are left for. */
+static bool count_connections(struct daemon *daemon, struct status *status)
+{
+    size_t files = process_raise_files(SIZE_MAX);
+    size_t sessions = (size_t)daemon->settings.db_connections;
+    size_t besides = PROGRAM_FILES + sessions * SESSION_FILES;
+    daemon->listen.max_connections = files > besides ? files - besides : 0;
+    return daemon->listen.max_connections >= MIN_CONNECTIONS ||
+           status_fail(status, STATUS_INVALID_ARGUMENT, "TOO_FEW_FILES",
+                       "%zu file descriptors (ulimit -n, LimitNOFILE) are too few: with %zu "
+                       "sessions with the store there must be at least %zu",
+                       files, sessions, besides + MIN_CONNECTIONS);
+}
+
 static bool check(struct daemon *daemon, struct status *status)
 {
-    if (!make_budget(daemon, status))
-        return false;
     daemon->listen = (struct server_config){
         .listen = daemon->settings.listen,
         .tls_cert = daemon->settings.tls_cert,
@@ -174,7 +192,8 @@ static bool check(struct daemon *daemon, struct status *status)
         .access = &daemon->settings.access,
         .budget = &daemon->budget,
     };
-    return server_config_check(&daemon->listen, status) &&
+    return make_budget(daemon, status) && count_connections(daemon, status) &&
+           server_config_check(&daemon->listen, status) &&
            store_open(daemon->settings.database_url, &daemon->store, status);
 }
 

@@ -9,7 +9,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -31,9 +30,6 @@
 /* Closing a connection that has unread requests resets it, and drops what has not left the kernel.
  */
 #define FLUSH_MS 100
-
-/* Descriptors kept back from connections, for the store and its files. */
-#define SPARE_FILES 256
 
 /* How often the deadlines of the calls in hand are looked at. */
 #define WATCH_MS 20
@@ -527,19 +523,6 @@ static void stop_watching(struct server *server)
 
 /* ---- start and stop ---- */
 
-/* As many connections as descriptors allow, of which the program may have as many as the system
- * lets it. */
-static size_t count_peers_allowed(void)
-{
-    struct rlimit limit = {.rlim_cur = 1024};
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-            getrlimit(RLIMIT_NOFILE, &limit);
-    }
-    return limit.rlim_cur > 2 * SPARE_FILES ? limit.rlim_cur - SPARE_FILES : SPARE_FILES;
-}
-
 static void init_lock(struct server *server)
 {
     pthread_mutex_init(&server->lock, NULL);
@@ -551,11 +534,12 @@ static void init_lock(struct server *server)
     pthread_condattr_destroy(&attributes);
 }
 
-static bool server_open(struct server *server, struct dispatcher *dispatcher, struct budget *budget)
+static bool server_open(struct server *server, struct dispatcher *dispatcher,
+                        const struct server_config *config)
 {
     *server = (struct server){
-        .dispatcher = dispatcher, .budget = budget, .max_peers = count_peers_allowed()};
-    metric_set(&server_memory_ceiling, 0, (int64_t)budget->ceiling);
+        .dispatcher = dispatcher, .budget = config->budget, .max_peers = config->max_connections};
+    metric_set(&server_memory_ceiling, 0, (int64_t)config->budget->ceiling);
     server->last_waiting = &server->first_waiting;
     init_lock(server);
     server->slots = calloc(SERVER_MAX_CALLS, sizeof(*server->slots));
@@ -595,7 +579,7 @@ bool server_start(const struct server_config *config, struct dispatcher *dispatc
 {
     *out = NULL;
     struct server *server = malloc(sizeof(*server));
-    if (!server || !server_open(server, dispatcher, config->budget)) {
+    if (!server || !server_open(server, dispatcher, config)) {
         status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "cannot set up the server");
     } else if (start_listening(server, config, status)) {
         *out = server;

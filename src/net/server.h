@@ -19,11 +19,11 @@ struct server_config {
     /* For connections, their messages, the memory of calls and answers until they have left;
      * outlives the server. When it is short, whoever has kept most of it for longest is cut off. */
     struct budget *budget;
+    size_t max_connections; /* so many have descriptors; more are closed at once */
 };
 
 /* Calls that are handled at once; further ones wait in their connections. Of these there may be as
- * many as the process may have descriptors, less some for the store, and as half of the budget
- * holds; more are closed at once. */
+ * many as have descriptors and as half of the budget holds; more are closed at once. */
 #define SERVER_MAX_CALLS 2048
 
 /* Memory that the server needs besides its budget: every call with the first block of its arena,

@@ -66,7 +66,8 @@ class Program:
 
     _count = 0
 
-    def __init__(self, argv, folder, **settings):
+    def __init__(self, argv, folder, files=None, **settings):
+        """With `files` it may have so many file descriptors, as `ulimit -n` gives them."""
         Program._count += 1
         self.name = Path(argv[0]).name
         self.report = Path(folder) / f"sanitizer-{self.name}-{Program._count}"
@@ -74,8 +75,9 @@ class Program:
         self.stderr = []
         self._terminated = False
         self._changed = threading.Condition()
+        limit = ["prlimit", f"--nofile={files}"] if files else []
         self.process = subprocess.Popen(
-            [str(word) for word in argv],
+            [*limit, *(str(word) for word in argv)],
             cwd=folder,
             env=clean_environment(self.report, settings),
             stdin=subprocess.DEVNULL,
