@@ -145,21 +145,40 @@ def test_expired_calls_cost_no_store_work(own_postgres, slow_store, told):
     assert len(stored) == 2
 
 
+def test_callers_that_leave_before_their_late_calls_are_done(slow_store):
+    """What a call holds is its connection's, also when that has gone."""
+    core, lock, unlock = slow_store
+    with core.client() as rpc:
+        assert rpc.serving()
+        before = core.descriptors()
+        lock()
+        for number in range(20):
+            with connect(core.url) as peer:
+                peer.send(create_message(payload=b'{"a":"%s"}' % (b"x" * 20_000), timeout_ms=100), number)
+                _, answer = peer.receive()
+                assert envelope.Response.FromString(answer).code == envelope.DEADLINE_EXCEEDED
+        wait_until(lambda: core.descriptors() <= before, "connections closed")
+        unlock()
+        assert rpc.create().event_id
+
+
 def test_excess_over_http(slow_store, start_bridge, told):
     core, lock, unlock = slow_store
     bridge = start_bridge(core, LOG_LEVEL="warning", TRIGGERS_BRIDGE_CALLS=50, **PATIENT)
     bridge.wait_answering("/ready")
     lock()
     statuses = []
+    # One for all: to make 150 takes longer than a create may wait.
+    everybody = httpx.Limits(max_connections=150)
+    http = httpx.Client(base_url=bridge.url, trust_env=False, timeout=20.0, limits=everybody)
 
     def post():
         body = {"source": "crm", "event_type": "lead", "payload": {}}
-        with httpx.Client(base_url=bridge.url, trust_env=False, timeout=20.0) as http:
-            response = http.post("/api/v1/events", json=body)
-            if response.status_code in (429, 503) and "retry-after" not in response.headers:
-                statuses.append("refused without Retry-After")
-            else:
-                statuses.append(response.status_code)
+        response = http.post("/api/v1/events", json=body)
+        if response.status_code in (429, 503) and "retry-after" not in response.headers:
+            statuses.append("refused without Retry-After")
+        else:
+            statuses.append(response.status_code)
 
     threads = [threading.Thread(target=post) for _ in range(150)]
     for thread in threads:
@@ -168,6 +187,7 @@ def test_excess_over_http(slow_store, start_bridge, told):
     unlock()
     for thread in threads:
         thread.join(30)
+    http.close()
     kinds = {status: statuses.count(status) for status in set(statuses)}
     told(f"150 creates over HTTP, 50 allowed at once, store locked: {kinds}")
     assert len(statuses) == 150 and set(kinds) <= {201, 429, 503}
