@@ -63,6 +63,7 @@ static const struct {
     {"Host", offsetof(struct headers, host), offsetof(struct headers, hosts)},
     {"Content-Type", offsetof(struct headers, content_type), 0},
     {"Content-Encoding", offsetof(struct headers, content_encoding), 0},
+    {"Accept-Encoding", offsetof(struct headers, accept_encoding), 0},
     {"Expect", offsetof(struct headers, expect), 0},
     {"Origin", offsetof(struct headers, origin), offsetof(struct headers, origins)},
     {"Sec-Fetch-Site", offsetof(struct headers, fetch_site), 0},
@@ -177,20 +178,69 @@ enum media_type headers_media_type(const struct headers *headers)
     return MEDIA_OTHER;
 }
 
-bool headers_identity_encoding(const struct headers *headers)
+static bool is_gzip(const char *name, size_t length)
+{
+    return is_essence(name, length, "gzip") || is_essence(name, length, "x-gzip");
+}
+
+static bool is_identity(const char *name, size_t length)
 {
     static const char *const names[] = {"identity", "utf-8", "utf8", "us-ascii", "ascii"};
+    bool known = false;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        known = known || is_essence(name, length, names[i]);
+    return known;
+}
+
+enum content_coding headers_content_coding(const struct headers *headers)
+{
     const char *rest = headers->content_encoding ? headers->content_encoding : "";
+    enum content_coding coding = CODING_IDENTITY;
     while (*(rest += strspn(rest, ", \t"))) {
         size_t length = strcspn(rest, ", \t");
-        bool known = false;
-        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-            known = known || is_essence(rest, length, names[i]);
-        if (!known)
-            return false;
+        if (is_gzip(rest, length) && coding == CODING_IDENTITY)
+            coding = CODING_GZIP;
+        else if (!is_identity(rest, length))
+            return CODING_OTHER;
         rest += length;
     }
-    return true;
+    return coding;
+}
+
+/* The weight of an element of Accept-Encoding, in thousandths: ";q=0.5" and so on. */
+static int weight(const char *parameters, size_t length)
+{
+    size_t at = strspn(parameters, "; \t");
+    if (at + 3 > length || strncasecmp(parameters + at, "q=", 2) != 0)
+        return 1000;
+    const char *digit = parameters + at + 2;
+    int weight = *digit == '1' ? 1000 : 0;
+    if (weight == 0 && digit[1] == '.') {
+        int worth = 100;
+        for (digit += 2; isdigit((unsigned char)*digit); digit++, worth /= 10)
+            weight += worth * (*digit - '0');
+    }
+    return weight;
+}
+
+bool headers_accept_gzip(const struct headers *headers)
+{
+    const char *rest = headers->accept_encoding ? headers->accept_encoding : "";
+    int gzip = -1, identity = 0, others = 0;
+    while (*(rest += strspn(rest, ", \t"))) {
+        size_t length = strcspn(rest, ",");
+        size_t name = strcspn(rest, ",; \t");
+        int given = weight(rest + name, length - name);
+        if (is_gzip(rest, name))
+            gzip = given;
+        else if (is_essence(rest, name, "identity"))
+            identity = given;
+        else if (is_essence(rest, name, "*"))
+            others = given;
+        rest += length;
+    }
+    gzip = gzip < 0 ? others : gzip;
+    return gzip > 0 && gzip >= identity;
 }
 
 bool headers_expect_continue(const struct headers *headers)

@@ -16,6 +16,7 @@ struct headers {
     const char *host;
     const char *content_type;
     const char *content_encoding;
+    const char *accept_encoding;
     const char *expect;
     const char *origin;
     const char *fetch_site; /* Sec-Fetch-Site: browsers only */
@@ -57,9 +58,14 @@ enum media_type { MEDIA_OTHER, MEDIA_JSON, MEDIA_NDJSON };
  * their format. */
 enum media_type headers_media_type(const struct headers *headers);
 
-/* Whether the body is sent as it is: Content-Encoding names no coding but identity. Names of
- * characters' encodings, which some clients put there, say nothing of it. */
-bool headers_identity_encoding(const struct headers *headers);
+enum content_coding { CODING_IDENTITY, CODING_GZIP, CODING_OTHER };
+
+/* How the body is coded, as Content-Encoding says. Names of characters' encodings, which some
+ * clients put there, say nothing of it. */
+enum content_coding headers_content_coding(const struct headers *headers);
+
+/* Whether Accept-Encoding prefers gzip to an answer as it is (RFC 9110 section 12.5.3). */
+bool headers_accept_gzip(const struct headers *headers);
 
 bool headers_expect_continue(const struct headers *headers);
 

@@ -11,6 +11,7 @@
 #include "accept.h"
 #include "base/clock.h"
 #include "figures.h"
+#include "gzip.h"
 #include "respond.h"
 #include "routes.h"
 
@@ -24,23 +25,32 @@ struct http {
     struct loop loops[];
 };
 
+static void refuse_coding(struct request *request)
+{
+    request_fail(request, 415, "CONTENT_ENCODING_UNSUPPORTED",
+                 "Content-Encoding must be gzip, or identity for a body that is not compressed");
+    request->answer.wrong_coding = true;
+}
+
 static void check_content(struct request *request)
 {
     bool batch = request->route->body == BODY_BATCH;
     enum media_type type = headers_media_type(&request->headers);
+    enum content_coding coding = headers_content_coding(&request->headers);
     size_t cap = batch ? REQUEST_BATCH_MAX
                        : (size_t)request->bridge->settings.max_payload + REQUEST_BODY_SLACK;
     if (type == MEDIA_OTHER || (type == MEDIA_NDJSON && !batch))
         request_fail(request, 415, "CONTENT_TYPE_UNSUPPORTED",
                      batch ? "Content-Type must be application/json or application/x-ndjson"
                            : "Content-Type must be application/json");
-    else if (!headers_identity_encoding(&request->headers))
-        request_fail(request, 415, "CONTENT_ENCODING_UNSUPPORTED",
-                     "Content-Encoding must be identity: send the body uncompressed");
+    else if (coding == CODING_OTHER)
+        refuse_coding(request);
     else if (headers_content_length(&request->headers) > cap)
         request_fail(request, 413, "BODY_TOO_LARGE", "The body is too large");
     else
         request->body_cap = cap;
+    if (request->body_cap > 0 && coding == CODING_GZIP)
+        gunzip_begin(request);
 }
 
 /* From now on its peer is waited for to take the answer. */
@@ -106,6 +116,8 @@ static enum MHD_Result proceed(struct request *request)
         bridge_enter(&request->bridge->answering);
     }
     /* Suspended, it is no longer ours until we are called again. */
+    if (request->gunzip && !gunzip_end(request))
+        return MHD_YES;
     if (!request->answer.status && !request_reserve(request))
         return MHD_YES;
     if (!request->answer.status && !request->reply && !request->route->start(request))
@@ -114,6 +126,17 @@ static enum MHD_Result proceed(struct request *request)
         finish(request);
     enum MHD_Result result = give_answer(request);
     set_waiting(request, true);
+    return result;
+}
+
+/* What has been looked at goes off `size`. */
+static enum body_result add_body(struct request *request, const char *bytes, size_t *size)
+{
+    if (request->gunzip)
+        return gunzip_add(request, bytes, size);
+    enum body_result result = request_add_body(request, bytes, *size);
+    if (result != BODY_WAITS)
+        *size = 0;
     return result;
 }
 
@@ -128,13 +151,12 @@ static enum MHD_Result on_request(void *bridge, struct MHD_Connection *connectio
         return proceed(request);
     struct pace *pace = &request->peer->pace;
     bool waited = request->room.state != ROOM_UNASKED;
-    enum body_result result = request_add_body(request, upload, *upload_size);
+    enum body_result result = add_body(request, upload, upload_size);
     if (result == BODY_WAITS)
         return MHD_YES;
     if (waited)
         pace_begin(pace, PACE_BODY);
     atomic_store(&pace->held, request->charge.held);
-    *upload_size = 0;
     return result == BODY_CLOSES ? MHD_NO : MHD_YES;
 }
 

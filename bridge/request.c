@@ -8,6 +8,7 @@
 #include <uuid/uuid.h>
 
 #include "base/clock.h"
+#include "gzip.h"
 
 #define REQUEST_MAGIC 0x52455155u
 /* Decoded strings and the items of a batch; never more than the body and a share for each item. */
@@ -103,6 +104,8 @@ void request_drop_body(struct request *request)
     request->body_size = 0;
     request->body_room = 0;
     request->body_cap = 0;
+    gunzip_free(request->gunzip);
+    request->gunzip = NULL;
 }
 
 /* What to make room for when `size` bytes are there: twice as much as before, so that little is
@@ -117,8 +120,7 @@ static size_t next_room(const struct request *request, size_t size)
     return room > size ? room : size;
 }
 
-/* Room for `size` bytes. */
-static enum memory_result make_room(struct request *request, size_t size)
+enum memory_result request_make_room(struct request *request, size_t size)
 {
     if (size <= request->body_room)
         return MEMORY_TAKEN;
@@ -136,7 +138,7 @@ static enum memory_result make_room(struct request *request, size_t size)
     return MEMORY_TAKEN;
 }
 
-static void fail_overloaded(struct request *request)
+void request_fail_overloaded(struct request *request)
 {
     request_fail(request, 503, "OVERLOADED", "Too many large requests at once, try again");
 }
@@ -145,7 +147,8 @@ enum body_result request_add_body(struct request *request, const char *bytes, si
 {
     bool kept = request->body_cap > 0 && !request->answer.status;
     bool fits = kept && size <= request->body_cap - request->body_size;
-    enum memory_result room = fits ? make_room(request, request->body_size + size) : MEMORY_REFUSED;
+    enum memory_result room =
+        fits ? request_make_room(request, request->body_size + size) : MEMORY_REFUSED;
     if (room == MEMORY_WAITS)
         return BODY_WAITS;
     request->received += size;
@@ -157,7 +160,7 @@ enum body_result request_add_body(struct request *request, const char *bytes, si
         return BODY_TAKEN;
     }
     if (fits)
-        fail_overloaded(request);
+        request_fail_overloaded(request);
     else
         request_fail(request, 413, "BODY_TOO_LARGE", "The body is too large");
     request_drop_body(request);
@@ -194,7 +197,7 @@ bool request_reserve(struct request *request)
     if (result == MEMORY_TAKEN && size > BUDGET_SMALL)
         request->reserved += size;
     if (result == MEMORY_REFUSED)
-        fail_overloaded(request);
+        request_fail_overloaded(request);
     return result != MEMORY_WAITS;
 }
 
@@ -226,7 +229,7 @@ void request_answer(struct request *request, unsigned status, struct buffer *bod
         bool later = body->over_budget;
         buffer_fini(body);
         if (later)
-            fail_overloaded(request);
+            request_fail_overloaded(request);
         request_answer_text(request, 500,
                             "{\"type\":\"about:blank\",\"title\":\"Internal Server Error\","
                             "\"status\":500,\"detail\":\"Out of memory\",\"code\":\"NO_MEMORY\"}");
@@ -274,7 +277,7 @@ void request_fail(struct request *request, unsigned status, const char *code, co
 void request_fail_memory(struct request *request)
 {
     if (request->arena.over_budget)
-        fail_overloaded(request);
+        request_fail_overloaded(request);
     else
         request_fail(request, 500, "NO_MEMORY", "Out of memory");
 }

@@ -29,6 +29,7 @@
 #define REQUEST_DISCARD_MAX (16u << 20)
 
 struct route;
+struct gunzip;
 
 /* What a request wants of the memory, and what came of that: see memory.c. */
 enum room_state { ROOM_UNASKED, ROOM_WAITED_FOR, ROOM_GIVEN, ROOM_DENIED };
@@ -47,6 +48,7 @@ struct answer {
     const void *file;         /* or: static bytes */
     size_t file_size;
     const char *allow;
+    bool wrong_coding; /* of the body: it is said which are accepted */
     char location[HEADERS_PREFIX_SIZE + 64];
     unsigned retry_after_s; /* 0: none */
     bool preflight;         /* answers a CORS preflight */
@@ -73,10 +75,11 @@ struct request {
     char *body;
     size_t body_size;
     size_t body_room;
-    size_t body_cap;      /* 0: the body is read and thrown away */
-    uint64_t received;    /* bytes of body that came */
-    struct charge charge; /* for all that it holds */
-    size_t reserved;      /* bytes of `charge` for what it is about to hold */
+    size_t body_cap;       /* 0: the body is read and thrown away */
+    uint64_t received;     /* bytes of body that came */
+    struct gunzip *gunzip; /* expands the body; NULL: it comes as it is */
+    struct charge charge;  /* for all that it holds */
+    size_t reserved;       /* bytes of `charge` for what it is about to hold */
     struct room room;
     bool answering;        /* it came in whole, and is counted as such */
     triggers_reply *reply; /* of the call, once it came */
@@ -103,6 +106,9 @@ enum body_result {
 enum body_result request_add_body(struct request *request, const char *bytes, size_t size);
 void request_drop_body(struct request *request);
 
+/* Room for `size` bytes in request->body. */
+enum memory_result request_make_room(struct request *request, size_t size);
+
 /* Before the request is started, and before the reply to its call becomes the answer: takes memory
  * for what that will need, when it is large, or answers 503. False when it waits for it. */
 bool request_reserve(struct request *request);
@@ -126,6 +132,7 @@ void request_answer_problem(struct request *request, const struct problem *probl
 void request_answer_error(struct request *request, const triggers_error *error);
 /* A problem without fields. */
 void request_fail(struct request *request, unsigned status, const char *code, const char *detail);
+void request_fail_overloaded(struct request *request);
 /* 503 when the budget refused the arena memory, else 500. */
 void request_fail_memory(struct request *request);
 

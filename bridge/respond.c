@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gzip.h"
+
 #define ALL_METHODS "GET, HEAD, POST, DELETE, OPTIONS"
 
-static struct MHD_Response *make_response(struct answer *answer)
+static struct MHD_Response *make_plain_response(struct answer *answer)
 {
     if (answer->file)
         return MHD_create_response_from_buffer_with_free_callback_cls(
@@ -16,6 +18,23 @@ static struct MHD_Response *make_response(struct answer *answer)
         answer->body.size, answer->body.data, free, answer->body.data);
     if (response)
         answer->body.data = NULL; /* freed with the response */
+    return response;
+}
+
+static struct MHD_Response *make_response(struct request *request)
+{
+    struct answer *answer = &request->answer;
+    size_t size = answer->file ? answer->file_size : answer->body.size;
+    if (size <= GZIP_ANSWER_MIN)
+        return make_plain_response(answer);
+    bool asked = headers_accept_gzip(&request->headers);
+    struct MHD_Response *response = asked ? gzip_response(answer, &request->charge) : NULL;
+    if (response)
+        MHD_add_response_header(response, "Content-Encoding", "gzip");
+    else
+        response = make_plain_response(answer);
+    if (response)
+        MHD_add_response_header(response, "Vary", "Accept-Encoding");
     return response;
 }
 
@@ -56,6 +75,8 @@ static void add_headers(struct MHD_Response *response, const struct request *req
         MHD_add_response_header(response, "X-Frame-Options", "DENY"); /* it has buttons */
     if (answer->allow)
         MHD_add_response_header(response, "Allow", answer->allow);
+    if (answer->wrong_coding)
+        MHD_add_response_header(response, "Accept-Encoding", "gzip");
     if (answer->location[0])
         MHD_add_response_header(response, "Location", answer->location);
     if (answer->retry_after_s > 0) {
@@ -70,7 +91,7 @@ static void add_headers(struct MHD_Response *response, const struct request *req
 
 enum MHD_Result respond(struct request *request)
 {
-    struct MHD_Response *response = make_response(&request->answer);
+    struct MHD_Response *response = make_response(request);
     if (!response)
         return MHD_NO;
     add_headers(response, request);

@@ -86,6 +86,33 @@ struct MHD_Response *MHD_create_response_from_buffer_with_free_callback_cls(
     return response;
 }
 
+struct MHD_Response *MHD_create_response_from_callback(uint64_t size, size_t block,
+                                                       MHD_ContentReaderCallback read_body,
+                                                       void *argument,
+                                                       MHD_ContentReaderFreeCallback free_body)
+{
+    (void)size;
+    (void)block;
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer_with_free_callback_cls(0, NULL, free_body, argument);
+    response->read_body = read_body;
+    return response;
+}
+
+/* As the library does, into as much room as there happens to be. */
+static void read_to_end(struct MHD_Response *response)
+{
+    char piece[100];
+    while (response->read_body) {
+        ssize_t size =
+            response->read_body(response->free_argument, response->body_size, piece, sizeof(piece));
+        if (size == MHD_CONTENT_READER_END_OF_STREAM)
+            return;
+        MUST(size > 0 && (size_t)size <= sizeof(piece));
+        response->body_size += (size_t)size;
+    }
+}
+
 enum MHD_Result MHD_add_response_header(struct MHD_Response *response, const char *name,
                                         const char *value)
 {
@@ -165,6 +192,7 @@ void connection_serve(struct MHD_Connection *connection)
 void connection_fini(struct MHD_Connection *connection)
 {
     struct MHD_Response *response = connection->response;
+    read_to_end(response);
     for (size_t i = 0; i < response->headers.count; i++) {
         free(response->headers.list[i].name);
         free(response->headers.list[i].value);

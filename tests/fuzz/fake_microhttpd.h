@@ -37,6 +37,7 @@ struct MHD_Response {
     struct http_fields headers; /* borrowed from nobody: copies */
     const char *body;
     size_t body_size;
+    MHD_ContentReaderCallback read_body; /* NULL: `body` has it */
     MHD_ContentReaderFreeCallback free_body;
     void *free_argument;
 };
