@@ -137,7 +137,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     connection.body_size = input.left;
     connection_serve(&connection);
     check_answer(&connection);
-    MUST(atomic_load(&bridge.memory) == 0 && atomic_load(&bridge.requests) == 0);
+    MUST(atomic_load(&bridge.memory.budget.held) == 0 && atomic_load(&bridge.requests) == 0);
     MUST(atomic_load(&bridge.calls) == 0);
     connection_fini(&connection);
     while (count > 0)
