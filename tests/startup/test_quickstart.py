@@ -180,6 +180,15 @@ def test_the_curl_lines_work_as_printed(quickstart):
     assert event_id not in shell(list_)
 
 
+def test_the_command_line_is_where_it_says_and_the_readme(quickstart, root):
+    running = quickstart().wait_running()
+    program = root / "build" / "release" / "clients" / "cli" / "triggers"
+    assert f"\n  command line     {program}\n" in running.text
+    assert "PATH=$PWD/build/release/clients/cli:$PATH" in (root / "README.md").read_text()
+    words = [program, "health", "--core", running.core_url]
+    assert subprocess.run(words, capture_output=True, text=True).stdout.startswith("{")
+
+
 def test_postgres_by_database_url(quickstart, postgres):
     running = quickstart(DATABASE_URL=postgres.create_database()).wait_running()
     assert inbox(running.port) == [] and post(running.port, "crm")

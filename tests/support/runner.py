@@ -310,28 +310,12 @@ def find_suites():
 
 
 def parse_arguments(suites):
-    parser = argparse.ArgumentParser(
-        prog="tests/run",
-        description="Builds with sanitizers and runs the tests, on SQLite and on a PostgreSQL server "
-        "started for the run. The last line is 'N passed, N failed'.",
-        epilog="Builds are kept in build/asan and build/tsan, Python packages in build/venv.",
-    )
-    parser.add_argument(
-        "suite", nargs="*", help=f"run just these, of: {' '.join(suites)}", metavar="SUITE"
-    )
-    parser.add_argument(
-        "--long", action="store_true", help="the long forms of the fault and fuzz suites (hours)"
-    )
-    parser.add_argument(
-        "--all",
-        action="store_true",
-        help="also all language bindings, more of the benchmarks, the Debian packages, the container "
-        "images and the deployment to an emulated AWS",
-    )
+    """tests/run has checked them, and answered --help, before anything was installed."""
+    parser = argparse.ArgumentParser(prog="tests/run", add_help=False)
+    parser.add_argument("suite", nargs="*")
+    parser.add_argument("--long", action="store_true")
+    parser.add_argument("--all", action="store_true")
     options = parser.parse_args()
-    for name in options.suite:
-        if name not in suites:
-            parser.error(f"no suite is called {name!r}; there are: {' '.join(suites)}")
     options.left_out = [] if options.all or options.suite else list(LEFT_OUT)
     options.suite = options.suite or [name for name in suites if name not in options.left_out]
     return options
