@@ -19,11 +19,10 @@
 #define CONNECTED "connected"
 
 /* How long a batch may take at the store while there are several callers: so much longer than one
- * that holds next to nothing that few of a store's commits are lost to small batches, and within
- * these limits. A caller who comes meanwhile waits for the rest of it. */
+ * that holds next to nothing that few of a store's commits are lost to small batches. A caller who
+ * comes meanwhile waits for the rest of it. */
 #define PACE_FACTOR 18
 #define PACE_MIN_US 4000
-#define PACE_MAX_US 50000
 /* For so long after two callers were seen there are several. */
 #define COMPANY_MS 10000
 
@@ -130,7 +129,7 @@ static struct op *take_expired(struct op **ops)
 static int64_t median(int64_t before, int64_t now)
 {
     int64_t step = before / 8 + 1;
-    return now > before ? before + step : now < before ? before - step : before;
+    return now > before ? before + step : now < before && before > step ? before - step : before;
 }
 
 /* Lock held, as in what follows. */
@@ -146,10 +145,9 @@ static void note_pace(struct pace *pace, size_t cost, int64_t took_us)
 static size_t pace_room(const struct pace *pace)
 {
     int64_t goal_us = pace->fixed_us * PACE_FACTOR;
-    goal_us = goal_us < PACE_MIN_US ? PACE_MIN_US : goal_us > PACE_MAX_US ? PACE_MAX_US : goal_us;
-    if (goal_us <= pace->fixed_us)
-        return TURN_LITTLE;
-    return (size_t)((goal_us - pace->fixed_us) * 1000 / (pace->unit_ns + 1)) + TURN_LITTLE;
+    if (goal_us < PACE_MIN_US)
+        goal_us = PACE_MIN_US;
+    return (size_t)((goal_us - pace->fixed_us) * 1000 / pace->unit_ns) + TURN_LITTLE;
 }
 
 /* What of `op` fits beside `taken` into a batch of at most `room` cost; 0: nothing does. */
