@@ -72,7 +72,8 @@ static bool derive_id(const char *key, struct arena *arena, struct store_append 
     char *name = arena_alloc(arena, size);
     if (!name)
         return false;
-    memcpy(name, source.data, source.size);
+    if (source.size > 0) /* or it is refused, and there is none */
+        memcpy(name, source.data, source.size);
     name[source.size] = '\0';
     memcpy(name + source.size + 1, key, size - source.size - 1);
     typeid_derive(name, size, append->event.id);

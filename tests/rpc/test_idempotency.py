@@ -78,6 +78,12 @@ def test_a_key_too_long_or_beside_an_id_is_refused(rpc, fields):
     assert error.fields == ["idempotency_key"]
 
 
+@pytest.mark.parametrize("source", ["", " ", "x" * 256])
+def test_a_key_of_no_source_stands_for_nothing(rpc, source):
+    error = fails("INVALID_ARGUMENT", create, rpc, idempotency_key=key(), source=source)
+    assert error.fields == ["source"]
+
+
 def test_batches_know_keys(rpc):
     name = key()
     item = {"source": "crm", "event_type": "t", "payload": b"{}", "idempotency_key": name}
