@@ -23,13 +23,20 @@
  * comes meanwhile waits for the rest of it. */
 #define PACE_FACTOR 18
 #define PACE_MIN_US 4000
+#define MAX_UNIT_NS 100000 /* that a unit of cost may take, so that the rest is told from it */
 /* For so long after two callers were seen there are several. */
 #define COMPANY_MS 10000
 
-/* What batches take, about the median. */
+/* What is seen again and again, about the median whatever the outliers are. */
+struct estimate {
+    int64_t value; /* at least 1 */
+    int run;       /* how often in a row more was seen; negative: less */
+};
+
+/* What batches take. */
 struct pace {
-    int64_t fixed_us; /* of a batch that costs little */
-    int64_t unit_ns;  /* more for each unit of cost */
+    struct estimate fixed_us; /* one that costs little */
+    struct estimate unit_ns;  /* more for each unit of cost */
 };
 
 /* What a worker takes at once. */
@@ -125,29 +132,42 @@ static struct op *take_expired(struct op **ops)
 
 /* ---- batches ---- */
 
-/* Moves towards the median of what is seen, whatever the outliers are. */
-static int64_t median(int64_t before, int64_t now)
+/* Moves towards what is seen, the faster the longer it is on the same side. */
+static void follow(struct estimate *estimate, int64_t seen)
 {
-    int64_t step = before / 8 + 1;
-    return now > before ? before + step : now < before && before > step ? before - step : before;
+    bool more = seen > estimate->value;
+    int run = more ? (estimate->run > 0 ? estimate->run + 1 : 1)
+                   : (estimate->run < 0 ? estimate->run - 1 : -1);
+    int64_t distance = more ? seen - estimate->value : estimate->value - seen;
+    int64_t step = (estimate->value / 8 + 1) * (run < 0 ? -run : run);
+    if (step > distance)
+        step = distance;
+    estimate->value += more ? step : -step;
+    estimate->value = estimate->value < 1 ? 1 : estimate->value;
+    estimate->run = run;
 }
 
-/* Lock held, as in what follows. */
+/* Lock held, as in what follows. What a batch takes beyond what its units may is its commit's. */
 static void note_pace(struct pace *pace, size_t cost, int64_t took_us)
 {
+    int64_t units = (int64_t)cost;
+    int64_t fixed_us = took_us - units * MAX_UNIT_NS / 1000;
     if (cost <= TURN_LITTLE)
-        pace->fixed_us = median(pace->fixed_us, took_us);
+        follow(&pace->fixed_us, took_us);
+    else if (fixed_us > pace->fixed_us.value)
+        follow(&pace->fixed_us, fixed_us);
     else
-        pace->unit_ns = median(pace->unit_ns, (took_us - pace->fixed_us) * 1000 / (int64_t)cost);
+        follow(&pace->unit_ns, (took_us - pace->fixed_us.value) * 1000 / units);
 }
 
 /* The cost of a batch that takes as long as it may. */
 static size_t pace_room(const struct pace *pace)
 {
-    int64_t goal_us = pace->fixed_us * PACE_FACTOR;
+    int64_t fixed_us = pace->fixed_us.value;
+    int64_t goal_us = fixed_us * PACE_FACTOR;
     if (goal_us < PACE_MIN_US)
         goal_us = PACE_MIN_US;
-    return (size_t)((goal_us - pace->fixed_us) * 1000 / pace->unit_ns) + TURN_LITTLE;
+    return (size_t)((goal_us - fixed_us) * 1000 / pace->unit_ns.value) + TURN_LITTLE;
 }
 
 /* What of `op` fits beside `taken` into a batch of at most `room` cost; 0: nothing does. */
@@ -500,7 +520,7 @@ static void lane_init(struct lane *lane, const struct lane_config *config)
     if (lane->config.workers > MAX_WORKERS)
         lane->config.workers = MAX_WORKERS;
     atomic_fetch_add(&lane->config.store->wanting, 1);
-    lane->pace = (struct pace){.fixed_us = 1000, .unit_ns = 10000};
+    lane->pace = (struct pace){.fixed_us = {1000, 0}, .unit_ns = {10000, 0}};
     status_fail(&lane->away, STATUS_UNAVAILABLE, "STORE_UNAVAILABLE",
                 "the store has not been reached yet");
     lane->away.retry_delay_ms = MAX_BACKOFF_MS;

@@ -16,12 +16,9 @@ from support.peer import connect
 from support.program import program_path
 from support.protocol import envelope, events
 from support.rpc import EVENT_SERVICE, BareClient, RpcError, encode
-from support.session import Session
 from support.typeid import new_event_id
 
 CORE_BOUND = 200 * MIB
-WAITING = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
-LOCK = "begin; lock table triggers.events in exclusive mode"
 SLOW_COMMITS = [
     "create function triggers.slow() returns trigger language plpgsql as 'begin perform pg_sleep(0.5); return null; end'",
     "create trigger slow before insert on triggers.events for each statement execute function triggers.slow()",
@@ -29,17 +26,47 @@ SLOW_COMMITS = [
 PATIENT = {"TRIGGERS_CALL_TIMEOUT": 25000}  # for a machine that is slow to start threads
 
 
+class Gate:
+    """Before a PostgreSQL store's creates: each statement takes a number and waits until that is let
+    pass, without a lock."""
+
+    STATEMENTS = [
+        "create sequence triggers.numbers",
+        "create table triggers.gate as select 9000000000000000000 as passes",
+        "create function triggers.pass() returns trigger language plpgsql as $$"
+        " declare number bigint := nextval('triggers.numbers');"
+        " begin while number > (select passes from triggers.gate) loop perform pg_sleep(0.01);"
+        " end loop; return null; end $$",
+        "create trigger gate before insert on triggers.events for each statement"
+        " execute function triggers.pass()",
+    ]
+
+    def __init__(self, postgres, url):
+        self._psql = lambda sql: postgres.psql(sql, url)
+        for statement in self.STATEMENTS:
+            self._psql(statement)
+
+    def close(self):
+        """Who is at the gate may still pass."""
+        self._psql(
+            "update triggers.gate set passes ="
+            " (select last_value - (not is_called)::int from triggers.numbers)"
+        )
+
+    def open(self):
+        self._psql("update triggers.gate set passes = 9000000000000000000")
+
+    def wait_for_one(self):
+        waits = "select is_called and last_value > (select passes from triggers.gate) from triggers.numbers"
+        wait_until(lambda: self._psql(waits) == "t", "a create at the store")
+
+
 @pytest.fixture
 def slow_store(own_postgres, start_core):
-    """A core whose store can be made to wait: (core, lock, unlock)."""
+    """A core whose store can be made to wait: (core, gate)."""
     url = own_postgres.create_database()
     core = start_core(DATABASE_URL=url, LOG_LEVEL="warning")
-    with Session(own_postgres, url) as session:
-        yield (
-            core,
-            lambda: session.execute(LOCK),
-            lambda: session.execute("commit"),
-        )
+    return core, Gate(own_postgres, url)
 
 
 def create_message(event_id="", payload=b"{}", timeout_ms=0):
@@ -58,10 +85,10 @@ def count_codes(replies):
 
 
 def test_excess_is_refused_at_once(slow_store, told):
-    core, lock, unlock = slow_store
+    core, gate = slow_store
     with core.client() as rpc, core.client() as other:
         assert rpc.serving() and other.serving()
-        lock()
+        gate.close()
         held = rpc.start([create_message(payload=b'{"a":"%s"}' % (b"x" * 1000))] * 1900)
         wait_until(lambda: is_full(rpc), "a full queue")
         assert not is_full(other), "a caller fills the queue for the others"
@@ -71,13 +98,13 @@ def test_excess_is_refused_at_once(slow_store, told):
             assert is_full(rpc)
             took.append(time.monotonic() - start)
         memory = resident(core)
-        unlock()
+        gate.open()
         codes = count_codes(held)
         start = time.monotonic()
         assert other.create().event_id
         back = time.monotonic() - start
-    told(f"store locked, 1900 creates at once: {codes}; refused in {max(took) * 1000:.0f} ms at most;"
-         f" {memory / MIB:.0f} MiB; served {back * 1000:.0f} ms after the lock went")
+    told(f"store stopped, 1900 creates at once: {codes}; refused in {max(took) * 1000:.0f} ms at most;"
+         f" {memory / MIB:.0f} MiB; served {back * 1000:.0f} ms after it was opened")
     assert set(codes) == {"OK", "RESOURCE_EXHAUSTED"} and codes["OK"] >= 1000
     assert max(took) < 1.0 and back < 1.0
     assert_below(core, memory, CORE_BOUND)
@@ -93,32 +120,22 @@ def is_full(rpc):
     return False
 
 
-def test_other_calls_are_served_while_writes_wait(own_postgres, start_core, told):
-    """The store took a large batch and then stopped, and more creates come than can wait behind it."""
-    url = own_postgres.create_database()
-    core = start_core(DATABASE_URL=url, LOG_LEVEL="warning")
-
-    def waits(number):
-        wait_until(lambda: own_postgres.psql(WAITING) == str(number), f"{number} that wait for a lock")
-
-    with contextlib.ExitStack() as stack:
-        first, second = (stack.enter_context(Session(own_postgres, url)) for _ in range(2))
-        rpc, other = (stack.enter_context(core.client()) for _ in range(2))
+def test_other_calls_are_served_while_writes_wait(slow_store, told):
+    """The store took a large batch and then stopped, and more creates come than can wait for it."""
+    core, gate = slow_store
+    with core.client() as rpc, core.client() as other:
         event_id = other.create().event_id
-        first.execute(LOCK)
+        gate.close()
         batch = rpc.start([create_message()] * 1100)
-        waits(1)  # with one create or a few
-        second.start(LOCK)  # comes between those and the batch of all others
-        waits(2)
-        first.execute("commit")
-        second.finish()
-        waits(1)
+        gate.wait_for_one()  # with one create or a few
+        gate.close()
+        gate.wait_for_one()  # with all others
         behind = rpc.start([create_message()] * 1500)
         wait_until(lambda: is_full(rpc), "a full queue")
         start = time.monotonic()
         assert other.serving() and other.event("GetEvent", event_id=event_id, timeout=5.0).event
         took = time.monotonic() - start
-        second.execute("commit")
+        gate.open()
         codes = count_codes(batch), count_codes(behind)
     told(f"1100 creates wait for the store and 1500 more come: {codes}; another caller's health and"
          f" read took {took:.2f} s")
@@ -126,18 +143,18 @@ def test_other_calls_are_served_while_writes_wait(own_postgres, start_core, told
     assert codes[0]["OK"] >= 1000 and codes[1]["RESOURCE_EXHAUSTED"] > 0
 
 
-def test_expired_calls_cost_no_store_work(own_postgres, slow_store, told):
-    core, lock, unlock = slow_store
+def test_expired_calls_cost_no_store_work(slow_store, told):
+    core, gate = slow_store
     with core.client() as rpc:
         assert rpc.serving()
-        lock()
+        gate.close()
         first = rpc.start([create_message(timeout_ms=30000)])
-        wait_until(lambda: own_postgres.psql(WAITING) == "1", "a create at the store")
+        gate.wait_for_one()
         ids = [new_event_id() for _ in range(500)]
         replies = rpc.start([create_message(event_id, timeout_ms=1000) for event_id in ids])
         codes = count_codes(replies)
         assert codes == {"DEADLINE_EXCEEDED": 500}
-        unlock()
+        gate.open()
         assert count_codes(first) == {"OK": 1}
         assert rpc.create().event_id
         stored = {event.event_id for event in rpc.event("ListInbox", page_size=1000).events}
@@ -147,26 +164,26 @@ def test_expired_calls_cost_no_store_work(own_postgres, slow_store, told):
 
 def test_callers_that_leave_before_their_late_calls_are_done(slow_store):
     """What a call holds is its connection's, also when that has gone."""
-    core, lock, unlock = slow_store
+    core, gate = slow_store
     with core.client() as rpc:
         assert rpc.serving()
         before = core.descriptors()
-        lock()
+        gate.close()
         for number in range(20):
             with connect(core.url) as peer:
                 peer.send(create_message(payload=b'{"a":"%s"}' % (b"x" * 20_000), timeout_ms=100), number)
                 _, answer = peer.receive()
                 assert envelope.Response.FromString(answer).code == envelope.DEADLINE_EXCEEDED
         wait_until(lambda: core.descriptors() <= before, "connections closed")
-        unlock()
+        gate.open()
         assert rpc.create().event_id
 
 
 def test_excess_over_http(slow_store, start_bridge, told):
-    core, lock, unlock = slow_store
+    core, gate = slow_store
     bridge = start_bridge(core, LOG_LEVEL="warning", TRIGGERS_BRIDGE_CALLS=50, **PATIENT)
     bridge.wait_answering("/ready")
-    lock()
+    gate.close()
     statuses = []
     # One for all: to make 150 takes longer than a create may wait.
     everybody = httpx.Limits(max_connections=150)
@@ -184,12 +201,12 @@ def test_excess_over_http(slow_store, start_bridge, told):
     for thread in threads:
         thread.start()
     wait_until(lambda: len(statuses) >= 90, "refusals")
-    unlock()
+    gate.open()
     for thread in threads:
         thread.join(30)
     http.close()
     kinds = {status: statuses.count(status) for status in set(statuses)}
-    told(f"150 creates over HTTP, 50 allowed at once, store locked: {kinds}")
+    told(f"150 creates over HTTP, 50 allowed at once, store stopped: {kinds}")
     assert len(statuses) == 150 and set(kinds) <= {201, 429, 503}
     assert kinds[201] >= 50
 
