@@ -7,9 +7,10 @@ MIB = 1024 * KIB
 
 
 def sanitized(program):
-    """Whether a program is built with the address sanitizer, which keeps freed memory for a while
-    and puts fences around all of it."""
-    return b"__asan_init" in Path(f"/proc/{program.pid}/exe").read_bytes()
+    """Whether a program is built with a sanitizer that needs memory: that of addresses keeps freed
+    memory for a while and puts fences around all of it, that of threads notes every access."""
+    code = Path(f"/proc/{program.pid}/exe").read_bytes()
+    return b"__asan_init" in code or b"__tsan_init" in code
 
 
 def assert_below(program, highest, bound):
