@@ -245,7 +245,7 @@ bool batch_start(struct request *request)
     triggers_create_batch_async(bridge->client, batch->events, batch->sent, &options, call_done,
                                 request);
     call_started(bridge);
-    request_drop_body(request);
+    request_drop_sent_body(request);
     return false;
 }
 

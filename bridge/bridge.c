@@ -3,6 +3,9 @@
 
 #include <time.h>
 
+/* A moment of overload is no reason to take a bridge out of service: others would get its load. */
+#define OVERLOADED_AFTER 3
+
 void bridge_init(struct bridge *bridge)
 {
     pthread_condattr_t monotonic;
@@ -42,6 +45,24 @@ void bridge_leave(struct bridge *bridge, atomic_long *counter)
     pthread_mutex_lock(&bridge->idle_mutex);
     pthread_cond_signal(&bridge->idle);
     pthread_mutex_unlock(&bridge->idle_mutex);
+}
+
+static bool is_full(struct bridge *bridge)
+{
+    return atomic_load(&bridge->calls) >= bridge->settings.max_calls ||
+           memory_is_full(&bridge->memory);
+}
+
+void bridge_check(struct bridge *bridge)
+{
+    connections_check(&bridge->connections);
+    memory_check(bridge);
+    atomic_store(&bridge->full_for, is_full(bridge) ? atomic_load(&bridge->full_for) + 1 : 0);
+}
+
+bool bridge_is_overloaded(struct bridge *bridge)
+{
+    return atomic_load(&bridge->full_for) >= OVERLOADED_AFTER && is_full(bridge);
 }
 
 static struct timespec monotonic_deadline(int64_t timeout_ms)

@@ -24,6 +24,7 @@ struct bridge {
     struct connections connections;
     struct memory memory;
     atomic_long calls;     /* with the core now */
+    atomic_int full_for;   /* times in a row that bridge_check found it full */
     atomic_bool core_lost; /* the last call found no core; so it is logged once */
     atomic_bool draining;  /* answers close their connections */
     atomic_long requests;  /* begun and not completed */
@@ -43,6 +44,12 @@ void bridge_leave(struct bridge *bridge, atomic_long *counter);
 /* From now on answers close their connections; waits until the counter is 0. False when it is not
  * after `timeout_ms`. */
 bool bridge_drain(struct bridge *bridge, atomic_long *counter, int64_t timeout_ms);
+
+/* Looks after memory, slow peers and calls; about once a second, on one thread. */
+void bridge_check(struct bridge *bridge);
+
+/* Whether the smallest requests have been refused for some seconds and are now. */
+bool bridge_is_overloaded(struct bridge *bridge);
 
 /* Ends the calls in flight and refuses new ones; returns when all callbacks have run. */
 void bridge_close_client(struct bridge *bridge);

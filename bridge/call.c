@@ -9,6 +9,9 @@
 
 #include "loop.h"
 
+/* More than are allowed, for those who ask how it is. */
+#define CALLS_FOR_PROBES 32
+
 /* Gives back what call_begin took and answers. */
 static bool refuse(struct request *request, unsigned status, const char *code, const char *detail)
 {
@@ -34,7 +37,8 @@ static void name_caller(struct request *request)
 bool call_begin(struct request *request, struct bridge **bridge, triggers_call_options *options)
 {
     struct bridge *shared = request->bridge;
-    if (atomic_fetch_add(&shared->calls, 1) >= shared->settings.max_calls)
+    long most = shared->settings.max_calls + (request->charge.urgent ? CALLS_FOR_PROBES : 0);
+    if (atomic_fetch_add(&shared->calls, 1) >= most)
         return refuse(request, 503, "OVERLOADED", "Too many requests at once, try again");
     if (!idempotency_enter(&shared->keys, request))
         return refuse(request, 409, "IDEMPOTENCY_KEY_IN_USE",
@@ -52,6 +56,8 @@ bool call_begin(struct request *request, struct bridge **bridge, triggers_call_o
         .caller = request->caller,
     };
     *bridge = shared;
+    if (request->again)
+        memory_favour(request);
     request_use_reserved(request, request_reply_room(request));
     /* First, because the callback may come before the call's function returns. */
     MHD_suspend_connection(request->connection);
@@ -87,6 +93,9 @@ void call_done(triggers_reply *reply, void *user_data)
     struct bridge *bridge = request->bridge;
     note_core(bridge, reply);
     request->reply = reply;
+    /* Told by the function that was to start the call, on the thread of the request. */
+    if (strcmp(reply->error.reason, "CLIENT_BUSY") == 0)
+        request->unsent = true;
     idempotency_leave(&bridge->keys, request);
     atomic_fetch_sub(&bridge->calls, 1);
     loop_resume(request->peer);

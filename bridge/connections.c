@@ -148,14 +148,16 @@ static struct connection *find_slowest(const struct connections *connections)
     return slowest;
 }
 
-void connections_make_room(struct connections *connections, size_t size)
+size_t connections_make_room(struct connections *connections, size_t size)
 {
     struct connection *slowest;
+    size_t made = 0;
     pthread_mutex_lock(&connections->mutex);
-    for (size_t made = 0; made < size && (slowest = find_slowest(connections)) != NULL;) {
+    while (made < size && (slowest = find_slowest(connections)) != NULL) {
         made += slowest->pace.held;
         close_slow(connections, slowest);
         atomic_fetch_add(&connections->for_room, 1);
     }
     pthread_mutex_unlock(&connections->mutex);
+    return made;
 }

@@ -66,8 +66,9 @@ void connections_set_waiting(struct connections *connections, struct connection 
 /* Looks how far the peers have come and closes those that are late. About once a second. */
 void connections_check(struct connections *connections);
 
-/* Closes as many of those that were the slowest then as hold `size` bytes, if there are such. */
-void connections_make_room(struct connections *connections, size_t size);
+/* Closes as many of those that were the slowest then as hold `size` bytes, if there are such;
+ * returns how many bytes they hold. */
+size_t connections_make_room(struct connections *connections, size_t size);
 
 /* Closes the one that has waited for longest, if any does. */
 void connections_close_oldest(struct connections *connections);

@@ -58,7 +58,7 @@ bool events_create_start(struct request *request)
         return true;
     triggers_create_async(bridge->client, &event, &options, call_done, request);
     call_started(bridge);
-    request_drop_body(request);
+    request_drop_sent_body(request);
     return false;
 }
 

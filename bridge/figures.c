@@ -10,7 +10,7 @@
 #include "routes.h"
 
 #define MAX_ROUTES 15
-#define TEXT_CAP (2u << 20)
+#define TEXT_CAP (256u << 10)
 #define CORE_TIMEOUT_MS 2000
 #define CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
@@ -167,6 +167,7 @@ static void answer(struct request *request, const triggers_reply *reply)
 
 bool figures_show_start(struct request *request)
 {
+    request->charge.urgent = true;
     struct bridge *bridge = request->bridge;
     triggers_call_options options;
     if (atomic_load(&bridge->calls) >= bridge->settings.max_calls) {

@@ -115,6 +115,10 @@ static enum MHD_Result proceed(struct request *request)
         request->answering = true;
         bridge_enter(&request->bridge->answering);
     }
+    if (request->reply) {
+        memory_unfavour(request);
+        request_try_again(request);
+    }
     /* Suspended, it is no longer ours until we are called again. */
     if (request->gunzip && !gunzip_end(request))
         return MHD_YES;

@@ -30,10 +30,27 @@ bool info_health(struct request *request)
     return true;
 }
 
+static void answer_ready(struct request *request, unsigned status, const char *json)
+{
+    request_answer_text(request, status, json);
+    request->answer.content_type = "application/json";
+}
+
+static void answer_overloaded(struct request *request)
+{
+    answer_ready(request, 503,
+                 "{\"status\":\"overloaded\",\"core\":\"unknown\",\"store\":\"unknown\"}");
+}
+
 bool info_ready_start(struct request *request)
 {
     struct bridge *bridge;
     triggers_call_options options;
+    if (bridge_is_overloaded(request->bridge)) {
+        answer_overloaded(request);
+        return true;
+    }
+    request->charge.urgent = true;
     if (!call_begin(request, &bridge, &options))
         return true;
     options.timeout_ms = READY_TIMEOUT_MS;
@@ -45,15 +62,14 @@ bool info_ready_start(struct request *request)
 void info_ready_finish(struct request *request)
 {
     const triggers_reply *reply = request->reply;
-    if (reply->code != TRIGGERS_OK)
-        request_answer_text(
-            request, 503,
-            "{\"status\":\"unavailable\",\"core\":\"unreachable\",\"store\":\"unknown\"}");
+    if (problem_is_overload(&reply->error))
+        answer_overloaded(request);
+    else if (reply->code != TRIGGERS_OK)
+        answer_ready(request, 503,
+                     "{\"status\":\"unavailable\",\"core\":\"unreachable\",\"store\":\"unknown\"}");
     else if (reply->serving != TRIGGERS_SERVING)
-        request_answer_text(
-            request, 503, "{\"status\":\"unavailable\",\"core\":\"ok\",\"store\":\"unavailable\"}");
+        answer_ready(request, 503,
+                     "{\"status\":\"unavailable\",\"core\":\"ok\",\"store\":\"unavailable\"}");
     else
-        request_answer_text(request, 200,
-                            "{\"status\":\"ready\",\"core\":\"ok\",\"store\":\"ok\"}");
-    request->answer.content_type = "application/json";
+        answer_ready(request, 200, "{\"status\":\"ready\",\"core\":\"ok\",\"store\":\"ok\"}");
 }

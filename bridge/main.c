@@ -157,9 +157,7 @@ static int run(struct bridge *bridge)
              {"pid", NULL, (double)getpid()});
     do {
         figures_log(bridge);
-        memory_serve(&bridge->memory);
-        connections_check(&bridge->connections);
-        connections_make_room(&bridge->connections, bridge->memory.wanted);
+        bridge_check(bridge);
     } while (!signals_wait(GRACE_SECONDS, 1));
     log_info("stopping");
     stop(bridge, http);

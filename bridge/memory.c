@@ -19,21 +19,14 @@
 /* An ordinary create holds no more. */
 #define ORDINARY_REQUEST 8192
 
-#define WAIT_MS 3000
-
-struct address {
-    struct budget_share share; /* first */
-    uint8_t bytes[16];         /* IPv6, of which IPv4 is a part (RFC 4291 section 2.5.5.2) */
-    long connections;
-    struct address *next;
-};
+#define WAIT_MS 10000
+#define WAIT_BEFORE_FORCE_MS 1000
 
 void memory_init(struct memory *memory, size_t limit)
 {
     *memory = (struct memory){.ceiling = limit - PROGRAM_MEMORY};
     memory->budget.ceiling = memory->ceiling;
-    memory->core.budget = memory->others.budget = &memory->budget;
-    memory->last = &memory->first;
+    memory->core.budget = memory->others.share.budget = &memory->budget;
     pthread_mutex_init(&memory->mutex, NULL);
 }
 
@@ -102,13 +95,13 @@ struct budget_share *memory_join(struct memory *memory, const struct sockaddr_st
     if (address)
         address->connections++;
     pthread_mutex_unlock(&memory->mutex);
-    return address ? &address->share : &memory->others;
+    return address ? &address->share : &memory->others.share;
 }
 
 void memory_leave(struct memory *memory, struct budget_share *share)
 {
     atomic_fetch_add(&memory->budget.ceiling, CONNECTION_COST);
-    if (share == &memory->others)
+    if (share == &memory->others.share)
         return;
     struct address *address = (struct address *)share;
     pthread_mutex_lock(&memory->mutex);
@@ -123,37 +116,121 @@ void memory_leave(struct memory *memory, struct budget_share *share)
     pthread_mutex_unlock(&memory->mutex);
 }
 
-/* ---- who waits ---- */
+/* ---- who waits; the lock is held ---- */
 
-/* Lock held, as in serve. */
-static void append(struct memory *memory, struct request *request, size_t size)
+/* By age, so that one that goes on and on is served at last. */
+static void insert(struct memory *memory, struct request *request, size_t size, size_t spare)
 {
-    request->room = (struct room){
-        .state = ROOM_WAITED_FOR, .size = size, .until_ms = clock_monotonic_ms() + WAIT_MS};
-    *memory->last = request;
-    memory->last = &request->room.next;
+    struct request **link = &memory->first;
+    while (*link && (*link)->started_us <= request->started_us)
+        link = &(*link)->room.next;
+    request->room = (struct room){.state = ROOM_WAITED_FOR,
+                                  .size = size,
+                                  .spare = spare,
+                                  .until_ms = clock_monotonic_ms() + WAIT_MS,
+                                  .next = *link};
+    *link = request;
 }
 
-/* Each that fits is served, so that one whose address has its share does not hold up the others. */
+/* Takes the request out. From then on it is its loop's. */
+static void end_wait(struct request **link, enum room_state state)
+{
+    struct request *request = *link;
+    *link = request->room.next;
+    request->room.state = state;
+    loop_resume(request->peer);
+}
+
+/* One that is going to be large is not small at first. */
+static bool is_small(const struct request *request, size_t size)
+{
+    return request->charge.held + size <= BUDGET_SMALL &&
+           headers_content_length(&request->headers) <= BUDGET_SMALL;
+}
+
+static bool add(struct request *request, size_t size, size_t spare)
+{
+    spare = is_small(request, size) ? 0 : spare;
+    if (!charge_add(&request->charge, size + spare))
+        return false;
+    charge_release(&request->charge, spare);
+    return true;
+}
+
+/* What is left, in one turn, to those that go on and to those that begin. */
+struct leftover {
+    bool none[2];
+};
+
+/* Nobody gets what an older one wants, unless that one is to begin and he goes on: none while there
+ * is not enough for that, and none of its address while that address has its share. Small ones have
+ * their own. */
+static bool give(struct memory *memory, struct request *request, struct leftover *left)
+{
+    struct address *address = (struct address *)request->charge.share;
+    const struct room *room = &request->room;
+    bool small = is_small(request, room->size);
+    int begins = room->spare > 0;
+    for (int stage = 0; !small && stage <= begins; stage++) {
+        if (left->none[stage] || address->passed_over[stage] == memory->turns)
+            return false;
+    }
+    if (add(request, room->size, room->spare))
+        return true;
+    size_t held = memory->budget.held + room->size + room->spare;
+    address->passed_over[begins] = small ? 0 : memory->turns;
+    left->none[begins] = !small && held > memory->budget.ceiling / 4 * 3;
+    return false;
+}
+
 static void serve(struct memory *memory)
 {
     int64_t now_ms = clock_monotonic_ms();
     struct request **link = &memory->first;
+    struct leftover left = {.none = {memory->favoured != NULL}};
+    memory->turns++;
     while (*link) {
-        struct request *request = *link;
-        struct room *room = &request->room;
-        bool given = charge_add(&request->charge, room->size);
-        if (!given && now_ms < room->until_ms && !memory->closed) {
-            link = &room->next;
-            continue;
-        }
-        *link = room->next;
-        room->state = given ? ROOM_GIVEN : ROOM_DENIED;
-        loop_resume(request->peer);
+        if (give(memory, *link, &left))
+            end_wait(link, ROOM_GIVEN);
+        else if (now_ms >= (*link)->room.until_ms || memory->closed)
+            end_wait(link, ROOM_DENIED);
+        else
+            link = &(*link)->room.next;
     }
-    memory->last = link;
     memory->wanted = memory->first ? memory->first->room.size : 0;
 }
+
+/* What would be free without it: what it holds, and the reply of which it wants to make a text. */
+static size_t kept_by(const struct request *request)
+{
+    return request->charge.held + (request->reply ? request->room.size : 0);
+}
+
+/* The last but the first of those that keep what is not small. */
+static struct request **find_youngest(struct memory *memory)
+{
+    struct request **found = NULL;
+    struct request **link = &memory->first->room.next;
+    for (; *link; link = &(*link)->room.next) {
+        if (kept_by(*link) > BUDGET_SMALL)
+            found = link;
+    }
+    return found;
+}
+
+static void send_youngest_away(struct memory *memory, size_t size)
+{
+    struct request **youngest;
+    int64_t since_ms = memory->first->room.until_ms - WAIT_MS;
+    if (clock_monotonic_ms() - since_ms < WAIT_BEFORE_FORCE_MS)
+        return;
+    for (size_t made = 0; made < size && (youngest = find_youngest(memory)) != NULL;) {
+        made += kept_by(*youngest);
+        end_wait(youngest, ROOM_DENIED);
+    }
+}
+
+/* ---- the same, any thread ---- */
 
 void memory_serve(struct memory *memory)
 {
@@ -164,7 +241,19 @@ void memory_serve(struct memory *memory)
     pthread_mutex_unlock(&memory->mutex);
 }
 
-static enum memory_result wait_for_room(struct request *request, size_t size)
+void memory_check(struct bridge *bridge)
+{
+    struct memory *memory = &bridge->memory;
+    memory_serve(memory);
+    size_t wanted = memory->wanted;
+    size_t made = connections_make_room(&bridge->connections, wanted);
+    pthread_mutex_lock(&memory->mutex);
+    if (memory->first && made < wanted)
+        send_youngest_away(memory, wanted - made);
+    pthread_mutex_unlock(&memory->mutex);
+}
+
+static enum memory_result wait_for_room(struct request *request, size_t size, size_t spare)
 {
     struct bridge *bridge = request->bridge; /* the request is soon another's */
     struct memory *memory = &bridge->memory;
@@ -172,7 +261,7 @@ static enum memory_result wait_for_room(struct request *request, size_t size)
     bool waits = !memory->closed;
     if (waits) {
         MHD_suspend_connection(request->connection);
-        append(memory, request, size);
+        insert(memory, request, size, spare);
         serve(memory);
     }
     pthread_mutex_unlock(&memory->mutex);
@@ -183,7 +272,7 @@ static enum memory_result wait_for_room(struct request *request, size_t size)
     return waits ? MEMORY_WAITS : MEMORY_REFUSED;
 }
 
-enum memory_result memory_take(struct request *request, size_t size)
+enum memory_result memory_take(struct request *request, size_t size, size_t spare)
 {
     struct memory *memory = &request->bridge->memory;
     struct room *room = &request->room;
@@ -197,10 +286,22 @@ enum memory_result memory_take(struct request *request, size_t size)
         atomic_fetch_add(&memory->refused, 1);
         return MEMORY_REFUSED;
     }
-    bool small = request->charge.held + size <= BUDGET_SMALL;
-    if ((small || memory->wanted == 0) && charge_add(&request->charge, size))
+    bool queue = memory->wanted > 0 || memory->favoured;
+    if ((is_small(request, size) || !queue) && add(request, size, spare))
         return MEMORY_TAKEN;
-    return wait_for_room(request, size);
+    return wait_for_room(request, size, spare);
+}
+
+void memory_favour(struct request *request)
+{
+    request->bridge->memory.favoured = request;
+}
+
+void memory_unfavour(struct request *request)
+{
+    const struct request *favoured = request;
+    if (atomic_compare_exchange_strong(&request->bridge->memory.favoured, &favoured, NULL))
+        memory_serve(&request->bridge->memory);
 }
 
 void memory_close(struct memory *memory)

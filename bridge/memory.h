@@ -16,19 +16,31 @@
 /* Of libmicrohttpd, for the head of a request and pieces of its body. */
 #define CONNECTION_MEMORY 16384
 
+struct bridge;
 struct request;
+
+/* From which connections are open. */
+struct address {
+    struct budget_share share; /* first */
+    uint8_t bytes[16];         /* IPv6, of which IPv4 is a part (RFC 4291 section 2.5.5.2) */
+    long connections;
+    /* In which turn of serving one of its requests that go on, or begin, did not fit. */
+    unsigned long passed_over[2];
+    struct address *next;
+};
 
 struct memory {
     struct budget budget;
-    struct budget_share core;   /* of the calls to the core: libtriggers' */
-    struct budget_share others; /* of addresses for which there was no memory */
-    size_t ceiling;             /* the budget's without connections */
-    atomic_ulong refused;       /* requests, since the start */
-    pthread_mutex_t mutex;      /* of the rest; nothing else is locked while it is held */
+    struct budget_share core; /* of the calls to the core: libtriggers' */
+    struct address others;    /* those for which there was no memory */
+    size_t ceiling;           /* the budget's without connections */
+    atomic_ulong refused;     /* requests, since the start */
+    pthread_mutex_t mutex;    /* of the rest; nothing else is locked while it is held */
     struct address *addresses[256];
-    struct request *first; /* wait for room, in the order in which they came */
-    struct request **last;
-    atomic_size_t wanted; /* by the first of them; 0: none waits */
+    struct request *first;                  /* wait for room, the oldest first */
+    atomic_size_t wanted;                   /* by that one; 0: none waits */
+    unsigned long turns;                    /* of serving them */
+    const struct request *_Atomic favoured; /* until its answer has come, nobody gets any */
     bool closed;
 };
 
@@ -52,11 +64,23 @@ enum memory_result {
     MEMORY_REFUSED /* it has waited for long */
 };
 
-/* Charges `size` more bytes to the request, on its connection's thread. */
-enum memory_result memory_take(struct request *request, size_t size);
+/* Charges `size` more bytes to the request, on its connection's thread, if `spare` more are free as
+ * well: who begins leaves room for what he will need, lest those who have begun wait for each
+ * other.
+ */
+enum memory_result memory_take(struct request *request, size_t size, size_t spare);
 
 /* Gives what has been released to those that wait, and sends away who has waited for long. */
 void memory_serve(struct memory *memory);
+
+/* When one has waited for a second and room cannot be made otherwise: those that wait hold it among
+ * themselves, and the youngest are sent away. About once a second. */
+void memory_check(struct bridge *bridge);
+
+/* What `request` had reserved it has released for the answer to its call, which libtriggers charges
+ * as it comes: until memory_unfavour the others leave it that. */
+void memory_favour(struct request *request);
+void memory_unfavour(struct request *request);
 
 /* From now on nobody waits. */
 void memory_close(struct memory *memory);

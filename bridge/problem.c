@@ -52,11 +52,15 @@ static const char *title_of(unsigned status)
     return "Internal Server Error";
 }
 
-/* The bridge itself had no room for the call or its answer. */
 static bool is_ours(const char *reason)
 {
     return strcmp(reason, "CLIENT_BUSY") == 0 || strcmp(reason, "ANSWER_TOO_LARGE") == 0 ||
            strcmp(reason, "TOO_MANY_CALLS") == 0;
+}
+
+bool problem_is_overload(const triggers_error *error)
+{
+    return is_ours(error->reason);
 }
 
 unsigned problem_status(triggers_code code, const char *reason)

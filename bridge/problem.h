@@ -38,6 +38,9 @@ void problem_write_item(struct buffer *buffer, const struct problem *problem, co
  * memory the fields are left out. */
 struct problem problem_from_error(const triggers_error *error, struct arena *arena);
 
+/* Whether the bridge itself had no room for a call or its answer. */
+bool problem_is_overload(const triggers_error *error);
+
 /* The status for a code and reason of the core. */
 unsigned problem_status(triggers_code code, const char *reason);
 

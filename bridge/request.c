@@ -20,7 +20,10 @@
 
 /* Of the reply to a batch: a result takes some 300 bytes, as JSON 120. */
 #define REPLY_ROOM_MAX (512u << 10)
-#define ITEM_TEXT_ROOM 320 /* of an event, beside its payload */
+#define ITEM_TEXT_ROOM 200 /* of an event, beside its payload and names */
+
+/* Of the largest answer, a page, as it comes and decoded. */
+#define PAGE_ROOM (18u << 20)
 
 /* A random UUID (RFC 9562 version 4). */
 static void make_request_id(char id[REQUEST_ID_SIZE])
@@ -87,6 +90,7 @@ void request_free(struct request *request)
     buffer_fini(&request->answer.body);
     arena_fini(&request->arena);
     charge_release(&request->charge, request->charge.held);
+    memory_unfavour(request);
     memory_serve(&bridge->memory);
     bool answering = request->answering;
     request->magic = 0;
@@ -94,6 +98,18 @@ void request_free(struct request *request)
     if (answering)
         bridge_leave(bridge, &bridge->answering);
     bridge_leave(bridge, &bridge->requests);
+}
+
+/* A call holds its request twice until it has left: as it may be sent again, and on its way. */
+static size_t call_room(size_t body)
+{
+    return 2 * body;
+}
+
+/* Of the reply to a batch, and its text. */
+static size_t reply_room(size_t body)
+{
+    return 4 * body < REPLY_ROOM_MAX ? 4 * body : REPLY_ROOM_MAX;
 }
 
 void request_drop_body(struct request *request)
@@ -120,12 +136,28 @@ static size_t next_room(const struct request *request, size_t size)
     return room > size ? room : size;
 }
 
+void request_drop_sent_body(struct request *request)
+{
+    if (!request->unsent)
+        request_drop_body(request);
+}
+
+/* A body of so many bytes is only of use when there is room for its call. A quarter is left to
+ * those that are ahead of it. */
+static size_t body_spare(const struct request *request, size_t size)
+{
+    size_t call = call_room(size) + reply_room(size);
+    size_t quarter = request->bridge->memory.budget.ceiling / 4;
+    return call > quarter ? call : quarter;
+}
+
 enum memory_result request_make_room(struct request *request, size_t size)
 {
     if (size <= request->body_room)
         return MEMORY_TAKEN;
     size_t room = next_room(request, size);
-    enum memory_result result = memory_take(request, room - request->body_room);
+    enum memory_result result =
+        memory_take(request, room - request->body_room, body_spare(request, room));
     if (result != MEMORY_TAKEN)
         return result;
     char *body = realloc(request->body, room);
@@ -169,36 +201,65 @@ enum body_result request_add_body(struct request *request, const char *bytes, si
 
 /* ---- memory for what follows ---- */
 
-/* A call holds its request twice until it has left: as it may be sent again, and on its way. */
-static size_t call_room(const struct request *request)
-{
-    return 2 * request->body_size;
-}
-
 size_t request_reply_room(const struct request *request)
 {
-    size_t most = 4 * request->body_size;
-    return most < REPLY_ROOM_MAX ? most : REPLY_ROOM_MAX;
+    return reply_room(request->body_size);
+}
+
+static size_t item_text_room(const triggers_event *event)
+{
+    return event->payload_size + strlen(event->source) + strlen(event->event_type) + ITEM_TEXT_ROOM;
 }
 
 static size_t text_room(const triggers_reply *reply)
 {
     size_t size = strlen(reply->stats);
     for (size_t i = 0; i < reply->item_count; i++)
-        size += reply->items[i].event.payload_size + ITEM_TEXT_ROOM;
+        size += item_text_room(&reply->items[i].event);
     return size;
+}
+
+static bool is_read(const struct request *request)
+{
+    return strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
+}
+
+/* What it will need; at most this much is reserved already. */
+static size_t needed_room(const struct request *request)
+{
+    if (request->reply)
+        return text_room(request->reply);
+    if (request->again && is_read(request))
+        return PAGE_ROOM;
+    return call_room(request->body_size) + request_reply_room(request);
 }
 
 bool request_reserve(struct request *request)
 {
-    size_t size = request->reply ? text_room(request->reply)
-                                 : call_room(request) + request_reply_room(request);
-    enum memory_result result = size > BUDGET_SMALL ? memory_take(request, size) : MEMORY_TAKEN;
-    if (result == MEMORY_TAKEN && size > BUDGET_SMALL)
+    size_t size = needed_room(request);
+    if (size <= BUDGET_SMALL || size <= request->reserved || request->charge.urgent)
+        return true;
+    size -= request->reserved;
+    enum memory_result result = memory_take(request, size, 0);
+    if (result == MEMORY_TAKEN)
         request->reserved += size;
     if (result == MEMORY_REFUSED)
         request_fail_overloaded(request);
     return result != MEMORY_WAITS;
+}
+
+void request_try_again(struct request *request)
+{
+    bool unread = strcmp(request->reply->error.reason, "ANSWER_TOO_LARGE") == 0;
+    if (request->again || !(request->unsent || (unread && is_read(request))))
+        return;
+    request_use_reserved(request, 0);
+    triggers_reply_free(request->reply);
+    arena_reset(&request->arena);
+    request->reply = NULL;
+    request->batch = NULL;
+    request->unsent = false;
+    request->again = true;
 }
 
 void request_use_reserved(struct request *request, size_t kept)

@@ -36,6 +36,7 @@ enum room_state { ROOM_UNASKED, ROOM_WAITED_FOR, ROOM_GIVEN, ROOM_DENIED };
 struct room {
     enum room_state state;
     size_t size;
+    size_t spare;
     int64_t until_ms;
     struct request *next;
 };
@@ -81,6 +82,8 @@ struct request {
     struct charge charge;  /* for all that it holds */
     size_t reserved;       /* bytes of `charge` for what it is about to hold */
     struct room room;
+    bool unsent;           /* its call was not started: there was no room for it */
+    bool again;            /* it has been started again, with room for the call and its answer */
     bool answering;        /* it came in whole, and is counted as such */
     triggers_reply *reply; /* of the call, once it came */
     struct batch *batch;   /* of batch.c, in the arena */
@@ -105,6 +108,8 @@ enum body_result {
 /* Keeps or counts a piece of the body; answers 413 or 503 when it is too much. */
 enum body_result request_add_body(struct request *request, const char *bytes, size_t size);
 void request_drop_body(struct request *request);
+/* After its call was begun, which has read it. */
+void request_drop_sent_body(struct request *request);
 
 /* Room for `size` bytes in request->body. */
 enum memory_result request_make_room(struct request *request, size_t size);
@@ -112,6 +117,10 @@ enum memory_result request_make_room(struct request *request, size_t size);
 /* Before the request is started, and before the reply to its call becomes the answer: takes memory
  * for what that will need, when it is large, or answers 503. False when it waits for it. */
 bool request_reserve(struct request *request);
+
+/* When the reply says that there was no room for the call, or for the answer to one that only
+ * reads: forgets it, so that the request is started again, once. */
+void request_try_again(struct request *request);
 
 /* Gives back what was reserved but for `kept` bytes, right before so much is taken. */
 void request_use_reserved(struct request *request, size_t kept);

@@ -368,6 +368,7 @@ static void send_once_more(struct flight *flight)
 {
     struct status status;
     if (!make_message(flight, &status)) {
+        fail_memory(&status); /* CLIENT_BUSY would say that it was never sent */
         finish_failed(flight, &status);
         return;
     }

@@ -216,7 +216,8 @@ triggers_reply *reply_from_message(const struct method *method, size_t item_coun
                                    const void *bytes, size_t size, struct budget_share *share)
 {
     struct arena arena;
-    struct charge charge = {.share = share};
+    /* What has been done is told when it is possible at all. */
+    struct charge charge = {.share = share, .urgent = item_count > 0};
     arena_init(&arena, REPLY_MAX_MEMORY);
     arena.charge = &charge;
     struct reply_builder builder = {

@@ -7,7 +7,7 @@
 
 static bool fits(size_t ceiling, const struct charge *charge, size_t held, size_t by_caller)
 {
-    if (charge->held <= BUDGET_SMALL)
+    if (charge->urgent || charge->held <= BUDGET_SMALL)
         return held <= ceiling;
     size_t limit = ceiling / 4 * 3;
     return held <= limit && by_caller / SHARE_OF_REST <= limit - held;

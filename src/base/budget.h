@@ -28,6 +28,7 @@ struct budget_share {
 struct charge {
     struct budget_share *share; /* outlives what is charged to it; NULL: no limit */
     size_t held;
+    bool urgent; /* has a right to what is for small ones, whatever it holds */
 };
 
 /* Holds `size` more bytes; false, holding no more than before, when the ceiling is reached or, for

@@ -1,7 +1,6 @@
 """The core is away, hangs, or says no: a scripted core answers every call as told."""
 
 import json
-import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,9 +9,9 @@ import pynng
 import pytest
 
 from rest.checks import CREATE, MISSING_ID, check_problem
-from support.metrics import Metrics
 from support.network import free_port, wait_until
 from support.protocol import envelope
+from support.session import Session
 
 # google.rpc.Code and the HTTP status that DESIGN gives it.
 STATUSES = {
@@ -160,14 +159,13 @@ def test_a_core_that_hangs_meets_the_deadline(client, scripted):
     assert scripted.seen[0].method == "triggers.v1.EventService/CreateEvent"
 
 
-def test_limits_of_calls_and_of_memory(scripted, start_bridge):
+def test_the_limit_of_calls(scripted, start_bridge):
     """With room for one call the second is refused at once; the first still ends in its time."""
     bridge = start_bridge(
         None,
         TRIGGERS_CORE=scripted.url,
         TRIGGERS_CALL_TIMEOUT=3000,
         TRIGGERS_BRIDGE_CALLS=1,
-        TRIGGERS_BRIDGE_MEMORY=16777216,
     )
     with httpx.Client(base_url=bridge.url, trust_env=False, timeout=30.0) as http:
         with ThreadPoolExecutor(1) as pool:
@@ -176,36 +174,31 @@ def test_limits_of_calls_and_of_memory(scripted, start_bridge):
             check_problem(http.get("/api/v1/inbox"), 503, "OVERLOADED")
             assert http.get("/health").status_code == 200
             check_problem(first.result(), 504, "DEADLINE_EXCEEDED")
-        check_memory(http, bridge)
 
 
-def held_memory(http):
-    return Metrics(http.get("/metrics").text).value("triggers_bridge_held_memory_bytes")
-
-
-def check_memory(http, bridge):
-    """Two bodies of 8 MiB use up 16 MiB while they come in; a third one has to wait."""
-    head = (
-        b"POST /api/v1/events/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        b"Content-Length: 8388608\r\n\r\n["
-    )
-    peers = [socket.create_connection(("127.0.0.1", bridge.port)) for _ in range(2)]
-    for peer in peers:
-        peer.sendall(head)
-    # Not before both are there: the room that the third takes might be what the second lacks.
-    wait_until(lambda: held_memory(http) >= 2 * 8388608, "both bodies held")
-
-    def refused():
-        answer = http.post("/api/v1/events/batch", content=b" " * 1000000)
-        if answer.status_code != 503:
-            return False
-        check_problem(answer, 503, "OVERLOADED")
-        return True
-
-    wait_until(refused, "memory used up")
-    for peer in peers:
-        peer.close()
-    wait_until(lambda: not refused(), "memory given back")
+def test_overload_that_lasts_shows_in_ready(own_postgres, start_core, start_bridge):
+    """When even small requests have been refused for some seconds; not at the first refusal."""
+    url = own_postgres.create_database()
+    core = start_core(DATABASE_URL=url)
+    bridge = start_bridge(core, TRIGGERS_BRIDGE_CALLS=2, TRIGGERS_CALL_TIMEOUT=30000)
+    bridge.wait_answering("/ready")
+    with (
+        Session(own_postgres, url) as session,
+        httpx.Client(base_url=bridge.url, trust_env=False, timeout=60.0) as http,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        session.execute("begin; lock table triggers.events in exclusive mode")
+        waiting = [pool.submit(http.post, "/api/v1/events", json=CREATE) for _ in range(2)]
+        wait_until(lambda: http.get("/api/v1/inbox").status_code == 503, "refusals")
+        assert http.get("/ready").status_code == 200
+        wait_until(lambda: http.get("/ready").status_code == 503, "not ready")
+        ready = http.get("/ready")
+        assert ready.headers["content-type"] == "application/json"
+        assert ready.json() == {"status": "overloaded", "core": "unknown", "store": "unknown"}
+        assert http.get("/metrics").status_code == 200
+        session.execute("commit")
+        assert [answer.result().status_code for answer in waiting] == [201, 201]
+        assert http.get("/ready").status_code == 200
 
 
 @pytest.fixture

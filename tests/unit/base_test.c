@@ -84,6 +84,22 @@ static void budget_leaves_room_for_others_and_for_small_charges(void **state)
     assert_false(charge_to(&greedy, 1));
 }
 
+static void urgent_and_uncounted_charges(void **state)
+{
+    (void)state;
+    struct budget budget = {.ceiling = 1 << 20};
+    struct budget_share share = {.budget = &budget};
+    struct charge charge = {.share = &share, .urgent = true};
+    assert_true(charge_add(&charge, 1 << 20));
+    assert_false(charge_add(&charge, 1));
+    budget.ceiling += 1;
+    assert_true(charge_add(&charge, 1));
+    struct charge uncounted = {0};
+    assert_true(charge_add(&uncounted, 1 << 20));
+    charge_release(&uncounted, 1 << 20);
+    assert_int_equal(uncounted.held, 0);
+}
+
 static void charge_grows_and_shrinks(void **state)
 {
     (void)state;
@@ -140,6 +156,31 @@ static void buffer_fails_at_its_cap_and_stays_failed(void **state)
     assert_true(buffer.failed);
     assert_string_equal(buffer.data, "0123456789");
     buffer_fini(&buffer);
+}
+
+static void buffer_charges_its_room(void **state)
+{
+    (void)state;
+    struct budget budget = {.ceiling = 10000};
+    struct budget_share share = {.budget = &budget};
+    struct charge charge = {.share = &share};
+    struct buffer buffer;
+    buffer_init(&buffer, SIZE_MAX / 2);
+    buffer.charge = &charge;
+    buffer_append_text(&buffer, "0123456789");
+    assert_int_equal(budget.held, buffer.room);
+    buffer_reserve(&buffer, 9000);
+    assert_int_equal(budget.held, 9000);
+    buffer_trim(&buffer);
+    assert_int_equal(budget.held, 11);
+    assert_string_equal(buffer.data, "0123456789");
+    buffer_reserve(&buffer, 20000); /* in vain */
+    assert_int_equal(budget.held, 11);
+    static char text[20000];
+    buffer_append(&buffer, text, sizeof(text));
+    assert_true(buffer.failed && buffer.over_budget);
+    buffer_fini(&buffer);
+    assert_int_equal(budget.held, 0);
 }
 
 static void buffer_escapes_json_strings(void **state)
@@ -413,9 +454,11 @@ int main(void)
         cmocka_unit_test(arena_refuses_what_exceeds_its_cap),
         cmocka_unit_test(arena_allocations_do_not_overlap),
         cmocka_unit_test(budget_leaves_room_for_others_and_for_small_charges),
+        cmocka_unit_test(urgent_and_uncounted_charges),
         cmocka_unit_test(charge_grows_and_shrinks),
         cmocka_unit_test(arena_charges_its_blocks_but_for_the_kept_one),
         cmocka_unit_test(buffer_fails_at_its_cap_and_stays_failed),
+        cmocka_unit_test(buffer_charges_its_room),
         cmocka_unit_test(buffer_escapes_json_strings),
         cmocka_unit_test(buffer_writes_times_in_utc),
         cmocka_unit_test(status_cuts_at_a_character_boundary),

@@ -192,6 +192,76 @@ static void a_connection_that_stays_lost(void **state)
     triggers_client_close(pair.client);
 }
 
+/* ---- memory ---- */
+
+static struct pair bounded_pair(size_t bytes, triggers_memory **memory)
+{
+    struct url url = free_url("ws");
+    struct pair pair = {.core = scripted_core_start(url.text)};
+    char error[256];
+    *memory = triggers_memory_new(bytes);
+    triggers_client_options options = {
+        .url = url.text, .timeout_ms = PATIENCE_MS, .memory = *memory, .no_retry = 1};
+    assert_int_equal(triggers_client_open(&pair.client, &options, error, sizeof(error)),
+                     TRIGGERS_OK);
+    return pair;
+}
+
+/* Two that are not answered hold what the bound leaves to large ones; small ones go on. */
+static void calls_hold_no_more_than_the_bound(void **state)
+{
+    (void)state;
+    triggers_memory *memory;
+    struct pair pair = bounded_pair(1 << 20, &memory);
+    struct tally tally = TALLY_INIT;
+    static char payload[200000] = "{}";
+    memset(payload + 2, ' ', sizeof(payload) - 2);
+    triggers_new_event event = some_event;
+    event.payload = payload;
+    event.payload_size = sizeof(payload);
+    triggers_call_options options = script("hold");
+    triggers_create_async(pair.client, &event, &options, tally_reply, &tally);
+    scripted_core_wait(pair.core, 1);
+    triggers_create_async(pair.client, &event, &options, tally_reply, &tally);
+    scripted_core_wait(pair.core, 2);
+    assert_failed(triggers_create(pair.client, &event, NULL), TRIGGERS_RESOURCE_EXHAUSTED,
+                  "CLIENT_BUSY");
+    triggers_reply *reply = triggers_create(pair.client, &some_event, NULL);
+    assert_int_equal(reply->code, TRIGGERS_OK);
+    triggers_reply_free(reply);
+    scripted_core_release(pair.core);
+    tally_wait(&tally, 2);
+    assert_int_equal(tally.ok, 2);
+    reply = triggers_create(pair.client, &event, NULL);
+    assert_int_equal(reply->code, TRIGGERS_OK);
+    triggers_reply_free(reply);
+    pair_stop(&pair);
+    triggers_memory_free(memory);
+}
+
+/* Replies count until they are freed, which may be after the client. */
+static void replies_that_are_kept_hold_memory(void **state)
+{
+    (void)state;
+    triggers_memory *memory;
+    struct pair pair = bounded_pair(1 << 20, &memory);
+    triggers_reply *first = triggers_get(pair.client, "size:300000", NULL);
+    assert_int_equal(first->code, TRIGGERS_OK);
+    assert_failed(triggers_get(pair.client, "size:300000", NULL), TRIGGERS_RESOURCE_EXHAUSTED,
+                  "ANSWER_TOO_LARGE");
+    triggers_reply *small = triggers_get(pair.client, "size:100", NULL);
+    assert_int_equal(small->code, TRIGGERS_OK);
+    triggers_reply_free(first);
+    triggers_reply *second = triggers_get(pair.client, "size:300000", NULL);
+    assert_int_equal(second->items[0].event.payload_size, 300000);
+    pair_stop(&pair);
+    triggers_reply_free(second);
+    triggers_reply_free(small);
+    triggers_memory_free(memory);
+}
+
+/* ---- peers that do not answer ---- */
+
 /* A listener that takes connections and never says a word. */
 static int mute_listener(const char *scheme, struct url *url)
 {
@@ -476,6 +546,8 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(silence_ends_at_the_deadline),
+        cmocka_unit_test(calls_hold_no_more_than_the_bound),
+        cmocka_unit_test(replies_that_are_kept_hold_memory),
         cmocka_unit_test(all_calls_of_a_silent_connection_are_late),
         cmocka_unit_test(late_answers_do_not_reach_the_next_call),
         cmocka_unit_test(a_dropped_connection_sends_the_same_event_again),
