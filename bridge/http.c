@@ -221,6 +221,13 @@ __attribute__((format(printf, 2, 0))) static void log_library(void *user_data, c
     log_debug("libmicrohttpd", {"text", text});
 }
 
+/* Later versions would let other threads add connections, and so add none at once. */
+#if MHD_VERSION >= 0x00097707
+#define ONE_THREAD MHD_USE_NO_THREAD_SAFETY
+#else
+#define ONE_THREAD 0
+#endif
+
 static struct MHD_Daemon *start_daemon(struct bridge *bridge, struct loop *loop)
 {
     const struct connections *connections = &bridge->connections;
@@ -234,12 +241,13 @@ static struct MHD_Daemon *start_daemon(struct bridge *bridge, struct loop *loop)
 #endif
         {MHD_OPTION_END, 0, NULL},
     };
-    return MHD_start_daemon(
-        MHD_USE_NO_LISTEN_SOCKET | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
-        NULL, NULL, on_request, bridge, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION,
-        loop_on_connection, loop, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
-        MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+    return MHD_start_daemon(MHD_USE_NO_LISTEN_SOCKET | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
+                                MHD_USE_ERROR_LOG | ONE_THREAD,
+                            0, NULL, NULL, on_request, bridge, MHD_OPTION_EXTERNAL_LOGGER,
+                            log_library, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+                            MHD_OPTION_NOTIFY_CONNECTION, loop_on_connection, loop,
+                            MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_ARRAY,
+                            options, MHD_OPTION_END);
 }
 
 static bool start_loop(struct bridge *bridge, struct loop *loop)
