@@ -98,19 +98,13 @@ static enum MHD_Result read_one(void *user_data, enum MHD_ValueKind kind, const 
     return MHD_YES;
 }
 
-/* The end of the head, behind the empty line. */
-static const char *find_end(struct MHD_Connection *connection, const char *method)
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-    return method + info->header_size;
-}
-
 void headers_read(struct headers *headers, struct MHD_Connection *connection, const char *method,
                   const char *version)
 {
-    *headers = (struct headers){0};
-    const char *end = lines_can_be_checked() ? find_end(connection, method) : NULL;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    *headers = (struct headers){.size = info->header_size};
+    const char *end = lines_can_be_checked() ? method + headers->size : NULL;
     if (end)
         headers->line = after_line(version);
     MHD_get_connection_values(connection, MHD_HEADER_KIND, read_one, headers);

@@ -11,6 +11,7 @@
 /* Values are the connection's and live as long as the request; NULL: not sent. Of a header sent
  * several times the last counts. */
 struct headers {
+    size_t size; /* of the whole head, in bytes */
     const char *content_length;
     const char *transfer_encoding;
     const char *host;

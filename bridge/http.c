@@ -72,6 +72,7 @@ static enum MHD_Result begin(struct bridge *bridge, struct MHD_Connection *conne
     if (!request)
         return MHD_NO;
     figures_note_begun();
+    head_end(&request->peer->head);
     *context = request;
     const char *error = headers_framing_error(&request->headers, version);
     if (error) {
@@ -199,6 +200,9 @@ static void on_completed(void *bridge, struct MHD_Connection *connection, void *
     if (log_enabled(LOG_DEBUG))
         log_request(request, how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     figures_note_ended(request);
+    bool chunked = request->headers.transfer_encodings > 0;
+    head_next(&request->peer->head,
+              chunked ? 0 : request->headers.size + (size_t)request->received);
     pace_begin(&request->peer->pace, PACE_IDLE);
     request_free(request);
 }

@@ -40,6 +40,7 @@ void loop_resume(struct connection *connection)
 
 static void forget(struct loop *loop, struct connection *connection)
 {
+    heads_forget(connection);
     connections_remove(loop->connections, connection);
     atomic_fetch_sub(&loop->load, 1);
 }
@@ -63,6 +64,7 @@ void loop_on_connection(void *argument, struct MHD_Connection *connection, void 
 static void add(struct loop *loop, struct connection *connection)
 {
     loop->adding = connection;
+    heads_watch(connection);
     MHD_add_connection(loop->daemon, connection->socket,
                        (const struct sockaddr *)&connection->address, connection->address_size);
     /* Refused for want of memory, and closed, before it was told of. */

@@ -85,6 +85,8 @@ static bool count_connections(struct bridge *bridge, struct status *status)
     struct connections *connections = &bridge->connections;
     long besides = PROGRAM_FILES + settings->threads * THREAD_FILES;
     long files = (long)process_raise_files((size_t)(wanted + LEAVING_CONNECTIONS + besides));
+    if (!heads_init((size_t)files))
+        return status_fail(status, STATUS_UNAVAILABLE, "NO_MEMORY", "out of memory");
     long left = files - besides;
     if (left < MIN_CONNECTIONS)
         return status_fail(status, STATUS_INVALID_ARGUMENT, "TOO_FEW_FILES",
@@ -191,5 +193,6 @@ int main(int argc, char **argv)
                         ? run(&bridge)
                         : refuse(status.message, EXIT_MISCONFIGURED);
     bridge_fini(&bridge);
+    heads_fini();
     return exit_code;
 }

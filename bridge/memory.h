@@ -13,8 +13,9 @@
 
 #include "base/budget.h"
 
-/* Of libmicrohttpd, for the head of a request and pieces of its body. */
-#define CONNECTION_MEMORY 16384
+/* Of libmicrohttpd, for the head of a request, with what it keeps of each field, and pieces of its
+ * body: see heads.h. */
+#define CONNECTION_MEMORY 49152
 
 struct bridge;
 struct request;
