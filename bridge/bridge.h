@@ -26,6 +26,7 @@ struct bridge {
     atomic_long calls;     /* with the core now */
     atomic_int full_for;   /* times in a row that bridge_check found it full */
     atomic_bool core_lost; /* the last call found no core; so it is logged once */
+    atomic_bool stopping;  /* /ready says so */
     atomic_bool draining;  /* answers close their connections */
     atomic_long requests;  /* begun and not completed */
     atomic_long answering; /* of those, the ones that came in whole */

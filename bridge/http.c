@@ -15,10 +15,6 @@
 #include "respond.h"
 #include "routes.h"
 
-/* Idle connections are kept longer than a load balancer does (60 s), so that it never sends a
- * request into a connection that is being closed. */
-#define CONNECTION_TIMEOUT_S 65
-
 struct http {
     struct acceptor acceptor;
     size_t loop_count;
@@ -237,7 +233,7 @@ static struct MHD_Daemon *start_daemon(struct bridge *bridge, struct loop *loop)
     const struct connections *connections = &bridge->connections;
     struct MHD_OptionItem options[] = {
         {MHD_OPTION_CONNECTION_LIMIT, connections->max + connections->leaving, NULL},
-        {MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT_S, NULL},
+        {MHD_OPTION_CONNECTION_TIMEOUT, bridge->settings.keep_alive, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, NULL},
 #if MHD_VERSION >= 0x00097701
         /* No bare LF for a line's end and no folded lines; of older ones see headers.c. */

@@ -42,12 +42,20 @@ static void answer_overloaded(struct request *request)
                  "{\"status\":\"overloaded\",\"core\":\"unknown\",\"store\":\"unknown\"}");
 }
 
+/* Balancers are to send new requests elsewhere; those that they do send are served. */
+static void answer_stopping(struct request *request)
+{
+    answer_ready(request, 503,
+                 "{\"status\":\"stopping\",\"core\":\"unknown\",\"store\":\"unknown\"}");
+}
+
 bool info_ready_start(struct request *request)
 {
     struct bridge *bridge;
     triggers_call_options options;
-    if (bridge_is_overloaded(request->bridge)) {
-        answer_overloaded(request);
+    bool stopping = atomic_load(&request->bridge->stopping);
+    if (stopping || bridge_is_overloaded(request->bridge)) {
+        (stopping ? answer_stopping : answer_overloaded)(request);
         return true;
     }
     request->charge.urgent = true;

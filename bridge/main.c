@@ -135,6 +135,13 @@ static void stop(struct bridge *bridge, struct http *http)
     http_stop(http);
 }
 
+/* Once a second. */
+static void look_after(struct bridge *bridge)
+{
+    figures_log(bridge);
+    bridge_check(bridge);
+}
+
 static int run(struct bridge *bridge)
 {
     const struct settings *settings = &bridge->settings;
@@ -157,11 +164,16 @@ static int run(struct bridge *bridge)
     log_info("listening", {"host", settings->host}, {"port", NULL, (double)settings->port},
              {"core", settings->core}, {"version", TRIGGERS_VERSION},
              {"pid", NULL, (double)getpid()});
-    do {
-        figures_log(bridge);
-        bridge_check(bridge);
-    } while (!signals_wait(GRACE_SECONDS, 1));
-    log_info("stopping");
+    unsigned delay = (unsigned)settings->stop_delay;
+    do
+        look_after(bridge);
+    while (!signals_wait(delay + GRACE_SECONDS, 1));
+    log_info("stopping", {"delay_s", NULL, (double)delay});
+    atomic_store(&bridge->stopping, true);
+    for (unsigned passed = 0; passed < delay; passed++) {
+        sleep(1);
+        look_after(bridge);
+    }
     stop(bridge, http);
     log_info("stopped");
     return EXIT_STOPPED;

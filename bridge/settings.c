@@ -49,6 +49,14 @@ enum config_result settings_load(struct settings *settings, int argc, char **arg
          "Time for the head of a request, and for its body, and for the peer to take the answer,\n"
          "      each with another second for every 16 KiB.",
          config_integer, &settings->request_timeout, 1000, 600000},
+        {"TRIGGERS_BRIDGE_KEEP_ALIVE", "keep-alive", "65", "SECONDS",
+         "Time after which a silent connection is closed: more than the balancer's, which is 60\n"
+         "      for many, so that it never sends a request into a connection that is being closed.",
+         config_integer, &settings->keep_alive, 1, 86400},
+        {"TRIGGERS_BRIDGE_STOP_DELAY", "stop-delay", "0", "SECONDS",
+         "Time from SIGTERM on in which connections and requests are still served and /ready says\n"
+         "      503, for balancers that learn late. Whatever kills must wait for 30 seconds more.",
+         config_integer, &settings->stop_delay, 0, 3600},
         {"LOG_LEVEL", "log-level", "info", "LEVEL", "debug, info, warning or error.",
          config_log_level, &settings->log_level},
         {"LOG_FORMAT", "log-format", "auto", "FORMAT",

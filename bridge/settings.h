@@ -22,6 +22,8 @@ struct settings {
     long max_calls;       /* with the core at once */
     long max_memory;      /* bytes, of the whole program */
     long request_timeout; /* milliseconds; see pace.h */
+    long keep_alive;      /* seconds */
+    long stop_delay;      /* seconds from the signal to the end of accepting */
     enum log_level log_level;
     enum log_format log_format;
     long metrics_log; /* seconds between lines of metrics in the log; 0: none */
