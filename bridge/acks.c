@@ -88,14 +88,14 @@ bool acks_start(struct request *request)
 }
 
 static void append_result(struct buffer *body, const triggers_item *item, size_t index,
-                          struct arena *arena)
+                          struct request *request)
 {
     if (item->error.code == TRIGGERS_OK) {
-        event_json_write_acked(body, &item->event);
+        event_json_write_acked(body, &item->event, &request->bridge->settings);
         return;
     }
     char place[32];
-    struct problem problem = problem_from_error(&item->error, arena);
+    struct problem problem = problem_from_error(&item->error, &request->arena);
     snprintf(place, sizeof(place), "/event_ids/%zu", index);
     if (problem.field_count > 0)
         problem.detail = item->error.message; /* which names the id's place */
@@ -115,7 +115,7 @@ void acks_finish(struct request *request)
     for (size_t i = 0; i < reply->item_count; i++) {
         if (i > 0)
             buffer_append_text(&body, ",");
-        append_result(&body, &reply->items[i], i, &request->arena);
+        append_result(&body, &reply->items[i], i, request);
     }
     buffer_append_text(&body, "]}");
     request_answer(request, 200, &body);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "call.h"
+#include "compat.h"
 #include "event_json.h"
 #include "routes.h"
 
@@ -177,17 +178,17 @@ static void append_refused(struct buffer *body, const struct batch_item *item, s
 }
 
 static void append_sent(struct buffer *body, const triggers_item *item, size_t index,
-                        struct arena *arena)
+                        struct request *request)
 {
     if (item->error.code != TRIGGERS_OK) {
-        struct problem problem = problem_from_error(&item->error, arena);
+        struct problem problem = problem_from_error(&item->error, &request->arena);
         append_problem(body, &problem, index);
         return;
     }
     buffer_append_text(body, "{\"event_id\":");
     buffer_append_json_string(body, item->event.event_id, strlen(item->event.event_id));
     buffer_append_text(body, ",\"status\":\"received\",\"created_at\":");
-    buffer_append_json_time(body, item->event.created_at_us);
+    compat_append_time(body, item->event.created_at_us, request->bridge->settings.fastapi);
     buffer_append_text(body, "}");
 }
 
@@ -204,7 +205,7 @@ static void answer_batch(struct request *request, const triggers_item *sent)
         if (is_refused(&batch->items[i]))
             append_refused(&body, &batch->items[i], i);
         else
-            append_sent(&body, sent++, i, &request->arena);
+            append_sent(&body, sent++, i, request);
     }
     buffer_append_text(&body, "]}");
     request_answer(request, 200, &body);

@@ -1,6 +1,8 @@
 /* The members of an event, in and out. The payload is passed through byte for byte. */
 #include "event_json.h"
 
+#include "compat.h"
+
 #include <string.h>
 
 static void add_error(struct event_json_errors *errors, const char *name, const char *detail)
@@ -115,15 +117,17 @@ static void append_payload(struct buffer *buffer, const triggers_event *event, b
         buffer_append_text(buffer, "null,\"payload_omitted\":true");
 }
 
-void event_json_write_acked(struct buffer *buffer, const triggers_event *event)
+void event_json_write_acked(struct buffer *buffer, const triggers_event *event,
+                            const struct settings *settings)
 {
     append_string(buffer, "{\"event_id\":", event->event_id);
     buffer_append_text(buffer, ",\"status\":\"acknowledged\",\"acknowledged_at\":");
-    buffer_append_json_time(buffer, event->acknowledged_at_us);
+    compat_append_time(buffer, event->acknowledged_at_us, settings->fastapi);
     buffer_append_text(buffer, "}");
 }
 
-void event_json_write(struct buffer *buffer, const triggers_event *event, bool portable)
+void event_json_write(struct buffer *buffer, const triggers_event *event, bool portable,
+                      const struct settings *settings)
 {
     append_string(buffer, "{\"event_id\":", event->event_id);
     append_string(buffer, ",\"source\":", event->source);
@@ -132,10 +136,10 @@ void event_json_write(struct buffer *buffer, const triggers_event *event, bool p
     buffer_append_text(buffer, event->status == TRIGGERS_STATUS_ACKNOWLEDGED
                                    ? ",\"status\":\"acknowledged\",\"created_at\":"
                                    : ",\"status\":\"pending\",\"created_at\":");
-    buffer_append_json_time(buffer, event->created_at_us);
+    compat_append_time(buffer, event->created_at_us, settings->fastapi);
     buffer_append_text(buffer, ",\"acknowledged_at\":");
     if (event->acknowledged_at_us)
-        buffer_append_json_time(buffer, event->acknowledged_at_us);
+        compat_append_time(buffer, event->acknowledged_at_us, settings->fastapi);
     else
         buffer_append_text(buffer, "null");
     buffer_append_text(buffer, "}");

@@ -8,6 +8,7 @@
 #include "base/buffer.h"
 #include "base/json.h"
 #include "problem.h"
+#include "settings.h"
 #include "triggers.h"
 
 #define EVENT_JSON_FIELDS 4 /* event_id, source, event_type, payload */
@@ -30,10 +31,12 @@ enum event_json_result event_json_read(const struct json_value *value, struct ar
                                        struct event_json_errors *errors);
 
 /* Writes an event as an acknowledgement shows it. */
-void event_json_write_acked(struct buffer *buffer, const triggers_event *event);
+void event_json_write_acked(struct buffer *buffer, const triggers_event *event,
+                            const struct settings *settings);
 
 /* Writes an event as REST shows it; with `portable` without a payload that not every JSON reader
  * can take, so that others on its page can be read. */
-void event_json_write(struct buffer *buffer, const triggers_event *event, bool portable);
+void event_json_write(struct buffer *buffer, const triggers_event *event, bool portable,
+                      const struct settings *settings);
 
 #endif

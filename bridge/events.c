@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "call.h"
+#include "compat.h"
 #include "event_json.h"
 #include "routes.h"
 
@@ -72,7 +73,7 @@ void events_create_finish(struct request *request)
     buffer_append_text(&body, "{\"event_id\":");
     buffer_append_json_string(&body, event->event_id, strlen(event->event_id));
     buffer_append_text(&body, ",\"status\":\"received\",\"created_at\":");
-    buffer_append_json_time(&body, event->created_at_us);
+    compat_append_time(&body, event->created_at_us, request->bridge->settings.fastapi);
     buffer_append_text(&body, ",\"message\":\"Event successfully ingested\"}");
     char prefix[HEADERS_PREFIX_SIZE];
     headers_copy_prefix(&request->headers, prefix);
@@ -110,7 +111,7 @@ void events_get_finish(struct request *request)
         return;
     struct buffer body;
     request_init_text(request, &body, ANSWER_CAP);
-    event_json_write(&body, event, false);
+    event_json_write(&body, event, false, &request->bridge->settings);
     request_answer(request, 200, &body);
 }
 
@@ -132,6 +133,6 @@ void events_ack_finish(struct request *request)
         return;
     struct buffer body;
     request_init_text(request, &body, ANSWER_CAP);
-    event_json_write_acked(&body, event);
+    event_json_write_acked(&body, event, &request->bridge->settings);
     request_answer(request, 200, &body);
 }

@@ -16,6 +16,8 @@ struct query {
     triggers_list_request list;
     struct problem_field errors[QUERY_FIELDS];
     size_t error_count;
+    bool fastapi;   /* an unknown status is one that no event has */
+    bool no_events; /* such a status was asked for */
     bool no_memory;
 };
 
@@ -23,7 +25,9 @@ static bool read_status(struct query *query, const char *text)
 {
     bool acknowledged = strcmp(text, "acknowledged") == 0;
     query->list.status = acknowledged ? TRIGGERS_STATUS_ACKNOWLEDGED : TRIGGERS_STATUS_PENDING;
-    return acknowledged || strcmp(text, "pending") == 0;
+    bool known = acknowledged || strcmp(text, "pending") == 0;
+    query->no_events = !known;
+    return known || query->fastapi;
 }
 
 static bool read_limit(struct query *query, const char *text)
@@ -92,7 +96,7 @@ static enum MHD_Result read_parameter(void *user_data, enum MHD_ValueKind kind, 
 
 bool inbox_start(struct request *request)
 {
-    struct query query = {.arena = &request->arena};
+    struct query query = {.arena = &request->arena, .fastapi = request->bridge->settings.fastapi};
     MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, read_parameter, &query);
     if (query.no_memory) {
         request_fail_memory(request);
@@ -103,6 +107,10 @@ bool inbox_start(struct request *request)
                                                           .code = "PARAMETERS_INVALID",
                                                           .fields = query.errors,
                                                           .field_count = query.error_count});
+        return true;
+    }
+    if (query.no_events) {
+        request_answer_text(request, 200, "{\"events\":[],\"total\":0,\"next_cursor\":null}");
         return true;
     }
     struct bridge *bridge;
@@ -128,7 +136,7 @@ void inbox_finish(struct request *request)
     for (size_t i = 0; i < reply->item_count; i++) {
         if (i > 0)
             buffer_append_text(&body, ",");
-        event_json_write(&body, &reply->items[i].event, portable);
+        event_json_write(&body, &reply->items[i].event, portable, &request->bridge->settings);
     }
     buffer_append_format(&body, "],\"total\":%zu,\"next_cursor\":", reply->item_count);
     const char *cursor = reply->next_page_token;

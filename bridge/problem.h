@@ -26,6 +26,7 @@ struct problem {
     size_t field_count;
     const char *place; /* pointer to the item in a batch, such as "/3"; NULL: the body itself */
     uint32_t retry_delay_ms;
+    size_t at; /* the byte of a body that is not JSON */
 };
 
 /* Writes the problem as one JSON object; without request_id when that is NULL. */

@@ -8,6 +8,7 @@
 #include <uuid/uuid.h>
 
 #include "base/clock.h"
+#include "compat.h"
 #include "gzip.h"
 
 #define REQUEST_MAGIC 0x52455155u
@@ -315,6 +316,10 @@ void request_answer_text(struct request *request, unsigned status, const char *j
 
 void request_answer_problem(struct request *request, const struct problem *problem)
 {
+    if (request->answer.status)
+        return;
+    if (request->bridge->settings.fastapi && compat_answer_problem(request, problem))
+        return;
     struct buffer body;
     buffer_init(&body, PROBLEM_CAP);
     problem_write(&body, problem, request->id);
@@ -352,8 +357,11 @@ bool request_read_json(struct request *request, struct json_value *value)
     json_skip_mark(&text, &size);
     if (json_check(text, size, value, &error))
         return true;
+    size_t at = request->body_size - size + error.offset;
     snprintf(detail, sizeof(detail), "The body is not valid JSON: %s at byte %zu", error.reason,
-             request->body_size - size + error.offset);
-    request_fail(request, 400, "MALFORMED_JSON", detail);
+             at);
+    request_answer_problem(
+        request,
+        &(struct problem){.status = 400, .code = "MALFORMED_JSON", .detail = detail, .at = at});
     return false;
 }

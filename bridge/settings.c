@@ -14,6 +14,10 @@ enum config_result settings_load(struct settings *settings, int argc, char **arg
          "Origins whose pages may call, separated by commas: https://app.example.com,\n"
          "      https://*.example.com (any host below example.com), or * for all.",
          config_origins, &settings->cors},
+        {"API_COMPATIBILITY", "compatibility", "off", "WITH",
+         "fastapi: 422 and times as the service before answered them, and an empty page for an\n"
+         "      unknown status; off: as the description of the interface has it.",
+         config_choice, &settings->fastapi, .choices = "off fastapi"},
         {"TRIGGERS_HOSTS", "hosts", NULL, "HOSTS",
          "Host names that are served, separated by commas: api.example.com, *.example.com, or *\n"
          "      for all. Without: all, but localhost alone where API_HOST is of the loopback\n"

@@ -16,6 +16,7 @@ struct settings {
     const char *tls_ca;
     long max_payload;     /* bytes */
     int payloads;         /* 1: any */
+    int fastapi;          /* 1: answers as of the service before, see compat.h */
     long call_timeout;    /* milliseconds */
     long threads;         /* that serve HTTP */
     long max_connections; /* open at once */
