@@ -27,7 +27,8 @@ static struct MHD_Response *make_response(struct request *request)
     size_t size = answer->file ? answer->file_size : answer->body.size;
     if (size <= GZIP_ANSWER_MIN)
         return make_plain_response(answer);
-    bool asked = headers_accept_gzip(&request->headers);
+    /* libmicrohttpd 0.9.75 ends chunks that HEAD does not have. */
+    bool asked = headers_accept_gzip(&request->headers) && strcmp(request->method, "HEAD") != 0;
     struct MHD_Response *response = asked ? gzip_response(answer, &request->charge) : NULL;
     if (response)
         MHD_add_response_header(response, "Content-Encoding", "gzip");
