@@ -15,7 +15,7 @@
 #define CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
 static const unsigned STATUSES[] = {200, 201, 204, 400, 401, 403, 404, 405, 409,
-                                    413, 415, 422, 429, 500, 501, 503, 504};
+                                    413, 415, 421, 422, 429, 500, 501, 503, 504};
 #define STATUS_COUNT (sizeof(STATUSES) / sizeof(STATUSES[0]) + 1)
 
 static char route_texts[MAX_ROUTES][96];

@@ -34,13 +34,14 @@ static const struct {
     {503, "Service Unavailable"}, {504, "Gateway Timeout"},
 };
 
-/* Names of the protocol that are others over REST. */
+/* Names of the protocol that are others over REST, and what is said of them there. */
 static const struct {
     const char *field;
     const char *name;
+    const char *detail; /* NULL: the core's */
 } NAMES[] = {
-    {"page_token", "cursor"},
-    {"page_size", "limit"},
+    {"page_token", "cursor", "must be the next_cursor of a page with the same status and order"},
+    {"page_size", "limit", NULL},
 };
 
 static const char *title_of(unsigned status)
@@ -161,7 +162,7 @@ void problem_write_item(struct buffer *buffer, const struct problem *problem, co
 
 /* What REST calls a field of the protocol: "events[3].source" is "source", and "event_ids[3]" is
  * "", of item 3. */
-static const char *field_name(const char *field)
+static struct problem_field field_of(const char *field, const char *detail)
 {
     const char *close = strchr(field, ']');
     if (close)
@@ -170,9 +171,10 @@ static const char *field_name(const char *field)
         field = "";
     for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
         if (strcmp(field, NAMES[i].field) == 0)
-            return NAMES[i].name;
+            return (struct problem_field){NAMES[i].name,
+                                          NAMES[i].detail ? NAMES[i].detail : detail};
     }
-    return field;
+    return (struct problem_field){field, detail};
 }
 
 /* REST may be open to everyone: where core and store are, and what they say, stays in the logs. */
@@ -209,8 +211,7 @@ struct problem problem_from_error(const triggers_error *error, struct arena *are
     if (!fields)
         return problem;
     for (size_t i = 0; i < count; i++)
-        fields[i] = (struct problem_field){field_name(error->violations[i].field),
-                                           error->violations[i].description};
+        fields[i] = field_of(error->violations[i].field, error->violations[i].description);
     problem.detail = NULL;
     problem.fields = fields;
     problem.field_count = count;

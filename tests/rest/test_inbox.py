@@ -148,7 +148,8 @@ def test_right_parameters(http, query):
 @pytest.mark.parametrize("cursor", ["x", "0" * 52, "é", "a b", "x" * 3000])
 def test_cursors_that_are_none(http, cursor):
     answer = http.get("/api/v1/inbox", params={"cursor": cursor})
-    check_problem(answer, 422, "PAGE_TOKEN_INVALID", pointers=["#/cursor"])
+    detail = "cursor must be the next_cursor of a page with the same status and order"
+    check_problem(answer, 422, "PAGE_TOKEN_INVALID", detail, ["#/cursor"])
 
 
 def test_cursors_belong_to_their_list(http):

@@ -27,6 +27,7 @@ def test_requests_are_counted_by_route_method_and_status(http):
         http.post("/api/v1/events", json={})
         http.put("/api/v1/events", json={})
         http.get("/nope")
+        http.get("/health", headers={"Host": "evil.example"})
 
     requests = gained(http, traffic)
     name, event = "triggers_bridge_requests_total", "/api/v1/events/{id}"
@@ -36,6 +37,7 @@ def test_requests_are_counted_by_route_method_and_status(http):
     assert requests(name, route=event, method="GET", status="404") == 1
     assert requests(name, route="other", method="other", status="405") == 1
     assert requests(name, route="other", method="other", status="404") == 1
+    assert requests(name, route="other", method="other", status="421") == 1
     assert requests(name, route="/metrics", status="200") == 1
     duration = "triggers_bridge_request_duration_seconds"
     assert requests(f"{duration}_count", route="/api/v1/events") == 4
