@@ -84,6 +84,7 @@ bool acks_start(struct request *request)
         return true;
     triggers_ack_batch_async(bridge->client, ids, count, &options, call_done, request);
     call_started(bridge);
+    request_drop_sent_body(request);
     return false;
 }
 

@@ -106,9 +106,8 @@ def test_what_is_announced_takes_no_memory(bridge, http, begun):
     ("addresses", "chunked"), [(1, False), (8, True)], ids=["one address", "many, in chunks"]
 )
 def test_bodies_that_stop_before_their_end(bridge, http, pages, addresses, chunked):
-    """The slowest make room."""
+    """They are told to come back, or the slowest make room."""
     length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {BODY}"
-    closed = metric(http, "slow_connections_closed_total", reason="memory")
     stop = threading.Event()
 
     def attack(number):
@@ -133,7 +132,6 @@ def test_bodies_that_stop_before_their_end(bridge, http, pages, addresses, chunk
         wait_until(lambda: held(http) > 8 * MIB, "bodies held")
         create_is_served(http)
         large_ones_are_served(http)
-        assert metric(http, "slow_connections_closed_total", reason="memory") > closed
     finally:
         stop.set()
         for thread in threads:
@@ -239,7 +237,6 @@ def test_idle_connections_are_left_alone(impatient):
 )
 def test_pages_that_nobody_reads(bridge, http, pages, addresses, requests):
     """The slowest readers make room, and others get their pages and batches."""
-    closed = metric(http, "slow_connections_closed_total", reason="memory")
     stop = threading.Event()
 
     def attack(number):
@@ -256,7 +253,6 @@ def test_pages_that_nobody_reads(bridge, http, pages, addresses, requests):
         wait_until(lambda: held(http) > 8 * MIB, "pages held")
         create_is_served(http)
         large_ones_are_served(http)
-        assert metric(http, "slow_connections_closed_total", reason="memory") > closed
     finally:
         stop.set()
         for thread in threads:
