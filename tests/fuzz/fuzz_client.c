@@ -67,6 +67,7 @@ static void check_error(const triggers_error *error)
 
 static void check_event(const triggers_event *event)
 {
+    static const struct settings settings;
     struct json_value value;
     struct json_error error;
     MUST(event->payload[event->payload_size] == '\0');
@@ -75,7 +76,7 @@ static void check_event(const triggers_event *event)
                 value.type == JSON_OBJECT;
     struct buffer text;
     buffer_init(&text, 1 << 20);
-    event_json_write(&text, event, false);
+    event_json_write(&text, event, false, &settings);
     if (good)
         must_be_json(&text);
     buffer_fini(&text);

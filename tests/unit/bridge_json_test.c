@@ -92,6 +92,7 @@ static void reading_without_memory_is_told(void **state)
 static void an_event_is_written(void **state)
 {
     (void)state;
+    static const struct settings settings;
     triggers_event event = {
         .event_id = "evt_1",
         .source = "a\"b",
@@ -103,7 +104,7 @@ static void an_event_is_written(void **state)
     };
     struct buffer out;
     buffer_init(&out, 4096);
-    event_json_write(&out, &event, true);
+    event_json_write(&out, &event, true, &settings);
     assert_string_equal(out.data,
                         "{\"event_id\":\"evt_1\",\"source\":\"a\\\"b\",\"event_type\":\"\xc3\xa9\","
                         "\"payload\":{ \"n\": -0.0 },\"status\":\"pending\",\"created_at\":"
@@ -111,7 +112,7 @@ static void an_event_is_written(void **state)
     buffer_fini(&out);
     event.status = TRIGGERS_STATUS_ACKNOWLEDGED;
     event.acknowledged_at_us = 1000000;
-    event_json_write(&out, &event, true);
+    event_json_write(&out, &event, true, &settings);
     assert_non_null(strstr(out.data, "\"status\":\"acknowledged\""));
     assert_non_null(strstr(out.data, "\"acknowledged_at\":\"1970-01-01T00:00:01.000000Z\"}"));
     buffer_fini(&out);
