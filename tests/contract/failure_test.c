@@ -104,7 +104,7 @@ static void no_failure_of_the_database_is_the_callers(void **state)
     }
 }
 
-static void a_writer_that_is_kept_out_is_told_soon(void **state)
+static void a_writer_that_is_kept_out_is_told_in_time(void **state)
 {
     struct world *world = *state;
     append_numbers(world, 1, 1);
@@ -128,7 +128,7 @@ int run_failure_tests(void)
         WORLD_TEST(a_refused_event_takes_its_batch_along),
         WORLD_TEST(a_refused_ack_takes_its_batch_along),
         WORLD_TEST(no_failure_of_the_database_is_the_callers),
-        WORLD_TEST(a_writer_that_is_kept_out_is_told_soon),
+        WORLD_TEST(a_writer_that_is_kept_out_is_told_in_time),
     };
     return cmocka_run_group_tests_name("failure", tests, NULL, NULL);
 }

@@ -62,6 +62,7 @@ enum postgres_statement {
     POSTGRES_APPEND,
     POSTGRES_ACK,
     POSTGRES_ACK_UNLOCKED, /* leaves events alone that somebody else holds */
+    POSTGRES_TABLES_LOCKED,
     POSTGRES_COMPARE,
     POSTGRES_ACKNOWLEDGED_AT,
     POSTGRES_GET,

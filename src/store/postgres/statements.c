@@ -10,7 +10,7 @@
 
 /* How long locks are waited for. Readers meet only those of a whole table, but one row's lock would
  * stop a writer and all its callers. */
-#define READER_LOCK_TIMEOUT "2s"
+#define READER_LOCK_TIMEOUT "5s"
 #define WRITER_LOCK_TIMEOUT "100ms" /* another core's commit takes less */
 #define BRIEF_LOCK_TIMEOUT "10ms"
 
@@ -170,6 +170,16 @@ static const struct {
 
     LISTS(, "", LIST_SQL),
     LISTS(_SIZED, "_sized", LIST_SIZED_SQL),
+
+    /* Whether somebody holds, or waits for, a lock that keeps all writers out. */
+    [POSTGRES_TABLES_LOCKED] =
+        {"triggers_tables_locked",
+         "select exists (select from pg_catalog.pg_locks l join pg_catalog.pg_database d"
+         "  on d.oid = l.database where d.datname = pg_catalog.current_database()"
+         "  and l.locktype = 'relation' and l.mode in"
+         "   ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')"
+         "  and l.relation in ('triggers.events'::pg_catalog.regclass,"
+         "   'triggers.pending'::pg_catalog.regclass))"},
 
     /* Walks the first $1 entries of the primary key; when there are as many, what the planner
      * believes there to be (-1 before the first vacuum). */

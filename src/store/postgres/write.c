@@ -3,9 +3,11 @@
  * change, so it may come after the commit. */
 #include <string.h>
 
+#include "base/clock.h"
 #include "store/postgres/writing.h"
 
 #define PARAMETER_CAP ((size_t)256 << 20) /* bytes of one array */
+#define TABLE_LOCK_MS 8000                /* callers wait ten seconds or more */
 
 enum { APPEND_PARAMETERS = 5, ACK_PARAMETERS = 2 };
 
@@ -246,10 +248,9 @@ static enum store_result try_write(struct postgres_session *session, struct stor
 /* Nearly always every event is new and nobody holds a lock, so that is tried first. A lock must not
  * stop what does not need it: next without the events that are held, then without acknowledgements.
  */
-enum store_result postgres_write(struct store_session *base, struct store_write *batch,
-                                 struct status *status)
+static enum store_result write_around_locks(struct postgres_session *session,
+                                            struct store_write *batch, struct status *status)
 {
-    struct postgres_session *session = (struct postgres_session *)base;
     struct attempt attempt = {POSTGRES_APPEND_NEW, POSTGRES_ACK, .briefly = batch->part};
     postgres_deadline_start(session);
     enum store_result result = try_write(session, batch, attempt, status);
@@ -263,5 +264,33 @@ enum store_result postgres_write(struct store_session *base, struct store_write 
     attempt.without_acks = true;
     if (result == STORE_LOCKED && batch->ack_count > 0 && batch->append_count > 0)
         result = try_write(session, batch, attempt, status);
+    return result;
+}
+
+static void take_truth(void *context, size_t command, const PGresult *rows)
+{
+    (void)command;
+    *(bool *)context = PQgetvalue(rows, 0, 0)[0] != 0;
+}
+
+static bool tables_are_locked(struct postgres_session *session)
+{
+    bool locked = false;
+    struct status ignored;
+    return postgres_transaction_start(session, false) &&
+           postgres_statement_send(session, POSTGRES_TABLES_LOCKED, NULL, 0) &&
+           postgres_sync(session, take_truth, &locked, &ignored) == STORE_OK && locked;
+}
+
+/* Beside a lock of a whole table nothing can be written, so that waiting keeps nobody. */
+enum store_result postgres_write(struct store_session *base, struct store_write *batch,
+                                 struct status *status)
+{
+    struct postgres_session *session = (struct postgres_session *)base;
+    int64_t until_ms = clock_monotonic_ms() + TABLE_LOCK_MS;
+    enum store_result result = write_around_locks(session, batch, status);
+    while (result == STORE_LOCKED && !batch->part && clock_monotonic_ms() < until_ms &&
+           tables_are_locked(session))
+        result = write_around_locks(session, batch, status);
     return result;
 }

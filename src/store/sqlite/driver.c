@@ -10,7 +10,7 @@
 #include "store/sqlite/session.h"
 
 /* The file has one lock for all writers: beside one that holds it nothing can be written. */
-#define BUSY_TIMEOUT_MS 2000
+#define BUSY_TIMEOUT_MS 5000
 
 static void close_store(struct store *store)
 {
