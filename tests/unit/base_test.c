@@ -355,8 +355,8 @@ static void config_prefers_flag_to_variable_to_default(void **state)
 static void config_refuses_bad_values(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"--number=0",  "--number=11", "--number=x", "--number=",
-                                      "--number=5 ", "--unknown=1", "number=5",   "--number"};
+    static const char *const bad[] = {"--number=0",   "--number=11", "--number=x", "--number=",
+                                      "--number=5 5", "--unknown=1", "number=5",   "--number"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         long number = 0;
         char argument[32];
