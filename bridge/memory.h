@@ -49,7 +49,7 @@ struct memory {
 void memory_init(struct memory *memory, size_t limit);
 void memory_fini(struct memory *memory);
 
-/* How many connections may be open beside `memory`: they take half of it at most. */
+/* How many connections may be open beside `memory`: they take three quarters of it at most. */
 long memory_max_connections(const struct memory *memory);
 
 /* The share of a connection's peer, from its beginning to its end. Any thread. */

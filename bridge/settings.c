@@ -46,7 +46,7 @@ enum config_result settings_load(struct settings *settings, int argc, char **arg
         {"TRIGGERS_BRIDGE_CALLS", "max-calls", "1024", "COUNT",
          "Calls with the core at once; more are answered 503.", config_integer,
          &settings->max_calls, 1, 100000},
-        {"TRIGGERS_BRIDGE_MEMORY", "max-memory", "134217728", "BYTES",
+        {"TRIGGERS_BRIDGE_MEMORY", "max-memory", "88080384", "BYTES",
          "Memory of the whole program; what needs more waits or is answered 503.", config_integer,
          &settings->max_memory, 33554432, 1L << 40},
         {"TRIGGERS_BRIDGE_REQUEST_TIMEOUT", "request-timeout", "10000", "MS",

@@ -24,7 +24,7 @@ enum config_result settings_load(struct settings *settings, int argc, char **arg
          "      *.example.com, or * for all. Without: all, but localhost alone on the loopback\n"
          "      interface.",
          config_hosts, &settings->access.hosts},
-        {"TRIGGERS_MAX_MEMORY", "max-memory", "134217728", "BYTES",
+        {"TRIGGERS_MAX_MEMORY", "max-memory", "117440512", "BYTES",
          "Most memory that the program may take, at least 88080384.", config_integer,
          &settings->max_memory, 88080384, 1L << 40},
         {"TRIGGERS_MAX_PAYLOAD", "max-payload", "262144", "BYTES",

@@ -121,7 +121,7 @@ def test_more_connections_than_descriptors(limited_core):
 
 def test_idle_connections_of_the_bridge(room, start_core, start_bridge, pick, told):
     core = start_core(LOG_LEVEL="warning")
-    bridge = start_bridge(core, LOG_LEVEL="warning", TRIGGERS_BRIDGE_CONNECTIONS=11000)
+    bridge = start_bridge(core, LOG_LEVEL="warning", TRIGGERS_BRIDGE_CONNECTIONS=11000, TRIGGERS_BRIDGE_MEMORY=1 << 30)
     count = min(pick(1500, 10000), room() - 1000)
     before = resident(bridge)
     with contextlib.ExitStack() as stack:

@@ -99,7 +99,7 @@ def test_what_is_announced_takes_no_memory(bridge, http, begun):
             create_is_served(http)
         small = http.post("/api/v1/events/batch", json=[CREATE] * 1000)
         assert small.status_code == 200
-        assert held(http) - before < 100 * (len(begun) + 32768)
+        assert held(http) - before < 100 * (len(begun) + 65536)
 
 
 @pytest.mark.parametrize(
