@@ -31,6 +31,8 @@
 #define THREAD_FILES 2
 #define MIN_CONNECTIONS 8
 
+#define PAYLOAD_COPIES 8
+
 /* Free memory that each thread keeps. */
 #define KEPT_MEMORY (2 << 20)
 
@@ -103,6 +105,16 @@ static bool count_connections(struct bridge *bridge, struct status *status)
     else
         connections->max = wanted;
     return true;
+}
+
+/* Whether one payload of the largest size, as it comes and on its way to the core, leaves room. */
+static bool check_memory(const struct settings *settings, struct status *status)
+{
+    long least = PROGRAM_MEMORY + PAYLOAD_COPIES * settings->max_payload;
+    return settings->max_memory >= least ||
+           status_fail(status, STATUS_INVALID_ARGUMENT, "MEMORY_TOO_SMALL",
+                       "TRIGGERS_BRIDGE_MEMORY must be at least %ld with payloads of %ld bytes",
+                       least, settings->max_payload);
 }
 
 static bool open_client(struct bridge *bridge, char *error, size_t size)
@@ -201,7 +213,7 @@ int main(int argc, char **argv)
     bridge_init(&bridge);
     figures_init();
     struct status status = STATUS_INIT;
-    int exit_code = count_connections(&bridge, &status)
+    int exit_code = check_memory(&bridge.settings, &status) && count_connections(&bridge, &status)
                         ? run(&bridge)
                         : refuse(status.message, EXIT_MISCONFIGURED);
     bridge_fini(&bridge);

@@ -10,9 +10,6 @@
 #include "loop.h"
 #include "request.h"
 
-/* Code, threads, links to the core, and what malloc keeps of what it was given back. */
-#define PROGRAM_MEMORY (12u << 20)
-
 /* Of a connection: what libmicrohttpd needs for it, and the small things of one request. */
 #define CONNECTION_COST (CONNECTION_MEMORY + 4096)
 
@@ -24,7 +21,7 @@
 
 void memory_init(struct memory *memory, size_t limit)
 {
-    *memory = (struct memory){.ceiling = limit - PROGRAM_MEMORY};
+    *memory = (struct memory){.ceiling = limit - (size_t)PROGRAM_MEMORY};
     memory->budget.ceiling = memory->ceiling;
     memory->core.budget = memory->others.share.budget = &memory->budget;
     pthread_mutex_init(&memory->mutex, NULL);

@@ -17,6 +17,9 @@
  * body: see heads.h. */
 #define CONNECTION_MEMORY 49152
 
+/* Code, threads, links to the core, and what malloc keeps of what it was given back. */
+#define PROGRAM_MEMORY (12l << 20)
+
 struct bridge;
 struct request;
 

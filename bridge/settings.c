@@ -29,8 +29,8 @@ enum config_result settings_load(struct settings *settings, int argc, char **arg
         {"TRIGGERS_TLS_CA", "tls-ca", NULL, "FILE",
          "PEM certificates to trust, for wss and tls+tcp.", config_text, &settings->tls_ca},
         {"TRIGGERS_MAX_PAYLOAD", "max-payload", "262144", "BYTES",
-         "Largest payload accepted, at most 1048576; the same as the core's.", config_integer,
-         &settings->max_payload, 1, 1048576},
+         "Largest payload accepted, at most 10485760; the same as the core's.", config_integer,
+         &settings->max_payload, 1, 10485760},
         {"TRIGGERS_PAYLOADS", "payloads", "portable", "RULE",
          "portable: pages leave out payloads that common JSON readers cannot take; any: they do\n"
          "      not; the same as the core's.",

@@ -69,11 +69,13 @@ typedef enum triggers_serving {
 } triggers_serving;
 
 /* Limits of the protocol. */
-#define TRIGGERS_MAX_BATCH 1000      /* events or ids in one batch */
-#define TRIGGERS_MAX_PAGE 1000       /* events in one page */
-#define TRIGGERS_MAX_NAME 255        /* characters of a source or event type */
-#define TRIGGERS_MAX_MESSAGE 8388608 /* bytes of one encoded request */
-#define TRIGGERS_ID_SIZE 31          /* bytes of an event id with its NUL */
+#define TRIGGERS_MAX_BATCH 1000 /* events or ids in one batch */
+#define TRIGGERS_MAX_PAGE 1000  /* events in one page */
+#define TRIGGERS_MAX_NAME 255   /* characters of a source or event type */
+#define TRIGGERS_MAX_MESSAGE                                                                       \
+    10551296                /* bytes of one encoded request; a core takes 8388608 unless           \
+                               larger payloads are set for it */
+#define TRIGGERS_ID_SIZE 31 /* bytes of an event id with its NUL */
 
 typedef struct triggers_client triggers_client;
 

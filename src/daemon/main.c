@@ -25,9 +25,10 @@
 #define BASE_MEMORY ((size_t)24 << 20)
 #define SESSION_MEMORY ((size_t)2 << 20)
 #define MALLOC_SLACK 16
+#define PARAMETER_COPIES 3 /* of a payload, while it is written; in BASE_MEMORY, of 8 MiB */
 
-/* Room for one message of 8 MiB, as it comes and decoded. */
-#define MIN_BUDGET ((size_t)30 << 20)
+/* What a message has beside the largest payload. */
+#define MESSAGE_SLACK 65536
 
 /* Descriptors besides those of connections: of the program (its output, nng, what listens, what is
  * refused), and of a session with the store, with what is read while it is opened. */
@@ -91,6 +92,12 @@ static bool open_lanes(struct daemon *daemon, struct status *status)
     return true;
 }
 
+static size_t max_message(const struct settings *settings)
+{
+    size_t one_event = (size_t)settings->max_payload + MESSAGE_SLACK;
+    return one_event > RPC_MAX_MESSAGE ? one_event : RPC_MAX_MESSAGE;
+}
+
 static bool start(struct daemon *daemon, struct status *status)
 {
     if (!open_lanes(daemon, status))
@@ -105,6 +112,7 @@ static bool start(struct daemon *daemon, struct status *status)
     stats_service_init(&daemon->stats, daemon->figures);
     daemon->services[2] = &daemon->stats.base.base;
     dispatcher_init(&daemon->dispatcher, daemon->services);
+    daemon->dispatcher.max_message = max_message(&daemon->settings);
     return server_start(&daemon->listen, &daemon->dispatcher, &daemon->server, status);
 }
 
@@ -159,14 +167,18 @@ static void tune_malloc(void)
 static bool make_budget(struct daemon *daemon, struct status *status)
 {
     size_t sessions = (size_t)daemon->settings.db_connections;
+    size_t message = max_message(&daemon->settings);
     size_t besides = BASE_MEMORY + SERVER_MEMORY + sessions * SESSION_MEMORY;
+    besides += PARAMETER_COPIES * (message - RPC_MAX_MESSAGE);
+    size_t least = message / 4 * 15; /* one message, as it comes and decoded */
     size_t all = (size_t)daemon->settings.max_memory / MALLOC_SLACK * (MALLOC_SLACK - 1);
     daemon->budget.ceiling = all > besides ? all - besides : 0;
-    return daemon->budget.ceiling >= MIN_BUDGET ||
+    return daemon->budget.ceiling >= least ||
            status_fail(status, STATUS_INVALID_ARGUMENT, "MEMORY_TOO_SMALL",
                        "TRIGGERS_MAX_MEMORY must be at least %2$zu with %1$zu sessions with the "
-                       "store",
-                       sessions, (besides + MIN_BUDGET) / (MALLOC_SLACK - 1) * MALLOC_SLACK);
+                       "store and payloads of %3$ld bytes",
+                       sessions, (besides + least) / (MALLOC_SLACK - 1) * MALLOC_SLACK,
+                       daemon->settings.max_payload);
 }
 
 /* As many connections as descriptors are left for. */

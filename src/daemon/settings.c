@@ -1,6 +1,8 @@
 /* The table of settings. */
 #include "daemon/settings.h"
 
+#include "events/rules.h"
+
 enum config_result settings_load(struct settings *settings, int argc, char **argv)
 {
     const struct config_setting table[] = {
@@ -28,8 +30,8 @@ enum config_result settings_load(struct settings *settings, int argc, char **arg
          "Most memory that the program may take, at least 88080384.", config_integer,
          &settings->max_memory, 88080384, 1L << 40},
         {"TRIGGERS_MAX_PAYLOAD", "max-payload", "262144", "BYTES",
-         "Largest payload accepted, at most 1048576.", config_integer, &settings->max_payload, 1,
-         1048576},
+         "Largest payload accepted, at most 10485760.", config_integer, &settings->max_payload, 1,
+         EVENT_MAX_PAYLOAD},
         {"TRIGGERS_PAYLOADS", "payloads", "portable", "RULE",
          "portable: refuse payloads that common JSON readers cannot take, which are nested over\n"
          "      64 deep or have half of a surrogate pair; any: take them.",

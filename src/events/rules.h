@@ -11,7 +11,7 @@
 #define EVENT_PAGE_DEFAULT 50
 #define EVENT_PAGE_MAX 1000
 #define EVENT_PAGE_MAX_BYTES (8u << 20) /* payload bytes of one page */
-#define EVENT_MAX_PAYLOAD (1u << 20)    /* highest that a payload limit can be set to */
+#define EVENT_MAX_PAYLOAD (10u << 20)   /* highest that a payload limit can be set to */
 
 enum rule_result { RULE_OK, RULE_VIOLATED, RULE_NO_MEMORY };
 

@@ -73,6 +73,7 @@ struct acceptor {
 
 struct server {
     struct dispatcher *dispatcher;
+    struct link_events link_events;
     struct budget *budget;
     struct acceptor acceptors[LISTEN_MAX];
     size_t acceptor_count;
@@ -252,7 +253,7 @@ static bool on_received(void *owner, struct link *link, const struct link_receiv
     memcpy(slot->route, received->route, received->route_size);
     slot->route_size = received->route_size;
     atomic_store(&slot->holders, 2);
-    if (received->body || received->size > RPC_MAX_MESSAGE) {
+    if (received->body || received->size > server->dispatcher->max_message) {
         dispatch(server->dispatcher, &slot->call, received->body, received->size);
     } else {
         metric_add(&server_refusals, 0, 1);
@@ -299,13 +300,16 @@ static void on_unused(void *owner, struct link *link)
     pthread_mutex_unlock(&server->lock);
 }
 
-static const struct link_events LINK_EVENTS = {
-    .received = on_received,
-    .sent = on_sent,
-    .closed = on_closed,
-    .unused = on_unused,
-    .max_body = RPC_MAX_MESSAGE,
-};
+static struct link_events events_of_links(size_t max_message)
+{
+    return (struct link_events){
+        .received = on_received,
+        .sent = on_sent,
+        .closed = on_closed,
+        .unused = on_unused,
+        .max_body = max_message,
+    };
+}
 
 /* ---- connections ---- */
 
@@ -372,7 +376,7 @@ static void welcome(struct server *server, nng_stream *stream, const struct link
         free(peer);
         return;
     }
-    struct link *link = link_new(stream, address, LINK_REPLIER, &LINK_EVENTS, peer);
+    struct link *link = link_new(stream, address, LINK_REPLIER, &server->link_events, peer);
     pthread_mutex_lock(&server->lock);
     peer->link = link;
     if (!link)
@@ -537,8 +541,10 @@ static void init_lock(struct server *server)
 static bool server_open(struct server *server, struct dispatcher *dispatcher,
                         const struct server_config *config)
 {
-    *server = (struct server){
-        .dispatcher = dispatcher, .budget = config->budget, .max_peers = config->max_connections};
+    *server = (struct server){.dispatcher = dispatcher,
+                              .link_events = events_of_links(dispatcher->max_message),
+                              .budget = config->budget,
+                              .max_peers = config->max_connections};
     metric_set(&server_memory_ceiling, 0, (int64_t)config->budget->ceiling);
     server->last_waiting = &server->first_waiting;
     init_lock(server);

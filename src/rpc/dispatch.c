@@ -13,6 +13,7 @@ void dispatcher_init(struct dispatcher *dispatcher, ProtobufCService *const *ser
 {
     size_t number = 0;
     dispatcher->services = services;
+    dispatcher->max_message = RPC_MAX_MESSAGE;
     atomic_init(&dispatcher->stopping, false);
     for (; *services; services++) {
         /* protobuf-c lays the generated handlers out right behind the base, one per method. */
@@ -229,9 +230,11 @@ void dispatch(struct dispatcher *dispatcher, struct call *call, uint8_t *bytes, 
 {
     struct envelope envelope;
     call_begin(call);
-    if (size > RPC_MAX_MESSAGE) {
-        refuse(call, STATUS_INVALID_ARGUMENT, "MESSAGE_TOO_LARGE",
-               "the message is over 8 MiB; send smaller batches");
+    if (size > dispatcher->max_message) {
+        struct status status;
+        status_fail(&status, STATUS_INVALID_ARGUMENT, "MESSAGE_TOO_LARGE",
+                    "the message is over %zu bytes; send smaller batches", dispatcher->max_message);
+        call_fail(call, &status, NULL, 0);
         return;
     }
     if (!clean(call, &triggers__rpc__v1__request__descriptor, bytes, &size, "ENVELOPE_MALFORMED"))

@@ -7,11 +7,13 @@
 
 #include "rpc/call.h"
 
-#define RPC_MAX_MESSAGE (8u << 20) /* bytes of an envelope; longer ones are answered, not read */
-#define RPC_MAX_TIMEOUT_MS 30000   /* longest deadline, also when the caller gives none */
+/* Bytes of an envelope, unless payloads may be larger. Longer ones are answered, not read. */
+#define RPC_MAX_MESSAGE (8u << 20)
+#define RPC_MAX_TIMEOUT_MS 30000 /* longest deadline, also when the caller gives none */
 
 struct dispatcher {
     ProtobufCService *const *services; /* ends with NULL; borrowed */
+    size_t max_message;                /* bytes; RPC_MAX_MESSAGE after dispatcher_init */
     atomic_bool stopping;              /* set: every call is answered UNAVAILABLE */
 };
 

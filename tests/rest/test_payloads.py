@@ -129,12 +129,22 @@ def test_payload_over_the_limit(http, size):
 
 
 def test_largest_payload_that_can_be_configured(start_core, start_bridge, new_store_url):
-    core = start_core(DATABASE_URL=new_store_url(), TRIGGERS_MAX_PAYLOAD=1048576)
-    bridge = start_bridge(core, TRIGGERS_MAX_PAYLOAD=1048576)
-    with httpx.Client(base_url=bridge.url, trust_env=False, timeout=30.0) as http:
-        event_id = create_raw(http, of_size(1048576))
-        assert payload_bytes(http.get(f"/api/v1/events/{event_id}").content) == of_size(1048576)
-        assert json.loads(http.get("/api/v1/inbox").content)["total"] == 1
+    """Three of them, each on a page of its own, as pages end at 8 MiB."""
+    most = 10 << 20
+    core = start_core(DATABASE_URL=new_store_url(), TRIGGERS_MAX_PAYLOAD=most)
+    bridge = start_bridge(core, TRIGGERS_MAX_PAYLOAD=most)
+    with httpx.Client(base_url=bridge.url, trust_env=False, timeout=60.0) as http:
+        ids = [create_raw(http, of_size(most)) for _ in range(3)]
+        for event_id in ids:
+            assert payload_bytes(http.get(f"/api/v1/events/{event_id}").content) == of_size(most)
+        cursor = ""
+        for event_id in ids:
+            page = http.get(f"/api/v1/inbox?order=asc{cursor}").json()
+            assert [event["event_id"] for event in page["events"]] == [event_id]
+            cursor = f"&cursor={page['next_cursor']}"
+        assert page["next_cursor"] is None
+        body = b'{"source":"crm","event_type":"raw","payload":' + of_size(most + 1) + b"}"
+        check_problem(http.post("/api/v1/events", content=body), 413, "PAYLOAD_TOO_LARGE")
 
 
 def test_a_byte_order_mark_before_a_body_is_dropped(http):

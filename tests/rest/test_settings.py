@@ -68,7 +68,7 @@ def test_version(tmp_path):
         ("TRIGGERS_CORE", "nonsense"),
         ("TRIGGERS_TLS_CA", "/does/not/exist"),
         ("TRIGGERS_MAX_PAYLOAD", "0"),
-        ("TRIGGERS_MAX_PAYLOAD", "1048577"),
+        ("TRIGGERS_MAX_PAYLOAD", "10485761"),
         ("TRIGGERS_CALL_TIMEOUT", "0"),
         ("TRIGGERS_CALL_TIMEOUT", "30001"),
         ("TRIGGERS_BRIDGE_THREADS", "65"),
@@ -82,6 +82,13 @@ def test_bad_values_stop_the_start_with_one_line(tmp_path, variable, value):
     assert done.returncode == 2
     assert done.stderr.startswith("triggers-bridge: ") and done.stderr.count("\n") == 1
     assert variable in done.stderr or value in done.stderr
+
+
+def test_large_payloads_need_memory(tmp_path):
+    settings = {"TRIGGERS_MAX_PAYLOAD": 10 << 20, "TRIGGERS_BRIDGE_MEMORY": 64 << 20}
+    done = run("triggers-bridge", folder=tmp_path, API_PORT=free_port(), **settings)
+    assert done.returncode == 2
+    assert "TRIGGERS_BRIDGE_MEMORY must be at least 96468992 with payloads of 10485760" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["--nope"], ["--api-port"], ["serve"]])

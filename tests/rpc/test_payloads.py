@@ -75,7 +75,7 @@ def test_payload_over_the_limit_is_refused(rpc):
     assert error.fields == ["payload"]
 
 
-@pytest.mark.parametrize("limit", [1048576, 100])
+@pytest.mark.parametrize("limit", [10 << 20, 1 << 20, 100])
 def test_payload_limit_is_a_setting(start_core, new_store_url, limit):
     core = start_core(DATABASE_URL=new_store_url(), TRIGGERS_MAX_PAYLOAD=limit)
     with core.client() as rpc:

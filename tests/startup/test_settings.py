@@ -40,7 +40,7 @@ CORE_FAULTS = [
     ("TRIGGERS_MAX_MEMORY", "128M"),
     ("TRIGGERS_MAX_PAYLOAD", "0"),
     ("TRIGGERS_MAX_PAYLOAD", "-1"),
-    ("TRIGGERS_MAX_PAYLOAD", "1048577"),
+    ("TRIGGERS_MAX_PAYLOAD", "10485761"),
     ("TRIGGERS_MAX_PAYLOAD", "1k"),
     ("TRIGGERS_MAX_PAYLOAD", "99999999999999999999"),
     ("TRIGGERS_DB_CONNECTIONS", "0"),
@@ -115,6 +115,11 @@ def test_bridge_refuses_an_unreadable_ca_file(tmp_path):
 def test_many_sessions_need_more_memory(tmp_path):
     line = refused("triggersd", tmp_path, TRIGGERS_DB_CONNECTIONS=64)
     assert "TRIGGERS_MAX_MEMORY" in line and "64 sessions" in line
+
+
+def test_large_payloads_need_more_memory(tmp_path):
+    line = refused("triggersd", tmp_path, TRIGGERS_MAX_PAYLOAD=10 << 20, TRIGGERS_MAX_MEMORY=84 << 20)
+    assert "TRIGGERS_MAX_MEMORY" in line and "10485760 bytes" in line
 
 
 def test_secure_listener_needs_a_certificate(tmp_path):
