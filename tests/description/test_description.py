@@ -12,6 +12,7 @@ import pytest
 from description.conftest import HERE
 from support.program import ROOT
 
+QUIET = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
 # Of every call, and of those that ask the core; what a call has besides.
 ALWAYS = {400, 408, 413, 421, 431, 500}
 CORE = {429, 501, 503, 504}
@@ -101,7 +102,7 @@ def test_the_validator_of_the_specification(python_tools, document, tmp_path):
 
 def test_redoclys_linter(node_tools, document, tmp_path):
     redocly = node_tools / "node_modules" / ".bin" / "redocly"
-    told = run(redocly, "lint", "--format=json", document, folder=tmp_path, REDOCLY_TELEMETRY="off")
+    told = run(redocly, "lint", "--format=json", document, folder=tmp_path, **QUIET)
     totals = json.loads(told[told.index("{") : told.rindex("}") + 1])["totals"]
     assert totals == {"errors": 0, "warnings": 0, "ignored": 0}, told
 
