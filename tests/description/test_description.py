@@ -10,6 +10,8 @@ import subprocess
 import pytest
 
 from description.conftest import HERE
+from rest.checks import MISSING_ID
+from rest.wire import exchange
 from support.program import ROOT
 
 QUIET = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
@@ -80,6 +82,29 @@ def test_every_answer_has_an_example_and_every_error_its_own(api):
                 assert "example" in content, (call["operationId"], status)
                 if media_type == "application/problem+json":
                     assert content["example"]["status"] == int(status)
+
+
+def test_the_examples_of_errors_are_what_is_answered(api, bridge):
+    wrong = {"event_type": "t", "payload": []}
+    large = {"source": "s", "event_type": "t", "payload": {"a": "x" * (300000 - len('{"a":""}'))}}
+    requests = {
+        400: ("POST", "/api/v1/events", {}, '{"source":"s","event_type":"t","payload":'),
+        404: ("GET", f"/api/v1/events/{MISSING_ID}", {}, ""),
+        413: ("POST", "/api/v1/events", {}, json.dumps(large, separators=(",", ":"))),
+        415: ("POST", "/api/v1/events", {"Content-Type": "text/plain"}, "{}"),
+        421: ("GET", "/health", {"Host": "evil.example"}, ""),
+        422: ("POST", "/api/v1/events", {}, json.dumps(wrong)),
+        431: ("GET", "/health", {"Cookie": "x" * 40000}, ""),
+    }
+    told = {int(s): resolve(api, a) for call in operations(api) for s, a in call["responses"].items()}
+    for status, (method, path, headers, body) in requests.items():
+        fields = {"Host": "localhost", "Content-Length": len(body), **headers}
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        answer = exchange(bridge, f"{method} {path} HTTP/1.1\r\n{head}\r\n{body}")
+        problem = json.loads(answer.body)
+        example = told[status]["content"]["application/problem+json"]["example"]
+        assert ("request_id" in example) == ("request_id" in problem), status
+        assert {**problem, "request_id": 0} == {**example, "request_id": 0}
 
 
 def test_keys_are_described_as_they_are_taken(api, http):
