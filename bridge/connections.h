@@ -72,6 +72,11 @@ void connections_check(struct connections *connections);
  * returns how many bytes they hold. */
 size_t connections_make_room(struct connections *connections, size_t size);
 
+/* Those that wait, which must stay so meanwhile. */
+void connections_visit_waiting(struct connections *connections,
+                               void (*visit)(struct connection *connection, void *argument),
+                               void *argument);
+
 /* Closes the one that has waited for longest, if any does. */
 void connections_close_oldest(struct connections *connections);
 

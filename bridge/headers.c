@@ -2,6 +2,7 @@
 #include "headers.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,6 +106,7 @@ void headers_read(struct headers *headers, struct MHD_Connection *connection, co
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     *headers = (struct headers){.size = info->header_size};
     const char *end = lines_can_be_checked() ? method + headers->size : NULL;
+    headers->body = end;
     if (end)
         headers->line = after_line(version);
     MHD_get_connection_values(connection, MHD_HEADER_KIND, read_one, headers);
@@ -131,6 +133,18 @@ const char *headers_framing_error(const struct headers *headers, const char *ver
     if (headers->hosts > 1 || (headers->hosts == 0 && !http_1_0))
         return "Exactly one Host header is needed";
     return NULL;
+}
+
+const char *headers_length_error(struct MHD_Connection *connection, unsigned *status)
+{
+    const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length");
+    bool digits = length && length[0] && length[strspn(length, "0123456789")] == '\0';
+    *status = digits ? 413 : 400;
+    if (!digits)
+        return length ? "Content-Length is not a number" : NULL;
+    errno = 0;
+    strtoull(length, NULL, 10);
+    return errno == ERANGE ? "The body is too large" : NULL;
 }
 
 uint64_t headers_content_length(const struct headers *headers)

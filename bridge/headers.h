@@ -38,6 +38,7 @@ struct headers {
     bool malformed;   /* a name is not a token, as with a blank before the colon, a value has a
                          control character, or a line is folded or ends with a bare LF */
     const char *line; /* where the next one is expected; NULL: not looked at */
+    const char *body; /* where libmicrohttpd receives it; NULL: not known */
 };
 
 /* `method` and `version` are libmicrohttpd's, of the request line. */
@@ -48,6 +49,10 @@ void headers_read(struct headers *headers, struct MHD_Connection *connection, co
  * and 6.3). libmicrohttpd accepts these, and a proxy that reads them differently could be made to
  * smuggle requests past it. */
 const char *headers_framing_error(const struct headers *headers, const char *version);
+
+/* NULL, or what is wrong with the Content-Length of a connection's request, however little of it
+ * has come, and the status to answer with. libmicrohttpd answers these itself. */
+const char *headers_length_error(struct MHD_Connection *connection, unsigned *status);
 
 /* The length of the body as stated; 0 if not. */
 uint64_t headers_content_length(const struct headers *headers);

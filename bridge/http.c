@@ -83,8 +83,23 @@ static enum MHD_Result begin(struct bridge *bridge, struct MHD_Connection *conne
         request_fail(request, 413, "BODY_TOO_LARGE", "The body is too large");
     if (request->answer.status && (far || headers_expect_continue(&request->headers)))
         return give_answer(request);
+    if (request->headers.transfer_encodings > 0)
+        chunks_begin(&request->chunks, request->headers.body, request->peer->loop->turn);
     pace_begin(&request->peer->pace, PACE_BODY);
     return MHD_YES;
+}
+
+/* What follows in the connection cannot be trusted. */
+static enum MHD_Result refuse_chunks(struct request *request)
+{
+    static const struct problem problem = {
+        .status = 400,
+        .code = "MALFORMED_REQUEST",
+        .detail = "A line of the chunked body does not end with CRLF",
+    };
+    respond_directly(request->peer, &problem, request->id);
+    request->answer.status = problem.status;
+    return MHD_NO;
 }
 
 static void set_waiting(const struct request *request, bool waiting)
@@ -109,6 +124,8 @@ static enum MHD_Result proceed(struct request *request)
     set_waiting(request, false);
     pace_begin(&request->peer->pace, PACE_OURS);
     if (!request->answering) {
+        if (!chunks_check_end(&request->chunks, request->connection, request->peer->loop->turn))
+            return refuse_chunks(request);
         request->answering = true;
         bridge_enter(&request->bridge->answering);
     }
@@ -150,6 +167,9 @@ static enum MHD_Result on_request(void *bridge, struct MHD_Connection *connectio
     struct request *request = request_cast(*context);
     if (*upload_size == 0)
         return proceed(request);
+    if (!chunks_check(&request->chunks, upload, *upload_size, request->peer->loop->turn)) {
+        return refuse_chunks(request);
+    }
     struct pace *pace = &request->peer->pace;
     bool waited = request->room.state != ROOM_UNASKED;
     enum body_result result = add_body(request, upload, upload_size);
@@ -211,11 +231,27 @@ static size_t keep_escapes(void *user_data, struct MHD_Connection *connection, c
     return strlen(text);
 }
 
+/* Which of them it is about libmicrohttpd does not say; all that are like that will be refused. */
+static void refuse_length(struct connection *peer, void *loop)
+{
+    struct problem problem = {.code = "MALFORMED_REQUEST"};
+    if (peer->loop != loop)
+        return;
+    problem.detail = headers_length_error(peer->http, &problem.status);
+    if (problem.detail && problem.status == 413)
+        problem.code = "BODY_TOO_LARGE";
+    if (problem.detail)
+        respond_directly(peer, &problem, NULL);
+}
+
 __attribute__((format(printf, 2, 0))) static void log_library(void *user_data, const char *format,
                                                               va_list args)
 {
-    (void)user_data;
+    struct loop *loop = user_data;
     char text[256];
+    /* 0.9.75 then sends the head of its answer twice, and does not ask. */
+    if (strstr(format, "Content-Length' header"))
+        connections_visit_waiting(loop->connections, refuse_length, loop);
     vsnprintf(text, sizeof(text), format, args);
     text[strcspn(text, "\r\n")] = '\0';
     log_debug("libmicrohttpd", {"text", text});
@@ -244,7 +280,7 @@ static struct MHD_Daemon *start_daemon(struct bridge *bridge, struct loop *loop)
     return MHD_start_daemon(MHD_USE_NO_LISTEN_SOCKET | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
                                 MHD_USE_ERROR_LOG | ONE_THREAD,
                             0, NULL, NULL, on_request, bridge, MHD_OPTION_EXTERNAL_LOGGER,
-                            log_library, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+                            log_library, loop, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
                             MHD_OPTION_NOTIFY_CONNECTION, loop_on_connection, loop,
                             MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_ARRAY,
                             options, MHD_OPTION_END);

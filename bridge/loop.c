@@ -127,6 +127,7 @@ static void *run(void *argument)
         if (watched[1].revents)
             eventfd_read(loop->wake, &count);
         take(loop, end_waiting(loop));
+        loop->turn++;
         MHD_run(loop->daemon);
     }
     take(loop, end_waiting(loop));

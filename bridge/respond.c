@@ -4,9 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "gzip.h"
 
+#define DIRECT_ANSWER_CAP 4096
 #define ALL_METHODS "GET, HEAD, POST, DELETE, OPTIONS"
 
 static struct MHD_Response *make_plain_response(struct answer *answer)
@@ -100,4 +104,37 @@ enum MHD_Result respond(struct request *request)
         MHD_queue_response(request->connection, request->answer.status, response);
     MHD_destroy_response(response);
     return queued;
+}
+
+/* As in a Date header. */
+static void format_now(char date[64])
+{
+    struct tm utc;
+    time_t now = (time_t)(clock_now_us() / 1000000);
+    strftime(date, 64, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &utc));
+}
+
+void respond_directly(const struct connection *peer, const struct problem *problem,
+                      const char *request_id)
+{
+    char date[64];
+    format_now(date);
+    struct buffer body, text;
+    buffer_init(&body, DIRECT_ANSWER_CAP);
+    buffer_init(&text, DIRECT_ANSWER_CAP);
+    problem_write(&body, problem, request_id);
+    buffer_append_format(&text, "HTTP/1.1 %u %s\r\nDate: %s\r\nConnection: close\r\n",
+                         problem->status, MHD_get_reason_phrase_for(problem->status), date);
+    if (request_id)
+        buffer_append_format(&text, "X-Request-ID: %s\r\n", request_id);
+    buffer_append_format(&text,
+                         "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+                         "Content-Type: application/problem+json\r\nContent-Length: %zu\r\n\r\n",
+                         body.size);
+    buffer_append(&text, body.data, body.size);
+    if (!body.failed && !text.failed)
+        send(peer->socket, text.data, text.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    shutdown(peer->socket, SHUT_WR);
+    buffer_fini(&text);
+    buffer_fini(&body);
 }

@@ -7,4 +7,9 @@
 /* Takes the answer's body. The result is what the handler returns to libmicrohttpd. */
 enum MHD_Result respond(struct request *request);
 
+/* Answers past libmicrohttpd, where it takes no answer, and ends what is sent. `request_id` may be
+ * NULL. On the loop's thread. */
+void respond_directly(const struct connection *peer, const struct problem *problem,
+                      const char *request_id);
+
 #endif

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "connections.h"
 #include "fuzz.h"
+#include "loop.h"
 
 static struct {
     MHD_AccessHandlerCallback handle;
@@ -149,7 +149,8 @@ const union MHD_ConnectionInfo *MHD_get_connection_info(struct MHD_Connection *c
 {
     (void)connection;
     (void)type;
-    static struct connection peer;
+    static struct loop loop;
+    static struct connection peer = {.loop = &loop};
     static const union MHD_ConnectionInfo info = {.socket_context = &peer};
     return &info;
 }

@@ -1,13 +1,19 @@
 """Requests whose end can be read in two ways are refused, and sizes are kept."""
 
+import contextlib
+import fcntl
 import json
 import os
+import socket
+import struct
 import subprocess
+import termios
 
 import pytest
 
 from rest.checks import CREATE
 from rest.wire import Wire, exchange
+from support.network import wait_until
 
 HEAD = "POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 BODY = json.dumps(CREATE)
@@ -29,13 +35,24 @@ def check_refused(bridge, request, status=400):
     """Refused with a problem, and nothing behind it is read as another request."""
     with Wire(bridge) as wire:
         wire.send(request)
-        answer = wire.read()
-        assert answer.status == status, answer
-        assert answer.headers["connection"] == "close"
-        if not (LIBRARY_ANSWERS and answer.body.startswith(b"<html>")):
-            assert answer.headers["content-type"] == "application/problem+json"
-            assert json.loads(answer.body)["status"] == status
-        assert wire.closed()
+        check_refusal(wire, status)
+
+
+def check_refusal(wire, status=400):
+    answer = wire.read()
+    assert answer.status == status, answer
+    assert answer.headers["connection"] == "close"
+    if not (LIBRARY_ANSWERS and answer.body.startswith(b"<html>")):
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert json.loads(answer.body)["status"] == status
+    assert wire.closed()
+
+
+def wait_for_acknowledgement(wire):
+    """Until the other side's kernel has all that was sent, so that what follows is another piece."""
+    unsent = struct.Struct("i")
+    waiting = lambda: unsent.unpack(fcntl.ioctl(wire.socket, termios.TIOCOUTQ, bytes(4)))[0] == 0
+    wait_until(waiting, "an acknowledgement")
 
 
 @pytest.mark.parametrize(
@@ -111,13 +128,33 @@ def test_transfer_encoding_does_not_exist_in_http_1_0(bridge):
 @pytest.mark.parametrize(
     "length", ["x", "-1", "+5", "5,5", "5;", "0x5", "1e3", "", "99999999999999999999999"]
 )
-def test_lengths_that_are_no_numbers(bridge, length):
-    """libmicrohttpd answers these by itself (0.9.75 repeats its head), then must close."""
+@pytest.mark.parametrize("cut", [0, 20, len(HEAD), -1])
+def test_lengths_that_are_no_numbers(bridge, length, cut):
+    """However the head is cut into pieces, and after a request that was in order."""
+    text = f"{HEAD}Content-Length: {length}\r\n\r\n"
     with Wire(bridge) as wire:
-        wire.send(f"{HEAD}Content-Length: {length}\r\n\r\n{BODY}{SMUGGLED}")
-        text = wire.drain()
-        assert text.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 413 "))
-        assert b"HTTP/1.1 2" not in text
+        wire.send(SMUGGLED)
+        assert wire.read().status == 200
+        wire.send(text[:cut])
+        wait_for_acknowledgement(wire)
+        wire.send(f"{text[cut:]}{BODY}{SMUGGLED}")
+        check_refusal(wire, 413 if length.startswith("9") else 400)
+
+
+def test_many_lengths_that_are_no_numbers(bridge):
+    """Each connection gets one answer, and those beside it are let alone."""
+    text = f"{HEAD}Content-Length: x\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        wires = [stack.enter_context(Wire(bridge)) for _ in range(20)]
+        for wire in wires:
+            wire.send(text[:-2])
+        with Wire(bridge) as honest:
+            honest.send(SMUGGLED[:10])
+            for wire in wires[::2]:
+                wire.send("\r\n")
+                check_refusal(wire)
+            honest.send(SMUGGLED[10:])
+            assert honest.read().status == 200
 
 
 @pytest.mark.parametrize(
@@ -130,6 +167,65 @@ def test_malformed_chunks(bridge, chunks):
         answer = wire.read()
         assert answer is None or answer.status in (400, 413)
         assert wire.closed()
+
+
+CHUNKED = f"{HEAD}Transfer-Encoding: chunked\r\n\r\n"
+SIZE = f"{len(BODY):x}"
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        f"{SIZE}\n{BODY}\r\n0\r\n\r\n",
+        f"{SIZE};x=y\n{BODY}\r\n0\r\n\r\n",
+        f"{SIZE}\r\n{BODY}\n0\r\n\r\n",
+        f"{SIZE}\r\n{BODY}\r\n0\n\r\n",
+        f"{SIZE}\r\n{BODY}\r\n0;x\n\r\n",
+        f"{SIZE}\r\n{BODY}\r\n00\n\r\n",
+        f"{SIZE}\r\n{BODY}\r\n0\r\n\n",
+        f"{SIZE}\r\n{BODY}\r\n0\r\nX: y\n\r\n",
+        f"{SIZE}\r\n{BODY}\r\n0\r\nX: y\r\n\n",
+        f"{SIZE}\r\n{BODY}\r\n0\r\nX: y\nZ: 1\r\n\r\n",
+        f"1\r\n{BODY[0]}\n1\r\n{BODY[1]}\r\n{len(BODY) - 2:x}\r\n{BODY[2:]}\r\n0\r\n\r\n",
+        f"1\r\n{BODY[0]}\r\n1\n{BODY[1]}\r\n{len(BODY) - 2:x}\r\n{BODY[2:]}\r\n0\r\n\r\n",
+        f"{SIZE}\n{BODY}\n0\n\n",
+        "0\r\n\n",
+    ],
+)
+def test_odd_line_ends_of_chunks_are_refused(bridge, chunks):
+    """Those that come in one piece, with the head or after it."""
+    check_refused(bridge, f"{CHUNKED}{chunks}{SMUGGLED}")
+    with Wire(bridge) as wire:
+        wire.send(CHUNKED)
+        wait_for_acknowledgement(wire)
+        wire.send(f"{chunks}{SMUGGLED}")
+        check_refusal(wire)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_odd_line_end_of_an_empty_body(bridge, method):
+    head = CHUNKED.replace("POST", method).replace("/api/v1/events", "/health")
+    check_refused(bridge, f"{head}0\n\r\n{SMUGGLED}")
+    check_refused(bridge, f"{head}0;x\n\r\n{SMUGGLED}")
+    with Wire(bridge) as wire:
+        wire.send(f"{head}0\r\n\r\n{head}0;x\r\n\r\n{SMUGGLED}")
+        expected = 200 if method == "GET" else 405
+        assert [wire.read().status for _ in range(3)] == [expected, expected, 200]
+
+
+@pytest.mark.parametrize("trailer", ["", "X: y\r\nZ: 1\r\n"])
+def test_a_chunked_body_byte_by_byte(bridge, trailer):
+    """Its head, too: lines are where they were read, however they came."""
+    with Wire(bridge) as wire:
+        wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        half = len(BODY) // 2
+        chunks = f"{half:x}\r\n{BODY[:half]}\r\n{len(BODY) - half:x}\r\n{BODY[half:]}\r\n0\r\n"
+        for byte in f"{CHUNKED}{chunks}{trailer}\r\n":
+            wire.send(byte)
+            wait_for_acknowledgement(wire)
+        assert wire.read().status == 201
+        wire.send(SMUGGLED)
+        assert wire.read().status == 200
 
 
 @pytest.mark.parametrize("extension", ["", ";x=y"])
