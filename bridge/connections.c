@@ -110,10 +110,10 @@ void connections_set_waiting(struct connections *connections, struct connection 
 /* ---- slow peers ---- */
 
 /* Lock held. */
-static void close_slow(struct connections *connections, struct connection *connection)
+static void close_slow(struct connections *connections, struct connection *connection, bool late)
 {
     unlink_waiting(connections, connection);
-    pace_tell_late(&connection->pace, connection->socket);
+    pace_tell(&connection->pace, connection->socket, late);
     shutdown(connection->socket, SHUT_RDWR);
 }
 
@@ -125,7 +125,7 @@ void connections_check(struct connections *connections)
     while (connection) {
         struct connection *newer = connection->newer;
         if (pace_is_late(&connection->pace, connection->socket, now_ms, connections->patience_ms)) {
-            close_slow(connections, connection);
+            close_slow(connections, connection, true);
             atomic_fetch_add(&connections->late, 1);
         }
         connection = newer;
@@ -155,7 +155,7 @@ size_t connections_make_room(struct connections *connections, size_t size)
     pthread_mutex_lock(&connections->mutex);
     while (made < size && (slowest = find_slowest(connections)) != NULL) {
         made += slowest->pace.held;
-        close_slow(connections, slowest);
+        close_slow(connections, slowest, false);
         atomic_fetch_add(&connections->for_room, 1);
     }
     pthread_mutex_unlock(&connections->mutex);

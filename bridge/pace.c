@@ -87,15 +87,29 @@ uint64_t pace_rate(const struct pace *pace)
     return turn == pace->seen ? pace->rate : PACE_UNKNOWN;
 }
 
-void pace_tell_late(const struct pace *pace, int socket)
+#define HEAD(status, more)                                                                         \
+    "HTTP/1.1 " status "\r\nContent-Type: application/problem+json\r\n"                            \
+    "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n" more     \
+    "\r\n"
+
+void pace_tell(const struct pace *pace, int socket, bool late)
 {
-    static const char answer[] =
-        "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/problem+json\r\n"
-        "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n"
-        "Content-Length: 130\r\n\r\n"
-        "{\"type\":\"about:blank\",\"title\":\"Request Timeout\",\"status\":408,\"detail\":\"The "
-        "request did not come in time\",\"code\":\"REQUEST_TIMEOUT\"}";
+    static const char timeout[] = HEAD(
+        "408 Request Timeout",
+        "Content-Length: 130\r\n") "{\"type\":\"about:blank\",\"title\":\"Request "
+                                   "Timeout\",\"status\":408,\"detail\":\"The "
+                                   "request did not come in time\",\"code\":\"REQUEST_TIMEOUT\"}";
+    static const char overloaded[] =
+        HEAD("503 Service Unavailable",
+             "Retry-After: 1\r\nContent-Length: 139\r\n") "{\"type\":\"about:blank\",\"title\":"
+                                                          "\"Service "
+                                                          "Unavailable\",\"status\":503,\"detail\":"
+                                                          "\"Too "
+                                                          "many large requests at once, try "
+                                                          "again\",\"code\":\"OVERLOADED\"}";
     enum pace_phase phase = phase_of(pace->seen);
-    if (phase == PACE_IDLE || phase == PACE_BODY)
-        (void)!send(socket, answer, sizeof(answer) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (phase != PACE_IDLE && phase != PACE_BODY)
+        return;
+    const char *answer = late ? timeout : overloaded;
+    (void)!send(socket, answer, strlen(answer), MSG_NOSIGNAL | MSG_DONTWAIT);
 }

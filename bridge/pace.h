@@ -48,7 +48,8 @@ uint64_t pace_rate(const struct pace *pace);
 /* The rule: whether `bytes` in `elapsed_ms` are too few. */
 bool pace_is_too_slow(uint64_t bytes, int64_t elapsed_ms, int64_t patience_ms);
 
-/* Answers 408 when the peer waits for an answer. */
-void pace_tell_late(const struct pace *pace, int socket);
+/* Answers a peer that waits for an answer: 408 when it is late, or 503 when others need its room.
+ */
+void pace_tell(const struct pace *pace, int socket, bool late);
 
 #endif

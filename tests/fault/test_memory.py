@@ -236,7 +236,7 @@ def test_ordinary_batches_over_http(room, pair, pick, told):
     told(f"900 batches of 1000 over HTTP: {answers}; {honest.describe()}; {pair.describe()}")
     pair.assert_alive()
     honest.assert_served()
-    assert answers.get(b"200", 0) > 0 and set(answers) <= {b"200", b"429", b"503", b"504", b"closed"}
+    assert answers.get(b"200", 0) > 0 and set(answers) <= {b"200", b"408", b"429", b"503", b"504", b"closed"}
 
 
 def test_ordinary_batches_over_sp(room, pair, pick, told):

@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -97,12 +99,44 @@ static void bodies_are_as_slow_as_what_has_come_since(void **state)
     close(ends[1]);
 }
 
+static void answer_is(enum pace_phase phase, bool late, const char *status)
+{
+    int ends[2];
+    connect_pair(ends);
+    struct pace pace;
+    pace_init(&pace, 0);
+    pace_begin(&pace, phase);
+    assert_false(pace_is_late(&pace, ends[1], 1000, PATIENCE_MS));
+    pace_tell(&pace, ends[1], late);
+    close(ends[1]);
+    char text[1000];
+    ssize_t size = recv(ends[0], text, sizeof(text) - 1, MSG_WAITALL);
+    assert_true(size >= 0);
+    text[size] = '\0';
+    assert_true(strncmp(text, status, strlen(status)) == 0);
+    const char *body = strstr(text, "\r\n\r\n");
+    const char *length = strstr(text, "Content-Length: ");
+    if (body && length)
+        assert_int_equal(strtoul(length + strlen("Content-Length: "), NULL, 10), strlen(body + 4));
+    close(ends[0]);
+}
+
+static void slow_peers_are_told_where_they_wait_for_an_answer(void **state)
+{
+    (void)state;
+    answer_is(PACE_IDLE, true, "HTTP/1.1 408 ");
+    answer_is(PACE_BODY, true, "HTTP/1.1 408 ");
+    answer_is(PACE_BODY, false, "HTTP/1.1 503 ");
+    answer_is(PACE_ANSWER, true, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_whole_time_is_bounded_by_the_size),
         cmocka_unit_test(heads_are_timed_from_their_first_byte),
         cmocka_unit_test(bodies_are_as_slow_as_what_has_come_since),
+        cmocka_unit_test(slow_peers_are_told_where_they_wait_for_an_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
