@@ -9,6 +9,9 @@
 
 #include "base/text.h"
 
+/* Less unused room is not worth moving for. */
+#define TRIM_FROM 1024
+
 void buffer_init(struct buffer *buffer, size_t cap)
 {
     *buffer = (struct buffer){.cap = cap};
@@ -51,7 +54,7 @@ void buffer_reserve(struct buffer *buffer, size_t size)
 
 void buffer_trim(struct buffer *buffer)
 {
-    if (buffer->size + 1 < buffer->room)
+    if (buffer->room - buffer->size > TRIM_FROM)
         (void)!resize(buffer, buffer->size + 1);
 }
 

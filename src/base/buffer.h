@@ -26,7 +26,7 @@ void buffer_fini(struct buffer *buffer);
 /* Makes room for so many bytes in all, when it can: then what is appended is not moved. */
 void buffer_reserve(struct buffer *buffer, size_t size);
 
-/* Gives back room beyond what has been appended. */
+/* Gives back room beyond what has been appended, when that is more than a kilobyte. */
 void buffer_trim(struct buffer *buffer);
 
 void buffer_append(struct buffer *buffer, const void *bytes, size_t size);
