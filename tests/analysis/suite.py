@@ -26,7 +26,9 @@ def read_commands(folder):
         if path.suffix != ".c" or {"tests", "examples"} & set(path.parts):
             continue
         if any(path.is_relative_to(part) for part in FOLDERS):
-            entries.setdefault(path, (entry["directory"], path, shlex.split(entry["command"])))
+            words = shlex.split(entry["command"])
+            words = words[words[0].endswith("ccache"):]  # where it is installed, meson uses it
+            entries.setdefault(path, (entry["directory"], path, words))
     return [entries[path] for path in sorted(entries)]
 
 
