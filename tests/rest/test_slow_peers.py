@@ -72,8 +72,14 @@ def create_is_served(http):
 
 
 def eventually(call):
-    """The answer to a call that tries again when told to (the core may say so, too)."""
-    return wait_until(lambda: (answer := call()).status_code not in (429, 503) and answer, "an answer", 60)
+    """The answer to a call that tries again when told to (the core may say so, too), or after 20 s."""
+
+    def answered():
+        with contextlib.suppress(httpx.TimeoutException):
+            answer = call()
+            return answer.status_code not in (429, 503) and answer
+
+    return wait_until(answered, "an answer", 90)
 
 
 def large_ones_are_served(http):
