@@ -206,7 +206,7 @@ static bool apply_flag(const char *program, const struct config_setting *setting
     snprintf(origin, sizeof(origin), "--%s", setting->flag);
     char *kept = setting->secret ? hide(value) : value;
     bool valid = kept && apply(program, setting, origin, kept);
-    if (kept != value)
+    if (setting->secret)
         free(kept);
     return valid;
 }

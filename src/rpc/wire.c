@@ -167,7 +167,7 @@ static uint8_t *keep_known(const ProtobufCMessageDescriptor *type, struct wire_r
             protobuf_c_message_descriptor_get_field(type, found.number);
         if (!field)
             continue;
-        bool nested = field->type == PROTOBUF_C_TYPE_MESSAGE;
+        bool nested = found.type == WIRE_BYTES && field->type == PROTOBUF_C_TYPE_MESSAGE;
         size_t length_bytes = nested ? length_size(&found) : 0;
         size_t size = (size_t)((nested ? found.content.next : in.next) - found.start);
         memmove(out, found.start, size);

@@ -146,7 +146,7 @@ static bool start_reading(struct postgres_old_events *events,
 
 static bool set_up(struct postgres_old_events *events, const char *uri, struct status *status)
 {
-    bool present[OLD_EVENTS_COLUMNS];
+    bool present[OLD_EVENTS_COLUMNS] = {false};
     PQconninfoOption *options = postgres_uri_parse(uri, SETTING, status);
     if (!options)
         return false;
