@@ -204,10 +204,10 @@ static bool apply_flag(const char *program, const struct config_setting *setting
     }
     char origin[64];
     snprintf(origin, sizeof(origin), "--%s", setting->flag);
-    char *kept = setting->secret ? hide(value) : value;
-    bool valid = kept && apply(program, setting, origin, kept);
-    if (setting->secret)
-        free(kept);
+    char *copy = setting->secret ? hide(value) : NULL;
+    bool kept = !setting->secret || copy;
+    bool valid = kept && apply(program, setting, origin, copy ? copy : value);
+    free(copy);
     return valid;
 }
 

@@ -123,9 +123,9 @@ static bool check_event(const Triggers__V1__CreateEventRequest *request,
     const char *why;
     struct store_event *event = &item->append.event;
     enum rule_result source = rule_name(request->source, arena, &event->source, &why);
+    choose_id(request, prefix, arena, item, slot); /* a key's belongs to the source */
     if (source == RULE_VIOLATED)
         add_violation(arena, slot, "SOURCE_INVALID", field_path(arena, prefix, "source"), why);
-    choose_id(request, prefix, arena, item, slot);
     enum rule_result type = rule_name(request->event_type, arena, &event->type, &why);
     if (type == RULE_VIOLATED)
         add_violation(arena, slot, "EVENT_TYPE_INVALID", field_path(arena, prefix, "event_type"),
