@@ -1,76 +1,65 @@
-/* What is seen is libmicrohttpd's buffer as process_request_body and get_next_header_line of 0.9.75
- * leave it: chunks as they came, then trailers from the buffer's start, each CR and LF after them
- * overwritten with a NUL. */
+/* Data is skipped; lines are looked at byte by byte. */
 #include "chunks.h"
 
-#include <string.h>
-
-/* Bytes of the last chunk's line that are looked at. Fewer than libmicrohttpd always has behind
- * what it receives: for a chunked body it keeps two headers there. */
-#define LAST_LINE_MAX 64
-
-static bool is_crlf(const char *bytes)
+void chunks_begin(struct chunks *chunks)
 {
-    return bytes[0] == '\r' && bytes[1] == '\n';
+    *chunks = (struct chunks){.state = CHUNKS_SIZE};
 }
 
-/* What follows the line, which must end within `size` bytes and with CRLF; else NULL. */
-static const char *pass_line(const char *line, size_t size)
+static uint64_t digit_value(char digit)
 {
-    const char *end = memchr(line, '\n', size);
-    return end && end > line + 1 && end[-1] == '\r' ? end + 1 : NULL;
+    return digit <= '9' ? (uint64_t)(digit - '0') : (uint64_t)((digit | 0x20) - 'a' + 10);
 }
 
-void chunks_begin(struct chunks *chunks, const char *buffer, uint64_t turn)
+static void end_line(struct chunks *chunks)
 {
-    *chunks = (struct chunks){.buffer = buffer, .turn = turn};
-    chunks->ends_well = buffer && pass_line(buffer, LAST_LINE_MAX);
+    if (chunks->state == CHUNKS_TRAILER)
+        chunks->state = chunks->in_line == 0 ? CHUNKS_NONE : CHUNKS_TRAILER;
+    else if (chunks->state == CHUNKS_END)
+        chunks->state = CHUNKS_SIZE;
+    else
+        chunks->state = chunks->left > 0 ? CHUNKS_DATA : CHUNKS_TRAILER;
+    chunks->in_line = 0;
 }
 
-/* The line of a chunk's size, behind the end of the chunk before if that came with it. */
-static bool is_between(const char *start, const char *piece)
+/* Of a line; false when it ends without CR. */
+static bool scan_byte(struct chunks *chunks, char byte)
 {
-    const char *line = piece - start >= 2 && is_crlf(start) ? start + 2 : start;
-    return pass_line(line, (size_t)(piece - line)) == piece;
-}
-
-bool chunks_check(struct chunks *chunks, const char *piece, size_t size, uint64_t turn)
-{
-    if (!chunks->buffer)
+    bool after_cr = chunks->after_cr;
+    chunks->after_cr = byte == '\r';
+    if (byte == '\n') {
+        end_line(chunks);
+        return after_cr;
+    }
+    if (byte == '\r')
         return true;
-    const char *end = piece + size;
-    const char *start = chunks->end && chunks->turn == turn ? chunks->end : chunks->buffer;
-    chunks->end = end;
-    chunks->turn = turn;
-    chunks->ends_well = is_crlf(end) && pass_line(end + 2, LAST_LINE_MAX);
-    return piece <= start || is_between(start, piece);
+    chunks->in_line++;
+    if (byte == ';' && chunks->state == CHUNKS_SIZE)
+        chunks->state = CHUNKS_EXTENSION;
+    else if (chunks->state == CHUNKS_SIZE)
+        chunks->left = chunks->left << 4 | digit_value(byte);
+    return true;
 }
 
-struct trailers {
-    const char *start;
-    const char *line; /* the next one; NULL: one was not where it should be */
-};
-
-/* The last header of the head is among them, in front, when a line came in pieces. */
-static enum MHD_Result pass_trailer(void *argument, enum MHD_ValueKind kind, const char *name,
-                                    const char *value)
+static size_t skip_data(struct chunks *chunks, size_t size)
 {
-    (void)kind;
-    struct trailers *trailers = argument;
-    if (name < trailers->start)
-        return MHD_YES;
-    trailers->line = name == trailers->line ? value + strlen(value) + strlen("\r\n") : NULL;
-    return trailers->line ? MHD_YES : MHD_NO;
+    size_t skipped = chunks->left < size ? (size_t)chunks->left : size;
+    chunks->left -= skipped;
+    if (chunks->left == 0)
+        chunks->state = CHUNKS_END;
+    return skipped;
 }
 
-bool chunks_check_end(const struct chunks *chunks, struct MHD_Connection *connection, uint64_t turn)
+bool chunks_scan(struct chunks *chunks, const char *bytes, size_t size)
 {
-    struct trailers trailers = {chunks->buffer, chunks->buffer};
-    if (!chunks->buffer)
-        return true;
-    MHD_get_connection_values(connection, MHD_FOOTER_KIND, pass_trailer, &trailers);
-    const char *line = trailers.line;
-    if (!line || line[0] != '\0' || line[1] != '\0')
-        return false;
-    return chunks->turn != turn || chunks->ends_well;
+    size_t used = 0;
+    bool well = true;
+    while (well && used < size && chunks->state != CHUNKS_NONE) {
+        if (chunks->state == CHUNKS_DATA)
+            used += skip_data(chunks, size - used);
+        else
+            well = scan_byte(chunks, bytes[used++]);
+    }
+    chunks->bytes += used;
+    return well;
 }

@@ -1,33 +1,34 @@
-/* Whether the lines between the pieces of a chunked body end with CRLF (RFC 9112 section 7.1).
- *
- * libmicrohttpd 0.9.75 takes a bare LF, which a proxy in front may read otherwise; later ones do
- * not. It hands out pieces where it has received them, so that what is in front of them can be
- * seen, if it came with them: not a line that came by itself, which is overwritten by what
- * follows. */
+/* Whether every line of a chunked body ends with CRLF (RFC 9112 section 7.1). libmicrohttpd 0.9.75
+ * takes a bare LF, which a proxy in front may read otherwise; later ones do not. */
 #ifndef TRIGGERS_BRIDGE_CHUNKS_H
 #define TRIGGERS_BRIDGE_CHUNKS_H
 
-#include <microhttpd.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Zero-initialised: of a body that is not looked at. */
-struct chunks {
-    const char *buffer; /* where libmicrohttpd receives this body, or what is left of it */
-    const char *end;    /* of the last piece; NULL: none came yet */
-    uint64_t turn;      /* in which it came, or the head */
-    bool ends_well;     /* what is behind it, if the whole body came with it */
+enum chunks_state {
+    CHUNKS_NONE,
+    CHUNKS_SIZE,
+    CHUNKS_EXTENSION,
+    CHUNKS_DATA,
+    CHUNKS_END,
+    CHUNKS_TRAILER
 };
 
-/* Turns are the loop's: in one of them a connection is read from once. `buffer` may be NULL. */
-void chunks_begin(struct chunks *chunks, const char *buffer, uint64_t turn);
+/* How far a body has come. Zeroed, none is looked at, as after its end. */
+struct chunks {
+    enum chunks_state state;
+    uint64_t left;    /* bytes of the chunk's data, or its size so far */
+    uint64_t bytes;   /* of the body so far, as sent */
+    uint64_t in_line; /* bytes of the line so far, without CR */
+    bool after_cr;
+};
 
-/* Of each piece; false when a line in front of it ends with a bare LF. */
-bool chunks_check(struct chunks *chunks, const char *piece, size_t size, uint64_t turn);
+void chunks_begin(struct chunks *chunks);
 
-/* Likewise of the last chunk and the trailers, when the whole request has come. */
-bool chunks_check_end(const struct chunks *chunks, struct MHD_Connection *connection,
-                      uint64_t turn);
+/* Looks at `size` bytes that follow; false when a line ends with a bare LF. What else is wrong with
+ * them libmicrohttpd finds. */
+bool chunks_scan(struct chunks *chunks, const char *bytes, size_t size);
 
 #endif

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "connections.h"
+#include "respond.h"
 
 /* Of what comes after a head that was refused: so that the peer can read the answer, which a reset
  * would take from it (RFC 9112 section 9.6). */
@@ -113,18 +114,16 @@ static ssize_t nothing_came(void)
     return -1;
 }
 
-static ssize_t refuse(struct connection *connection)
+static const struct problem HEAD_TOO_LARGE = {
+    .status = 431,
+    .code = "REQUEST_HEAD_TOO_LARGE",
+    .detail = "The head of a request may have at most 32768 bytes and 128 fields",
+};
+
+static ssize_t refuse(struct connection *connection, const struct problem *problem)
 {
-    static const char answer[] =
-        "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/problem+json\r\n"
-        "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n"
-        "Content-Length: 195\r\n\r\n"
-        "{\"type\":\"about:blank\",\"title\":\"Request Header Fields Too Large\",\"status\":431,"
-        "\"detail\":\"The head of a request may have at most 32768 bytes and 128 fields\","
-        "\"code\":\"REQUEST_HEAD_TOO_LARGE\"}";
     connection->head.refused = true;
-    (void)!send(connection->socket, answer, sizeof(answer) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-    shutdown(connection->socket, SHUT_WR);
+    respond_directly(connection, problem);
     return nothing_came();
 }
 
@@ -147,7 +146,11 @@ __attribute__((visibility("default"))) ssize_t recv(int socket, void *buffer, si
     if (connection && connection->head.refused)
         return discard(connection, buffer, size, flags);
     ssize_t received = recvfrom(socket, buffer, size, flags, NULL, NULL);
-    if (connection && received > 0 && !head_scan(&connection->head, buffer, (size_t)received))
-        return refuse(connection);
+    if (!connection || received <= 0)
+        return received;
+    if (!head_scan(&connection->head, buffer, (size_t)received))
+        return refuse(connection, &HEAD_TOO_LARGE);
+    if (!chunks_scan(&connection->chunks, buffer, (size_t)received))
+        return refuse(connection, &CHUNKS_MALFORMED);
     return received;
 }

@@ -60,6 +60,30 @@ static enum MHD_Result give_answer(struct request *request)
     return result;
 }
 
+/* Where libmicrohttpd receives, which is the same place for each request, if that is known. Empty
+ * lines before a head are counted with it. */
+static void find_head(struct request *request)
+{
+    struct connection *peer = request->peer;
+    struct headers *headers = &request->headers;
+    if (!headers->body)
+        return;
+    if (!peer->received)
+        peer->received = headers->body - peer->head.bytes;
+    headers->size = (size_t)(headers->body - peer->received);
+}
+
+/* The rest is looked at as it is received: see heads.c. */
+static bool begin_chunks(const struct request *request)
+{
+    struct connection *peer = request->peer;
+    int64_t came = peer->head.unread - (int64_t)request->headers.size;
+    if (!request->headers.body)
+        return true;
+    chunks_begin(&peer->chunks);
+    return came <= 0 || chunks_scan(&peer->chunks, request->headers.body, (size_t)came);
+}
+
 static enum MHD_Result begin(struct bridge *bridge, struct MHD_Connection *connection,
                              const char *url, const char *method, const char *version,
                              void **context)
@@ -68,9 +92,12 @@ static enum MHD_Result begin(struct bridge *bridge, struct MHD_Connection *conne
     if (!request)
         return MHD_NO;
     figures_note_begun();
+    find_head(request);
     head_end(&request->peer->head);
     *context = request;
     const char *error = headers_framing_error(&request->headers, version);
+    if (!error && request->headers.transfer_encodings > 0 && !begin_chunks(request))
+        error = CHUNKS_MALFORMED.detail;
     if (error) {
         request_fail(request, 400, "MALFORMED_REQUEST", error);
         return give_answer(request);
@@ -83,23 +110,8 @@ static enum MHD_Result begin(struct bridge *bridge, struct MHD_Connection *conne
         request_fail(request, 413, "BODY_TOO_LARGE", "The body is too large");
     if (request->answer.status && (far || headers_expect_continue(&request->headers)))
         return give_answer(request);
-    if (request->headers.transfer_encodings > 0)
-        chunks_begin(&request->chunks, request->headers.body, request->peer->loop->turn);
     pace_begin(&request->peer->pace, PACE_BODY);
     return MHD_YES;
-}
-
-/* What follows in the connection cannot be trusted. */
-static enum MHD_Result refuse_chunks(struct request *request)
-{
-    static const struct problem problem = {
-        .status = 400,
-        .code = "MALFORMED_REQUEST",
-        .detail = "A line of the chunked body does not end with CRLF",
-    };
-    respond_directly(request->peer, &problem, request->id);
-    request->answer.status = problem.status;
-    return MHD_NO;
 }
 
 static void set_waiting(const struct request *request, bool waiting)
@@ -124,8 +136,6 @@ static enum MHD_Result proceed(struct request *request)
     set_waiting(request, false);
     pace_begin(&request->peer->pace, PACE_OURS);
     if (!request->answering) {
-        if (!chunks_check_end(&request->chunks, request->connection, request->peer->loop->turn))
-            return refuse_chunks(request);
         request->answering = true;
         bridge_enter(&request->bridge->answering);
     }
@@ -167,9 +177,6 @@ static enum MHD_Result on_request(void *bridge, struct MHD_Connection *connectio
     struct request *request = request_cast(*context);
     if (*upload_size == 0)
         return proceed(request);
-    if (!chunks_check(&request->chunks, upload, *upload_size, request->peer->loop->turn)) {
-        return refuse_chunks(request);
-    }
     struct pace *pace = &request->peer->pace;
     bool waited = request->room.state != ROOM_UNASKED;
     enum body_result result = add_body(request, upload, upload_size);
@@ -204,6 +211,14 @@ static void log_request(const struct request *request, bool answered)
               {"end", answered ? "answered" : "broken off"});
 }
 
+/* Bytes as received; 0: not known. */
+static size_t size_of(const struct request *request)
+{
+    if (request->headers.transfer_encodings == 0)
+        return request->headers.size + (size_t)request->received;
+    return request->headers.body ? request->headers.size + (size_t)request->peer->chunks.bytes : 0;
+}
+
 static void on_completed(void *bridge, struct MHD_Connection *connection, void **context,
                          enum MHD_RequestTerminationCode how)
 {
@@ -216,9 +231,7 @@ static void on_completed(void *bridge, struct MHD_Connection *connection, void *
     if (log_enabled(LOG_DEBUG))
         log_request(request, how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     figures_note_ended(request);
-    bool chunked = request->headers.transfer_encodings > 0;
-    head_next(&request->peer->head,
-              chunked ? 0 : request->headers.size + (size_t)request->received);
+    head_next(&request->peer->head, size_of(request));
     pace_begin(&request->peer->pace, PACE_IDLE);
     request_free(request);
 }
@@ -241,7 +254,7 @@ static void refuse_length(struct connection *peer, void *loop)
     if (problem.detail && problem.status == 413)
         problem.code = "BODY_TOO_LARGE";
     if (problem.detail)
-        respond_directly(peer, &problem, NULL);
+        respond_directly(peer, &problem);
 }
 
 __attribute__((format(printf, 2, 0))) static void log_library(void *user_data, const char *format,

@@ -127,7 +127,6 @@ static void *run(void *argument)
         if (watched[1].revents)
             eventfd_read(loop->wake, &count);
         take(loop, end_waiting(loop));
-        loop->turn++;
         MHD_run(loop->daemon);
     }
     take(loop, end_waiting(loop));

@@ -10,7 +10,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "connections.h"
 
@@ -25,7 +24,6 @@ struct loop {
     bool waiting;              /* the thread does nothing but wait */
     struct connection *handed; /* new ones, and suspended ones to be resumed */
     struct connection *adding; /* on its way into the daemon */
-    uint64_t turn;             /* the number of times that the daemon was run */
 };
 
 /* Takes over `daemon`, whose MHD_OPTION_NOTIFY_CONNECTION is loop_on_connection with the loop.

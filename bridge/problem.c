@@ -30,8 +30,9 @@ static const struct {
     {405, "Method Not Allowed"},  {409, "Conflict"},
     {413, "Content Too Large"},   {415, "Unsupported Media Type"},
     {421, "Misdirected Request"}, {422, "Unprocessable Content"},
-    {429, "Too Many Requests"},   {501, "Not Implemented"},
-    {503, "Service Unavailable"}, {504, "Gateway Timeout"},
+    {429, "Too Many Requests"},   {431, "Request Header Fields Too Large"},
+    {501, "Not Implemented"},     {503, "Service Unavailable"},
+    {504, "Gateway Timeout"},
 };
 
 /* Names of the protocol that are others over REST, and what is said of them there. */

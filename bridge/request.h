@@ -18,7 +18,6 @@
 #include "base/trace.h"
 #include "base/typeid.h"
 #include "bridge.h"
-#include "chunks.h"
 #include "headers.h"
 #include "problem.h"
 
@@ -70,7 +69,6 @@ struct request {
     const char *key_source;          /* to which it belongs; NULL of a batch */
     struct request *next_keyed;      /* of idempotency.c */
     struct headers headers;
-    struct chunks chunks;               /* of the body; used on the loop's thread */
     struct trace trace;                 /* the client's, or one that begins here; or none */
     char traceparent[TRACEPARENT_SIZE]; /* for the core; "" without a trace */
     char caller[64];                    /* for the core: the connection's other end */

@@ -114,22 +114,25 @@ static void format_now(char date[64])
     strftime(date, 64, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &utc));
 }
 
-void respond_directly(const struct connection *peer, const struct problem *problem,
-                      const char *request_id)
+const struct problem CHUNKS_MALFORMED = {
+    .status = 400,
+    .code = "MALFORMED_REQUEST",
+    .detail = "A line of the chunked body does not end with CRLF",
+};
+
+void respond_directly(const struct connection *peer, const struct problem *problem)
 {
     char date[64];
     format_now(date);
     struct buffer body, text;
     buffer_init(&body, DIRECT_ANSWER_CAP);
     buffer_init(&text, DIRECT_ANSWER_CAP);
-    problem_write(&body, problem, request_id);
-    buffer_append_format(&text, "HTTP/1.1 %u %s\r\nDate: %s\r\nConnection: close\r\n",
-                         problem->status, MHD_get_reason_phrase_for(problem->status), date);
-    if (request_id)
-        buffer_append_format(&text, "X-Request-ID: %s\r\n", request_id);
+    problem_write(&body, problem, NULL);
     buffer_append_format(&text,
+                         "HTTP/1.1 %u %s\r\nDate: %s\r\nConnection: close\r\n"
                          "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
                          "Content-Type: application/problem+json\r\nContent-Length: %zu\r\n\r\n",
+                         problem->status, MHD_get_reason_phrase_for(problem->status), date,
                          body.size);
     buffer_append(&text, body.data, body.size);
     if (!body.failed && !text.failed)

@@ -7,9 +7,11 @@
 /* Takes the answer's body. The result is what the handler returns to libmicrohttpd. */
 enum MHD_Result respond(struct request *request);
 
-/* Answers past libmicrohttpd, where it takes no answer, and ends what is sent. `request_id` may be
- * NULL. On the loop's thread. */
-void respond_directly(const struct connection *peer, const struct problem *problem,
-                      const char *request_id);
+/* Answers past libmicrohttpd, where it takes no answer, and ends what is sent. On the loop's
+ * thread. */
+void respond_directly(const struct connection *peer, const struct problem *problem);
+
+/* What a connection is refused with whose chunked body has a line that ends with a bare LF. */
+extern const struct problem CHUNKS_MALFORMED;
 
 #endif

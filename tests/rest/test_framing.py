@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import select
 import socket
 import struct
 import subprocess
@@ -49,10 +50,17 @@ def check_refusal(wire, status=400):
 
 
 def wait_for_acknowledgement(wire):
-    """Until the other side's kernel has all that was sent, so that what follows is another piece."""
+    """Until the other side's kernel has all that was sent, so that what follows is another piece; or until
+    it has closed."""
     unsent = struct.Struct("i")
-    waiting = lambda: unsent.unpack(fcntl.ioctl(wire.socket, termios.TIOCOUTQ, bytes(4)))[0] == 0
-    wait_until(waiting, "an acknowledgement")
+    state = select.poll()
+    state.register(wire.socket, 0)
+
+    def has_all():
+        closed = state.poll(0)
+        return closed or unsent.unpack(fcntl.ioctl(wire.socket, termios.TIOCOUTQ, bytes(4)))[0] == 0
+
+    wait_until(has_all, "an acknowledgement", interval=0.0005)
 
 
 @pytest.mark.parametrize(
@@ -192,13 +200,26 @@ SIZE = f"{len(BODY):x}"
         "0\r\n\n",
     ],
 )
-def test_odd_line_ends_of_chunks_are_refused(bridge, chunks):
-    """Those that come in one piece, with the head or after it."""
-    check_refused(bridge, f"{CHUNKED}{chunks}{SMUGGLED}")
+@pytest.mark.parametrize("before", ["", SMUGGLED, f"\r\n\r\n{SMUGGLED}\r\n"])
+@pytest.mark.parametrize("pieces", ["one", "head", "lines", "bytes"])
+def test_odd_line_ends_of_chunks_are_refused(bridge, chunks, pieces, before):
+    """However it all comes: in one piece, the head apart, each line or byte, after other requests."""
+    text = f"{before}{CHUNKED}{chunks}"
+    cuts = {
+        "one": [text],
+        "head": [f"{before}{CHUNKED}", chunks],
+        "lines": text.splitlines(keepends=True),
+        "bytes": text,
+    }[pieces]
     with Wire(bridge) as wire:
-        wire.send(CHUNKED)
-        wait_for_acknowledgement(wire)
-        wire.send(f"{chunks}{SMUGGLED}")
+        wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):  # it is refused before its end
+            for piece in cuts:
+                wire.send(piece)
+                wait_for_acknowledgement(wire)
+            wire.send(SMUGGLED)
+        if before:
+            assert wire.read().status == 200
         check_refusal(wire)
 
 
