@@ -77,11 +77,13 @@ static void find_head(struct request *request)
 static bool begin_chunks(const struct request *request)
 {
     struct connection *peer = request->peer;
-    int64_t came = peer->head.unread - (int64_t)request->headers.size;
+    size_t size = request->headers.size;
     if (!request->headers.body)
         return true;
+    int64_t came = peer->head.unread - (int64_t)size;
     chunks_begin(&peer->chunks);
-    return came <= 0 || chunks_scan(&peer->chunks, request->headers.body, (size_t)came);
+    return came >= 0 && size + (size_t)came <= CONNECTION_MEMORY &&
+           chunks_scan(&peer->chunks, request->headers.body, (size_t)came);
 }
 
 static enum MHD_Result begin(struct bridge *bridge, struct MHD_Connection *connection,
@@ -211,12 +213,13 @@ static void log_request(const struct request *request, bool answered)
               {"end", answered ? "answered" : "broken off"});
 }
 
-/* Bytes as received; 0: not known. */
+/* Bytes as sent, of one that came whole; 0: not known. */
 static size_t size_of(const struct request *request)
 {
-    if (request->headers.transfer_encodings == 0)
-        return request->headers.size + (size_t)request->received;
-    return request->headers.body ? request->headers.size + (size_t)request->peer->chunks.bytes : 0;
+    const struct headers *headers = &request->headers;
+    if (headers->transfer_encodings == 0)
+        return headers->size + (size_t)headers_content_length(headers);
+    return headers->body ? headers->size + (size_t)request->peer->chunks.bytes : 0;
 }
 
 static void on_completed(void *bridge, struct MHD_Connection *connection, void **context,
