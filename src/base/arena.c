@@ -72,10 +72,10 @@ static struct arena_block *block_new(struct arena *arena, size_t size)
         arena->over_budget = true;
         return NULL;
     }
-    arena->charged += arena->charge ? bytes : 0;
     struct arena_block *block = malloc(bytes);
     if (block)
         *block = (struct arena_block){.size = size};
+    arena->charged += arena->charge ? bytes : 0;
     return block;
 }
 
@@ -89,13 +89,9 @@ static struct arena_block *block_for(struct arena *arena, size_t size)
     struct arena_block *block = block_new(arena, size > BLOCK_SIZE ? size : BLOCK_SIZE);
     if (!block)
         return NULL;
-    if (head && size > BLOCK_SIZE) {
-        block->next = head->next;
-        head->next = block;
-    } else {
-        block->next = head;
-        arena->blocks = block;
-    }
+    struct arena_block **place = head && size > BLOCK_SIZE ? &head->next : &arena->blocks;
+    block->next = *place;
+    *place = block;
     return block;
 }
 

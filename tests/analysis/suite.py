@@ -34,7 +34,8 @@ def read_commands(folder):
 
 def analyzer_words(words):
     """The command without output, dependencies, warnings of its own and sanitizers, whose checks
-    the analyzer would take for ours. -O1 decides what is inlined, and so how far it sees."""
+    the analyzer would take for ours. -O1 decides what is inlined, and so how far it sees. gcc 12 takes
+    what lies in lists and arenas for lost: leaks are left to clang's analyzer and the leak sanitizer."""
     kept = ["gcc"]
     skip = False
     for word in words[1:]:
@@ -42,7 +43,7 @@ def analyzer_words(words):
             skip = not skip
         elif not word.startswith(("-W", "-fsanitize", "-MD", "-O")):
             kept.append(word)
-    return kept + ["-O1", "-fanalyzer", "-Werror", "-o", "/dev/null"]
+    return kept + ["-O1", "-fanalyzer", "-Werror", "-Wno-analyzer-malloc-leak", "-o", "/dev/null"]
 
 
 def run_gcc(build, command):

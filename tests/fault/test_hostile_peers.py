@@ -113,7 +113,7 @@ def test_more_connections_than_descriptors(limited_core):
             with contextlib.suppress(OSError, AssertionError):
                 stack.callback(connect(url).close)
         core.wait_for_line("too many connections")
-        assert core.descriptors() < 500
+        assert core.descriptors() < 590  # of 600; the store's are kept
         assert rpc.create().event_id
     with RpcClient(url) as rpc:
         wait_until(rpc.serving, "new callers served when the crowd is gone")

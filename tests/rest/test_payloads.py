@@ -132,7 +132,7 @@ def test_largest_payload_that_can_be_configured(start_core, start_bridge, new_st
     """Three of them, each on a page of its own, as pages end at 8 MiB."""
     most = 10 << 20
     core = start_core(DATABASE_URL=new_store_url(), TRIGGERS_MAX_PAYLOAD=most)
-    bridge = start_bridge(core, TRIGGERS_MAX_PAYLOAD=most)
+    bridge = start_bridge(core, TRIGGERS_MAX_PAYLOAD=most, TRIGGERS_BRIDGE_MEMORY=128 << 20)
     with httpx.Client(base_url=bridge.url, trust_env=False, timeout=60.0) as http:
         ids = [create_raw(http, of_size(most)) for _ in range(3)]
         for event_id in ids:

@@ -209,10 +209,10 @@ bool postgres_old_events_open(const char *uri, struct old_events **events, struc
         return status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
     opened->base.next = next;
     opened->base.close = close_events;
-    bool ok = set_up(opened, uri, status);
-    if (ok)
-        *events = &opened->base;
-    else
-        close_events(&opened->base);
-    return ok;
+    *events = (struct old_events *)opened; /* its `base`; gcc's analyzer loses the other form */
+    if (set_up(opened, uri, status))
+        return true;
+    close_events(*events);
+    *events = NULL;
+    return false;
 }
