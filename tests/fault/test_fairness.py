@@ -15,7 +15,7 @@ from support.rpc import EVENT_SERVICE, RpcError, encode
 from support.typeid import new_event_id
 
 # Of the neighbour's own wait. First come, first served is about 1.
-FRACTION = 0.4
+FRACTION = 0.7
 CALLS_ALONE = 20
 EVENT = {"source": "crm", "event_type": "lead", "payload": {"text": "x" * 100}}
 

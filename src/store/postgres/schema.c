@@ -63,6 +63,19 @@ static enum store_result apply(struct postgres_session *session, const struct mi
     return result;
 }
 
+/* Not by "create schema if not exists", which asks for the right to make schemas also when an
+ * administrator has made this one. */
+static enum store_result create_schema(struct postgres_session *session, struct status *status)
+{
+    int exists = 0;
+    enum store_result result = query_number(
+        session, "select count(*) from pg_catalog.pg_namespace where nspname = 'triggers'", &exists,
+        status);
+    return result == STORE_OK && !exists
+               ? postgres_execute(session, "create schema triggers", status)
+               : result;
+}
+
 /* In one transaction; on failure the caller closes the connection, which rolls back. */
 static enum store_result migrate(struct postgres_session *session, struct status *status)
 {
@@ -72,6 +85,8 @@ static enum store_result migrate(struct postgres_session *session, struct status
         result = postgres_execute(session, LOCK_SQL, status);
     if (result == STORE_OK)
         result = read_version(session, &version, status);
+    if (result == STORE_OK)
+        result = create_schema(session, status);
     for (const struct migration *migration = POSTGRES_MIGRATIONS;
          result == STORE_OK && migration->sql; migration++)
         if (migration->version > version)

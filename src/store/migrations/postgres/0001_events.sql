@@ -1,13 +1,5 @@
 -- Events are written once; what changes is which narrow table names them. So an acknowledgement
 -- never rewrites a payload, and both lists are one walk along an index.
--- Not "if not exists", which asks for the right to create schemas also when an administrator has made
--- this one.
-do $$ begin
-    if pg_catalog.to_regnamespace('triggers') is null then
-        create schema triggers;
-    end if;
-end $$;
-
 create table triggers.schema_version (
     version integer primary key,
     applied_at timestamptz not null default now()
