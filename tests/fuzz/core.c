@@ -168,7 +168,8 @@ void core_start(void)
     MUST(lane_await_first_try(writer_lane(writer), &status) == STORE_OK);
     MUST(lane_await_first_try(readers_get_lane(readers), &status) == STORE_OK);
     MUST(lane_await_first_try(readers_list_lane(readers), &status) == STORE_OK);
-    event_service_init(&event_service, writer, readers, EVENT_MAX_PAYLOAD);
+    event_service_init(&event_service, writer, readers,
+                       &(struct payload_rules){.max_size = EVENT_MAX_PAYLOAD, .any = true});
     health_service_init(&health_service, writer, readers, "fake");
     stats_service_init(&stats_service, &metrics);
     dispatcher_init(&dispatcher, services);

@@ -86,7 +86,7 @@ static void try_answer(const struct method *method, const struct input *input)
 {
     bool batch = method == &method_create_batch || method == &method_ack_batch;
     triggers_reply *reply =
-        reply_from_message(method, batch ? BATCH_SIZE : 0, input->next, input->left);
+        reply_from_message(method, batch ? BATCH_SIZE : 0, input->next, input->left, NULL);
     MUST(reply && reply->code == reply->error.code);
     MUST(reply->next_page_token && reply->server_version && reply->server_store);
     MUST(reply->request_id);
