@@ -217,8 +217,11 @@ static void log_request(const struct request *request, bool answered)
 static size_t size_of(const struct request *request)
 {
     const struct headers *headers = &request->headers;
+    uint64_t length = headers_content_length(headers);
+    if (length > REQUEST_DISCARD_MAX)
+        return 0; /* not read to its end */
     if (headers->transfer_encodings == 0)
-        return headers->size + (size_t)headers_content_length(headers);
+        return headers->size + (size_t)length;
     return headers->body ? headers->size + (size_t)request->peer->chunks.bytes : 0;
 }
 
