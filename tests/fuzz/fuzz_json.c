@@ -33,7 +33,7 @@ static bool jansson_is_excused(const json_error_t *error)
  * at to see where a number or word ends. */
 static bool we_are_excused(const char *text, size_t size, const struct json_error *error)
 {
-    return strstr(error->reason, "nested too deeply") ||
+    return strstr(error->reason, "nested over 512 deep") ||
            (error->offset < size && text[error->offset] == '\0');
 }
 
