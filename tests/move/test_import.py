@@ -265,6 +265,7 @@ BAD_FILE_ROWS = [
     (("evt_000000000010", "crm", "lead", "{}", "pending", "yesterday"), "created_at is not"),
     (("evt_000000000011", "crm", "lead", "{}", "pending", "2025-11-10 09:30:15 MEZ"), "created_at is not"),
     (("evt_000000000012", "crm", "lead", "{}", "pending", None), "created_at is not"),
+    (("evt_000000000013", "crm", "lead", "{}", "pending", "2025-13-10 09:30:15"), "created_at is not"),
 ]
 
 

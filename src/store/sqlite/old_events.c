@@ -129,6 +129,9 @@ static bool read_time(const char *text, int64_t *time_us)
     if (!text || sscanf(text, "%4d-%2d-%2d%*1[ T]%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon,
                         &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &end) != 6)
         return false;
+    if (tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 ||
+        tm.tm_min > 59 || tm.tm_sec > 59)
+        return false;
     const char *rest = text + end;
     int64_t microseconds = read_microseconds(&rest);
     if (tm.tm_year < 1 || !read_zone(rest, &ahead))
