@@ -167,14 +167,14 @@ def test_callers_that_leave_before_their_late_calls_are_done(slow_store):
     core, gate = slow_store
     with core.client() as rpc:
         assert rpc.serving()
-        before = core.descriptors()
+        before = core.connections()
         gate.close()
         for number in range(20):
             with connect(core.url) as peer:
                 peer.send(create_message(payload=b'{"a":"%s"}' % (b"x" * 20_000), timeout_ms=100), number)
                 _, answer = peer.receive()
                 assert envelope.Response.FromString(answer).code == envelope.DEADLINE_EXCEEDED
-        wait_until(lambda: core.descriptors() <= before, "connections closed")
+        wait_until(lambda: core.connections() <= before, "connections closed")
         gate.open()
         assert rpc.create().event_id
 

@@ -20,7 +20,7 @@ POST = f"POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len
 
 
 def test_64_clients_on_connections_of_their_own(bridge, core):
-    before = core.descriptors()
+    before = core.connections()
 
     def client(number):
         with Wire(bridge) as wire:
@@ -45,19 +45,19 @@ def test_64_clients_on_connections_of_their_own(bridge, core):
     with ThreadPoolExecutor(64) as pool:
         created = [event_id for ids in pool.map(client, range(64)) for event_id in ids]
     assert len(set(created)) == 640
-    assert core.descriptors() <= before + 2  # all went over the bridge's one connection
+    assert core.connections() <= before + 2  # all went over the bridge's one connection
 
 
 def test_clients_that_leave_while_their_call_runs(core, start_bridge):
     bridge = start_bridge(core)
-    before = bridge.descriptors()
+    before = bridge.connections()
     for request in (POST, get("/api/v1/inbox?limit=1000")):
         wires = [Wire(bridge) for _ in range(50)]
         for wire in wires:
             wire.send(request)
         for wire in wires:
             wire.close()
-    wait_until(lambda: bridge.descriptors() <= before, "connections of those that left closed")
+    wait_until(lambda: bridge.connections() <= before, "connections of those that left closed")
     assert httpx.get(f"{bridge.url}/health", trust_env=False).status_code == 200
 
 

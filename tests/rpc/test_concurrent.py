@@ -103,7 +103,7 @@ def test_racing_acks_agree_on_the_time(core, rpc):
 def test_clients_killed_with_calls_in_flight(core, rpc):
     """Thirty peers send twenty requests each and die without reading a byte."""
     assert rpc.serving()
-    before = core.descriptors()
+    before = core.connections()
     for _ in range(30):
         peer = connect(core.url)
         for number in range(20):
@@ -111,7 +111,7 @@ def test_clients_killed_with_calls_in_flight(core, rpc):
         peer.die()
     assert rpc.serving()
     assert rpc.create().event_id
-    wait_until(lambda: core.descriptors() <= before, "descriptors back where they were")
+    wait_until(lambda: core.connections() <= before, "connections back where they were")
 
 
 def test_a_flood_is_answered_or_refused_but_never_dropped(core):

@@ -217,9 +217,9 @@ def test_connections_that_come_and_go_leave_nothing(tcp_core):
     """A hundred peers that each stop at another byte of a call."""
     with RpcClient(tcp_core.urls[0]) as rpc:
         whole = handshake() + message(HEALTH)
-        before = tcp_core.descriptors()
+        before = tcp_core.connections()
         for number in range(100):
             with TcpPeer(tcp_core) as peer:
                 peer.send_bytes(whole[: number % (len(whole) - 1)])
-        wait_until(lambda: tcp_core.descriptors() <= before + 1, "descriptors back")
+        wait_until(lambda: tcp_core.connections() <= before + 1, "connections back")
         assert rpc.create().event_id

@@ -227,23 +227,23 @@ BROKEN = {
 def test_broken_frames_cost_only_their_connection(plain, data):
     with BareClient(plain.url) as rpc:
         assert rpc.serving()  # its own connection is up and counted
-        before = plain.descriptors()
+        before = plain.connections()
         peer = connect(plain.url)
         peer.send_bytes(data)
         peer.die()
         assert rpc.serving()
-        wait_until(lambda: plain.descriptors() <= before, "descriptors back")
+        wait_until(lambda: plain.connections() <= before, "connections back")
 
 
 def test_clients_killed_with_calls_in_flight(plain):
     """Thirty peers send calls and die without reading a byte."""
     with BareClient(plain.url) as rpc:
         assert rpc.serving()
-        before = plain.descriptors()
+        before = plain.connections()
         for _ in range(30):
             peer = connect(plain.url)
             for number in range(400):
                 peer.send(encode(HEALTH_CHECK, b""), number)
             peer.die()
         assert rpc.serving()
-        wait_until(lambda: plain.descriptors() <= before, "descriptors back where they were")
+        wait_until(lambda: plain.connections() <= before, "connections back where they were")
