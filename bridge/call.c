@@ -2,9 +2,6 @@
  * library. */
 #include "call.h"
 
-#include <netdb.h>
-#include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "loop.h"
@@ -18,20 +15,6 @@ static bool refuse(struct request *request, unsigned status, const char *code, c
     atomic_fetch_sub(&request->bridge->calls, 1);
     request_fail(request, status, code, detail);
     return false;
-}
-
-/* Each connection is a caller, which the core serves in turn: its address and port. */
-static void name_caller(struct request *request)
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    char host[INET6_ADDRSTRLEN];
-    char port[8];
-    socklen_t size = info->client_addr->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
-                                                              : sizeof(struct sockaddr_in);
-    if (getnameinfo(info->client_addr, size, host, sizeof(host), port, sizeof(port),
-                    NI_NUMERICHOST | NI_NUMERICSERV) == 0)
-        snprintf(request->caller, sizeof(request->caller), "%s:%s", host, port);
 }
 
 bool call_begin(struct request *request, struct bridge **bridge, triggers_call_options *options)
@@ -49,11 +32,10 @@ bool call_begin(struct request *request, struct bridge **bridge, triggers_call_o
         idempotency_leave(&shared->keys, request);
         return refuse(request, 503, "STOPPING", "The service is stopping");
     }
-    name_caller(request);
     *options = (triggers_call_options){
         .request_id = request->id,
         .traceparent = request->traceparent[0] ? request->traceparent : NULL,
-        .caller = request->caller,
+        .caller = request->peer->name,
     };
     *bridge = shared;
     if (request->again)

@@ -1,6 +1,9 @@
 /* A list from the oldest to the newest. */
 #include "connections.h"
 
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -69,6 +72,15 @@ void connections_close_oldest(struct connections *connections)
     pthread_mutex_unlock(&connections->mutex);
 }
 
+static void set_name(struct connection *connection)
+{
+    char host[INET6_ADDRSTRLEN];
+    char port[8];
+    if (getnameinfo((const struct sockaddr *)&connection->address, connection->address_size, host,
+                    sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+        snprintf(connection->name, sizeof(connection->name), "%s:%s", host, port);
+}
+
 struct connection *connections_add(struct connections *connections, int socket,
                                    const struct sockaddr_storage *address, socklen_t size)
 {
@@ -78,6 +90,7 @@ struct connection *connections_add(struct connections *connections, int socket,
     added->socket = socket;
     added->address = *address;
     added->address_size = size;
+    set_name(added);
     added->share = memory_join(connections->memory, address);
     pace_init(&added->pace, clock_monotonic_ms());
     pthread_mutex_lock(&connections->mutex);

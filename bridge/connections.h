@@ -21,6 +21,7 @@ struct connection {
     int socket;
     struct sockaddr_storage address; /* the peer's */
     socklen_t address_size;
+    char name[64];               /* for the core, which serves each in turn: address and port */
     struct loop *loop;           /* serves it */
     struct MHD_Connection *http; /* once the loop has taken it */
     struct budget_share *share;  /* of its peer */

@@ -71,7 +71,6 @@ struct request {
     struct headers headers;
     struct trace trace;                 /* the client's, or one that begins here; or none */
     char traceparent[TRACEPARENT_SIZE]; /* for the core; "" without a trace */
-    char caller[64];                    /* for the core: the connection's other end */
     int64_t started_us;
     char *body;
     size_t body_size;

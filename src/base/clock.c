@@ -1,7 +1,9 @@
 /* Time and randomness from the kernel, replaceable by tests. */
 #include "base/clock.h"
 
+#include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -30,20 +32,53 @@ int64_t clock_monotonic_ms(void)
     return clock_monotonic_us() / 1000;
 }
 
+/* What a thread has taken from the kernel and not yet given out: an id costs no system call. */
+static _Thread_local struct {
+    size_t left; /* the first of `bytes` */
+    char bytes[256];
+} random_pool;
+
+/* A child has the store of the thread that forked, and must not give out the same. */
+static void forget_random_pool(void)
+{
+    random_pool.left = 0;
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, forget_random_pool);
+}
+
+static void fill_from_kernel(char *bytes, size_t size)
+{
+    while (size > 0) {
+        ssize_t got = getrandom(bytes, size, 0);
+        if (got < 0)
+            continue; /* EINTR: the only error getrandom has with flags 0 and valid memory */
+        bytes += got;
+        size -= (size_t)got;
+    }
+}
+
 void random_fill(void *bytes, size_t size)
 {
     if (test_fill) {
         test_fill(bytes, size);
         return;
     }
-    char *next = bytes;
-    while (size > 0) {
-        ssize_t got = getrandom(next, size, 0);
-        if (got < 0)
-            continue; /* EINTR: the only error getrandom has with flags 0 and valid memory */
-        next += got;
-        size -= (size_t)got;
+    if (size > sizeof(random_pool.bytes)) {
+        fill_from_kernel(bytes, size);
+        return;
     }
+    if (size > random_pool.left) {
+        static pthread_once_t once = PTHREAD_ONCE_INIT;
+        pthread_once(&once, watch_forks);
+        fill_from_kernel(random_pool.bytes, sizeof(random_pool.bytes));
+        random_pool.left = sizeof(random_pool.bytes);
+    }
+    random_pool.left -= size;
+    memcpy(bytes, random_pool.bytes + random_pool.left, size);
+    explicit_bzero(random_pool.bytes + random_pool.left, size);
 }
 
 void clock_set_now_for_test(int64_t (*now_us)(void))

@@ -15,7 +15,8 @@ int64_t clock_monotonic_ms(void);
 /* Microseconds on the same clock; for measuring. */
 int64_t clock_monotonic_us(void);
 
-/* Fills `size` bytes with the kernel's randomness. Does not fail. */
+/* Fills `size` bytes with the kernel's randomness, no byte of it given out twice, not even to a
+ * child made by fork. Does not fail. */
 void random_fill(void *bytes, size_t size);
 
 /* Tests only: replaces the source of clock_now_us or random_fill; NULL restores the real one. Call
