@@ -50,16 +50,14 @@ static size_t skip_data(struct chunks *chunks, size_t size)
     return skipped;
 }
 
-bool chunks_scan(struct chunks *chunks, const char *bytes, size_t size)
+size_t chunks_scan(struct chunks *chunks, const char *bytes, size_t size)
 {
     size_t used = 0;
-    bool well = true;
-    while (well && used < size && chunks->state != CHUNKS_NONE) {
+    while (!chunks->malformed && used < size && chunks->state != CHUNKS_NONE) {
         if (chunks->state == CHUNKS_DATA)
             used += skip_data(chunks, size - used);
         else
-            well = scan_byte(chunks, bytes[used++]);
+            chunks->malformed = !scan_byte(chunks, bytes[used++]);
     }
-    chunks->bytes += used;
-    return well;
+    return used;
 }

@@ -20,15 +20,15 @@ enum chunks_state {
 struct chunks {
     enum chunks_state state;
     uint64_t left;    /* bytes of the chunk's data, or its size so far */
-    uint64_t bytes;   /* of the body so far, as sent */
     uint64_t in_line; /* bytes of the line so far, without CR */
     bool after_cr;
+    bool malformed; /* a line ended with a bare LF */
 };
 
 void chunks_begin(struct chunks *chunks);
 
-/* Looks at `size` bytes that follow; false when a line ends with a bare LF. What else is wrong with
- * them libmicrohttpd finds. */
-bool chunks_scan(struct chunks *chunks, const char *bytes, size_t size);
+/* Looks at `size` bytes that follow; returns how many are the body's, all until its end or a line
+ * that ends with a bare LF. What else is wrong with them libmicrohttpd finds. */
+size_t chunks_scan(struct chunks *chunks, const char *bytes, size_t size);
 
 #endif

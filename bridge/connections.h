@@ -7,7 +7,6 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
-#include "chunks.h"
 #include "heads.h"
 #include "memory.h"
 #include "pace.h"
@@ -26,9 +25,7 @@ struct connection {
     struct MHD_Connection *http; /* once the loop has taken it */
     struct budget_share *share;  /* of its peer */
     struct pace pace;            /* of its peer */
-    struct head head;            /* of its next request; the loop's thread, as the next two */
-    struct chunks chunks;        /* of the request's body */
-    const char *received;        /* where its requests are; NULL: not known */
+    struct head head;            /* what it sends; the loop's thread */
     struct connection *next_handed;
     bool waiting; /* it is in the list */
     struct connection *older;

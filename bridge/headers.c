@@ -11,47 +11,6 @@
 #define REQUEST_ID_MAX 128
 #define NAME_LIST_MAX 1024
 
-static bool is_token(const char *name)
-{
-    for (const char *c = name; *c; c++) {
-        if (!isalnum((unsigned char)*c) && !strchr("!#$%&'*+-.^_`|~", *c))
-            return false;
-    }
-    return *name != '\0';
-}
-
-static bool has_control(const char *value)
-{
-    for (const char *c = value; *c; c++) {
-        if (iscntrl((unsigned char)*c) && *c != '\t')
-            return true;
-    }
-    return false;
-}
-
-/* Debian 12's libmicrohttpd, 0.9.75, takes a bare LF for a line's end, cuts a value at a NUL, and
- * takes a folded line for the end of its header's name, which later ones refuse. It leaves a head
- * where it has received it and writes a NUL over each CR and LF, so that where lines are tells how
- * they ended. */
-static bool lines_can_be_checked(void)
-{
-    return strcmp(MHD_get_version(), "0.9.75") == 0;
-}
-
-static const char *after_line(const char *end)
-{
-    return end + strlen(end) + strlen("\r\n");
-}
-
-static void check_line(struct headers *headers, const char *name, const char *value)
-{
-    if (!headers->line)
-        return;
-    if (name != headers->line)
-        headers->malformed = true;
-    headers->line = after_line(value);
-}
-
 static const struct {
     const char *name;
     size_t value; /* offset in struct headers */
@@ -85,9 +44,6 @@ static enum MHD_Result read_one(void *user_data, enum MHD_ValueKind kind, const 
     (void)kind;
     struct headers *headers = user_data;
     value = value ? value : "";
-    if (!is_token(name) || has_control(value))
-        headers->malformed = true;
-    check_line(headers, name, value);
     for (size_t i = 0; i < sizeof(KNOWN) / sizeof(KNOWN[0]); i++) {
         if (strcasecmp(name, KNOWN[i].name) != 0)
             continue;
@@ -99,28 +55,24 @@ static enum MHD_Result read_one(void *user_data, enum MHD_ValueKind kind, const 
     return MHD_YES;
 }
 
-void headers_read(struct headers *headers, struct MHD_Connection *connection, const char *method,
-                  const char *version)
+void headers_read(struct headers *headers, struct MHD_Connection *connection)
 {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-    *headers = (struct headers){.size = info->header_size};
-    const char *end = lines_can_be_checked() ? method + headers->size : NULL;
-    headers->body = end;
-    if (end)
-        headers->line = after_line(version);
+    *headers = (struct headers){0};
     MHD_get_connection_values(connection, MHD_HEADER_KIND, read_one, headers);
-    if (end && headers->line + strlen("\r\n") != end)
-        headers->malformed = true;
+}
+
+bool headers_are_read(const char *name)
+{
+    for (size_t i = 0; i < sizeof(KNOWN) / sizeof(KNOWN[0]); i++) {
+        if (strcasecmp(name, KNOWN[i].name) == 0)
+            return true;
+    }
+    return strcasecmp(name, "Connection") == 0;
 }
 
 const char *headers_framing_error(const struct headers *headers, const char *version)
 {
     bool http_1_0 = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
-    if (headers->malformed)
-        return "A header has a character that is not allowed there, is folded, or its line does "
-               "not end "
-               "with CRLF";
     if (headers->content_lengths > 1)
         return "Content-Length was sent more than once";
     if (headers->transfer_encodings > 0 && headers->content_lengths > 0)

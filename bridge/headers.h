@@ -11,7 +11,6 @@
 /* Values are the connection's and live as long as the request; NULL: not sent. Of a header sent
  * several times the last counts. */
 struct headers {
-    size_t size; /* of the whole head, in bytes */
     const char *content_length;
     const char *transfer_encoding;
     const char *host;
@@ -34,16 +33,13 @@ struct headers {
     unsigned origins;
     unsigned idempotency_keys;
     unsigned x_idempotency_keys;
-    bool needs_type;  /* set by the owner: the body of a browser's page has no type by default */
-    bool malformed;   /* a name is not a token, as with a blank before the colon, a value has a
-                         control character, or a line is folded or ends with a bare LF */
-    const char *line; /* where the next one is expected; NULL: not looked at */
-    const char *body; /* where libmicrohttpd receives it; NULL: not known */
+    bool needs_type; /* set by the owner: the body of a browser's page has no type by default */
 };
 
-/* `method` and `version` are libmicrohttpd's, of the request line. */
-void headers_read(struct headers *headers, struct MHD_Connection *connection, const char *method,
-                  const char *version);
+void headers_read(struct headers *headers, struct MHD_Connection *connection);
+
+/* Whether a header is looked at, by the bridge or by libmicrohttpd. */
+bool headers_are_read(const char *name);
 
 /* NULL, or what is wrong with how the request says where its body ends (RFC 9112 sections 3.2, 5.1
  * and 6.3). libmicrohttpd accepts these, and a proxy that reads them differently could be made to

@@ -1,74 +1,271 @@
-/* A scanner of one byte after the other, and the recv that runs it. */
+/* A filter of one byte after the other, and the recv that runs it. */
 #include "heads.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 #include "connections.h"
+#include "headers.h"
 #include "respond.h"
 
 /* Of what comes after a head that was refused: so that the peer can read the answer, which a reset
  * would take from it (RFC 9112 section 9.6). */
 #define DISCARD_MAX (16u << 20)
 
-/* ---- the scanner ---- */
+/* Of `kept`: what fits into libmicrohttpd's memory for a connection beside its answer. */
+#define KEPT_MAX 10240
+#define KEPT_FIELD 64
 
-static void end_line(struct head *head)
+static const struct problem HEAD_TOO_LARGE = {
+    .status = 431,
+    .code = "REQUEST_HEAD_TOO_LARGE",
+    .detail =
+        "The head of a request may have at most 32768 bytes and 128 fields, and those that are "
+        "read here 10240 bytes",
+};
+
+static const struct problem HEAD_MALFORMED = {
+    .status = 400,
+    .code = "MALFORMED_REQUEST",
+    .detail = "A header has a character that is not allowed there, is folded, or its line does not "
+              "end with CRLF",
+};
+
+/* ---- the filter ---- */
+
+static void keep(struct head *head, struct received *received, char byte)
 {
-    /* RFC 9112 section 2.2 allows an empty line before a request. */
-    head->ended = head->in_line == 0 && head->begun;
-    head->fields += head->in_line > 0;
-    head->begun = head->begun || head->in_line > 0;
+    received->bytes[received->kept++] = byte;
+    if (++head->kept > KEPT_MAX)
+        head->refused = &HEAD_TOO_LARGE;
+}
+
+static bool is_token(char byte)
+{
+    return isalnum((unsigned char)byte) || (byte && strchr("!#$%&'*+-.^_`|~", byte));
+}
+
+static void begin_field(struct head *head, struct received *received)
+{
+    head->part = HEAD_NAME;
     head->in_line = 0;
-    head->cookie = 0;
+    received->line = received->kept;
 }
 
-static void scan_byte(struct head *head, char *byte)
+/* Sets what `value` says of the body, which ended without blanks at its end. */
+static void note_frame(struct head *head, bool length)
 {
-    static const char cookie[] = "cookie";
-    if (*byte == '\n') {
-        end_line(head);
+    size_t size = head->in_line < sizeof(head->value) ? head->in_line : sizeof(head->value) - 1;
+    while (size > 0 && (head->value[size - 1] == ' ' || head->value[size - 1] == '\t'))
+        size--;
+    head->value[size] = '\0';
+    bool digits = size > 0 && head->value[strspn(head->value, "0123456789")] == '\0';
+    head->chunked = !length && strcasecmp(head->value, "chunked") == 0;
+    head->left = length && digits ? strtoull(head->value, NULL, 10) : 0;
+    head->unknown = head->frames++ > 0 || (length ? !digits : !head->chunked) ||
+                    head->in_line >= sizeof(head->value);
+}
+
+static void end_field(struct head *head, struct received *received)
+{
+    if (strcasecmp(head->name, "Content-Length") == 0)
+        note_frame(head, true);
+    else if (strcasecmp(head->name, "Transfer-Encoding") == 0)
+        note_frame(head, false);
+    head->kept += head->passed || head->name_passed ? KEPT_FIELD : 0;
+    head->fields++;
+    begin_field(head, received);
+}
+
+static void end_head(struct head *head)
+{
+    struct head next = {.left = head->left};
+    if (head->unknown)
+        next.part = BODY_UNKNOWN;
+    else if (head->chunked)
+        next.part = BODY_CHUNKED;
+    else if (head->left > 0)
+        next.part = BODY_COUNTED;
+    chunks_begin(&next.chunks);
+    *head = next;
+}
+
+static void end_line(struct head *head, struct received *received)
+{
+    if (head->part == HEAD_REQUEST_LINE) {
+        begin_field(head, received);
+    } else if (head->part == HEAD_VALUE) {
+        end_field(head, received);
+    } else if (head->part == HEAD_NAME && head->in_line == 0) {
+        end_head(head);
+    } else if (head->part == HEAD_NAME) {
+        head->refused = &HEAD_MALFORMED;
+    }
+}
+
+/* The method, the target, which may be cut, and the version. */
+static void scan_request_line(struct head *head, struct received *received, char byte)
+{
+    head->part = HEAD_REQUEST_LINE;
+    head->fields += byte == '&';
+    head->in_line = byte == ' ' ? 0 : head->in_line + 1;
+    if (head->in_line < HEAD_TARGET_MAX)
+        keep(head, received, byte);
+    else if (head->in_line == HEAD_TARGET_MAX)
+        keep(head, received, HEAD_CUT);
+}
+
+/* Keeps a name back that is not read, or what comes after it. */
+static void end_name(struct head *head, struct received *received)
+{
+    size_t size = head->in_line < HEAD_NAME_MAX ? head->in_line : HEAD_NAME_MAX - 1;
+    head->name[size] = '\0';
+    head->passed = head->in_line == size && headers_are_read(head->name);
+    head->name_passed = !head->passed && received->line == RECEIVED_EARLIER;
+    if (head->passed || head->name_passed) {
+        keep(head, received, ':');
+    } else {
+        head->kept -= received->kept - received->line;
+        received->kept = received->line;
+    }
+    head->part = HEAD_VALUE;
+    head->in_line = 0;
+}
+
+static void scan_name(struct head *head, struct received *received, char byte)
+{
+    if (byte == ':' && head->in_line > 0) {
+        end_name(head, received);
         return;
     }
-    if (*byte == '\r')
+    if (!is_token(byte)) {
+        head->refused = &HEAD_MALFORMED;
         return;
-    if (!head->begun)
-        head->fields += *byte == '&';
-    else if (head->cookie == head->in_line && tolower((unsigned char)*byte) == cookie[head->cookie])
-        head->cookie++;
+    }
+    if (head->in_line < HEAD_NAME_MAX) {
+        head->name[head->in_line] = byte;
+        keep(head, received, byte);
+    }
     head->in_line++;
-    if (head->cookie == sizeof(cookie) - 1 && head->in_line == head->cookie)
-        *byte = '_';
 }
 
-bool head_scan(struct head *head, char *bytes, size_t size)
+static void scan_value(struct head *head, struct received *received, char byte)
 {
-    head->unread += (int64_t)size;
-    head->at_blank = size >= 4 && memcmp(bytes + size - 4, "\r\n\r\n", 4) == 0;
-    for (size_t i = 0; i < size && !head->ended; i++) {
-        scan_byte(head, &bytes[i]);
-        if (++head->bytes > HEAD_MAX || head->fields > HEAD_FIELDS_MAX + 1)
-            return false;
+    bool leading = head->in_line == 0 && (byte == ' ' || byte == '\t');
+    if (!leading) {
+        if (head->in_line < sizeof(head->value))
+            head->value[head->in_line] = byte;
+        head->in_line++;
     }
-    return true;
+    if (head->passed)
+        keep(head, received, byte);
 }
 
-void head_end(struct head *head)
+/* Of the line that is ending. */
+static bool is_kept(const struct head *head)
 {
-    head->ended = true;
+    switch (head->part) {
+    case HEAD_BEFORE: return false;
+    case HEAD_VALUE: return head->passed || head->name_passed;
+    default: return true;
+    }
 }
 
-void head_next(struct head *head, size_t size)
+static void scan_byte(struct head *head, struct received *received, char byte)
 {
-    int64_t unread = head->unread - (int64_t)size;
-    /* A chunked body ends with an empty line; so do heads, which are then taken at once. */
-    if (size == 0 && head->at_blank)
-        unread = 0;
-    *head = (struct head){.unread = unread, .ended = unread != 0};
+    bool after_cr = head->after_cr;
+    if (head->part == HEAD_BEFORE)
+        received->head = received->kept;
+    head->after_cr = byte == '\r';
+    bool line_end = byte == '\r' || byte == '\n';
+    if (++head->bytes > HEAD_MAX || head->fields > HEAD_FIELDS_MAX)
+        head->refused = &HEAD_TOO_LARGE;
+    else if (after_cr != (byte == '\n') ||
+             (iscntrl((unsigned char)byte) && !line_end && byte != '\t'))
+        head->refused = &HEAD_MALFORMED;
+    if (head->refused)
+        return;
+    if (line_end && is_kept(head))
+        keep(head, received, byte);
+    if (byte == '\n')
+        end_line(head, received);
+    else if (byte == '\r')
+        return;
+    else if (head->part == HEAD_NAME)
+        scan_name(head, received, byte);
+    else if (head->part == HEAD_VALUE)
+        scan_value(head, received, byte);
+    else
+        scan_request_line(head, received, byte);
+}
+
+/* Returns how many of the bytes are the body's. */
+static size_t scan_body(struct head *head, const char *bytes, size_t size)
+{
+    if (head->part == BODY_UNKNOWN)
+        return size;
+    if (head->part == BODY_COUNTED) {
+        size = head->left < size ? (size_t)head->left : size;
+        head->left -= size;
+        head->part = head->left > 0 ? BODY_COUNTED : HEAD_BEFORE;
+        return size;
+    }
+    size = chunks_scan(&head->chunks, bytes, size);
+    if (head->chunks.state == CHUNKS_NONE)
+        head->part = HEAD_BEFORE;
+    if (head->chunks.malformed)
+        head->refused = &CHUNKS_MALFORMED;
+    return size;
+}
+
+/* A request in the place of the one that is refused, which is answered after those before it. */
+static void stand_in(struct head *head, struct received *received)
+{
+    char text[] = "? / HTTP/1.0\r\n\r\n";
+    text[0] = HEAD_CUT;
+    if (received->room - received->kept < strlen(text))
+        return;
+    memcpy(received->bytes + received->kept, text, strlen(text));
+    received->kept += strlen(text);
+    head->told = true;
+}
+
+static void take_back(struct head *head, struct received *received)
+{
+    received->kept = received->head == RECEIVED_EARLIER ? 0 : received->head;
+    if (received->kept > 0)
+        stand_in(head, received);
+}
+
+void head_filter(struct head *head, struct received *received, size_t size)
+{
+    size_t at = received->kept;
+    size_t end = at + size;
+    while (at < end && !head->refused) {
+        if (head->part < BODY_COUNTED) {
+            scan_byte(head, received, received->bytes[at++]);
+            continue;
+        }
+        size_t body = scan_body(head, received->bytes + at, end - at);
+        memmove(received->bytes + received->kept, received->bytes + at, body);
+        received->kept += body;
+        at += body;
+    }
+    if (head->refused)
+        take_back(head, received);
+}
+
+struct received received_begin(const struct head *head, char *bytes, size_t room)
+{
+    bool at_name = head->part == HEAD_NAME && head->in_line == 0;
+    return (struct received){.bytes = bytes,
+                             .room = room,
+                             .head = RECEIVED_EARLIER,
+                             .line = at_name ? 0 : RECEIVED_EARLIER};
 }
 
 /* ---- sockets ---- */
@@ -108,29 +305,13 @@ void heads_forget(struct connection *connection)
         watched[connection->socket] = NULL;
 }
 
-static ssize_t nothing_came(void)
-{
-    errno = EAGAIN;
-    return -1;
-}
-
-static const struct problem HEAD_TOO_LARGE = {
-    .status = 431,
-    .code = "REQUEST_HEAD_TOO_LARGE",
-    .detail = "The head of a request may have at most 32768 bytes and 128 fields",
-};
-
-static ssize_t refuse(struct connection *connection, const struct problem *problem)
-{
-    connection->head.refused = true;
-    respond_directly(connection, problem);
-    return nothing_came();
-}
-
-/* As much as has come; the end of the stream to libmicrohttpd when that is too much. */
+/* As much as has come, which is thrown away; the end of the stream when that is too much. */
 static ssize_t discard(struct connection *connection, void *buffer, size_t size, int flags)
 {
     ssize_t received;
+    if (!connection->head.told)
+        respond_directly(connection, connection->head.refused);
+    connection->head.told = true;
     do {
         received = recvfrom(connection->socket, buffer, size, flags, NULL, NULL);
         if (received > 0)
@@ -139,18 +320,36 @@ static ssize_t discard(struct connection *connection, void *buffer, size_t size,
     return received > 0 ? 0 : received;
 }
 
+/* Returns less than there is room for only when there is no more, as libmicrohttpd believes. */
+static ssize_t pass(struct connection *connection, void *buffer, size_t size, int flags)
+{
+    struct head *head = &connection->head;
+    struct received received = received_begin(head, buffer, size);
+    ssize_t count;
+    size_t asked;
+    do {
+        asked = size - received.kept;
+        count =
+            recvfrom(connection->socket, received.bytes + received.kept, asked, flags, NULL, NULL);
+        if (count > 0)
+            head_filter(head, &received, (size_t)count);
+    } while (count == (ssize_t)asked && received.kept < size && !head->refused);
+    if (head->refused && received.kept == 0)
+        return discard(connection, buffer, size, flags);
+    if (received.kept > 0)
+        return (ssize_t)received.kept;
+    if (count > 0)
+        errno = EAGAIN;
+    return count > 0 ? -1 : count;
+}
+
 __attribute__((visibility("default"))) ssize_t recv(int socket, void *buffer, size_t size,
                                                     int flags)
 {
     struct connection *connection = find(socket);
-    if (connection && connection->head.refused)
+    if (!connection)
+        return recvfrom(socket, buffer, size, flags, NULL, NULL);
+    if (connection->head.refused)
         return discard(connection, buffer, size, flags);
-    ssize_t received = recvfrom(socket, buffer, size, flags, NULL, NULL);
-    if (!connection || received <= 0)
-        return received;
-    if (!head_scan(&connection->head, buffer, (size_t)received))
-        return refuse(connection, &HEAD_TOO_LARGE);
-    if (!chunks_scan(&connection->chunks, buffer, (size_t)received))
-        return refuse(connection, &CHUNKS_MALFORMED);
-    return received;
+    return pass(connection, buffer, size, flags);
 }

@@ -1,6 +1,8 @@
-/* The heads of requests are bounded here, before libmicrohttpd sees them: it would answer longer
- * ones by itself, in HTML or not at all, and has no limit but its memory for a connection. It reads
- * its sockets with recv(2), for which the program has its own in its place. */
+/* What a connection sends, before libmicrohttpd sees it: where each head and body ends, whether
+ * every line is as RFC 9112 has it, and of a head only what is read here. libmicrohttpd 0.9.75
+ * takes lines that a proxy in front reads otherwise, answers a head that is too long in HTML or not
+ * at all, has no limit but its memory for a connection, and zeroes all of that for each request. It
+ * reads its sockets with recv(2), for which the program has its own in its place. */
 #ifndef TRIGGERS_BRIDGE_HEADS_H
 #define TRIGGERS_BRIDGE_HEADS_H
 
@@ -8,36 +10,70 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HEAD_MAX 32768 /* bytes, with the empty line */
-#define HEAD_FIELDS_MAX                                                                            \
-    128 /* headers, and "&" in the target: libmicrohttpd keeps 64 bytes of each */
+#include "chunks.h"
+
+#define HEAD_MAX 32768      /* bytes, with the empty line */
+#define HEAD_FIELDS_MAX 128 /* headers, and "&" in the target */
+
+/* What libmicrohttpd is given of a target at most. Of a longer one the first bytes, and the last of
+ * them is HEAD_CUT, which nobody can send. */
+#define HEAD_TARGET_MAX 8000
+#define HEAD_CUT '\x01'
+
+/* The longest name of a field that is read. */
+#define HEAD_NAME_MAX 32
 
 struct connection;
+struct problem;
 
-/* How far the head has come that a connection is to send next. Zeroed, it is at its beginning. */
-struct head {
-    int64_t unread; /* bytes that were received and are of no request that has ended */
-    size_t bytes;
-    size_t fields;
-    size_t in_line; /* bytes of the line so far, without its end */
-    size_t cookie;  /* how many of these match "cookie" */
-    bool at_blank;  /* what was received last ended with an empty line */
-    bool begun;     /* a line has come */
-    bool ended;     /* what comes now is not looked at */
-    bool refused;   /* answered with 431: what comes now is thrown away */
+enum head_part {
+    HEAD_BEFORE, /* empty lines may come (RFC 9112 section 2.2) */
+    HEAD_REQUEST_LINE,
+    HEAD_NAME,
+    HEAD_VALUE,
+    BODY_COUNTED,
+    BODY_CHUNKED,
+    BODY_UNKNOWN, /* its request is refused, and the connection closed: see headers.h */
 };
 
-/* Looks at `size` bytes that follow; false when the head is too long. Cookies, which no handler
- * reads, are given another name, as libmicrohttpd would keep a copy of them. */
-bool head_scan(struct head *head, char *bytes, size_t size);
+/* How far a connection has come. Zeroed, it is at its beginning. */
+struct head {
+    const struct problem *refused; /* what comes now is thrown away */
+    bool told;                     /* of that */
+    enum head_part part;
+    bool after_cr;
+    bool passed;      /* of the field, the value */
+    bool name_passed; /* of a field that is not passed: it was too late to keep the name back */
+    size_t bytes;     /* of the head so far */
+    size_t kept;      /* those that libmicrohttpd has, and 64 that it takes for a field */
+    size_t fields;
+    size_t in_line; /* bytes of the line so far, or of the field's value */
+    char name[HEAD_NAME_MAX];
+    char value[24];  /* of the field, the first bytes */
+    unsigned frames; /* fields that say where the body ends */
+    bool chunked;    /* what they say; if not so, `left` */
+    bool unknown;    /* what they say makes no sense */
+    uint64_t left;   /* of a body that is counted */
+    struct chunks chunks;
+};
 
-/* The head was taken whole. */
-void head_end(struct head *head);
+/* What is received at once, of which the first `kept` bytes are for libmicrohttpd. */
+struct received {
+    char *bytes;
+    size_t room;
+    size_t kept;
+    size_t head; /* where the head begins in that, or RECEIVED_EARLIER */
+    size_t line; /* likewise the line of the field */
+};
 
-/* A request of `size` bytes has ended, 0 when that is not known. The next head is looked at from
- * its beginning; when some of it was received with this one, libmicrohttpd's limits alone hold for
- * it. */
-void head_next(struct head *head, size_t size);
+#define RECEIVED_EARLIER SIZE_MAX
+
+struct received received_begin(const struct head *head, char *bytes, size_t room);
+
+/* Looks at `size` bytes that were received after those that are kept. At a fault sets `refused`;
+ * when a request comes before it, one with the method HEAD_CUT is to be answered with that, else
+ * nothing is kept. */
+void head_filter(struct head *head, struct received *received, size_t size);
 
 /* For descriptors under `count`. False without memory. */
 bool heads_init(size_t count);

@@ -60,50 +60,23 @@ static enum MHD_Result give_answer(struct request *request)
     return result;
 }
 
-/* Where libmicrohttpd receives, which is the same place for each request, if that is known. Empty
- * lines before a head are counted with it. */
-static void find_head(struct request *request)
-{
-    struct connection *peer = request->peer;
-    struct headers *headers = &request->headers;
-    if (!headers->body)
-        return;
-    if (!peer->received)
-        peer->received = headers->body - peer->head.bytes;
-    headers->size = (size_t)(headers->body - peer->received);
-}
-
-/* The rest is looked at as it is received: see heads.c. */
-static bool begin_chunks(const struct request *request)
-{
-    struct connection *peer = request->peer;
-    size_t size = request->headers.size;
-    if (!request->headers.body)
-        return true;
-    int64_t came = peer->head.unread - (int64_t)size;
-    chunks_begin(&peer->chunks);
-    return came >= 0 && size + (size_t)came <= CONNECTION_MEMORY &&
-           chunks_scan(&peer->chunks, request->headers.body, (size_t)came);
-}
-
 static enum MHD_Result begin(struct bridge *bridge, struct MHD_Connection *connection,
                              const char *url, const char *method, const char *version,
                              void **context)
 {
-    struct request *request = request_new(bridge, connection, method, url, version);
+    struct request *request = request_new(bridge, connection, method, url);
     if (!request)
         return MHD_NO;
     figures_note_begun();
-    find_head(request);
-    head_end(&request->peer->head);
     *context = request;
+    const struct problem *refused = *method == HEAD_CUT ? request->peer->head.refused : NULL;
     const char *error = headers_framing_error(&request->headers, version);
-    if (!error && request->headers.transfer_encodings > 0 && !begin_chunks(request))
-        error = CHUNKS_MALFORMED.detail;
-    if (error) {
+    if (refused)
+        request_fail(request, refused->status, refused->code, refused->detail);
+    else if (error)
         request_fail(request, 400, "MALFORMED_REQUEST", error);
+    if (request->answer.status)
         return give_answer(request);
-    }
     routes_find(request);
     if (!request->answer.status && request->route->body != BODY_UNUSED)
         check_content(request);
@@ -213,18 +186,6 @@ static void log_request(const struct request *request, bool answered)
               {"end", answered ? "answered" : "broken off"});
 }
 
-/* Bytes as sent, of one that came whole; 0: not known. */
-static size_t size_of(const struct request *request)
-{
-    const struct headers *headers = &request->headers;
-    uint64_t length = headers_content_length(headers);
-    if (length > REQUEST_DISCARD_MAX)
-        return 0; /* not read to its end */
-    if (headers->transfer_encodings == 0)
-        return headers->size + (size_t)length;
-    return headers->body ? headers->size + (size_t)request->peer->chunks.bytes : 0;
-}
-
 static void on_completed(void *bridge, struct MHD_Connection *connection, void **context,
                          enum MHD_RequestTerminationCode how)
 {
@@ -237,7 +198,6 @@ static void on_completed(void *bridge, struct MHD_Connection *connection, void *
     if (log_enabled(LOG_DEBUG))
         log_request(request, how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     figures_note_ended(request);
-    head_next(&request->peer->head, size_of(request));
     pace_begin(&request->peer->pace, PACE_IDLE);
     request_free(request);
 }
@@ -291,7 +251,7 @@ static struct MHD_Daemon *start_daemon(struct bridge *bridge, struct loop *loop)
         {MHD_OPTION_CONNECTION_TIMEOUT, bridge->settings.keep_alive, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, NULL},
 #if MHD_VERSION >= 0x00097701
-        /* No bare LF for a line's end and no folded lines; of older ones see headers.c. */
+        /* No bare LF for a line's end and no folded lines; of older ones see heads.h. */
         {MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, NULL},
 #endif
         {MHD_OPTION_END, 0, NULL},

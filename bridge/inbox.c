@@ -4,6 +4,7 @@
 
 #include "call.h"
 #include "event_json.h"
+#include "heads.h"
 #include "routes.h"
 #include "url.h"
 
@@ -19,6 +20,7 @@ struct query {
     bool fastapi;   /* an unknown status is one that no event has */
     bool no_events; /* such a status was asked for */
     bool no_memory;
+    bool cut; /* see heads.h */
 };
 
 static bool read_status(struct query *query, const char *text)
@@ -81,6 +83,7 @@ static enum MHD_Result read_parameter(void *user_data, enum MHD_ValueKind kind, 
 {
     (void)kind;
     struct query *query = user_data;
+    query->cut |= strchr(value ? value : name, HEAD_CUT) != NULL;
     for (size_t i = 0; i < QUERY_FIELDS; i++) {
         if (strcmp(name, FIELDS[i].name) != 0)
             continue;
@@ -100,6 +103,11 @@ bool inbox_start(struct request *request)
     MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, read_parameter, &query);
     if (query.no_memory) {
         request_fail_memory(request);
+        return true;
+    }
+    if (query.cut) {
+        request_fail(request, 414, "TARGET_TOO_LONG",
+                     "The target of a request that has parameters may have at most 7999 bytes");
         return true;
     }
     if (query.error_count > 0) {

@@ -13,9 +13,8 @@
 
 #include "base/budget.h"
 
-/* Of libmicrohttpd, for the head of a request, with what it keeps of each field, and pieces of its
- * body: see heads.h. */
-#define CONNECTION_MEMORY 49152
+/* Of libmicrohttpd: what heads.h leaves of the head of a request, and pieces of its body. */
+#define CONNECTION_MEMORY 16384
 
 /* Code, threads, links to the core, and what malloc keeps of what it was given back. */
 #define PROGRAM_MEMORY (12l << 20)

@@ -50,7 +50,7 @@ static void follow_trace(struct request *request)
 }
 
 struct request *request_new(struct bridge *bridge, struct MHD_Connection *connection,
-                            const char *method, const char *path, const char *version)
+                            const char *method, const char *path)
 {
     struct request *request = calloc(1, sizeof(*request));
     if (!request)
@@ -66,7 +66,7 @@ struct request *request_new(struct bridge *bridge, struct MHD_Connection *connec
     request->charge.share = request->peer->share;
     arena_init(&request->arena, ARENA_CAP);
     request->arena.charge = &request->charge;
-    headers_read(&request->headers, connection, method, version);
+    headers_read(&request->headers, connection);
     if (request->headers.request_id && headers_request_id_valid(request->headers.request_id))
         snprintf(request->id, sizeof(request->id), "%s", request->headers.request_id);
     else

@@ -92,7 +92,7 @@ struct request {
 
 /* NULL without memory. */
 struct request *request_new(struct bridge *bridge, struct MHD_Connection *connection,
-                            const char *method, const char *path, const char *version);
+                            const char *method, const char *path);
 void request_free(struct request *request);
 
 /* The request behind libmicrohttpd's pointer. */

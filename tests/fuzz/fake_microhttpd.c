@@ -137,12 +137,6 @@ void MHD_destroy_response(struct MHD_Response *response)
     (void)response;
 }
 
-/* Not one whose heads lie in memory as they came. */
-const char *MHD_get_version(void)
-{
-    return "0";
-}
-
 /* All requests come over one connection. */
 const union MHD_ConnectionInfo *MHD_get_connection_info(struct MHD_Connection *connection,
                                                         enum MHD_ConnectionInfoType type, ...)

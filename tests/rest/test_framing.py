@@ -117,7 +117,7 @@ def test_odd_line_ends_are_refused(bridge, lines):
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/v1%2fevents/x", "/api/v1/events/%zz", "/api/v1/events/%", "/health%00", "/health\x01"]
+    "path", ["/api/v1%2fevents/x", "/api/v1/events/%zz", "/api/v1/events/%", "/health%00"]
 )
 def test_odd_paths_are_not_found(bridge, path):
     answer = exchange(bridge, f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")

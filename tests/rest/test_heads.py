@@ -131,3 +131,37 @@ def test_pipelined_heads(bridge):
             assert wire.read().status == 200
         wire.send(head_of(MAX + 1))
         check_refused(wire)
+
+
+@pytest.mark.parametrize(
+    ("bad", "status"),
+    [
+        ("GET /health HTTP/1.1\r\nHost : a\r\n\r\n", 400),
+        (head_of(MAX + 1), 431),
+        ("POST /api/v1/events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\na\r\n", 400),
+    ],
+)
+def test_those_before_a_fault_are_answered_first(bridge, bad, status):
+    post = f"POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BODY)}\r\n\r\n{BODY}"
+    with Wire(bridge) as wire:
+        wire.send(post + get("/health") + post + bad)
+        for expected in (201, 200, 201, status):
+            assert wire.read().status == expected
+        assert wire.closed()
+
+
+def test_a_cut_target_is_not_read(bridge):
+    """What follows 8000 bytes could be a parameter that counts."""
+    for size, status in ((7999, 200), (8000, 414), (30000, 414)):
+        start = "/api/v1/inbox?junk="
+        with Wire(bridge) as wire:
+            wire.send(get(start + "a" * (size - len(start) - len("&limit=1")) + "&limit=1"))
+            assert wire.read().status == status
+
+
+def test_fields_that_are_read_are_bounded(bridge):
+    with Wire(bridge) as wire:
+        wire.send(get("/health", *[f"Accept-Encoding: {'a' * 1000}"] * 9))
+        assert wire.read().status == 200
+        wire.send(get("/health", *[f"Accept-Encoding: {'a' * 1000}"] * 12))
+        check_refused(wire)

@@ -1,4 +1,4 @@
-/* Percent-decoding and the judgement of headers. */
+/* Percent-decoding, what is left of heads, and the judgement of headers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,9 +6,12 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "headers.h"
+#include "heads.h"
+#include "problem.h"
 #include "url.h"
 
 static void escapes_are_decoded(void **state)
@@ -78,14 +81,104 @@ static void framing_that_can_be_read_in_two_ways_is_refused(void **state)
     headers.transfer_encoding = "chunked";
     headers.transfer_encodings = 2;
     assert_non_null(headers_framing_error(&headers, "HTTP/1.1"));
-    headers = host;
-    headers.malformed = true;
-    assert_non_null(headers_framing_error(&headers, "HTTP/1.1"));
     headers = (struct headers){0};
     assert_non_null(headers_framing_error(&headers, "HTTP/1.1"));
     assert_null(headers_framing_error(&headers, "HTTP/1.0"));
     headers.hosts = 2;
     assert_non_null(headers_framing_error(&headers, "HTTP/1.1"));
+}
+
+/* Filters `text` in pieces of `piece` bytes into `out`; returns the status it is refused with. */
+static unsigned filter(const char *text, size_t length, size_t piece, char *out, size_t *size)
+{
+    struct head head = {0};
+    char room[512];
+    *size = 0;
+    for (size_t at = 0; at < length && !head.refused; at += piece) {
+        size_t count = length - at < piece ? length - at : piece;
+        memcpy(room, text + at, count);
+        struct received received = received_begin(&head, room, sizeof(room));
+        head_filter(&head, &received, count);
+        memcpy(out + *size, room, received.kept);
+        *size += received.kept;
+    }
+    return head.refused ? head.refused->status : 0;
+}
+
+static void of_heads_what_is_read_is_kept_however_they_come(void **state)
+{
+    (void)state;
+    static const char text[] = "\r\nPOST /a?b HTTP/1.1\r\nhost:  a\r\nX-Junk: GET / "
+                               "HTTP/1.1\r\nContent-Length: 4 \r\nCookie:\r\n\r\n"
+                               "\n\0\r\n"
+                               "POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\nA: "
+                               "b\r\n\r\n3\r\na\nb\r\n0\r\nT: u\r\n\r\n"
+                               "GET / HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
+                               "GET /c HTTP/1.1\r\nABCDEFGHIJABCDEFGHIJABCDEFGHIJABCDEFGHIJ: "
+                               "d\r\nConnection: close\r\n\r\n";
+    static const char whole[] =
+        "POST /a?b HTTP/1.1\r\nhost:  a\r\nContent-Length: 4 \r\n\r\n"
+        "\n\0\r\n"
+        "POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n3\r\na\nb\r\n0\r\nT: u\r\n\r\n"
+        "GET / HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
+        "GET /c HTTP/1.1\r\nConnection: close\r\n\r\n";
+    static const char in_bytes[] =
+        "POST /a?b HTTP/1.1\r\nhost:  a\r\nX-Junk:\r\nContent-Length: 4 \r\nCookie:\r\n\r\n"
+        "\n\0\r\n"
+        "POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\nA:\r\n\r\n3\r\na\nb\r\n0\r\nT: u\r\n\r\n"
+        "GET / HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
+        "GET /c HTTP/1.1\r\nABCDEFGHIJABCDEFGHIJABCDEFGHIJAB:\r\nConnection: close\r\n\r\n";
+    char out[1024];
+    size_t size;
+    assert_int_equal(filter(text, sizeof(text) - 1, sizeof(text) - 1, out, &size), 0);
+    assert_int_equal(size, sizeof(whole) - 1);
+    assert_memory_equal(out, whole, size);
+    assert_int_equal(filter(text, sizeof(text) - 1, 1, out, &size), 0);
+    assert_int_equal(size, sizeof(in_bytes) - 1);
+    assert_memory_equal(out, in_bytes, size);
+    for (size_t piece = 2; piece < sizeof(text) - 1; piece++) {
+        assert_int_equal(filter(text, sizeof(text) - 1, piece, out, &size), 0);
+        assert_in_range(size, sizeof(whole) - 1, sizeof(in_bytes) - 1);
+    }
+}
+
+static void lines_that_can_be_read_in_two_ways_are_refused(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {
+        "GET / HTTP/1.1\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\n\n",
+        "\nGET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nX: a\rb\r\n\r\n",
+        "GET / HTTP/1.1\r\nX: a\x01\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+        "GET / HTTP/1.1\r\n: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost\r\n\r\n",
+        "GET / HTTP/1.1\r\nX: a\r\n b: c\r\n\r\n",
+        "GET / HTTP/1.1\r\n\tHost: a\r\n\r\n",
+        "\x01 / HTTP/1.1\r\n\r\n",
+        "GET /\x01 HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nX\xC3: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\na\r\n",
+    };
+    static const char before[] = "GET /first HTTP/1.1\r\n\r\n";
+    static const char stand_in[] = "GET /first HTTP/1.1\r\n\r\n\x01 / HTTP/1.0\r\n\r\n";
+    char out[1024], text[512];
+    size_t size;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        for (size_t piece = 1; piece <= strlen(cases[i]); piece++)
+            assert_int_equal(filter(cases[i], strlen(cases[i]), piece, out, &size), 400);
+        assert_int_equal(filter(cases[i], strlen(cases[i]), 512, out, &size), 400);
+        assert_int_equal(size, 0);
+        snprintf(text, sizeof(text), "%s%s", before, cases[i][0] == '\n' ? "\r\n" : "");
+        strcat(text, cases[i]);
+        assert_int_equal(filter(text, strlen(text), 512, out, &size), 400);
+        if (cases[i][0] != '\n') {
+            assert_int_equal(size, sizeof(stand_in) - 1);
+            assert_memory_equal(out, stand_in, size);
+        }
+    }
 }
 
 static void media_types_are_told_apart(void **state)
@@ -156,6 +249,8 @@ int main(void)
         cmocka_unit_test(escapes_are_decoded),
         cmocka_unit_test(decoding_stays_in_its_room),
         cmocka_unit_test(framing_that_can_be_read_in_two_ways_is_refused),
+        cmocka_unit_test(of_heads_what_is_read_is_kept_however_they_come),
+        cmocka_unit_test(lines_that_can_be_read_in_two_ways_are_refused),
         cmocka_unit_test(media_types_are_told_apart),
         cmocka_unit_test(request_ids_are_visible_ascii),
         cmocka_unit_test(only_header_names_are_echoed),
