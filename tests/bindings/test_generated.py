@@ -57,11 +57,11 @@ def installed_version(program):
 
 @pytest.mark.parametrize(
     "words",
-    [["lint"], ["format", "--diff", "--exit-code"], ["breaking", "--against", "proto/released.binpb"]],
+    [["lint"], ["format", "--diff", "--exit-code"], ["breaking", "--against", "released.binpb"]],
     ids=lambda words: words[0],
 )
 def test_buf(buf, words):
-    """released.binpb is the image of the last release: `buf build -o proto/released.binpb` when one
-    is made."""
-    done = subprocess.run([buf, *words], cwd=ROOT, capture_output=True, text=True)
+    """released.binpb is the image of the last release: `buf build -o released.binpb` in proto/ when
+    one is made."""
+    done = subprocess.run([buf, *words], cwd=ROOT / "proto", capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

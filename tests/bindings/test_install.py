@@ -113,13 +113,13 @@ def test_manual_names_every_flag_and_variable(name):
     command = [program_path(name), "--help"]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     [page] = [page for page in MAN_PAGES if page.startswith(f"{name}.")]
-    text = (ROOT / "man" / page).read_text().replace("\\-", "-")
+    text = (ROOT / "deploy" / "man" / page).read_text().replace("\\-", "-")
     for flag in re.findall(r"^ +--([a-z-]+)", told, re.MULTILINE):
-        assert f"Fl -{flag}" in text, f"man/{page} does not name --{flag}"
+        assert f"Fl -{flag}" in text, f"{page} does not name --{flag}"
     for variable in re.findall(r"\(([A-Z_]+)\)", told):
-        assert variable in text, f"man/{page} does not name {variable}"
+        assert variable in text, f"{page} does not name {variable}"
 
 
 def test_manual_names_every_function():
-    text = (ROOT / "man" / "libtriggers.3").read_text()
+    text = (ROOT / "deploy" / "man" / "libtriggers.3").read_text()
     assert not [name for name in public_functions() if f".Fo {name}\n" not in text]

@@ -19,7 +19,6 @@ TARGETS = sorted(path.stem.removeprefix("fuzz_") for path in HERE.glob("fuzz_*.c
 # Corpora that are not ours to commit, used where they are.
 SHARED = {"json": ROOT.parent / "shared" / "data" / "json"}
 OPTIONS = [
-    "-Dfuzz=true",
     "-Db_sanitize=address,undefined",
     "-Db_lundef=false",
     "-Dc_args=-fsanitize=fuzzer-no-link -fno-sanitize-recover=undefined",

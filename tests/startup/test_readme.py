@@ -190,7 +190,7 @@ def told_settings(program, folder):
 
 def manual_settings(program):
     """The same of its manual page."""
-    text = (ROOT / "man" / f"{program}.8").read_text().replace("\\", "")
+    text = (ROOT / "deploy" / "man" / f"{program}.8").read_text().replace("\\", "")
     settings = set()
     for item in re.split(r"^\.It Fl ", text, flags=re.MULTILINE)[1:]:
         variable, defaults = re.search(r"^\.Ev (\S+)", item, re.MULTILINE), item.split("Default:\n")[1:]
