@@ -10,6 +10,8 @@
 #include "base/web.h"
 
 #define WHY_SIZE 256
+#define HELP_WIDTH 96
+#define HELP_INDENT 6
 
 static const char SPACE[] = " \t\r\n\v\f";
 
@@ -118,14 +120,30 @@ bool config_log_format(const struct config_setting *setting, const char *text, c
     return log_format_parse(text, setting->target);
 }
 
+/* Begins a new line before a word that would pass HELP_WIDTH. */
+static void print_wrapped(const char *text)
+{
+    size_t column = HELP_WIDTH;
+    while (*text) {
+        size_t size = strcspn(text, " ");
+        bool fits = column + 1 + size <= HELP_WIDTH;
+        column = fits ? column + 1 + size : HELP_INDENT + size;
+        printf("%s%.*s", fits ? " " : "\n      ", (int)size, text);
+        text += size + strspn(text + size, " ");
+    }
+    putchar('\n');
+}
+
 static void print_help(const char *program, const char *about,
                        const struct config_setting *settings)
 {
     printf("%s\n\nUsage: %s [flags]\n\n", about, program);
     printf("Each setting is a flag or an environment variable; the flag wins.\n\n");
     for (const struct config_setting *setting = settings; setting->flag; setting++) {
-        printf("  --%s %s   (%s)\n      %s\n", setting->flag, setting->value, setting->variable,
-               setting->help);
+        if (!setting->help)
+            continue;
+        printf("  --%s %s   (%s)", setting->flag, setting->value, setting->variable);
+        print_wrapped(setting->help);
         if (setting->fallback)
             printf("      Default: %s\n", setting->fallback);
     }

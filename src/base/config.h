@@ -14,7 +14,7 @@ struct config_setting {
     const char *flag;     /* the same without dashes, such as "listen" */
     const char *fallback; /* text parsed when neither is given; NULL leaves the target alone */
     const char *value;    /* what help calls the value, such as "URLS" */
-    const char *help;     /* one line */
+    const char *help;     /* a sentence or two; NULL: not listed, as of a setting that is no more */
     /* Stores the value in `target`; false with what is accepted in `why`. The text lives until it
      * returns. One of those below or the program's own. */
     bool (*parse)(const struct config_setting *setting, const char *text, char *why, size_t size);
@@ -59,5 +59,31 @@ bool config_log_level(const struct config_setting *setting, const char *text, ch
 /* target: enum log_format */
 bool config_log_format(const struct config_setting *setting, const char *text, char *why,
                        size_t size);
+
+/* Rows that every program has, or the two that serve; each written once. `target` as above. */
+#define CONFIG_LOG_LEVEL(target)                                                                   \
+    {                                                                                              \
+        "LOG_LEVEL", "log-level", "info", "LEVEL",                                                 \
+            "debug, info, warning or error; debug has a line for each request.", config_log_level, \
+            target                                                                                 \
+    }
+#define CONFIG_LOG_FORMAT(target)                                                                  \
+    {                                                                                              \
+        "LOG_FORMAT", "log-format", "auto", "FORMAT",                                              \
+            "text, json, or auto: text on a terminal, JSON otherwise.", config_log_format, target  \
+    }
+#define CONFIG_METRICS_LOG(target)                                                                 \
+    {                                                                                              \
+        "TRIGGERS_METRICS_LOG", "metrics-log", "0", "SECONDS",                                     \
+            "Log the metrics this often, in CloudWatch's embedded metric format; 0: never.",       \
+            config_integer, target, 0, 3600                                                        \
+    }
+#define CONFIG_CORE_DUMPS(target)                                                                  \
+    {                                                                                              \
+        "TRIGGERS_CORE_DUMPS", "core-dumps", "off", "WHEN",                                        \
+            "on: a crash may leave a core dump, with passwords and events in it, and debuggers "   \
+            "of the same user may attach; off: neither.",                                          \
+            config_choice, target, .choices = "off on"                                             \
+    }
 
 #endif

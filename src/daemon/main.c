@@ -8,7 +8,6 @@
 #include "base/process.h"
 #include "base/signals.h"
 #include "daemon/figures.h"
-#include "daemon/import.h"
 #include "daemon/settings.h"
 #include "events/backlog.h"
 #include "net/server.h"
@@ -94,7 +93,7 @@ static bool open_lanes(struct daemon *daemon, struct status *status)
 
 static size_t max_message(const struct settings *settings)
 {
-    size_t one_event = (size_t)settings->max_payload + MESSAGE_SLACK;
+    size_t one_event = (size_t)settings->store.max_payload + MESSAGE_SLACK;
     return one_event > RPC_MAX_MESSAGE ? one_event : RPC_MAX_MESSAGE;
 }
 
@@ -102,7 +101,7 @@ static bool start(struct daemon *daemon, struct status *status)
 {
     if (!open_lanes(daemon, status))
         return false;
-    struct payload_rules payloads = settings_payload_rules(&daemon->settings);
+    struct payload_rules payloads = store_settings_payload_rules(&daemon->settings.store);
     event_service_init(&daemon->events, daemon->writer, daemon->readers, &payloads);
     health_service_init(&daemon->health, daemon->writer, daemon->readers,
                         daemon->store->driver->name);
@@ -145,16 +144,6 @@ static void stop(struct daemon *daemon)
     daemon->store->driver->close(daemon->store);
 }
 
-/* Ends by the first signal: what was imported stays, and the rest is for the next run. */
-static int import(const struct settings *settings)
-{
-    struct status status = STATUS_INIT;
-    if (import_run(settings, &status))
-        return EXIT_STOPPED;
-    return refuse(&status,
-                  status.code == STATUS_INVALID_ARGUMENT ? EXIT_MISCONFIGURED : EXIT_FAILED);
-}
-
 /* Memory that was given back goes to the system, not to some later use of it. */
 static void tune_malloc(void)
 {
@@ -178,7 +167,7 @@ static bool make_budget(struct daemon *daemon, struct status *status)
                        "TRIGGERS_MAX_MEMORY must be at least %2$zu with %1$zu sessions with the "
                        "store and payloads of %3$ld bytes",
                        sessions, (besides + least) / (MALLOC_SLACK - 1) * MALLOC_SLACK,
-                       daemon->settings.max_payload);
+                       daemon->settings.store.max_payload);
 }
 
 /* As many connections as descriptors are left for. */
@@ -206,7 +195,7 @@ static bool check(struct daemon *daemon, struct status *status)
     };
     return make_budget(daemon, status) && count_connections(daemon, status) &&
            server_config_check(&daemon->listen, status) &&
-           store_open(daemon->settings.database_url, &daemon->store, status);
+           store_open(daemon->settings.store.database_url, &daemon->store, status);
 }
 
 int main(int argc, char **argv)
@@ -221,8 +210,6 @@ int main(int argc, char **argv)
     log_init("triggersd", daemon.settings.log_level, daemon.settings.log_format);
     if (!daemon.settings.core_dumps)
         process_hide_memory();
-    if (daemon.settings.import_from)
-        return import(&daemon.settings);
     signals_block();
     tune_malloc();
     if (!log_start()) {

@@ -4,19 +4,16 @@
 
 #include "base/config.h"
 #include "base/log.h"
-#include "events/rules.h"
+#include "events/store_settings.h"
 #include "sp/handshake.h"
 
 struct settings {
-    const char *database_url;
+    struct store_settings store;
     const char *listen;
-    const char *import_from; /* NULL: serve */
     const char *tls_cert;
     const char *tls_key;
     struct handshake_access access; /* to WebSockets */
     long max_memory;                /* bytes that the program may take */
-    long max_payload;               /* bytes */
-    int payloads;                   /* 1: any */
     long db_connections;            /* sessions with the store, all lanes together */
     enum log_level log_level;
     enum log_format log_format;
@@ -26,7 +23,5 @@ struct settings {
 
 /* See config_load. */
 enum config_result settings_load(struct settings *settings, int argc, char **argv);
-
-struct payload_rules settings_payload_rules(const struct settings *settings);
 
 #endif

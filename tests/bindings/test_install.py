@@ -9,7 +9,7 @@ import pytest
 from bindings.harness import project_version
 from support.program import ROOT, program_path
 
-MAN_PAGES = ["triggers.1", "libtriggers.3", "triggers-bridge.8", "triggersd.8"]
+MAN_PAGES = ["triggers.1", "libtriggers.3", "triggers-bridge.8", "triggers-import.8", "triggersd.8"]
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,7 @@ def test_everything_is_installed(installed):
     for name in (
         "bin/triggers",
         "bin/triggersd",
+        "bin/triggers-import",
         "bin/triggers-bridge",
         "include/triggers.h",
         "include/triggers.hpp",

@@ -68,7 +68,7 @@ def test_runs_the_program_itself_as_nobody(described, program):
 
 def test_holds_only_what_runs(root, program):
     programs = {path.name for path in (root / "usr/bin").iterdir()}
-    assert programs == {"triggersd": {"triggersd", "triggers"}}.get(program, {program})
+    assert programs == {"triggersd": {"triggersd", "triggers-import", "triggers"}}.get(program, {program})
     executable = [path for path in root.rglob("*") if path.is_file() and path.stat().st_mode & 0o111]
     for path in executable:
         assert path.parent == root / "usr/bin" or ".so" in path.name, path

@@ -1,4 +1,4 @@
-"""Moving from the service that this one replaces: its table is imported by `triggersd --import-from`, and
+"""Moving from the service that this one replaces: its table is imported by `triggers-import`, and
 its events are answered by their old ids."""
 
 import contextlib
@@ -114,7 +114,7 @@ def old_id(number):
 def import_from(old, url, folder, **settings):
     """Runs the import; returns what `run` does, the figures that it logged last, and its log."""
     done = run(
-        *("triggersd", "--import-from", getattr(old, "url", old)),
+        *("triggers-import", "--import-from", getattr(old, "url", old)),
         folder=folder,
         DATABASE_URL=url,
         LOG_FORMAT="json",
@@ -247,7 +247,7 @@ def test_rows_that_cannot_be_imported_are_named_and_the_rest_goes_on(postgres, n
     count = len(BAD_ROWS)
     assert figures == {"read": count + 1, "stored": 1, "already_there": 0, "refused": count}
     assert done.stderr == (
-        f"triggersd: {count} of {count + 1} events cannot be imported; the log names them\n"
+        f"triggers-import: {count} of {count + 1} events cannot be imported; the log names them\n"
     )
     refused = [line for line in log if line["message"] == "cannot import an event"]
     for (values, why), line in zip(BAD_ROWS, refused, strict=True):
@@ -384,11 +384,27 @@ def test_what_is_missing_is_named(postgres, tmp_path):
         assert secret not in done.stdout + done.stderr
 
 
+def test_a_database_must_be_named(tmp_path):
+    done = run("triggers-import", folder=tmp_path)
+    stops(done, 2, "--import-from", "TRIGGERS_IMPORT_FROM")
+    assert not list(tmp_path.glob("*.db"))
+
+
+@pytest.mark.parametrize("words, settings", [
+    (["--import-from", "postgresql://me:hunter2@old/events"], {}),
+    ([], {"TRIGGERS_IMPORT_FROM": "postgresql://me:hunter2@old/events"}),
+])  # fmt: skip
+def test_the_core_tells_what_imports_instead_of_serving(tmp_path, words, settings):
+    done = run("triggersd", *words, folder=tmp_path, **settings)
+    stops(done, 2, "triggers-import does this now")
+    assert "hunter2" not in done.stderr and not list(tmp_path.glob("*.db"))
+
+
 def test_a_terminal_shows_progress(old, tmp_path):
     old.insert(1500)
     terminal, child_side = pty.openpty()
     process = subprocess.Popen(
-        [program_path("triggersd")],
+        [program_path("triggers-import")],
         cwd=tmp_path,
         env=clean_environment(tmp_path / "pty", {"TRIGGERS_IMPORT_FROM": old.url}),
         stdin=subprocess.DEVNULL,

@@ -54,6 +54,7 @@ def test_files_are_where_they_belong(seen):
         assert f"/etc/default/{program}" in files
         assert any(name.endswith(f"lib/systemd/system/{program}.service") for name in files)
         assert f"/usr/share/man/man8/{program}.8.gz" in files
+    assert "/usr/bin/triggers-import" in files and "/usr/share/man/man8/triggers-import.8.gz" in files
     assert "/usr/share/man/man1/triggers.1.gz" in files
     assert "/usr/share/bash-completion/completions/triggers" in files
 

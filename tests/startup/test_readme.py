@@ -11,7 +11,7 @@ import termios
 import pytest
 
 from support.network import DEADLINE, free_port, free_url
-from support.program import ROOT, build_folder, clean_environment, run, sanitizer_reports
+from support.program import ROOT, build_folder, clean_environment, sanitizer_reports
 from support.runner import find_suites
 from support.services import Bridge, Core
 
@@ -163,48 +163,10 @@ def test_the_layout_of_the_code_is_the_one_there_is():
         assert list(ROOT.glob(name)), name
 
 
-def described_settings(text):
-    """Of each setting in the README's table, by program: (variable, flag, default)."""
-    settings = {}
-    for row in re.findall(r"^\| (.*) \|$", text[text.index("## Configuration") :], re.MULTILINE):
-        cells = row.split("|")
-        names, flags, defaults = [re.findall("`([^`]*)`", cell) for cell in cells[:3]]
-        if cells[0].startswith("**"):
-            current = settings.setdefault(cells[0].strip("* "), set())
-        elif names:
-            current |= set(zip(names, flags, defaults or [""] * len(names), strict=True))
-    return settings
-
-
-def told_settings(program, folder):
-    """The same of what --help of a program tells."""
-    text = run(program, "--help", folder=folder).stdout
-    items = re.split(r"^  (?=--)", text, flags=re.MULTILINE)[1:]
-    parts = [(re.match(r"(--\S+) \S+   \((\S+)\)", item), item) for item in items]
-    return {
-        (part[2], part[1], default[1] if (default := re.search("Default: (.*)", item)) else "")
-        for part, item in parts
-        if part
-    }
-
-
-def manual_settings(program):
-    """The same of its manual page."""
-    text = (ROOT / "deploy" / "man" / f"{program}.8").read_text().replace("\\", "")
-    settings = set()
-    for item in re.split(r"^\.It Fl ", text, flags=re.MULTILINE)[1:]:
-        variable, defaults = re.search(r"^\.Ev (\S+)", item, re.MULTILINE), item.split("Default:\n")[1:]
-        if variable:
-            words = re.findall(r"^\.Ql (\S+)", "".join(defaults), re.MULTILINE)
-            settings.add((variable[1], f"-{item.split()[0]}", " ".join(words)))
-    return settings
-
-
-@pytest.mark.parametrize("program", ["triggersd", "triggers-bridge"])
-def test_the_settings_are_those_that_the_programs_tell(tmp_path, program):
-    settings = described_settings((ROOT / "README.md").read_text().split("## Who can")[0])
-    assert told_settings(program, tmp_path) == settings[program] | settings["both"]
-    assert told_settings(program, tmp_path) == manual_settings(program)
+def test_readme_and_manuals_tell_the_settings_as_the_programs_do():
+    words = [ROOT / "deploy" / "man" / "settings", "--check", build_folder()]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def bare_folder(tmp_path):

@@ -27,7 +27,8 @@ def build_folder():
 
 
 def program_path(name):
-    folders = {"triggersd": "src/daemon", "triggers-bridge": "bridge", "triggers": "clients/cli"}
+    folders = {"triggersd": "src/daemon", "triggers-import": "src/import"}
+    folders |= {"triggers-bridge": "bridge", "triggers": "clients/cli"}
     return build_folder() / folders[name] / name
 
 

@@ -1,6 +1,6 @@
 /* Reads the old service's table from the SQLite file that it kept by default, which SQLAlchemy
  * filled: times are texts, "2025-11-10 09:30:15.123456" in UTC, and JSON is text. */
-#include "store/old_events.h"
+#include "import/old_events.h"
 
 #include <sqlite3.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* The `events` table of the service that this one replaces, in PostgreSQL or in an SQLite file,
  * read once from end to end, in one snapshot. Nothing is written there. One thread. */
-#ifndef TRIGGERS_STORE_OLD_EVENTS_H
-#define TRIGGERS_STORE_OLD_EVENTS_H
+#ifndef TRIGGERS_IMPORT_OLD_EVENTS_H
+#define TRIGGERS_IMPORT_OLD_EVENTS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* Reads the old service's table row by row, whatever its size. Everything is asked for as text, as
  * SQLAlchemy may have made the columns in several types. */
-#include "store/old_events.h"
+#include "import/old_events.h"
 
 #include <libpq-fe.h>
 #include <stdio.h>
@@ -56,7 +56,7 @@ static bool connect_to(struct postgres_old_events *events, const char *uri, stru
 {
     const char *const keywords[] = {"application_name", "connect_timeout", "dbname",
                                     "client_encoding", NULL};
-    const char *const values[] = {"triggersd import", "10", uri, "UTF8", NULL};
+    const char *const values[] = {"triggers-import", "10", uri, "UTF8", NULL};
     events->conn = PQconnectdbParams(keywords, values, 1);
     if (PQstatus(events->conn) != CONNECTION_OK)
         return fail_as_libpq(events, status);

@@ -1,6 +1,6 @@
 /* Row by row: checked by the rules that creates go through, gathered into batches, each one
  * transaction of the store. */
-#include "daemon/import.h"
+#include "import/import.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 
 #include "base/log.h"
 #include "events/rules.h"
-#include "store/old_events.h"
+#include "import/old_events.h"
 
 #define BATCH_ROWS 500
 #define BATCH_BYTES ((size_t)8 << 20)
@@ -227,6 +227,9 @@ static bool report(const struct import *import, struct status *status)
 
 static bool run(struct import *import, const struct settings *settings, struct status *status)
 {
+    if (!settings->import_from)
+        return status_fail(status, STATUS_INVALID_ARGUMENT, "IMPORT_URL_MISSING",
+                           "--import-from (TRIGGERS_IMPORT_FROM) must name the database to import");
     if (!old_events_open(settings->import_from, &import->events, status))
         return false;
     if (import->store->driver->session_open(import->store, false, &import->session, status) !=
@@ -245,9 +248,9 @@ static bool run(struct import *import, const struct settings *settings, struct s
 bool import_run(const struct settings *settings, struct status *status)
 {
     static struct import import; /* too large for a stack */
-    import.payloads = settings_payload_rules(settings);
+    import.payloads = store_settings_payload_rules(&settings->store);
     import.shows_progress = isatty(STDERR_FILENO);
-    if (!store_open(settings->database_url, &import.store, status))
+    if (!store_open(settings->store.database_url, &import.store, status))
         return false;
     arena_init(&import.arena, ARENA_BYTES);
     bool ok = run(&import, settings, status);

@@ -1,5 +1,5 @@
 /* What reading the old table has in common in both kinds of database. */
-#include "store/old_events.h"
+#include "import/old_events.h"
 
 #include <stdio.h>
 #include <stdlib.h>

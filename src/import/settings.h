@@ -1,0 +1,20 @@
+/* What triggers-import is told by environment and flags. */
+#ifndef TRIGGERS_IMPORT_SETTINGS_H
+#define TRIGGERS_IMPORT_SETTINGS_H
+
+#include "base/config.h"
+#include "base/log.h"
+#include "events/store_settings.h"
+
+struct settings {
+    const char *import_from; /* NULL: not given */
+    struct store_settings store;
+    enum log_level log_level;
+    enum log_format log_format;
+    int core_dumps; /* 0: off */
+};
+
+/* See config_load. */
+enum config_result settings_load(struct settings *settings, int argc, char **argv);
+
+#endif
