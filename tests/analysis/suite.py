@@ -1,5 +1,5 @@
-"""Static analysis of src, bridge and clients: clang-tidy with the checks of .clang-tidy, and gcc's
--fanalyzer. Each tool is one test. Takes the commands from a build folder's compile_commands.json."""
+"""Static analysis of src, bridge and clients: who includes whom (layers.py), clang-tidy with the checks
+of .clang-tidy, and gcc's -fanalyzer. Each is one test. Takes the commands from a build folder's compile_commands.json."""
 
 import argparse
 import json
@@ -12,6 +12,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
+
+from analysis.layers import find_breaches
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = [ROOT / "src", ROOT / "bridge", ROOT / "clients"]
@@ -86,6 +88,13 @@ def analyse(name, build, commands, jobs):
     return bad == 0 and len(results) > 0
 
 
+def hold_layers():
+    found = find_breaches()
+    print("".join(f"{line}\n" for line in found), end="")
+    print(f"layers: {len(found)} findings", flush=True)
+    return not found
+
+
 def write_report(path, results):
     """JUnit's form, which the runner counts."""
     failed = sum(not good for good in results.values())
@@ -107,7 +116,8 @@ def main():
     options = parser.parse_args()
     build = options.build.resolve()
     commands = read_commands(build)
-    results = {name: analyse(name, build, commands, options.jobs) for name in TOOLS}
+    results = {"layers": hold_layers()}
+    results |= {name: analyse(name, build, commands, options.jobs) for name in TOOLS}
     if options.junit_xml:
         write_report(options.junit_xml, results)
     return 0 if all(results.values()) else 1
