@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/postgres/session.h"
+#include "store/postgres/uri.h"
 
 #define SETTING "--import-from"
 

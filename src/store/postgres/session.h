@@ -12,6 +12,7 @@
 #include "base/buffer.h"
 #include "base/log.h"
 #include "store/items.h"
+#include "store/postgres/uri.h"
 #include "store/store.h"
 
 struct postgres_store {
@@ -30,18 +31,6 @@ struct postgres_session {
     bool opened;      /* and ready for operations */
     bool lost;        /* answers of an operation given up may still arrive: nothing more is sent */
 };
-
-/* ---- uri.c ---- */
-
-/* The URI taken apart by libpq, checked; NULL when it cannot be one, with `status` filled, which
- * names the setting that it came from. Free with PQconninfoFree. */
-PQconninfoOption *postgres_uri_parse(const char *uri, const char *setting, struct status *status);
-
-/* "host:port/database", without user and password; malloc'd, NULL without memory. */
-char *postgres_uri_describe(const PQconninfoOption *options);
-
-/* How many hosts are named; at least 1. */
-int postgres_uri_host_count(const PQconninfoOption *options);
 
 /* ---- connect.c ---- */
 
@@ -125,9 +114,6 @@ enum store_result postgres_failed(struct postgres_session *session, const PGresu
 
 /* Whether the failed `result` has this SQLSTATE. */
 bool postgres_failed_with(const PGresult *result, const char *sqlstate);
-
-/* Copies libpq's text to `line` without line breaks. */
-void postgres_one_line(const char *text, char *line, size_t size);
 
 /* ---- binary.c ---- */
 
