@@ -142,16 +142,35 @@ def test_every_command_prints_what_the_readme_says(checkout, addresses):
         shell.close()
 
 
-def test_links_lead_to_files_and_headings(tmp_path):
-    text = (ROOT / "README.md").read_text()
-    for target in re.findall(r"\]\(([^)]+)\)", text):
+PAGES = ["README.md", "src/README.md", "deploy/README.md"]
+PAGES += [f".github/{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY")]
+
+
+def headings(page):
+    found = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in found]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files_and_headings(page):
+    for target in re.findall(r"\]\(([^)]+)\)", (ROOT / page).read_text()):
         path, _, anchor = target.partition("#")
         if "://" not in target:
-            page = (ROOT / path).read_text() if anchor and path else text
-            assert (ROOT / path).exists(), target
-            headings = [re.sub(r"[^\w\- ]", "", h).lower().replace(" ", "-") for h in
-                        re.findall(r"^#+ (.*)$", page, re.MULTILINE)]  # fmt: skip
-            assert not anchor or anchor in headings, target
+            other = (ROOT / page).parent / path if path else ROOT / page
+            assert other.exists(), target
+            assert not anchor or anchor in headings(other), target
+
+
+def test_files_that_the_architecture_names_exist():
+    text = (ROOT / "src" / "README.md").read_text()
+    names = re.findall(r"\b((?:sp|net|rpc|service|events|store|daemon|import|base)/(?:[\w*]+/)*\w+\.[ch])\b", text)
+    assert len(names) > 20
+    assert [name for name in names if not list((ROOT / "src").glob(name))] == []
+
+
+def test_the_changelog_begins_with_the_version_that_is_built():
+    version = re.search(r"version: '(.*)'", (ROOT / "meson.build").read_text())[1]
+    assert headings(ROOT / ".github" / "CHANGELOG.md")[1].startswith(version.replace(".", ""))
 
 
 def test_the_layout_of_the_code_is_the_one_there_is():
