@@ -1,4 +1,4 @@
-/* triggers create: one event from arguments; many from NDJSON are import.c's. */
+/* triggers create: one event from arguments; many from NDJSON are ndjson.c's. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include "base/buffer.h"
 #include "base/json.h"
 #include "cli.h"
-#include "import.h"
+#include "ndjson.h"
 #include "print.h"
 
 static bool ndjson;
@@ -116,7 +116,7 @@ static int run(int count, char **words)
     if (ndjson && count > 1)
         return cli_usage("create --ndjson takes one file");
     if (ndjson)
-        return import_events(count == 1 ? words[0] : "-");
+        return ndjson_send(count == 1 ? words[0] : "-");
     if (count < 2 || count > 3)
         return cli_usage("create takes SOURCE TYPE [PAYLOAD]");
     struct buffer payload;

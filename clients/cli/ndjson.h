@@ -1,8 +1,8 @@
 /* Sending of NDJSON: many events in batches, several of them in flight. */
-#ifndef TRIGGERS_CLI_IMPORT_H
-#define TRIGGERS_CLI_IMPORT_H
+#ifndef TRIGGERS_CLI_NDJSON_H
+#define TRIGGERS_CLI_NDJSON_H
 
 /* Sends the events of a file, or of stdin for "-". Returns the exit code. */
-int import_events(const char *path);
+int ndjson_send(const char *path);
 
 #endif

@@ -1,6 +1,6 @@
 /* The main thread reads and fills batches; replies come on the library's threads and are looked at
  * by the main thread again, so that all counting and printing is done by one. */
-#include "import.h"
+#include "ndjson.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -24,10 +24,10 @@
 #define RETRY_MAX_MS 2000
 #define PROGRESS_MS 100
 
-struct import;
+struct sender;
 
 struct batch {
-    struct import *import;
+    struct sender *sender;
     struct arena arena; /* the events' texts */
     triggers_new_event events[BATCH_EVENTS];
     char ids[BATCH_EVENTS][TRIGGERS_ID_SIZE]; /* made here, so that a retry is the same event */
@@ -39,7 +39,7 @@ struct batch {
     triggers_reply *reply; /* has come and was not looked at */
 };
 
-struct import {
+struct sender {
     triggers_client *client;
     struct lines lines;
     struct batch *batches[BATCHES];
@@ -56,58 +56,58 @@ struct import {
 
 /* ---- telling ---- */
 
-static void show_progress(struct import *import)
+static void show_progress(struct sender *sender)
 {
     int64_t now = clock_monotonic_ms();
-    if (!import->shows_progress || now - import->progress_ms < PROGRESS_MS)
+    if (!sender->shows_progress || now - sender->progress_ms < PROGRESS_MS)
         return;
-    import->progress_ms = now;
-    fprintf(stderr, "\r\033[Kstored %zu, failed %zu, %.1f s", import->stored, import->failed,
-            (double)(now - import->start_ms) / 1000);
+    sender->progress_ms = now;
+    fprintf(stderr, "\r\033[Kstored %zu, failed %zu, %.1f s", sender->stored, sender->failed,
+            (double)(now - sender->start_ms) / 1000);
 }
 
-static void clear_progress(const struct import *import)
+static void clear_progress(const struct sender *sender)
 {
-    if (import->shows_progress)
+    if (sender->shows_progress)
         fputs("\r\033[K", stderr);
 }
 
-static void fail_line(struct import *import, size_t line, const char *text)
+static void fail_line(struct sender *sender, size_t line, const char *text)
 {
-    import->failed++;
-    clear_progress(import);
+    sender->failed++;
+    clear_progress(sender);
     cli_complain("line %zu: %s (LINE_INVALID)", line, text);
 }
 
-static void fail_item(struct import *import, size_t line, const triggers_error *error)
+static void fail_item(struct sender *sender, size_t line, const triggers_error *error)
 {
     char what[32];
     snprintf(what, sizeof(what), "line %zu", line);
-    import->failed++;
-    clear_progress(import);
+    sender->failed++;
+    clear_progress(sender);
     cli_fail_item(error, what);
 }
 
-static void fail_batch(struct import *import, const struct batch *batch,
+static void fail_batch(struct sender *sender, const struct batch *batch,
                        const triggers_error *error)
 {
     char what[64];
     snprintf(what, sizeof(what), "lines %zu to %zu", batch->lines[0],
              batch->lines[batch->count - 1]);
-    import->failed += batch->count;
-    clear_progress(import);
-    import->stopped = cli_fail(error, what);
+    sender->failed += batch->count;
+    clear_progress(sender);
+    sender->stopped = cli_fail(error, what);
 }
 
-static void print_summary(const struct import *import)
+static void print_summary(const struct sender *sender)
 {
-    double seconds = (double)(clock_monotonic_ms() - import->start_ms) / 1000;
-    clear_progress(import);
+    double seconds = (double)(clock_monotonic_ms() - sender->start_ms) / 1000;
+    clear_progress(sender);
     if (cli_output_is_json())
-        printf("{\"stored\":%zu,\"failed\":%zu,\"seconds\":%.3f}\n", import->stored, import->failed,
+        printf("{\"stored\":%zu,\"failed\":%zu,\"seconds\":%.3f}\n", sender->stored, sender->failed,
                seconds);
     else
-        printf("stored %zu, failed %zu, in %.3f s\n", import->stored, import->failed, seconds);
+        printf("stored %zu, failed %zu, in %.3f s\n", sender->stored, sender->failed, seconds);
 }
 
 /* ---- batches ---- */
@@ -115,18 +115,18 @@ static void print_summary(const struct import *import)
 static void on_reply(triggers_reply *reply, void *user_data)
 {
     struct batch *batch = user_data;
-    struct import *import = batch->import;
-    pthread_mutex_lock(&import->mutex);
+    struct sender *sender = batch->sender;
+    pthread_mutex_lock(&sender->mutex);
     batch->reply = reply;
-    pthread_cond_signal(&import->replied);
-    pthread_mutex_unlock(&import->mutex);
+    pthread_cond_signal(&sender->replied);
+    pthread_mutex_unlock(&sender->mutex);
 }
 
 static void send_batch(struct batch *batch)
 {
     batch->tries++;
     batch->in_flight = true;
-    triggers_create_batch_async(batch->import->client, batch->events, batch->count, NULL, on_reply,
+    triggers_create_batch_async(batch->sender->client, batch->events, batch->count, NULL, on_reply,
                                 batch);
 }
 
@@ -136,10 +136,10 @@ static bool is_transient(triggers_code code)
 }
 
 /* Whether a part of the batch was not taken but may be on another try. */
-static bool may_be_retried(const struct import *import, const struct batch *batch,
+static bool may_be_retried(const struct sender *sender, const struct batch *batch,
                            const triggers_reply *reply)
 {
-    if (batch->tries == TRIES || !import->answered)
+    if (batch->tries == TRIES || !sender->answered)
         return false;
     if (reply->code != TRIGGERS_OK)
         return is_transient(reply->code);
@@ -161,77 +161,77 @@ static void wait_before_retry(const struct batch *batch, const triggers_reply *r
     nanosleep(&time, NULL);
 }
 
-static void count_results(struct import *import, const struct batch *batch,
+static void count_results(struct sender *sender, const struct batch *batch,
                           const triggers_reply *reply)
 {
     for (size_t i = 0; i < reply->item_count; i++) {
         const triggers_error *error = &reply->items[i].error;
         if (error->code == TRIGGERS_OK)
-            import->stored++;
+            sender->stored++;
         else
-            fail_item(import, batch->lines[i], error);
+            fail_item(sender, batch->lines[i], error);
         if (is_transient(error->code))
-            import->stopped = EXIT_TRY_LATER;
+            sender->stopped = EXIT_TRY_LATER;
     }
 }
 
 /* Looks at a reply that has come: counts it, or sends the batch again. */
-static void settle(struct import *import, struct batch *batch, triggers_reply *reply)
+static void settle(struct sender *sender, struct batch *batch, triggers_reply *reply)
 {
-    import->answered = import->answered || *reply->request_id;
+    sender->answered = sender->answered || *reply->request_id;
     batch->in_flight = false;
-    if (may_be_retried(import, batch, reply)) {
+    if (may_be_retried(sender, batch, reply)) {
         wait_before_retry(batch, reply);
         send_batch(batch);
     } else if (reply->code == TRIGGERS_OK) {
-        count_results(import, batch, reply);
+        count_results(sender, batch, reply);
     } else {
-        fail_batch(import, batch, &reply->error);
+        fail_batch(sender, batch, &reply->error);
     }
     triggers_reply_free(reply);
-    show_progress(import);
+    show_progress(sender);
 }
 
 /* Waits for a reply of any batch and takes it; `batch` gets whose. */
-static triggers_reply *wait_for_reply(struct import *import, struct batch **batch)
+static triggers_reply *wait_for_reply(struct sender *sender, struct batch **batch)
 {
     triggers_reply *reply = NULL;
-    pthread_mutex_lock(&import->mutex);
+    pthread_mutex_lock(&sender->mutex);
     while (!reply) {
         for (int i = 0; i < BATCHES && !reply; i++) {
-            *batch = import->batches[i];
+            *batch = sender->batches[i];
             reply = (*batch)->reply;
         }
         if (!reply)
-            pthread_cond_wait(&import->replied, &import->mutex);
+            pthread_cond_wait(&sender->replied, &sender->mutex);
     }
     (*batch)->reply = NULL;
-    pthread_mutex_unlock(&import->mutex);
+    pthread_mutex_unlock(&sender->mutex);
     return reply;
 }
 
-static struct batch *find_batch(const struct import *import, bool in_flight)
+static struct batch *find_batch(const struct sender *sender, bool in_flight)
 {
     for (int i = 0; i < BATCHES; i++) {
-        if (import->batches[i]->in_flight == in_flight)
-            return import->batches[i];
+        if (sender->batches[i]->in_flight == in_flight)
+            return sender->batches[i];
     }
     return NULL;
 }
 
-static void wait_and_settle(struct import *import)
+static void wait_and_settle(struct sender *sender)
 {
     struct batch *batch;
-    triggers_reply *reply = wait_for_reply(import, &batch);
-    settle(import, batch, reply);
+    triggers_reply *reply = wait_for_reply(sender, &batch);
+    settle(sender, batch, reply);
 }
 
 /* An empty batch that is not in flight. */
-static struct batch *take_batch(struct import *import)
+static struct batch *take_batch(struct sender *sender)
 {
     struct batch *batch;
-    while (!(batch = find_batch(import, false)))
-        wait_and_settle(import);
+    while (!(batch = find_batch(sender, false)))
+        wait_and_settle(sender);
     arena_reset(&batch->arena);
     batch->count = 0;
     batch->bytes = 0;
@@ -250,77 +250,77 @@ static bool is_blank(const char *line, size_t size)
     return size == 0;
 }
 
-static void add_line(struct import *import, struct batch *batch, const char *line, size_t size)
+static void add_line(struct sender *sender, struct batch *batch, const char *line, size_t size)
 {
     char error[EVENT_LINE_ERROR_SIZE];
     triggers_new_event *event = &batch->events[batch->count];
     if (is_blank(line, size))
         return;
     if (!event_line_parse(line, size, &batch->arena, event, error)) {
-        fail_line(import, import->lines.number, error);
+        fail_line(sender, sender->lines.number, error);
         return;
     }
     if (!event->event_id) {
         triggers_make_event_id(batch->ids[batch->count]);
         event->event_id = batch->ids[batch->count];
     }
-    batch->lines[batch->count++] = import->lines.number;
+    batch->lines[batch->count++] = sender->lines.number;
     batch->bytes += size;
 }
 
 /* Fills a batch with what there is; false when the input ends or cannot be read. A slow input's
  * lines are not held back until there are enough. */
-static bool fill(struct import *import, struct batch *batch)
+static bool fill(struct sender *sender, struct batch *batch)
 {
     const char *line;
     size_t size;
     while (batch->count < BATCH_EVENTS && batch->bytes < BATCH_BYTES &&
-           (batch->count == 0 || lines_ready(&import->lines))) {
-        switch (lines_next(&import->lines, &line, &size)) {
-        case LINE_READ: add_line(import, batch, line, size); break;
+           (batch->count == 0 || lines_ready(&sender->lines))) {
+        switch (lines_next(&sender->lines, &line, &size)) {
+        case LINE_READ: add_line(sender, batch, line, size); break;
         case LINE_TOO_LONG:
-            fail_line(import, import->lines.number, "has more than 2 MiB, which no event has");
+            fail_line(sender, sender->lines.number, "has more than 2 MiB, which no event has");
             break;
         case LINES_END: return false;
-        case LINES_FAILED: import->stopped = EXIT_CALL_FAILED; return false;
+        case LINES_FAILED: sender->stopped = EXIT_CALL_FAILED; return false;
         }
     }
     return true;
 }
 
-static void send_all(struct import *import)
+static void send_all(struct sender *sender)
 {
     bool more = true;
-    while (more && import->stopped == EXIT_DONE) {
-        while (!lines_ready(&import->lines) && find_batch(import, true))
-            wait_and_settle(import);
-        struct batch *batch = take_batch(import);
-        if (import->stopped != EXIT_DONE)
+    while (more && sender->stopped == EXIT_DONE) {
+        while (!lines_ready(&sender->lines) && find_batch(sender, true))
+            wait_and_settle(sender);
+        struct batch *batch = take_batch(sender);
+        if (sender->stopped != EXIT_DONE)
             break;
-        more = fill(import, batch);
+        more = fill(sender, batch);
         if (batch->count > 0)
             send_batch(batch);
     }
-    while (find_batch(import, true))
-        wait_and_settle(import);
+    while (find_batch(sender, true))
+        wait_and_settle(sender);
 }
 
 /* ---- */
 
-static void import_fini(struct import *import)
+static void sender_fini(struct sender *sender)
 {
     for (int i = 0; i < BATCHES; i++) {
-        if (import->batches[i])
-            arena_fini(&import->batches[i]->arena);
-        free(import->batches[i]);
+        if (sender->batches[i])
+            arena_fini(&sender->batches[i]->arena);
+        free(sender->batches[i]);
     }
-    triggers_client_close(import->client);
-    lines_close(&import->lines);
-    pthread_cond_destroy(&import->replied);
-    pthread_mutex_destroy(&import->mutex);
+    triggers_client_close(sender->client);
+    lines_close(&sender->lines);
+    pthread_cond_destroy(&sender->replied);
+    pthread_mutex_destroy(&sender->mutex);
 }
 
-static bool make_batches(struct import *import)
+static bool make_batches(struct sender *sender)
 {
     for (int i = 0; i < BATCHES; i++) {
         struct batch *batch = calloc(1, sizeof(*batch));
@@ -328,32 +328,32 @@ static bool make_batches(struct import *import)
             cli_complain("out of memory");
             return false;
         }
-        batch->import = import;
+        batch->sender = sender;
         arena_init(&batch->arena, BATCH_MEMORY);
-        import->batches[i] = batch;
+        sender->batches[i] = batch;
     }
     return true;
 }
 
-int import_events(const char *path)
+int ndjson_send(const char *path)
 {
-    struct import import = {
+    struct sender sender = {
         .mutex = PTHREAD_MUTEX_INITIALIZER,
         .replied = PTHREAD_COND_INITIALIZER,
         .start_ms = clock_monotonic_ms(),
         .shows_progress = isatty(STDERR_FILENO),
     };
-    if (!lines_open(&import.lines, path))
+    if (!lines_open(&sender.lines, path))
         return EXIT_CALL_FAILED;
-    import.client = cli_open(BATCHES);
+    sender.client = cli_open(BATCHES);
     int code = EXIT_USAGE;
-    if (import.client && make_batches(&import)) {
-        send_all(&import);
-        print_summary(&import);
-        code = import.stopped != EXIT_DONE ? import.stopped
-               : import.failed > 0         ? EXIT_CALL_FAILED
+    if (sender.client && make_batches(&sender)) {
+        send_all(&sender);
+        print_summary(&sender);
+        code = sender.stopped != EXIT_DONE ? sender.stopped
+               : sender.failed > 0         ? EXIT_CALL_FAILED
                                            : EXIT_DONE;
     }
-    import_fini(&import);
+    sender_fini(&sender);
     return code;
 }
