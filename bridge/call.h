@@ -12,7 +12,7 @@
  *     call_started(bridge);
  *     return false;
  *
- * Behind the asynchronous function the request belongs to the call: touch it no more. False after
+ * After the asynchronous function the request belongs to the call: touch it no more. False after
  * having answered 503. */
 bool call_begin(struct request *request, struct bridge **bridge, triggers_call_options *options);
 void call_started(struct bridge *bridge);

@@ -73,11 +73,11 @@ enum memory_result {
  */
 enum memory_result memory_take(struct request *request, size_t size, size_t spare);
 
-/* Gives what has been released to those that wait, and sends away who has waited for long. */
+/* Gives what has been released to those that wait, and refuses who has waited for long. */
 void memory_serve(struct memory *memory);
 
 /* When one has waited for a second and room cannot be made otherwise: those that wait hold it among
- * themselves, and the youngest are sent away. About once a second. */
+ * themselves, and the youngest are refused. About once a second. */
 void memory_check(struct bridge *bridge);
 
 /* What `request` had reserved it has released for the answer to its call, which libtriggers charges

@@ -4,7 +4,7 @@
  * connection, and belongs to that thread. From call_begin on it belongs to the call alone, but for
  * its body and charge, until the call's callback resumes the connection; that gives it back. While
  * it waits for room it belongs to memory.c. A suspended connection is left
- * alone by libmicrohttpd even when its client goes away, so there is one owner at every moment and
+ * alone by libmicrohttpd even when its client leaves, so there is one owner at every moment and
  * nothing is counted. */
 #ifndef TRIGGERS_BRIDGE_REQUEST_H
 #define TRIGGERS_BRIDGE_REQUEST_H
@@ -23,7 +23,7 @@
 
 #define REQUEST_ID_SIZE 129
 /* Bytes of a body: of a create beside its payload, of a batch, and of a refused one that is read
- * and thrown away so that the answer can be read. */
+ * and dropped so that the answer can be read. */
 #define REQUEST_BODY_SLACK 65536
 #define REQUEST_BATCH_MAX (8u << 20)
 #define REQUEST_DISCARD_MAX (16u << 20)

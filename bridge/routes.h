@@ -12,7 +12,7 @@ enum body_kind {
 
 struct route {
     const char *method;
-    const char *path; /* {id} stands for one segment */
+    const char *path; /* {id} is any one segment */
     enum body_kind body;
     /* Runs when the whole request has come: answers it, or starts a call and returns false. */
     bool (*start)(struct request *request);
@@ -20,7 +20,7 @@ struct route {
     void (*finish)(struct request *request);
 };
 
-/* The routes in their order; NULL behind the last. */
+/* The routes in their order; NULL after the last. */
 const struct route *routes_at(size_t index);
 size_t routes_index(const struct route *route);
 

@@ -41,7 +41,7 @@ static bool fail_memory(struct status *status)
     return status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
 }
 
-/* A part of a URL: where its host stands. */
+/* A part of a URL: where its host is. */
 struct host {
     const char *text;
     size_t size;

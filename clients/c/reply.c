@@ -113,7 +113,7 @@ triggers_reply *reply_from_status(const struct status *status)
 
 /* ---- decoding ---- */
 
-/* One byte more than asked for and a NUL in it: so every payload has a NUL behind it. */
+/* One byte more than asked for and a NUL in it: so every payload has a NUL after it. */
 static void *alloc_with_nul(void *data, size_t size)
 {
     char *bytes = size < SIZE_MAX ? arena_alloc(data, size + 1) : NULL;

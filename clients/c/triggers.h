@@ -131,7 +131,7 @@ typedef struct triggers_event {
     const char *event_id; /* never NULL; "" when the reply does not carry it */
     const char *source;   /* "" in replies to create and ack, as the next three */
     const char *event_type;
-    const char *payload; /* the bytes as they were sent, and a NUL behind them */
+    const char *payload; /* the bytes as they were sent, and a NUL after them */
     size_t payload_size;
     triggers_status status;
     int64_t created_at_us;      /* microseconds since 1970 UTC; 0: not in this reply */

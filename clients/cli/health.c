@@ -9,7 +9,7 @@ static bool alive_is_enough;
 
 static const struct option_spec options[] = {
     {"alive", OPTION_FLAG, &alive_is_enough, NULL,
-     "Exit status 0 whenever triggersd answers, even while its store is away"},
+     "Exit status 0 whenever triggersd answers, even while its store is unavailable"},
     {0},
 };
 

@@ -115,8 +115,8 @@ const struct command command_inbox = {
     .name = "inbox",
     .arguments = "",
     .summary = "List events, or follow them as they come",
-    .details = "--follow asks once a second, waits for a core that is away, and never prints an\n"
-               "event twice. With --limit it ends after so many events.\n\n"
+    .details = "--follow asks once a second, waits for a core that is unavailable, and never\n"
+               "prints an event twice. With --limit it ends after so many events.\n\n"
                "Examples:\n"
                "  triggers inbox\n"
                "  triggers inbox --status acknowledged --limit 5 --output table\n"

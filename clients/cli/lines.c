@@ -35,7 +35,7 @@ void lines_close(struct lines *lines)
     free(lines->data);
 }
 
-/* Reads more behind what is there; false after saying why on stderr. */
+/* Reads more after what is there; false after saying why on stderr. */
 static bool read_more(struct lines *lines)
 {
     if (lines->start > 0) {

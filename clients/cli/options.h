@@ -29,7 +29,7 @@ struct option_spec {
 
 /* Parses the options of `own` (may be NULL) and of `global`. With `stop_at_word` the first word
  * ends them, otherwise options and words may be mixed. Returns the index in argv of the first word,
- * behind which all words have been moved; or -1 after saying on stderr what was wrong. */
+ * after which all words have been moved; or -1 after saying on stderr what was wrong. */
 int options_parse(int argc, char **argv, const struct option_spec *global,
                   const struct option_spec *own, bool stop_at_word);
 

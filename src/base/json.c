@@ -193,7 +193,7 @@ static bool scan_name(struct scanner *scanner)
         return false;
     scanner->at = skip_space(scanner->at, scanner->end);
     if (scanner->at == scanner->end || *scanner->at != ':')
-        return fail(scanner, "a colon is missing behind the name of a member");
+        return fail(scanner, "a colon is missing after the name of a member");
     scanner->at++;
     return true;
 }

@@ -60,7 +60,7 @@ def test_store_that_goes_away_comes_back(start_core, own_postgres):
     with core.client() as rpc:
         event_id = rpc.create().event_id
         own_postgres.stop()
-        wait_until(lambda: rpc.health().status == NOT_SERVING, "noticing that the store is away")
+        wait_until(lambda: rpc.health().status == NOT_SERVING, "noticing that the store is unavailable")
         expect_unavailable(rpc)
         own_postgres.start()
         wait_until(rpc.serving, "serving again")
@@ -121,7 +121,7 @@ def test_a_schema_that_cannot_be_set_up_is_told_once_in_a_while(start_core, own_
 
     wait_until(tried, "many tries", 60)
     assert_limited([line for line in core.log if "sqlstate" in line], "sqlstate")
-    assert_limited([line for line in core.log if "store is away" in line["message"]], "lane")
+    assert_limited([line for line in core.log if "store is unavailable" in line["message"]], "lane")
     assert "no tables here" in core.wait_for_line("refused a statement")
     own_postgres.psql("drop event trigger unwilling", database)
     core.wait_serving()
@@ -137,7 +137,7 @@ def test_a_session_that_is_lost_again_and_again_is_told_once_in_a_while(start_co
         killed += int(own_postgres.psql(kill))
         core.wait_serving()
     assert_limited([line for line in core.log if "lost the connection" in line["message"]], "text")
-    assert_limited([line for line in core.log if "store is away" in line["message"]], "lane")
+    assert_limited([line for line in core.log if "store is unavailable" in line["message"]], "lane")
 
     def told_last(lane):
         return [line["message"] for line in core.log if line.get("lane") == lane][-1]
@@ -298,7 +298,7 @@ def test_password_shows_nowhere(start_core, own_postgres):
     own_postgres.stop()
     for core in (by_variable, by_flag, refused):
         with core.client() as rpc:
-            wait_until(lambda: rpc.health().status == NOT_SERVING, "noticing that it is away")
+            wait_until(lambda: rpc.health().status == NOT_SERVING, "noticing that it is unavailable")
             error = fails("UNAVAILABLE", rpc.event, "ListInbox")
             text = str(error.response)
             assert not any(secret in text for secret in own_postgres.secrets())
