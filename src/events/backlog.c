@@ -77,7 +77,7 @@ void backlog_ask(struct backlog *backlog, struct readers *readers)
         return;
     backlog->next_time_ms = now_ms + INTERVAL_MS;
     backlog->op = (struct list_op){
-        .op = {.done = on_found, .deadline_ms = now_ms + DEADLINE_MS},
+        .op = {.done = on_found, .scope = SCOPE_DEFAULT, .deadline_ms = now_ms + DEADLINE_MS},
         .backlog = &backlog->found,
     };
     if (readers_submit_list(readers, &backlog->op, &status))

@@ -188,7 +188,7 @@ static size_t fitting_items(const struct lane_config *config, const struct batch
     return part == 0 && taken->items == 0 ? 1 : part;
 }
 
-/* Takes what fits a batch of `room`. */
+/* Takes what fits a batch of `room`, which is about one tenant. */
 static struct batch fill_batch(struct lane *lane, bool fresh_only, size_t room)
 {
     struct batch batch = {0};
@@ -196,7 +196,7 @@ static struct batch fill_batch(struct lane *lane, bool fresh_only, size_t room)
     struct op *op;
     while ((op = turns_next(&lane->turns, fresh_only))) {
         size_t items = fitting_items(&lane->config, &batch, op, room);
-        if (items == 0)
+        if (items == 0 || (batch.items > 0 && op->scope.tenant != batch.ops->scope.tenant))
             break;
         turns_take(&lane->turns, op, items);
         batch.items += items;

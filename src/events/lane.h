@@ -24,10 +24,10 @@ struct lane_config {
     size_t max_batch;     /* items a worker takes at once */
     size_t max_batch_bytes;
     bool divides; /* an operation's items may be carried out in several batches */
-    /* Carries out a list of operations (linked by `next`), of each the items from `first` to
-     * before `end`, setting its status when it fails. An operation whose rest need not be carried
-     * out has `end` set to all its items. Uses worker_session; runs on a worker's thread and may
-     * block. */
+    /* Carries out a list of operations of one tenant (linked by `next`), of each the items from
+     * `first` to before `end`, setting its status when it fails. An operation whose rest need not
+     * be carried out has `end` set to all its items. Uses worker_session; runs on a worker's thread
+     * and may block. */
     void (*run)(struct worker *worker, struct op *ops);
     void *context; /* for `run`, see worker_context */
 };

@@ -3,6 +3,7 @@
 #define TRIGGERS_EVENTS_OP_H
 
 #include "base/caller.h"
+#include "base/scope.h"
 #include "base/status.h"
 
 struct turn;
@@ -13,6 +14,7 @@ struct op {
     struct op *next;      /* the lane's */
     struct turn *turn;    /* the lane's: its client's */
     struct caller caller; /* in: in whose turn it is carried out */
+    struct scope scope;   /* in: whose events it is about, and by what right */
     int64_t deadline_ms;  /* in: monotonic; not begun when it has passed */
     size_t bytes;         /* in: memory the operation holds, counted against the lane's limit */
     size_t items;         /* in: store items in it, at least 1 */

@@ -61,7 +61,7 @@ static enum store_result get_once(struct worker *worker, struct op **ops, size_t
     for (size_t i = 0; i < count; i++)
         gets[i] = &((struct get_op *)ops[i])->get;
     struct store_session *session = worker_session(worker);
-    return session->store->driver->get(session, gets, count, status);
+    return session->store->driver->get(session, ops[0]->scope, gets, count, status);
 }
 
 static enum store_result list_once(struct worker *worker, struct op **ops, size_t count,
@@ -71,7 +71,7 @@ static enum store_result list_once(struct worker *worker, struct op **ops, size_
     for (size_t i = 0; i < count; i++)
         lists[i] = &((struct list_op *)ops[i])->list;
     struct store_session *session = worker_session(worker);
-    return session->store->driver->list(session, lists, count, status);
+    return session->store->driver->list(session, ops[0]->scope, lists, count, status);
 }
 
 static enum store_result backlog_once(struct worker *worker, struct op **ops, size_t count,
@@ -79,7 +79,8 @@ static enum store_result backlog_once(struct worker *worker, struct op **ops, si
 {
     (void)count; /* 1 */
     struct store_session *session = worker_session(worker);
-    return session->store->driver->backlog(session, ((struct list_op *)ops[0])->backlog, status);
+    return session->store->driver->backlog(session, ops[0]->scope,
+                                           ((struct list_op *)ops[0])->backlog, status);
 }
 
 /* Reads in one round trip. What fails because of some of the operations is halved until the others

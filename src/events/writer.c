@@ -92,7 +92,8 @@ static enum store_result get_former(struct batch *batch, struct write_item **ite
 {
     struct store_session *session = worker_session(batch->worker);
     int64_t started_us = clock_monotonic_us();
-    enum store_result result = session->store->driver->get(session, gets, count, status);
+    enum store_result result =
+        session->store->driver->get(session, batch->ops[0]->op.scope, gets, count, status);
     worker_note_store(batch->worker, started_us, result);
     for (size_t i = 0; result == STORE_OK && i < count; i++) {
         struct store_event *event = &items[i]->append.event;
@@ -149,7 +150,7 @@ static enum store_result write_once(struct batch *batch, size_t first, size_t co
     }
     struct store_session *session = worker_session(batch->worker);
     int64_t started_us = clock_monotonic_us();
-    result = session->store->driver->write(session, &write, status);
+    result = session->store->driver->write(session, batch->ops[0]->op.scope, &write, status);
     worker_note_store(batch->worker, started_us, result);
     if (result == STORE_OK)
         note_commit(&write);

@@ -64,7 +64,7 @@ static enum store_result write_once(struct import *import, size_t first, size_t 
         if (row->acknowledged)
             acks[batch.ack_count++] = &row->ack;
     }
-    return import->store->driver->write(import->session, &batch, status);
+    return import->store->driver->write(import->session, SCOPE_DEFAULT, &batch, status);
 }
 
 static enum store_result reopen(struct import *import, struct status *status)

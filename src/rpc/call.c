@@ -100,6 +100,7 @@ void call_fini(struct call *call)
 void call_begin(struct call *call)
 {
     arena_reset(&call->arena);
+    call->scope = SCOPE_DEFAULT;
     call->method = "";
     call->method_number = 0;
     call->request_id[0] = '\0';

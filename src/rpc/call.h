@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/caller.h"
 #include "base/metrics.h"
+#include "base/scope.h"
 #include "base/status.h"
 
 /* Memory of one call: its request decoded and its response being built. A page of events may take
@@ -45,6 +46,7 @@ struct call {
     struct arena arena;              /* handlers may allocate until they answer */
     ProtobufCAllocator allocator;    /* the arena as protobuf-c wants it */
     struct caller caller;            /* of the connection the transport's, for each request */
+    struct scope scope;              /* what it may see and do */
     const char *method;              /* from the descriptor; "" while unknown */
     size_t method_number;            /* see call_name_method; 0 while unknown */
     int64_t started_us;              /* monotonic */

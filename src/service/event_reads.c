@@ -75,6 +75,7 @@ EVENT_HANDLER(get_event, GetEvent)
     get->call = call;
     get->op.op.done = on_got;
     get->op.op.caller = owner->caller;
+    get->op.op.scope = owner->scope;
     get->op.op.deadline_ms = owner->deadline_ms;
     get->op.get.arena = &owner->arena;
     struct status status;
@@ -170,6 +171,7 @@ EVENT_HANDLER(list_inbox, ListInbox)
     list->call = call;
     list->op.op.done = on_listed;
     list->op.op.caller = owner->caller;
+    list->op.op.scope = owner->scope;
     list->op.op.deadline_ms = owner->deadline_ms;
     struct status status;
     if (!readers_submit_list(self->readers, &list->op, &status))

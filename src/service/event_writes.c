@@ -222,6 +222,7 @@ static struct write_call *write_call_new(struct call *call, size_t count,
         return NULL;
     }
     write->op.op.caller = call->caller;
+    write->op.op.scope = call->scope;
     write->op.op.deadline_ms = call->deadline_ms;
     write->op.items = items;
     write->op.arena = &call->arena;

@@ -1,12 +1,15 @@
-/* What both stores do alike with items of the contract: the tenant, where a list starts, copying an
- * event into its caller's arena, the status of each result. */
+/* What both stores do alike: their SQL, where a list starts, copying an event into its caller's
+ * arena, the status of each result. */
 #ifndef TRIGGERS_STORE_ITEMS_H
 #define TRIGGERS_STORE_ITEMS_H
 
 #include "store/store.h"
 
-/* Every row's tenant until there are tenants; spliced into the SQL. */
-#define TENANT "0"
+/* One of those in the .sql files, as embed.py makes it. */
+struct statement {
+    const char *name;
+    const char *sql;
+};
 
 /* Where the list starts: `after`, or a position before every event in the order asked for. */
 struct store_position store_list_start(const struct store_list *list);

@@ -6,8 +6,8 @@
  * or the disk until a session is opened.
  *
  * An event's immutable part (id, source, type, payload, created_at) is kept apart from its delivery
- * state (pending or acknowledged), which alone changes. Rows belong to tenant 0 until there are
- * tenants.
+ * state (pending or acknowledged), which alone changes. An operation is about the events of one
+ * tenant, its scope's; those of others are not there for it.
  *
  * Order: events are listed by (created_at, id), both ascending or both descending; the id compares
  * bytewise. The keyset cursor is that pair. */
@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/scope.h"
 #include "base/status.h"
 #include "base/typeid.h"
 
@@ -152,19 +153,19 @@ struct store_driver {
                                       struct store_session **session, struct status *status);
     void (*session_close)(struct store_session *session); /* any state; NULL is allowed */
 
-    /* All of these: `status` is filled unless STORE_OK is returned, with a code and text fit for a
-     * caller (no password, no SQL). What a database says is never the caller's fault, who was
-     * checked before: UNAVAILABLE, with a retry delay, or DATA_LOSS. No operation blocks for more
-     * than about ten seconds. */
-    enum store_result (*write)(struct store_session *session, struct store_write *batch,
-                               struct status *status);
-    enum store_result (*get)(struct store_session *session, struct store_get **gets, size_t count,
-                             struct status *status);
+    /* All of these: `scope` says whose events they are about; `status` is filled unless STORE_OK is
+     * returned, with a code and text fit for a caller (no password, no SQL). What a database says
+     * is never the caller's fault, who was checked before: UNAVAILABLE, with a retry delay, or
+     * DATA_LOSS. No operation blocks for more than about ten seconds. */
+    enum store_result (*write)(struct store_session *session, struct scope scope,
+                               struct store_write *batch, struct status *status);
+    enum store_result (*get)(struct store_session *session, struct scope scope,
+                             struct store_get **gets, size_t count, struct status *status);
     /* Several pages in one round trip, where there is one; a failure is that of all of them. */
-    enum store_result (*list)(struct store_session *session, struct store_list **lists,
-                              size_t count, struct status *status);
-    enum store_result (*backlog)(struct store_session *session, struct store_backlog *backlog,
-                                 struct status *status);
+    enum store_result (*list)(struct store_session *session, struct scope scope,
+                              struct store_list **lists, size_t count, struct status *status);
+    enum store_result (*backlog)(struct store_session *session, struct scope scope,
+                                 struct store_backlog *backlog, struct status *status);
     /* One cheap round trip: is the store there? STORE_OK, STORE_UNAVAILABLE or STORE_LOST. */
     enum store_result (*ping)(struct store_session *session, struct status *status);
 };

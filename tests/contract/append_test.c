@@ -187,7 +187,8 @@ static void a_batch_of_large_payloads_goes_through(void **state)
     append_items(world, appends, COUNT);
     append_items(world, appends, COUNT);
     struct status status = STATUS_INIT;
-    assert_int_equal(world->store->driver->get(world->reader, list, COUNT, &status), STORE_OK);
+    assert_int_equal(world->store->driver->get(world->reader, SCOPE_DEFAULT, list, COUNT, &status),
+                     STORE_OK);
     for (uint32_t i = 0; i < COUNT; i++) {
         assert_int_equal(appends[i].outcome, STORE_REPEATED);
         assert_slice(gets[i].event.payload, bytes, SIZE - i);

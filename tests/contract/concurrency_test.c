@@ -46,7 +46,7 @@ static enum store_result write_parts(struct part *part, struct store_session *se
         }
         struct store_write batch = {appends, acks ? 0 : 10, ack_list, acks ? 10 : 0};
         do
-            result = driver->write(session, &batch, &part->status);
+            result = driver->write(session, SCOPE_DEFAULT, &batch, &part->status);
         while (result == STORE_RETRY);
     }
     return result;
@@ -200,8 +200,8 @@ static void *watch(void *context)
         arena_reset(&arena);
         struct store_list page = {
             .oldest_first = true, .limit = 1000, .max_bytes = SIZE_MAX, .arena = &arena};
-        watching->result = driver->list(watching->world->reader, &(struct store_list *){&page}, 1,
-                                        &watching->status);
+        watching->result = driver->list(watching->world->reader, SCOPE_DEFAULT,
+                                        &(struct store_list *){&page}, 1, &watching->status);
         if (watching->result == STORE_OK)
             check_page(watching, &page);
     }

@@ -10,7 +10,8 @@ static void get_items(struct world *world, struct store_get *gets, size_t count)
     for (size_t i = 0; i < count; i++)
         list[i] = &gets[i];
     struct status status = STATUS_INIT;
-    assert_int_equal(world->store->driver->get(world->reader, list, count, &status), STORE_OK);
+    assert_int_equal(world->store->driver->get(world->reader, SCOPE_DEFAULT, list, count, &status),
+                     STORE_OK);
 }
 
 static struct store_get get_numbered(uint32_t number, struct arena *arena)

@@ -138,7 +138,9 @@ static void several_lists_at_once(void **state)
         each[i].arena = &world->arena;
         each[i].max_bytes = each[i].max_bytes ? each[i].max_bytes : SIZE_MAX;
     }
-    assert_int_equal(world->store->driver->list(world->reader, lists, AT_ONCE, &status), STORE_OK);
+    assert_int_equal(
+        world->store->driver->list(world->reader, SCOPE_DEFAULT, lists, AT_ONCE, &status),
+        STORE_OK);
     static const size_t counts[] = {3, 3, 1, 0};
     static const bool more[] = {true, true, false, false};
     static const uint32_t firsts[] = {1, 5, 2, 0};

@@ -52,8 +52,9 @@ static void a_session_that_was_ended_is_lost(void **state)
     assert_int_equal(driver->ping(world->writer, &status), STORE_LOST);
     assert_int_equal(driver->ping(world->reader, &status), STORE_LOST);
     struct store_list list = {.limit = 1, .max_bytes = SIZE_MAX, .arena = &world->arena};
-    assert_int_equal(driver->list(world->reader, &(struct store_list *){&list}, 1, &status),
-                     STORE_LOST);
+    assert_int_equal(
+        driver->list(world->reader, SCOPE_DEFAULT, &(struct store_list *){&list}, 1, &status),
+        STORE_LOST);
 
     reopen(world);
     assert_int_equal(write_one(world, 2, &status), STORE_OK);
@@ -203,7 +204,8 @@ static void statements_that_were_dropped_are_prepared_again(void **state)
     struct store_get *gets[] = {&get};
     struct status status = STATUS_INIT;
     id_numbered(1, get.id);
-    assert_int_equal(world->store->driver->get(world->reader, gets, 1, &status), STORE_LOST);
+    assert_int_equal(world->store->driver->get(world->reader, SCOPE_DEFAULT, gets, 1, &status),
+                     STORE_LOST);
     reopen(world);
     assert_true(has_number(world, 1));
 }
@@ -335,9 +337,9 @@ static void readers_are_told_of_a_locked_table(void **state)
     struct side *side = side_begin(world->url, "lock table triggers.pending");
     struct store_list list = {.limit = 1, .max_bytes = SIZE_MAX, .arena = &world->arena};
     struct status status = STATUS_INIT;
-    assert_int_equal(
-        world->store->driver->list(world->reader, &(struct store_list *){&list}, 1, &status),
-        STORE_LOCKED);
+    assert_int_equal(world->store->driver->list(world->reader, SCOPE_DEFAULT,
+                                                &(struct store_list *){&list}, 1, &status),
+                     STORE_LOCKED);
     assert_int_equal(status.code, STATUS_UNAVAILABLE);
     side_end(side);
     assert_int_equal(list_page(world, (struct store_list){.limit = 1}).count, 0);

@@ -176,8 +176,9 @@ static void damage_is_data_loss(void **state)
     struct status status = STATUS_INIT;
     assert_int_equal(driver->session_open(world->store, true, &world->reader, &status), STORE_OK);
     struct store_list list = {.limit = 10, .max_bytes = SIZE_MAX, .arena = &world->arena};
-    assert_int_equal(driver->list(world->reader, &(struct store_list *){&list}, 1, &status),
-                     STORE_UNAVAILABLE);
+    assert_int_equal(
+        driver->list(world->reader, SCOPE_DEFAULT, &(struct store_list *){&list}, 1, &status),
+        STORE_UNAVAILABLE);
     assert_int_equal(status.code, STATUS_DATA_LOSS);
     assert_int_equal(driver->ping(world->reader, &status), STORE_UNAVAILABLE);
 }

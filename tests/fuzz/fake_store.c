@@ -58,9 +58,10 @@ static enum store_outcome write_outcome(enum wish wish, enum wish failure,
     return wish == WISH_REPEATED ? STORE_REPEATED : wish == failure ? failed : STORE_DONE;
 }
 
-static enum store_result fake_write(struct store_session *session, struct store_write *batch,
-                                    struct status *status)
+static enum store_result fake_write(struct store_session *session, struct scope scope,
+                                    struct store_write *batch, struct status *status)
 {
+    (void)scope;
     (void)session;
     enum store_result result = STORE_OK;
     for (size_t i = 0; i < batch->append_count && result == STORE_OK; i++) {
@@ -89,9 +90,10 @@ static struct store_event make_event(const uint8_t id[TYPEID_BYTES])
     return event;
 }
 
-static enum store_result fake_get(struct store_session *session, struct store_get **gets,
-                                  size_t count, struct status *status)
+static enum store_result fake_get(struct store_session *session, struct scope scope,
+                                  struct store_get **gets, size_t count, struct status *status)
 {
+    (void)scope;
     (void)session;
     enum store_result result = STORE_OK;
     for (size_t i = 0; i < count && result == STORE_OK; i++) {
@@ -119,9 +121,10 @@ static void fill_list(struct store_list *list)
     }
 }
 
-static enum store_result fake_list(struct store_session *session, struct store_list **lists,
-                                   size_t count, struct status *status)
+static enum store_result fake_list(struct store_session *session, struct scope scope,
+                                   struct store_list **lists, size_t count, struct status *status)
 {
+    (void)scope;
     (void)session;
     enum store_result result = STORE_OK;
     for (size_t i = 0; i < count && result == STORE_OK; i++) {
@@ -131,9 +134,10 @@ static enum store_result fake_list(struct store_session *session, struct store_l
     return result;
 }
 
-static enum store_result fake_backlog(struct store_session *session, struct store_backlog *backlog,
-                                      struct status *status)
+static enum store_result fake_backlog(struct store_session *session, struct scope scope,
+                                      struct store_backlog *backlog, struct status *status)
 {
+    (void)scope;
     (void)session;
     (void)status;
     *backlog = (struct store_backlog){0};

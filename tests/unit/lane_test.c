@@ -93,9 +93,10 @@ static void pass_gate(void)
     pthread_mutex_unlock(&world.lock);
 }
 
-static enum store_result fake_get(struct store_session *session, struct store_get **gets,
-                                  size_t count, struct status *status)
+static enum store_result fake_get(struct store_session *session, struct scope scope,
+                                  struct store_get **gets, size_t count, struct status *status)
 {
+    (void)scope;
     (void)session;
     pass_gate();
     for (size_t i = 0; i < count; i++) {

@@ -69,9 +69,10 @@ static int find_id(const struct store_write *batch, uint8_t first)
     return 0;
 }
 
-static enum store_result fake_write(struct store_session *session, struct store_write *batch,
-                                    struct status *status)
+static enum store_result fake_write(struct store_session *session, struct scope scope,
+                                    struct store_write *batch, struct status *status)
 {
+    (void)scope;
     (void)session;
     pthread_mutex_lock(&script.lock);
     script.waiting++;

@@ -72,16 +72,12 @@ static bool may_be_missing(const PGconn *conn, const char *database)
 
 static bool database_exists(struct postgres_session *session, const char *database, bool *exists)
 {
-    char *name = PQescapeLiteral(session->conn, database, strlen(database));
-    char *sql = NULL;
-    PGresult *result = NULL;
-    if (name && asprintf(&sql, "select 1 from pg_catalog.pg_database where datname = %s", name) > 0)
-        postgres_query(session, sql, &result);
+    PGresult *result;
+    postgres_query(session, POSTGRES_SET_UP_STATEMENTS[POSTGRES_SET_UP_DATABASE_EXISTS].sql,
+                   database, &result);
     bool known = PQresultStatus(result) == PGRES_TUPLES_OK;
     *exists = known && PQntuples(result) > 0;
     PQclear(result);
-    PQfreemem(name);
-    free(sql);
     return known;
 }
 
@@ -89,11 +85,12 @@ static bool database_exists(struct postgres_session *session, const char *databa
 static enum store_result create_database(struct postgres_session *session, const char *database,
                                          struct status *status)
 {
-    char *name = PQescapeIdentifier(session->conn, database, strlen(database));
-    char *sql = NULL;
+    PGresult *command;
     PGresult *result = NULL;
-    if (name && asprintf(&sql, "create database %s encoding 'UTF8' template template0", name) > 0)
-        postgres_query(session, sql, &result);
+    postgres_query(session, POSTGRES_SET_UP_STATEMENTS[POSTGRES_SET_UP_CREATE_DATABASE].sql,
+                   database, &command);
+    if (PQresultStatus(command) == PGRES_TUPLES_OK)
+        postgres_query(session, PQgetvalue(command, 0, 0), NULL, &result);
     enum store_result created = STORE_OK;
     if (PQresultStatus(result) == PGRES_COMMAND_OK)
         log_info("created the database", {"database", database});
@@ -104,9 +101,8 @@ static enum store_result create_database(struct postgres_session *session, const
                                     database, PQuser(session->conn));
     else if (!postgres_failed_with(result, "42P04") && !postgres_failed_with(result, "23505"))
         created = postgres_failed(session, result, status);
+    PQclear(command);
     PQclear(result);
-    PQfreemem(name);
-    free(sql);
     return created;
 }
 

@@ -32,10 +32,7 @@ static enum store_result look_at_server(struct postgres_session *session, char e
                                         struct status *status)
 {
     PGresult *result;
-    postgres_query(session,
-                   "select pg_catalog.pg_backend_pid(),"
-                   " pg_catalog.current_setting('server_encoding')",
-                   &result);
+    postgres_query(session, POSTGRES_SET_UP_STATEMENTS[POSTGRES_SET_UP_SERVER].sql, NULL, &result);
     enum store_result outcome = STORE_OK;
     if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1) {
         session->pooled = atoi(PQgetvalue(result, 0, 0)) != PQbackendPID(session->conn);

@@ -24,6 +24,7 @@ static struct store_event row_event(const PGresult *rows, int row)
 /* ---- get ---- */
 
 struct getting {
+    struct scope scope;
     struct store_get **gets;
     struct keys keys;
 };
@@ -70,7 +71,7 @@ static enum store_result get_all(struct postgres_session *session, struct gettin
     if (ids.failed)
         result = store_unavailable(status, "out of memory");
     else if (!postgres_transaction_start(session, false) ||
-             !postgres_statement_send(session, POSTGRES_GET, &ids, 1))
+             !postgres_statement_send(session, POSTGRES_GET, &getting->scope, &ids, 1))
         result = postgres_failed(session, NULL, status);
     else /* row by row, so that only one payload at a time is held besides the arenas */
         result = postgres_sync_row_by_row(session, take_found, getting, status);
@@ -78,12 +79,13 @@ static enum store_result get_all(struct postgres_session *session, struct gettin
     return result;
 }
 
-enum store_result postgres_get(struct store_session *base, struct store_get **gets, size_t count,
-                               struct status *status)
+enum store_result postgres_get(struct store_session *base, struct scope scope,
+                               struct store_get **gets, size_t count, struct status *status)
 {
     struct postgres_session *session = (struct postgres_session *)base;
     postgres_deadline_start(session);
-    struct getting getting = {.gets = gets, .keys = {calloc(count + 1, sizeof(struct key)), count}};
+    struct getting getting = {
+        .scope = scope, .gets = gets, .keys = {calloc(count + 1, sizeof(struct key)), count}};
     if (!getting.keys.list)
         return store_unavailable(status, "out of memory");
     for (size_t i = 0; i < count; i++) {
@@ -157,7 +159,8 @@ static void put_list_parameters(struct buffer parameters[4], const struct store_
 }
 
 /* False when the connection is gone or there is no memory. */
-static bool send_list(struct postgres_session *session, const struct store_list *list)
+static bool send_list(struct postgres_session *session, const struct scope *scope,
+                      const struct store_list *list)
 {
     struct buffer parameters[4];
     for (size_t i = 0; i < 4; i++)
@@ -166,21 +169,21 @@ static bool send_list(struct postgres_session *session, const struct store_list 
     bool sent = true;
     for (size_t i = 0; i < 4; i++)
         sent = sent && !parameters[i].failed;
-    sent = sent && postgres_statement_send(session, choose_list(list), parameters,
+    sent = sent && postgres_statement_send(session, choose_list(list), scope, parameters,
                                            list->limit > UNSIZED_MAX ? 4 : 3);
     for (size_t i = 0; i < 4; i++)
         buffer_fini(&parameters[i]);
     return sent;
 }
 
-enum store_result postgres_list(struct store_session *base, struct store_list **lists, size_t count,
-                                struct status *status)
+enum store_result postgres_list(struct store_session *base, struct scope scope,
+                                struct store_list **lists, size_t count, struct status *status)
 {
     struct postgres_session *session = (struct postgres_session *)base;
     postgres_deadline_start(session);
     bool sent = postgres_transaction_start(session, false);
     for (size_t i = 0; i < count && sent; i++)
-        sent = send_list(session, lists[i]);
+        sent = send_list(session, &scope, lists[i]);
     if (!sent)
         return postgres_failed(session, NULL, status);
     return postgres_sync(session, take_page, lists, status);
@@ -199,8 +202,8 @@ static void take_backlog(void *context, size_t command, const PGresult *rows)
     backlog->oldest_created_at_us = postgres_time_us(rows, 0, 1);
 }
 
-enum store_result postgres_backlog(struct store_session *base, struct store_backlog *backlog,
-                                   struct status *status)
+enum store_result postgres_backlog(struct store_session *base, struct scope scope,
+                                   struct store_backlog *backlog, struct status *status)
 {
     struct postgres_session *session = (struct postgres_session *)base;
     postgres_deadline_start(session);
@@ -211,8 +214,8 @@ enum store_result postgres_backlog(struct store_session *base, struct store_back
     if (limit.failed)
         result = store_unavailable(status, "out of memory");
     else if (!postgres_transaction_start(session, false) ||
-             !postgres_statement_send(session, POSTGRES_BACKLOG, &limit, 1) ||
-             !postgres_statement_send(session, POSTGRES_STANDBYS, NULL, 0))
+             !postgres_statement_send(session, POSTGRES_BACKLOG, &scope, &limit, 1) ||
+             !postgres_statement_send(session, POSTGRES_STANDBYS, NULL, NULL, 0))
         result = postgres_failed(session, NULL, status);
     else
         result = postgres_sync(session, take_backlog, backlog, status);

@@ -13,6 +13,8 @@
 #include "base/log.h"
 #include "store/items.h"
 #include "store/postgres/uri.h"
+#include "store/postgres_set_up_statements.h"
+#include "store/postgres_statements.h"
 #include "store/store.h"
 
 struct postgres_store {
@@ -43,30 +45,7 @@ enum store_result postgres_connect(struct postgres_session *session, struct stat
 /* Brings the schema up to date, one process at a time; refuses a newer one. */
 enum store_result postgres_schema_prepare(struct postgres_session *session, struct status *status);
 
-/* ---- statements.c ---- */
-
-enum postgres_statement {
-    POSTGRES_SETTINGS,
-    POSTGRES_APPEND_NEW, /* fails when an id is there */
-    POSTGRES_APPEND,
-    POSTGRES_ACK,
-    POSTGRES_ACK_UNLOCKED, /* leaves events alone that somebody else holds */
-    POSTGRES_TABLES_LOCKED,
-    POSTGRES_COMPARE,
-    POSTGRES_ACKNOWLEDGED_AT,
-    POSTGRES_GET,
-    POSTGRES_LIST_PENDING_NEWEST,
-    POSTGRES_LIST_PENDING_OLDEST,
-    POSTGRES_LIST_ACKNOWLEDGED_NEWEST,
-    POSTGRES_LIST_ACKNOWLEDGED_OLDEST,
-    POSTGRES_LIST_PENDING_NEWEST_SIZED,
-    POSTGRES_LIST_PENDING_OLDEST_SIZED,
-    POSTGRES_LIST_ACKNOWLEDGED_NEWEST_SIZED,
-    POSTGRES_LIST_ACKNOWLEDGED_OLDEST_SIZED,
-    POSTGRES_BACKLOG,
-    POSTGRES_STANDBYS,
-    POSTGRES_STATEMENT_COUNT
-};
+/* ---- statements.c: the .sql files but set_up.sql ---- */
 
 /* Prepares every statement and sets what they rely on, in one round trip; nothing through a pooler.
  * In pipeline mode. */
@@ -77,18 +56,21 @@ enum store_result postgres_statements_prepare(struct postgres_session *session,
  * `briefly`: it hardly waits for locks. False when the connection is gone or there is no memory. */
 bool postgres_transaction_start(struct postgres_session *session, bool briefly) MUST_CHECK;
 
-/* Queues a statement with binary parameters; false when the connection is gone. */
+/* Queues a statement with binary parameters, after $1, its tenant, unless `scope` is NULL; false
+ * when the connection is gone. */
 bool postgres_statement_send(struct postgres_session *session, enum postgres_statement which,
-                             const struct buffer *parameters, int count);
+                             const struct scope *scope, const struct buffer *parameters, int count);
 
 /* ---- wire.c ---- */
 
 /* Gives the operation that starts now its time. */
 void postgres_deadline_start(struct postgres_session *session);
 
-/* Runs SQL text outside pipeline mode; *result is the last command's, to be cleared by the caller.
- * False, with `result` NULL, when the connection is gone or out of time. */
-bool postgres_query(struct postgres_session *session, const char *sql, PGresult **result);
+/* Runs SQL text outside pipeline mode, one statement when it has a parameter, $1, which is NULL
+ * otherwise; *result is the last command's, to be cleared by the caller. False, with `result` NULL,
+ * when the connection is gone or out of time. */
+bool postgres_query(struct postgres_session *session, const char *sql, const char *parameter,
+                    PGresult **result);
 
 /* The same for SQL whose result does not matter. */
 enum store_result postgres_execute(struct postgres_session *session, const char *sql,
@@ -139,13 +121,13 @@ const uint8_t *postgres_id(const PGresult *rows, int row, int column);
 
 /* ---- write.c, read.c: operations of store_driver ---- */
 
-enum store_result postgres_write(struct store_session *session, struct store_write *batch,
-                                 struct status *status);
-enum store_result postgres_get(struct store_session *session, struct store_get **gets, size_t count,
-                               struct status *status);
-enum store_result postgres_list(struct store_session *session, struct store_list **lists,
-                                size_t count, struct status *status);
-enum store_result postgres_backlog(struct store_session *session, struct store_backlog *backlog,
-                                   struct status *status);
+enum store_result postgres_write(struct store_session *session, struct scope scope,
+                                 struct store_write *batch, struct status *status);
+enum store_result postgres_get(struct store_session *session, struct scope scope,
+                               struct store_get **gets, size_t count, struct status *status);
+enum store_result postgres_list(struct store_session *session, struct scope scope,
+                                struct store_list **lists, size_t count, struct status *status);
+enum store_result postgres_backlog(struct store_session *session, struct scope scope,
+                                   struct store_backlog *backlog, struct status *status);
 
 #endif

@@ -43,10 +43,12 @@ static bool next_result(struct postgres_session *session, PGresult **result)
     }
 }
 
-bool postgres_query(struct postgres_session *session, const char *sql, PGresult **result)
+bool postgres_query(struct postgres_session *session, const char *sql, const char *parameter,
+                    PGresult **result)
 {
     *result = NULL;
-    if (!PQsendQuery(session->conn, sql))
+    if (parameter ? !PQsendQueryParams(session->conn, sql, 1, NULL, &parameter, NULL, NULL, 0)
+                  : !PQsendQuery(session->conn, sql))
         return false;
     for (;;) {
         PGresult *next;
@@ -72,7 +74,7 @@ enum store_result postgres_execute(struct postgres_session *session, const char 
                                    struct status *status)
 {
     PGresult *result;
-    postgres_query(session, sql, &result);
+    postgres_query(session, sql, NULL, &result);
     enum store_result outcome =
         succeeded(result) ? STORE_OK : postgres_failed(session, result, status);
     PQclear(result);

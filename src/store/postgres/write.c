@@ -58,11 +58,11 @@ static enum store_result round_run(struct postgres_session *session, const struc
     if (!postgres_transaction_start(session, briefly))
         return postgres_failed(session, NULL, status);
     if (writing->append_count > 0 &&
-        !postgres_statement_send(session, round->append, round->append_parameters,
+        !postgres_statement_send(session, round->append, &writing->scope, round->append_parameters,
                                  round->append_parameter_count))
         return postgres_failed(session, NULL, status);
     if (writing->ack_count > 0 &&
-        !postgres_statement_send(session, round->ack, round->ack_parameters,
+        !postgres_statement_send(session, round->ack, &writing->scope, round->ack_parameters,
                                  round->ack_parameter_count))
         return postgres_failed(session, NULL, status);
     return postgres_sync(session, rows, writing, status);
@@ -228,12 +228,13 @@ static void answer_repetitions(struct writing *writing)
     }
 }
 
-static enum store_result try_write(struct postgres_session *session, struct store_write *batch,
-                                   struct attempt attempt, struct status *status)
+static enum store_result try_write(struct postgres_session *session, struct scope scope,
+                                   struct store_write *batch, struct attempt attempt,
+                                   struct status *status)
 {
     struct writing writing;
     enum store_result result = STORE_OK;
-    if (!writing_init(&writing, batch))
+    if (!writing_init(&writing, scope, batch))
         result = store_unavailable(status, "out of memory");
     if (result == STORE_OK)
         result = write_all(session, &writing, &attempt, status);
@@ -248,22 +249,22 @@ static enum store_result try_write(struct postgres_session *session, struct stor
 /* Nearly always every event is new and nobody holds a lock, so that is tried first. A lock must not
  * stop what does not need it: next without the events that are held, then without acknowledgements.
  */
-static enum store_result write_around_locks(struct postgres_session *session,
+static enum store_result write_around_locks(struct postgres_session *session, struct scope scope,
                                             struct store_write *batch, struct status *status)
 {
     struct attempt attempt = {POSTGRES_APPEND_NEW, POSTGRES_ACK, .briefly = batch->part};
     postgres_deadline_start(session);
-    enum store_result result = try_write(session, batch, attempt, status);
+    enum store_result result = try_write(session, scope, batch, attempt, status);
     attempt.append = POSTGRES_APPEND;
     if (result == STORE_REJECTED && batch->append_count > 0)
-        result = try_write(session, batch, attempt, status);
+        result = try_write(session, scope, batch, attempt, status);
     attempt.ack = POSTGRES_ACK_UNLOCKED;
     attempt.briefly = true;
     if (result == STORE_LOCKED && batch->ack_count > 0)
-        result = try_write(session, batch, attempt, status);
+        result = try_write(session, scope, batch, attempt, status);
     attempt.without_acks = true;
     if (result == STORE_LOCKED && batch->ack_count > 0 && batch->append_count > 0)
-        result = try_write(session, batch, attempt, status);
+        result = try_write(session, scope, batch, attempt, status);
     return result;
 }
 
@@ -278,19 +279,19 @@ static bool tables_are_locked(struct postgres_session *session)
     bool locked = false;
     struct status ignored;
     return postgres_transaction_start(session, false) &&
-           postgres_statement_send(session, POSTGRES_TABLES_LOCKED, NULL, 0) &&
+           postgres_statement_send(session, POSTGRES_TABLES_LOCKED, NULL, NULL, 0) &&
            postgres_sync(session, take_truth, &locked, &ignored) == STORE_OK && locked;
 }
 
 /* Beside a lock of a whole table nothing can be written, so that waiting keeps nobody. */
-enum store_result postgres_write(struct store_session *base, struct store_write *batch,
-                                 struct status *status)
+enum store_result postgres_write(struct store_session *base, struct scope scope,
+                                 struct store_write *batch, struct status *status)
 {
     struct postgres_session *session = (struct postgres_session *)base;
     int64_t until_ms = clock_monotonic_ms() + TABLE_LOCK_MS;
-    enum store_result result = write_around_locks(session, batch, status);
+    enum store_result result = write_around_locks(session, scope, batch, status);
     while (result == STORE_LOCKED && !batch->part && clock_monotonic_ms() < until_ms &&
            tables_are_locked(session))
-        result = write_around_locks(session, batch, status);
+        result = write_around_locks(session, scope, batch, status);
     return result;
 }

@@ -3,9 +3,10 @@
 
 #include <stdlib.h>
 
-bool writing_init(struct writing *writing, struct store_write *batch)
+bool writing_init(struct writing *writing, struct scope scope, struct store_write *batch)
 {
     *writing = (struct writing){
+        .scope = scope,
         .batch = batch,
         .append_keys.list = calloc(batch->append_count + 1, sizeof(struct key)),
         .ack_keys.list = calloc(batch->ack_count + 1, sizeof(struct key)),

@@ -8,6 +8,7 @@
 
 /* Until an item is answered its outcome is STORE_NOT_FOUND. */
 struct writing {
+    struct scope scope;
     struct store_write *batch;
     struct keys append_keys;
     struct keys ack_keys;
@@ -19,7 +20,8 @@ struct writing {
 };
 
 /* False without memory; writing_fini in any case. */
-bool writing_init(struct writing *writing, struct store_write *batch) MUST_CHECK;
+bool writing_init(struct writing *writing, struct scope scope,
+                  struct store_write *batch) MUST_CHECK;
 void writing_fini(struct writing *writing);
 
 /* Chooses the items that have no answer yet: of the acks the first of each id, of the appends the

@@ -21,17 +21,13 @@ static void close_store(struct store *store)
 /* Opens the file with `flags` of sqlite3_open_v2 and sets what every connection needs. */
 static enum store_result open_file(const char *path, int flags, sqlite3 **db, struct status *status)
 {
-    /* synchronous=full: a commit is on the disk before it is answered. The log is cut back after a
-     * burst; the cache holds the inner pages of the indexes, and those that one batch writes. */
-    const char *settings = flags & SQLITE_OPEN_READWRITE ? "pragma synchronous = full;"
-                                                           "pragma journal_size_limit = 67108864;"
-                                                           "pragma cache_size = -16384;"
-                                                         : "pragma cache_size = -1024;";
+    enum sqlite_statement settings =
+        flags & SQLITE_OPEN_READWRITE ? SQLITE_SET_UP_WRITER : SQLITE_SET_UP_READER;
     int code = sqlite3_open_v2(path, db, flags | SQLITE_OPEN_NOMUTEX, NULL);
     if (code == SQLITE_OK) {
         sqlite3_extended_result_codes(*db, 1);
         sqlite3_busy_timeout(*db, BUSY_TIMEOUT_MS);
-        code = sqlite3_exec(*db, settings, NULL, NULL, NULL);
+        code = sqlite3_exec(*db, SQLITE_STATEMENTS[settings].sql, NULL, NULL, NULL);
     }
     /* SQLite falls back to reading where it may not write. */
     if (code == SQLITE_OK && (flags & SQLITE_OPEN_READWRITE) && sqlite3_db_readonly(*db, "main"))
@@ -109,7 +105,7 @@ static void session_close(struct store_session *base)
 static enum store_result ping(struct store_session *base, struct status *status)
 {
     struct sqlite_session *session = (struct sqlite_session *)base;
-    sqlite3_stmt *statement = sqlite_statement(session, SQLITE_PING);
+    sqlite3_stmt *statement = sqlite_statement_of(session, SCOPE_DEFAULT, SQLITE_PING);
     int code = sqlite_step(session, statement);
     if (code != SQLITE_ROW && code != SQLITE_DONE) {
         sqlite_failed(session, code, status);

@@ -20,10 +20,10 @@ static struct store_event row_event(sqlite3_stmt *statement)
     return event;
 }
 
-static int get_one(struct sqlite_session *session, struct store_get *get)
+static int get_one(struct sqlite_session *session, struct scope scope, struct store_get *get)
 {
-    sqlite3_stmt *statement = sqlite_statement(session, SQLITE_GET);
-    sqlite_bind_id(statement, 1, get->id);
+    sqlite3_stmt *statement = sqlite_statement_of(session, scope, SQLITE_GET);
+    sqlite_bind_id(statement, 2, get->id);
     get->outcome = STORE_NOT_FOUND;
     get->no_memory = false;
     int code = sqlite_step(session, statement);
@@ -38,12 +38,12 @@ static int get_one(struct sqlite_session *session, struct store_get *get)
     return SQLITE_DONE;
 }
 
-enum store_result sqlite_get(struct store_session *base, struct store_get **gets, size_t count,
-                             struct status *status)
+enum store_result sqlite_get(struct store_session *base, struct scope scope,
+                             struct store_get **gets, size_t count, struct status *status)
 {
     struct sqlite_session *session = (struct sqlite_session *)base;
     for (size_t i = 0; i < count; i++) {
-        int code = get_one(session, gets[i]);
+        int code = get_one(session, scope, gets[i]);
         if (code != SQLITE_DONE)
             return sqlite_failed(session, code, status);
     }
@@ -70,13 +70,14 @@ static int read_page(struct sqlite_session *session, sqlite3_stmt *statement,
     return code;
 }
 
-static sqlite3_stmt *list_statement(struct sqlite_session *session, const struct store_list *list)
+static sqlite3_stmt *list_statement(struct sqlite_session *session, struct scope scope,
+                                    const struct store_list *list)
 {
     static const enum sqlite_statement statements[2][2] = {
         {SQLITE_LIST_PENDING_NEWEST, SQLITE_LIST_PENDING_OLDEST},
         {SQLITE_LIST_ACKNOWLEDGED_NEWEST, SQLITE_LIST_ACKNOWLEDGED_OLDEST},
     };
-    return sqlite_statement(session, statements[list->acknowledged][list->oldest_first]);
+    return sqlite_statement_of(session, scope, statements[list->acknowledged][list->oldest_first]);
 }
 
 /* Hands the page over to the list's arena. */
@@ -88,17 +89,17 @@ static void keep_page(struct store_list *list, const struct store_event *page)
         memcpy(list->events, page, list->count * sizeof(*page));
 }
 
-static enum store_result list_one(struct sqlite_session *session, struct store_list *list,
-                                  struct status *status)
+static enum store_result list_one(struct sqlite_session *session, struct scope scope,
+                                  struct store_list *list, struct status *status)
 {
     struct store_event *page = calloc(list->limit, sizeof(*page));
     if (!page)
         return store_unavailable(status, "out of memory");
     struct store_position after = store_list_start(list);
-    sqlite3_stmt *statement = list_statement(session, list);
-    sqlite3_bind_int64(statement, 1, after.created_at_us);
-    sqlite_bind_id(statement, 2, after.id);
-    sqlite3_bind_int64(statement, 3, (int64_t)list->limit + 1);
+    sqlite3_stmt *statement = list_statement(session, scope, list);
+    sqlite3_bind_int64(statement, 2, after.created_at_us);
+    sqlite_bind_id(statement, 3, after.id);
+    sqlite3_bind_int64(statement, 4, (int64_t)list->limit + 1);
 
     list->count = 0;
     list->more = list->no_memory = false;
@@ -109,20 +110,20 @@ static enum store_result list_one(struct sqlite_session *session, struct store_l
     return code == SQLITE_DONE ? STORE_OK : sqlite_failed(session, code, status);
 }
 
-enum store_result sqlite_list(struct store_session *session, struct store_list **lists,
-                              size_t count, struct status *status)
+enum store_result sqlite_list(struct store_session *session, struct scope scope,
+                              struct store_list **lists, size_t count, struct status *status)
 {
     enum store_result result = STORE_OK;
     for (size_t i = 0; i < count && result == STORE_OK; i++)
-        result = list_one((struct sqlite_session *)session, lists[i], status);
+        result = list_one((struct sqlite_session *)session, scope, lists[i], status);
     return result;
 }
 
-enum store_result sqlite_backlog(struct store_session *base, struct store_backlog *backlog,
-                                 struct status *status)
+enum store_result sqlite_backlog(struct store_session *base, struct scope scope,
+                                 struct store_backlog *backlog, struct status *status)
 {
     struct sqlite_session *session = (struct sqlite_session *)base;
-    sqlite3_stmt *statement = sqlite_statement(session, SQLITE_BACKLOG);
+    sqlite3_stmt *statement = sqlite_statement_of(session, scope, SQLITE_BACKLOG);
     int code = sqlite_step(session, statement);
     if (code != SQLITE_ROW)
         return sqlite_failed(session, code, status);

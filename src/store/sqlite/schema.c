@@ -1,5 +1,4 @@
 /* Whose file it is and which version its schema has: application_id and user_version. */
-#include <stdio.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -16,28 +15,29 @@ struct identity {
     int tables;
 };
 
-static int query_number(sqlite3 *db, const char *sql, int *number)
+static int execute(sqlite3 *db, enum sqlite_statement which)
 {
-    sqlite3_stmt *statement = NULL;
-    int code = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
-    if (code == SQLITE_OK)
-        code = sqlite3_step(statement);
-    if (code == SQLITE_ROW) {
-        *number = sqlite3_column_int(statement, 0);
-        code = SQLITE_OK;
-    }
-    sqlite3_finalize(statement);
-    return code;
+    return sqlite3_exec(db, SQLITE_STATEMENTS[which].sql, NULL, NULL, NULL);
 }
 
-/* Inside a transaction, so that the three belong together. */
+/* The row's first `count` columns. */
+static int query_numbers(sqlite3 *db, enum sqlite_statement which, int *numbers, int count)
+{
+    sqlite3_stmt *statement = NULL;
+    int code = sqlite3_prepare_v2(db, SQLITE_STATEMENTS[which].sql, -1, &statement, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_step(statement);
+    for (int i = 0; code == SQLITE_ROW && i < count; i++)
+        numbers[i] = sqlite3_column_int(statement, i);
+    sqlite3_finalize(statement);
+    return code == SQLITE_ROW ? SQLITE_OK : code;
+}
+
 static int read_identity(sqlite3 *db, struct identity *identity)
 {
-    int code = query_number(db, "pragma application_id", &identity->application_id);
-    if (code == SQLITE_OK)
-        code = query_number(db, "pragma user_version", &identity->version);
-    if (code == SQLITE_OK)
-        code = query_number(db, "select count(*) from sqlite_schema", &identity->tables);
+    int numbers[3] = {0};
+    int code = query_numbers(db, SQLITE_IDENTITY, numbers, 3);
+    *identity = (struct identity){numbers[0], numbers[1], numbers[2]};
     return code;
 }
 
@@ -68,16 +68,16 @@ static enum store_result check_identity(const struct identity *identity, const c
 
 /* Reads and checks who owns the file, in a transaction of its own that starts with `begin`. On
  * STORE_OK the transaction is still open; otherwise it was rolled back. */
-static enum store_result begin_checked(sqlite3 *db, const char *path, const char *begin,
+static enum store_result begin_checked(sqlite3 *db, const char *path, enum sqlite_statement begin,
                                        struct identity *identity, struct status *status)
 {
-    int code = sqlite3_exec(db, begin, NULL, NULL, NULL);
+    int code = execute(db, begin);
     if (code == SQLITE_OK)
         code = read_identity(db, identity);
     enum store_result result = code == SQLITE_OK ? check_identity(identity, path, status)
                                                  : sqlite_open_failed(path, code, status);
     if (result != STORE_OK && !sqlite3_get_autocommit(db))
-        sqlite3_exec(db, "rollback", NULL, NULL, NULL);
+        execute(db, SQLITE_ROLL_BACK);
     return result;
 }
 
@@ -91,13 +91,11 @@ static enum store_result use_wal(sqlite3 *db, const char *path, struct status *s
 {
     int64_t deadline = clock_monotonic_ms() + WAL_WAIT_MS;
     int code;
-    while ((code = sqlite3_exec(db, "pragma journal_mode = wal", NULL, NULL, NULL)) ==
-               SQLITE_BUSY &&
-           clock_monotonic_ms() < deadline)
+    while ((code = execute(db, SQLITE_USE_WAL)) == SQLITE_BUSY && clock_monotonic_ms() < deadline)
         pause_briefly();
     int wal = 0;
     if (code == SQLITE_OK)
-        code = query_number(db, "select journal_mode = 'wal' from pragma_journal_mode", &wal);
+        code = query_numbers(db, SQLITE_USES_WAL, &wal, 1);
     if (code != SQLITE_OK)
         return sqlite_open_failed(path, code, status);
     if (!wal)
@@ -114,21 +112,17 @@ static int apply(sqlite3 *db, int from_version)
     for (const struct migration *migration = SQLITE_MIGRATIONS; migration->sql; migration++) {
         if (migration->version <= from_version)
             continue;
-        char set_version[64];
-        snprintf(set_version, sizeof(set_version), "pragma user_version = %d", migration->version);
         code = sqlite3_exec(db, migration->sql, NULL, NULL, NULL);
-        if (code == SQLITE_OK)
-            code = sqlite3_exec(db, set_version, NULL, NULL, NULL);
         if (code != SQLITE_OK)
             return code;
     }
-    return sqlite3_exec(db, "commit", NULL, NULL, NULL);
+    return execute(db, SQLITE_COMMIT);
 }
 
 static enum store_result migrate(sqlite3 *db, const char *path, struct status *status)
 {
     struct identity identity = {0};
-    enum store_result result = begin_checked(db, path, "begin immediate", &identity, status);
+    enum store_result result = begin_checked(db, path, SQLITE_BEGIN_WRITE, &identity, status);
     if (result != STORE_OK)
         return result;
     int code = apply(db, identity.version);
@@ -140,17 +134,17 @@ static enum store_result migrate(sqlite3 *db, const char *path, struct status *s
     }
     result = sqlite_open_failed(path, code, status);
     if (!sqlite3_get_autocommit(db))
-        sqlite3_exec(db, "rollback", NULL, NULL, NULL);
+        execute(db, SQLITE_ROLL_BACK);
     return result;
 }
 
 enum store_result sqlite_schema_prepare(sqlite3 *db, const char *path, struct status *status)
 {
     struct identity identity = {0};
-    enum store_result result = begin_checked(db, path, "begin", &identity, status);
+    enum store_result result = begin_checked(db, path, SQLITE_BEGIN, &identity, status);
     if (result != STORE_OK)
         return result;
-    sqlite3_exec(db, "commit", NULL, NULL, NULL);
+    execute(db, SQLITE_COMMIT);
     result = use_wal(db, path, status);
     if (result == STORE_OK && identity.version < latest_version())
         result = migrate(db, path, status);

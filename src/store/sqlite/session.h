@@ -6,27 +6,8 @@
 #include <sqlite3.h>
 
 #include "store/items.h"
+#include "store/sqlite_statements.h"
 #include "store/store.h"
-
-enum sqlite_statement {
-    SQLITE_BEGIN_WRITE,
-    SQLITE_COMMIT,
-    SQLITE_APPEND,
-    SQLITE_ENQUEUE,
-    SQLITE_COMPARE,
-    SQLITE_DEQUEUE,
-    SQLITE_ACKNOWLEDGE,
-    SQLITE_ACKNOWLEDGED_AT,
-    SQLITE_COUNT_PENDING,
-    SQLITE_GET,
-    SQLITE_LIST_PENDING_NEWEST,
-    SQLITE_LIST_PENDING_OLDEST,
-    SQLITE_LIST_ACKNOWLEDGED_NEWEST,
-    SQLITE_LIST_ACKNOWLEDGED_OLDEST,
-    SQLITE_BACKLOG,
-    SQLITE_PING,
-    SQLITE_STATEMENT_COUNT
-};
 
 struct sqlite_session {
     struct store_session base;
@@ -34,8 +15,12 @@ struct sqlite_session {
     sqlite3_stmt *statements[SQLITE_STATEMENT_COUNT];
 };
 
-/* The statement, reset and without bindings, prepared if need be; NULL on failure. */
+/* The statement, reset and prepared if need be; NULL on failure. Every parameter is to be bound. */
 sqlite3_stmt *sqlite_statement(struct sqlite_session *session, enum sqlite_statement which);
+
+/* The same with ?1 bound to the scope's tenant. */
+sqlite3_stmt *sqlite_statement_of(struct sqlite_session *session, struct scope scope,
+                                  enum sqlite_statement which);
 
 /* Binds `slice` as text or blob without copying it: it must live until the statement is reset. An
  * empty slice is an empty value, not null. Errors show when the statement is stepped. */
@@ -61,13 +46,13 @@ enum store_result sqlite_open_failed(const char *path, int code, struct status *
 enum store_result sqlite_schema_prepare(sqlite3 *db, const char *path, struct status *status);
 
 /* The operations of store_driver. */
-enum store_result sqlite_write(struct store_session *session, struct store_write *batch,
-                               struct status *status);
-enum store_result sqlite_get(struct store_session *session, struct store_get **gets, size_t count,
-                             struct status *status);
-enum store_result sqlite_list(struct store_session *session, struct store_list **lists,
-                              size_t count, struct status *status);
-enum store_result sqlite_backlog(struct store_session *session, struct store_backlog *backlog,
-                                 struct status *status);
+enum store_result sqlite_write(struct store_session *session, struct scope scope,
+                               struct store_write *batch, struct status *status);
+enum store_result sqlite_get(struct store_session *session, struct scope scope,
+                             struct store_get **gets, size_t count, struct status *status);
+enum store_result sqlite_list(struct store_session *session, struct scope scope,
+                              struct store_list **lists, size_t count, struct status *status);
+enum store_result sqlite_backlog(struct store_session *session, struct scope scope,
+                                 struct store_backlog *backlog, struct status *status);
 
 #endif

@@ -2,13 +2,14 @@
 #include "store/sqlite/session.h"
 
 /* What is stored under an id that was there: the same content or other. */
-static int compare_append(struct sqlite_session *session, struct store_append *append)
+static int compare_append(struct sqlite_session *session, struct scope scope,
+                          struct store_append *append)
 {
-    sqlite3_stmt *statement = sqlite_statement(session, SQLITE_COMPARE);
-    sqlite_bind_id(statement, 1, append->event.id);
-    sqlite_bind_text(statement, 2, append->event.source);
-    sqlite_bind_text(statement, 3, append->event.type);
-    sqlite_bind_blob(statement, 4, append->event.payload);
+    sqlite3_stmt *statement = sqlite_statement_of(session, scope, SQLITE_COMPARE);
+    sqlite_bind_id(statement, 2, append->event.id);
+    sqlite_bind_text(statement, 3, append->event.source);
+    sqlite_bind_text(statement, 4, append->event.type);
+    sqlite_bind_blob(statement, 5, append->event.payload);
     int code = sqlite_step(session, statement);
     if (code != SQLITE_ROW)
         return code == SQLITE_DONE ? SQLITE_CORRUPT_INDEX : code;
@@ -21,36 +22,39 @@ static int compare_append(struct sqlite_session *session, struct store_append *a
     return SQLITE_DONE;
 }
 
-static int enqueue(struct sqlite_session *session, const struct store_event *event)
+static int enqueue(struct sqlite_session *session, struct scope scope,
+                   const struct store_event *event)
 {
-    sqlite3_stmt *statement = sqlite_statement(session, SQLITE_ENQUEUE);
-    sqlite3_bind_int64(statement, 1, event->created_at_us);
+    sqlite3_stmt *statement = sqlite_statement_of(session, scope, SQLITE_ENQUEUE);
     sqlite_bind_id(statement, 2, event->id);
+    sqlite3_bind_int64(statement, 3, event->created_at_us);
     return sqlite_step(session, statement);
 }
 
-static int append_one(struct sqlite_session *session, struct store_append *append)
+static int append_one(struct sqlite_session *session, struct scope scope,
+                      struct store_append *append)
 {
-    sqlite3_stmt *statement = sqlite_statement(session, SQLITE_APPEND);
-    sqlite_bind_id(statement, 1, append->event.id);
-    sqlite3_bind_int64(statement, 2, append->event.created_at_us);
-    sqlite_bind_text(statement, 3, append->event.source);
-    sqlite_bind_text(statement, 4, append->event.type);
-    sqlite_bind_blob(statement, 5, append->event.payload);
+    sqlite3_stmt *statement = sqlite_statement_of(session, scope, SQLITE_APPEND);
+    sqlite_bind_id(statement, 2, append->event.id);
+    sqlite3_bind_int64(statement, 3, append->event.created_at_us);
+    sqlite_bind_text(statement, 4, append->event.source);
+    sqlite_bind_text(statement, 5, append->event.type);
+    sqlite_bind_blob(statement, 6, append->event.payload);
     int code = sqlite_step(session, statement);
     if (code != SQLITE_DONE)
         return code;
     if (sqlite3_changes(session->db) == 0)
-        return compare_append(session, append);
+        return compare_append(session, scope, append);
     append->outcome = STORE_DONE;
-    return enqueue(session, &append->event);
+    return enqueue(session, scope, &append->event);
 }
 
 /* When the event was acknowledged before, or that there is no such event. */
-static int find_acknowledgement(struct sqlite_session *session, struct store_ack *ack)
+static int find_acknowledgement(struct sqlite_session *session, struct scope scope,
+                                struct store_ack *ack)
 {
-    sqlite3_stmt *statement = sqlite_statement(session, SQLITE_ACKNOWLEDGED_AT);
-    sqlite_bind_id(statement, 1, ack->id);
+    sqlite3_stmt *statement = sqlite_statement_of(session, scope, SQLITE_ACKNOWLEDGED_AT);
+    sqlite_bind_id(statement, 2, ack->id);
     int code = sqlite_step(session, statement);
     ack->outcome = STORE_NOT_FOUND;
     if (code != SQLITE_ROW)
@@ -61,13 +65,13 @@ static int find_acknowledgement(struct sqlite_session *session, struct store_ack
     return SQLITE_DONE;
 }
 
-static int ack_one(struct sqlite_session *session, struct store_ack *ack)
+static int ack_one(struct sqlite_session *session, struct scope scope, struct store_ack *ack)
 {
-    sqlite3_stmt *dequeue = sqlite_statement(session, SQLITE_DEQUEUE);
-    sqlite_bind_id(dequeue, 1, ack->id);
+    sqlite3_stmt *dequeue = sqlite_statement_of(session, scope, SQLITE_DEQUEUE);
+    sqlite_bind_id(dequeue, 2, ack->id);
     int code = sqlite_step(session, dequeue);
     if (code == SQLITE_DONE)
-        return find_acknowledgement(session, ack);
+        return find_acknowledgement(session, scope, ack);
     if (code != SQLITE_ROW)
         return code;
     int64_t created_at_us = sqlite3_column_int64(dequeue, 0);
@@ -75,26 +79,28 @@ static int ack_one(struct sqlite_session *session, struct store_ack *ack)
     if (ack->acknowledged_at_us < created_at_us)
         ack->acknowledged_at_us = created_at_us;
 
-    sqlite3_stmt *statement = sqlite_statement(session, SQLITE_ACKNOWLEDGE);
-    sqlite3_bind_int64(statement, 1, created_at_us);
+    sqlite3_stmt *statement = sqlite_statement_of(session, scope, SQLITE_ACKNOWLEDGE);
     sqlite_bind_id(statement, 2, ack->id);
-    sqlite3_bind_int64(statement, 3, ack->acknowledged_at_us);
+    sqlite3_bind_int64(statement, 3, created_at_us);
+    sqlite3_bind_int64(statement, 4, ack->acknowledged_at_us);
     ack->outcome = STORE_DONE;
     return sqlite_step(session, statement);
 }
 
-static int write_items(struct sqlite_session *session, struct store_write *batch)
+static int write_items(struct sqlite_session *session, struct scope scope,
+                       struct store_write *batch)
 {
     int code = SQLITE_DONE;
     for (size_t i = 0; i < batch->append_count && code == SQLITE_DONE; i++)
-        code = append_one(session, batch->appends[i]);
+        code = append_one(session, scope, batch->appends[i]);
     for (size_t i = 0; i < batch->ack_count && code == SQLITE_DONE; i++)
-        code = ack_one(session, batch->acks[i]);
+        code = ack_one(session, scope, batch->acks[i]);
     return code;
 }
 
 /* Adds to the count of pending events what the batch did, in one step for all of it. */
-static int count_pending(struct sqlite_session *session, const struct store_write *batch)
+static int count_pending(struct sqlite_session *session, struct scope scope,
+                         const struct store_write *batch)
 {
     int64_t gained = 0;
     for (size_t i = 0; i < batch->append_count; i++)
@@ -103,27 +109,27 @@ static int count_pending(struct sqlite_session *session, const struct store_writ
         gained -= batch->acks[i]->outcome == STORE_DONE;
     if (gained == 0)
         return SQLITE_DONE;
-    sqlite3_stmt *statement = sqlite_statement(session, SQLITE_COUNT_PENDING);
-    sqlite3_bind_int64(statement, 1, gained);
+    sqlite3_stmt *statement = sqlite_statement_of(session, scope, SQLITE_COUNT_PENDING);
+    sqlite3_bind_int64(statement, 2, gained);
     return sqlite_step(session, statement);
 }
 
 static void roll_back(struct sqlite_session *session)
 {
     if (!sqlite3_get_autocommit(session->db))
-        sqlite3_exec(session->db, "rollback", NULL, NULL, NULL);
+        sqlite3_exec(session->db, SQLITE_STATEMENTS[SQLITE_ROLL_BACK].sql, NULL, NULL, NULL);
 }
 
-enum store_result sqlite_write(struct store_session *base, struct store_write *batch,
-                               struct status *status)
+enum store_result sqlite_write(struct store_session *base, struct scope scope,
+                               struct store_write *batch, struct status *status)
 {
     struct sqlite_session *session = (struct sqlite_session *)base;
     int code = sqlite_step(session, sqlite_statement(session, SQLITE_BEGIN_WRITE));
     bool committing = false;
     if (code == SQLITE_DONE)
-        code = write_items(session, batch);
+        code = write_items(session, scope, batch);
     if (code == SQLITE_DONE)
-        code = count_pending(session, batch);
+        code = count_pending(session, scope, batch);
     if (code == SQLITE_DONE) {
         committing = true;
         code = sqlite_step(session, sqlite_statement(session, SQLITE_COMMIT));
