@@ -50,6 +50,7 @@ struct world {
     struct store *store;
     struct store_session *writer;
     struct store_session *reader;
+    struct scope scope; /* of the operations below; the default at first */
     struct arena arena;
 };
 
@@ -98,6 +99,8 @@ int run_backlog_tests(void);
 int run_model_tests(void);
 int run_concurrency_tests(void);
 int run_failure_tests(void);
+int run_scope_tests(void);
+int run_plan_tests(void);
 int run_schema_tests(void);
 int run_sqlite_tests(void);
 int run_postgres_tests(void);

@@ -19,9 +19,10 @@ static int run_all(bool pooled)
 {
     int failed = run_append_tests() + run_ack_tests() + run_get_tests() + run_list_tests() +
                  run_backlog_tests() + run_concurrency_tests() + run_failure_tests() +
-                 run_schema_tests() + run_model_tests();
+                 run_schema_tests() + run_scope_tests() + run_model_tests();
     if (pooled)
         return failed;
+    failed += run_plan_tests();
     failed += database_is_postgres() ? run_postgres_tests() : run_sqlite_tests();
     return failed + run_url_tests();
 }

@@ -21,6 +21,7 @@ int world_set_up_closed(void **state)
     struct world *world = calloc(1, sizeof(*world));
     assert_non_null(world);
     arena_init(&world->arena, ARENA_CAP);
+    world->scope = SCOPE_DEFAULT;
     world->url = database_new_url(NULL);
     world->store = store_at(world->url);
     *state = world;
@@ -109,7 +110,7 @@ enum store_result write_items(struct world *world, struct store_append *appends,
     for (size_t i = 0; i < ack_count; i++)
         ack_list[i] = &acks[i];
     struct store_write batch = {append_list, append_count, ack_list, ack_count};
-    return world->store->driver->write(world->writer, SCOPE_DEFAULT, &batch, status);
+    return world->store->driver->write(world->writer, world->scope, &batch, status);
 }
 
 static void write_ok(struct world *world, struct store_append *appends, size_t append_count,
@@ -145,7 +146,7 @@ static struct store_get get(struct world *world, uint32_t number)
     struct store_get *list[] = {&wanted};
     struct status status = STATUS_INIT;
     id_numbered(number, wanted.id);
-    if (world->store->driver->get(world->reader, SCOPE_DEFAULT, list, 1, &status) != STORE_OK)
+    if (world->store->driver->get(world->reader, world->scope, list, 1, &status) != STORE_OK)
         fail_msg("%s", status.message);
     assert_false(wanted.no_memory);
     return wanted;
@@ -169,7 +170,7 @@ struct store_list list_page(struct world *world, struct store_list list)
     struct status status = STATUS_INIT;
     list.arena = list.arena ? list.arena : &world->arena;
     list.max_bytes = list.max_bytes ? list.max_bytes : SIZE_MAX;
-    if (world->store->driver->list(world->reader, SCOPE_DEFAULT, &(struct store_list *){&list}, 1,
+    if (world->store->driver->list(world->reader, world->scope, &(struct store_list *){&list}, 1,
                                    &status) != STORE_OK)
         fail_msg("%s", status.message);
     return list;
@@ -179,7 +180,7 @@ struct store_backlog backlog_of(struct world *world)
 {
     struct store_backlog backlog = {-1, -1};
     struct status status = STATUS_INIT;
-    if (world->store->driver->backlog(world->reader, SCOPE_DEFAULT, &backlog, &status) != STORE_OK)
+    if (world->store->driver->backlog(world->reader, world->scope, &backlog, &status) != STORE_OK)
         fail_msg("%s", status.message);
     return backlog;
 }

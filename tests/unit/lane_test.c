@@ -168,15 +168,21 @@ static int setup(void **state)
     return 0;
 }
 
-static void submit(struct op *op, uint64_t connection, size_t items)
+static void submit_for(struct op *op, uint64_t connection, size_t items, int64_t tenant)
 {
     struct status status;
     *op = (struct op){.caller = {.connection = connection},
+                      .scope = {.tenant = tenant},
                       .deadline_ms = clock_monotonic_ms() + 30000,
                       .bytes = items * 100,
                       .items = items,
                       .done = on_done};
     assert_true(lane_submit(lane, op, &status));
+}
+
+static void submit(struct op *op, uint64_t connection, size_t items)
+{
+    submit_for(op, connection, items, 0);
 }
 
 static void set_gate(bool closed)
@@ -458,6 +464,28 @@ static void an_expired_operation_is_not_run(void **state)
     lane_close(lane);
 }
 
+/* However the tenants come, each batch is about one. */
+static void tenants_share_no_batch(void **state)
+{
+    (void)state;
+    static const int64_t tenants[] = {0, 7, 7, 0, 7};
+    enum { COUNT = sizeof(tenants) / sizeof(tenants[0]) };
+    open_lane(1, 1, true);
+    begin_together();
+    for (size_t i = 0; i < COUNT; i++)
+        submit_for(&ops[i], 1, 1, tenants[i]);
+    set_gate(false);
+    wait_done(COUNT + 1);
+    for (size_t i = 1; i < world.run_count; i++) {
+        const struct run *run = &world.runs[i];
+        const struct run *before = &world.runs[i - 1];
+        if (run->batch == before->batch)
+            assert_int_equal(run->op->scope.tenant, before->op->scope.tenant);
+    }
+    assert_int_equal(world.batches, 5); /* of 1, 1, 2, 1 and 1 */
+    lane_close(lane);
+}
+
 /* ---- reads ---- */
 
 static void a_read_that_fails_fails_no_other(void **state)
@@ -496,6 +524,7 @@ int main(void)
         cmocka_unit_test_setup(a_small_operation_waits_for_no_long_batch, setup),
         cmocka_unit_test_setup(an_operation_that_is_not_divided_is_run_at_once, setup),
         cmocka_unit_test_setup(an_expired_operation_is_not_run, setup),
+        cmocka_unit_test_setup(tenants_share_no_batch, setup),
         cmocka_unit_test_setup(a_read_that_fails_fails_no_other, setup),
     };
     return cmocka_run_group_tests_name("lane", tests, NULL, NULL);
