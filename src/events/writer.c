@@ -64,26 +64,43 @@ struct batch {
     struct worker *worker;
     int64_t deadline_ms; /* the latest of the operations' */
     struct write_item **items;
-    struct write_op **ops; /* each item's */
-    struct store_append **appends;
-    struct store_ack **acks;
+    struct write_op **ops;      /* each item's */
+    struct store_item **stored; /* the items' */
     size_t count;
     struct status failure; /* why the store failed, when it did and nothing was changed */
     size_t rejected;       /* guilty items found */
     size_t locked;
 };
 
+/* Appends get their times here, close to the commit. */
+static void stamp_append(struct writer *writer, struct store_event *event)
+{
+    event->created_at_us = next_time_us(writer);
+}
+
+static void stamp_ack(struct writer *writer, struct store_event *event)
+{
+    (void)writer;
+    event->acknowledged_at_us = clock_now_us();
+}
+
+/* The kinds of items: how one gets its time, and what counts those that were done. */
+static const struct {
+    void (*stamp)(struct writer *writer, struct store_event *event);
+    struct metric *done;
+} KINDS[STORE_KIND_COUNT] = {
+    [STORE_APPEND] = {stamp_append, &writer_created},
+    [STORE_ACK] = {stamp_ack, &writer_acknowledged},
+};
+
 static void note_commit(const struct store_write *write)
 {
-    int64_t created = 0;
-    int64_t acknowledged = 0;
-    for (size_t i = 0; i < write->append_count; i++)
-        created += write->appends[i]->outcome == STORE_DONE;
-    for (size_t i = 0; i < write->ack_count; i++)
-        acknowledged += write->acks[i]->outcome == STORE_DONE;
+    int64_t done[STORE_KIND_COUNT] = {0};
+    for (size_t i = 0; i < write->count; i++)
+        done[write->items[i]->kind] += write->items[i]->outcome == STORE_DONE;
     metric_add(&writer_commits, 0, 1);
-    metric_add(&writer_created, 0, created);
-    metric_add(&writer_acknowledged, 0, acknowledged);
+    for (enum store_kind kind = 0; kind < STORE_KIND_COUNT; kind++)
+        metric_add(KINDS[kind].done, 0, done[kind]);
 }
 
 /* Asks for the events with former ids; `gets` has room for as many as there are items. */
@@ -96,7 +113,7 @@ static enum store_result get_former(struct batch *batch, struct write_item **ite
         session->store->driver->get(session, batch->ops[0]->op.scope, gets, count, status);
     worker_note_store(batch->worker, started_us, result);
     for (size_t i = 0; result == STORE_OK && i < count; i++) {
-        struct store_event *event = &items[i]->append.event;
+        struct store_event *event = &items[i]->stored.event;
         const struct slice *source = &gets[i]->event.source;
         bool same_source =
             gets[i]->no_memory || (source->size == event->source.size &&
@@ -136,18 +153,10 @@ static enum store_result take_former_ids(struct batch *batch, size_t first, size
 static enum store_result write_once(struct batch *batch, size_t first, size_t count,
                                     struct status *status)
 {
-    struct store_write write = {
-        .appends = batch->appends, .acks = batch->acks, .part = count < batch->count};
+    struct store_write write = {batch->stored + first, count, .part = count < batch->count};
     enum store_result result = take_former_ids(batch, first, count, status);
     if (result != STORE_OK)
         return result;
-    for (size_t i = first; i < first + count; i++) {
-        struct write_item *item = batch->items[i];
-        if (item->kind == WRITE_APPEND)
-            write.appends[write.append_count++] = &item->append;
-        else
-            write.acks[write.ack_count++] = &item->ack;
-    }
     struct store_session *session = worker_session(batch->worker);
     int64_t started_us = clock_monotonic_us();
     result = session->store->driver->write(session, batch->ops[0]->op.scope, &write, status);
@@ -227,8 +236,7 @@ static void reject(struct batch *batch, size_t first, size_t count, const struct
         }
         batch->items[i]->failure = told;
     }
-    const struct write_item *item = batch->items[first];
-    typeid_format(item->kind == WRITE_APPEND ? item->append.event.id : item->ack.id, text);
+    typeid_format(batch->stored[first]->event.id, text);
     log_warning_limited(why->reason, "the store did not take an item", {"event_id", text},
                         {"items", NULL, (double)count}, {"error", why->message});
 }
@@ -260,17 +268,14 @@ static bool write_range(struct batch *batch, size_t first, size_t count)
     return write_range(batch, first, half) && write_range(batch, first + half, count - half);
 }
 
-/* Appends get their times here, close to the commit. */
 static void gather_op(struct batch *batch, struct write_op *op)
 {
     struct writer *writer = worker_context(batch->worker);
     for (size_t i = op->op.first; i < op->op.end; i++) {
         struct write_item *item = &op->items[i];
-        if (item->kind == WRITE_APPEND)
-            item->append.event.created_at_us = next_time_us(writer);
-        else
-            item->ack.acknowledged_at_us = clock_now_us();
+        KINDS[item->stored.kind].stamp(writer, &item->stored.event);
         batch->ops[batch->count] = op;
+        batch->stored[batch->count] = &item->stored;
         batch->items[batch->count++] = item;
     }
     if (op->op.deadline_ms > batch->deadline_ms)
@@ -296,16 +301,14 @@ static void end_op(const struct batch *batch, struct write_op *op)
 
 static void writer_run(struct worker *worker, struct op *ops)
 {
-    /* One thread's stack holds a batch's pointers: 4 * 8 * 4096 bytes. */
+    /* One thread's stack holds a batch's pointers: 3 * 8 * 4096 bytes. */
     struct write_item *items[MAX_BATCH];
     struct write_op *item_ops[MAX_BATCH];
-    struct store_append *appends[MAX_BATCH];
-    struct store_ack *acks[MAX_BATCH];
+    struct store_item *stored[MAX_BATCH];
     struct batch batch = {.worker = worker,
                           .items = items,
                           .ops = item_ops,
-                          .appends = appends,
-                          .acks = acks,
+                          .stored = stored,
                           .failure = STATUS_INIT};
     for (struct op *op = ops; op; op = op->next)
         gather_op(&batch, (struct write_op *)op);
@@ -371,11 +374,8 @@ bool writer_submit(struct writer *writer, struct write_op *op, struct status *st
     op->op.items = op->count;
     op->op.done = on_done;
     op->op.bytes = sizeof(*op) + op->count * sizeof(*op->items);
-    for (size_t i = 0; i < op->count; i++) {
-        const struct write_item *item = &op->items[i];
-        if (item->kind == WRITE_APPEND)
-            op->op.bytes += item->append.event.payload.size;
-    }
+    for (size_t i = 0; i < op->count; i++)
+        op->op.bytes += op->items[i].stored.event.payload.size;
     return lane_submit(writer->lane, &op->op, status);
 }
 

@@ -8,20 +8,14 @@
 
 #define WRITER_MAX_ITEMS 1000 /* of one operation */
 
-enum write_kind { WRITE_APPEND, WRITE_ACK };
-
 struct write_item {
-    enum write_kind kind;
+    struct store_item stored; /* in: kind, and of `event` all but the time; out: the outcome */
     /* Out: why it was not written, or may not have been; NULL: it was, with its outcome. Static,
      * the operation's or in its arena. */
     const struct status *failure;
     /* In: the id that the version before gave to the append's key, in the operation's arena; NULL:
      * none. An event of the same source that has it is the one that is meant. */
     const uint8_t *former_id;
-    union {
-        struct store_append append; /* in: id, source, type, payload of `event` */
-        struct store_ack ack;       /* in: id */
-    };
 };
 
 struct write_op {

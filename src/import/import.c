@@ -17,8 +17,8 @@
 #define MAX_TRIES 8                   /* of a batch that met contention or a lost session */
 
 struct import_row {
-    struct store_append append;
-    struct store_ack ack;
+    struct store_item append;
+    struct store_item ack;
     bool acknowledged;
 };
 
@@ -56,13 +56,12 @@ static void show_progress(const struct import *import)
 static enum store_result write_once(struct import *import, size_t first, size_t count,
                                     struct status *status)
 {
-    struct store_append *appends[BATCH_ROWS];
-    struct store_ack *acks[BATCH_ROWS];
-    struct store_write batch = {.appends = appends, .acks = acks};
+    struct store_item *items[2 * BATCH_ROWS];
+    struct store_write batch = {.items = items};
     for (struct import_row *row = import->rows + first; count-- > 0; row++) {
-        appends[batch.append_count++] = &row->append;
+        items[batch.count++] = &row->append;
         if (row->acknowledged)
-            acks[batch.ack_count++] = &row->ack;
+            items[batch.count++] = &row->ack;
     }
     return import->store->driver->write(import->session, SCOPE_DEFAULT, &batch, status);
 }
@@ -174,8 +173,9 @@ static const char *fill_row(struct import *import, const struct old_event *old,
     if (!old->has_created_at)
         return "created_at";
     row->acknowledged = old->status && strcmp(old->status, "acknowledged") == 0;
-    row->ack.acknowledged_at_us = old->acknowledged_at_us;
-    memcpy(row->ack.id, event->id, TYPEID_BYTES);
+    row->ack.kind = STORE_ACK;
+    row->ack.event.acknowledged_at_us = old->acknowledged_at_us;
+    memcpy(row->ack.event.id, event->id, TYPEID_BYTES);
     *why = "is neither pending nor acknowledged";
     return row->acknowledged || (old->status && strcmp(old->status, "pending") == 0) ? NULL
                                                                                      : "status";

@@ -65,7 +65,7 @@ static const char NEW_ID_RULE[] =
 static const char KEY_RULE[] = "must have at most 255 characters and no event_id beside it";
 
 /* What a key stands for: see CreateEventRequest.idempotency_key. False without memory. */
-static bool derive_id(const char *key, struct arena *arena, struct store_append *append)
+static bool derive_id(const char *key, struct arena *arena, struct store_item *append)
 {
     struct slice source = append->event.source;
     size_t size = source.size + 1 + strlen(key);
@@ -105,12 +105,12 @@ static void choose_id(const Triggers__V1__CreateEventRequest *request, const cha
     if (key[0] && (given[0] || !rule_key(key)))
         add_violation(arena, slot, "IDEMPOTENCY_KEY_INVALID",
                       field_path(arena, prefix, "idempotency_key"), KEY_RULE);
-    else if (key[0] && derive_id(key, arena, &item->append))
+    else if (key[0] && derive_id(key, arena, &item->stored))
         item->former_id = derive_former_id(key, arena);
     else if (!given[0])
-        typeid_make(item->append.event.id);
-    else if (!typeid_parse(given, strlen(given), item->append.event.id) ||
-             typeid_is_old(item->append.event.id))
+        typeid_make(item->stored.event.id);
+    else if (!typeid_parse(given, strlen(given), item->stored.event.id) ||
+             typeid_is_old(item->stored.event.id))
         add_violation(arena, slot, "EVENT_ID_INVALID", field_path(arena, prefix, "event_id"),
                       NEW_ID_RULE);
 }
@@ -121,7 +121,7 @@ static bool check_event(const Triggers__V1__CreateEventRequest *request,
                         struct arena *arena, struct write_item *item, struct write_slot *slot)
 {
     const char *why;
-    struct store_event *event = &item->append.event;
+    struct store_event *event = &item->stored.event;
     enum rule_result source = rule_name(request->source, arena, &event->source, &why);
     choose_id(request, prefix, arena, item, slot); /* a key's belongs to the source */
     if (source == RULE_VIOLATED)
@@ -170,11 +170,8 @@ static bool note_outcome(struct arena *arena, struct write_slot *slot)
     const struct write_item *item = slot->item;
     if (!item)
         return true;
-    struct status status = item->failure
-                               ? *item->failure
-                               : unwanted_outcome(item->kind == WRITE_APPEND ? item->append.outcome
-                                                                             : item->ack.outcome,
-                                                  slot->keyed);
+    struct status status =
+        item->failure ? *item->failure : unwanted_outcome(item->stored.outcome, slot->keyed);
     if (status.code == STATUS_OK)
         return true;
     if (!failure_of(arena, slot))
@@ -235,10 +232,10 @@ static struct write_call *write_call_new(struct call *call, size_t count,
 }
 
 /* The item that the next slot fills in; counted once the slot proves sound. */
-static struct write_item *next_item(struct write_call *write, enum write_kind kind)
+static struct write_item *next_item(struct write_call *write, enum store_kind kind)
 {
     struct write_item *item = &write->op.items[write->op.count];
-    item->kind = kind;
+    item->stored.kind = kind;
     return item;
 }
 
@@ -277,7 +274,7 @@ static bool add_event(struct event_service *service, struct write_call *write, s
                       const Triggers__V1__CreateEventRequest *request, const char *prefix)
 {
     struct write_slot *slot = &write->slots[index];
-    struct write_item *item = next_item(write, WRITE_APPEND);
+    struct write_item *item = next_item(write, STORE_APPEND);
     slot->keyed = request->idempotency_key[0] != '\0';
     if (!check_event(request, &service->payloads, prefix, &write->call->arena, item, slot)) {
         call_fail_no_memory(write->call);
@@ -291,8 +288,8 @@ static bool fill_created(struct arena *arena, const struct write_item *item,
                          Triggers__V1__CreateEventResponse *created)
 {
     triggers__v1__create_event_response__init(created);
-    created->event_id = convert_id(arena, item->append.event.id);
-    created->created_at = convert_time(arena, item->append.event.created_at_us);
+    created->event_id = convert_id(arena, item->stored.event.id);
+    created->created_at = convert_time(arena, item->stored.event.created_at_us);
     return !arena->exhausted;
 }
 
@@ -371,8 +368,8 @@ EVENT_HANDLER(batch_create_events, BatchCreateEvents)
 static bool add_ack(struct write_call *write, size_t index, const char *event_id, const char *field)
 {
     struct write_slot *slot = &write->slots[index];
-    struct write_item *item = next_item(write, WRITE_ACK);
-    if (!typeid_parse(event_id, strlen(event_id), item->ack.id)) {
+    struct write_item *item = next_item(write, STORE_ACK);
+    if (!typeid_parse(event_id, strlen(event_id), item->stored.event.id)) {
         struct arena *arena = &write->call->arena;
         add_violation(arena, slot, "EVENT_ID_INVALID", field_path(arena, field, ""), ID_RULE);
         if (arena->exhausted) {
@@ -388,8 +385,8 @@ static bool fill_acked(struct arena *arena, const struct write_item *item,
                        Triggers__V1__AckEventResponse *acked)
 {
     triggers__v1__ack_event_response__init(acked);
-    acked->event_id = convert_id(arena, item->ack.id);
-    acked->acknowledged_at = convert_time(arena, item->ack.acknowledged_at_us);
+    acked->event_id = convert_id(arena, item->stored.event.id);
+    acked->acknowledged_at = convert_time(arena, item->stored.event.acknowledged_at_us);
     return !arena->exhausted;
 }
 

@@ -74,29 +74,30 @@ enum store_outcome {
     STORE_BUSY,      /* ack: somebody else holds the event's lock; it was not acknowledged */
 };
 
-struct store_append {
-    /* In: everything but acknowledged_at_us. Out: created_at_us of the stored event when
-     * STORE_REPEATED (the first one's). Content is source, type and payload. */
+/* What may be written. Items of one kind happen before those of the kinds after it, whatever their
+ * order in the batch, which so may acknowledge what it appends. */
+enum store_kind {
+    /* In: everything of the event but acknowledged_at_us. Out: created_at_us of the stored event
+     * when STORE_REPEATED (the first one's). Content is source, type and payload. */
+    STORE_APPEND,
+    /* In: the event's id, and as acknowledged_at_us the time to set, or when the event was created
+     * after that, which clocks that were set can bring about, that time. Out: acknowledged_at_us as
+     * it was set, now or, when STORE_REPEATED, first. */
+    STORE_ACK,
+    STORE_KIND_COUNT
+};
+
+struct store_item {
+    enum store_kind kind;
+    enum store_outcome outcome; /* out */
     struct store_event event;
-    enum store_outcome outcome;
 };
 
-struct store_ack {
-    uint8_t id[TYPEID_BYTES];
-    /* In: the time to set, or when the event was created after that, which clocks that were set
-     * can bring about, this. Out: the time set, now or, when STORE_REPEATED, first. */
-    int64_t acknowledged_at_us;
-    enum store_outcome outcome;
-};
-
-/* A batch of writes: one transaction, durable before the call returns. Appends happen before acks,
- * so a batch may acknowledge what it appends. Ids may repeat within a batch: the earliest item of
- * `appends` wins, the others are STORE_REPEATED or STORE_CONFLICT. */
+/* A batch of writes: one transaction, durable before the call returns. Ids may repeat within a
+ * batch: the earliest item of a kind wins, the others are STORE_REPEATED or STORE_CONFLICT. */
 struct store_write {
-    struct store_append **appends;
-    size_t append_count;
-    struct store_ack **acks;
-    size_t ack_count;
+    struct store_item **items;
+    size_t count;
     bool part; /* of a batch that failed: locks are hardly waited for, as they just were */
 };
 

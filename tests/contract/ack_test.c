@@ -12,7 +12,7 @@ static void moves_an_event_out_of_the_inbox(void **state)
 {
     struct world *world = *state;
     append_numbers(world, 1, 3);
-    struct store_ack ack = ack_numbered(2, NOON + 60 * SECOND);
+    struct store_item ack = ack_numbered(2, NOON + 60 * SECOND);
     ack_items(world, &ack, 1);
     assert_int_equal(ack.outcome, STORE_DONE);
 
@@ -32,12 +32,12 @@ static void again_keeps_the_first_time(void **state)
 {
     struct world *world = *state;
     append_numbers(world, 1, 1);
-    struct store_ack first = ack_numbered(1, NOON + 60 * SECOND);
+    struct store_item first = ack_numbered(1, NOON + 60 * SECOND);
     ack_items(world, &first, 1);
-    struct store_ack again = ack_numbered(1, NOON + 99 * SECOND);
+    struct store_item again = ack_numbered(1, NOON + 99 * SECOND);
     ack_items(world, &again, 1);
     assert_int_equal(again.outcome, STORE_REPEATED);
-    assert_int_equal(again.acknowledged_at_us, NOON + 60 * SECOND);
+    assert_int_equal(again.event.acknowledged_at_us, NOON + 60 * SECOND);
     assert_int_equal(get_number(world, 1).acknowledged_at_us, NOON + 60 * SECOND);
     assert_int_equal(count_listed(world, true), 1);
 }
@@ -46,8 +46,8 @@ static void an_unknown_id_is_not_found(void **state)
 {
     struct world *world = *state;
     append_numbers(world, 1, 1);
-    struct store_ack acks[3] = {ack_numbered(7, LATER), ack_numbered(1, LATER),
-                                ack_numbered(7, LATER)};
+    struct store_item acks[3] = {ack_numbered(7, LATER), ack_numbered(1, LATER),
+                                 ack_numbered(7, LATER)};
     ack_items(world, acks, 3);
     assert_int_equal(acks[0].outcome, STORE_NOT_FOUND);
     assert_int_equal(acks[1].outcome, STORE_DONE);
@@ -58,21 +58,21 @@ static void the_first_of_a_batch_sets_the_time(void **state)
 {
     struct world *world = *state;
     append_numbers(world, 1, 2);
-    struct store_ack acks[4] = {ack_numbered(2, LATER + 3), ack_numbered(1, LATER + 9),
-                                ack_numbered(1, LATER + 2), ack_numbered(2, LATER + 4)};
+    struct store_item acks[4] = {ack_numbered(2, LATER + 3), ack_numbered(1, LATER + 9),
+                                 ack_numbered(1, LATER + 2), ack_numbered(2, LATER + 4)};
     ack_items(world, acks, 4);
     assert_int_equal(acks[0].outcome, STORE_DONE);
     assert_int_equal(acks[1].outcome, STORE_DONE);
     assert_int_equal(acks[2].outcome, STORE_REPEATED);
-    assert_int_equal(acks[2].acknowledged_at_us, LATER + 9);
+    assert_int_equal(acks[2].event.acknowledged_at_us, LATER + 9);
     assert_int_equal(acks[3].outcome, STORE_REPEATED);
-    assert_int_equal(acks[3].acknowledged_at_us, LATER + 3);
+    assert_int_equal(acks[3].event.acknowledged_at_us, LATER + 3);
 
-    struct store_ack later[2] = {ack_numbered(1, LATER + 20), ack_numbered(1, LATER + 21)};
+    struct store_item later[2] = {ack_numbered(1, LATER + 20), ack_numbered(1, LATER + 21)};
     ack_items(world, later, 2);
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(later[i].outcome, STORE_REPEATED);
-        assert_int_equal(later[i].acknowledged_at_us, LATER + 9);
+        assert_int_equal(later[i].event.acknowledged_at_us, LATER + 9);
     }
 }
 
@@ -80,9 +80,9 @@ static void a_batch_may_acknowledge_what_it_appends(void **state)
 {
     struct world *world = *state;
     append_numbers(world, 1, 1);
-    struct store_append appends[2] = {event_numbered(2), event_numbered(1)};
-    struct store_ack acks[3] = {ack_numbered(3, LATER), ack_numbered(2, LATER),
-                                ack_numbered(1, LATER)};
+    struct store_item appends[2] = {event_numbered(2), event_numbered(1)};
+    struct store_item acks[3] = {ack_numbered(3, LATER), ack_numbered(2, LATER),
+                                 ack_numbered(1, LATER)};
     struct status status = STATUS_INIT;
     assert_int_equal(write_items(world, appends, 2, acks, 3, &status), STORE_OK);
     assert_int_equal(appends[0].outcome, STORE_DONE);
@@ -98,9 +98,9 @@ static void appending_again_does_not_bring_it_back(void **state)
 {
     struct world *world = *state;
     append_numbers(world, 1, 1);
-    struct store_ack ack = ack_numbered(1, LATER + 5);
+    struct store_item ack = ack_numbered(1, LATER + 5);
     ack_items(world, &ack, 1);
-    struct store_append again = event_numbered(1);
+    struct store_item again = event_numbered(1);
     append_items(world, &again, 1);
     assert_int_equal(again.outcome, STORE_REPEATED);
     assert_int_equal(count_listed(world, false), 0);
@@ -111,7 +111,7 @@ static void a_thousand_at_once(void **state)
 {
     struct world *world = *state;
     append_numbers(world, 1, 1500);
-    struct store_ack acks[1000];
+    struct store_item acks[1000];
     for (uint32_t i = 0; i < 1000; i++)
         acks[i] = ack_numbered(1000 - i, LATER + i);
     ack_items(world, acks, 1000);
@@ -127,23 +127,23 @@ static void no_event_is_acknowledged_before_it_was_created(void **state)
 {
     struct world *world = *state;
     append_numbers(world, 1, 2);
-    struct store_append append = event_numbered(3);
-    struct store_ack acks[4] = {ack_numbered(3, NOON - SECOND), ack_numbered(1, NOON),
-                                ack_numbered(1, LATER), ack_numbered(2, LATER)};
+    struct store_item append = event_numbered(3);
+    struct store_item acks[4] = {ack_numbered(3, NOON - SECOND), ack_numbered(1, NOON),
+                                 ack_numbered(1, LATER), ack_numbered(2, LATER)};
     struct status status = STATUS_INIT;
     assert_int_equal(write_items(world, &append, 1, acks, 4, &status), STORE_OK);
-    assert_int_equal(acks[0].acknowledged_at_us, NOON + 3 * SECOND);
-    assert_int_equal(acks[1].acknowledged_at_us, NOON + 1 * SECOND);
+    assert_int_equal(acks[0].event.acknowledged_at_us, NOON + 3 * SECOND);
+    assert_int_equal(acks[1].event.acknowledged_at_us, NOON + 1 * SECOND);
     assert_int_equal(acks[2].outcome, STORE_REPEATED);
-    assert_int_equal(acks[2].acknowledged_at_us, NOON + 1 * SECOND);
-    assert_int_equal(acks[3].acknowledged_at_us, LATER);
+    assert_int_equal(acks[2].event.acknowledged_at_us, NOON + 1 * SECOND);
+    assert_int_equal(acks[3].event.acknowledged_at_us, LATER);
     assert_int_equal(get_number(world, 3).acknowledged_at_us, NOON + 3 * SECOND);
     assert_int_equal(get_number(world, 1).acknowledged_at_us, NOON + 1 * SECOND);
 
-    struct store_ack again = ack_numbered(1, NOON - SECOND);
+    struct store_item again = ack_numbered(1, NOON - SECOND);
     ack_items(world, &again, 1);
     assert_int_equal(again.outcome, STORE_REPEATED);
-    assert_int_equal(again.acknowledged_at_us, NOON + 1 * SECOND);
+    assert_int_equal(again.event.acknowledged_at_us, NOON + 1 * SECOND);
 }
 
 int run_ack_tests(void)

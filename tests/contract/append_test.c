@@ -7,7 +7,7 @@
 static void stores_an_event(void **state)
 {
     struct world *world = *state;
-    struct store_append append = event_numbered(1);
+    struct store_item append = event_numbered(1);
     append_items(world, &append, 1);
     assert_int_equal(append.outcome, STORE_DONE);
 
@@ -24,7 +24,7 @@ static void answers_a_repetition_with_the_first_time(void **state)
     struct world *world = *state;
     append_numbers(world, 1, 1);
 
-    struct store_append again = event_numbered(1);
+    struct store_item again = event_numbered(1);
     again.event.created_at_us += 77;
     append_items(world, &again, 1);
     assert_int_equal(again.outcome, STORE_REPEATED);
@@ -37,7 +37,7 @@ static void other_content_is_a_conflict(void **state)
     struct world *world = *state;
     append_numbers(world, 1, 1);
 
-    struct store_append others[3] = {event_numbered(1), event_numbered(1), event_numbered(1)};
+    struct store_item others[3] = {event_numbered(1), event_numbered(1), event_numbered(1)};
     others[0].event.source = slice_of("crn");
     others[1].event.type = slice_of("");
     others[2].event.payload = slice_of("{\"a\": 1.00}");
@@ -53,8 +53,8 @@ static void other_content_is_a_conflict(void **state)
 static void the_earliest_of_a_batch_wins(void **state)
 {
     struct world *world = *state;
-    struct store_append appends[5] = {event_numbered(9), event_numbered(4), event_numbered(4),
-                                      event_numbered(4), event_numbered(1)};
+    struct store_item appends[5] = {event_numbered(9), event_numbered(4), event_numbered(4),
+                                    event_numbered(4), event_numbered(1)};
     appends[2].event.created_at_us -= 5 * SECOND;
     appends[3].event.payload = slice_of("[]");
     append_items(world, appends, 5);
@@ -72,8 +72,8 @@ static void repetitions_in_a_batch_of_what_was_there(void **state)
     struct world *world = *state;
     append_numbers(world, 4, 1);
 
-    struct store_append appends[4] = {event_numbered(4), event_numbered(5), event_numbered(4),
-                                      event_numbered(4)};
+    struct store_item appends[4] = {event_numbered(4), event_numbered(5), event_numbered(4),
+                                    event_numbered(4)};
     appends[0].event.payload = slice_of("[]"); /* the earliest of the batch, but not the first */
     appends[2].event.created_at_us += 3;
     appends[3].event.created_at_us += 4;
@@ -90,7 +90,7 @@ static void a_thousand_at_once_and_again(void **state)
 {
     struct world *world = *state;
     append_numbers(world, 1, 1000);
-    struct store_append again[1000];
+    struct store_item again[1000];
     for (uint32_t i = 0; i < 1000; i++)
         again[i] = event_numbered(1000 - i);
     append_items(world, again, 1000);
@@ -109,7 +109,7 @@ static void an_empty_batch_is_fine(void **state)
 static void assert_kept(struct world *world, uint32_t number, struct slice source,
                         struct slice type, struct slice payload)
 {
-    struct store_append append = event_numbered(number);
+    struct store_item append = event_numbered(number);
     append.event.source = source;
     append.event.type = type;
     append.event.payload = payload;
@@ -174,7 +174,7 @@ static void a_batch_of_large_payloads_goes_through(void **state)
     assert_non_null(bytes);
     for (size_t i = 0; i < SIZE; i++)
         bytes[i] = (char)(i * 2654435761u >> 13);
-    struct store_append appends[COUNT];
+    struct store_item appends[COUNT];
     struct store_get gets[COUNT];
     struct store_get *list[COUNT];
     for (uint32_t i = 0; i < COUNT; i++) {
@@ -202,7 +202,7 @@ static void times_keep_their_microseconds(void **state)
     static const int64_t times[] = {
         1, 946684799999999, 946684800000000, NOON + 1, -1, INT64_C(253402300799999999), INT64_MAX};
     for (uint32_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
-        struct store_append append = event_numbered(i);
+        struct store_item append = event_numbered(i);
         append.event.created_at_us = times[i];
         append_items(world, &append, 1);
         assert_int_equal(get_number(world, i).created_at_us, times[i]);

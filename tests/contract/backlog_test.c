@@ -16,10 +16,10 @@ static void counts_what_is_pending(void **state)
     assert_backlog(world, 3, NOON + 5 * SECOND);
     append_numbers(world, 2, 1);
     assert_backlog(world, 4, NOON + 2 * SECOND);
-    struct store_ack acks[] = {ack_numbered(2, NOON), ack_numbered(6, NOON)};
+    struct store_item acks[] = {ack_numbered(2, NOON), ack_numbered(6, NOON)};
     ack_items(world, acks, 2);
     assert_backlog(world, 2, NOON + 5 * SECOND);
-    struct store_ack rest[] = {ack_numbered(5, NOON), ack_numbered(7, NOON)};
+    struct store_item rest[] = {ack_numbered(5, NOON), ack_numbered(7, NOON)};
     ack_items(world, rest, 2);
     assert_backlog(world, 0, 0);
 }
@@ -35,8 +35,9 @@ static void append_up_to(struct world *world, uint32_t first, uint32_t count)
 static void counts_each_event_once(void **state)
 {
     struct world *world = *state;
-    struct store_append appends[] = {event_numbered(1), event_numbered(1), event_numbered(2)};
-    struct store_ack acks[] = {ack_numbered(2, NOON), ack_numbered(2, NOON), ack_numbered(3, NOON)};
+    struct store_item appends[] = {event_numbered(1), event_numbered(1), event_numbered(2)};
+    struct store_item acks[] = {ack_numbered(2, NOON), ack_numbered(2, NOON),
+                                ack_numbered(3, NOON)};
     struct status status = STATUS_INIT;
     assert_int_equal(write_items(world, appends, 3, acks, 3, &status), STORE_OK);
     assert_backlog(world, 1, NOON + SECOND);

@@ -14,8 +14,8 @@ struct part {
     struct world *world;
     unsigned number;
     pthread_barrier_t *start;
-    struct store_append appends[ITEMS];
-    struct store_ack acks[ITEMS];
+    struct store_item appends[ITEMS];
+    struct store_item acks[ITEMS];
     enum store_result result;
     struct status status;
 };
@@ -38,13 +38,10 @@ static enum store_result write_parts(struct part *part, struct store_session *se
     const struct store_driver *driver = part->world->store->driver;
     enum store_result result = STORE_OK;
     for (size_t i = 0; i < ITEMS && result == STORE_OK; i += 10) {
-        struct store_append *appends[10];
-        struct store_ack *ack_list[10];
-        for (size_t j = 0; j < 10; j++) {
-            appends[j] = &part->appends[i + j];
-            ack_list[j] = &part->acks[i + j];
-        }
-        struct store_write batch = {appends, acks ? 0 : 10, ack_list, acks ? 10 : 0};
+        struct store_item *items[10];
+        for (size_t j = 0; j < 10; j++)
+            items[j] = acks ? &part->acks[i + j] : &part->appends[i + j];
+        struct store_write batch = {items, 10};
         do
             result = driver->write(session, SCOPE_DEFAULT, &batch, &part->status);
         while (result == STORE_RETRY);
@@ -114,7 +111,7 @@ static void the_same_events_are_stored_once(void **state)
     unsigned stored[ITEMS] = {0};
     for (unsigned i = 0; i < THREADS; i++) {
         for (size_t j = 0; j < ITEMS; j++) {
-            const struct store_append *append = &parts[i].appends[j];
+            const struct store_item *append = &parts[i].appends[j];
             uint32_t number = id_number(append->event.id);
             stored[number] += append->outcome == STORE_DONE;
             assert_true(append->outcome == STORE_DONE || append->outcome == STORE_REPEATED);
@@ -135,11 +132,12 @@ static void one_acknowledgement_wins(void **state)
     unsigned done[ITEMS] = {0};
     for (unsigned i = 0; i < THREADS; i++) {
         for (size_t j = 0; j < ITEMS; j++) {
-            const struct store_ack *ack = &parts[i].acks[j];
-            uint32_t number = id_number(ack->id);
+            const struct store_item *ack = &parts[i].acks[j];
+            uint32_t number = id_number(ack->event.id);
             done[number] += ack->outcome == STORE_DONE;
             assert_true(ack->outcome == STORE_DONE || ack->outcome == STORE_REPEATED);
-            assert_int_equal(ack->acknowledged_at_us, get_number(world, number).acknowledged_at_us);
+            assert_int_equal(ack->event.acknowledged_at_us,
+                             get_number(world, number).acknowledged_at_us);
         }
     }
     for (size_t i = 0; i < ITEMS; i++)

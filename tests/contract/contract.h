@@ -68,19 +68,18 @@ enum store_result session_at(struct world *world, struct store_session **session
                              struct status *status);
 
 /* Event `number`: its own id, made at NOON + `number` seconds, with plain content. */
-struct store_append event_numbered(uint32_t number);
-struct store_ack ack_numbered(uint32_t number, int64_t acknowledged_at_us);
+struct store_item event_numbered(uint32_t number);
+struct store_item ack_numbered(uint32_t number, int64_t acknowledged_at_us);
 void id_numbered(uint32_t number, uint8_t id[TYPEID_BYTES]);
 uint32_t id_number(const uint8_t id[TYPEID_BYTES]);
 struct slice slice_of(const char *text);
 
 /* Writes what the arrays hold, in their order. */
-enum store_result write_items(struct world *world, struct store_append *appends,
-                              size_t append_count, struct store_ack *acks, size_t ack_count,
-                              struct status *status);
+enum store_result write_items(struct world *world, struct store_item *appends, size_t append_count,
+                              struct store_item *acks, size_t ack_count, struct status *status);
 /* Each asserts STORE_OK. */
-void append_items(struct world *world, struct store_append *appends, size_t count);
-void ack_items(struct world *world, struct store_ack *acks, size_t count);
+void append_items(struct world *world, struct store_item *appends, size_t count);
+void ack_items(struct world *world, struct store_item *acks, size_t count);
 void append_numbers(struct world *world, uint32_t first, uint32_t count);
 struct store_event get_number(struct world *world, uint32_t number); /* asserts that it is there */
 bool has_number(struct world *world, uint32_t number);

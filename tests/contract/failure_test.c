@@ -35,9 +35,9 @@ static void a_refused_event_takes_its_batch_along(void **state)
     append_numbers(world, 1, 1);
     refuse_bad_items(world);
 
-    struct store_append appends[3] = {event_numbered(2), event_numbered(3), event_numbered(4)};
+    struct store_item appends[3] = {event_numbered(2), event_numbered(3), event_numbered(4)};
     appends[1].event.source = slice_of("bad");
-    struct store_ack ack = ack_numbered(1, NOON);
+    struct store_item ack = ack_numbered(1, NOON);
     struct status status = STATUS_INIT;
     assert_int_equal(write_items(world, appends, 3, &ack, 1, &status), STORE_REJECTED);
     assert_is_the_stores_fault(&status);
@@ -59,8 +59,8 @@ static void a_refused_ack_takes_its_batch_along(void **state)
     append_numbers(world, 1, 2);
     refuse_bad_items(world);
 
-    struct store_append append = event_numbered(3);
-    struct store_ack acks[2] = {ack_numbered(1, NOON), ack_numbered(2, INT64_C(1893456000000000))};
+    struct store_item append = event_numbered(3);
+    struct store_item acks[2] = {ack_numbered(1, NOON), ack_numbered(2, INT64_C(1893456000000000))};
     struct status status = STATUS_INIT;
     assert_int_equal(write_items(world, &append, 1, acks, 2, &status), STORE_REJECTED);
     assert_false(has_number(world, 3));
@@ -94,7 +94,7 @@ static void no_failure_of_the_database_is_the_callers(void **state)
                                " events when new.source = 'bad' begin select %s; end",
                  is_postgres ? postgres[i] : sqlite[i]);
         database_execute(world->url, sql);
-        struct store_append appends[2] = {event_numbered(2 * i), event_numbered(2 * i + 1)};
+        struct store_item appends[2] = {event_numbered(2 * i), event_numbered(2 * i + 1)};
         appends[1].event.source = slice_of("bad");
         struct status status = STATUS_INIT;
         assert_int_equal(write_items(world, appends, 2, NULL, 0, &status), STORE_REJECTED);
@@ -111,7 +111,7 @@ static void a_writer_that_is_kept_out_is_told_in_time(void **state)
     struct side *side = side_begin(world->url, database_is_postgres()
                                                    ? "lock table triggers.pending in exclusive mode"
                                                    : "update pending set created_at = created_at");
-    struct store_append append = event_numbered(2);
+    struct store_item append = event_numbered(2);
     struct status status = STATUS_INIT;
     assert_int_equal(write_items(world, &append, 1, NULL, 0, &status),
                      database_is_postgres() ? STORE_LOCKED : STORE_UNAVAILABLE);

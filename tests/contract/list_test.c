@@ -15,7 +15,7 @@ static const uint32_t LIMITS[] = {5, 500};
 /* Events in groups of equal time, so that the id decides within a group. */
 static void append_groups(struct world *world, uint32_t count, uint32_t group)
 {
-    struct store_append appends[MANY];
+    struct store_item appends[MANY];
     for (uint32_t i = 0; i < count; i++) {
         appends[i] = event_numbered(count - 1 - i);
         appends[i].event.created_at_us = NOON + (int64_t)((count - 1 - i) / group);
@@ -25,7 +25,7 @@ static void append_groups(struct world *world, uint32_t count, uint32_t group)
 
 static void ack_all(struct world *world, uint32_t count)
 {
-    struct store_ack acks[MANY];
+    struct store_item acks[MANY];
     for (uint32_t i = 0; i < count; i++)
         acks[i] = ack_numbered(i, NOON + 5 * SECOND + i);
     ack_items(world, acks, count);
@@ -123,7 +123,7 @@ static void several_lists_at_once(void **state)
 {
     struct world *world = *state;
     append_numbers(world, 1, 5);
-    struct store_ack ack = ack_numbered(2, NOON + SECOND);
+    struct store_item ack = ack_numbered(2, NOON + SECOND);
     ack_items(world, &ack, 1);
     struct store_list each[AT_ONCE] = {
         {.limit = 3, .oldest_first = true},
@@ -159,7 +159,7 @@ static void large_payloads_stay_behind(void **state)
     assert_non_null(bytes);
     memset(bytes, 'x', size);
     for (uint32_t i = 0; i < 4; i++) {
-        struct store_append append = event_numbered(i);
+        struct store_item append = event_numbered(i);
         append.event.payload = (struct slice){bytes, size};
         append_items(world, &append, 1);
     }

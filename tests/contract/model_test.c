@@ -24,7 +24,7 @@ static uint32_t below(struct model *model, uint32_t bound)
     return (uint32_t)rand_r(&model->seed) % bound;
 }
 
-static enum store_outcome model_append(struct model *model, struct store_append *append)
+static enum store_outcome model_append(struct model *model, struct store_item *append)
 {
     uint32_t number = id_number(append->event.id);
     const char *payload = append->event.payload.data;
@@ -38,16 +38,17 @@ static enum store_outcome model_append(struct model *model, struct store_append 
     return same ? STORE_REPEATED : STORE_CONFLICT;
 }
 
-static enum store_outcome model_ack(struct model *model, struct store_ack *ack)
+static enum store_outcome model_ack(struct model *model, struct store_item *ack)
 {
-    uint32_t number = id_number(ack->id);
+    uint32_t number = id_number(ack->event.id);
     if (!model->events[number].stored)
         return STORE_NOT_FOUND;
     if (model->events[number].acknowledged_at_us != 0)
         return STORE_REPEATED;
     int64_t created_at_us = model->events[number].created_at_us;
-    model->events[number].acknowledged_at_us =
-        ack->acknowledged_at_us > created_at_us ? ack->acknowledged_at_us : created_at_us;
+    model->events[number].acknowledged_at_us = ack->event.acknowledged_at_us > created_at_us
+                                                   ? ack->event.acknowledged_at_us
+                                                   : created_at_us;
     return STORE_DONE;
 }
 
@@ -55,8 +56,8 @@ static enum store_outcome model_ack(struct model *model, struct store_ack *ack)
 static void check_batch(struct world *world, struct model *model)
 {
     static const char *const payloads[] = {"{}", "[1]", "\"x\""};
-    struct store_append appends[MOST_ITEMS];
-    struct store_ack acks[MOST_ITEMS];
+    struct store_item appends[MOST_ITEMS];
+    struct store_item acks[MOST_ITEMS];
     uint32_t append_count = below(model, MOST_ITEMS);
     uint32_t ack_count = below(model, MOST_ITEMS);
     for (uint32_t i = 0; i < append_count; i++) {
@@ -83,10 +84,11 @@ static void check_batch(struct world *world, struct model *model)
             assert_int_equal(appends[i].event.created_at_us, model->events[number].created_at_us);
     }
     for (uint32_t i = 0; i < ack_count; i++) {
-        uint32_t number = id_number(acks[i].id);
+        uint32_t number = id_number(acks[i].event.id);
         assert_int_equal(acks[i].outcome, ack_outcomes[i]);
         if (acks[i].outcome != STORE_NOT_FOUND)
-            assert_int_equal(acks[i].acknowledged_at_us, model->events[number].acknowledged_at_us);
+            assert_int_equal(acks[i].event.acknowledged_at_us,
+                             model->events[number].acknowledged_at_us);
     }
 }
 

@@ -13,7 +13,7 @@
 
 static enum store_result write_one(struct world *world, uint32_t number, struct status *status)
 {
-    struct store_append append = event_numbered(number);
+    struct store_item append = event_numbered(number);
     return write_items(world, &append, 1, NULL, 0, status);
 }
 
@@ -72,7 +72,7 @@ struct acking {
 static void *ack_one_and_two(void *context)
 {
     struct acking *acking = context;
-    struct store_ack acks[2] = {ack_numbered(1, NOON), ack_numbered(2, NOON)};
+    struct store_item acks[2] = {ack_numbered(1, NOON), ack_numbered(2, NOON)};
     acking->result = write_items(acking->world, NULL, 0, acks, 2, &acking->status);
     acking->second = acks[1].outcome;
     return NULL;
@@ -115,7 +115,7 @@ static void passing_failures_may_be_retried(void **state)
                                  " when (new.source = 'bad') execute function triggers.fail()");
     static const char *const codes[] = {"40001", "40P01"};
     for (size_t i = 0; i < 2; i++) {
-        struct store_append append = event_numbered(1);
+        struct store_item append = event_numbered(1);
         append.event.source = slice_of("bad");
         append.event.type = slice_of(codes[i]);
         struct status status = STATUS_INIT;
@@ -133,7 +133,7 @@ static void a_refusal_at_commit_is_seen(void **state)
                      "create constraint trigger refuse after insert on triggers.events"
                      " deferrable initially deferred for each row"
                      " when (new.source = 'bad') execute function triggers.refuse()");
-    struct store_append appends[2] = {event_numbered(1), event_numbered(2)};
+    struct store_item appends[2] = {event_numbered(1), event_numbered(2)};
     appends[1].event.source = slice_of("bad");
     struct status status = STATUS_INIT;
     assert_int_equal(write_items(world, appends, 2, NULL, 0, &status), STORE_REJECTED);
@@ -168,7 +168,7 @@ static void content_that_the_database_cannot_hold_is_rejected(void **state)
 {
     struct world *world = *state;
     struct status status = STATUS_INIT;
-    struct store_append append = event_numbered(1);
+    struct store_item append = event_numbered(1);
     append.event.source = (struct slice){"nul\0inside", 10};
     assert_int_equal(write_items(world, &append, 1, NULL, 0, &status), STORE_REJECTED);
     append.event.source = slice_of("not utf-8: \xff\xfe");
@@ -266,7 +266,7 @@ static void commits_are_durable_whatever_is_set(void **state)
         require(world, sql);
         reopen(world);
         append_numbers(world, i, 1);
-        struct store_ack ack = ack_numbered(i, NOON);
+        struct store_item ack = ack_numbered(i, NOON);
         ack_items(world, &ack, 1);
         assert_int_equal(ack.outcome, STORE_DONE);
     }
@@ -279,9 +279,9 @@ static void a_lock_stops_only_what_needs_it(void **state)
     struct side *side = side_begin(world->url, "select from triggers.pending where created_at ="
                                                " (select min(created_at) from triggers.pending)"
                                                " for key share"); /* event 1 */
-    struct store_append append = event_numbered(4);
-    struct store_ack acks[4] = {ack_numbered(1, NOON), ack_numbered(2, NOON), ack_numbered(1, NOON),
-                                ack_numbered(9, NOON)};
+    struct store_item append = event_numbered(4);
+    struct store_item acks[4] = {ack_numbered(1, NOON), ack_numbered(2, NOON),
+                                 ack_numbered(1, NOON), ack_numbered(9, NOON)};
     struct status status = STATUS_INIT;
     assert_int_equal(write_items(world, &append, 1, acks, 4, &status), STORE_OK);
     assert_int_equal(append.outcome, STORE_DONE);
@@ -300,8 +300,8 @@ static void events_are_stored_beside_a_lock_that_no_acknowledgement_passes(void 
     struct world *world = *state;
     append_numbers(world, 1, 1);
     struct side *side = side_begin(world->url, "lock table triggers.acknowledged");
-    struct store_append append = event_numbered(2);
-    struct store_ack ack = ack_numbered(1, NOON);
+    struct store_item append = event_numbered(2);
+    struct store_item ack = ack_numbered(1, NOON);
     struct status status = STATUS_INIT;
     assert_int_equal(write_items(world, &append, 1, &ack, 1, &status), STORE_OK);
     assert_int_equal(append.outcome, STORE_DONE);
@@ -321,7 +321,7 @@ static void an_id_that_somebody_else_is_storing_is_locked(void **state)
         world->url, "insert into triggers.events select tenant_id,"
                     " '5a5a5a5a-5a5a-0000-0002-5a5a5a5a5a5a', created_at, source, event_type,"
                     " payload from triggers.events"); /* event 2 */
-    struct store_append appends[2] = {event_numbered(2), event_numbered(3)};
+    struct store_item appends[2] = {event_numbered(2), event_numbered(3)};
     struct status status = STATUS_INIT;
     assert_int_equal(write_items(world, appends, 2, NULL, 0, &status), STORE_LOCKED);
     assert_int_equal(status.code, STATUS_UNAVAILABLE);

@@ -19,7 +19,7 @@ static void what_was_stored_is_there_again(void **state)
 {
     struct world *world = *state;
     append_numbers(world, 1, 3);
-    struct store_ack ack = ack_numbered(2, NOON + 60 * SECOND);
+    struct store_item ack = ack_numbered(2, NOON + 60 * SECOND);
     ack_items(world, &ack, 1);
     const struct store_driver *driver = world->store->driver;
     driver->session_close(world->writer);

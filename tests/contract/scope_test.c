@@ -11,7 +11,7 @@ static void ids_are_each_tenants_own(void **state)
     append_numbers(world, 1, 3);
     world->scope = OTHER;
     assert_false(has_number(world, 1));
-    struct store_append appends[3] = {event_numbered(1), event_numbered(2), event_numbered(1)};
+    struct store_item appends[3] = {event_numbered(1), event_numbered(2), event_numbered(1)};
     appends[0].event.source = appends[2].event.source = slice_of("other");
     append_items(world, appends, 3);
     assert_int_equal(appends[0].outcome, STORE_DONE);
@@ -32,8 +32,8 @@ static void an_acknowledgement_is_of_its_tenant(void **state)
     append_numbers(world, 1, 2);
     world->scope = OTHER;
     append_numbers(world, 1, 1);
-    struct store_ack acks[2] = {ack_numbered(1, NOON + 9 * SECOND),
-                                ack_numbered(2, NOON + 9 * SECOND)};
+    struct store_item acks[2] = {ack_numbered(1, NOON + 9 * SECOND),
+                                 ack_numbered(2, NOON + 9 * SECOND)};
     ack_items(world, acks, 2);
     assert_int_equal(acks[0].outcome, STORE_DONE);
     assert_int_equal(acks[1].outcome, STORE_NOT_FOUND);
@@ -41,13 +41,13 @@ static void an_acknowledgement_is_of_its_tenant(void **state)
     world->scope = SCOPE_DEFAULT;
     assert_int_equal(get_number(world, 1).acknowledged_at_us, 0);
     assert_int_equal(get_number(world, 2).acknowledged_at_us, 0);
-    struct store_ack again = ack_numbered(1, NOON + 10 * SECOND);
+    struct store_item again = ack_numbered(1, NOON + 10 * SECOND);
     ack_items(world, &again, 1);
     assert_int_equal(again.outcome, STORE_DONE);
     world->scope = OTHER;
     ack_items(world, &again, 1);
     assert_int_equal(again.outcome, STORE_REPEATED);
-    assert_int_equal(again.acknowledged_at_us, NOON + 9 * SECOND);
+    assert_int_equal(again.event.acknowledged_at_us, NOON + 9 * SECOND);
 }
 
 static void check_lists(struct world *world, uint32_t pending, uint32_t acknowledged)
@@ -67,7 +67,7 @@ static void lists_hold_one_tenants_events(void **state)
     world->scope = OTHER;
     check_lists(world, 0, 0);
     append_numbers(world, 3, 5);
-    struct store_ack acks[2] = {ack_numbered(3, NOON), ack_numbered(4, NOON)};
+    struct store_item acks[2] = {ack_numbered(3, NOON), ack_numbered(4, NOON)};
     ack_items(world, acks, 2);
     check_lists(world, 3, 2);
     assert_int_equal(backlog_of(world).oldest_created_at_us, NOON + 5 * SECOND);

@@ -99,7 +99,7 @@ static void another_programs_database_is_left_alone(void **state)
 static enum store_result write_without_room(struct world *world, size_t size, struct status *status)
 {
     static char payload[30000];
-    struct store_append appends[1000];
+    struct store_item appends[1000];
     for (uint32_t i = 0; i < 1000; i++) {
         appends[i] = event_numbered(100 + i);
         appends[i].event.payload = (struct slice){payload, size};
@@ -187,7 +187,7 @@ static void a_file_of_the_first_version_is_counted_once(void **state)
 {
     struct world *world = *state;
     append_numbers(world, 1, 5);
-    struct store_ack ack = ack_numbered(3, NOON);
+    struct store_item ack = ack_numbered(3, NOON);
     ack_items(world, &ack, 1);
     const struct store_driver *driver = world->store->driver;
     driver->session_close(world->reader);

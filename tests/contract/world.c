@@ -79,61 +79,60 @@ uint32_t id_number(const uint8_t id[TYPEID_BYTES])
     return number;
 }
 
-struct store_append event_numbered(uint32_t number)
+struct store_item event_numbered(uint32_t number)
 {
-    struct store_append append = {.event = {
-                                      .source = slice_of("crm"),
-                                      .type = slice_of("lead.created"),
-                                      .payload = slice_of("{\"a\": 1.0}"),
-                                      .created_at_us = NOON + (int64_t)number * SECOND,
-                                  }};
+    struct store_item append = {.kind = STORE_APPEND,
+                                .event = {
+                                    .source = slice_of("crm"),
+                                    .type = slice_of("lead.created"),
+                                    .payload = slice_of("{\"a\": 1.0}"),
+                                    .created_at_us = NOON + (int64_t)number * SECOND,
+                                }};
     id_numbered(number, append.event.id);
     return append;
 }
 
-struct store_ack ack_numbered(uint32_t number, int64_t acknowledged_at_us)
+struct store_item ack_numbered(uint32_t number, int64_t acknowledged_at_us)
 {
-    struct store_ack ack = {.acknowledged_at_us = acknowledged_at_us};
-    id_numbered(number, ack.id);
+    struct store_item ack = {.kind = STORE_ACK, .event.acknowledged_at_us = acknowledged_at_us};
+    id_numbered(number, ack.event.id);
     return ack;
 }
 
-enum store_result write_items(struct world *world, struct store_append *appends,
-                              size_t append_count, struct store_ack *acks, size_t ack_count,
-                              struct status *status)
+enum store_result write_items(struct world *world, struct store_item *appends, size_t append_count,
+                              struct store_item *acks, size_t ack_count, struct status *status)
 {
-    struct store_append *append_list[MAX_ITEMS];
-    struct store_ack *ack_list[MAX_ITEMS];
+    struct store_item *items[2 * MAX_ITEMS];
     assert_true(append_count <= MAX_ITEMS && ack_count <= MAX_ITEMS);
+    for (size_t i = 0; i < ack_count; i++) /* first, as their order by kind must not count */
+        items[i] = &acks[i];
     for (size_t i = 0; i < append_count; i++)
-        append_list[i] = &appends[i];
-    for (size_t i = 0; i < ack_count; i++)
-        ack_list[i] = &acks[i];
-    struct store_write batch = {append_list, append_count, ack_list, ack_count};
+        items[ack_count + i] = &appends[i];
+    struct store_write batch = {items, append_count + ack_count};
     return world->store->driver->write(world->writer, world->scope, &batch, status);
 }
 
-static void write_ok(struct world *world, struct store_append *appends, size_t append_count,
-                     struct store_ack *acks, size_t ack_count)
+static void write_ok(struct world *world, struct store_item *appends, size_t append_count,
+                     struct store_item *acks, size_t ack_count)
 {
     struct status status = STATUS_INIT;
     if (write_items(world, appends, append_count, acks, ack_count, &status) != STORE_OK)
         fail_msg("%s", status.message);
 }
 
-void append_items(struct world *world, struct store_append *appends, size_t count)
+void append_items(struct world *world, struct store_item *appends, size_t count)
 {
     write_ok(world, appends, count, NULL, 0);
 }
 
-void ack_items(struct world *world, struct store_ack *acks, size_t count)
+void ack_items(struct world *world, struct store_item *acks, size_t count)
 {
     write_ok(world, NULL, 0, acks, count);
 }
 
 void append_numbers(struct world *world, uint32_t first, uint32_t count)
 {
-    struct store_append appends[MAX_ITEMS];
+    struct store_item appends[MAX_ITEMS];
     assert_true(count <= MAX_ITEMS);
     for (uint32_t i = 0; i < count; i++)
         appends[i] = event_numbered(first + i);

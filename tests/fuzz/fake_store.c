@@ -64,15 +64,18 @@ static enum store_result fake_write(struct store_session *session, struct scope 
     (void)scope;
     (void)session;
     enum store_result result = STORE_OK;
-    for (size_t i = 0; i < batch->append_count && result == STORE_OK; i++) {
-        struct store_append *append = batch->appends[i];
-        result = result_of(append->event.id, status);
-        append->outcome = write_outcome(wish_of(append->event.id), WISH_CONFLICT, STORE_CONFLICT);
-    }
-    for (size_t i = 0; i < batch->ack_count && result == STORE_OK; i++) {
-        struct store_ack *ack = batch->acks[i];
-        result = result_of(ack->id, status);
-        ack->outcome = write_outcome(wish_of(ack->id), WISH_NOT_FOUND, STORE_NOT_FOUND);
+    static const struct {
+        enum wish wish;
+        enum store_outcome outcome;
+    } failures[STORE_KIND_COUNT] = {
+        [STORE_APPEND] = {WISH_CONFLICT, STORE_CONFLICT},
+        [STORE_ACK] = {WISH_NOT_FOUND, STORE_NOT_FOUND},
+    };
+    for (size_t i = 0; i < batch->count && result == STORE_OK; i++) {
+        struct store_item *item = batch->items[i];
+        result = result_of(item->event.id, status);
+        item->outcome = write_outcome(wish_of(item->event.id), failures[item->kind].wish,
+                                      failures[item->kind].outcome);
     }
     return result;
 }

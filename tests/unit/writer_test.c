@@ -62,9 +62,9 @@ static void fake_session_close(struct store_session *session)
 /* The serial number of the first item whose id begins so; 0: none. */
 static int find_id(const struct store_write *batch, uint8_t first)
 {
-    for (size_t i = 0; i < batch->append_count; i++) {
-        if (batch->appends[i]->event.id[0] == first)
-            return batch->appends[i]->event.id[15];
+    for (size_t i = 0; i < batch->count; i++) {
+        if (batch->items[i]->event.id[0] == first)
+            return batch->items[i]->event.id[15];
     }
     return 0;
 }
@@ -81,9 +81,8 @@ static enum store_result fake_write(struct store_session *session, struct scope 
         pthread_cond_wait(&script.changed, &script.lock);
     script.waiting--;
     script.writes++;
-    size_t items = batch->append_count + batch->ack_count;
-    if (items > script.largest)
-        script.largest = items;
+    if (batch->count > script.largest)
+        script.largest = batch->count;
     enum store_result result =
         script.step < script.step_count ? script.steps[script.step++] : STORE_OK;
     int poison = find_id(batch, POISON);
@@ -93,14 +92,12 @@ static enum store_result fake_write(struct store_session *session, struct scope 
         result = STORE_LOCKED;
     script.parts += batch->part;
     if (result == STORE_OK)
-        script.stored += items;
+        script.stored += batch->count;
     pthread_mutex_unlock(&script.lock);
     if (result != STORE_OK)
         status_fail(status, STATUS_INTERNAL, "SCRIPTED", "scripted, poison %d", poison);
-    for (size_t i = 0; result == STORE_OK && i < batch->append_count; i++)
-        batch->appends[i]->outcome = STORE_DONE;
-    for (size_t i = 0; result == STORE_OK && i < batch->ack_count; i++)
-        batch->acks[i]->outcome = STORE_DONE;
+    for (size_t i = 0; result == STORE_OK && i < batch->count; i++)
+        batch->items[i]->outcome = STORE_DONE;
     return result;
 }
 
@@ -155,7 +152,7 @@ static struct tracked *tracked_new(size_t count)
     tracked->write.done = on_done;
     tracked->write.op.deadline_ms = clock_monotonic_ms() + 30000;
     for (size_t i = 0; i < count; i++)
-        tracked->items[i].append.event.id[15] = ++serial;
+        tracked->items[i].stored.event.id[15] = ++serial;
     return tracked;
 }
 
@@ -234,8 +231,8 @@ static void what_queues_during_a_commit_is_the_next_batch(void **state)
     for (size_t i = 0; i < 11; i++) {
         assert_int_equal(ops[i]->status.code, STATUS_OK);
         for (size_t j = 0; j < ops[i]->write.count; j++) {
-            assert_true(ops[i]->items[j].append.event.created_at_us > last);
-            last = ops[i]->items[j].append.event.created_at_us;
+            assert_true(ops[i]->items[j].stored.event.created_at_us > last);
+            last = ops[i]->items[j].stored.event.created_at_us;
         }
         tracked_free(ops[i]);
     }
@@ -262,7 +259,7 @@ static void each_guilty_item_of_a_batch_is_told_its_own_failure(void **state)
     for (size_t i = 0; i < 20; i++) {
         ops[i] = tracked_new(3);
         if (i % 7 == 3)
-            ops[i]->items[1].append.event.id[0] = POISON;
+            ops[i]->items[1].stored.event.id[0] = POISON;
     }
     submit_together(ops, 20);
     for (size_t i = 0; i < 20; i++) {
@@ -270,7 +267,7 @@ static void each_guilty_item_of_a_batch_is_told_its_own_failure(void **state)
         for (size_t j = 0; j < 3; j++) {
             const struct write_item *item = &ops[i]->items[j];
             char expected[32];
-            snprintf(expected, sizeof(expected), "scripted, poison %d", item->append.event.id[15]);
+            snprintf(expected, sizeof(expected), "scripted, poison %d", item->stored.event.id[15]);
             if (i % 7 == 3 && j == 1)
                 assert_string_equal(item->failure->message, expected);
             else
@@ -344,7 +341,7 @@ static size_t writes_to_fail_a_batch(uint8_t id)
     for (size_t i = 0; i < 20; i++) {
         ops[i] = tracked_new(3);
         for (size_t j = 0; j < 3; j++)
-            ops[i]->items[j].append.event.id[0] = id;
+            ops[i]->items[j].stored.event.id[0] = id;
     }
     submit_together(ops, 20);
     for (size_t i = 0; i < 20; i++) {
@@ -541,7 +538,7 @@ static int64_t time_given_at(int64_t now_us)
     atomic_store(&clock_us, now_us);
     submit(op);
     wait_done(before + 1);
-    int64_t time_us = op->items[0].append.event.created_at_us;
+    int64_t time_us = op->items[0].stored.event.created_at_us;
     tracked_free(op);
     return time_us;
 }

@@ -1,270 +1,284 @@
-/* A batch of writes: one round trip that is one transaction. What it could not do (the id was
- * there, the event was acknowledged before) is looked up in a second one; the rows it finds never
- * change, so it may come after the commit. */
-#include <string.h>
+/* A batch of writes: one round trip that is one transaction, with a statement for each kind of item
+ * in it. What it could not do (the id was there, the event was acknowledged before) is looked up in
+ * a second one; the rows it finds never change, so it may come after the commit. */
+#include <stdlib.h>
 
 #include "base/clock.h"
-#include "store/postgres/writing.h"
+#include "store/postgres/keys.h"
+#include "store/postgres/kinds.h"
 
 #define PARAMETER_CAP ((size_t)256 << 20) /* bytes of one array */
 #define TABLE_LOCK_MS 8000                /* callers wait ten seconds or more */
 
-enum { APPEND_PARAMETERS = 5, ACK_PARAMETERS = 2 };
-
-/* One round trip: a statement about the chosen appends and one about the chosen acks; either is
- * left out when there are none. */
-struct round {
-    enum postgres_statement append;
-    enum postgres_statement ack;
-    struct buffer append_parameters[APPEND_PARAMETERS];
-    int append_parameter_count;
-    struct buffer ack_parameters[ACK_PARAMETERS];
-    int ack_parameter_count;
+/* The items of one kind, in order of their ids. An item is STORE_NOT_FOUND until it is answered. */
+struct sorted {
+    const struct postgres_kind *kind;
+    struct store_item **items; /* the batch's, which the keys count */
+    struct keys keys;
+    enum postgres_statement statement; /* of the current round trip */
+    struct store_item **sent;          /* what it is about */
+    size_t sent_count;
+    struct buffer parameters[POSTGRES_COLUMNS];
+    int parameter_count;
 };
 
-static void round_init(struct round *round)
+struct writing {
+    struct scope scope;
+    struct key *keys;         /* of all kinds */
+    struct store_item **sent; /* the same */
+    struct sorted kinds[STORE_KIND_COUNT];
+    struct sorted *commands[STORE_KIND_COUNT]; /* of the current round trip */
+    size_t command_count;
+};
+
+/* False without memory; writing_fini in any case. */
+static bool writing_init(struct writing *writing, struct scope scope,
+                         const struct store_write *batch)
 {
-    *round = (struct round){0};
-    for (int i = 0; i < APPEND_PARAMETERS; i++)
-        buffer_init(&round->append_parameters[i], PARAMETER_CAP);
-    for (int i = 0; i < ACK_PARAMETERS; i++)
-        buffer_init(&round->ack_parameters[i], PARAMETER_CAP);
+    *writing = (struct writing){
+        .scope = scope,
+        .keys = calloc(batch->count + 1, sizeof(*writing->keys)),
+        .sent = calloc(batch->count + 1, sizeof(*writing->sent)),
+    };
+    if (!writing->keys || !writing->sent)
+        return false;
+    size_t used = 0;
+    for (enum store_kind kind = 0; kind < STORE_KIND_COUNT; kind++) {
+        struct sorted *sorted = &writing->kinds[kind];
+        sorted->kind = &POSTGRES_KINDS[kind];
+        sorted->items = batch->items;
+        sorted->keys.list = writing->keys + used;
+        sorted->sent = writing->sent + used;
+        for (size_t i = 0; i < batch->count; i++) {
+            if (batch->items[i]->kind != kind)
+                continue;
+            batch->items[i]->outcome = STORE_NOT_FOUND;
+            sorted->keys.list[sorted->keys.count++] = (struct key){batch->items[i]->event.id, i};
+        }
+        keys_sort(&sorted->keys);
+        used += sorted->keys.count;
+    }
+    return true;
 }
 
-static void round_fini(struct round *round)
+static void writing_fini(struct writing *writing)
 {
-    for (int i = 0; i < APPEND_PARAMETERS; i++)
-        buffer_fini(&round->append_parameters[i]);
-    for (int i = 0; i < ACK_PARAMETERS; i++)
-        buffer_fini(&round->ack_parameters[i]);
+    free(writing->keys);
+    free(writing->sent);
 }
 
-static bool round_is_complete(const struct round *round)
+/* The item at a position in the order of ids. */
+static struct store_item *item_at(const struct sorted *sorted, size_t position)
 {
-    bool complete = true;
-    for (int i = 0; i < APPEND_PARAMETERS; i++)
-        complete = complete && !round->append_parameters[i].failed;
-    for (int i = 0; i < ACK_PARAMETERS; i++)
-        complete = complete && !round->ack_parameters[i].failed;
-    return complete;
+    return sorted->items[sorted->keys.list[position].item];
 }
 
-static enum store_result round_run(struct postgres_session *session, const struct round *round,
-                                   bool briefly, postgres_rows *rows, struct writing *writing,
-                                   struct status *status)
-{
-    if (!round_is_complete(round))
-        return store_rejected(status); /* too large together: to be split */
-    if (!postgres_transaction_start(session, briefly))
-        return postgres_failed(session, NULL, status);
-    if (writing->append_count > 0 &&
-        !postgres_statement_send(session, round->append, &writing->scope, round->append_parameters,
-                                 round->append_parameter_count))
-        return postgres_failed(session, NULL, status);
-    if (writing->ack_count > 0 &&
-        !postgres_statement_send(session, round->ack, &writing->scope, round->ack_parameters,
-                                 round->ack_parameter_count))
-        return postgres_failed(session, NULL, status);
-    return postgres_sync(session, rows, writing, status);
-}
+/* ---- one round trip ---- */
 
-/* The first statement is about appends if any were chosen. */
-static bool is_about_appends(const struct writing *writing, size_t command)
+static void put_columns(struct sorted *sorted, const struct postgres_column *const *columns)
 {
-    return command == 0 && writing->append_count > 0;
-}
-
-static void take_acknowledged_now(struct store_ack *ack, const PGresult *rows, int row)
-{
-    ack->outcome = STORE_DONE;
-    ack->acknowledged_at_us = postgres_time_us(rows, row, 1);
-}
-
-/* Ids that were stored now, or acknowledged with their times. */
-static void take_written(void *context, size_t command, const PGresult *rows)
-{
-    struct writing *writing = context;
-    bool appended = is_about_appends(writing, command);
-    const struct keys *keys = appended ? &writing->append_keys : &writing->ack_keys;
-    for (int row = 0; row < PQntuples(rows); row++) {
-        size_t position = keys_find(keys, postgres_id(rows, row, 0));
-        if (position == keys->count)
-            continue;
-        if (appended)
-            writing_append(writing, position)->outcome = STORE_DONE;
-        else
-            take_acknowledged_now(writing_ack(writing, position), rows, row);
+    sorted->parameter_count = 0;
+    for (int i = 0; i < POSTGRES_COLUMNS; i++)
+        buffer_init(&sorted->parameters[i], PARAMETER_CAP);
+    for (int i = 0; i < POSTGRES_COLUMNS && columns[i]; i++) {
+        struct buffer *array = &sorted->parameters[sorted->parameter_count++];
+        postgres_array_start(array, columns[i]->type, sorted->sent_count);
+        for (size_t j = 0; j < sorted->sent_count; j++)
+            columns[i]->add(array, &sorted->sent[j]->event);
     }
 }
 
-/* One way to write a batch. */
-struct attempt {
-    enum postgres_statement append;
-    enum postgres_statement ack;
-    bool without_acks; /* they become STORE_BUSY */
-    bool briefly;      /* see postgres_transaction_start */
-};
-
-static enum store_result write_all(struct postgres_session *session, struct writing *writing,
-                                   const struct attempt *attempt, struct status *status)
+/* Chooses the items that have no answer yet, the first of each id or all of it, and makes them the
+ * parameters of `statement`; without such items it is not sent. */
+static void sorted_ready(struct writing *writing, struct sorted *sorted,
+                         enum postgres_statement statement, bool all,
+                         const struct postgres_column *const *columns)
 {
-    struct round round;
-    round_init(&round);
-    round.append = attempt->append;
-    round.append_parameter_count = 5;
-    round.ack = attempt->ack;
-    round.ack_parameter_count = 2;
-    writing_choose(writing, false);
-    if (attempt->without_acks)
-        writing_leave_acks(writing);
-    writing_put_append_ids(writing, &round.append_parameters[0]);
-    writing_put_append_times(writing, &round.append_parameters[1]);
-    writing_put_contents(writing, &round.append_parameters[2]);
-    writing_put_ack_ids(writing, &round.ack_parameters[0]);
-    writing_put_ack_times(writing, &round.ack_parameters[1]);
-    enum store_result result =
-        round_run(session, &round, attempt->briefly, take_written, writing, status);
-    round_fini(&round);
+    size_t end;
+    sorted->sent_count = 0;
+    for (size_t start = 0; start < sorted->keys.count; start = end) {
+        end = keys_group_end(&sorted->keys, start);
+        if (item_at(sorted, start)->outcome != STORE_NOT_FOUND)
+            continue;
+        for (size_t i = start; i < (all ? end : start + 1); i++)
+            sorted->sent[sorted->sent_count++] = item_at(sorted, i);
+    }
+    if (sorted->sent_count == 0)
+        return;
+    sorted->statement = statement;
+    put_columns(sorted, columns);
+    writing->commands[writing->command_count++] = sorted;
+}
+
+static enum store_result send_commands(struct postgres_session *session, struct writing *writing,
+                                       bool briefly, struct status *status)
+{
+    for (size_t i = 0; i < writing->command_count; i++)
+        for (int j = 0; j < POSTGRES_COLUMNS; j++)
+            if (writing->commands[i]->parameters[j].failed)
+                return store_rejected(status); /* too large together: to be split */
+    bool sent = postgres_transaction_start(session, briefly);
+    for (size_t i = 0; i < writing->command_count && sent; i++) {
+        const struct sorted *sorted = writing->commands[i];
+        sent = postgres_statement_send(session, sorted->statement, &writing->scope,
+                                       sorted->parameters, sorted->parameter_count);
+    }
+    return sent ? STORE_OK : postgres_failed(session, NULL, status);
+}
+
+static enum store_result run_commands(struct postgres_session *session, struct writing *writing,
+                                      bool briefly, postgres_rows *rows, struct status *status)
+{
+    enum store_result result = send_commands(session, writing, briefly, status);
+    if (result == STORE_OK)
+        result = postgres_sync(session, rows, writing, status);
+    for (size_t i = 0; i < writing->command_count; i++)
+        for (int j = 0; j < POSTGRES_COLUMNS; j++)
+            buffer_fini(&writing->commands[i]->parameters[j]);
+    writing->command_count = 0;
     return result;
 }
 
-/* Appends compared with what is stored: number from 1, created_at, whether they are the same. */
-static void take_comparison(const struct writing *writing, const PGresult *rows, int row)
-{
-    size_t number = (size_t)postgres_int64(rows, row, 0);
-    if (number < 1 || number > writing->append_count)
-        return;
-    struct store_append *append = writing->appends[number - 1];
-    bool same = PQgetvalue(rows, row, 2)[0] != 0;
-    append->outcome = same ? STORE_REPEATED : STORE_CONFLICT;
-    if (same)
-        append->event.created_at_us = postgres_time_us(rows, row, 1);
-}
+/* ---- writing, looking up, repetitions ---- */
 
-/* An event that was there and not acknowledged now: its id, and when it was before. Without such a
- * time it is pending, but somebody holds it, or it was not there yet a moment ago. */
-static void take_acknowledgement(const struct writing *writing, const PGresult *rows, int row)
-{
-    size_t position = keys_find(&writing->ack_keys, postgres_id(rows, row, 0));
-    if (position == writing->ack_keys.count)
-        return;
-    struct store_ack *ack = writing_ack(writing, position);
-    ack->outcome = PQgetisnull(rows, row, 1) ? STORE_BUSY : STORE_REPEATED;
-    if (ack->outcome == STORE_REPEATED)
-        ack->acknowledged_at_us = postgres_time_us(rows, row, 1);
-}
-
-static void take_existing(void *context, size_t command, const PGresult *rows)
+static void take_written(void *context, size_t command, const PGresult *rows)
 {
     const struct writing *writing = context;
-    bool compared = is_about_appends(writing, command);
-    for (int row = 0; row < PQntuples(rows); row++)
-        (compared ? take_comparison : take_acknowledgement)(writing, rows, row);
+    const struct sorted *sorted = writing->commands[command];
+    for (int row = 0; row < PQntuples(rows); row++) {
+        size_t position = keys_find(&sorted->keys, postgres_id(rows, row, 0));
+        if (position == sorted->keys.count)
+            continue;
+        struct store_item *item = item_at(sorted, position);
+        item->outcome = STORE_DONE;
+        if (sorted->kind->written)
+            sorted->kind->written(item, rows, row);
+    }
+}
+
+static void leave_out(struct sorted *sorted)
+{
+    for (size_t i = 0; i < sorted->keys.count; i++)
+        item_at(sorted, i)->outcome = STORE_BUSY;
+}
+
+static enum store_result write_all(struct postgres_session *session, struct writing *writing,
+                                   enum postgres_attempt attempt, bool briefly,
+                                   struct status *status)
+{
+    for (enum store_kind kind = 0; kind < STORE_KIND_COUNT; kind++) {
+        struct sorted *sorted = &writing->kinds[kind];
+        if (sorted->kind->write[attempt] == POSTGRES_LEFT_OUT)
+            leave_out(sorted);
+        else
+            sorted_ready(writing, sorted, sorted->kind->write[attempt], false,
+                         sorted->kind->write_columns);
+    }
+    return run_commands(session, writing, briefly, take_written, status);
+}
+
+static void take_looked_up(void *context, size_t command, const PGresult *rows)
+{
+    const struct writing *writing = context;
+    const struct sorted *sorted = writing->commands[command];
+    for (int row = 0; row < PQntuples(rows); row++) {
+        size_t number = (size_t)postgres_int64(rows, row, 0);
+        if (number >= 1 && number <= sorted->sent_count)
+            sorted->kind->looked_up(sorted->sent[number - 1], rows, row);
+    }
+}
+
+/* Whether an item of a kind that must be there was not: it was removed meanwhile. */
+static bool is_missing(const struct sorted *sorted)
+{
+    for (size_t i = 0; i < sorted->sent_count && sorted->kind->is_there; i++)
+        if (sorted->sent[i]->outcome == STORE_NOT_FOUND)
+            return true;
+    return false;
 }
 
 /* The batch is committed: whatever fails now leaves the caller to write it again. */
 static enum store_result look_up_rest(struct postgres_session *session, struct writing *writing,
                                       struct status *status)
 {
-    writing_choose(writing, true);
-    if (writing->append_count == 0 && writing->ack_count == 0)
+    for (enum store_kind kind = 0; kind < STORE_KIND_COUNT; kind++) {
+        struct sorted *sorted = &writing->kinds[kind];
+        sorted_ready(writing, sorted, sorted->kind->look_up, true, sorted->kind->look_up_columns);
+    }
+    if (writing->command_count == 0)
         return STORE_OK;
-    struct round round;
-    round_init(&round);
-    round.append = POSTGRES_COMPARE;
-    round.append_parameter_count = 4;
-    round.ack = POSTGRES_ACKNOWLEDGED_AT;
-    round.ack_parameter_count = 1;
-    writing_put_append_ids(writing, &round.append_parameters[0]);
-    writing_put_contents(writing, &round.append_parameters[1]);
-    writing_put_ack_ids(writing, &round.ack_parameters[0]);
-    enum store_result result = round_run(session, &round, false, take_existing, writing, status);
-    round_fini(&round);
-    for (size_t i = 0; result == STORE_OK && i < writing->append_count; i++)
-        if (writing->appends[i]->outcome == STORE_NOT_FOUND)
-            result = STORE_LOST; /* removed meanwhile */
-    if (result == STORE_OK)
+    enum store_result result = run_commands(session, writing, false, take_looked_up, status);
+    bool missing = false;
+    for (enum store_kind kind = 0; kind < STORE_KIND_COUNT; kind++)
+        missing = missing || is_missing(&writing->kinds[kind]);
+    if (result == STORE_OK && !missing)
         return STORE_OK;
     session->lost = true;
     return store_lost(status, "the outcome of the write could not be read");
 }
 
-static bool same_slice(struct slice a, struct slice b)
+/* Later items with the id of one that was done. */
+static void answer_repetitions(const struct sorted *sorted)
 {
-    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
-}
-
-static bool same_content(const struct store_event *a, const struct store_event *b)
-{
-    return same_slice(a->source, b->source) && same_slice(a->type, b->type) &&
-           same_slice(a->payload, b->payload);
-}
-
-/* Later appends of an id that the batch stored, and later acks of an id. */
-static void answer_repetitions(struct writing *writing)
-{
-    const struct keys *appends = &writing->append_keys;
     size_t end;
-    for (size_t start = 0; start < appends->count; start = end) {
-        end = keys_group_end(appends, start);
-        const struct store_append *first = writing_append(writing, start);
-        for (size_t i = start + 1; i < end && first->outcome == STORE_DONE; i++) {
-            struct store_append *again = writing_append(writing, i);
-            bool same = same_content(&first->event, &again->event);
-            again->outcome = same ? STORE_REPEATED : STORE_CONFLICT;
-            if (same)
-                again->event.created_at_us = first->event.created_at_us;
-        }
-    }
-    const struct keys *acks = &writing->ack_keys;
-    for (size_t start = 0; start < acks->count; start = end) {
-        end = keys_group_end(acks, start);
-        const struct store_ack *first = writing_ack(writing, start);
-        for (size_t i = start + 1; i < end && first->outcome != STORE_NOT_FOUND; i++) {
-            struct store_ack *again = writing_ack(writing, i);
-            again->outcome = first->outcome == STORE_BUSY ? STORE_BUSY : STORE_REPEATED;
-            again->acknowledged_at_us = first->acknowledged_at_us;
-        }
+    for (size_t start = 0; start < sorted->keys.count; start = end) {
+        end = keys_group_end(&sorted->keys, start);
+        const struct store_item *first = item_at(sorted, start);
+        for (size_t i = start + 1; i < end && first->outcome == STORE_DONE; i++)
+            sorted->kind->repeated(item_at(sorted, i), first);
     }
 }
 
 static enum store_result try_write(struct postgres_session *session, struct scope scope,
-                                   struct store_write *batch, struct attempt attempt,
-                                   struct status *status)
+                                   const struct store_write *batch, enum postgres_attempt attempt,
+                                   bool briefly, struct status *status)
 {
     struct writing writing;
     enum store_result result = STORE_OK;
     if (!writing_init(&writing, scope, batch))
         result = store_unavailable(status, "out of memory");
     if (result == STORE_OK)
-        result = write_all(session, &writing, &attempt, status);
+        result = write_all(session, &writing, attempt, briefly, status);
     if (result == STORE_OK)
         result = look_up_rest(session, &writing, status);
-    if (result == STORE_OK)
-        answer_repetitions(&writing);
+    for (enum store_kind kind = 0; kind < STORE_KIND_COUNT && result == STORE_OK; kind++)
+        answer_repetitions(&writing.kinds[kind]);
     writing_fini(&writing);
     return result;
 }
 
-/* Nearly always every event is new and nobody holds a lock, so that is tried first. A lock must not
- * stop what does not need it: next without the events that are held, then without acknowledgements.
- */
-static enum store_result write_around_locks(struct postgres_session *session, struct scope scope,
-                                            struct store_write *batch, struct status *status)
+/* ---- ways around what is in the way ---- */
+
+/* Whether the attempt does something for this batch, and another thing than the one before. */
+static bool is_worth_trying(const struct store_write *batch, enum postgres_attempt attempt)
 {
-    struct attempt attempt = {POSTGRES_APPEND_NEW, POSTGRES_ACK, .briefly = batch->part};
+    bool writes = false;
+    bool differs = false;
+    for (size_t i = 0; i < batch->count && !(writes && differs); i++) {
+        const enum postgres_statement *write = POSTGRES_KINDS[batch->items[i]->kind].write;
+        writes = writes || write[attempt] != POSTGRES_LEFT_OUT;
+        differs = differs || write[attempt] != write[attempt - 1];
+    }
+    return writes && differs;
+}
+
+/* A lock must not stop what does not need it: then the batch is written without the items that are
+ * held, and then without the kinds that are. */
+static enum store_result write_around_locks(struct postgres_session *session, struct scope scope,
+                                            const struct store_write *batch, struct status *status)
+{
+    static const enum store_result after[POSTGRES_ATTEMPT_COUNT] = {
+        [POSTGRES_AS_MAY_BE] = STORE_REJECTED,
+        [POSTGRES_UNLOCKED] = STORE_LOCKED,
+        [POSTGRES_LEAST] = STORE_LOCKED,
+    };
     postgres_deadline_start(session);
-    enum store_result result = try_write(session, scope, batch, attempt, status);
-    attempt.append = POSTGRES_APPEND;
-    if (result == STORE_REJECTED && batch->append_count > 0)
-        result = try_write(session, scope, batch, attempt, status);
-    attempt.ack = POSTGRES_ACK_UNLOCKED;
-    attempt.briefly = true;
-    if (result == STORE_LOCKED && batch->ack_count > 0)
-        result = try_write(session, scope, batch, attempt, status);
-    attempt.without_acks = true;
-    if (result == STORE_LOCKED && batch->ack_count > 0 && batch->append_count > 0)
-        result = try_write(session, scope, batch, attempt, status);
+    enum store_result result =
+        try_write(session, scope, batch, POSTGRES_AS_NEW, batch->part, status);
+    for (enum postgres_attempt attempt = 1; attempt < POSTGRES_ATTEMPT_COUNT; attempt++)
+        if (result == after[attempt] && is_worth_trying(batch, attempt))
+            result = try_write(session, scope, batch, attempt,
+                               batch->part || result == STORE_LOCKED, status);
     return result;
 }
 

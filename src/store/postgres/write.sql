@@ -102,10 +102,10 @@ cross join lateral (
     where tenant_id = $1 and event_id = i.event_id offset 0) e;
 
 -- name: acknowledged_at
--- Of the events that are there: their ids and when they were acknowledged, null while they are
--- pending. Indexes: events_pkey, then acknowledged_pkey, for each id.
-select i.event_id, a.acknowledged_at
-from unnest($2::uuid[]) i (event_id)
+-- Of the events that are there: their number in the array, from 1, and when they were acknowledged,
+-- null while they are pending. Indexes: events_pkey, then acknowledged_pkey, for each id.
+select i.number, a.acknowledged_at
+from unnest($2::uuid[]) with ordinality i (event_id, number)
 cross join lateral (
     select created_at from triggers.events
     where tenant_id = $1 and event_id = i.event_id offset 0) e

@@ -3,7 +3,7 @@
 
 /* What is stored under an id that was there: the same content or other. */
 static int compare_append(struct sqlite_session *session, struct scope scope,
-                          struct store_append *append)
+                          struct store_item *append)
 {
     sqlite3_stmt *statement = sqlite_statement_of(session, scope, SQLITE_COMPARE);
     sqlite_bind_id(statement, 2, append->event.id);
@@ -31,8 +31,7 @@ static int enqueue(struct sqlite_session *session, struct scope scope,
     return sqlite_step(session, statement);
 }
 
-static int append_one(struct sqlite_session *session, struct scope scope,
-                      struct store_append *append)
+static int append_one(struct sqlite_session *session, struct scope scope, struct store_item *append)
 {
     sqlite3_stmt *statement = sqlite_statement_of(session, scope, SQLITE_APPEND);
     sqlite_bind_id(statement, 2, append->event.id);
@@ -51,24 +50,24 @@ static int append_one(struct sqlite_session *session, struct scope scope,
 
 /* When the event was acknowledged before, or that there is no such event. */
 static int find_acknowledgement(struct sqlite_session *session, struct scope scope,
-                                struct store_ack *ack)
+                                struct store_item *ack)
 {
     sqlite3_stmt *statement = sqlite_statement_of(session, scope, SQLITE_ACKNOWLEDGED_AT);
-    sqlite_bind_id(statement, 2, ack->id);
+    sqlite_bind_id(statement, 2, ack->event.id);
     int code = sqlite_step(session, statement);
     ack->outcome = STORE_NOT_FOUND;
     if (code != SQLITE_ROW)
         return code;
     ack->outcome = STORE_REPEATED;
-    ack->acknowledged_at_us = sqlite3_column_int64(statement, 0);
+    ack->event.acknowledged_at_us = sqlite3_column_int64(statement, 0);
     sqlite3_reset(statement);
     return SQLITE_DONE;
 }
 
-static int ack_one(struct sqlite_session *session, struct scope scope, struct store_ack *ack)
+static int ack_one(struct sqlite_session *session, struct scope scope, struct store_item *ack)
 {
     sqlite3_stmt *dequeue = sqlite_statement_of(session, scope, SQLITE_DEQUEUE);
-    sqlite_bind_id(dequeue, 2, ack->id);
+    sqlite_bind_id(dequeue, 2, ack->event.id);
     int code = sqlite_step(session, dequeue);
     if (code == SQLITE_DONE)
         return find_acknowledgement(session, scope, ack);
@@ -76,25 +75,34 @@ static int ack_one(struct sqlite_session *session, struct scope scope, struct st
         return code;
     int64_t created_at_us = sqlite3_column_int64(dequeue, 0);
     sqlite3_reset(dequeue);
-    if (ack->acknowledged_at_us < created_at_us)
-        ack->acknowledged_at_us = created_at_us;
+    if (ack->event.acknowledged_at_us < created_at_us)
+        ack->event.acknowledged_at_us = created_at_us;
 
     sqlite3_stmt *statement = sqlite_statement_of(session, scope, SQLITE_ACKNOWLEDGE);
-    sqlite_bind_id(statement, 2, ack->id);
+    sqlite_bind_id(statement, 2, ack->event.id);
     sqlite3_bind_int64(statement, 3, created_at_us);
-    sqlite3_bind_int64(statement, 4, ack->acknowledged_at_us);
+    sqlite3_bind_int64(statement, 4, ack->event.acknowledged_at_us);
     ack->outcome = STORE_DONE;
     return sqlite_step(session, statement);
 }
 
+/* The kinds of items: how one is written, and how many events more are pending when it was done. */
+static const struct {
+    int (*write)(struct sqlite_session *session, struct scope scope, struct store_item *item);
+    int pending;
+} KINDS[STORE_KIND_COUNT] = {
+    [STORE_APPEND] = {append_one, 1},
+    [STORE_ACK] = {ack_one, -1},
+};
+
 static int write_items(struct sqlite_session *session, struct scope scope,
-                       struct store_write *batch)
+                       const struct store_write *batch)
 {
     int code = SQLITE_DONE;
-    for (size_t i = 0; i < batch->append_count && code == SQLITE_DONE; i++)
-        code = append_one(session, scope, batch->appends[i]);
-    for (size_t i = 0; i < batch->ack_count && code == SQLITE_DONE; i++)
-        code = ack_one(session, scope, batch->acks[i]);
+    for (enum store_kind kind = 0; kind < STORE_KIND_COUNT; kind++)
+        for (size_t i = 0; i < batch->count && code == SQLITE_DONE; i++)
+            if (batch->items[i]->kind == kind)
+                code = KINDS[kind].write(session, scope, batch->items[i]);
     return code;
 }
 
@@ -103,10 +111,9 @@ static int count_pending(struct sqlite_session *session, struct scope scope,
                          const struct store_write *batch)
 {
     int64_t gained = 0;
-    for (size_t i = 0; i < batch->append_count; i++)
-        gained += batch->appends[i]->outcome == STORE_DONE;
-    for (size_t i = 0; i < batch->ack_count; i++)
-        gained -= batch->acks[i]->outcome == STORE_DONE;
+    for (size_t i = 0; i < batch->count; i++)
+        if (batch->items[i]->outcome == STORE_DONE)
+            gained += KINDS[batch->items[i]->kind].pending;
     if (gained == 0)
         return SQLITE_DONE;
     sqlite3_stmt *statement = sqlite_statement_of(session, scope, SQLITE_COUNT_PENDING);
