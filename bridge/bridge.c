@@ -1,18 +1,15 @@
 /* Counters and the order of stopping. */
 #include "bridge.h"
 
-#include <time.h>
+#include "base/clock.h"
+#include "base/wait.h"
 
 /* A moment of overload is no reason to take a bridge out of service: others would get its load. */
 #define OVERLOADED_AFTER 3
 
 void bridge_init(struct bridge *bridge)
 {
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&bridge->idle, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    wait_init(&bridge->idle);
     pthread_mutex_init(&bridge->idle_mutex, NULL);
     pthread_rwlock_init(&bridge->gate, NULL);
     idempotency_init(&bridge->keys);
@@ -65,24 +62,14 @@ bool bridge_is_overloaded(struct bridge *bridge)
     return atomic_load(&bridge->full_for) >= OVERLOADED_AFTER && is_full(bridge);
 }
 
-static struct timespec monotonic_deadline(int64_t timeout_ms)
-{
-    struct timespec deadline;
-    clock_gettime(CLOCK_MONOTONIC, &deadline);
-    int64_t nanoseconds = deadline.tv_nsec + timeout_ms % 1000 * 1000000;
-    deadline.tv_sec += timeout_ms / 1000 + nanoseconds / 1000000000;
-    deadline.tv_nsec = nanoseconds % 1000000000;
-    return deadline;
-}
-
 bool bridge_drain(struct bridge *bridge, atomic_long *counter, int64_t timeout_ms)
 {
-    struct timespec deadline = monotonic_deadline(timeout_ms);
-    int expired = 0;
+    int64_t until_ms = clock_monotonic_ms() + timeout_ms;
+    bool in_time = true;
     atomic_store(&bridge->draining, true);
     pthread_mutex_lock(&bridge->idle_mutex);
-    while (atomic_load(counter) > 0 && !expired)
-        expired = pthread_cond_timedwait(&bridge->idle, &bridge->idle_mutex, &deadline);
+    while (atomic_load(counter) > 0 && in_time)
+        in_time = wait_until(&bridge->idle, &bridge->idle_mutex, until_ms);
     pthread_mutex_unlock(&bridge->idle_mutex);
     return atomic_load(counter) == 0;
 }

@@ -2,9 +2,9 @@
  * statuses that the bridge gives. What libmicrohttpd refuses by itself is not seen here. */
 #include "figures.h"
 
-#include <assert.h>
 #include <stdio.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "call.h"
 #include "routes.h"
@@ -88,7 +88,7 @@ static struct metrics figures = {.program = "triggers-bridge",
 void figures_init(void)
 {
     const struct route *route;
-    assert(!routes_at(MAX_ROUTES));
+    CHECK(!routes_at(MAX_ROUTES));
     for (size_t i = 0; (route = routes_at(i)); i++) {
         snprintf(route_texts[i], sizeof(route_texts[i]), "route=\"%s\",method=\"%s\"", route->path,
                  route->method);

@@ -1,11 +1,11 @@
 /* The ceiling is divided by what was measured: see tests/fault/README.md. */
 #include "memory.h"
 
-#include <assert.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "loop.h"
 #include "request.h"
@@ -103,7 +103,7 @@ void memory_leave(struct memory *memory, struct budget_share *share)
     struct address *address = (struct address *)share;
     pthread_mutex_lock(&memory->mutex);
     if (--address->connections == 0) {
-        assert(address->share.held == 0);
+        CHECK(address->share.held == 0);
         struct address **link = bucket(memory, address->bytes);
         while (*link != address)
             link = &(*link)->next;

@@ -1,12 +1,12 @@
 /* Life, body and answer of a request. */
 #include "request.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uuid/uuid.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "compat.h"
 #include "gzip.h"
@@ -79,7 +79,7 @@ struct request *request_new(struct bridge *bridge, struct MHD_Connection *connec
 struct request *request_cast(void *pointer)
 {
     struct request *request = pointer;
-    assert(request->magic == REQUEST_MAGIC);
+    CHECK(request->magic == REQUEST_MAGIC);
     return request;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/typeid.h"
+#include "base/wait.h"
 
 #define DEFAULT_URL "ws://127.0.0.1:7300/rpc"
 #define DEFAULT_TIMEOUT_MS 10000
@@ -74,8 +75,8 @@ static triggers_client *client_new(const triggers_client_options *options)
     if (!client)
         return NULL;
     pthread_mutex_init(&client->mutex, NULL);
-    pthread_cond_init(&client->changed, NULL);
-    pthread_cond_init(&client->work, NULL);
+    wait_init(&client->changed);
+    wait_init(&client->work);
     client->timeout_ms = options->timeout_ms ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
     client->max_in_flight = options->max_in_flight ? options->max_in_flight : DEFAULT_MAX_IN_FLIGHT;
     client->no_retry = options->no_retry;

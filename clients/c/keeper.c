@@ -3,18 +3,8 @@
 #include <signal.h>
 
 #include "base/clock.h"
+#include "base/wait.h"
 #include "client.h"
-
-static void sleep_until(triggers_client *client, int64_t when_ms)
-{
-    client->keeper_ms = when_ms;
-    if (when_ms == INT64_MAX) {
-        pthread_cond_wait(&client->work, &client->mutex);
-        return;
-    }
-    struct timespec when = {.tv_sec = when_ms / 1000, .tv_nsec = when_ms % 1000 * 1000000};
-    pthread_cond_clockwait(&client->work, &client->mutex, CLOCK_MONOTONIC, &when);
-}
 
 static void *keep(void *data)
 {
@@ -25,7 +15,8 @@ static void *keep(void *data)
         struct flight *due = flights_take_due(client, clock_monotonic_ms(), &next_ms);
         struct peer *unused = peers_find_unused(client);
         if (!due && !unused) {
-            sleep_until(client, next_ms);
+            client->keeper_ms = next_ms;
+            wait_until(&client->work, &client->mutex, next_ms);
             continue;
         }
         pthread_mutex_unlock(&client->mutex);

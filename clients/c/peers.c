@@ -1,6 +1,7 @@
 /* Peers: each is dialed until there is a connection, a link, and again when that has gone. */
 #include "backoff.h"
 #include "base/clock.h"
+#include "base/wait.h"
 #include "client.h"
 
 #define RECONNECT_MIN_MS 50
@@ -169,11 +170,10 @@ static void wait_dialed(struct peer *peer)
 {
     triggers_client *client = peer->client;
     int64_t end_ms = clock_monotonic_ms() + DIAL_CLOSE_MS;
-    struct timespec end = {.tv_sec = end_ms / 1000, .tv_nsec = end_ms % 1000 * 1000000};
-    int result = 0;
+    bool in_time = true;
     pthread_mutex_lock(&client->mutex);
-    while (peer->dialing && result == 0)
-        result = pthread_cond_clockwait(&client->changed, &client->mutex, CLOCK_MONOTONIC, &end);
+    while (peer->dialing && in_time)
+        in_time = wait_until(&client->changed, &client->mutex, end_ms);
     pthread_mutex_unlock(&client->mutex);
 }
 

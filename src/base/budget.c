@@ -1,7 +1,7 @@
 /* Two counters, each added to first and taken back when that was too much. */
 #include "base/budget.h"
 
-#include <assert.h>
+#include "base/check.h"
 
 #define SHARE_OF_REST 3
 
@@ -35,7 +35,7 @@ bool charge_add(struct charge *charge, size_t size)
 
 void charge_release(struct charge *charge, size_t size)
 {
-    assert(size <= charge->held);
+    CHECK(size <= charge->held);
     charge->held -= size;
     if (!charge->share)
         return;

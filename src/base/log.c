@@ -15,6 +15,7 @@
 
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "base/wait.h"
 
 #define REPEAT_MS 10000
 #define KINDS 64 /* of lines that repeat; the first is for those that find no place */
@@ -244,12 +245,8 @@ static void write_here(const char *line, size_t size)
 bool log_start(void)
 {
     pthread_t thread;
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&ring.filled, NULL);
-    pthread_cond_init(&ring.emptied, &attributes);
-    pthread_condattr_destroy(&attributes);
+    wait_init(&ring.filled);
+    wait_init(&ring.emptied);
     if (pthread_create(&thread, NULL, write_lines, NULL) != 0)
         return false;
     pthread_detach(thread); /* it may never end: stdout may take nothing */
@@ -260,11 +257,10 @@ bool log_start(void)
 void log_flush(void)
 {
     int64_t until_ms = clock_monotonic_ms() + FLUSH_MS;
-    struct timespec until = {until_ms / 1000, until_ms % 1000 * 1000000};
-    int result = 0;
+    bool in_time = true;
     pthread_mutex_lock(&ring.lock);
-    while (ring.started && ring.size > 0 && !ring.stuck && result == 0)
-        result = pthread_cond_timedwait(&ring.emptied, &ring.lock, &until);
+    while (ring.started && ring.size > 0 && !ring.stuck && in_time)
+        in_time = wait_until(&ring.emptied, &ring.lock, until_ms);
     pthread_mutex_unlock(&ring.lock);
 }
 

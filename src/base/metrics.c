@@ -1,11 +1,11 @@
 /* Counting in histograms, and both forms of writing. */
 #include "base/metrics.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/process.h"
@@ -232,7 +232,7 @@ static void log_column(struct line *line, const struct metric *metric, size_t co
     size_t columns = count_labels(metric->columns);
     size_t rows = count_labels(metric->rows);
     int64_t sums[METRIC_HISTOGRAM_CELLS(METRIC_MAX_BOUNDS)] = {0};
-    assert(cells <= METRIC_HISTOGRAM_CELLS(METRIC_MAX_BOUNDS));
+    CHECK(cells <= METRIC_HISTOGRAM_CELLS(METRIC_MAX_BOUNDS));
     bool known = false; /* and worth a line */
     for (size_t row = 0; row < rows; row++) {
         size_t first = (row * columns + column) * cells;

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/wait.h"
 #include "events/lane_figures.h"
 
 #define PING_INTERVAL_MS 2000 /* an idle session is tried this often, so that health stays true */
@@ -230,12 +231,6 @@ static struct batch take_batch(struct lane *lane)
     return batch;
 }
 
-static void wait_until(pthread_cond_t *condition, struct lane *lane, int64_t until_ms)
-{
-    struct timespec until = {until_ms / 1000, until_ms % 1000 * 1000000};
-    pthread_cond_timedwait(condition, &lane->lock, &until);
-}
-
 static void wake_for_work(struct lane *lane)
 {
     if (lane->turns.waiting > 0 && lane->idle > 0)
@@ -333,7 +328,7 @@ static void worker_back_off(struct worker *worker, int64_t deadline_ms)
         until_ms = deadline_ms;
     pthread_mutex_lock(&lane->lock);
     while (!lane->stopping && clock_monotonic_ms() < until_ms)
-        wait_until(&lane->stop, lane, until_ms);
+        wait_until(&lane->stop, &lane->lock, until_ms);
     pthread_mutex_unlock(&lane->lock);
 }
 
@@ -379,7 +374,7 @@ static struct batch worker_take(struct worker *worker)
     pthread_mutex_lock(&lane->lock);
     lane->idle++;
     while (lane->turns.waiting == 0 && !lane->stopping && clock_monotonic_ms() < until_ms)
-        wait_until(&lane->work, lane, until_ms);
+        wait_until(&lane->work, &lane->lock, until_ms);
     lane->idle--;
     struct batch batch = take_batch(lane);
     wake_for_work(lane);
@@ -525,13 +520,9 @@ static void lane_init(struct lane *lane, const struct lane_config *config)
                 "the store has not been reached yet");
     lane->away.retry_delay_ms = MAX_BACKOFF_MS;
     pthread_mutex_init(&lane->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&lane->work, &attributes);
-    pthread_cond_init(&lane->stop, &attributes);
-    pthread_cond_init(&lane->tried, &attributes);
-    pthread_condattr_destroy(&attributes);
+    wait_init(&lane->work);
+    wait_init(&lane->stop);
+    wait_init(&lane->tried);
 }
 
 static bool worker_open(struct worker *worker, struct lane *lane)

@@ -1,8 +1,9 @@
 /* Two levels of rings, and one list before them. */
 #include "events/turns.h"
 
-#include <assert.h>
 #include <stdlib.h>
+
+#include "base/check.h"
 
 #define SHARE 4 /* times what is left free */
 
@@ -38,7 +39,7 @@ static struct turn *find_or_add(struct turns *turns, struct turn *connection, ui
         turns->unused = turn->chain;
     else
         turn = &turns->memory[turns->used++];
-    assert(turns->used <= turns->count);
+    CHECK(turns->used <= turns->count);
     *turn = (struct turn){.connection = connection, .key = key, .credit = TURN_LITTLE};
     turn->last = &turn->first;
     *place = turn;
@@ -256,7 +257,7 @@ static void pay(struct turn *turn, size_t cost)
 void turns_take(struct turns *turns, struct op *op, size_t items)
 {
     struct turn *client = op->turn;
-    assert(client->first == op && items > 0 && op->first + items <= op->items);
+    CHECK(client->first == op && items > 0 && op->first + items <= op->items);
     pay(client, turn_cost(op, items));
     pay(client->connection, turn_cost(op, items));
     op->end = op->first + items;
@@ -271,7 +272,7 @@ void turns_take(struct turns *turns, struct op *op, size_t items)
 void turns_put_back(struct turns *turns, struct op *op)
 {
     struct turn *client = op->turn;
-    assert(op->end < op->items);
+    CHECK(op->end < op->items);
     op->first = op->end;
     op->next = client->first;
     if (!client->first)

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/wait.h"
 #include "net/listen.h"
 #include "sp/link.h"
 
@@ -413,19 +414,13 @@ static void on_accepted(void *argument)
 
 /* ---- the watcher ---- */
 
-static struct timespec moment(int64_t monotonic_ms)
-{
-    return (struct timespec){monotonic_ms / 1000, monotonic_ms % 1000 * 1000000};
-}
-
 static void wait_for_work(struct server *server)
 {
-    struct timespec until = moment(clock_monotonic_ms() + WATCH_MS);
     server->resting = server->busy == 0 && !budget_is_short(server->budget);
     if (server->resting && !server->unused && !server->stopping)
         pthread_cond_wait(&server->wake, &server->lock);
     else if (!server->resting)
-        pthread_cond_timedwait(&server->wake, &server->lock, &until);
+        wait_until(&server->wake, &server->lock, clock_monotonic_ms() + WATCH_MS);
     server->resting = false;
 }
 
@@ -527,17 +522,6 @@ static void stop_watching(struct server *server)
 
 /* ---- start and stop ---- */
 
-static void init_lock(struct server *server)
-{
-    pthread_mutex_init(&server->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&server->idle, &attributes);
-    pthread_cond_init(&server->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
-}
-
 static bool server_open(struct server *server, struct dispatcher *dispatcher,
                         const struct server_config *config)
 {
@@ -547,7 +531,9 @@ static bool server_open(struct server *server, struct dispatcher *dispatcher,
                               .max_peers = config->max_connections};
     metric_set(&server_memory_ceiling, 0, (int64_t)config->budget->ceiling);
     server->last_waiting = &server->first_waiting;
-    init_lock(server);
+    pthread_mutex_init(&server->lock, NULL);
+    wait_init(&server->idle);
+    wait_init(&server->wake);
     server->slots = calloc(SERVER_MAX_CALLS, sizeof(*server->slots));
     if (!server->slots)
         return false;
@@ -603,11 +589,11 @@ void server_note_memory(struct server *server)
 
 bool server_drain(struct server *server, int64_t timeout_ms)
 {
-    struct timespec until = moment(clock_monotonic_ms() + timeout_ms);
-    int waited = 0;
+    int64_t until_ms = clock_monotonic_ms() + timeout_ms;
+    bool in_time = true;
     pthread_mutex_lock(&server->lock);
-    while (server->busy > 0 && waited == 0)
-        waited = pthread_cond_timedwait(&server->idle, &server->lock, &until);
+    while (server->busy > 0 && in_time)
+        in_time = wait_until(&server->idle, &server->lock, until_ms);
     bool done = server->busy == 0;
     pthread_mutex_unlock(&server->lock);
     return done;

@@ -1,10 +1,10 @@
 /* Envelope, metadata, deadline, lookup by name. */
 #include "rpc/dispatch.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "rpc/wire.h"
 #include "triggers/rpc/v1/envelope.pb-c.h"
@@ -19,7 +19,7 @@ void dispatcher_init(struct dispatcher *dispatcher, ProtobufCService *const *ser
         /* protobuf-c lays the generated handlers out right behind the base, one per method. */
         void (*const *handlers)(void) = (void (*const *)(void))(*services + 1);
         for (unsigned i = 0; i < (*services)->descriptor->n_methods; i++) {
-            assert(handlers[i]);
+            CHECK(handlers[i]);
             call_name_method(++number, (*services)->descriptor->methods[i].name);
         }
     }
