@@ -3,23 +3,7 @@
 
 #include <string.h>
 
-static const struct {
-    triggers_code code;
-    unsigned status;
-} STATUSES[] = {
-    {TRIGGERS_OK, 200},
-    {TRIGGERS_INVALID_ARGUMENT, 422},
-    {TRIGGERS_UNAUTHENTICATED, 401},
-    {TRIGGERS_PERMISSION_DENIED, 403},
-    {TRIGGERS_NOT_FOUND, 404},
-    {TRIGGERS_ALREADY_EXISTS, 409},
-    {TRIGGERS_ABORTED, 409},
-    {TRIGGERS_FAILED_PRECONDITION, 400},
-    {TRIGGERS_RESOURCE_EXHAUSTED, 429},
-    {TRIGGERS_UNIMPLEMENTED, 501},
-    {TRIGGERS_UNAVAILABLE, 503},
-    {TRIGGERS_DEADLINE_EXCEEDED, 504},
-};
+#include "base/status.h"
 
 static const struct {
     unsigned status;
@@ -71,11 +55,7 @@ unsigned problem_status(triggers_code code, const char *reason)
         return 503;
     if (strcmp(reason, "PAYLOAD_TOO_LARGE") == 0 || strcmp(reason, "MESSAGE_TOO_LARGE") == 0)
         return 413;
-    for (size_t i = 0; i < sizeof(STATUSES) / sizeof(STATUSES[0]); i++) {
-        if (STATUSES[i].code == code)
-            return STATUSES[i].status;
-    }
-    return 500;
+    return status_code_http((enum status_code)code);
 }
 
 unsigned problem_retry_after(const struct problem *problem)

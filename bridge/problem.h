@@ -1,5 +1,4 @@
-/* Errors as application/problem+json (RFC 9457), and the one table that ties codes of the core to
- * HTTP statuses. */
+/* Errors as application/problem+json (RFC 9457). */
 #ifndef TRIGGERS_BRIDGE_PROBLEM_H
 #define TRIGGERS_BRIDGE_PROBLEM_H
 

@@ -3,12 +3,7 @@
 
 #include <string.h>
 
-static int hex_digit(char c)
-{
-    static const char digits[] = "0123456789abcdef0123456789ABCDEF";
-    const char *found = c ? strchr(digits, c) : NULL;
-    return found ? (int)((found - digits) % 16) : -1;
-}
+#include "base/hex.h"
 
 static bool decode(const char *text, const char *refused, char *out, size_t size)
 {

@@ -6,23 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ACCEPTED "ws://, wss://, tcp://, tls+tcp:// and ipc://"
-
-static bool has_prefix(const char *text, const char *prefix)
-{
-    return strncmp(text, prefix, strlen(prefix)) == 0;
-}
-
-bool address_uses_tls(const char *url)
-{
-    return has_prefix(url, "wss://") || has_prefix(url, "tls+tcp://");
-}
-
-static bool has_accepted_scheme(const char *url)
-{
-    return address_uses_tls(url) || has_prefix(url, "ws://") || has_prefix(url, "tcp://") ||
-           has_prefix(url, "ipc://");
-}
+#include "sp/link.h"
 
 /* Cuts white space off both ends, in place. */
 static char *trim(char *text)
@@ -51,7 +35,7 @@ struct host {
 static struct host find_host(const char *url)
 {
     const char *text = strstr(url, "://") + 3;
-    if (has_prefix(url, "ipc://"))
+    if (link_scheme_of(url)->framing == LINK_IPC)
         return (struct host){text, 0};
     size_t bracketed = *text == '[' ? strcspn(text, "]") : 0;
     return (struct host){text, bracketed + strcspn(text + bracketed, ":/")};
@@ -102,12 +86,13 @@ static bool add_url(struct address_list *list, const char *url, struct status *s
 {
     if (*url == '\0')
         return status_fail(status, STATUS_INVALID_ARGUMENT, "URL_INVALID",
-                           "an address is empty; accepted are URLs with %s, split by commas",
-                           ACCEPTED);
-    if (!has_accepted_scheme(url) || strstr(url, "://")[3] == '\0')
-        return status_fail(status, STATUS_INVALID_ARGUMENT, "URL_INVALID",
-                           "'%s' is not an address of triggersd; accepted are URLs with %s", url,
-                           ACCEPTED);
+                           "an address is empty; accepted are URLs with " LINK_SCHEMES
+                           ", split by commas");
+    const struct link_scheme *scheme = link_scheme_of(url);
+    if (!scheme || url[strlen(scheme->prefix)] == '\0')
+        return status_fail(
+            status, STATUS_INVALID_ARGUMENT, "URL_INVALID",
+            "'%s' is not an address of triggersd; accepted are URLs with " LINK_SCHEMES, url);
     struct host host = find_host(url);
     if (!check_authority(url, host, status))
         return false;

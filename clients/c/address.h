@@ -26,7 +26,4 @@ bool address_list_parse(const char *text, struct address_list *list,
                         struct status *status) MUST_CHECK;
 void address_list_fini(struct address_list *list);
 
-/* Whether the URL is one of TLS: wss or tls+tcp. */
-bool address_uses_tls(const char *url);
-
 #endif

@@ -14,6 +14,10 @@
 #define DEFAULT_MAX_IN_FLIGHT 1024
 
 _Static_assert(TRIGGERS_ID_SIZE == TYPEID_TEXT_SIZE, "the public size of an id");
+#define SAME(name, number, http)                                                                   \
+    _Static_assert((int)TRIGGERS_##name == (number), "the public header has the code");
+STATUS_CODES(SAME)
+#undef SAME
 
 const char *triggers_version(void)
 {

@@ -60,7 +60,7 @@ static bool create_peer(struct peer *peer, const struct address *address, const 
         result = peer_init(peer);
     if (result != 0)
         return fail_address(result, address->url, status);
-    if (!address_uses_tls(address->url))
+    if (!peer->address.tls)
         return true;
     peer->client->uses_tls = true;
     return set_tls_options(peer->dialer, address, ca_file, status);

@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/varint.h"
 #include "triggers.h"
 #include "triggers/rpc/v1/envelope.pb-c.h"
 
 #define TIMEOUT_TAG (2 << 3)  /* Request.timeout_ms, a varint */
 #define BODY_TAG (4 << 3 | 2) /* Request.body, length-delimited */
-#define VARINT_MAX_SIZE 10
 #define METADATA_MAX 4
 #define BUSY_RETRY_MS 1000
 
@@ -48,15 +48,6 @@ static void head_init(struct head *head, const struct envelope *envelope)
     add_metadata(head, "caller", envelope->caller);
 }
 
-static size_t write_varint(uint8_t *out, uint64_t value)
-{
-    size_t size = 0;
-    for (; value >= 0x80; value >>= 7)
-        out[size++] = (uint8_t)(value | 0x80);
-    out[size++] = (uint8_t)value;
-    return size;
-}
-
 bool envelope_fail_busy(struct status *status)
 {
     status_fail(status, STATUS_RESOURCE_EXHAUSTED, "CLIENT_BUSY",
@@ -76,7 +67,7 @@ bool envelope_pack(const struct envelope *envelope, const ProtobufCMessage *body
     size_t head_size = protobuf_c_message_get_packed_size(&head.request.base);
     size_t body_size = protobuf_c_message_get_packed_size(body);
     uint8_t prefix[1 + VARINT_MAX_SIZE] = {BODY_TAG};
-    size_t prefix_size = 1 + write_varint(prefix + 1, body_size);
+    size_t prefix_size = 1 + varint_write(prefix + 1, body_size);
     *size = head_size + prefix_size + body_size;
     size_t most = *size + envelope_pack_timeout(max_timeout_ms, timeout);
     if (most > TRIGGERS_MAX_MESSAGE)
@@ -98,5 +89,5 @@ bool envelope_pack(const struct envelope *envelope, const ProtobufCMessage *body
 size_t envelope_pack_timeout(uint32_t timeout_ms, uint8_t out[ENVELOPE_MAX_TIMEOUT_SIZE])
 {
     out[0] = TIMEOUT_TAG;
-    return 1 + write_varint(out + 1, timeout_ms);
+    return 1 + varint_write(out + 1, timeout_ms);
 }

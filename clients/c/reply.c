@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/varint.h"
 #include "reply_error.h"
 #include "triggers/rpc/v1/envelope.pb-c.h"
 
@@ -145,19 +146,6 @@ static const char *find_metadata(const Triggers__Rpc__V1__Response *response, co
     return "";
 }
 
-/* Reads a varint at the front of `bytes` and moves on; false when it does not end in them. */
-static bool read_varint(const uint8_t **at, const uint8_t *end, uint64_t *value)
-{
-    *value = 0;
-    for (unsigned shift = 0; *at < end && shift < 64; shift += 7) {
-        uint8_t byte = *(*at)++;
-        *value |= (uint64_t)(byte & 0x7F) << shift;
-        if (!(byte & 0x80))
-            return true;
-    }
-    return false;
-}
-
 /* Finds the body of an envelope that ends with it, as the core's do, so that it can be decoded
  * where it lies. Returns the size of what is before it, which is all when it is not so. */
 static size_t find_body(const uint8_t *bytes, size_t size, ProtobufCBinaryData *body)
@@ -167,7 +155,7 @@ static size_t find_body(const uint8_t *bytes, size_t size, ProtobufCBinaryData *
     while (at < end) {
         const uint8_t *field = at;
         uint64_t tag, value;
-        if (!read_varint(&at, end, &tag) || !read_varint(&at, end, &value))
+        if (!varint_read(&at, end, &tag) || !varint_read(&at, end, &value))
             return size;
         if ((tag & 7) == 0)
             continue;

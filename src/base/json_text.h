@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "base/hex.h"
 #include "base/json.h"
 
 #define ONES 0x0101010101010101u /* a one in every byte */
@@ -19,14 +20,6 @@ static inline const char *skip_space(const char *at, const char *end)
 static inline bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
-}
-
-static inline int hex_digit(char c)
-{
-    if (is_digit(c))
-        return c - '0';
-    char lower = (char)(c | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
 /* The UTF-16 code unit of four hexadecimal digits; over 0xFFFF when they are not. */

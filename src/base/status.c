@@ -35,24 +35,22 @@ bool status_fail(struct status *status, enum status_code code, const char *reaso
 const char *status_code_name(enum status_code code)
 {
     static const char *const names[] = {
-        [STATUS_OK] = "OK",
-        [STATUS_CANCELLED] = "CANCELLED",
-        [STATUS_UNKNOWN] = "UNKNOWN",
-        [STATUS_INVALID_ARGUMENT] = "INVALID_ARGUMENT",
-        [STATUS_DEADLINE_EXCEEDED] = "DEADLINE_EXCEEDED",
-        [STATUS_NOT_FOUND] = "NOT_FOUND",
-        [STATUS_ALREADY_EXISTS] = "ALREADY_EXISTS",
-        [STATUS_PERMISSION_DENIED] = "PERMISSION_DENIED",
-        [STATUS_RESOURCE_EXHAUSTED] = "RESOURCE_EXHAUSTED",
-        [STATUS_FAILED_PRECONDITION] = "FAILED_PRECONDITION",
-        [STATUS_ABORTED] = "ABORTED",
-        [STATUS_OUT_OF_RANGE] = "OUT_OF_RANGE",
-        [STATUS_UNIMPLEMENTED] = "UNIMPLEMENTED",
-        [STATUS_INTERNAL] = "INTERNAL",
-        [STATUS_UNAVAILABLE] = "UNAVAILABLE",
-        [STATUS_DATA_LOSS] = "DATA_LOSS",
-        [STATUS_UNAUTHENTICATED] = "UNAUTHENTICATED",
+#define NAME(name, number, http) [number] = #name,
+        STATUS_CODES(NAME)
+#undef NAME
+    };
+    _Static_assert(sizeof(names) / sizeof(names[0]) == STATUS_CODE_COUNT, "the codes are numbered");
+    size_t index = (size_t)code;
+    return index < STATUS_CODE_COUNT ? names[index] : "UNKNOWN";
+}
+
+unsigned status_code_http(enum status_code code)
+{
+    static const unsigned statuses[] = {
+#define HTTP(name, number, http) [number] = (http),
+        STATUS_CODES(HTTP)
+#undef HTTP
     };
     size_t index = (size_t)code;
-    return index < sizeof(names) / sizeof(names[0]) ? names[index] : "UNKNOWN";
+    return index < STATUS_CODE_COUNT ? statuses[index] : 500;
 }

@@ -12,26 +12,33 @@
 #define MUST_CHECK __attribute__((warn_unused_result))
 #define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
 
-/* The numbers of google.rpc.Code. */
+/* The codes of google.rpc.Code: name, number, and the HTTP status that stands for one. */
+#define STATUS_CODES(X)                                                                            \
+    X(OK, 0, 200)                                                                                  \
+    X(CANCELLED, 1, 500)                                                                           \
+    X(UNKNOWN, 2, 500)                                                                             \
+    X(INVALID_ARGUMENT, 3, 422)                                                                    \
+    X(DEADLINE_EXCEEDED, 4, 504)                                                                   \
+    X(NOT_FOUND, 5, 404)                                                                           \
+    X(ALREADY_EXISTS, 6, 409)                                                                      \
+    X(PERMISSION_DENIED, 7, 403)                                                                   \
+    X(RESOURCE_EXHAUSTED, 8, 429)                                                                  \
+    X(FAILED_PRECONDITION, 9, 400)                                                                 \
+    X(ABORTED, 10, 409)                                                                            \
+    X(OUT_OF_RANGE, 11, 500)                                                                       \
+    X(UNIMPLEMENTED, 12, 501)                                                                      \
+    X(INTERNAL, 13, 500)                                                                           \
+    X(UNAVAILABLE, 14, 503)                                                                        \
+    X(DATA_LOSS, 15, 500)                                                                          \
+    X(UNAUTHENTICATED, 16, 401)
+
 enum status_code {
-    STATUS_OK = 0,
-    STATUS_CANCELLED = 1,
-    STATUS_UNKNOWN = 2,
-    STATUS_INVALID_ARGUMENT = 3,
-    STATUS_DEADLINE_EXCEEDED = 4,
-    STATUS_NOT_FOUND = 5,
-    STATUS_ALREADY_EXISTS = 6,
-    STATUS_PERMISSION_DENIED = 7,
-    STATUS_RESOURCE_EXHAUSTED = 8,
-    STATUS_FAILED_PRECONDITION = 9,
-    STATUS_ABORTED = 10,
-    STATUS_OUT_OF_RANGE = 11,
-    STATUS_UNIMPLEMENTED = 12,
-    STATUS_INTERNAL = 13,
-    STATUS_UNAVAILABLE = 14,
-    STATUS_DATA_LOSS = 15,
-    STATUS_UNAUTHENTICATED = 16,
+#define CODE(name, number, http) STATUS_##name = (number),
+    STATUS_CODES(CODE)
+#undef CODE
 };
+
+#define STATUS_CODE_COUNT 17
 
 #define STATUS_MESSAGE_SIZE 256 /* bytes, with the terminating NUL */
 
@@ -56,5 +63,8 @@ bool status_fail(struct status *status, enum status_code code, const char *reaso
 /* The code's name as google.rpc.Code spells it, such as "NOT_FOUND"; "UNKNOWN" for other numbers.
  */
 const char *status_code_name(enum status_code code);
+
+/* The HTTP status that stands for the code; 500 for other numbers. */
+unsigned status_code_http(enum status_code code);
 
 #endif

@@ -7,13 +7,12 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/hex.h"
 
-#define DIGITS "0123456789abcdef"
-
-/* `length` digits and `end` behind them; 0 as the end stands for any. */
+/* `length` digits and then `end`, if that is not 0. */
 static bool is_hex(const char *text, size_t length, char end)
 {
-    return strspn(text, DIGITS) == length && (end == 0 || text[length] == end);
+    return strspn(text, HEX_DIGITS) == length && (end == 0 || text[length] == end);
 }
 
 static bool is_zero(const char *text, size_t length)
@@ -26,11 +25,7 @@ static void make_id(char *id, size_t digits)
 {
     uint8_t made[16];
     random_fill(made, digits / 2);
-    for (size_t i = 0; i < digits / 2; i++) {
-        id[2 * i] = DIGITS[made[i] >> 4];
-        id[2 * i + 1] = DIGITS[made[i] & 15];
-    }
-    id[digits] = '\0';
+    hex_write(made, digits / 2, id);
 }
 
 /* A later version may have more behind the flags (section 4, "Versioning of traceparent"). */

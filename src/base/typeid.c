@@ -7,6 +7,7 @@
 #include <uuid/uuid.h>
 
 #include "base/clock.h"
+#include "base/hex.h"
 
 static const char ALPHABET[] = "0123456789abcdefghjkmnpqrstvwxyz";
 static const char PREFIX[] = "evt_";
@@ -17,7 +18,6 @@ static const char PREFIX[] = "evt_";
 static const uint8_t OLD_TAIL[10] = {0x8c, 0xc5, 0xa3, 0x6e, 0x3a, 0x06, 0x04, 0xbf, 0xaf, 0xb7};
 #define OLD_DIGITS 12
 #define OLD_BYTES (OLD_DIGITS / 2)
-static const char HEX[] = "0123456789abcdef";
 
 /* 60 bits of time: milliseconds in the upper 48, 1/4096 of a millisecond in the lower 12. Strictly
  * ascending within the process, also when the clock stands or steps back. */
@@ -61,8 +61,8 @@ bool typeid_is_old(const uint8_t id[TYPEID_BYTES])
 static void format_old(const uint8_t id[TYPEID_BYTES], char *suffix)
 {
     for (size_t i = 0; i < OLD_BYTES; i++) {
-        *suffix++ = HEX[id[i] >> 4];
-        *suffix++ = HEX[id[i] & 15];
+        *suffix++ = HEX_DIGITS[id[i] >> 4];
+        *suffix++ = HEX_DIGITS[id[i] & 15];
     }
     *suffix = '\0';
 }
@@ -100,7 +100,7 @@ static bool read_digits(const char *digits, size_t length, const char *alphabet,
 static bool parse_old(const char *suffix, uint8_t id[TYPEID_BYTES])
 {
     unsigned __int128 value;
-    if (!read_digits(suffix, OLD_DIGITS, HEX, 4, &value))
+    if (!read_digits(suffix, OLD_DIGITS, HEX_DIGITS, 4, &value))
         return false;
     for (size_t i = OLD_BYTES; i-- > 0; value >>= 8)
         id[i] = (uint8_t)value;

@@ -8,6 +8,7 @@
 #include <unictype.h>
 #include <unistr.h>
 
+#include "base/hex.h"
 #include "base/json.h"
 
 /* What Python's str.strip removed in the service this one replaces: Unicode White_Space and the
@@ -134,27 +135,14 @@ void page_token_format(const struct store_list *list, const struct store_positio
     for (int i = 0; i < 8; i++)
         bytes[2 + i] = (uint8_t)((uint64_t)last->created_at_us >> (56 - 8 * i));
     memcpy(bytes + 10, last->id, TYPEID_BYTES);
-    for (size_t i = 0; i < TOKEN_BYTES; i++)
-        snprintf(token + 2 * i, 3, "%02x", bytes[i]);
-}
-
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    hex_write(bytes, TOKEN_BYTES, token);
 }
 
 bool page_token_parse(const char *token, struct store_list *list)
 {
     uint8_t bytes[TOKEN_BYTES];
-    if (strlen(token) != 2 * TOKEN_BYTES)
+    if (strlen(token) != 2 * TOKEN_BYTES || !hex_read(token, bytes, TOKEN_BYTES))
         return false;
-    for (size_t i = 0; i < TOKEN_BYTES; i++) {
-        int high = hex_digit(token[2 * i]);
-        int low = hex_digit(token[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        bytes[i] = (uint8_t)(high << 4 | low);
-    }
     if (bytes[0] != TOKEN_VERSION || bytes[1] != token_flags(list))
         return false;
     uint64_t time = 0;

@@ -13,18 +13,6 @@
 #define MAX_URL 1024
 #define MAX_PEM (1 << 20)
 
-static const char *const SCHEMES[] = {"ws://", "wss://", "tcp://", "tls+tcp://", "ipc://"};
-
-static bool has_prefix(const char *text, const char *prefix)
-{
-    return strncmp(text, prefix, strlen(prefix)) == 0;
-}
-
-static bool url_is_tls(const char *url)
-{
-    return has_prefix(url, "wss://") || has_prefix(url, "tls+tcp://");
-}
-
 /* Copies the next URL of a comma list, without blanks around it; false at the end. */
 static bool next_url(const char **list, char url[MAX_URL], bool *fits)
 {
@@ -42,15 +30,13 @@ static bool next_url(const char **list, char url[MAX_URL], bool *fits)
 /* Whether it has a scheme that we serve, something behind it, and a number where a port must be. */
 static bool is_url(const char *url)
 {
-    bool known = false;
-    for (size_t i = 0; i < sizeof(SCHEMES) / sizeof(SCHEMES[0]); i++)
-        known = known || (has_prefix(url, SCHEMES[i]) && strlen(url) > strlen(SCHEMES[i]));
+    const struct link_scheme *scheme = link_scheme_of(url);
     nng_url *parsed;
-    if (!known || nng_url_parse(&parsed, url) != 0)
+    if (!scheme || url[strlen(scheme->prefix)] == '\0' || nng_url_parse(&parsed, url) != 0)
         return false;
     char *end = NULL;
     unsigned long port = parsed->u_port ? strtoul(parsed->u_port, &end, 10) : 0;
-    bool valid = has_prefix(url, "ipc://") || (end && *end == '\0' && port <= UINT16_MAX);
+    bool valid = scheme->framing == LINK_IPC || (end && *end == '\0' && port <= UINT16_MAX);
     nng_url_free(parsed);
     return valid;
 }
@@ -59,10 +45,10 @@ static bool check_url(const struct server_config *config, const char *url, struc
 {
     if (!is_url(url))
         return status_fail(status, STATUS_INVALID_ARGUMENT, "URL_INVALID",
-                           "cannot listen on \"%s\": accepted are ws://, wss://, tcp://, "
-                           "tls+tcp:// and ipc:// URLs, such as ws://127.0.0.1:7300/rpc",
+                           "cannot listen on \"%s\": accepted are " LINK_SCHEMES
+                           " URLs, such as ws://127.0.0.1:7300/rpc",
                            url);
-    if (url_is_tls(url) && !(config->tls_cert && config->tls_key))
+    if (link_scheme_of(url)->tls && !(config->tls_cert && config->tls_key))
         return status_fail(status, STATUS_INVALID_ARGUMENT, "TLS_MISSING",
                            "listening on %s needs a certificate: set TRIGGERS_TLS_CERT and "
                            "TRIGGERS_TLS_KEY to PEM files",
@@ -137,7 +123,7 @@ bool server_config_check(const struct server_config *config, struct status *stat
                                "a URL to listen on is over %d bytes long", MAX_URL - 1);
         if (!check_url(config, url, status))
             return false;
-        tls = tls || url_is_tls(url);
+        tls = tls || link_scheme_of(url)->tls;
     }
     if (count > LISTEN_MAX)
         return status_fail(status, STATUS_INVALID_ARGUMENT, "URL_INVALID",
@@ -192,7 +178,7 @@ static bool listen_on(const char *url, const struct server_config *config,
     listener->address.access = config->access;
     listener->address.loopback =
         listener->address.authority && host_is_bound_to_loopback(listener->address.authority);
-    if (url_is_tls(url) && !set_tls(listener->streams, config, status))
+    if (link_scheme_of(url)->tls && !set_tls(listener->streams, config, status))
         return false;
     error = nng_stream_listener_listen(listener->streams);
     if (error != 0)

@@ -2,45 +2,29 @@
  * any order of fields, and so the response is encoded once, into the outgoing message. */
 #include "rpc/call.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/trace.h"
+#include "base/varint.h"
 #include "triggers/rpc/v1/envelope.pb-c.h"
 
 #define BODY_FIELD 5
 #define BODY_TAG (BODY_FIELD << 3 | 2)
-#define MAX_VARINT 10
 
 /* ---- figures ---- */
 
-#define CODE_COUNT (STATUS_UNAUTHENTICATED + 1)
-
 static char method_texts[CALL_MAX_METHODS + 1][64];
 static const char *method_labels[CALL_MAX_METHODS + 2] = {"method=\"unknown\""};
-static const char *const CODE_LABELS[CODE_COUNT + 1] = {
-    [STATUS_OK] = "code=\"OK\"",
-    [STATUS_CANCELLED] = "code=\"CANCELLED\"",
-    [STATUS_UNKNOWN] = "code=\"UNKNOWN\"",
-    [STATUS_INVALID_ARGUMENT] = "code=\"INVALID_ARGUMENT\"",
-    [STATUS_DEADLINE_EXCEEDED] = "code=\"DEADLINE_EXCEEDED\"",
-    [STATUS_NOT_FOUND] = "code=\"NOT_FOUND\"",
-    [STATUS_ALREADY_EXISTS] = "code=\"ALREADY_EXISTS\"",
-    [STATUS_PERMISSION_DENIED] = "code=\"PERMISSION_DENIED\"",
-    [STATUS_RESOURCE_EXHAUSTED] = "code=\"RESOURCE_EXHAUSTED\"",
-    [STATUS_FAILED_PRECONDITION] = "code=\"FAILED_PRECONDITION\"",
-    [STATUS_ABORTED] = "code=\"ABORTED\"",
-    [STATUS_OUT_OF_RANGE] = "code=\"OUT_OF_RANGE\"",
-    [STATUS_UNIMPLEMENTED] = "code=\"UNIMPLEMENTED\"",
-    [STATUS_INTERNAL] = "code=\"INTERNAL\"",
-    [STATUS_UNAVAILABLE] = "code=\"UNAVAILABLE\"",
-    [STATUS_DATA_LOSS] = "code=\"DATA_LOSS\"",
-    [STATUS_UNAUTHENTICATED] = "code=\"UNAUTHENTICATED\"",
+static const char *const CODE_LABELS[STATUS_CODE_COUNT + 1] = {
+#define LABEL(name, number, http) [number] = "code=\"" #name "\"",
+    STATUS_CODES(LABEL)
+#undef LABEL
 };
-static metric_cell request_cells[(CALL_MAX_METHODS + 1) * CODE_COUNT];
+static metric_cell request_cells[(CALL_MAX_METHODS + 1) * STATUS_CODE_COUNT];
 static metric_cell
     duration_cells[(CALL_MAX_METHODS + 1) * METRIC_HISTOGRAM_CELLS(METRIC_DURATION_BOUNDS)];
 static metric_cell in_flight_cell;
@@ -66,7 +50,7 @@ struct metric call_in_flight = {.name = "requests_in_flight",
 
 void call_name_method(size_t number, const char *name)
 {
-    assert(number >= 1 && number <= CALL_MAX_METHODS);
+    CHECK(number >= 1 && number <= CALL_MAX_METHODS);
     snprintf(method_texts[number], sizeof(method_texts[number]), "method=\"%s\"", name);
     method_labels[number] = method_texts[number];
 }
@@ -129,17 +113,6 @@ static bool claim(struct call *call)
     return false;
 }
 
-static size_t varint_put(uint8_t out[MAX_VARINT], uint64_t value)
-{
-    size_t size = 0;
-    while (value >= 0x80) {
-        out[size++] = (uint8_t)(value | 0x80);
-        value >>= 7;
-    }
-    out[size++] = (uint8_t)value;
-    return size;
-}
-
 static void log_answer(const struct call *call, enum status_code code, const char *reason,
                        int64_t took_us)
 {
@@ -155,7 +128,7 @@ static void log_answer(const struct call *call, enum status_code code, const cha
 static void note_answer(const struct call *call, enum status_code code, const char *reason)
 {
     int64_t took_us = clock_monotonic_us() - call->started_us;
-    metric_add(&call_requests, call->method_number * CODE_COUNT + code, 1);
+    metric_add(&call_requests, call->method_number * STATUS_CODE_COUNT + code, 1);
     metric_observe(&call_duration, call->method_number, took_us);
     metric_add(&call_in_flight, 0, -1);
     if (log_enabled(LOG_DEBUG))
@@ -179,8 +152,8 @@ static bool send_envelope(struct call *call, const Triggers__Rpc__V1__Response *
     }
     size_t head_size = protobuf_c_message_get_packed_size(&envelope.base);
     size_t body_size = body ? protobuf_c_message_get_packed_size(body) : 0;
-    uint8_t prefix[1 + MAX_VARINT] = {BODY_TAG};
-    size_t prefix_size = body_size > 0 ? 1 + varint_put(prefix + 1, body_size) : 0;
+    uint8_t prefix[1 + VARINT_MAX_SIZE] = {BODY_TAG};
+    size_t prefix_size = body_size > 0 ? 1 + varint_write(prefix + 1, body_size) : 0;
     uint8_t *out = call->transport->reserve(call, head_size + prefix_size + body_size);
     if (!out)
         return false;

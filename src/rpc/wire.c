@@ -5,16 +5,14 @@
 #include <string.h>
 #include <unistr.h>
 
+#include "base/varint.h"
+
 static bool read_varint(struct wire_reader *in, uint64_t *value)
 {
-    *value = 0;
-    for (unsigned shift = 0; shift < 64 && in->next < in->end; shift += 7) {
-        uint8_t byte = *in->next++;
-        *value |= (uint64_t)(byte & 0x7F) << shift;
-        if (byte < 0x80)
-            return true;
-    }
-    return false;
+    const uint8_t *at = in->next;
+    bool read = varint_read(&at, in->end, value);
+    in->next += at - in->next;
+    return read;
 }
 
 static bool skip(struct wire_reader *in, uint64_t size)

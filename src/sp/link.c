@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "sp/link_internal.h"
 
 /* nng's TLS streams do not tell their reader of an end that comes while nobody reads, and let no
@@ -161,15 +162,29 @@ static bool init_websocket(struct link_address *address, const char *rest)
     return address->stream_url != NULL;
 }
 
+const struct link_scheme *link_scheme_of(const char *url)
+{
+    static const struct link_scheme schemes[] = {
+        {"ws://", LINK_WEBSOCKET, false}, {"wss://", LINK_WEBSOCKET, true},
+        {"tcp://", LINK_TCP, false},      {"tls+tcp://", LINK_TCP, true},
+        {"ipc://", LINK_IPC, false},
+    };
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+        if (has_prefix(url, schemes[i].prefix))
+            return &schemes[i];
+    }
+    return NULL;
+}
+
 int link_address_init(struct link_address *address, const char *url)
 {
-    *address = (struct link_address){.tls = has_prefix(url, "wss") || has_prefix(url, "tls")};
+    const struct link_scheme *scheme = link_scheme_of(url);
+    CHECK(scheme);
+    *address = (struct link_address){.framing = scheme->framing, .tls = scheme->tls};
     bool done;
-    if (has_prefix(url, "ws")) {
-        address->framing = LINK_WEBSOCKET;
+    if (scheme->framing == LINK_WEBSOCKET) {
         done = init_websocket(address, strstr(url, "://") + 3);
     } else {
-        address->framing = has_prefix(url, "ipc") ? LINK_IPC : LINK_TCP;
         address->stream_url = strdup(url);
         done = address->stream_url != NULL;
     }

@@ -20,9 +20,23 @@
 
 struct handshake_access;
 
+/* How messages are told apart. */
+enum link_framing { LINK_TCP, LINK_IPC, LINK_WEBSOCKET };
+
+/* The URLs that can be listened on and dialed. */
+#define LINK_SCHEMES "ws://, wss://, tcp://, tls+tcp:// and ipc://"
+struct link_scheme {
+    const char *prefix; /* with "://" */
+    enum link_framing framing;
+    bool tls;
+};
+
+/* The scheme that the URL begins with; NULL when it is not one of LINK_SCHEMES. */
+const struct link_scheme *link_scheme_of(const char *url);
+
 /* Where links come from or go to; see link_address_init. */
 struct link_address {
-    enum { LINK_TCP, LINK_IPC, LINK_WEBSOCKET } framing; /* how messages are told apart */
+    enum link_framing framing;
     bool tls;
     char *stream_url; /* for nng's streams */
     /* Of a WebSocket. */

@@ -6,15 +6,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <cmocka.h>
 
 #include "base/arena.h"
 #include "base/buffer.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/config.h"
+#include "base/hex.h"
 #include "base/status.h"
 #include "base/trace.h"
 #include "base/typeid.h"
+#include "base/varint.h"
+#include "base/wait.h"
 
 static void arena_refuses_what_exceeds_its_cap(void **state)
 {
@@ -448,6 +457,96 @@ static void wrong_traceparents_are_refused(void **state)
     }
 }
 
+static void hexadecimal_digits_round_trip(void **state)
+{
+    (void)state;
+    const uint8_t bytes[] = {0x00, 0x9a, 0xff};
+    char text[7];
+    uint8_t read[3];
+    hex_write(bytes, 3, text);
+    assert_string_equal(text, "009aff");
+    assert_true(hex_read(text, read, 3));
+    assert_memory_equal(read, bytes, 3);
+    const char *bad[] = {"009aF0", "009a0", "00g0ff", "", "009a:0", "009a0/"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_false(hex_read(bad[i], read, 3));
+    assert_int_equal(hex_digit('F'), 15);
+    assert_int_equal(hex_digit('G'), -1);
+    assert_int_equal(hex_digit('\0'), -1);
+}
+
+static void varints_round_trip(void **state)
+{
+    (void)state;
+    const uint64_t values[] = {0, 1, 127, 128, 16383, 16384, UINT32_MAX, UINT64_MAX};
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        uint8_t bytes[VARINT_MAX_SIZE];
+        const uint8_t *at = bytes;
+        uint64_t value;
+        size_t size = varint_write(bytes, values[i]);
+        assert_true(varint_read(&at, bytes + size, &value));
+        assert_true(value == values[i] && at == bytes + size);
+        at = bytes;
+        assert_false(varint_read(&at, bytes + size - 1, &value));
+    }
+    const uint8_t endless[11] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1};
+    const uint8_t *at = endless;
+    uint64_t value;
+    assert_false(varint_read(&at, endless + sizeof(endless), &value));
+}
+
+static void every_code_has_a_name_and_an_http_status(void **state)
+{
+    (void)state;
+    assert_string_equal(status_code_name(STATUS_UNAUTHENTICATED), "UNAUTHENTICATED");
+    assert_string_equal(status_code_name((enum status_code)17), "UNKNOWN");
+    assert_int_equal(status_code_http(STATUS_NOT_FOUND), 404);
+    assert_int_equal(status_code_http((enum status_code) - 1), 500);
+    for (int code = 0; code < STATUS_CODE_COUNT; code++)
+        assert_true(status_code_http((enum status_code)code) >= 200);
+}
+
+/* In a child, whose stderr is read. */
+static void a_failed_check_says_where_and_aborts(void **state)
+{
+    (void)state;
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGABRT, SIG_DFL);
+        dup2(ends[1], STDERR_FILENO);
+        CHECK(ends[0] > 0);
+        CHECK(ends[0] < 0);
+        _exit(0);
+    }
+    close(ends[1]);
+    char text[256] = {0};
+    assert_true(read(ends[0], text, sizeof(text) - 1) > 0);
+    close(ends[0]);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    assert_non_null(strstr(text, "base_test.c:"));
+    assert_non_null(strstr(text, ": check failed: ends[0] < 0\n"));
+}
+
+static void a_wait_ends_at_its_moment_and_not_before(void **state)
+{
+    (void)state;
+    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_cond_t condition;
+    wait_init(&condition);
+    pthread_mutex_lock(&lock);
+    assert_false(wait_until(&condition, &lock, 0));
+    int64_t until_ms = clock_monotonic_ms() + 20;
+    while (wait_until(&condition, &lock, until_ms))
+        continue;
+    assert_true(clock_monotonic_ms() >= until_ms);
+    pthread_mutex_unlock(&lock);
+    pthread_cond_destroy(&condition);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -472,6 +571,11 @@ int main(void)
         cmocka_unit_test(typeid_keeps_old_ids),
         cmocka_unit_test(config_prefers_flag_to_variable_to_default),
         cmocka_unit_test(config_refuses_bad_values),
+        cmocka_unit_test(hexadecimal_digits_round_trip),
+        cmocka_unit_test(varints_round_trip),
+        cmocka_unit_test(every_code_has_a_name_and_an_http_status),
+        cmocka_unit_test(a_failed_check_says_where_and_aborts),
+        cmocka_unit_test(a_wait_ends_at_its_moment_and_not_before),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
