@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
+
 #define BLOCK_SIZE 4096 /* fits an ordinary call; bigger ones take more blocks */
 
 struct arena_block {
@@ -31,6 +33,7 @@ static void free_blocks(struct arena_block *block)
 
 static void release(struct arena *arena)
 {
+    CHECK(arena->charged == 0 || arena->charge);
     if (arena->charged > 0)
         charge_release(arena->charge, arena->charged);
     arena->charged = 0;
@@ -98,6 +101,7 @@ static struct arena_block *block_for(struct arena *arena, size_t size)
 void *arena_alloc(struct arena *arena, size_t size)
 {
     const size_t align = alignof(max_align_t);
+    CHECK(arena->used <= arena->cap);
     size_t left = arena->cap - arena->used;
     size_t room = size <= left ? (size + align - 1) / align * align : SIZE_MAX;
     struct arena_block *block = room <= left ? block_for(arena, room) : NULL;
@@ -105,6 +109,7 @@ void *arena_alloc(struct arena *arena, size_t size)
         arena->exhausted = true;
         return NULL;
     }
+    CHECK(block->used <= block->size && room <= block->size - block->used);
     void *result = block->bytes + block->used;
     block->used += room;
     arena->used += room;
@@ -124,6 +129,7 @@ void *arena_calloc(struct arena *arena, size_t count, size_t size)
 
 char *arena_copy(struct arena *arena, const void *bytes, size_t size)
 {
+    CHECK(bytes || size == 0);
     char *copy = arena_alloc(arena, size < SIZE_MAX ? size + 1 : SIZE_MAX);
     if (!copy)
         return NULL;

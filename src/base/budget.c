@@ -20,6 +20,7 @@ bool charge_add(struct charge *charge, size_t size)
     if (!share)
         return true;
     struct budget *budget = share->budget;
+    CHECK(budget && share->held >= charge->held - size);
     size_t ceiling = atomic_load(&budget->ceiling);
     if (size > ceiling) {
         charge->held -= size;
@@ -39,8 +40,8 @@ void charge_release(struct charge *charge, size_t size)
     charge->held -= size;
     if (!charge->share)
         return;
-    atomic_fetch_sub(&charge->share->held, size);
-    atomic_fetch_sub(&charge->share->budget->held, size);
+    CHECK(atomic_fetch_sub(&charge->share->held, size) >= size);
+    CHECK(atomic_fetch_sub(&charge->share->budget->held, size) >= size);
 }
 
 bool budget_is_short(const struct budget *budget)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/check.h"
 #include "base/text.h"
 
 /* Less unused room is not worth moving for. */
@@ -27,6 +28,7 @@ void buffer_fini(struct buffer *buffer)
 
 static bool resize(struct buffer *buffer, size_t room)
 {
+    CHECK(room > buffer->size);
     struct charge *charge = buffer->charge;
     size_t more = room > buffer->room ? room - buffer->room : 0;
     if (charge && !charge_add(charge, more)) {
@@ -77,11 +79,13 @@ static bool reserve(struct buffer *buffer, size_t size)
 
 void buffer_append(struct buffer *buffer, const void *bytes, size_t size)
 {
+    CHECK(bytes || size == 0);
     if (!reserve(buffer, size))
         return;
     if (size > 0)
         memcpy(buffer->data + buffer->size, bytes, size);
     buffer->size += size;
+    CHECK(buffer->size < buffer->room && buffer->size <= buffer->cap);
     buffer->data[buffer->size] = '\0';
 }
 
@@ -101,6 +105,7 @@ void buffer_append_format(struct buffer *buffer, const char *format, ...)
     if (length >= 0 && reserve(buffer, (size_t)length)) {
         vsnprintf(buffer->data + buffer->size, (size_t)length + 1, format, again);
         buffer->size += (size_t)length;
+        CHECK(buffer->size < buffer->room);
     }
     va_end(again);
 }
@@ -214,5 +219,6 @@ void buffer_append_json_time(struct buffer *buffer, int64_t time_us)
     end = put_digits(end, utc.tm_sec, 2, '.');
     end = put_digits(end, (int)micros, 6, 'Z');
     *end++ = '"';
+    CHECK(end <= text + sizeof(text));
     buffer_append(buffer, text, (size_t)(end - text));
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
+
 /* Ends `text` (which holds `length` bytes) before a UTF-8 sequence that was cut off. */
 static void drop_cut_character(char *text, size_t length)
 {
@@ -22,6 +24,7 @@ static void drop_cut_character(char *text, size_t length)
 bool status_fail(struct status *status, enum status_code code, const char *reason,
                  const char *format, ...)
 {
+    CHECK(code > STATUS_OK && code < STATUS_CODE_COUNT && reason[0]);
     *status = (struct status){.code = code, .reason = reason};
     va_list args;
     va_start(args, format);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/wait.h"
@@ -139,6 +140,7 @@ static void follow(struct estimate *estimate, int64_t seen)
     bool more = seen > estimate->value;
     int run = more ? (estimate->run > 0 ? estimate->run + 1 : 1)
                    : (estimate->run < 0 ? estimate->run - 1 : -1);
+    CHECK(estimate->value >= 1);
     int64_t distance = more ? seen - estimate->value : estimate->value - seen;
     int64_t step = (estimate->value / 8 + 1) * (run < 0 ? -run : run);
     if (step > distance)
@@ -175,6 +177,7 @@ static size_t pace_room(const struct pace *pace)
 static size_t fitting_items(const struct lane_config *config, const struct batch *taken,
                             const struct op *op, size_t room)
 {
+    CHECK(op->first < op->items);
     size_t rest = op->items - op->first;
     bool fits = taken->items + rest <= config->max_batch &&
                 taken->cost + turn_cost(op, rest) <= room &&
@@ -183,6 +186,7 @@ static size_t fitting_items(const struct lane_config *config, const struct batch
         return rest;
     if (!config->divides)
         return taken->items == 0 ? rest : 0;
+    CHECK(taken->cost <= room || taken->items == 0);
     size_t part = (room - taken->cost) * op->items / turn_cost(op, op->items);
     if (part > rest)
         part = rest;
@@ -207,6 +211,7 @@ static struct batch fill_batch(struct lane *lane, bool fresh_only, size_t room)
         end = &op->next;
     }
     *end = NULL;
+    CHECK(!batch.ops == (batch.items == 0));
     return batch;
 }
 
@@ -242,6 +247,7 @@ static void wake_for_work(struct lane *lane)
 static void note_connected(struct lane *lane)
 {
     pthread_mutex_lock(&lane->lock);
+    CHECK(lane->connected < lane->config.workers);
     if (lane->connected++ == 0)
         atomic_fetch_sub(&lane->config.store->wanting, 1);
     note_sessions(lane);
@@ -290,6 +296,7 @@ static void worker_disconnect(struct worker *worker)
     worker->lane->config.store->driver->session_close(worker->session);
     worker->session = NULL;
     pthread_mutex_lock(&worker->lane->lock);
+    CHECK(worker->lane->connected > 0);
     if (--worker->lane->connected == 0)
         atomic_fetch_add(&worker->lane->config.store->wanting, 1);
     note_sessions(worker->lane);
@@ -300,9 +307,11 @@ static enum store_result worker_connect(struct worker *worker, struct status *st
 {
     struct lane *lane = worker->lane;
     struct store *store = lane->config.store;
+    CHECK(!worker->session);
     enum store_result result =
         store->driver->session_open(store, lane->config.read_only, &worker->session, status);
     if (result == STORE_OK) {
+        CHECK(worker->session);
         worker->backoff_ms = FIRST_BACKOFF_MS;
         note_connected(lane);
         return result;
@@ -375,6 +384,7 @@ static struct batch worker_take(struct worker *worker)
     lane->idle++;
     while (lane->turns.waiting == 0 && !lane->stopping && clock_monotonic_ms() < until_ms)
         wait_until(&lane->work, &lane->lock, until_ms);
+    CHECK(lane->idle > 0);
     lane->idle--;
     struct batch batch = take_batch(lane);
     wake_for_work(lane);
@@ -391,6 +401,7 @@ static struct op *settle(struct lane *lane, struct op *ops)
     while (ops) {
         struct op *op = ops;
         ops = op->next;
+        CHECK(op->first <= op->end && op->end <= op->items);
         if (op->end < op->items) {
             turns_put_back(&lane->turns, op);
             continue;
@@ -426,6 +437,7 @@ static void worker_run(struct worker *worker, struct batch batch)
         fail_expired(lane, expired);
     if (!batch.ops)
         return;
+    CHECK(worker->session);
     int64_t started_us = clock_monotonic_us();
     lane->config.run(worker, batch.ops);
     int64_t took_us = clock_monotonic_us() - started_us;
@@ -440,6 +452,7 @@ static void worker_run(struct worker *worker, struct batch batch)
 static void worker_ping(struct worker *worker)
 {
     struct status status = STATUS_INIT;
+    CHECK(worker->session);
     enum store_result result = worker->lane->config.store->driver->ping(worker->session, &status);
     if (result == STORE_OK)
         return;
@@ -464,6 +477,7 @@ static void worker_first_try(struct worker *worker)
     struct status status = STATUS_INIT;
     enum store_result result = worker_connect(worker, &status);
     pthread_mutex_lock(&lane->lock);
+    CHECK(!lane->was_tried && worker == lane->workers);
     lane->first_result = result;
     lane->was_tried = true;
     pthread_cond_broadcast(&lane->tried);
@@ -511,6 +525,7 @@ void *worker_context(struct worker *worker)
 
 static void lane_init(struct lane *lane, const struct lane_config *config)
 {
+    CHECK(config->run && config->store && config->workers > 0 && config->max_batch > 0);
     lane->config = *config;
     if (lane->config.workers > MAX_WORKERS)
         lane->config.workers = MAX_WORKERS;
@@ -583,6 +598,7 @@ static void note_caller(struct lane *lane, const struct caller *caller)
 bool lane_submit(struct lane *lane, struct op *op, struct status *status)
 {
     bool taken = false;
+    CHECK(op->items > 0 && op->done);
     op->first = op->end = 0;
     op->status = STATUS_INIT;
     pthread_mutex_lock(&lane->lock);
@@ -630,6 +646,7 @@ void lane_close(struct lane *lane)
     lane_stop(lane);
     for (unsigned i = 0; i < lane->opened; i++)
         worker_close(&lane->workers[i]);
+    CHECK(lane->connected == 0 && lane->idle == 0);
     ops_fail(turns_clear(&lane->turns), &lane->away); /* queued for a store that was away */
     note_held(lane);
     turns_fini(&lane->turns);

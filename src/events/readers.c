@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 
 #define MAX_HELD_GETS 448         /* see the writer's */
@@ -91,6 +92,7 @@ static void read_range(struct worker *worker, struct op **ops, size_t count, rea
     enum store_result result = read_stubbornly(worker, attempt, ops, count, &status);
     if (result == STORE_OK)
         return;
+    CHECK(count > 0);
     size_t half = count / 2;
     if (half > 0 && (result == STORE_REJECTED || status.code == STATUS_DATA_LOSS)) {
         read_range(worker, ops, half, attempt);
@@ -105,8 +107,10 @@ static void run_gets(struct worker *worker, struct op *ops)
 {
     struct op *gets[MAX_GETS];
     size_t count = 0;
-    for (; ops; ops = ops->next)
+    for (; ops; ops = ops->next) {
+        CHECK(count < MAX_GETS);
         gets[count++] = ops;
+    }
     read_range(worker, gets, count, get_once);
 }
 
@@ -118,6 +122,7 @@ static void run_lists(struct worker *worker, struct op *ops)
     size_t list_count = 0;
     size_t backlog_count = 0;
     for (; ops; ops = ops->next) {
+        CHECK(list_count + backlog_count < MAX_LISTS);
         if (((struct list_op *)ops)->backlog)
             backlogs[backlog_count++] = ops;
         else

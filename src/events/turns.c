@@ -51,7 +51,9 @@ static void drop_if_idle(struct turns *turns, struct turn *turn)
 {
     if (turn->held.count > 0)
         return;
+    CHECK(turn->held.bytes == 0 && !turn->first && !turn->ring && !turn->listed);
     struct turn **place = find(turns, turn->connection, turn->key);
+    CHECK(*place == turn);
     *place = turn->chain;
     turn->chain = turns->unused;
     turns->unused = turn;
@@ -90,6 +92,7 @@ static void hold(struct held *held, const struct op *op)
 
 static void let_go(struct held *held, const struct op *op)
 {
+    CHECK(held->count > 0 && held->bytes >= op->bytes);
     held->count--;
     held->bytes -= op->bytes;
 }
@@ -114,6 +117,7 @@ static void ring_add_first(struct turn **ring, struct turn *turn)
 
 static void ring_remove_first(struct turn **ring)
 {
+    CHECK(*ring);
     struct turn *first = (*ring)->next;
     if (first == *ring)
         *ring = NULL;
@@ -125,6 +129,7 @@ static void take_turns(struct turns *turns, struct turn *client,
                        void (*add)(struct turn **ring, struct turn *turn))
 {
     struct turn *connection = client->connection;
+    CHECK(connection && client->first);
     if (!connection->ring)
         add(&turns->ring, connection);
     add(&connection->ring, client);
@@ -134,6 +139,7 @@ static void take_turns(struct turns *turns, struct turn *client,
 static struct turn *take_fresh(struct turns *turns)
 {
     struct turn *client = turns->fresh;
+    CHECK(client);
     turns->fresh = client->next;
     if (!turns->fresh)
         turns->fresh_last = &turns->fresh;
@@ -183,11 +189,14 @@ static struct turn *next_fresh(struct turns *turns)
 static void unlist(struct turns *turns, struct turn *client)
 {
     struct turn *connection = client->connection;
+    CHECK(client->listed && !client->first);
     client->listed = false;
     if (turns->fresh == client) {
         take_fresh(turns);
         return;
     }
+    CHECK(connection->ring && connection->ring->next == client);
+    CHECK(turns->ring && turns->ring->next == connection);
     ring_remove_first(&connection->ring);
     if (!connection->ring)
         ring_remove_first(&turns->ring);
@@ -207,6 +216,7 @@ bool turns_init(struct turns *turns, struct held max)
 
 void turns_fini(struct turns *turns)
 {
+    CHECK(turns->waiting == 0 && turns->held.count == 0 && turns->held.bytes == 0);
     free(turns->memory);
 }
 
@@ -220,6 +230,7 @@ static void add_fresh(struct turns *turns, struct turn *client)
 
 bool turns_add(struct turns *turns, struct op *op)
 {
+    CHECK(op->items > 0 && op->first == 0);
     struct turn *connection = find_or_add(turns, NULL, op->caller.connection);
     struct turn *client = find_or_add(turns, connection, op->caller.client);
     if (!has_room(turns, client, op)) {
@@ -235,6 +246,7 @@ bool turns_add(struct turns *turns, struct op *op)
     *client->last = op;
     client->last = &op->next;
     turns->waiting++;
+    CHECK(turns->waiting <= turns->held.count && turns->held.count <= turns->max.count);
     if (!client->listed)
         add_fresh(turns, client);
     return true;
@@ -262,6 +274,7 @@ void turns_take(struct turns *turns, struct op *op, size_t items)
     pay(client->connection, turn_cost(op, items));
     op->end = op->first + items;
     client->first = op->next;
+    CHECK(turns->waiting > 0);
     turns->waiting--;
     if (client->first)
         return;
@@ -279,6 +292,7 @@ void turns_put_back(struct turns *turns, struct op *op)
         client->last = &op->next;
     client->first = op;
     turns->waiting++;
+    CHECK(turns->waiting <= turns->held.count);
     if (!client->listed)
         take_turns(turns, client, ring_add_first);
 }
@@ -304,5 +318,6 @@ struct op *turns_clear(struct turns *turns)
         *end = op;
     }
     *end = NULL;
+    CHECK(turns->waiting == 0 && !turns->fresh && !turns->ring);
     return ops;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -246,6 +247,7 @@ static void reject(struct batch *batch, size_t first, size_t count, const struct
 static bool write_range(struct batch *batch, size_t first, size_t count)
 {
     struct status status = STATUS_INIT;
+    CHECK(count > 0 && first + count <= batch->count);
     enum store_result result = write_stubbornly(batch, first, count, &status);
     switch (result) {
     case STORE_OK: fail_items(batch->items + first, count, NULL); return true;
@@ -265,6 +267,7 @@ static bool write_range(struct batch *batch, size_t first, size_t count)
         return true;
     }
     size_t half = count / 2;
+    CHECK(half > 0);
     return write_range(batch, first, half) && write_range(batch, first + half, count - half);
 }
 
@@ -274,6 +277,7 @@ static void gather_op(struct batch *batch, struct write_op *op)
     for (size_t i = op->op.first; i < op->op.end; i++) {
         struct write_item *item = &op->items[i];
         KINDS[item->stored.kind].stamp(writer, &item->stored.event);
+        CHECK(batch->count < MAX_BATCH);
         batch->ops[batch->count] = op;
         batch->stored[batch->count] = &item->stored;
         batch->items[batch->count++] = item;
@@ -286,6 +290,7 @@ static void gather_op(struct batch *batch, struct write_op *op)
  * not tried either, and what is told of the failure outlives the batch. */
 static void end_op(const struct batch *batch, struct write_op *op)
 {
+    CHECK(op->op.end > op->op.first && op->op.end <= op->count);
     const struct status *why = op->items[op->op.end - 1].failure;
     if (why != &UNKNOWN && why != &NOT_WRITTEN && why != &batch->failure)
         return;
@@ -335,6 +340,7 @@ static bool failed_as_a_whole(const struct write_op *op)
 static void on_done(struct op *base)
 {
     struct write_op *op = (struct write_op *)base;
+    CHECK(op->count == base->items);
     if (base->status.code != STATUS_OK && base->first > 0) {
         op->failure = base->status;
         for (size_t i = base->first; i < op->count; i++)
@@ -371,6 +377,7 @@ struct writer *writer_open(struct store *store, unsigned workers)
 
 bool writer_submit(struct writer *writer, struct write_op *op, struct status *status)
 {
+    CHECK(op->count > 0 && op->done);
     op->op.items = op->count;
     op->op.done = on_done;
     op->op.bytes = sizeof(*op) + op->count * sizeof(*op->items);

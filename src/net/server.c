@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/wait.h"
@@ -136,6 +137,7 @@ static struct slot *slot_acquire(struct server *server, struct peer *peer)
     if (!slot && server->free && !server->first_waiting) {
         slot = server->free;
         server->free = slot->next_free;
+        CHECK(server->busy < server->slot_count);
         server->busy++;
         wake_watcher(server);
     } else if (!slot) {
@@ -154,6 +156,7 @@ static struct peer *take_waiting(struct server *server)
     struct peer *peer = server->first_waiting;
     if (!peer)
         return NULL;
+    CHECK(!peer->granted);
     server->first_waiting = peer->next_waiting;
     if (!server->first_waiting)
         server->last_waiting = &server->first_waiting;
@@ -178,6 +181,7 @@ static void slot_release(struct slot *slot)
     } else {
         slot->next_free = server->free;
         server->free = slot;
+        CHECK(server->busy > 0);
         server->busy--;
         if (server->busy == 0)
             pthread_cond_broadcast(&server->idle);
@@ -190,8 +194,11 @@ static void slot_release(struct slot *slot)
 /* Its charges are released. The peer is held as long as they may be used. */
 static void slot_let_go(struct slot *slot)
 {
-    if (atomic_fetch_sub(&slot->holders, 1) > 1)
+    int before = atomic_fetch_sub(&slot->holders, 1);
+    CHECK(before > 0);
+    if (before > 1)
         return;
+    CHECK(slot->memory.held == 0 && slot->sending.held == 0 && !slot->answer.memory);
     struct link *link = slot->peer->link;
     slot_release(slot);
     link_let_go(link);
@@ -253,7 +260,7 @@ static bool on_received(void *owner, struct link *link, const struct link_receiv
     slot->call.caller = (struct caller){.connection = peer->number};
     memcpy(slot->route, received->route, received->route_size);
     slot->route_size = received->route_size;
-    atomic_store(&slot->holders, 2);
+    CHECK(atomic_exchange(&slot->holders, 2) == 0);
     if (received->body || received->size > server->dispatcher->max_message) {
         dispatch(server->dispatcher, &slot->call, received->body, received->size);
     } else {
@@ -343,6 +350,7 @@ static bool add_peer(struct server *server, struct peer *peer, size_t bytes)
 /* Under the lock. The peer counts until it is freed. */
 static void unlist_peer(struct peer *peer)
 {
+    CHECK(*peer->previous == peer);
     *peer->previous = peer->next;
     if (peer->next)
         peer->next->previous = peer->previous;
@@ -351,12 +359,14 @@ static void unlist_peer(struct peer *peer)
 static void free_peer(struct server *server, struct peer *peer)
 {
     size_t bytes = peer->charge.held;
+    CHECK(!peer->granted && peer->share.held >= bytes);
     if (peer->link)
         link_free(peer->link);
     charge_release(&peer->charge, bytes);
     free(peer);
     metric_add(&server_connections, 0, -1);
     pthread_mutex_lock(&server->lock);
+    CHECK(server->peer_count > 0 && server->peer_bytes >= bytes);
     server->peer_count--;
     server->peer_bytes -= bytes;
     if (server->peer_count == 0)
@@ -637,6 +647,7 @@ void server_stop(struct server *server)
     stop_watching(server);
     for (size_t i = 0; i < server->acceptor_count; i++)
         listener_close(&server->acceptors[i].listener);
+    CHECK(server->busy == 0 && !server->peers && !server->unused);
     for (size_t i = 0; i < server->slot_count; i++)
         call_fini(&server->slots[i].call);
     free(server->slots);

@@ -94,6 +94,7 @@ void call_begin(struct call *call)
     call->expired = false;
     metric_add(&call_in_flight, 0, 1);
     atomic_store(&call->deadline_ms, INT64_MAX);
+    CHECK(call->ticket % 2 == 0);
     atomic_fetch_add(&call->ticket, 1); /* last: from here on it can be answered */
 }
 
@@ -127,6 +128,8 @@ static void log_answer(const struct call *call, enum status_code code, const cha
 /* Before the answer leaves: the call is not ours any more then. */
 static void note_answer(const struct call *call, enum status_code code, const char *reason)
 {
+    CHECK(code >= STATUS_OK && code < STATUS_CODE_COUNT);
+    CHECK(call->ticket % 2 == 0 && call->method_number <= CALL_MAX_METHODS);
     int64_t took_us = clock_monotonic_us() - call->started_us;
     metric_add(&call_requests, call->method_number * STATUS_CODE_COUNT + code, 1);
     metric_observe(&call_duration, call->method_number, took_us);
@@ -157,10 +160,10 @@ static bool send_envelope(struct call *call, const Triggers__Rpc__V1__Response *
     uint8_t *out = call->transport->reserve(call, head_size + prefix_size + body_size);
     if (!out)
         return false;
-    protobuf_c_message_pack(&envelope.base, out);
+    CHECK(protobuf_c_message_pack(&envelope.base, out) == head_size);
     memcpy(out + head_size, prefix, prefix_size);
     if (body_size > 0)
-        protobuf_c_message_pack(body, out + head_size + prefix_size);
+        CHECK(protobuf_c_message_pack(body, out + head_size + prefix_size) == body_size);
     note_answer(call, (enum status_code)envelope.code,
                 envelope.details ? envelope.details->reason : "");
     call->transport->send(call);
@@ -173,6 +176,7 @@ static bool send_envelope(struct call *call, const Triggers__Rpc__V1__Response *
 static void fail(struct call *call, const struct status *status,
                  const struct field_violation *violations, size_t count)
 {
+    CHECK(status->code != STATUS_OK && (violations || count == 0));
     Triggers__Rpc__V1__FieldViolation packed[MAX_VIOLATIONS];
     Triggers__Rpc__V1__FieldViolation *pointers[MAX_VIOLATIONS];
     if (count > MAX_VIOLATIONS)

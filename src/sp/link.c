@@ -60,6 +60,7 @@ struct link *link_new(nng_stream *stream, const struct link_address *address,
 
 void link_free(struct link *link)
 {
+    CHECK(link->state == LINK_MADE || link->state == LINK_UNUSED);
     nng_aio *const aios[] = {link->reader, link->writer, link->resumer, link->checker};
     nng_stream_close(link->stream);
     for (size_t i = 0; i < sizeof(aios) / sizeof(aios[0]); i++) {
@@ -97,15 +98,26 @@ int64_t link_slow_since(const struct link *link)
     return sending == 0 || (reading != 0 && reading < sending) ? reading : sending;
 }
 
+void link_move(struct link *link, enum link_state to)
+{
+    enum link_state from = atomic_exchange(&link->state, to);
+    CHECK(from == LINK_MADE ? to == LINK_STARTED : from == LINK_STARTED && to == LINK_UNUSED);
+    CHECK(to != LINK_UNUSED || link->closed);
+}
+
 void link_hold(struct link *link)
 {
-    atomic_fetch_add(&link->holders, 1);
+    CHECK(atomic_fetch_add(&link->holders, 1) > 0);
 }
 
 void link_let_go(struct link *link)
 {
-    if (atomic_fetch_sub(&link->holders, 1) == 1)
-        link->events->unused(link->owner, link);
+    int before = atomic_fetch_sub(&link->holders, 1);
+    CHECK(before > 0);
+    if (before > 1)
+        return;
+    link_move(link, LINK_UNUSED);
+    link->events->unused(link->owner, link);
 }
 
 void link_close_because(struct link *link, const char *why)

@@ -55,6 +55,9 @@ struct later_words {
     bool last;
 };
 
+/* The life of a link: it may be closed before it was started. */
+enum link_state { LINK_MADE, LINK_STARTED, LINK_UNUSED };
+
 struct link {
     const struct link_events *events;
     void *owner;
@@ -63,6 +66,7 @@ struct link {
     enum link_protocol protocol;
     bool limited; /* see link_limit */
     atomic_int holders;
+    _Atomic(enum link_state) state;
     atomic_bool closed;
     nng_aio *reader;
     nng_aio *writer;
@@ -91,6 +95,9 @@ void link_fini_reading(struct link *link);
 
 /* Begins to look now and then whether a TLS stream still stands. */
 void link_check(struct link *link);
+
+/* Checks that the life of a link goes on like this. */
+void link_move(struct link *link, enum link_state to);
 
 /* After `aio` was begun on the stream, which may have been closed just before. */
 void link_end_begun(struct link *link, nng_aio *aio);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "sp/link_internal.h"
 #include "sp/websocket.h"
@@ -47,6 +48,7 @@ void link_fini_reading(struct link *link)
 static bool set_room(struct link *link, size_t room)
 {
     struct incoming *in = &link->in;
+    CHECK(in->start <= in->end && room >= in->end - in->start);
     size_t before = in->charge.held;
     size_t held = in->charge.share && room > LINK_ROOM_IDLE ? room : 0;
     if (held > 0 && !charge_add(&in->charge, held))
@@ -80,6 +82,7 @@ static void drop_behind(struct incoming *in, size_t size)
 
 static void close_gap(struct incoming *in)
 {
+    CHECK(in->start + in->gathered + in->gap <= in->end);
     uint8_t *gap = in->bytes + in->start + in->gathered;
     if (in->gap > 0)
         memmove(gap, gap + in->gap, in->end - in->start - in->gathered - in->gap);
@@ -128,6 +131,7 @@ static enum next read_route(struct link_received *first, const uint8_t *bytes, s
 /* The first message; `size` is all of it, of which `have` bytes are here. */
 static enum next read_message(struct link *link, uint8_t *bytes, size_t have, size_t size)
 {
+    CHECK(have <= size);
     struct link_received *first = &link->in.first;
     enum next next = read_route(first, bytes, have);
     if (next == NEXT_NONE)
@@ -191,6 +195,7 @@ static enum next read_sp_greeting(struct link *link)
 static void skip(struct incoming *in)
 {
     size_t have = in->end - in->start;
+    CHECK(in->start <= in->end && in->end <= in->room);
     size_t skipped = in->skipping < have ? in->skipping : have;
     in->start += skipped;
     in->skipping -= skipped;
@@ -240,6 +245,7 @@ static enum next take_control(struct link *link, size_t at, const struct websock
 {
     struct incoming *in = &link->in;
     uint8_t *payload = in->bytes + at + head->size;
+    CHECK(at + head->size + head->length <= in->end && head->length <= WEBSOCKET_CONTROL_MAX);
     if (head->masked)
         websocket_mask(payload, head->length, head->mask);
     enum next next = NEXT_PART;
@@ -284,6 +290,7 @@ static enum next give_up(struct link *link, size_t at, const struct websocket_he
 static enum next take_part(struct link *link, size_t at, const struct websocket_head *head)
 {
     struct incoming *in = &link->in;
+    CHECK(at == in->start + in->gathered + in->gap && at + head->size <= in->end);
     uint64_t size = in->gathered + head->length;
     size_t frame = head->size + (size_t)head->length;
     if (in->continued != (head->opcode == WEBSOCKET_CONTINUATION))
@@ -360,6 +367,7 @@ static enum next read_first(struct link *link)
 static void drop_first(struct link *link)
 {
     struct incoming *in = &link->in;
+    CHECK(in->frame > 0 && in->skipping == 0);
     in->skipping = in->frame;
     in->skipped = 0;
     in->frame = 0;
@@ -479,6 +487,7 @@ void link_on_read(void *argument)
         (void)!set_room(link, LINK_ROOM_IDLE);
     else
         link->in.end += nng_aio_count(link->reader);
+    CHECK(link->in.end <= link->in.room);
     go_on(link);
     link_let_go(link);
 }
@@ -508,6 +517,7 @@ static void greet(struct link *link)
 
 void link_start(struct link *link)
 {
+    link_move(link, LINK_STARTED);
     link_hold(link);
     greet(link);
     read_on(link);
@@ -518,6 +528,7 @@ void link_start(struct link *link)
 void link_on_resumed(void *argument)
 {
     struct link *link = argument;
+    CHECK(link->closed || link->in.waiting);
     go_on(link);
     link_let_go(link);
 }

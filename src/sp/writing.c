@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "sp/link_internal.h"
 
@@ -24,6 +25,7 @@ static size_t head_room(size_t size)
 uint8_t *link_reserve(struct link_message *message, const uint8_t *route, size_t route_size,
                       size_t size)
 {
+    CHECK(!message->memory && route_size <= LINK_MAX_ROUTE);
     size_t room = head_room(route_size + size);
     message->memory = malloc(room + route_size + size);
     if (!message->memory)
@@ -92,6 +94,7 @@ static void frame_for_websocket(const struct link *link, struct link_message *me
         payload += head.length;
         left -= head.length;
     }
+    CHECK(message->bytes >= message->memory && left == 0);
     message->size = (size_t)(out - message->bytes);
 }
 
@@ -105,6 +108,7 @@ static void frame_for_sp(const struct link *link, struct link_message *message)
         message->bytes[i] = (uint8_t)((uint64_t)size >> (56 - 8 * i));
     if (link->address->framing == LINK_IPC)
         *--message->bytes = IPC_MESSAGE;
+    CHECK(message->bytes >= message->memory);
     message->size = (size_t)(end - message->bytes);
 }
 
@@ -112,6 +116,7 @@ static void frame_for_sp(const struct link *link, struct link_message *message)
 
 static void line_append(struct outgoing *out, struct link_message *message)
 {
+    CHECK(message->memory && message->size > 0 && !*out->last);
     message->next = NULL;
     *out->last = message;
     out->last = &message->next;
@@ -121,6 +126,7 @@ static void line_append(struct outgoing *out, struct link_message *message)
 static struct link_message **line_move(struct outgoing *out, struct link_message **end)
 {
     struct link_message *message = out->first;
+    CHECK(message);
     out->first = message->next;
     if (!out->first)
         out->last = &out->first;
@@ -150,6 +156,7 @@ static void prepare_pieces(struct link *link)
     pthread_mutex_lock(&link->mutex);
     nng_aio_set_timeout(link->writer, link->limited ? get_timeout(link) : NNG_DURATION_INFINITE);
     size_t left = link->out.left;
+    CHECK(link->out.writing && link->out.first && left < link->out.first->size);
     struct link_message *message = link->out.first;
     for (; message && count < MAX_PIECES; message = message->next) {
         pieces[count++] = (nng_iov){message->bytes + left, message->size - left};
@@ -175,6 +182,7 @@ static void take_written(struct link *link, struct link_message **end)
 {
     struct outgoing *out = &link->out;
     size_t written = out->left + nng_aio_count(link->writer);
+    CHECK(out->writing);
     out->written += nng_aio_count(link->writer);
     if (out->first && written >= out->first->size)
         out->first_ms = clock_monotonic_ms();
@@ -182,6 +190,7 @@ static void take_written(struct link *link, struct link_message **end)
         written -= out->first->size;
         end = line_move(out, end);
     }
+    CHECK(out->first || written == 0);
     out->left = written;
 }
 
@@ -190,6 +199,7 @@ static void say(struct link *link, const void *bytes, size_t size);
 static void on_said(struct link *link)
 {
     pthread_mutex_lock(&link->mutex);
+    CHECK(link->speaking);
     bool last = link->last_words;
     struct later_words later = link->later;
     link->later.size = 0;
@@ -299,6 +309,7 @@ static bool begin_saying(struct link *link, const void *bytes, size_t size, bool
         link->speaking = true;
         link->last_words = last;
     } else {
+        CHECK(size <= sizeof(later->bytes));
         memcpy(later->bytes, bytes, size);
         later->size = size;
         later->last = last;
@@ -311,6 +322,7 @@ static bool begin_saying(struct link *link, const void *bytes, size_t size, bool
 static void say(struct link *link, const void *bytes, size_t size)
 {
     struct link_message *words = &link->words;
+    CHECK(!words->memory);
     words->memory = words->bytes = malloc(size);
     words->size = size;
     if (!words->memory) {
@@ -331,6 +343,7 @@ void link_say_frame(struct link *link, enum websocket_opcode opcode, const uint8
                     size_t size)
 {
     uint8_t frame[WEBSOCKET_HEAD_MAX + WEBSOCKET_CONTROL_MAX];
+    CHECK(size <= WEBSOCKET_CONTROL_MAX);
     struct websocket_head head = {.opcode = opcode, .final = true, .length = size};
     const uint8_t *end = put_frame(link, frame, head, payload);
     link_say(link, frame, (size_t)(end - frame), opcode == WEBSOCKET_CLOSE);
@@ -346,6 +359,7 @@ void link_cork(struct link *link)
 void link_uncork(struct link *link)
 {
     pthread_mutex_lock(&link->mutex);
+    CHECK(link->out.corks > 0);
     link->out.corks--;
     struct link_message *lost = link->out.writing ? NULL : take_lost(link);
     bool begin = begin_writing(link);
