@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/typeid.h"
 #include "base/wait.h"
 
@@ -64,6 +65,7 @@ void triggers_memory_free(triggers_memory *memory)
 
 static void client_free(triggers_client *client)
 {
+    CHECK(client->in_flight == 0 && client->standing == 0);
     pthread_cond_destroy(&client->work);
     pthread_cond_destroy(&client->changed);
     pthread_mutex_destroy(&client->mutex);

@@ -21,6 +21,17 @@ struct flight_list {
     struct flight *last;
 };
 
+/* What a peer does, in this order, but that dialing may fail, and that a connection may end before
+ * it is greeted. */
+enum peer_state {
+    PEER_PAUSED, /* waits before it dials again, or has dialed */
+    PEER_DIALING,
+    PEER_CONNECTED, /* there is a link */
+    PEER_STANDS,    /* which is greeted and can be sent on */
+    PEER_CLOSED,    /* which has ended */
+    PEER_UNUSED,    /* which is to be freed by the keeper */
+};
+
 /* One address: it is dialed, and again when the connection is lost. */
 struct peer {
     triggers_client *client;
@@ -30,12 +41,9 @@ struct peer {
     uint32_t backoff_ms; /* see backoff_next_ms */
 
     /* Under the client's mutex. */
-    bool dialing;             /* or it waits before that */
+    enum peer_state state;    /* moved by peer_move */
     nng_stream *leftover;     /* connected while the client was being closed; or NULL */
     struct link *link;        /* the connection until it is freed; NULL: none */
-    bool stands;              /* `link` is greeted and can be sent on */
-    bool closed;              /* `link` has ended */
-    bool unused;              /* `link` is to be freed by the keeper */
     int64_t waiting_since_ms; /* the first call sent since it was last heard of; 0: none */
     struct flight_list sent;  /* wait for their answers */
 };

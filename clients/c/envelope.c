@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/varint.h"
 #include "triggers.h"
 #include "triggers/rpc/v1/envelope.pb-c.h"
@@ -29,6 +30,7 @@ static void add_metadata(struct head *head, const char *key, const char *value)
     if (!value)
         return;
     size_t index = head->request.n_metadata++;
+    CHECK(index < METADATA_MAX);
     Entry *entry = &head->entries[index];
     *entry = (Entry)TRIGGERS__RPC__V1__REQUEST__METADATA_ENTRY__INIT;
     /* Generated members are not const; packing does not write. */
@@ -80,14 +82,17 @@ bool envelope_pack(const struct envelope *envelope, const ProtobufCMessage *body
     if (!*bytes)
         return status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
     uint8_t *out = *bytes;
-    out += protobuf_c_message_pack(&head.request.base, out);
+    CHECK(protobuf_c_message_pack(&head.request.base, out) == head_size);
+    out += head_size;
     memcpy(out, prefix, prefix_size);
-    protobuf_c_message_pack(body, out + prefix_size);
+    CHECK(protobuf_c_message_pack(body, out + prefix_size) == body_size);
     return true;
 }
 
 size_t envelope_pack_timeout(uint32_t timeout_ms, uint8_t out[ENVELOPE_MAX_TIMEOUT_SIZE])
 {
     out[0] = TIMEOUT_TAG;
-    return 1 + varint_write(out + 1, timeout_ms);
+    size_t size = 1 + varint_write(out + 1, timeout_ms);
+    CHECK(size <= ENVELOPE_MAX_TIMEOUT_SIZE);
+    return size;
 }

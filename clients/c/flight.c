@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "backoff.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "client.h"
 #include "envelope.h"
@@ -40,9 +41,13 @@ enum flight_phase {
     FLIGHT_WAITING, /* for a connection, in client->waiting, its message at hand */
     FLIGHT_SENT,    /* waits for its answer, in peer->sent */
     FLIGHT_PAUSED,  /* until `due_ms`, to be tried again */
+    FLIGHT_ENDED,   /* its reply is handed over next */
 };
 
+#define FLIGHT_MAGIC 0x464c4954u
+
 struct flight {
+    unsigned magic;
     triggers_client *client;
     const struct method *method;
     size_t item_count;
@@ -74,6 +79,14 @@ struct flight {
 
 /* ---- the lists and the table; the mutex is held ---- */
 
+static void flight_move(struct flight *flight, enum flight_phase to)
+{
+    CHECK(flight->magic == FLIGHT_MAGIC);
+    CHECK(flight->phase != FLIGHT_ENDED && (flight->phase == FLIGHT_OWNED) != (to == FLIGHT_OWNED));
+    CHECK((to == FLIGHT_WAITING) <= (flight->message != NULL));
+    flight->phase = to;
+}
+
 static void list_append(struct flight_list *list, struct flight *flight)
 {
     flight->previous = list->last;
@@ -84,6 +97,8 @@ static void list_append(struct flight_list *list, struct flight *flight)
 
 static void list_remove(struct flight_list *list, struct flight *flight)
 {
+    CHECK((flight->previous ? flight->previous->next : list->first) == flight);
+    CHECK((flight->next ? flight->next->previous : list->last) == flight);
     *(flight->previous ? &flight->previous->next : &list->first) = flight->next;
     *(flight->next ? &flight->next->previous : &list->last) = flight->previous;
 }
@@ -101,6 +116,7 @@ static uint32_t next_id(triggers_client *client)
 static void table_put(struct flight *flight)
 {
     struct flight **row = row_of(flight->client, flight->id);
+    CHECK((flight->id & ROUTE_END) == 0);
     flight->next_in_row = *row;
     *row = flight;
 }
@@ -108,8 +124,10 @@ static void table_put(struct flight *flight)
 static void table_remove(struct flight *flight)
 {
     struct flight **place = row_of(flight->client, flight->id);
-    while (*place != flight)
+    while (*place != flight) {
+        CHECK(*place);
         place = &(*place)->next_in_row;
+    }
     *place = flight->next_in_row;
 }
 
@@ -158,6 +176,8 @@ static void flight_free(struct flight *flight)
 {
     if (flight->message)
         flights_free_message(flight->message);
+    CHECK(flight->magic == FLIGHT_MAGIC);
+    flight->magic = 0;
     free(flight->request);
     charge_release(&flight->charge, flight->charge.held);
     free(flight);
@@ -168,7 +188,9 @@ static void finish(struct flight *flight, triggers_reply *reply)
 {
     triggers_client *client = flight->client;
     pthread_mutex_lock(&client->mutex);
+    flight_move(flight, FLIGHT_ENDED);
     table_remove(flight);
+    CHECK(client->in_flight > 0);
     client->in_flight--;
     if (client->closing && client->in_flight == 0)
         pthread_cond_broadcast(&client->changed);
@@ -277,10 +299,11 @@ static struct departure place_on_peer(struct flight *flight, struct peer *peer)
     link_hold(peer->link);
     if (peer->waiting_since_ms == 0)
         peer->waiting_since_ms = now_ms;
+    CHECK(peer->state == PEER_STANDS && flight->message);
     flight->message = NULL;
     flight->left = true;
     flight->peer = peer;
-    flight->phase = FLIGHT_SENT;
+    flight_move(flight, FLIGHT_SENT);
     list_append(&peer->sent, flight);
     set_due(flight, resend_time(flight->client, now_ms));
     return departure;
@@ -290,7 +313,7 @@ static void place_in_line(struct flight *flight)
 {
     triggers_client *client = flight->client;
     bool gives_up = !flight->left && client->no_retry;
-    flight->phase = FLIGHT_WAITING;
+    flight_move(flight, FLIGHT_WAITING);
     list_append(&client->waiting, flight);
     set_due(flight, gives_up ? clock_monotonic_ms() + CONNECT_WAIT_MS : INT64_MAX);
 }
@@ -311,7 +334,7 @@ static void take(struct flight *flight)
         list_remove(&flight->client->waiting, flight);
     if (flight->phase == FLIGHT_SENT)
         list_remove(&flight->peer->sent, flight);
-    flight->phase = FLIGHT_OWNED;
+    flight_move(flight, FLIGHT_OWNED);
 }
 
 /* ---- sending ---- */
@@ -350,7 +373,9 @@ static bool make_message(struct flight *flight, struct status *status)
         return fits ? fail_memory(status) : envelope_fail_busy(status);
     }
     memcpy(out, flight->request, flight->request_size);
+    CHECK(timeout_size <= sizeof(timeout));
     memcpy(out + flight->request_size, timeout, timeout_size);
+    CHECK(!flight->message);
     flight->message = &parcel->message;
     return true;
 }
@@ -400,7 +425,7 @@ static struct flight *take_all(struct flight_list *list)
 {
     struct flight *taken = list->first;
     for (struct flight *flight = taken; flight; flight = flight->next)
-        flight->phase = FLIGHT_OWNED;
+        flight_move(flight, FLIGHT_OWNED);
     *list = (struct flight_list){NULL, NULL};
     return taken;
 }
@@ -448,7 +473,7 @@ static void try_later(struct flight *flight, uint32_t wait_ms)
 {
     pthread_mutex_lock(&flight->client->mutex);
     begin_try(flight);
-    flight->phase = FLIGHT_PAUSED;
+    flight_move(flight, FLIGHT_PAUSED);
     set_due(flight, clock_monotonic_ms() + wait_ms);
     pthread_mutex_unlock(&flight->client->mutex);
 }
@@ -487,6 +512,7 @@ static bool send_later(struct flight *flight, const triggers_reply *reply)
 
 static void on_answer(struct flight *flight, const void *bytes, size_t size)
 {
+    CHECK(flight->phase == FLIGHT_OWNED);
     charge_release(&flight->charge, flight->answer_room);
     flight->answer_room = 0;
     triggers_reply *reply =
@@ -571,6 +597,7 @@ static void end_late(struct flight *flight)
 static void serve_due(struct flight *flight)
 {
     struct status status;
+    CHECK(flight->phase == FLIGHT_OWNED);
     if (flight->cancelled || flight->client->closing) {
         fail_cancelled(flight, &status);
         finish_failed(flight, &status);
@@ -629,6 +656,7 @@ static struct flight *flight_new(triggers_client *client, const struct call *cal
         fail_memory(status);
         return NULL;
     }
+    flight->magic = FLIGHT_MAGIC;
     flight->client = client;
     flight->charge.share = client->memory;
     flight->method = call->method;
@@ -663,6 +691,7 @@ static bool launch(triggers_client *client, struct flight *flight, struct status
     pthread_mutex_lock(&client->mutex);
     bool admitted = admit(client, status);
     if (admitted) {
+        CHECK(flight->phase == FLIGHT_OWNED && flight->message);
         client->in_flight++;
         table_put(flight);
         departure = place(flight);
@@ -704,9 +733,11 @@ void triggers_cancel(triggers_client *client, const void *tag)
 
 void flights_stop(triggers_client *client)
 {
+    CHECK(client->closing);
     pthread_mutex_lock(&client->mutex);
     keeper_look_at(client, 0);
     while (client->in_flight > 0)
         pthread_cond_wait(&client->changed, &client->mutex);
+    CHECK(!client->waiting.first && !client->waiting.last);
     pthread_mutex_unlock(&client->mutex);
 }

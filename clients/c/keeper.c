@@ -2,6 +2,7 @@
  * frees links, for which it may have to wait. It sleeps until something is due. */
 #include <signal.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/wait.h"
 #include "client.h"
@@ -43,6 +44,7 @@ bool keeper_start(triggers_client *client)
 void keeper_stop(triggers_client *client)
 {
     pthread_mutex_lock(&client->mutex);
+    CHECK(!client->keeper_stopping && client->in_flight == 0);
     client->keeper_stopping = true;
     pthread_cond_signal(&client->work);
     pthread_mutex_unlock(&client->mutex);

@@ -1,5 +1,6 @@
 /* Peers: each is dialed until there is a connection, a link, and again when that has gone. */
 #include "backoff.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/wait.h"
 #include "client.h"
@@ -21,6 +22,22 @@
 
 /* The largest answer is a page of 8 MiB of payloads with what belongs to them. */
 #define MAX_ANSWER LINK_MAX_MESSAGE
+
+/* The mutex is held. */
+static void peer_move(struct peer *peer, enum peer_state to)
+{
+    static const unsigned allowed[] = {
+        [PEER_PAUSED] = 1u << PEER_DIALING | 1u << PEER_CONNECTED,
+        [PEER_DIALING] = 1u << PEER_PAUSED,
+        [PEER_CONNECTED] = 1u << PEER_STANDS | 1u << PEER_CLOSED,
+        [PEER_STANDS] = 1u << PEER_CLOSED,
+        [PEER_CLOSED] = 1u << PEER_UNUSED,
+        [PEER_UNUSED] = 1u << PEER_PAUSED,
+    };
+    CHECK(allowed[peer->state] & 1u << to);
+    CHECK(!peer->link == (to < PEER_CONNECTED));
+    peer->state = to;
+}
 
 /* ---- events of the link ---- */
 
@@ -46,8 +63,8 @@ static void on_greeted(void *owner, struct link *link)
     struct peer *peer = owner;
     triggers_client *client = peer->client;
     pthread_mutex_lock(&client->mutex);
-    if (!peer->closed) {
-        peer->stands = true;
+    if (peer->state == PEER_CONNECTED) {
+        peer_move(peer, PEER_STANDS);
         peer->backoff_ms = RECONNECT_MIN_MS;
         peer->waiting_since_ms = 0;
         client->standing++;
@@ -64,9 +81,9 @@ static void on_closed(void *owner, struct link *link, const char *why)
     struct peer *peer = owner;
     triggers_client *client = peer->client;
     pthread_mutex_lock(&client->mutex);
-    client->standing -= peer->stands;
-    peer->stands = false;
-    peer->closed = true;
+    CHECK(client->standing >= (peer->state == PEER_STANDS));
+    client->standing -= peer->state == PEER_STANDS;
+    peer_move(peer, PEER_CLOSED);
     pthread_mutex_unlock(&client->mutex);
     flights_lose(peer);
 }
@@ -76,7 +93,8 @@ static void on_unused(void *owner, struct link *link)
     (void)link;
     struct peer *peer = owner;
     pthread_mutex_lock(&peer->client->mutex);
-    peer->unused = true;
+    CHECK(!peer->sent.first);
+    peer_move(peer, PEER_UNUSED);
     keeper_look_at(peer->client, 0);
     pthread_mutex_unlock(&peer->client->mutex);
 }
@@ -105,7 +123,8 @@ void peer_dial(struct peer *peer)
     triggers_client *client = peer->client;
     pthread_mutex_lock(&client->mutex);
     bool closing = client->closing;
-    peer->dialing = !closing;
+    if (!closing)
+        peer_move(peer, PEER_DIALING);
     pthread_mutex_unlock(&client->mutex);
     if (closing)
         return;
@@ -122,8 +141,9 @@ static void use_stream(struct peer *peer, nng_stream *stream)
     }
     link_charge(link, peer->client->memory);
     pthread_mutex_lock(&peer->client->mutex);
+    CHECK(!peer->link);
     peer->link = link;
-    peer->closed = false;
+    peer_move(peer, PEER_CONNECTED);
     pthread_mutex_unlock(&peer->client->mutex);
     link_start(link);
 }
@@ -135,11 +155,12 @@ static void on_aio_done(void *data)
     struct peer *peer = data;
     triggers_client *client = peer->client;
     pthread_mutex_lock(&client->mutex);
-    bool dialed = peer->dialing;
+    bool dialed = peer->state == PEER_DIALING;
     bool closing = client->closing;
     bool connected = dialed && nng_aio_result(peer->aio) == 0;
     nng_stream *stream = connected ? nng_aio_get_output(peer->aio, 0) : NULL;
-    peer->dialing = false;
+    if (dialed)
+        peer_move(peer, PEER_PAUSED);
     peer->leftover = closing ? stream : NULL;
     pthread_cond_broadcast(&client->changed);
     pthread_mutex_unlock(&client->mutex);
@@ -161,6 +182,7 @@ int peer_init(struct peer *peer)
 
 void peer_fini(struct peer *peer)
 {
+    CHECK(!peer->link && !peer->sent.first);
     nng_aio_free(peer->aio);
     nng_stream_dialer_free(peer->dialer);
     link_address_fini(&peer->address);
@@ -172,7 +194,7 @@ static void wait_dialed(struct peer *peer)
     int64_t end_ms = clock_monotonic_ms() + DIAL_CLOSE_MS;
     bool in_time = true;
     pthread_mutex_lock(&client->mutex);
-    while (peer->dialing && in_time)
+    while (peer->state == PEER_DIALING && in_time)
         in_time = wait_until(&client->changed, &client->mutex, end_ms);
     pthread_mutex_unlock(&client->mutex);
 }
@@ -188,7 +210,7 @@ static void stop_dialing(struct peer *peer)
 /* The peer's link, held, when it has not ended; or NULL. The mutex is held. */
 static struct link *hold_link(struct peer *peer)
 {
-    if (!peer->link || peer->closed)
+    if (peer->state != PEER_CONNECTED && peer->state != PEER_STANDS)
         return NULL;
     link_hold(peer->link);
     return peer->link;
@@ -221,7 +243,7 @@ void peer_free_link(struct peer *peer)
     link_free(peer->link);
     pthread_mutex_lock(&client->mutex);
     peer->link = NULL;
-    peer->unused = false;
+    peer_move(peer, PEER_PAUSED);
     pthread_cond_broadcast(&client->changed);
     pthread_mutex_unlock(&client->mutex);
     dial_later(peer);
@@ -232,7 +254,7 @@ void peer_free_link(struct peer *peer)
 struct peer *peers_find_unused(triggers_client *client)
 {
     for (size_t i = 0; i < client->peer_count; i++) {
-        if (client->peers[i].unused)
+        if (client->peers[i].state == PEER_UNUSED)
             return &client->peers[i];
     }
     return NULL;
@@ -243,12 +265,12 @@ struct peer *peers_choose(triggers_client *client, struct peer *avoided)
     for (size_t i = 1; i <= client->peer_count; i++) {
         size_t index = (client->last_peer + i) % client->peer_count;
         struct peer *peer = &client->peers[index];
-        if (!peer->stands || peer == avoided)
+        if (peer->state != PEER_STANDS || peer == avoided)
             continue;
         client->last_peer = index;
         return peer;
     }
-    return avoided && avoided->stands ? avoided : NULL;
+    return avoided && avoided->state == PEER_STANDS ? avoided : NULL;
 }
 
 void peers_close_silent(triggers_client *client)
@@ -259,7 +281,8 @@ void peers_close_silent(triggers_client *client)
     pthread_mutex_lock(&client->mutex);
     for (size_t i = 0; i < client->peer_count; i++) {
         struct peer *peer = &client->peers[i];
-        if (peer->stands && peer->waiting_since_ms != 0 && peer->waiting_since_ms <= limit_ms)
+        if (peer->state == PEER_STANDS && peer->waiting_since_ms != 0 &&
+            peer->waiting_since_ms <= limit_ms)
             silent[count++] = hold_link(peer);
     }
     client->gave_up = client->gave_up || count > 0;

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/varint.h"
 #include "reply_error.h"
 #include "triggers/rpc/v1/envelope.pb-c.h"
@@ -15,9 +16,12 @@
 
 #define BODY_TAG (5 << 3 | 2) /* Response.body, length-delimited */
 
+#define BOX_MAGIC 0x424f5831u
+
 /* The reply, the arena it lies in, and that one's charge. */
 struct box {
-    triggers_reply reply;
+    triggers_reply reply; /* first */
+    unsigned magic;
     struct arena arena;
     struct charge charge;
 };
@@ -53,6 +57,7 @@ static triggers_reply *reply_new(struct arena *arena)
     struct box *box = arena_alloc(arena, sizeof(*box));
     if (!box)
         return NULL;
+    box->magic = BOX_MAGIC;
     box->reply = (triggers_reply){
         .error = REPLY_NO_ERROR,
         .next_page_token = "",
@@ -73,6 +78,7 @@ static triggers_reply *reply_finish(struct arena *arena, triggers_reply *reply)
         return (triggers_reply *)why; /* triggers_reply_free knows both */
     }
     struct box *box = (struct box *)reply;
+    CHECK(box->magic == BOX_MAGIC);
     box->charge = arena->charge ? *arena->charge : (struct charge){0};
     box->arena = *arena;
     box->arena.charge = arena->charge ? &box->charge : NULL;
@@ -88,7 +94,9 @@ void triggers_reply_free(triggers_reply *reply)
 {
     if (!reply || reply == &no_memory || reply == &too_large)
         return;
-    const struct box *box = (struct box *)reply;
+    struct box *box = (struct box *)reply;
+    CHECK(box->magic == BOX_MAGIC); /* freed once, and one of ours */
+    box->magic = 0;
     struct charge charge = box->charge;
     struct arena arena = box->arena;
     arena.charge = arena.charge ? &charge : NULL;
