@@ -1,6 +1,7 @@
 /* Counters and the order of stopping. */
 #include "bridge.h"
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/wait.h"
 
@@ -21,6 +22,7 @@ void bridge_init(struct bridge *bridge)
 
 void bridge_fini(struct bridge *bridge)
 {
+    CHECK(bridge->calls == 0 && bridge->requests == 0 && bridge->answering == 0);
     connections_fini(&bridge->connections);
     memory_fini(&bridge->memory);
     idempotency_fini(&bridge->keys);
@@ -37,7 +39,9 @@ void bridge_enter(atomic_long *counter)
 void bridge_leave(struct bridge *bridge, atomic_long *counter)
 {
     /* The last one out wakes bridge_drain, which sets `draining` before it looks at the counter. */
-    if (atomic_fetch_sub(counter, 1) != 1 || !atomic_load(&bridge->draining))
+    long before = atomic_fetch_sub(counter, 1);
+    CHECK(before > 0);
+    if (before > 1 || !atomic_load(&bridge->draining))
         return;
     pthread_mutex_lock(&bridge->idle_mutex);
     pthread_cond_signal(&bridge->idle);
@@ -77,6 +81,7 @@ bool bridge_drain(struct bridge *bridge, atomic_long *counter, int64_t timeout_m
 void bridge_close_client(struct bridge *bridge)
 {
     pthread_rwlock_wrlock(&bridge->gate);
+    CHECK(!bridge->client_closed);
     bridge->client_closed = true;
     pthread_rwlock_unlock(&bridge->gate);
     triggers_client_close(bridge->client);

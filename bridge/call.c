@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/check.h"
 #include "loop.h"
 
 /* More than are allowed, for those who ask how it is. */
@@ -20,6 +21,7 @@ static bool refuse(struct request *request, unsigned status, const char *code, c
 bool call_begin(struct request *request, struct bridge **bridge, triggers_call_options *options)
 {
     struct bridge *shared = request->bridge;
+    CHECK(!request->reply && !request->answer.status);
     long most = shared->settings.max_calls + (request->charge.urgent ? CALLS_FOR_PROBES : 0);
     if (atomic_fetch_add(&shared->calls, 1) >= most)
         return refuse(request, 503, "OVERLOADED", "Too many requests at once, try again");
@@ -72,6 +74,7 @@ static void note_core(struct bridge *bridge, const triggers_reply *reply)
 void call_done(triggers_reply *reply, void *user_data)
 {
     struct request *request = request_cast(user_data);
+    CHECK(!request->reply && reply);
     struct bridge *bridge = request->bridge;
     note_core(bridge, reply);
     request->reply = reply;
@@ -79,6 +82,6 @@ void call_done(triggers_reply *reply, void *user_data)
     if (strcmp(reply->error.reason, "CLIENT_BUSY") == 0)
         request->unsent = true;
     idempotency_leave(&bridge->keys, request);
-    atomic_fetch_sub(&bridge->calls, 1);
+    CHECK(atomic_fetch_sub(&bridge->calls, 1) > 0);
     loop_resume(request->peer);
 }

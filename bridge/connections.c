@@ -6,7 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/clock.h"
+
+struct connection *connection_cast(void *pointer)
+{
+    struct connection *connection = pointer;
+    CHECK(connection->magic == CONNECTION_MAGIC);
+    return connection;
+}
 
 void connections_init(struct connections *connections)
 {
@@ -16,6 +24,7 @@ void connections_init(struct connections *connections)
 
 void connections_fini(struct connections *connections)
 {
+    CHECK(connections->open == 0 && !connections->oldest && !connections->newest);
     pthread_mutex_destroy(&connections->mutex);
 }
 
@@ -24,6 +33,8 @@ static void unlink_waiting(struct connections *connections, struct connection *c
 {
     if (!connection->waiting)
         return;
+    CHECK((connection->older ? connection->older->newer : connections->oldest) == connection);
+    CHECK((connection->newer ? connection->newer->older : connections->newest) == connection);
     connection->waiting = false;
     if (connection->older)
         connection->older->newer = connection->newer;
@@ -37,6 +48,7 @@ static void unlink_waiting(struct connections *connections, struct connection *c
 
 static void append(struct connections *connections, struct connection *connection)
 {
+    CHECK(!connection->waiting);
     connection->waiting = true;
     connection->older = connections->newest;
     connection->newer = NULL;
@@ -87,6 +99,8 @@ struct connection *connections_add(struct connections *connections, int socket,
     struct connection *added = calloc(1, sizeof(*added));
     if (!added)
         return NULL;
+    CHECK(socket >= 0);
+    added->magic = CONNECTION_MAGIC;
     added->socket = socket;
     added->address = *address;
     added->address_size = size;
@@ -103,10 +117,12 @@ struct connection *connections_add(struct connections *connections, int socket,
 void connections_remove(struct connections *connections, struct connection *connection)
 {
     pthread_mutex_lock(&connections->mutex);
+    CHECK(connections->open > 0);
     connections->open--;
     unlink_waiting(connections, connection);
     pthread_mutex_unlock(&connections->mutex);
     memory_leave(connections->memory, connection->share);
+    connection->magic = 0;
     free(connection);
 }
 

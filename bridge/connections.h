@@ -16,7 +16,10 @@ struct loop;
 
 /* One that was accepted. It belongs to the loop that it is dealt to; the members of the list, and
  * the socket as long as it waits, to `connections`. */
+#define CONNECTION_MAGIC 0x434f4e4eu
+
 struct connection {
+    unsigned magic;
     int socket;
     struct sockaddr_storage address; /* the peer's */
     socklen_t address_size;
@@ -46,6 +49,9 @@ struct connections {
     struct connection *oldest;
     struct connection *newest;
 };
+
+/* The connection behind a pointer of libmicrohttpd. */
+struct connection *connection_cast(void *pointer);
 
 void connections_init(struct connections *connections);
 void connections_fini(struct connections *connections);

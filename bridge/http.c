@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "accept.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "figures.h"
 #include "gzip.h"
@@ -97,6 +98,7 @@ static void set_waiting(const struct request *request, bool waiting)
 /* Makes the answer of the reply, and holds no more than that. */
 static void finish(struct request *request)
 {
+    CHECK(request->reply && !request->answer.status && request->route->finish);
     request_use_reserved(request, 0);
     request->route->finish(request);
     triggers_reply_free(request->reply);
@@ -108,6 +110,7 @@ static void finish(struct request *request)
 /* The whole request is there, or the reply to its call, or memory. */
 static enum MHD_Result proceed(struct request *request)
 {
+    CHECK(request->room.state != ROOM_WAITED_FOR);
     set_waiting(request, false);
     pace_begin(&request->peer->pace, PACE_OURS);
     if (!request->answering) {

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "routes.h"
 
 void idempotency_init(struct idempotency *keys)
@@ -110,8 +111,11 @@ void idempotency_leave(struct idempotency *keys, struct request *request)
         return;
     struct request **link = bucket(keys, request->key);
     pthread_mutex_lock(&keys->mutex);
-    while (*link != request)
+    while (*link != request) {
+        CHECK(*link);
         link = &(*link)->next_keyed;
+    }
     *link = request->next_keyed;
+    request->next_keyed = NULL;
     pthread_mutex_unlock(&keys->mutex);
 }

@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "figures.h"
 
 /* ---- any thread ---- */
@@ -25,6 +26,7 @@ static void hand_over(struct loop *loop, struct connection *connection)
 
 void loop_deal(struct loop *loop, struct connection *connection)
 {
+    CHECK(!connection->loop);
     atomic_fetch_add(&loop->load, 1);
     connection->loop = loop;
     hand_over(loop, connection);
@@ -42,7 +44,7 @@ static void forget(struct loop *loop, struct connection *connection)
 {
     heads_forget(connection);
     connections_remove(loop->connections, connection);
-    atomic_fetch_sub(&loop->load, 1);
+    CHECK(atomic_fetch_sub(&loop->load, 1) > 0);
 }
 
 void loop_on_connection(void *argument, struct MHD_Connection *connection, void **context,
@@ -52,17 +54,19 @@ void loop_on_connection(void *argument, struct MHD_Connection *connection, void 
     bool started = what == MHD_CONNECTION_NOTIFY_STARTED;
     figures_note_connection(started);
     if (started) {
+        CHECK(loop->adding && !loop->adding->http);
         *context = loop->adding;
         loop->adding->http = connection;
         loop->adding = NULL;
-        connections_set_waiting(loop->connections, *context, true);
+        connections_set_waiting(loop->connections, connection_cast(*context), true);
     } else {
-        forget(loop, *context);
+        forget(loop, connection_cast(*context));
     }
 }
 
 static void add(struct loop *loop, struct connection *connection)
 {
+    CHECK(!loop->adding && connection->loop == loop);
     loop->adding = connection;
     heads_watch(connection);
     MHD_add_connection(loop->daemon, connection->socket,
@@ -131,6 +135,7 @@ static void *run(void *argument)
     }
     take(loop, end_waiting(loop));
     MHD_stop_daemon(loop->daemon);
+    CHECK(loop->load == 0 && !loop->handed);
     return NULL;
 }
 

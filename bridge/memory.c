@@ -21,6 +21,7 @@
 
 void memory_init(struct memory *memory, size_t limit)
 {
+    CHECK(limit > PROGRAM_MEMORY);
     *memory = (struct memory){.ceiling = limit - (size_t)PROGRAM_MEMORY};
     memory->budget.ceiling = memory->ceiling;
     memory->core.budget = memory->others.share.budget = &memory->budget;
@@ -29,6 +30,7 @@ void memory_init(struct memory *memory, size_t limit)
 
 void memory_fini(struct memory *memory)
 {
+    CHECK(!memory->first && memory->budget.held == 0);
     pthread_mutex_destroy(&memory->mutex);
 }
 
@@ -102,11 +104,14 @@ void memory_leave(struct memory *memory, struct budget_share *share)
         return;
     struct address *address = (struct address *)share;
     pthread_mutex_lock(&memory->mutex);
+    CHECK(address->connections > 0);
     if (--address->connections == 0) {
         CHECK(address->share.held == 0);
         struct address **link = bucket(memory, address->bytes);
-        while (*link != address)
+        while (*link != address) {
+            CHECK(*link);
             link = &(*link)->next;
+        }
         *link = address->next;
         free(address);
     }
@@ -121,6 +126,7 @@ static void insert(struct memory *memory, struct request *request, size_t size, 
     struct request **link = &memory->first;
     while (*link && (*link)->started_us <= request->started_us)
         link = &(*link)->room.next;
+    CHECK(request->room.state == ROOM_UNASKED);
     request->room = (struct room){.state = ROOM_WAITED_FOR,
                                   .size = size,
                                   .spare = spare,
@@ -133,6 +139,7 @@ static void insert(struct memory *memory, struct request *request, size_t size, 
 static void end_wait(struct request **link, enum room_state state)
 {
     struct request *request = *link;
+    CHECK(request->room.state == ROOM_WAITED_FOR && state != ROOM_WAITED_FOR);
     *link = request->room.next;
     request->room.state = state;
     loop_resume(request->peer);
@@ -274,6 +281,7 @@ enum memory_result memory_take(struct request *request, size_t size, size_t spar
     struct memory *memory = &request->bridge->memory;
     struct room *room = &request->room;
     enum room_state state = room->state;
+    CHECK(state != ROOM_WAITED_FOR && size > 0);
     room->state = ROOM_UNASKED;
     if (state == ROOM_GIVEN && room->size == size)
         return MEMORY_TAKEN;

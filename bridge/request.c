@@ -58,8 +58,8 @@ struct request *request_new(struct bridge *bridge, struct MHD_Connection *connec
     request->magic = REQUEST_MAGIC;
     request->bridge = bridge;
     request->connection = connection;
-    request->peer =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+    request->peer = connection_cast(
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context);
     request->method = method;
     request->path = path;
     request->started_us = clock_monotonic_us();
@@ -90,6 +90,7 @@ void request_free(struct request *request)
     request_drop_body(request);
     buffer_fini(&request->answer.body);
     arena_fini(&request->arena);
+    CHECK(request->room.state != ROOM_WAITED_FOR && !request->next_keyed);
     charge_release(&request->charge, request->charge.held);
     memory_unfavour(request);
     memory_serve(&bridge->memory);
@@ -154,6 +155,7 @@ static size_t body_spare(const struct request *request, size_t size)
 
 enum memory_result request_make_room(struct request *request, size_t size)
 {
+    CHECK(request->body_size <= request->body_room);
     if (size <= request->body_room)
         return MEMORY_TAKEN;
     size_t room = next_room(request, size);
@@ -188,6 +190,7 @@ enum body_result request_add_body(struct request *request, const char *bytes, si
     if (!kept)
         return request->received <= REQUEST_DISCARD_MAX ? BODY_TAKEN : BODY_CLOSES;
     if (room == MEMORY_TAKEN) {
+        CHECK(size <= request->body_room - request->body_size);
         memcpy(request->body + request->body_size, bytes, size);
         request->body_size += size;
         return BODY_TAKEN;
@@ -265,6 +268,7 @@ void request_try_again(struct request *request)
 
 void request_use_reserved(struct request *request, size_t kept)
 {
+    CHECK(request->reserved <= request->charge.held);
     if (request->reserved <= kept)
         return;
     charge_release(&request->charge, request->reserved - kept);
@@ -297,6 +301,7 @@ void request_answer(struct request *request, unsigned status, struct buffer *bod
                             "\"status\":500,\"detail\":\"Out of memory\",\"code\":\"NO_MEMORY\"}");
         return;
     }
+    CHECK(status >= 200 && status < 600);
     buffer_trim(body);
     request->answer.status = status;
     request->answer.body = *body;

@@ -33,7 +33,10 @@ enum peer_state {
 };
 
 /* One address: it is dialed, and again when the connection is lost. */
+#define PEER_MAGIC 0x50454552u
+
 struct peer {
+    unsigned magic;
     triggers_client *client;
     nng_stream_dialer *dialer;
     struct link_address address;

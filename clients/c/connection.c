@@ -71,6 +71,7 @@ static bool create_peers(triggers_client *client, const struct address_list *add
 {
     for (size_t i = 0; i < addresses->count; i++) {
         struct peer *peer = &client->peers[client->peer_count++];
+        peer->magic = PEER_MAGIC;
         peer->client = client;
         if (!create_peer(peer, &addresses->items[i], ca_file, status))
             return false;

@@ -23,6 +23,13 @@
 /* The largest answer is a page of 8 MiB of payloads with what belongs to them. */
 #define MAX_ANSWER LINK_MAX_MESSAGE
 
+static struct peer *peer_cast(void *owner)
+{
+    struct peer *peer = owner;
+    CHECK(peer->magic == PEER_MAGIC);
+    return peer;
+}
+
 /* The mutex is held. */
 static void peer_move(struct peer *peer, enum peer_state to)
 {
@@ -44,7 +51,7 @@ static void peer_move(struct peer *peer, enum peer_state to)
 static bool on_received(void *owner, struct link *link, const struct link_received *received)
 {
     (void)link;
-    flights_take_answer(owner, received);
+    flights_take_answer(peer_cast(owner), received);
     return true;
 }
 
@@ -60,7 +67,7 @@ static void on_sent(void *owner, struct link *link, struct link_message *message
 static void on_greeted(void *owner, struct link *link)
 {
     (void)link;
-    struct peer *peer = owner;
+    struct peer *peer = peer_cast(owner);
     triggers_client *client = peer->client;
     pthread_mutex_lock(&client->mutex);
     if (peer->state == PEER_CONNECTED) {
@@ -78,7 +85,7 @@ static void on_closed(void *owner, struct link *link, const char *why)
 {
     (void)link;
     (void)why;
-    struct peer *peer = owner;
+    struct peer *peer = peer_cast(owner);
     triggers_client *client = peer->client;
     pthread_mutex_lock(&client->mutex);
     CHECK(client->standing >= (peer->state == PEER_STANDS));
@@ -91,7 +98,7 @@ static void on_closed(void *owner, struct link *link, const char *why)
 static void on_unused(void *owner, struct link *link)
 {
     (void)link;
-    struct peer *peer = owner;
+    struct peer *peer = peer_cast(owner);
     pthread_mutex_lock(&peer->client->mutex);
     CHECK(!peer->sent.first);
     peer_move(peer, PEER_UNUSED);
@@ -152,7 +159,7 @@ static void use_stream(struct peer *peer, nng_stream *stream)
  * look at it until the aio has been stopped. */
 static void on_aio_done(void *data)
 {
-    struct peer *peer = data;
+    struct peer *peer = peer_cast(data);
     triggers_client *client = peer->client;
     pthread_mutex_lock(&client->mutex);
     bool dialed = peer->state == PEER_DIALING;

@@ -52,8 +52,11 @@ struct slot {
     atomic_int holders; /* the handler and the answer, until each is done */
 };
 
+#define PEER_MAGIC 0x50454552u
+
 /* A connection. */
 struct peer {
+    unsigned magic;
     struct server *server;
     struct link *link;
     struct budget_share share;
@@ -120,7 +123,21 @@ struct metric server_refusals = {.name = "held_memory_refusals_total",
                                  .kind = METRIC_COUNTER,
                                  .cells = &refusals_cell};
 
+static struct peer *peer_cast(void *owner)
+{
+    struct peer *peer = owner;
+    CHECK(peer->magic == PEER_MAGIC);
+    return peer;
+}
+
 /* ---- slots ---- */
+
+static struct slot *slot_of(struct call *call)
+{
+    struct slot *slot = (struct slot *)call;
+    CHECK(slot->peer && atomic_load(&slot->holders) > 0);
+    return slot;
+}
 
 static void wake_watcher(struct server *server)
 {
@@ -210,12 +227,12 @@ static void slot_leave(struct call *call)
     if (call->arena.over_budget)
         metric_add(&server_refusals, 0, 1);
     arena_reset(&call->arena);
-    slot_let_go((struct slot *)call);
+    slot_let_go(slot_of(call));
 }
 
 static uint8_t *slot_reserve(struct call *call, size_t size)
 {
-    struct slot *slot = (struct slot *)call;
+    struct slot *slot = slot_of(call);
     if (!charge_add(&slot->sending, size + LINK_MESSAGE_HEAD) && size > SMALL_ANSWER) {
         metric_add(&server_refusals, 0, 1);
         return NULL;
@@ -232,7 +249,7 @@ static void slot_finish(struct slot *slot)
 
 static void slot_send(struct call *call)
 {
-    struct slot *slot = (struct slot *)call;
+    struct slot *slot = slot_of(call);
     struct link *link = slot->peer->link;
     if (!call->expired)
         slot_leave(call);
@@ -249,7 +266,7 @@ static const struct call_transport SLOT_TRANSPORT = {
 
 static bool on_received(void *owner, struct link *link, const struct link_received *received)
 {
-    struct peer *peer = owner;
+    struct peer *peer = peer_cast(owner);
     struct server *server = peer->server;
     struct slot *slot = slot_acquire(server, peer);
     if (!slot)
@@ -295,7 +312,7 @@ static void on_closed(void *owner, struct link *link, const char *why)
 static void on_unused(void *owner, struct link *link)
 {
     (void)link;
-    struct peer *peer = owner;
+    struct peer *peer = peer_cast(owner);
     struct server *server = peer->server;
     struct slot *granted = peer->granted;
     peer->granted = NULL;
@@ -363,6 +380,8 @@ static void free_peer(struct server *server, struct peer *peer)
     if (peer->link)
         link_free(peer->link);
     charge_release(&peer->charge, bytes);
+    CHECK(peer->share.held == 0);
+    peer->magic = 0;
     free(peer);
     metric_add(&server_connections, 0, -1);
     pthread_mutex_lock(&server->lock);
@@ -378,6 +397,7 @@ static void welcome(struct server *server, nng_stream *stream, const struct link
 {
     struct peer *peer = calloc(1, sizeof(*peer));
     if (peer) {
+        peer->magic = PEER_MAGIC;
         peer->server = server;
         peer->share.budget = server->budget;
         peer->charge.share = &peer->share;

@@ -14,10 +14,17 @@
 
 /* ---- life ---- */
 
+struct link *link_cast(void *argument)
+{
+    struct link *link = argument;
+    CHECK(link->magic == LINK_MAGIC);
+    return link;
+}
+
 /* link_free waits for this, so that the link need not be held. */
 static void on_check(void *argument)
 {
-    struct link *link = argument;
+    struct link *link = link_cast(argument);
     nng_sockaddr address;
     if (nng_aio_result(link->checker) != 0 || link->closed)
         return;
@@ -41,6 +48,8 @@ struct link *link_new(nng_stream *stream, const struct link_address *address,
         nng_stream_free(stream);
         return NULL;
     }
+    CHECK(events->received && events->sent && events->closed && events->unused);
+    link->magic = LINK_MAGIC;
     link->events = events;
     link->owner = owner;
     link->stream = stream;
@@ -75,6 +84,7 @@ void link_free(struct link *link)
     link_fini_reading(link);
     link_discard(&link->words);
     pthread_mutex_destroy(&link->mutex);
+    link->magic = 0;
     free(link);
 }
 

@@ -58,7 +58,10 @@ struct later_words {
 /* The life of a link: it may be closed before it was started. */
 enum link_state { LINK_MADE, LINK_STARTED, LINK_UNUSED };
 
+#define LINK_MAGIC 0x4c494e4bu
+
 struct link {
+    unsigned magic;
     const struct link_events *events;
     void *owner;
     nng_stream *stream;
@@ -83,6 +86,9 @@ struct link {
 };
 
 #define IPC_MESSAGE 1
+
+/* The link behind an aio's pointer. */
+struct link *link_cast(void *argument);
 
 /* Callbacks of the aios. */
 void link_on_read(void *link);

@@ -474,7 +474,7 @@ static void go_on(struct link *link)
 
 void link_on_read(void *argument)
 {
-    struct link *link = argument;
+    struct link *link = link_cast(argument);
     int error = nng_aio_result(link->reader);
     bool paused = error == NNG_ETIMEDOUT && !has_begun(&link->in);
     if (error != 0 && !paused) {
@@ -527,7 +527,7 @@ void link_start(struct link *link)
 
 void link_on_resumed(void *argument)
 {
-    struct link *link = argument;
+    struct link *link = link_cast(argument);
     CHECK(link->closed || link->in.waiting);
     go_on(link);
     link_let_go(link);

@@ -237,7 +237,7 @@ static struct link_message *take_lost(struct link *link)
 
 void link_on_written(void *argument)
 {
-    struct link *link = argument;
+    struct link *link = link_cast(argument);
     int error = nng_aio_result(link->writer);
     struct link_message *written = NULL;
     if (error != 0)
