@@ -1,42 +1,32 @@
 #!/usr/bin/env python3
 """Writes REFERENCE.md, the protocol on one page, from the .proto files and their comments.
 
-`reference.py [FILE]`; needs protoc and Python's protobuf."""
+`reference.py [FILE]`."""
 
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from google.protobuf import descriptor_pb2
-
-HERE = Path(__file__).resolve().parent
-FILES = [
-    "triggers/v1/events.proto",
-    "triggers/health/v1/health.proto",
-    "triggers/stats/v1/stats.proto",
-    "triggers/rpc/v1/envelope.proto",
-]
-Field = descriptor_pb2.FieldDescriptorProto
-# Numbers of fields in descriptor.proto, of which paths to comments are made.
-MESSAGES, ENUMS, SERVICES = 4, 5, 6
-FIELDS, NESTED_ENUMS, METHODS, VALUES = 2, 4, 2, 2
-
-
-def read_files():
-    """The FileDescriptorProtos of FILES, in their order."""
-    with tempfile.NamedTemporaryFile() as out:
-        command = ["protoc", "-I", HERE, "--include_source_info", "-o", out.name, *FILES]
-        subprocess.run(command, check=True)
-        found = descriptor_pb2.FileDescriptorSet.FromString(Path(out.name).read_bytes())
-    files = {file.name: file for file in found.file}
-    return [files[name] for name in FILES]
+from descriptors import (
+    ENUMS,
+    FIELDS,
+    HERE,
+    MESSAGES,
+    METHODS,
+    NESTED_ENUMS,
+    SERVICES,
+    VALUES,
+    Field,
+    read_comments,
+    read_files,
+    read_methods,
+)
 
 
 class Page:
     """The lines of the reference."""
 
-    def __init__(self):
+    def __init__(self, methods):
+        self.methods = {method.name: method for method in methods}
         self.lines = [
             "# Protocol reference",
             "",
@@ -48,10 +38,7 @@ class Page:
 
     def file(self, file):
         self.package = file.package
-        self.comments = {
-            tuple(location.path): " ".join(location.leading_comments.split())
-            for location in file.source_code_info.location
-        }
+        self.comments = read_comments(file)
         self.add(f"## {file.package}", "", f"`{file.name}`")
         for number, service in enumerate(file.service):
             self.service(service, (SERVICES, number))
@@ -62,12 +49,12 @@ class Page:
 
     def service(self, service, path):
         self.add(f"### Service {service.name}", "", self.comments[path])
-        self.add("| method | request | response | |", "|---|---|---|---|")
-        for number, method in enumerate(service.method):
-            full = f"{self.package}.{service.name}/{method.name}"
-            types = [self.link(name) for name in (method.input_type, method.output_type)]
-            comment = self.comments[(*path, METHODS, number)]
-            self.lines.append(f"| `{full}` | {types[0]} | {types[1]} | {comment} |")
+        self.add("| method | request | response | over HTTP | scope | |", "|---|---|---|---|---|---|")
+        for rpc in service.method:
+            method = self.methods[f"{self.package}.{service.name}/{rpc.name}"]
+            cells = [f"`{method.name}`", self.link(rpc.input_type), self.link(rpc.output_type)]
+            cells += [f"`{method.verb} {method.path}`", scope(method), method.comment]
+            self.lines.append(f"| {' | '.join(cells)} |")
 
     def message(self, message, name, path):
         self.add(f"### {name}", "", self.comments[path])
@@ -107,9 +94,16 @@ class Page:
         return f"[{short}](#{short.lower().replace('.', '')})"
 
 
+def scope(method):
+    """As keys name it."""
+    family, _, right = method.scope.lower().rpartition("_")
+    return "" if method.scope == "NONE" else f"`{family}:{right}`" if family else f"`{right}`"
+
+
 def main():
-    page = Page()
-    for file in read_files():
+    files, options = read_files()
+    page = Page(read_methods(files, options))
+    for file in files:
         page.file(file)
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "REFERENCE.md"
     target.write_text("\n".join(page.lines) + "\n")

@@ -13,6 +13,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
 	sync "sync"
+	_ "triggers.internal/triggers/apipb"
 	unsafe "unsafe"
 )
 
@@ -194,7 +195,7 @@ var File_triggers_health_v1_health_proto protoreflect.FileDescriptor
 
 const file_triggers_health_v1_health_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftriggers/health/v1/health.proto\x12\x12triggers.health.v1\".\n" +
+	"\x1ftriggers/health/v1/health.proto\x12\x12triggers.health.v1\x1a\x1dtriggers/api/v1/options.proto\".\n" +
 	"\x12HealthCheckRequest\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\"\xe5\x01\n" +
 	"\x13HealthCheckResponse\x12M\n" +
@@ -205,9 +206,11 @@ const file_triggers_health_v1_health_proto_rawDesc = "" +
 	"\aUNKNOWN\x10\x00\x12\v\n" +
 	"\aSERVING\x10\x01\x12\x0f\n" +
 	"\vNOT_SERVING\x10\x02\x12\x13\n" +
-	"\x0fSERVICE_UNKNOWN\x10\x032b\n" +
-	"\x06Health\x12X\n" +
-	"\x05Check\x12&.triggers.health.v1.HealthCheckRequest\x1a'.triggers.health.v1.HealthCheckResponseB;\n" +
+	"\x0fSERVICE_UNKNOWN\x10\x032z\n" +
+	"\x06Health\x12p\n" +
+	"\x05Check\x12&.triggers.health.v1.HealthCheckRequest\x1a'.triggers.health.v1.HealthCheckResponse\"\x16\xaa\x9f\x19\x12\n" +
+	"\n" +
+	"GET /ready\x18\x01 \x01(\x01B;\n" +
 	"\x12triggers.health.v1P\x01Z#triggers.internal/triggers/healthpbb\x06proto3"
 
 var (

@@ -14,6 +14,7 @@ import (
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
+	_ "triggers.internal/triggers/apipb"
 	rpcpb "triggers.internal/triggers/rpcpb"
 	unsafe "unsafe"
 )
@@ -1123,7 +1124,7 @@ var File_triggers_v1_events_proto protoreflect.FileDescriptor
 
 const file_triggers_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x18triggers/v1/events.proto\x12\vtriggers.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1etriggers/rpc/v1/envelope.proto\"\xa5\x02\n" +
+	"\x18triggers/v1/events.proto\x12\vtriggers.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtriggers/api/v1/options.proto\x1a\x1etriggers/rpc/v1/envelope.proto\"\xa5\x02\n" +
 	"\x05Event\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x1d\n" +
@@ -1190,14 +1191,20 @@ const file_triggers_v1_events_proto_rawDesc = "" +
 	"\tSortOrder\x12\x1a\n" +
 	"\x16SORT_ORDER_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17SORT_ORDER_NEWEST_FIRST\x10\x01\x12\x1b\n" +
-	"\x17SORT_ORDER_OLDEST_FIRST\x10\x022\xfd\x03\n" +
-	"\fEventService\x12P\n" +
-	"\vCreateEvent\x12\x1f.triggers.v1.CreateEventRequest\x1a .triggers.v1.CreateEventResponse\x12b\n" +
-	"\x11BatchCreateEvents\x12%.triggers.v1.BatchCreateEventsRequest\x1a&.triggers.v1.BatchCreateEventsResponse\x12G\n" +
-	"\bGetEvent\x12\x1c.triggers.v1.GetEventRequest\x1a\x1d.triggers.v1.GetEventResponse\x12J\n" +
-	"\tListInbox\x12\x1d.triggers.v1.ListInboxRequest\x1a\x1e.triggers.v1.ListInboxResponse\x12G\n" +
-	"\bAckEvent\x12\x1c.triggers.v1.AckEventRequest\x1a\x1d.triggers.v1.AckEventResponse\x12Y\n" +
-	"\x0eBatchAckEvents\x12\".triggers.v1.BatchAckEventsRequest\x1a#.triggers.v1.BatchAckEventsResponseB6\n" +
+	"\x17SORT_ORDER_OLDEST_FIRST\x10\x022\xf2\x05\n" +
+	"\fEventService\x12t\n" +
+	"\vCreateEvent\x12\x1f.triggers.v1.CreateEventRequest\x1a .triggers.v1.CreateEventResponse\"\"\xaa\x9f\x19\x1e\n" +
+	"\x13POST /api/v1/events\x12\x01*\x18\x01 \x02(\x01\x12\x91\x01\n" +
+	"\x11BatchCreateEvents\x12%.triggers.v1.BatchCreateEventsRequest\x1a&.triggers.v1.BatchCreateEventsResponse\"-\xaa\x9f\x19)\n" +
+	"\x19POST /api/v1/events/batch\x12\x06events\x18\x01 \x02(\x01\x12r\n" +
+	"\bGetEvent\x12\x1c.triggers.v1.GetEventRequest\x1a\x1d.triggers.v1.GetEventResponse\")\xaa\x9f\x19%\n" +
+	"\x1dGET /api/v1/events/{event_id}\x18\x01 \x03(\x01\x12i\n" +
+	"\tListInbox\x12\x1d.triggers.v1.ListInboxRequest\x1a\x1e.triggers.v1.ListInboxResponse\"\x1d\xaa\x9f\x19\x19\n" +
+	"\x11GET /api/v1/inbox\x18\x01 \x03(\x01\x12u\n" +
+	"\bAckEvent\x12\x1c.triggers.v1.AckEventRequest\x1a\x1d.triggers.v1.AckEventResponse\",\xaa\x9f\x19(\n" +
+	" DELETE /api/v1/events/{event_id}\x18\x01 \x04(\x01\x12\x81\x01\n" +
+	"\x0eBatchAckEvents\x12\".triggers.v1.BatchAckEventsRequest\x1a#.triggers.v1.BatchAckEventsResponse\"&\xaa\x9f\x19\"\n" +
+	"\x17POST /api/v1/events/ack\x12\x01*\x18\x01 \x04(\x01B6\n" +
 	"\vtriggers.v1P\x01Z%triggers.internal/triggers/triggerspbb\x06proto3"
 
 var (

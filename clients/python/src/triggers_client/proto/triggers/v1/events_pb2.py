@@ -12,10 +12,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from triggers_client.proto.triggers.api.v1 import options_pb2 as triggers_dot_api_dot_v1_dot_options__pb2
 from triggers_client.proto.triggers.rpc.v1 import envelope_pb2 as triggers_dot_rpc_dot_v1_dot_envelope__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18triggers/v1/events.proto\x12\x0btriggers.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1etriggers/rpc/v1/envelope.proto\"\xdd\x01\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x12\n\nevent_type\x18\x03 \x01(\t\x12\x0f\n\x07payload\x18\x04 \x01(\x0c\x12(\n\x06status\x18\x05 \x01(\x0e\x32\x18.triggers.v1.EventStatus\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0f\x61\x63knowledged_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"t\n\x12\x43reateEventRequest\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x12\n\nevent_type\x18\x03 \x01(\t\x12\x0f\n\x07payload\x18\x04 \x01(\x0c\x12\x17\n\x0fidempotency_key\x18\x05 \x01(\t\"W\n\x13\x43reateEventResponse\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12.\n\ncreated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"K\n\x18\x42\x61tchCreateEventsRequest\x12/\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1f.triggers.v1.CreateEventRequest\"L\n\x19\x42\x61tchCreateEventsResponse\x12/\n\x07results\x18\x01 \x03(\x0b\x32\x1e.triggers.v1.CreateEventResult\"|\n\x11\x43reateEventResult\x12\x33\n\x07\x63reated\x18\x01 \x01(\x0b\x32 .triggers.v1.CreateEventResponseH\x00\x12\'\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x16.triggers.v1.ItemErrorH\x00\x42\t\n\x07outcome\"q\n\tItemError\x12#\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x15.triggers.rpc.v1.Code\x12\x0f\n\x07message\x18\x02 \x01(\t\x12.\n\x07\x64\x65tails\x18\x03 \x01(\x0b\x32\x1d.triggers.rpc.v1.ErrorDetails\"#\n\x0fGetEventRequest\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\"5\n\x10GetEventResponse\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.triggers.v1.Event\"\x8a\x01\n\x10ListInboxRequest\x12(\n\x06status\x18\x01 \x01(\x0e\x32\x18.triggers.v1.EventStatus\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12%\n\x05order\x18\x04 \x01(\x0e\x32\x16.triggers.v1.SortOrder\"P\n\x11ListInboxResponse\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.triggers.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x0f\x41\x63kEventRequest\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\"Y\n\x10\x41\x63kEventResponse\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x33\n\x0f\x61\x63knowledged_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"*\n\x15\x42\x61tchAckEventsRequest\x12\x11\n\tevent_ids\x18\x01 \x03(\t\"F\n\x16\x42\x61tchAckEventsResponse\x12,\n\x07results\x18\x01 \x03(\x0b\x32\x1b.triggers.v1.AckEventResult\"{\n\x0e\x41\x63kEventResult\x12\x35\n\x0c\x61\x63knowledged\x18\x01 \x01(\x0b\x32\x1d.triggers.v1.AckEventResponseH\x00\x12\'\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x16.triggers.v1.ItemErrorH\x00\x42\t\n\x07outcome*d\n\x0b\x45ventStatus\x12\x1c\n\x18\x45VENT_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14\x45VENT_STATUS_PENDING\x10\x01\x12\x1d\n\x19\x45VENT_STATUS_ACKNOWLEDGED\x10\x02*a\n\tSortOrder\x12\x1a\n\x16SORT_ORDER_UNSPECIFIED\x10\x00\x12\x1b\n\x17SORT_ORDER_NEWEST_FIRST\x10\x01\x12\x1b\n\x17SORT_ORDER_OLDEST_FIRST\x10\x02\x32\xfd\x03\n\x0c\x45ventService\x12P\n\x0b\x43reateEvent\x12\x1f.triggers.v1.CreateEventRequest\x1a .triggers.v1.CreateEventResponse\x12\x62\n\x11\x42\x61tchCreateEvents\x12%.triggers.v1.BatchCreateEventsRequest\x1a&.triggers.v1.BatchCreateEventsResponse\x12G\n\x08GetEvent\x12\x1c.triggers.v1.GetEventRequest\x1a\x1d.triggers.v1.GetEventResponse\x12J\n\tListInbox\x12\x1d.triggers.v1.ListInboxRequest\x1a\x1e.triggers.v1.ListInboxResponse\x12G\n\x08\x41\x63kEvent\x12\x1c.triggers.v1.AckEventRequest\x1a\x1d.triggers.v1.AckEventResponse\x12Y\n\x0e\x42\x61tchAckEvents\x12\".triggers.v1.BatchAckEventsRequest\x1a#.triggers.v1.BatchAckEventsResponseB6\n\x0btriggers.v1P\x01Z%triggers.internal/triggers/triggerspbb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18triggers/v1/events.proto\x12\x0btriggers.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtriggers/api/v1/options.proto\x1a\x1etriggers/rpc/v1/envelope.proto\"\xdd\x01\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x12\n\nevent_type\x18\x03 \x01(\t\x12\x0f\n\x07payload\x18\x04 \x01(\x0c\x12(\n\x06status\x18\x05 \x01(\x0e\x32\x18.triggers.v1.EventStatus\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0f\x61\x63knowledged_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"t\n\x12\x43reateEventRequest\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x12\n\nevent_type\x18\x03 \x01(\t\x12\x0f\n\x07payload\x18\x04 \x01(\x0c\x12\x17\n\x0fidempotency_key\x18\x05 \x01(\t\"W\n\x13\x43reateEventResponse\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12.\n\ncreated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"K\n\x18\x42\x61tchCreateEventsRequest\x12/\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1f.triggers.v1.CreateEventRequest\"L\n\x19\x42\x61tchCreateEventsResponse\x12/\n\x07results\x18\x01 \x03(\x0b\x32\x1e.triggers.v1.CreateEventResult\"|\n\x11\x43reateEventResult\x12\x33\n\x07\x63reated\x18\x01 \x01(\x0b\x32 .triggers.v1.CreateEventResponseH\x00\x12\'\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x16.triggers.v1.ItemErrorH\x00\x42\t\n\x07outcome\"q\n\tItemError\x12#\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x15.triggers.rpc.v1.Code\x12\x0f\n\x07message\x18\x02 \x01(\t\x12.\n\x07\x64\x65tails\x18\x03 \x01(\x0b\x32\x1d.triggers.rpc.v1.ErrorDetails\"#\n\x0fGetEventRequest\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\"5\n\x10GetEventResponse\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.triggers.v1.Event\"\x8a\x01\n\x10ListInboxRequest\x12(\n\x06status\x18\x01 \x01(\x0e\x32\x18.triggers.v1.EventStatus\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12%\n\x05order\x18\x04 \x01(\x0e\x32\x16.triggers.v1.SortOrder\"P\n\x11ListInboxResponse\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.triggers.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x0f\x41\x63kEventRequest\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\"Y\n\x10\x41\x63kEventResponse\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x33\n\x0f\x61\x63knowledged_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"*\n\x15\x42\x61tchAckEventsRequest\x12\x11\n\tevent_ids\x18\x01 \x03(\t\"F\n\x16\x42\x61tchAckEventsResponse\x12,\n\x07results\x18\x01 \x03(\x0b\x32\x1b.triggers.v1.AckEventResult\"{\n\x0e\x41\x63kEventResult\x12\x35\n\x0c\x61\x63knowledged\x18\x01 \x01(\x0b\x32\x1d.triggers.v1.AckEventResponseH\x00\x12\'\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x16.triggers.v1.ItemErrorH\x00\x42\t\n\x07outcome*d\n\x0b\x45ventStatus\x12\x1c\n\x18\x45VENT_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14\x45VENT_STATUS_PENDING\x10\x01\x12\x1d\n\x19\x45VENT_STATUS_ACKNOWLEDGED\x10\x02*a\n\tSortOrder\x12\x1a\n\x16SORT_ORDER_UNSPECIFIED\x10\x00\x12\x1b\n\x17SORT_ORDER_NEWEST_FIRST\x10\x01\x12\x1b\n\x17SORT_ORDER_OLDEST_FIRST\x10\x02\x32\xf2\x05\n\x0c\x45ventService\x12t\n\x0b\x43reateEvent\x12\x1f.triggers.v1.CreateEventRequest\x1a .triggers.v1.CreateEventResponse\"\"\xaa\x9f\x19\x1e\n\x13POST /api/v1/events\x12\x01*\x18\x01 \x02(\x01\x12\x91\x01\n\x11\x42\x61tchCreateEvents\x12%.triggers.v1.BatchCreateEventsRequest\x1a&.triggers.v1.BatchCreateEventsResponse\"-\xaa\x9f\x19)\n\x19POST /api/v1/events/batch\x12\x06\x65vents\x18\x01 \x02(\x01\x12r\n\x08GetEvent\x12\x1c.triggers.v1.GetEventRequest\x1a\x1d.triggers.v1.GetEventResponse\")\xaa\x9f\x19%\n\x1dGET /api/v1/events/{event_id}\x18\x01 \x03(\x01\x12i\n\tListInbox\x12\x1d.triggers.v1.ListInboxRequest\x1a\x1e.triggers.v1.ListInboxResponse\"\x1d\xaa\x9f\x19\x19\n\x11GET /api/v1/inbox\x18\x01 \x03(\x01\x12u\n\x08\x41\x63kEvent\x12\x1c.triggers.v1.AckEventRequest\x1a\x1d.triggers.v1.AckEventResponse\",\xaa\x9f\x19(\n DELETE /api/v1/events/{event_id}\x18\x01 \x04(\x01\x12\x81\x01\n\x0e\x42\x61tchAckEvents\x12\".triggers.v1.BatchAckEventsRequest\x1a#.triggers.v1.BatchAckEventsResponse\"&\xaa\x9f\x19\"\n\x17POST /api/v1/events/ack\x12\x01*\x18\x01 \x04(\x01\x42\x36\n\x0btriggers.v1P\x01Z%triggers.internal/triggers/triggerspbb\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'triggers.v1.events_pb2', globals())
@@ -23,42 +24,54 @@ if _descriptor._USE_C_DESCRIPTORS == False:
 
   DESCRIPTOR._options = None
   DESCRIPTOR._serialized_options = b'\n\013triggers.v1P\001Z%triggers.internal/triggers/triggerspb'
-  _EVENTSTATUS._serialized_start=1617
-  _EVENTSTATUS._serialized_end=1717
-  _SORTORDER._serialized_start=1719
-  _SORTORDER._serialized_end=1816
-  _EVENT._serialized_start=107
-  _EVENT._serialized_end=328
-  _CREATEEVENTREQUEST._serialized_start=330
-  _CREATEEVENTREQUEST._serialized_end=446
-  _CREATEEVENTRESPONSE._serialized_start=448
-  _CREATEEVENTRESPONSE._serialized_end=535
-  _BATCHCREATEEVENTSREQUEST._serialized_start=537
-  _BATCHCREATEEVENTSREQUEST._serialized_end=612
-  _BATCHCREATEEVENTSRESPONSE._serialized_start=614
-  _BATCHCREATEEVENTSRESPONSE._serialized_end=690
-  _CREATEEVENTRESULT._serialized_start=692
-  _CREATEEVENTRESULT._serialized_end=816
-  _ITEMERROR._serialized_start=818
-  _ITEMERROR._serialized_end=931
-  _GETEVENTREQUEST._serialized_start=933
-  _GETEVENTREQUEST._serialized_end=968
-  _GETEVENTRESPONSE._serialized_start=970
-  _GETEVENTRESPONSE._serialized_end=1023
-  _LISTINBOXREQUEST._serialized_start=1026
-  _LISTINBOXREQUEST._serialized_end=1164
-  _LISTINBOXRESPONSE._serialized_start=1166
-  _LISTINBOXRESPONSE._serialized_end=1246
-  _ACKEVENTREQUEST._serialized_start=1248
-  _ACKEVENTREQUEST._serialized_end=1283
-  _ACKEVENTRESPONSE._serialized_start=1285
-  _ACKEVENTRESPONSE._serialized_end=1374
-  _BATCHACKEVENTSREQUEST._serialized_start=1376
-  _BATCHACKEVENTSREQUEST._serialized_end=1418
-  _BATCHACKEVENTSRESPONSE._serialized_start=1420
-  _BATCHACKEVENTSRESPONSE._serialized_end=1490
-  _ACKEVENTRESULT._serialized_start=1492
-  _ACKEVENTRESULT._serialized_end=1615
-  _EVENTSERVICE._serialized_start=1819
-  _EVENTSERVICE._serialized_end=2328
+  _EVENTSERVICE.methods_by_name['CreateEvent']._options = None
+  _EVENTSERVICE.methods_by_name['CreateEvent']._serialized_options = b'\252\237\031\036\n\023POST /api/v1/events\022\001*\030\001 \002(\001'
+  _EVENTSERVICE.methods_by_name['BatchCreateEvents']._options = None
+  _EVENTSERVICE.methods_by_name['BatchCreateEvents']._serialized_options = b'\252\237\031)\n\031POST /api/v1/events/batch\022\006events\030\001 \002(\001'
+  _EVENTSERVICE.methods_by_name['GetEvent']._options = None
+  _EVENTSERVICE.methods_by_name['GetEvent']._serialized_options = b'\252\237\031%\n\035GET /api/v1/events/{event_id}\030\001 \003(\001'
+  _EVENTSERVICE.methods_by_name['ListInbox']._options = None
+  _EVENTSERVICE.methods_by_name['ListInbox']._serialized_options = b'\252\237\031\031\n\021GET /api/v1/inbox\030\001 \003(\001'
+  _EVENTSERVICE.methods_by_name['AckEvent']._options = None
+  _EVENTSERVICE.methods_by_name['AckEvent']._serialized_options = b'\252\237\031(\n DELETE /api/v1/events/{event_id}\030\001 \004(\001'
+  _EVENTSERVICE.methods_by_name['BatchAckEvents']._options = None
+  _EVENTSERVICE.methods_by_name['BatchAckEvents']._serialized_options = b'\252\237\031\"\n\027POST /api/v1/events/ack\022\001*\030\001 \004(\001'
+  _EVENTSTATUS._serialized_start=1648
+  _EVENTSTATUS._serialized_end=1748
+  _SORTORDER._serialized_start=1750
+  _SORTORDER._serialized_end=1847
+  _EVENT._serialized_start=138
+  _EVENT._serialized_end=359
+  _CREATEEVENTREQUEST._serialized_start=361
+  _CREATEEVENTREQUEST._serialized_end=477
+  _CREATEEVENTRESPONSE._serialized_start=479
+  _CREATEEVENTRESPONSE._serialized_end=566
+  _BATCHCREATEEVENTSREQUEST._serialized_start=568
+  _BATCHCREATEEVENTSREQUEST._serialized_end=643
+  _BATCHCREATEEVENTSRESPONSE._serialized_start=645
+  _BATCHCREATEEVENTSRESPONSE._serialized_end=721
+  _CREATEEVENTRESULT._serialized_start=723
+  _CREATEEVENTRESULT._serialized_end=847
+  _ITEMERROR._serialized_start=849
+  _ITEMERROR._serialized_end=962
+  _GETEVENTREQUEST._serialized_start=964
+  _GETEVENTREQUEST._serialized_end=999
+  _GETEVENTRESPONSE._serialized_start=1001
+  _GETEVENTRESPONSE._serialized_end=1054
+  _LISTINBOXREQUEST._serialized_start=1057
+  _LISTINBOXREQUEST._serialized_end=1195
+  _LISTINBOXRESPONSE._serialized_start=1197
+  _LISTINBOXRESPONSE._serialized_end=1277
+  _ACKEVENTREQUEST._serialized_start=1279
+  _ACKEVENTREQUEST._serialized_end=1314
+  _ACKEVENTRESPONSE._serialized_start=1316
+  _ACKEVENTRESPONSE._serialized_end=1405
+  _BATCHACKEVENTSREQUEST._serialized_start=1407
+  _BATCHACKEVENTSREQUEST._serialized_end=1449
+  _BATCHACKEVENTSRESPONSE._serialized_start=1451
+  _BATCHACKEVENTSRESPONSE._serialized_end=1521
+  _ACKEVENTRESULT._serialized_start=1523
+  _ACKEVENTRESULT._serialized_end=1646
+  _EVENTSERVICE._serialized_start=1850
+  _EVENTSERVICE._serialized_end=2604
 # @@protoc_insertion_point(module_scope)
