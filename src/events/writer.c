@@ -63,6 +63,7 @@ static int64_t next_time_us(struct writer *writer)
 /* What one run works on; pointers into the operations. */
 struct batch {
     struct worker *worker;
+    struct scope scope;
     int64_t deadline_ms; /* the latest of the operations' */
     struct write_item **items;
     struct write_op **ops;      /* each item's */
@@ -111,7 +112,7 @@ static enum store_result get_former(struct batch *batch, struct write_item **ite
     struct store_session *session = worker_session(batch->worker);
     int64_t started_us = clock_monotonic_us();
     enum store_result result =
-        session->store->driver->get(session, batch->ops[0]->op.scope, gets, count, status);
+        session->store->driver->get(session, batch->scope, gets, count, status);
     worker_note_store(batch->worker, started_us, result);
     for (size_t i = 0; result == STORE_OK && i < count; i++) {
         struct store_event *event = &items[i]->stored.event;
@@ -160,7 +161,7 @@ static enum store_result write_once(struct batch *batch, size_t first, size_t co
         return result;
     struct store_session *session = worker_session(batch->worker);
     int64_t started_us = clock_monotonic_us();
-    result = session->store->driver->write(session, batch->ops[0]->op.scope, &write, status);
+    result = session->store->driver->write(session, batch->scope, &write, status);
     worker_note_store(batch->worker, started_us, result);
     if (result == STORE_OK)
         note_commit(&write);
@@ -311,6 +312,7 @@ static void writer_run(struct worker *worker, struct op *ops)
     struct write_op *item_ops[MAX_BATCH];
     struct store_item *stored[MAX_BATCH];
     struct batch batch = {.worker = worker,
+                          .scope = ops->scope,
                           .items = items,
                           .ops = item_ops,
                           .stored = stored,

@@ -234,11 +234,11 @@ static enum store_result try_write(struct postgres_session *session, struct scop
                                    bool briefly, struct status *status)
 {
     struct writing writing;
-    enum store_result result = STORE_OK;
-    if (!writing_init(&writing, scope, batch))
-        result = store_unavailable(status, "out of memory");
-    if (result == STORE_OK)
-        result = write_all(session, &writing, attempt, briefly, status);
+    if (!writing_init(&writing, scope, batch)) {
+        writing_fini(&writing);
+        return store_unavailable(status, "out of memory");
+    }
+    enum store_result result = write_all(session, &writing, attempt, briefly, status);
     if (result == STORE_OK)
         result = look_up_rest(session, &writing, status);
     for (enum store_kind kind = 0; kind < STORE_KIND_COUNT && result == STORE_OK; kind++)
