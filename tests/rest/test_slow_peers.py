@@ -65,12 +65,6 @@ def large_batch(size=BODY):
     return "[" + ",".join([event] * (size // (len(event) + 1))) + "]"
 
 
-def create_is_served(http):
-    assert http.post("/api/v1/events", json=CREATE).status_code == 201
-    assert http.get("/api/v1/inbox?limit=1").status_code == 200
-    assert http.get("/ready").status_code == 200
-
-
 def eventually(call):
     """The answer to a call that tries again when told to (the core may say so, too), or after 20 s."""
 
@@ -80,6 +74,12 @@ def eventually(call):
             return answer.status_code not in (429, 503) and answer
 
     return wait_until(answered, "an answer", 90)
+
+
+def create_is_served(http):
+    assert eventually(lambda: http.post("/api/v1/events", json=CREATE)).status_code == 201
+    assert eventually(lambda: http.get("/api/v1/inbox?limit=1")).status_code == 200
+    assert eventually(lambda: http.get("/ready")).status_code == 200
 
 
 def large_ones_are_served(http):
