@@ -4,7 +4,6 @@ Also a command: `python -m support.postgres COMMAND…` runs COMMAND with TRIGGE
 the URL of such a server, whose role may create databases."""
 
 import atexit
-import functools
 import glob
 import os
 import pwd
@@ -20,6 +19,7 @@ from urllib.parse import quote
 from support.network import DEADLINE, free_port, wait_until
 
 USER = "tester"
+PROTOTYPE = "TRIGGERS_TEST_POSTGRES_PROTOTYPE"
 
 
 def find_binaries():
@@ -46,23 +46,27 @@ def make_folder():
     return folder
 
 
-@functools.cache
-def prototype():
-    """The folder that every server of this process begins as a copy of, as initdb takes seconds; and
-    the password of all."""
-    # Characters that a URL must escape: leaks are looked for in both spellings.
-    password = f"s3cret/{secrets.token_hex(8)}@:%"
+def make_prototype():
+    """A folder with `data`, as initdb makes it, and `password`; it goes with this process."""
     folder = make_folder()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    password_file = folder / "password"
-    password_file.write_text(password)
+    # Characters that a URL must escape: leaks are looked for in both spellings.
+    (folder / "password").write_text(f"s3cret/{secrets.token_hex(8)}@:%")
     command = [find_binaries() / "initdb", "-D", folder / "data", "-U", USER, "--no-sync"]
     command += ["--auth=scram-sha-256", "--encoding=UTF8", "--no-locale"]
-    command += [f"--pwfile={password_file}"]
+    command += [f"--pwfile={folder / 'password'}"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, **server_owner())
     if done.returncode != 0:
         raise RuntimeError(f"initdb: {done.stdout}{done.stderr}")
-    return folder / "data", password
+    return folder
+
+
+def prototype():
+    """The folder that servers begin as copies of, in this process and in those it starts, as initdb
+    takes seconds."""
+    if PROTOTYPE not in os.environ:
+        os.environ[PROTOTYPE] = str(make_prototype())
+    return Path(os.environ[PROTOTYPE])
 
 
 class PostgresServer:
@@ -81,8 +85,8 @@ class PostgresServer:
             raise
 
     def _initialise(self):
-        data, self.password = prototype()
-        subprocess.run(["cp", "-a", data, self.folder], check=True)
+        self.password = (prototype() / "password").read_text()
+        subprocess.run(["cp", "-a", prototype() / "data", self.folder], check=True)
         with open(self.folder / "data" / "postgresql.conf", "a") as configuration:
             configuration.write(
                 f"listen_addresses = '127.0.0.1'\nport = {self.port}\nunix_socket_directories = ''\n"
