@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from support.postgres import PostgresServer
+from support.scheduling import ByModuleAndStore
 from support.services import Bridge, Core, ForeignBridge
 
 FOREIGN_PORT = os.environ.get("TRIGGERS_REST_PORT")
@@ -39,6 +40,10 @@ def pytest_collection_modifyitems(config, items):
         left_out = [item for item in items if not can_be_foreign(item)]
         items[:] = [item for item in items if can_be_foreign(item)]
         config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return ByModuleAndStore(config, log)
 
 
 def pytest_configure():

@@ -4,10 +4,10 @@ import os
 import re
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
 
 from bindings.harness import scenario_names
 from support.bindings import BINDINGS
+from support.scheduling import ByModuleAndStore
 
 EVERYTHING = os.environ.get("TRIGGERS_ALL_BINDINGS") == "1"
 LANGUAGES = {binding.language for binding in BINDINGS}
@@ -21,13 +21,15 @@ def covered():
     return [binding for binding in BINDINGS if not binding.why_not(EVERYTHING)]
 
 
-class ByLanguage(LoadScopeScheduling):
-    """One worker runs all tests of a language, which share its build folder, and else of a module."""
+class ByLanguage(ByModuleAndStore):
+    """One worker runs all tests of a language, which share its build folder, and others as elsewhere."""
 
     def _split_scope(self, nodeid):
         module, _, test = nodeid.partition("::")
         language = test.partition("[")[2].partition("-")[0].rstrip("]")
-        return language if language in LANGUAGES else module
+        if module.startswith("bindings/") and language in LANGUAGES:
+            return language
+        return super()._split_scope(nodeid)
 
 
 def pytest_xdist_make_scheduler(config, log):

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -17,15 +18,17 @@ from xml.etree import ElementTree
 
 from support.bindings import BINDINGS
 from support.pgbouncer import PgBouncer
-from support.postgres import PostgresServer
+from support.postgres import PostgresServer, prototype
 from support.program import ROOT, sanitizer_environment, sanitizer_reports
 
 TESTS = ROOT / "tests"
 BUILDS = {"asan": "address,undefined", "tsan": "thread"}
 FUZZ_SECONDS = 13  # of each target
 FUZZ_SECONDS_LONG = 1800
-# Modules of tests that mostly wait.
-TWO_AT_A_TIME = ("-n", "2", "--dist", "loadscope")
+# Tests in Python mostly wait: more modules at a time than there are processors, of all suites but those
+# that need the machine for themselves; and first the suites with modules that take a minute alone.
+SEVERAL_AT_A_TIME = ("-n", str(3 * (os.cpu_count() or 1)), "--dist", "loadscope", "--no-loadscope-reorder")
+LONGEST_FIRST = ["description", "bindings", "fault", "rest"]
 ALONE = {"containers", "package"}
 CPP_CONFORMANCE = "clients/cpp/tests/conformance"  # no part of a build unless asked for
 LEFT_OUT = {"containers": "it builds and runs the images, for minutes; --all or its name runs it"}
@@ -56,10 +59,10 @@ class Outcome:
 class Runner:
     """Runs commands one at a time in `scratch`, which goes away with the run, as do they."""
 
-    def __init__(self, scratch, long, all_bindings):
+    def __init__(self, scratch, long, everything):
         self.scratch = Path(scratch)
         self.long = long
-        self.all_bindings = all_bindings
+        self.everything = everything
         self.child = None
         self.built = {}
 
@@ -140,6 +143,7 @@ class Runner:
         """pytest on folders of tests against a build's programs."""
         if not self.build(build):
             return failure(f"the build of {build}")
+        prototype()  # for the workers of all suites
         report = self.scratch / f"pytest-{build}.xml"
         words = [sys.executable, "-m", "pytest", "-q", "--durations=5", f"--junit-xml={report}"]
         words += ["--basetemp", self.scratch / "pytest", *options, *folders]
@@ -151,6 +155,7 @@ class Runner:
             # The foreign client's nng (1.11, in pynng) aborts at one in some thousand closes of a
             # WebSocket. It is not what is tested. pytest-xdist does what a lost worker left itself.
             print(f"pytest itself was ended by a signal, attempt {attempt + 1} of 2", flush=True)
+        tell_folders(report)
         return at_least_one_failure(count_junit(report), status)
 
     def run_fuzzers(self):
@@ -162,11 +167,12 @@ class Runner:
         return at_least_one_failure(count_junit(report), status)
 
     def run_analysis(self):
-        """clang-tidy and gcc's analyzer over the programs, one test each."""
+        """clang-tidy and gcc's analyzer over the programs, one test each; under --all they look further."""
         if not self.build("asan"):
             return failure("the build of asan")
         report = self.scratch / "analysis.xml"
         words = [sys.executable, "-m", "analysis.suite", f"--junit-xml={report}"]
+        words += ["--deep"] if self.everything else []
         status = self.command(*words, ROOT / "build" / "asan")
         return at_least_one_failure(count_junit(report), status)
 
@@ -224,6 +230,16 @@ def count_junit(report):
     return outcome
 
 
+def tell_folders(report):
+    """Prints how many tests of each folder ran, and the seconds that they took one after the other."""
+    cases = ElementTree.parse(report).getroot().iter("testcase") if report.exists() else ()
+    folders = {}
+    for case in cases:
+        folders.setdefault(case.get("classname").split(".")[0], []).append(float(case.get("time")))
+    for name, times in sorted(folders.items()):
+        print(f"   {name}: {len(times)} tests, {sum(times):.0f} s", flush=True)
+
+
 def faults_of(case):
     return case.findall("failure") + case.findall("error")
 
@@ -254,26 +270,27 @@ def shell_scripts():
 def run_tsan(runner):
     """The C tests and the concurrent Python tests under the thread sanitizer."""
     outcome = runner.run_c("tsan")
-    outcome.add(runner.run_python("tsan", python_folders(), "-m", "concurrent", *TWO_AT_A_TIME))
+    outcome.add(runner.run_python("tsan", python_folders(), "-m", "concurrent", *SEVERAL_AT_A_TIME))
     return outcome
 
 
 def run_bench(runner):
     """That the benchmarks run, not how fast: under --all every row that does not take minutes."""
     script = TESTS / "bench" / "run"
-    rows = () if runner.all_bindings else ("--rows", "1,5,9")
+    rows = () if runner.everything else ("--rows", "1,5,9")
     outcome = runner.check(script, "--smoke", *rows)
-    bindings = [each.name for each in BINDINGS if not each.why_not(runner.all_bindings)]
+    bindings = [each.name for each in BINDINGS if not each.why_not(runner.everything)]
     outcome.add(runner.check(script, "--smoke", "clients", "--bindings", ",".join(bindings)))
     return outcome
 
 
-def run_bindings(runner):
-    """The language bindings, and C++'s runner of their scenarios, which is built for them alone."""
+def run_together(runner, names):
+    """Suites in Python at once. C++'s runner of the bindings' scenarios is built for them alone."""
     folder = ROOT / "build" / "asan"
-    if not runner.build("asan") or not runner.quiet("ninja", "-C", folder, CPP_CONFORMANCE):
-        return failure("the build of C++'s runner")
-    return runner.run_python("asan", [TESTS / "bindings"], *TWO_AT_A_TIME)
+    if "bindings" in names:
+        if not runner.build("asan") or not runner.quiet("ninja", "-C", folder, CPP_CONFORMANCE):
+            return failure("the build of C++'s runner")
+    return runner.run_python("asan", [TESTS / name for name in names], *SEVERAL_AT_A_TIME)
 
 
 def run_containers(runner):
@@ -297,16 +314,25 @@ def find_suites():
         "c": lambda runner: runner.run_c("asan"),
     }
     for folder in python_folders():
-        options = () if folder.name in ALONE else TWO_AT_A_TIME
-        suites[folder.name] = lambda runner, folder=folder, options=options: runner.run_python(
-            "asan", [folder], *options
-        )
-    suites["bindings"] = run_bindings
+        suites[folder.name] = lambda runner, folder=folder: runner.run_python("asan", [folder])
     suites["containers"] = run_containers
     suites["bench"] = run_bench
     suites["tsan"] = run_tsan
     suites["fuzz"] = lambda runner: runner.run_fuzzers()
     return suites
+
+
+def steps(names, suites):
+    """What is run in turn, with its name: each suite, but those in Python together, where the first was."""
+    ranks = {name: rank for rank, name in enumerate(LONGEST_FIRST)}
+    together = [folder.name for folder in python_folders() if folder.name in set(names) - ALONE]
+    together.sort(key=lambda name: ranks.get(name, len(ranks)))
+    first = next((name for name in names if name in together), None)
+    for name in names:
+        if name == first:
+            yield " ".join(together), lambda runner: run_together(runner, together)
+        elif name not in together:
+            yield name, suites[name]
 
 
 def parse_arguments(suites):
@@ -321,14 +347,21 @@ def parse_arguments(suites):
     return options
 
 
+def cpu_seconds():
+    """What all ended children of ours have used of the processors."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def run_suite(name, suite, runner):
     print(f"== {name}", flush=True)
-    start = time.monotonic()
+    start, busy = time.monotonic(), cpu_seconds()
     outcome = suite(runner)
     if outcome.passed + outcome.failed + outcome.skipped == 0:
         outcome.failures.append("no test ran")
-    seconds = time.monotonic() - start
-    print(f"== {name}: {outcome.passed} passed, {outcome.failed} failed in {seconds:.0f} s\n", flush=True)
+    seconds, busy = time.monotonic() - start, cpu_seconds() - busy
+    counted = f"{outcome.passed} passed, {outcome.failed} failed"
+    print(f"== {name}: {counted} in {seconds:.0f} s, {busy:.0f} s of processors\n", flush=True)
     outcome.failures = [f"{name}: {which}" for which in outcome.failures]
     return outcome
 
@@ -349,8 +382,8 @@ def main():
             runner.quiet(ROOT / "deploy" / "packages", "chromium")
         for name in options.left_out:
             print(f"left out: {name}, for {LEFT_OUT[name]}\n", flush=True)
-        for name in options.suite:
-            total.add(run_suite(name, suites[name], runner))
+        for name, suite in steps(options.suite, suites):
+            total.add(run_suite(name, suite, runner))
     except KeyboardInterrupt:
         total.failures.append("interrupted")
     finally:
