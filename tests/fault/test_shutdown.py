@@ -125,7 +125,7 @@ def test_second_signal_ends_at_once(stalled):
     core.wait_for_line("stopping")
     start = time.monotonic()
     assert core.insist() == 1
-    assert time.monotonic() - start < 0.5 + 1.0  # the first half second's are no second one
+    assert time.monotonic() - start < GRACE / 3  # the create that it does not wait for would take all
 
 
 def test_store_that_never_answers_does_not_keep_it(own_postgres, start_core):
