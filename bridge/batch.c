@@ -56,8 +56,8 @@ static bool add_value(struct request *request, const struct json_value *value)
         return refuse_count(request);
     struct batch_item *item = &batch->items[batch->count++];
     struct event_json_errors errors;
-    switch (event_json_read(value, &request->arena, request->key[0], &batch->events[batch->sent],
-                            &errors)) {
+    switch (event_json_read(value, &request->arena, request->key.text[0],
+                            &batch->events[batch->sent], &errors)) {
     case EVENT_JSON_OK: batch->sent++; return true;
     case EVENT_JSON_WRONG:
         item->errors = (void *)arena_copy(&request->arena, &errors, sizeof(errors));
@@ -218,9 +218,9 @@ static bool give_keys(struct request *request)
 {
     struct batch *batch = request->batch;
     size_t sent = 0;
-    for (size_t i = 0; request->key[0] && i < batch->count; i++) {
+    for (size_t i = 0; request->key.text[0] && i < batch->count; i++) {
         char key[IDEMPOTENCY_KEY_SIZE + IDEMPOTENCY_SUFFIX_MAX];
-        int length = snprintf(key, sizeof(key), "%s\x1f%zu", request->key, i);
+        int length = snprintf(key, sizeof(key), "%s\x1f%zu", request->key.text, i);
         if (is_refused(&batch->items[i]))
             continue;
         batch->events[sent].idempotency_key = arena_copy(&request->arena, key, (size_t)length);
@@ -232,7 +232,8 @@ static bool give_keys(struct request *request)
 
 bool batch_start(struct request *request)
 {
-    if (!idempotency_read(request) || !read_batch(request) || !give_keys(request))
+    if (!request_read_key(request, IDEMPOTENCY_SUFFIX_MAX) || !read_batch(request) ||
+        !give_keys(request))
         return true;
     struct batch *batch = request->batch;
     if (batch->sent == 0) {

@@ -8,11 +8,12 @@
 /* A moment of overload is no reason to take a bridge out of service: others would get its load. */
 #define OVERLOADED_AFTER 3
 
+#define STARTING_MS 1000
+
 void bridge_init(struct bridge *bridge)
 {
     wait_init(&bridge->idle);
     pthread_mutex_init(&bridge->idle_mutex, NULL);
-    pthread_rwlock_init(&bridge->gate, NULL);
     idempotency_init(&bridge->keys);
     memory_init(&bridge->memory, (size_t)bridge->settings.max_memory);
     connections_init(&bridge->connections);
@@ -26,7 +27,6 @@ void bridge_fini(struct bridge *bridge)
     connections_fini(&bridge->connections);
     memory_fini(&bridge->memory);
     idempotency_fini(&bridge->keys);
-    pthread_rwlock_destroy(&bridge->gate);
     pthread_mutex_destroy(&bridge->idle_mutex);
     pthread_cond_destroy(&bridge->idle);
 }
@@ -80,10 +80,9 @@ bool bridge_drain(struct bridge *bridge, atomic_long *counter, int64_t timeout_m
 
 void bridge_close_client(struct bridge *bridge)
 {
-    pthread_rwlock_wrlock(&bridge->gate);
-    CHECK(!bridge->client_closed);
-    bridge->client_closed = true;
-    pthread_rwlock_unlock(&bridge->gate);
+    CHECK(!atomic_exchange(&bridge->client_closed, true));
+    while (!bridge_drain(bridge, &bridge->starting, STARTING_MS))
+        continue; /* none is waited for long: starting a call does not block */
     triggers_client_close(bridge->client);
     bridge->client = NULL;
 }

@@ -18,8 +18,8 @@
 struct bridge {
     struct settings settings;
     triggers_client *client;
-    pthread_rwlock_t gate; /* read: while a call is started; write: to close the client */
-    bool client_closed;    /* under `gate` */
+    atomic_long starting;      /* calls that are being started, with the client */
+    atomic_bool client_closed; /* no more are */
     struct idempotency keys;
     struct connections connections;
     struct memory memory;
@@ -31,14 +31,14 @@ struct bridge {
     atomic_long requests;  /* begun and not completed */
     atomic_long answering; /* of those, the ones that came in whole */
     pthread_mutex_t idle_mutex;
-    pthread_cond_t idle; /* one of the two came to 0 while draining; on the monotonic clock */
+    pthread_cond_t idle; /* one of the three came to 0 while draining; on the monotonic clock */
 };
 
 void bridge_init(struct bridge *bridge);
 void bridge_fini(struct bridge *bridge);
 
-/* Around every request, and around its answering; `counter` is one of the bridge's two. Any thread.
- */
+/* Around every request, around its answering, and around the start of a call; `counter` is one of
+ * the bridge's three. Any thread. */
 void bridge_enter(atomic_long *counter);
 void bridge_leave(struct bridge *bridge, atomic_long *counter);
 

@@ -25,13 +25,13 @@ bool call_begin(struct request *request, struct bridge **bridge, triggers_call_o
     long most = shared->settings.max_calls + (request->charge.urgent ? CALLS_FOR_PROBES : 0);
     if (atomic_fetch_add(&shared->calls, 1) >= most)
         return refuse(request, 503, "OVERLOADED", "Too many requests at once, try again");
-    if (!idempotency_enter(&shared->keys, request))
+    if (!idempotency_enter(&shared->keys, &request->key))
         return refuse(request, 409, "IDEMPOTENCY_KEY_IN_USE",
                       "A request with this Idempotency-Key is being handled, try again later");
-    pthread_rwlock_rdlock(&shared->gate);
-    if (shared->client_closed) {
-        pthread_rwlock_unlock(&shared->gate);
-        idempotency_leave(&shared->keys, request);
+    bridge_enter(&shared->starting);
+    if (atomic_load(&shared->client_closed)) {
+        bridge_leave(shared, &shared->starting);
+        idempotency_leave(&shared->keys, &request->key);
         return refuse(request, 503, "STOPPING", "The service is stopping");
     }
     *options = (triggers_call_options){
@@ -44,13 +44,13 @@ bool call_begin(struct request *request, struct bridge **bridge, triggers_call_o
         memory_favour(request);
     request_use_reserved(request, request_reply_room(request));
     /* First, because the callback may come before the call's function returns. */
-    MHD_suspend_connection(request->connection);
+    loop_suspend(request->peer);
     return true;
 }
 
 void call_started(struct bridge *bridge)
 {
-    pthread_rwlock_unlock(&bridge->gate);
+    bridge_leave(bridge, &bridge->starting);
 }
 
 /* One line when the core is lost, at most in ten seconds, and one when it is back, however many
@@ -81,7 +81,7 @@ void call_done(triggers_reply *reply, void *user_data)
     /* Told by the function that was to start the call, on the thread of the request. */
     if (strcmp(reply->error.reason, "CLIENT_BUSY") == 0)
         request->unsent = true;
-    idempotency_leave(&bridge->keys, request);
+    idempotency_leave(&bridge->keys, &request->key);
     CHECK(atomic_fetch_sub(&bridge->calls, 1) > 0);
     loop_resume(request->peer);
 }

@@ -33,7 +33,7 @@ static bool read_event(struct request *request, triggers_new_event *event)
     if (!request_read_json(request, &value))
         return false;
     struct event_json_errors errors;
-    switch (event_json_read(&value, &request->arena, request->key[0], event, &errors)) {
+    switch (event_json_read(&value, &request->arena, request->key.text[0], event, &errors)) {
     case EVENT_JSON_OK: return true;
     case EVENT_JSON_NO_MEMORY: request_fail_memory(request); break;
     case EVENT_JSON_WRONG:
@@ -51,10 +51,10 @@ bool events_create_start(struct request *request)
     struct bridge *bridge;
     triggers_call_options options;
     triggers_new_event event;
-    if (!idempotency_read(request) || !read_event(request, &event))
+    if (!request_read_key(request, 0) || !read_event(request, &event))
         return true;
-    event.idempotency_key = request->key;
-    request->key_source = event.source;
+    event.idempotency_key = request->key.text;
+    request->key.source = event.source;
     if (!call_begin(request, &bridge, &options))
         return true;
     triggers_create_async(bridge->client, &event, &options, call_done, request);

@@ -1,6 +1,7 @@
 /* Both ways with zlib, whose memory is charged to the request. */
 #include "gzip.h"
 
+#include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <zlib.h>

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <microhttpd.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>

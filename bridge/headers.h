@@ -2,9 +2,11 @@
 #ifndef TRIGGERS_BRIDGE_HEADERS_H
 #define TRIGGERS_BRIDGE_HEADERS_H
 
-#include <microhttpd.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+struct MHD_Connection;
 
 #define HEADERS_PREFIX_SIZE 256
 

@@ -65,7 +65,11 @@ static enum MHD_Result begin(struct bridge *bridge, struct MHD_Connection *conne
                              const char *url, const char *method, const char *version,
                              void **context)
 {
-    struct request *request = request_new(bridge, connection, method, url);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct connection *peer = connection_cast(info->socket_context);
+    CHECK(peer->http == connection);
+    struct request *request = request_new(bridge, peer, method, url);
     if (!request)
         return MHD_NO;
     figures_note_begun();

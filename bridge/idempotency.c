@@ -1,11 +1,11 @@
-/* A hash table of the requests themselves, so that nothing is allocated. */
+/* A hash table of the keys themselves, so that nothing is allocated. */
 #include "idempotency.h"
 
 #include <stdint.h>
 #include <string.h>
 
 #include "base/check.h"
-#include "routes.h"
+#include "headers.h"
 
 void idempotency_init(struct idempotency *keys)
 {
@@ -15,6 +15,8 @@ void idempotency_init(struct idempotency *keys)
 
 void idempotency_fini(struct idempotency *keys)
 {
+    for (size_t i = 0; i < sizeof(keys->buckets) / sizeof(keys->buckets[0]); i++)
+        CHECK(!keys->buckets[i]);
     pthread_mutex_destroy(&keys->mutex);
 }
 
@@ -54,25 +56,18 @@ static bool read_keys(const struct headers *headers, char key[IDEMPOTENCY_KEY_SI
            (idempotency_parse(headers->x_idempotency_key, other) && strcmp(key, other) == 0);
 }
 
-bool idempotency_read(struct request *request)
+bool idempotency_read(const struct headers *headers, size_t most, struct idempotency_key *key)
 {
-    const struct headers *headers = &request->headers;
     if (headers->idempotency_keys == 0 && headers->x_idempotency_keys == 0)
         return true;
-    size_t most = IDEMPOTENCY_KEY_SIZE - 1;
-    if (request->route->body == BODY_BATCH)
-        most -= IDEMPOTENCY_SUFFIX_MAX;
-    if (read_keys(headers, request->key) && strlen(request->key) <= most)
+    if (read_keys(headers, key->text) && strlen(key->text) <= most)
         return true;
-    request->key[0] = '\0';
-    request_fail(request, 400, "IDEMPOTENCY_KEY_INVALID",
-                 "Idempotency-Key must be one string of 1 to 255 printable ASCII characters (250 "
-                 "for a batch), quoted or bare");
+    key->text[0] = '\0';
     return false;
 }
 
 /* FNV-1a, 32 bits. */
-static struct request **bucket(struct idempotency *keys, const char *key)
+static struct idempotency_key **bucket(struct idempotency *keys, const char *key)
 {
     uint32_t hash = 2166136261u;
     for (; *key; key++)
@@ -81,41 +76,41 @@ static struct request **bucket(struct idempotency *keys, const char *key)
 }
 
 /* Keys belong to their source and route. */
-static bool is_same_key(const struct request *one, const struct request *other)
+static bool is_same_key(const struct idempotency_key *one, const struct idempotency_key *other)
 {
-    if (strcmp(one->key, other->key) != 0 || !one->key_source != !other->key_source)
+    if (strcmp(one->text, other->text) != 0 || !one->source != !other->source)
         return false;
-    return !one->key_source || strcmp(one->key_source, other->key_source) == 0;
+    return !one->source || strcmp(one->source, other->source) == 0;
 }
 
-bool idempotency_enter(struct idempotency *keys, struct request *request)
+bool idempotency_enter(struct idempotency *keys, struct idempotency_key *key)
 {
-    if (!request->key[0])
+    if (!key->text[0])
         return true;
-    struct request **head = bucket(keys, request->key);
+    struct idempotency_key **head = bucket(keys, key->text);
     pthread_mutex_lock(&keys->mutex);
-    struct request *other = *head;
-    while (other && !is_same_key(other, request))
-        other = other->next_keyed;
+    struct idempotency_key *other = *head;
+    while (other && !is_same_key(other, key))
+        other = other->next;
     if (!other) {
-        request->next_keyed = *head;
-        *head = request;
+        key->next = *head;
+        *head = key;
     }
     pthread_mutex_unlock(&keys->mutex);
     return !other;
 }
 
-void idempotency_leave(struct idempotency *keys, struct request *request)
+void idempotency_leave(struct idempotency *keys, struct idempotency_key *key)
 {
-    if (!request->key[0])
+    if (!key->text[0])
         return;
-    struct request **link = bucket(keys, request->key);
+    struct idempotency_key **link = bucket(keys, key->text);
     pthread_mutex_lock(&keys->mutex);
-    while (*link != request) {
+    while (*link != key) {
         CHECK(*link);
-        link = &(*link)->next_keyed;
+        link = &(*link)->next;
     }
-    *link = request->next_keyed;
-    request->next_keyed = NULL;
+    *link = key->next;
+    key->next = NULL;
     pthread_mutex_unlock(&keys->mutex);
 }

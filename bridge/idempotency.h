@@ -5,17 +5,25 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #define IDEMPOTENCY_KEY_SIZE 256 /* bytes with the NUL */
 /* Left free at the end of a batch's key, for the number of each event. */
 #define IDEMPOTENCY_SUFFIX_MAX 5
 
-struct request;
+/* A key, and to whom it belongs; "" is none. */
+struct idempotency_key {
+    char text[IDEMPOTENCY_KEY_SIZE];
+    const char *source;           /* NULL: a batch's */
+    struct idempotency_key *next; /* in its bucket */
+};
+
+struct headers;
 
 /* The keys of calls in flight: those that two requests may not have at once. */
 struct idempotency {
     pthread_mutex_t mutex;
-    struct request *buckets[256]; /* linked by `next_keyed` */
+    struct idempotency_key *buckets[256];
 };
 
 void idempotency_init(struct idempotency *keys);
@@ -25,13 +33,13 @@ void idempotency_fini(struct idempotency *keys);
  * the key, 1 to 255 printable ASCII characters. False for anything else. */
 bool idempotency_parse(const char *value, char key[IDEMPOTENCY_KEY_SIZE]);
 
-/* Takes the request's header, if it has one, into `key`; X-Idempotency-Key is another name of it.
- * False after having answered 400. */
-bool idempotency_read(struct request *request);
+/* Reads the header, if there is one, into `key`; X-Idempotency-Key is another name of it. False
+ * when it is no key of at most `most` characters. */
+bool idempotency_read(const struct headers *headers, size_t most, struct idempotency_key *key);
 
-/* Marks the request's key as in flight. True without a key; false when another request has it. Any
- * thread. */
-bool idempotency_enter(struct idempotency *keys, struct request *request);
-void idempotency_leave(struct idempotency *keys, struct request *request);
+/* Marks the key as in flight until idempotency_leave. True without a key; false when it is already.
+ * Any thread. */
+bool idempotency_enter(struct idempotency *keys, struct idempotency_key *key);
+void idempotency_leave(struct idempotency *keys, struct idempotency_key *key);
 
 #endif

@@ -1,4 +1,5 @@
 /* Pages of the inbox. */
+#include <microhttpd.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -32,6 +32,12 @@ void loop_deal(struct loop *loop, struct connection *connection)
     hand_over(loop, connection);
 }
 
+void loop_suspend(struct connection *connection)
+{
+    CHECK(connection->http);
+    MHD_suspend_connection(connection->http);
+}
+
 /* By the loop itself, as MHD_resume_connection does not wake a daemon that has no thread. */
 void loop_resume(struct connection *connection)
 {

@@ -36,6 +36,9 @@ void loop_stop(struct loop *loop);
 /* Gives the loop a connection that connections_add made. Any thread. */
 void loop_deal(struct loop *loop, struct connection *connection);
 
+/* Suspends a connection, of whose request it is then another's turn. On the loop's thread. */
+void loop_suspend(struct connection *connection);
+
 /* Resumes a connection that was suspended: from now on it is the loop's. Any thread. */
 void loop_resume(struct connection *connection);
 

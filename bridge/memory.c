@@ -264,7 +264,7 @@ static enum memory_result wait_for_room(struct request *request, size_t size, si
     pthread_mutex_lock(&memory->mutex);
     bool waits = !memory->closed;
     if (waits) {
-        MHD_suspend_connection(request->connection);
+        loop_suspend(request->peer);
         insert(memory, request, size, spare);
         serve(memory);
     }

@@ -49,24 +49,23 @@ static void follow_trace(struct request *request)
         trace_format(&request->trace, request->traceparent);
 }
 
-struct request *request_new(struct bridge *bridge, struct MHD_Connection *connection,
-                            const char *method, const char *path)
+struct request *request_new(struct bridge *bridge, struct connection *peer, const char *method,
+                            const char *path)
 {
     struct request *request = calloc(1, sizeof(*request));
     if (!request)
         return NULL;
     request->magic = REQUEST_MAGIC;
     request->bridge = bridge;
-    request->connection = connection;
-    request->peer = connection_cast(
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context);
+    request->connection = peer->http;
+    request->peer = peer;
     request->method = method;
     request->path = path;
     request->started_us = clock_monotonic_us();
     request->charge.share = request->peer->share;
     arena_init(&request->arena, ARENA_CAP);
     request->arena.charge = &request->charge;
-    headers_read(&request->headers, connection);
+    headers_read(&request->headers, peer->http);
     if (request->headers.request_id && headers_request_id_valid(request->headers.request_id))
         snprintf(request->id, sizeof(request->id), "%s", request->headers.request_id);
     else
@@ -90,7 +89,7 @@ void request_free(struct request *request)
     request_drop_body(request);
     buffer_fini(&request->answer.body);
     arena_fini(&request->arena);
-    CHECK(request->room.state != ROOM_WAITED_FOR && !request->next_keyed);
+    CHECK(request->room.state != ROOM_WAITED_FOR && !request->key.next);
     charge_release(&request->charge, request->charge.held);
     memory_unfavour(request);
     memory_serve(&bridge->memory);
@@ -351,6 +350,16 @@ void request_fail_memory(struct request *request)
         request_fail_overloaded(request);
     else
         request_fail(request, 500, "NO_MEMORY", "Out of memory");
+}
+
+bool request_read_key(struct request *request, size_t spare)
+{
+    if (idempotency_read(&request->headers, IDEMPOTENCY_KEY_SIZE - 1 - spare, &request->key))
+        return true;
+    request_fail(request, 400, "IDEMPOTENCY_KEY_INVALID",
+                 "Idempotency-Key must be one string of 1 to 255 printable ASCII characters (250 "
+                 "for a batch), quoted or bare");
+    return false;
 }
 
 bool request_read_json(struct request *request, struct json_value *value)

@@ -9,7 +9,6 @@
 #ifndef TRIGGERS_BRIDGE_REQUEST_H
 #define TRIGGERS_BRIDGE_REQUEST_H
 
-#include <microhttpd.h>
 #include <stdint.h>
 
 #include "base/arena.h"
@@ -28,6 +27,7 @@
 #define REQUEST_BATCH_MAX (8u << 20)
 #define REQUEST_DISCARD_MAX (16u << 20)
 
+struct MHD_Connection;
 struct route;
 struct gunzip;
 
@@ -65,9 +65,7 @@ struct request {
     const char *path;                /* as sent, for the log */
     char event_id[TYPEID_TEXT_SIZE]; /* of the path; "" when it is no event id */
     char id[REQUEST_ID_SIZE];        /* X-Request-ID */
-    char key[IDEMPOTENCY_KEY_SIZE];  /* Idempotency-Key; "" when not sent */
-    const char *key_source;          /* to which it belongs; NULL of a batch */
-    struct request *next_keyed;      /* of idempotency.c */
+    struct idempotency_key key;      /* Idempotency-Key */
     struct headers headers;
     struct trace trace;                 /* the client's, or one that begins here; or none */
     char traceparent[TRACEPARENT_SIZE]; /* for the core; "" without a trace */
@@ -91,8 +89,8 @@ struct request {
 };
 
 /* NULL without memory. */
-struct request *request_new(struct bridge *bridge, struct MHD_Connection *connection,
-                            const char *method, const char *path);
+struct request *request_new(struct bridge *bridge, struct connection *peer, const char *method,
+                            const char *path);
 void request_free(struct request *request);
 
 /* The request behind libmicrohttpd's pointer. */
@@ -143,6 +141,10 @@ void request_fail(struct request *request, unsigned status, const char *code, co
 void request_fail_overloaded(struct request *request);
 /* 503 when the budget refused the arena memory, else 500. */
 void request_fail_memory(struct request *request);
+
+/* Reads Idempotency-Key, with `spare` characters fewer than the most; false after having answered
+ * 400. */
+bool request_read_key(struct request *request, size_t spare);
 
 /* Reads the whole body as JSON; false after having answered 400. */
 bool request_read_json(struct request *request, struct json_value *value);

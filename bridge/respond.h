@@ -2,6 +2,8 @@
 #ifndef TRIGGERS_BRIDGE_RESPOND_H
 #define TRIGGERS_BRIDGE_RESPOND_H
 
+#include <microhttpd.h>
+
 #include "request.h"
 
 /* Takes the answer's body. The result is what the handler returns to libmicrohttpd. */

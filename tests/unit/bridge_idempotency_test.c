@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "request.h"
+#include "idempotency.h"
 
 static void keys_are_read_quoted_or_bare(void **state)
 {
@@ -49,26 +49,26 @@ static void a_key_is_in_flight_once(void **state)
 {
     (void)state;
     enum { COUNT = 1000 }; /* several in each bucket */
-    static struct request requests[COUNT];
-    struct request twin = {.key = "key 7"};
-    struct request unnamed = {0};
+    static struct idempotency_key entries[COUNT];
+    struct idempotency_key twin = {.text = "key 7"};
+    struct idempotency_key unnamed = {0};
     struct idempotency keys;
     idempotency_init(&keys);
     for (int i = 0; i < COUNT; i++) {
-        snprintf(requests[i].key, sizeof(requests[i].key), "key %d", i);
-        assert_true(idempotency_enter(&keys, &requests[i]));
+        snprintf(entries[i].text, sizeof(entries[i].text), "key %d", i);
+        assert_true(idempotency_enter(&keys, &entries[i]));
     }
     assert_false(idempotency_enter(&keys, &twin));
     assert_true(idempotency_enter(&keys, &unnamed));
     assert_true(idempotency_enter(&keys, &unnamed));
     idempotency_leave(&keys, &unnamed);
-    idempotency_leave(&keys, &requests[7]);
+    idempotency_leave(&keys, &entries[7]);
     assert_true(idempotency_enter(&keys, &twin));
-    assert_false(idempotency_enter(&keys, &requests[7]));
+    assert_false(idempotency_enter(&keys, &entries[7]));
     idempotency_leave(&keys, &twin);
     for (int i = 0; i < COUNT; i++) {
         if (i != 7)
-            idempotency_leave(&keys, &requests[i]);
+            idempotency_leave(&keys, &entries[i]);
     }
     for (int i = 0; i < 256; i++)
         assert_null(keys.buckets[i]);
