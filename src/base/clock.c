@@ -8,6 +8,7 @@
 #include <time.h>
 
 static int64_t (*test_now_us)(void);
+static int64_t (*test_monotonic_us)(void);
 static void (*test_fill)(void *bytes, size_t size);
 
 static int64_t read_clock_us(clockid_t id)
@@ -24,7 +25,7 @@ int64_t clock_now_us(void)
 
 int64_t clock_monotonic_us(void)
 {
-    return read_clock_us(CLOCK_MONOTONIC);
+    return test_monotonic_us ? test_monotonic_us() : read_clock_us(CLOCK_MONOTONIC);
 }
 
 int64_t clock_monotonic_ms(void)
@@ -84,6 +85,11 @@ void random_fill(void *bytes, size_t size)
 void clock_set_now_for_test(int64_t (*now_us)(void))
 {
     test_now_us = now_us;
+}
+
+void clock_set_monotonic_for_test(int64_t (*monotonic_us)(void))
+{
+    test_monotonic_us = monotonic_us;
 }
 
 void random_set_for_test(void (*fill)(void *bytes, size_t size))

@@ -19,9 +19,11 @@ int64_t clock_monotonic_us(void);
  * child made by fork. Does not fail. */
 void random_fill(void *bytes, size_t size);
 
-/* Tests only: replaces the source of clock_now_us or random_fill; NULL restores the real one. Call
- * before other threads start. */
+/* Tests only: replaces the source of clock_now_us, of the clock that never steps, or of
+ * random_fill; NULL restores the real one. Call before other threads start. wait_until goes by the
+ * kernel's. */
 void clock_set_now_for_test(int64_t (*now_us)(void));
+void clock_set_monotonic_for_test(int64_t (*monotonic_us)(void));
 void random_set_for_test(void (*fill)(void *bytes, size_t size));
 
 #endif

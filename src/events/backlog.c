@@ -57,6 +57,13 @@ static void warn_of_standbys(struct backlog *backlog)
     backlog->warned = standbys > 0;
 }
 
+static enum store_result ask_store(struct store_session *session, struct list_op *op,
+                                   struct status *status)
+{
+    struct backlog *backlog = (struct backlog *)op;
+    return session->store->driver->backlog(session, op->op.scope, &backlog->found, status);
+}
+
 static void on_found(struct op *op)
 {
     struct backlog *backlog = (struct backlog *)op;
@@ -78,7 +85,7 @@ void backlog_ask(struct backlog *backlog, struct readers *readers)
     backlog->next_time_ms = now_ms + INTERVAL_MS;
     backlog->op = (struct list_op){
         .op = {.done = on_found, .scope = SCOPE_DEFAULT, .deadline_ms = now_ms + DEADLINE_MS},
-        .backlog = &backlog->found,
+        .ask = ask_store,
     };
     if (readers_submit_list(readers, &backlog->op, &status))
         return;

@@ -75,13 +75,12 @@ static enum store_result list_once(struct worker *worker, struct op **ops, size_
     return session->store->driver->list(session, ops[0]->scope, lists, count, status);
 }
 
-static enum store_result backlog_once(struct worker *worker, struct op **ops, size_t count,
-                                      struct status *status)
+static enum store_result ask_once(struct worker *worker, struct op **ops, size_t count,
+                                  struct status *status)
 {
-    (void)count; /* 1 */
-    struct store_session *session = worker_session(worker);
-    return session->store->driver->backlog(session, ops[0]->scope,
-                                           ((struct list_op *)ops[0])->backlog, status);
+    struct list_op *op = (struct list_op *)ops[0];
+    CHECK(count == 1 && op->ask);
+    return op->ask(worker_session(worker), op, status);
 }
 
 /* Reads in one round trip. What fails because of some of the operations is halved until the others
@@ -114,24 +113,24 @@ static void run_gets(struct worker *worker, struct op *ops)
     read_range(worker, gets, count, get_once);
 }
 
-/* The backlog is nobody's page: neither fails with the other. */
+/* Pages and other questions: none of these fails with the others. */
 static void run_lists(struct worker *worker, struct op *ops)
 {
     struct op *lists[MAX_LISTS];
-    struct op *backlogs[MAX_LISTS];
+    struct op *others[MAX_LISTS];
     size_t list_count = 0;
-    size_t backlog_count = 0;
+    size_t other_count = 0;
     for (; ops; ops = ops->next) {
-        CHECK(list_count + backlog_count < MAX_LISTS);
-        if (((struct list_op *)ops)->backlog)
-            backlogs[backlog_count++] = ops;
+        CHECK(list_count + other_count < MAX_LISTS);
+        if (((struct list_op *)ops)->ask)
+            others[other_count++] = ops;
         else
             lists[list_count++] = ops;
     }
     if (list_count > 0)
         read_range(worker, lists, list_count, list_once);
-    for (size_t i = 0; i < backlog_count; i++)
-        read_range(worker, &backlogs[i], 1, backlog_once);
+    for (size_t i = 0; i < other_count; i++)
+        read_range(worker, &others[i], 1, ask_once);
 }
 
 struct readers *readers_open(struct store *store, unsigned list_workers)
@@ -173,7 +172,7 @@ bool readers_submit_get(struct readers *readers, struct get_op *op, struct statu
 bool readers_submit_list(struct readers *readers, struct list_op *op, struct status *status)
 {
     op->op.items = 1;
-    op->op.bytes = sizeof(*op) + (op->backlog ? 0 : op->list.limit * LISTED_BYTES);
+    op->op.bytes = sizeof(*op) + (op->ask ? 0 : op->list.limit * LISTED_BYTES);
     return lane_submit(readers->lists, &op->op, status);
 }
 

@@ -10,11 +10,13 @@ struct get_op {
     struct store_get get; /* in: id, arena */
 };
 
-/* A page, or when `backlog` is not NULL that in its place. */
+/* A page, or what `ask` reads in its place. */
 struct list_op {
     struct op op;
     struct store_list list; /* in: all but events, count, more, no_memory */
-    struct store_backlog *backlog;
+    /* NULL: the page. Else another question to the store, which fails alone. */
+    enum store_result (*ask)(struct store_session *session, struct list_op *op,
+                             struct status *status);
 };
 
 struct readers;

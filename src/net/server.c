@@ -491,14 +491,18 @@ static bool cut_off_slowest(struct server *server, int64_t now_ms)
     return slowest != NULL;
 }
 
-/* Has the lock and gives it up. */
-static void free_unused(struct server *server)
+/* Takes out those whose links have ended. Called with the lock held. */
+static struct peer *take_unused(struct server *server)
 {
     struct peer *unused = server->unused;
     server->unused = NULL;
     for (struct peer *peer = unused; peer; peer = peer->next_unused)
         unlist_peer(peer);
-    pthread_mutex_unlock(&server->lock);
+    return unused;
+}
+
+static void free_peers(struct server *server, struct peer *unused)
+{
     while (unused) {
         struct peer *peer = unused;
         unused = peer->next_unused;
@@ -527,7 +531,9 @@ static void *watch(void *argument)
         wait_for_work(server);
         int64_t now_ms = clock_monotonic_ms();
         bool cut_off = budget_is_short(server->budget) && cut_off_slowest(server, now_ms);
-        free_unused(server);
+        struct peer *unused = take_unused(server);
+        pthread_mutex_unlock(&server->lock);
+        free_peers(server, unused);
         if (cut_off)
             tell_closing("it is slow and memory is short");
         give_memory_back(server);
