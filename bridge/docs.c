@@ -1,24 +1,29 @@
-/* The description of the interface and the page that shows it, both built into the program. */
+/* The description of the interface and the pages that show it, built into the program. */
 #include "docs.h"
 
 #include "routes.h"
 
-static bool answer_file(struct request *request, const char *content_type,
-                        const unsigned char *bytes, size_t size)
+static bool answer_file(struct request *request, const struct docs_file *file)
 {
     request->answer.status = 200;
-    request->answer.content_type = content_type;
-    request->answer.file = bytes;
-    request->answer.file_size = size;
+    request->answer.content_type = file->content_type;
+    request->answer.policy = file->policy;
+    request->answer.file = file->bytes;
+    request->answer.file_size = file->size;
     return true;
 }
 
 bool docs_openapi(struct request *request)
 {
-    return answer_file(request, "application/json", docs_openapi_json, docs_openapi_json_size);
+    return answer_file(request, &DOCS_OPENAPI);
 }
 
 bool docs_page(struct request *request)
 {
-    return answer_file(request, "text/html; charset=utf-8", docs_page_html, docs_page_html_size);
+    return answer_file(request, &DOCS_PAGE);
+}
+
+bool docs_reference(struct request *request)
+{
+    return answer_file(request, &DOCS_REFERENCE);
 }

@@ -4,9 +4,15 @@
 
 #include <stddef.h>
 
-extern const unsigned char docs_openapi_json[];
-extern const size_t docs_openapi_json_size;
-extern const unsigned char docs_page_html[];
-extern const size_t docs_page_html_size;
+struct docs_file {
+    const char *content_type;
+    const char *policy; /* its Content-Security-Policy; NULL: it is no page */
+    const unsigned char *bytes;
+    size_t size;
+};
+
+extern const struct docs_file DOCS_OPENAPI;
+extern const struct docs_file DOCS_PAGE;
+extern const struct docs_file DOCS_REFERENCE;
 
 #endif

@@ -45,6 +45,7 @@ struct room {
 struct answer {
     unsigned status;          /* 0: not answered yet */
     const char *content_type; /* NULL: no body */
+    const char *policy;       /* Content-Security-Policy of a page; NULL: it is none */
     struct buffer body;       /* given to libmicrohttpd */
     const void *file;         /* or: static bytes */
     size_t file_size;

@@ -76,8 +76,10 @@ static void add_headers(struct MHD_Response *response, const struct request *req
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     if (answer->content_type)
         MHD_add_response_header(response, "Content-Type", answer->content_type);
-    if (answer->content_type && strncmp(answer->content_type, "text/html", 9) == 0)
+    if (answer->policy) {
+        MHD_add_response_header(response, "Content-Security-Policy", answer->policy);
         MHD_add_response_header(response, "X-Frame-Options", "DENY"); /* it has buttons */
+    }
     if (answer->allow)
         MHD_add_response_header(response, "Allow", answer->allow);
     if (answer->wrong_coding)

@@ -19,7 +19,7 @@ static const struct route ROUTES[] = {
     {"GET", "/metrics", BODY_UNUSED, figures_show_start, figures_show_finish},
     {"GET", "/openapi.json", BODY_UNUSED, docs_openapi, NULL},
     {"GET", "/docs", BODY_UNUSED, docs_page, NULL},
-    {"GET", "/redoc", BODY_UNUSED, docs_page, NULL},
+    {"GET", "/redoc", BODY_UNUSED, docs_reference, NULL},
     {"GET", "/api/v1/inbox", BODY_UNUSED, inbox_start, inbox_finish},
     {"POST", "/api/v1/events", BODY_EVENT, events_create_start, events_create_finish},
     {"POST", "/api/v1/events/batch", BODY_BATCH, batch_start, batch_finish},

@@ -38,6 +38,7 @@ bool figures_show_start(struct request *request);
 void figures_show_finish(struct request *request);
 bool docs_openapi(struct request *request);
 bool docs_page(struct request *request);
+bool docs_reference(struct request *request);
 
 bool events_create_start(struct request *request);
 void events_create_finish(struct request *request);

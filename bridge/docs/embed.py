@@ -1,27 +1,55 @@
-"""Writes files as C arrays: embed.py VERSION OUTPUT NAME=FILE...
+"""Writes the files of this folder as C: embed.py VERSION OUTPUT.
 
-Each becomes `NAME` and `NAME_size`; "@VERSION@" in them is replaced."""
+In them "@VERSION@" becomes the version. A page has its style and scripts in it, and a policy that names their
+hashes (Content Security Policy 3, section 2.3.1), so that nothing else runs there."""
 
+import base64
+import hashlib
 import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+POLICY = (
+    "default-src 'none'; connect-src 'self'; img-src data:; script-src '{script}'; style-src '{style}'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
-def array(name, data):
+def read(name):
+    return (HERE / name).read_text(encoding="utf-8")
+
+
+def hash_source(text):
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def write_file(name, content_type, text, policy=None):
+    data = text.encode()
     rows = [data[i : i + 20] for i in range(0, len(data), 20)]
-    text = ",\n".join("    " + ", ".join(map(str, row)) for row in rows)
+    array = ",\n".join("    " + ", ".join(map(str, row)) for row in rows)
+    policy = f'"{policy}"' if policy else "NULL"
     return (
-        f"const unsigned char {name}[] = {{\n{text}\n}};\n"
-        f"const size_t {name}_size = sizeof({name});\n"
+        f"static const unsigned char {name}_bytes[] = {{\n{array}\n}};\n"
+        f'const struct docs_file {name} = {{"{content_type}", {policy}, {name}_bytes, {len(data)}}};\n'
     )
 
 
-def main(version, output, *inputs):
-    parts = ['#include "docs.h"\n']
-    for item in inputs:
-        name, path = item.split("=", 1)
-        with open(path, "rb") as file:
-            parts.append(array(name, file.read().replace(b"@VERSION@", version.encode())))
-    with open(output, "w", encoding="ascii") as file:
-        file.write("\n".join(parts))
+def write_page(name, *scripts):
+    style, script = read("page.css"), "".join(map(read, scripts))
+    text = read("page.html").replace("@STYLE@", style).replace("@SCRIPT@", script)
+    policy = POLICY.format(script=hash_source(script), style=hash_source(style))
+    return write_file(name, "text/html; charset=utf-8", text, policy)
+
+
+def main(version, output):
+    openapi = read("openapi.json").replace("@VERSION@", version)
+    parts = [
+        '#include "docs.h"\n',
+        write_file("DOCS_OPENAPI", "application/json", openapi),
+        write_page("DOCS_PAGE", "reference.js", "docs.js"),
+        write_page("DOCS_REFERENCE", "reference.js", "redoc.js"),
+    ]
+    Path(output).write_text("\n".join(parts), encoding="ascii")
 
 
 main(*sys.argv[1:])

@@ -1,17 +1,15 @@
 """The tools, installed below build/description when they are first needed, and a bridge they may call."""
 
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from support.program import ROOT
+from support.tools import install, install_npm
 
 HERE = Path(__file__).parent
 FOLDER = ROOT / "build" / "description"
-NODE = 20  # the first version that the tools run on
 
 
 @pytest.fixture(scope="module", params=["sqlite"])
@@ -28,20 +26,6 @@ def document(http, tmp_path_factory):
     return path
 
 
-def install(folder, listed, *commands):
-    """Runs commands that fill a folder with what the file `listed` lists, unless they have."""
-    stamp = folder / "stamp"
-    if stamp.exists() and stamp.read_text() == listed.read_text():
-        return folder
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    shutil.copy(listed, folder)
-    for words in commands:
-        subprocess.run(words, check=True)
-    stamp.write_text(listed.read_text())
-    return folder
-
-
 @pytest.fixture(scope="session")
 def python_tools():
     """The folder of the Python tools' programs."""
@@ -51,18 +35,7 @@ def python_tools():
     return install(folder, listed, [sys.executable, "-m", "venv", folder], pip) / "bin"
 
 
-def node_version():
-    if not shutil.which("npm"):
-        return 0
-    words = ["node", "-p", "process.versions.node"]
-    return int(subprocess.run(words, capture_output=True, text=True).stdout.split(".")[0])
-
-
 @pytest.fixture(scope="session")
 def node_tools():
     """The folder with node_modules."""
-    if node_version() < NODE:
-        pytest.skip(f"needs npm and Node {NODE}")
-    folder = FOLDER / "node"
-    npm = ["npm", "install", "--silent", "--no-fund", "--no-audit", "--prefix", folder]
-    return install(folder, HERE / "package.json", npm)
+    return install_npm(FOLDER / "node", HERE / "package.json")

@@ -29,9 +29,12 @@ FUZZ_SECONDS_LONG = 1800
 # that need the machine for themselves; and first the suites with modules that take a minute alone.
 SEVERAL_AT_A_TIME = ("-n", str(3 * (os.cpu_count() or 1)), "--dist", "loadscope", "--no-loadscope-reorder")
 LONGEST_FIRST = ["description", "bindings", "fault", "rest"]
-ALONE = {"containers", "package"}
+ALONE = {"browser", "containers", "package"}
 CPP_CONFORMANCE = "clients/cpp/tests/conformance"  # no part of a build unless asked for
-LEFT_OUT = {"containers": "it builds and runs the images, for minutes; --all or its name runs it"}
+LEFT_OUT = {
+    "browser": "it needs Chromium, and takes minutes; --all or its name runs it",
+    "containers": "it builds and runs the images, for minutes; --all or its name runs it",
+}
 LOST_WORKER = re.compile(r"worker '\w+' crashed while running ('.*'|\".*\")")
 TAP_LINE = re.compile(r"^(not )?ok\b(?!.*# SKIP)(.*)", re.MULTILINE)
 
@@ -293,6 +296,12 @@ def run_together(runner, names):
     return runner.run_python("asan", [TESTS / name for name in names], *SEVERAL_AT_A_TIME)
 
 
+def run_browser(runner):
+    """Chromium is installed for these tests alone; without it they say so."""
+    runner.quiet(ROOT / "deploy" / "packages", "chromium")
+    return runner.run_python("asan", [TESTS / "browser"])
+
+
 def run_containers(runner):
     """What only these tests need is installed for them alone; without it they say so."""
     runner.quiet(ROOT / "deploy" / "packages", "containers")
@@ -315,6 +324,7 @@ def find_suites():
     }
     for folder in python_folders():
         suites[folder.name] = lambda runner, folder=folder: runner.run_python("asan", [folder])
+    suites["browser"] = run_browser
     suites["containers"] = run_containers
     suites["bench"] = run_bench
     suites["tsan"] = run_tsan
