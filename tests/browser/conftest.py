@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import sync_playwright
 
+from support.network import DEADLINE
 from support.program import ROOT
 from support.tools import install_npm
 
@@ -45,6 +46,7 @@ def open_page(browser, bridge):
 
     def open_page(path, size="desktop", scheme="light", **options):
         context = browser.new_context(viewport=SIZES[size], color_scheme=scheme, **options)
+        context.set_default_timeout(1000 * DEADLINE)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: said.append(message.text))
