@@ -179,7 +179,21 @@ static const char *public_code(const triggers_error *error)
     return error->reason[0] ? error->reason : triggers_code_name(error->code);
 }
 
-struct problem problem_from_error(const triggers_error *error, struct arena *arena)
+/* "events[3].source" is "events/3/source"; the whole document without memory. */
+static struct problem_field field_at(const char *path, const char *detail, struct arena *arena)
+{
+    char *name = arena_copy(arena, path, strlen(path));
+    char *out = name;
+    for (; name && *path; path++) {
+        if (*path != ']')
+            *out++ = *path == '[' || *path == '.' ? '/' : *path;
+    }
+    if (name)
+        *out = '\0';
+    return (struct problem_field){name ? name : "", detail};
+}
+
+static struct problem from_error(const triggers_error *error, struct arena *arena, bool transcoded)
 {
     struct problem problem = {
         .status = problem_status(error->code, error->reason),
@@ -191,10 +205,23 @@ struct problem problem_from_error(const triggers_error *error, struct arena *are
     struct problem_field *fields = count ? arena_calloc(arena, count, sizeof(*fields)) : NULL;
     if (!fields)
         return problem;
-    for (size_t i = 0; i < count; i++)
-        fields[i] = field_of(error->violations[i].field, error->violations[i].description);
+    for (size_t i = 0; i < count; i++) {
+        const triggers_violation *violation = &error->violations[i];
+        fields[i] = transcoded ? field_at(violation->field, violation->description, arena)
+                               : field_of(violation->field, violation->description);
+    }
     problem.detail = NULL;
     problem.fields = fields;
     problem.field_count = count;
     return problem;
+}
+
+struct problem problem_from_error(const triggers_error *error, struct arena *arena)
+{
+    return from_error(error, arena, false);
+}
+
+struct problem problem_from_call(const triggers_error *error, struct arena *arena)
+{
+    return from_error(error, arena, true);
 }

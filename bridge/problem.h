@@ -12,7 +12,8 @@
 
 /* One wrong field. */
 struct problem_field {
-    const char *name;   /* a member such as "source"; "" is the whole document or item */
+    const char *name;   /* a member such as "source", or one inside it as in a JSON pointer, such as
+                           "filter/sources/3"; "" is the whole document or item */
     const char *detail; /* what it must be, such as "must be a string" */
 };
 
@@ -35,8 +36,12 @@ void problem_write(struct buffer *buffer, const struct problem *problem, const c
 void problem_write_item(struct buffer *buffer, const struct problem *problem, const char *place);
 
 /* What an error of the core or the client library is over HTTP. Allocates in `arena`; short of
- * memory the fields are left out. */
+ * memory the fields are left out. They have the names of the old service's calls, and are those of
+ * an item of a batch. */
 struct problem problem_from_error(const triggers_error *error, struct arena *arena);
+
+/* The same with the fields of a transcoded call: all of their paths, in the protocol's names. */
+struct problem problem_from_call(const triggers_error *error, struct arena *arena);
 
 /* Whether the bridge itself had no room for a call or its answer. */
 bool problem_is_overload(const triggers_error *error);

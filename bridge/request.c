@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "compat.h"
 #include "gzip.h"
+#include "routes.h"
 
 #define REQUEST_MAGIC 0x52455155u
 /* Decoded strings and the items of a batch; never more than the body and a share for each item. */
@@ -217,6 +218,8 @@ static size_t item_text_room(const triggers_event *event)
 static size_t text_room(const triggers_reply *reply)
 {
     size_t size = strlen(reply->stats);
+    if (reply->message)
+        size += protobuf_c_message_get_packed_size(reply->message);
     for (size_t i = 0; i < reply->item_count; i++)
         size += item_text_room(&reply->items[i].event);
     return size;
@@ -318,11 +321,18 @@ void request_answer_text(struct request *request, unsigned status, const char *j
     request->answer.content_type = status < 400 ? "application/json" : "application/problem+json";
 }
 
+/* What the old service did not have, it had no errors for. */
+static bool is_transcoded(const struct request *request)
+{
+    return request->route && request->route->call.rpc;
+}
+
 void request_answer_problem(struct request *request, const struct problem *problem)
 {
     if (request->answer.status)
         return;
-    if (request->bridge->settings.fastapi && compat_answer_problem(request, problem))
+    if (request->bridge->settings.fastapi && !is_transcoded(request) &&
+        compat_answer_problem(request, problem))
         return;
     struct buffer body;
     buffer_init(&body, PROBLEM_CAP);
@@ -334,7 +344,8 @@ void request_answer_problem(struct request *request, const struct problem *probl
 
 void request_answer_error(struct request *request, const triggers_error *error)
 {
-    struct problem problem = problem_from_error(error, &request->arena);
+    struct problem problem =
+        (is_transcoded(request) ? problem_from_call : problem_from_error)(error, &request->arena);
     request_answer_problem(request, &problem);
 }
 

@@ -7,11 +7,10 @@
 
 #include "url.h"
 
-#define PATH_MAX_SIZE 128 /* longer paths lead nowhere */
 #define ALLOW_SIZE 64
 #define HOST_SIZE (WEB_MAX_ENTRY_SIZE + 8) /* with a port and a NUL */
 
-/* A fixed path comes before a pattern that it would match. */
+/* Those with a shape of their own. A fixed path comes before a pattern that it would match. */
 static const struct route ROUTES[] = {
     {"GET", "/", BODY_UNUSED, info_root, NULL},
     {"GET", "/health", BODY_UNUSED, info_health, NULL},
@@ -31,54 +30,55 @@ static const struct route ROUTES[] = {
 
 const struct route *routes_at(size_t index)
 {
-    return index < ROUTE_COUNT ? &ROUTES[index] : NULL;
+    if (index < ROUTE_COUNT)
+        return &ROUTES[index];
+    index -= ROUTE_COUNT;
+    return index < TRANSCODED_ROUTE_COUNT ? &TRANSCODED_ROUTES[index] : NULL;
 }
 
 size_t routes_index(const struct route *route)
 {
-    return (size_t)(route - ROUTES);
+    return route->call.rpc ? ROUTE_COUNT + (size_t)(route - TRANSCODED_ROUTES)
+                           : (size_t)(route - ROUTES);
 }
 
-/* The last segment of `path` when the rest is as in the pattern; NULL when not. */
-static const char *match(const char *pattern, const char *path)
+/* The index of the first route that the path leads to. */
+static size_t find_path(const char *path)
 {
-    const char *slot = strchr(pattern, '{');
-    if (!slot)
-        return strcmp(pattern, path) == 0 ? "" : NULL;
-    size_t length = (size_t)(slot - pattern);
-    if (strncmp(pattern, path, length) != 0 || path[length] == '\0' || strchr(path + length, '/'))
-        return NULL;
-    return path + length;
+    size_t index = 0;
+    while (routes_at(index) && !url_match(routes_at(index)->path, path, NULL, NULL))
+        index++;
+    return index;
 }
 
-static const struct route *find_path(const char *path, const char **segment)
+/* The next route from `index` on that has this path; NULL after the last. */
+static const struct route *next_of(const char *path, size_t *index)
 {
-    for (size_t i = 0; i < ROUTE_COUNT; i++) {
-        *segment = match(ROUTES[i].path, path);
-        if (*segment)
-            return &ROUTES[i];
-    }
-    return NULL;
+    const struct route *route;
+    while ((route = routes_at((*index)++)))
+        if (strcmp(route->path, path) == 0)
+            break;
+    return route;
 }
 
-static const struct route *find_method(const struct route *first, const char *method)
+static const struct route *find_method(size_t first, const char *method)
 {
+    const char *path = routes_at(first)->path;
+    const struct route *route;
     if (strcmp(method, "HEAD") == 0)
         method = "GET";
-    for (const struct route *route = first; route < ROUTES + ROUTE_COUNT; route++) {
-        if (strcmp(route->path, first->path) == 0 && strcmp(route->method, method) == 0)
-            return route;
-    }
-    return NULL;
+    while ((route = next_of(path, &first)) && strcmp(route->method, method) != 0)
+        ;
+    return route;
 }
 
 /* "GET, HEAD, DELETE, OPTIONS", in the arena; NULL without memory. */
-static const char *list_methods(struct request *request, const struct route *first)
+static const char *list_methods(struct request *request, size_t first)
 {
+    const char *path = routes_at(first)->path;
+    const struct route *route;
     char allow[ALLOW_SIZE] = "";
-    for (const struct route *route = first; route < ROUTES + ROUTE_COUNT; route++) {
-        if (strcmp(route->path, first->path) != 0)
-            continue;
+    while ((route = next_of(path, &first))) {
         strcat(allow, route->method);
         strcat(allow, strcmp(route->method, "GET") == 0 ? ", HEAD, " : ", ");
     }
@@ -171,6 +171,26 @@ static void drop_slashes(char *path)
         path[--length] = '\0';
 }
 
+bool routes_decode_path(const struct request *request, char path[ROUTES_PATH_SIZE])
+{
+    char host[HOST_SIZE];
+    const char *target = request->path;
+    split_absolute(request->path, host, &target);
+    if (!url_decode_path(target, path, ROUTES_PATH_SIZE))
+        return false;
+    drop_slashes(path);
+    return true;
+}
+
+/* An event id is the last segment of a path; no other path ends with one. */
+static void keep_event_id(struct request *request, const char *path)
+{
+    const char *segment = strrchr(path, '/') + 1;
+    uint8_t id[TYPEID_BYTES];
+    if (typeid_parse(segment, strlen(segment), id))
+        memcpy(request->event_id, segment, strlen(segment) + 1);
+}
+
 void routes_find(struct request *request)
 {
     char host[HOST_SIZE];
@@ -184,22 +204,15 @@ void routes_find(struct request *request)
         answer_options(request);
         return;
     }
-    char path[PATH_MAX_SIZE];
-    const char *segment = NULL;
-    const struct route *first = NULL;
-    if (url_decode_path(target, path, sizeof(path))) {
-        drop_slashes(path);
-        first = find_path(path, &segment);
-    }
-    if (!first) {
+    char path[ROUTES_PATH_SIZE];
+    size_t first = routes_decode_path(request, path) ? find_path(path) : SIZE_MAX;
+    if (!routes_at(first)) {
         request_fail(request, 404, "ROUTE_NOT_FOUND", "Not found");
         return;
     }
     request->route = find_method(first, request->method);
     if (request->route) {
-        uint8_t id[TYPEID_BYTES];
-        if (typeid_parse(segment, strlen(segment), id))
-            memcpy(request->event_id, segment, strlen(segment) + 1);
+        keep_event_id(request, path);
         return;
     }
     request->answer.allow = list_methods(request, first);

@@ -3,6 +3,7 @@
 #define TRIGGERS_BRIDGE_ROUTES_H
 
 #include "request.h"
+#include "transcode.h"
 
 enum body_kind {
     BODY_UNUSED, /* a body is read and thrown away */
@@ -12,13 +13,18 @@ enum body_kind {
 
 struct route {
     const char *method;
-    const char *path; /* {id} is any one segment */
+    const char *path; /* {field} stands for one segment */
     enum body_kind body;
     /* Runs when the whole request has come: answers it, or starts a call and returns false. */
     bool (*start)(struct request *request);
     /* Runs when the call's reply is there, which `request->reply` holds: answers. */
     void (*finish)(struct request *request);
+    struct transcoding call; /* of a transcoded route; else empty */
 };
+
+/* Those that are transcoded. */
+extern const struct route TRANSCODED_ROUTES[];
+extern const size_t TRANSCODED_ROUTE_COUNT;
 
 /* The routes in their order; NULL after the last. */
 const struct route *routes_at(size_t index);
@@ -28,7 +34,14 @@ size_t routes_index(const struct route *route);
  * page that CORS does not let change anything with 403, 404, 405, OPTIONS. */
 void routes_find(struct request *request);
 
+/* Decodes the path of a request's target. False when it is too long or not well-formed. */
+#define ROUTES_PATH_SIZE 128 /* longer paths lead nowhere */
+bool routes_decode_path(const struct request *request, char path[ROUTES_PATH_SIZE]);
+
 /* ---- handlers ---- */
+
+bool transcoded_start(struct request *request);
+void transcoded_finish(struct request *request);
 
 bool info_root(struct request *request);
 bool info_health(struct request *request);

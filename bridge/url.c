@@ -39,3 +39,23 @@ bool url_decode_path(const char *text, char *out, size_t size)
 {
     return decode(text, "/", out, size);
 }
+
+bool url_match(const char *pattern, const char *path, url_take *take, void *user_data)
+{
+    while (*pattern) {
+        if (*pattern != '{') {
+            if (*pattern++ != *path++)
+                return false;
+            continue;
+        }
+        size_t name = strcspn(++pattern, "}");
+        size_t segment = strcspn(path, "/");
+        if (segment == 0)
+            return false;
+        if (take)
+            take(user_data, pattern, name, path, segment);
+        pattern += name + 1;
+        path += segment;
+    }
+    return *path == '\0';
+}

@@ -13,4 +13,10 @@ bool url_decode(const char *text, char *out, size_t size);
 /* The same for a path, where an encoded slash is refused too: it is no separator. */
 bool url_decode_path(const char *text, char *out, size_t size);
 
+/* Whether a path has the form of `pattern`, in which {field} stands for a segment that is not
+ * empty. `take`, unless it is NULL, gets each field's name and segment, up to where they differ. */
+typedef void url_take(void *user_data, const char *name, size_t name_size, const char *segment,
+                      size_t segment_size);
+bool url_match(const char *pattern, const char *path, url_take *take, void *user_data);
+
 #endif

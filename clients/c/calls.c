@@ -252,10 +252,10 @@ void triggers_ack_batch_async(triggers_client *client, const char *const *event_
     client_start_call(client, &call, &request.base);
 }
 
-/* ---- health and stats ---- */
+/* ---- health, stats and any other ---- */
 
-static void start_without_arguments(triggers_client *client, const struct call *call,
-                                    const ProtobufCMessage *request)
+static void start_unless_missing(triggers_client *client, const struct call *call,
+                                 const ProtobufCMessage *request)
 {
     struct status status;
     if (check_client(client, &status))
@@ -270,7 +270,7 @@ void triggers_health_async(triggers_client *client, const triggers_call_options 
     struct call call = {&method_health, options, 0, callback, user_data};
     Triggers__Health__V1__HealthCheckRequest request =
         TRIGGERS__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
-    start_without_arguments(client, &call, &request.base);
+    start_unless_missing(client, &call, &request.base);
 }
 
 void triggers_stats_async(triggers_client *client, const triggers_call_options *options,
@@ -278,7 +278,18 @@ void triggers_stats_async(triggers_client *client, const triggers_call_options *
 {
     struct call call = {&method_stats, options, 0, callback, user_data};
     Triggers__Stats__V1__GetStatsRequest request = TRIGGERS__STATS__V1__GET_STATS_REQUEST__INIT;
-    start_without_arguments(client, &call, &request.base);
+    start_unless_missing(client, &call, &request.base);
+}
+
+void triggers_call_async(triggers_client *client, const char *method,
+                         const ProtobufCMessage *request,
+                         const ProtobufCMessageDescriptor *response,
+                         const triggers_call_options *options, triggers_callback *callback,
+                         void *user_data)
+{
+    struct method any = {method, response, reply_read_message};
+    struct call call = {&any, options, 0, callback, user_data};
+    start_unless_missing(client, &call, request);
 }
 
 /* ---- synchronous ---- */

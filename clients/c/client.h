@@ -122,7 +122,7 @@ void peers_close_silent(triggers_client *client);
 
 /* One call: what to send is given beside it. */
 struct call {
-    const struct method *method;
+    const struct method *method;          /* borrowed for the start only */
     const triggers_call_options *options; /* borrowed for the start only; may be NULL */
     size_t item_count;                    /* items that a good answer has; 0: any number */
     triggers_callback *callback;          /* NULL: the reply is freed */

@@ -49,7 +49,7 @@ enum flight_phase {
 struct flight {
     unsigned magic;
     triggers_client *client;
-    const struct method *method;
+    struct method method;
     size_t item_count;
     triggers_callback *callback;
     void *user_data;
@@ -515,8 +515,8 @@ static void on_answer(struct flight *flight, const void *bytes, size_t size)
     CHECK(flight->phase == FLIGHT_OWNED);
     charge_release(&flight->charge, flight->answer_room);
     flight->answer_room = 0;
-    triggers_reply *reply =
-        reply_from_message(flight->method, flight->item_count, bytes, size, flight->client->memory);
+    triggers_reply *reply = reply_from_message(&flight->method, flight->item_count, bytes, size,
+                                               flight->client->memory);
     if (send_elsewhere(flight, reply) || send_later(flight, reply))
         triggers_reply_free(reply);
     else
@@ -659,7 +659,7 @@ static struct flight *flight_new(triggers_client *client, const struct call *cal
     flight->magic = FLIGHT_MAGIC;
     flight->client = client;
     flight->charge.share = client->memory;
-    flight->method = call->method;
+    flight->method = *call->method;
     flight->item_count = call->item_count;
     flight->callback = call->callback;
     flight->user_data = call->user_data;

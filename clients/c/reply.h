@@ -27,6 +27,9 @@ struct method {
     bool (*read)(struct reply_builder *builder, const ProtobufCMessage *response);
 };
 
+/* The `read` of any method: the response is the reply's message. */
+bool reply_read_message(struct reply_builder *builder, const ProtobufCMessage *response);
+
 /* The methods; they live in results.c. */
 extern const struct method method_create, method_create_batch, method_get, method_list, method_ack,
     method_ack_batch, method_health, method_stats;

@@ -199,6 +199,12 @@ static bool read_stats(struct reply_builder *builder, const ProtobufCMessage *me
     return true;
 }
 
+bool reply_read_message(struct reply_builder *builder, const ProtobufCMessage *message)
+{
+    builder->reply->message = message;
+    return true;
+}
+
 #define EVENT_METHOD(variable, method_name, response_type, reader)                                 \
     const struct method variable = {"triggers.v1.EventService/" method_name,                       \
                                     &triggers__v1__##response_type##__descriptor, reader}

@@ -172,6 +172,7 @@ typedef struct triggers_reply {
     const char *server_store;    /* health: "sqlite" or "postgresql" */
     const char *request_id;      /* as the core used it; "" when it did not answer */
     const char *stats;           /* stats: metrics as Prometheus text; "" otherwise; never NULL */
+    const struct ProtobufCMessage *message; /* triggers_call_async: the response; NULL otherwise */
 } triggers_reply;
 
 /* Takes the reply, which it must free (any time, any thread). */
@@ -309,6 +310,17 @@ TRIGGERS_API triggers_reply *triggers_stats(triggers_client *client,
 TRIGGERS_API void triggers_stats_async(triggers_client *client,
                                        const triggers_call_options *options,
                                        triggers_callback *callback, void *user_data);
+
+/* Any call, with messages of protobuf-c: `method` is its full name, such as
+ * "triggers.v1.EventService/GetEvent", `request` its request, which is read before the function
+ * returns, and `response` describes its response. Name and descriptor are static. */
+struct ProtobufCMessage;
+struct ProtobufCMessageDescriptor;
+TRIGGERS_API void triggers_call_async(triggers_client *client, const char *method,
+                                      const struct ProtobufCMessage *request,
+                                      const struct ProtobufCMessageDescriptor *response,
+                                      const triggers_call_options *options,
+                                      triggers_callback *callback, void *user_data);
 
 #ifdef __cplusplus
 }

@@ -29,6 +29,8 @@ BESIDES = {
     "ready": {200, 503},
     "metrics": {200, 503},
     "root": {200},
+    "checkHealth": {200, 404, 422, *CORE},
+    "getStats": {200, *CORE},
 }
 
 

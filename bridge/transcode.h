@@ -1,0 +1,80 @@
+/* JSON and messages of the protocol, by the messages' descriptors: what every call but those of the
+ * old service goes through.
+ *
+ * Names of members are those of the fields in the .proto file. Times are RFC 3339, written in UTC
+ * with microseconds. An enum's value is its name in lower case without the enum's own in front.
+ * Numbers are JSON numbers, those of 64 bits too. A field of bytes, such as a payload, is a JSON
+ * object, byte for byte. A map has texts for keys and is an object. Of what is absent, in an answer
+ * there is null; null in a request is as good as nothing. Members that no field is called after are
+ * ignored, and of repeated ones the last counts. Any thread; nothing is kept. */
+#ifndef TRIGGERS_BRIDGE_TRANSCODE_H
+#define TRIGGERS_BRIDGE_TRANSCODE_H
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "base/json.h"
+#include "problem.h"
+
+#define TRANSCODE_MAX_DEPTH 16      /* messages in one another, the outermost counted */
+#define TRANSCODE_MAX_ELEMENTS 1000 /* of one array or map of a request */
+#define TRANSCODE_MAX_ERRORS 16     /* told at once */
+
+/* What a route needs to know of its call; constant. */
+struct transcoding {
+    const char *rpc; /* "package.Service/Method" */
+    const ProtobufCMessageDescriptor *request;
+    const ProtobufCMessageDescriptor *response;
+    const char *body; /* the field that the body is; "*": the whole message; "": there is no body */
+};
+
+/* What is wrong; a field's name is its JSON pointer without the first slash, fit for a URI. */
+struct transcode_errors {
+    struct problem_field fields[TRANSCODE_MAX_ERRORS];
+    size_t count;
+};
+
+enum transcode_result { TRANSCODE_OK, TRANSCODE_WRONG, TRANSCODE_NO_MEMORY };
+
+/* Reads a checked value into an initialised message, or into its field `body` unless that is "*".
+ * What it points to is in the arena, but payloads are slices of the value. TRANSCODE_WRONG adds
+ * all that is wrong to `errors`; then the message is of no use. */
+enum transcode_result transcode_read(const struct json_value *value, const char *body,
+                                     ProtobufCMessage *message, struct arena *arena,
+                                     struct transcode_errors *errors);
+
+/* The same for a parameter of a query or path: `name` is a field, of a message in it with dots
+ * ("filter.source"), and `text` is its value, a string without quotes and all else as in JSON. One
+ * that no field is called after is ignored; each one of a repeated field adds an element. The arena
+ * has the text. */
+enum transcode_result transcode_read_parameter(const char *name, const char *text,
+                                               ProtobufCMessage *message, struct arena *arena,
+                                               struct transcode_errors *errors);
+
+/* Appends the message as one JSON object. The buffer fails when there is more nesting than a
+ * request may have. */
+void transcode_write(struct buffer *buffer, const ProtobufCMessage *message);
+
+/* ---- what reading and writing share ---- */
+
+/* Whether a field is a map, which a message has as a repeated message of key and value. */
+bool transcode_is_map(const ProtobufCFieldDescriptor *field);
+
+/* The part of an enum value's name that JSON has, in lower case: "PENDING" of
+ * "EVENT_STATUS_PENDING". */
+const char *transcode_enum_name(const ProtobufCEnumDescriptor *type, const char *name);
+
+/* Appends that part. */
+void transcode_append_enum(struct buffer *buffer, const ProtobufCEnumDescriptor *type,
+                           const ProtobufCEnumValue *value);
+
+static inline char transcode_lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+/* Bytes of one value of a field in a message. */
+size_t transcode_value_size(ProtobufCType type);
+
+#endif

@@ -1,0 +1,154 @@
+/* The calls that are transcoded: a request's body, query and path become the message, and the
+ * core's message the answer. */
+#include <string.h>
+
+#include "call.h"
+#include "routes.h"
+#include "triggers/health/v1/health.pb-c.h"
+#include "triggers/stats/v1/stats.pb-c.h"
+#include "url.h"
+
+#define ANSWER_CAP (32u << 20)
+
+const struct route TRANSCODED_ROUTES[] = {
+    {"GET",
+     "/api/v1/health",
+     BODY_UNUSED,
+     transcoded_start,
+     transcoded_finish,
+     {"triggers.health.v1.Health/Check", &triggers__health__v1__health_check_request__descriptor,
+      &triggers__health__v1__health_check_response__descriptor, ""}},
+    {"GET",
+     "/api/v1/stats",
+     BODY_UNUSED,
+     transcoded_start,
+     transcoded_finish,
+     {"triggers.stats.v1.StatsService/GetStats",
+      &triggers__stats__v1__get_stats_request__descriptor,
+      &triggers__stats__v1__get_stats_response__descriptor, ""}},
+};
+const size_t TRANSCODED_ROUTE_COUNT = sizeof(TRANSCODED_ROUTES) / sizeof(TRANSCODED_ROUTES[0]);
+
+/* A request message in the making. */
+struct making {
+    struct request *request;
+    ProtobufCMessage *message;
+    struct transcode_errors errors;
+    bool no_memory;
+};
+
+static void note(struct making *making, enum transcode_result result)
+{
+    making->no_memory |= result == TRANSCODE_NO_MEMORY;
+}
+
+static void set(struct making *making, const char *name, const char *text)
+{
+    note(making, transcode_read_parameter(name, text, making->message, &making->request->arena,
+                                          &making->errors));
+}
+
+static enum MHD_Result take_parameter(void *user_data, enum MHD_ValueKind kind, const char *name,
+                                      const char *value)
+{
+    (void)kind;
+    struct making *making = user_data;
+    size_t size = value ? strlen(value) + 1 : 1;
+    char *text = arena_alloc(&making->request->arena, size);
+    if (!text)
+        note(making, TRANSCODE_NO_MEMORY);
+    /* What is not percent-encoded as it should be is taken as it is. */
+    else if (url_decode(value ? value : "", text, size))
+        set(making, name, text);
+    else
+        set(making, name, value);
+    return making->no_memory ? MHD_NO : MHD_YES;
+}
+
+static void take_segment(void *user_data, const char *name, size_t name_size, const char *segment,
+                         size_t segment_size)
+{
+    struct making *making = user_data;
+    struct arena *arena = &making->request->arena;
+    const char *field = arena_copy(arena, name, name_size);
+    const char *text = arena_copy(arena, segment, segment_size);
+    if (field && text)
+        set(making, field, text);
+    else
+        note(making, TRANSCODE_NO_MEMORY);
+}
+
+/* False after having answered that the body is not JSON. What the path says counts. */
+static bool read_all(struct making *making)
+{
+    struct request *request = making->request;
+    const char *body = request->route->call.body;
+    char path[ROUTES_PATH_SIZE];
+    struct json_value value;
+    if (body[0] && !request_read_json(request, &value))
+        return false;
+    if (body[0])
+        note(making,
+             transcode_read(&value, body, making->message, &request->arena, &making->errors));
+    if (strcmp(body, "*") != 0)
+        MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, take_parameter,
+                                  making);
+    if (routes_decode_path(request, path))
+        url_match(request->route->path, path, take_segment, making);
+    return true;
+}
+
+/* The message in the arena; NULL after having answered. */
+static ProtobufCMessage *read_request(struct request *request)
+{
+    const struct transcoding *call = &request->route->call;
+    struct making making = {
+        .request = request,
+        .message = arena_calloc(&request->arena, 1, call->request->sizeof_message),
+    };
+    if (making.message) {
+        call->request->message_init(making.message);
+        if (!read_all(&making))
+            return NULL;
+    }
+    if (!making.message || making.no_memory) {
+        request_fail_memory(request);
+        return NULL;
+    }
+    if (making.errors.count == 0)
+        return making.message;
+    request_answer_problem(
+        request, &(struct problem){.status = 422,
+                                   .code = call->body[0] ? "FIELDS_INVALID" : "PARAMETERS_INVALID",
+                                   .fields = making.errors.fields,
+                                   .field_count = making.errors.count});
+    return NULL;
+}
+
+bool transcoded_start(struct request *request)
+{
+    const struct transcoding *call = &request->route->call;
+    const ProtobufCMessage *message = read_request(request);
+    struct bridge *bridge;
+    triggers_call_options options;
+    if (!message || !call_begin(request, &bridge, &options))
+        return true;
+    triggers_call_async(bridge->client, call->rpc, message, call->response, &options, call_done,
+                        request);
+    call_started(bridge);
+    request_drop_sent_body(request);
+    return false;
+}
+
+void transcoded_finish(struct request *request)
+{
+    const triggers_reply *reply = request->reply;
+    if (reply->code != TRIGGERS_OK) {
+        request_answer_error(request, &reply->error);
+        return;
+    }
+    struct buffer body;
+    request_init_text(request, &body, ANSWER_CAP);
+    transcode_write(&body, reply->message);
+    request_answer(request, 200, &body);
+}
