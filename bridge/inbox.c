@@ -107,8 +107,7 @@ bool inbox_start(struct request *request)
         return true;
     }
     if (query.cut) {
-        request_fail(request, 414, "TARGET_TOO_LONG",
-                     "The target of a request that has parameters may have at most 7999 bytes");
+        request_fail_cut(request);
         return true;
     }
     if (query.error_count > 0) {

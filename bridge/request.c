@@ -355,6 +355,12 @@ void request_fail(struct request *request, unsigned status, const char *code, co
     request_answer_problem(request, &problem);
 }
 
+void request_fail_cut(struct request *request)
+{
+    request_fail(request, 414, "TARGET_TOO_LONG",
+                 "The target of a request that has parameters may have at most 7999 bytes");
+}
+
 void request_fail_memory(struct request *request)
 {
     if (request->arena.over_budget)

@@ -140,6 +140,8 @@ void request_answer_error(struct request *request, const triggers_error *error);
 /* A problem without fields. */
 void request_fail(struct request *request, unsigned status, const char *code, const char *detail);
 void request_fail_overloaded(struct request *request);
+/* 414: of the parameters not all was kept, see heads.h. */
+void request_fail_cut(struct request *request);
 /* 503 when the budget refused the arena memory, else 500. */
 void request_fail_memory(struct request *request);
 

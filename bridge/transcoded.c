@@ -1,8 +1,10 @@
 /* The calls that are transcoded: a request's body, query and path become the message, and the
  * core's message the answer. */
+#include <microhttpd.h>
 #include <string.h>
 
 #include "call.h"
+#include "heads.h"
 #include "routes.h"
 #include "triggers/health/v1/health.pb-c.h"
 #include "triggers/stats/v1/stats.pb-c.h"
@@ -35,6 +37,7 @@ struct making {
     ProtobufCMessage *message;
     struct transcode_errors errors;
     bool no_memory;
+    bool cut; /* see heads.h */
 };
 
 static void note(struct making *making, enum transcode_result result)
@@ -53,6 +56,7 @@ static enum MHD_Result take_parameter(void *user_data, enum MHD_ValueKind kind, 
 {
     (void)kind;
     struct making *making = user_data;
+    making->cut |= strchr(value ? value : name, HEAD_CUT) != NULL;
     size_t size = value ? strlen(value) + 1 : 1;
     char *text = arena_alloc(&making->request->arena, size);
     if (!text)
@@ -113,6 +117,10 @@ static ProtobufCMessage *read_request(struct request *request)
     }
     if (!making.message || making.no_memory) {
         request_fail_memory(request);
+        return NULL;
+    }
+    if (making.cut) {
+        request_fail_cut(request);
         return NULL;
     }
     if (making.errors.count == 0)
