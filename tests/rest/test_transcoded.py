@@ -31,6 +31,11 @@ def test_parameters_that_are_wrong_are_told(http):
     check_problem(answer, 422, "PARAMETERS_INVALID", "service must be valid UTF-8", ["#/service"])
 
 
+def test_a_query_that_was_cut_is_not_read(http):
+    for query in ("service=" + "x" * 8100, "x" * 8100, "service&x=" + "y" * 8100):
+        check_problem(http.get(f"/api/v1/health?{query}"), 414, "TARGET_TOO_LONG")
+
+
 def test_stats_are_the_message_of_the_core(http):
     answer = http.get("/api/v1/stats")
     assert answer.status_code == 200
