@@ -74,7 +74,7 @@ static size_t read_ids(struct request *request, const char *ids[TRIGGERS_MAX_BAT
     return count;
 }
 
-bool acks_start(struct request *request)
+bool batch_ack_events_start(struct request *request)
 {
     const char *ids[TRIGGERS_MAX_BATCH];
     struct bridge *bridge;
@@ -103,7 +103,7 @@ static void append_result(struct buffer *body, const triggers_item *item, size_t
     problem_write_item(body, &problem, place);
 }
 
-void acks_finish(struct request *request)
+void batch_ack_events_finish(struct request *request)
 {
     const triggers_reply *reply = request->reply;
     if (reply->code != TRIGGERS_OK) {

@@ -230,7 +230,7 @@ static bool give_keys(struct request *request)
     return true;
 }
 
-bool batch_start(struct request *request)
+bool batch_create_events_start(struct request *request)
 {
     if (!request_read_key(request, IDEMPOTENCY_SUFFIX_MAX) || !read_batch(request) ||
         !give_keys(request))
@@ -251,7 +251,7 @@ bool batch_start(struct request *request)
     return false;
 }
 
-void batch_finish(struct request *request)
+void batch_create_events_finish(struct request *request)
 {
     const triggers_reply *reply = request->reply;
     if (reply->code != TRIGGERS_OK)

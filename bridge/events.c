@@ -46,7 +46,7 @@ static bool read_event(struct request *request, triggers_new_event *event)
     return false;
 }
 
-bool events_create_start(struct request *request)
+bool create_event_start(struct request *request)
 {
     struct bridge *bridge;
     triggers_call_options options;
@@ -63,7 +63,7 @@ bool events_create_start(struct request *request)
     return false;
 }
 
-void events_create_finish(struct request *request)
+void create_event_finish(struct request *request)
 {
     const triggers_event *event = reply_event(request);
     if (!event)
@@ -93,7 +93,7 @@ static bool has_event_id(struct request *request)
     return false;
 }
 
-bool events_get_start(struct request *request)
+bool get_event_start(struct request *request)
 {
     struct bridge *bridge;
     triggers_call_options options;
@@ -104,7 +104,7 @@ bool events_get_start(struct request *request)
     return false;
 }
 
-void events_get_finish(struct request *request)
+void get_event_finish(struct request *request)
 {
     const triggers_event *event = reply_event(request);
     if (!event)
@@ -115,7 +115,7 @@ void events_get_finish(struct request *request)
     request_answer(request, 200, &body);
 }
 
-bool events_ack_start(struct request *request)
+bool ack_event_start(struct request *request)
 {
     struct bridge *bridge;
     triggers_call_options options;
@@ -126,7 +126,7 @@ bool events_ack_start(struct request *request)
     return false;
 }
 
-void events_ack_finish(struct request *request)
+void ack_event_finish(struct request *request)
 {
     const triggers_event *event = reply_event(request);
     if (!event)

@@ -1,15 +1,13 @@
-/* Requests are counted by their route, whose labels come from the table of routes, and by the
+/* Requests are counted by their route, as the table of routes has them, and by the
  * statuses that the bridge gives. What libmicrohttpd refuses by itself is not seen here. */
 #include "figures.h"
 
 #include <stdio.h>
 
-#include "base/check.h"
 #include "base/clock.h"
 #include "call.h"
 #include "routes.h"
 
-#define MAX_ROUTES 15
 #define TEXT_CAP (256u << 10)
 #define CORE_TIMEOUT_MS 2000
 #define CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
@@ -18,14 +16,16 @@ static const unsigned STATUSES[] = {200, 201, 204, 400, 401, 403, 404, 405, 409,
                                     413, 415, 421, 422, 429, 500, 501, 503, 504};
 #define STATUS_COUNT (sizeof(STATUSES) / sizeof(STATUSES[0]) + 1)
 
-static char route_texts[MAX_ROUTES][96];
-static const char *route_labels[MAX_ROUTES + 2] = {"route=\"other\",method=\"other\""};
+/* Rows are the routes in their order and, after them, what has none. */
+#define ROW_COUNT (ROUTES_COUNT + 1)
+#define ROUTE_LABEL(method, path, label, ...) "route=\"" label "\",method=\"" method "\"",
+static const char *const ROUTE_LABELS[] = {
+    ROUTE_LIST(ROUTE_LABEL) "route=\"other\",method=\"other\"", NULL};
 static char status_texts[STATUS_COUNT][16];
 static const char *status_labels[STATUS_COUNT + 1] = {"status=\"none\""}; /* broken off */
 
-static metric_cell request_cells[(MAX_ROUTES + 1) * STATUS_COUNT];
-static metric_cell
-    duration_cells[(MAX_ROUTES + 1) * METRIC_HISTOGRAM_CELLS(METRIC_DURATION_BOUNDS)];
+static metric_cell request_cells[ROW_COUNT * STATUS_COUNT];
+static metric_cell duration_cells[ROW_COUNT * METRIC_HISTOGRAM_CELLS(METRIC_DURATION_BOUNDS)];
 static metric_cell in_flight_cell, connection_cell, call_cell, memory_cell, memory_limit_cell,
     refused_cell, closed_cells[2];
 static const char *closed_labels[] = {"reason=\"late\"", "reason=\"memory\"", NULL};
@@ -34,7 +34,7 @@ static struct metric requests = {.name = "requests_total",
                                  .help = "HTTP requests, by route, method and status; status "
                                          "\"none\" is a request broken off by its client.",
                                  .kind = METRIC_COUNTER,
-                                 .rows = route_labels,
+                                 .rows = ROUTE_LABELS,
                                  .columns = status_labels,
                                  .cells = request_cells};
 static struct metric duration = {.name = "request_duration_seconds",
@@ -42,7 +42,7 @@ static struct metric duration = {.name = "request_duration_seconds",
                                          "route and method.",
                                  .kind = METRIC_HISTOGRAM,
                                  .unit = 1e-6,
-                                 .rows = route_labels,
+                                 .rows = ROUTE_LABELS,
                                  .bounds = METRIC_DURATIONS_US,
                                  .bound_count = METRIC_DURATION_BOUNDS,
                                  .cells = duration_cells};
@@ -87,13 +87,6 @@ static struct metrics figures = {.program = "triggers-bridge",
 
 void figures_init(void)
 {
-    const struct route *route;
-    CHECK(!routes_at(MAX_ROUTES));
-    for (size_t i = 0; (route = routes_at(i)); i++) {
-        snprintf(route_texts[i], sizeof(route_texts[i]), "route=\"%s\",method=\"%s\"", route->path,
-                 route->method);
-        route_labels[i + 1] = route_texts[i];
-    }
     for (size_t i = 1; i < STATUS_COUNT; i++) {
         snprintf(status_texts[i], sizeof(status_texts[i]), "status=\"%u\"", STATUSES[i - 1]);
         status_labels[i] = status_texts[i];
@@ -115,7 +108,7 @@ static size_t status_number(unsigned status)
 
 void figures_note_ended(const struct request *request)
 {
-    size_t route = request->route ? routes_index(request->route) + 1 : 0;
+    size_t route = request->route ? routes_index(request->route) : ROUTES_COUNT;
     metric_add(&requests, route * STATUS_COUNT + status_number(request->answer.status), 1);
     metric_observe(&duration, route, clock_monotonic_us() - request->started_us);
     metric_add(&in_flight, 0, -1);

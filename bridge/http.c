@@ -31,7 +31,7 @@ static void refuse_coding(struct request *request)
 
 static void check_content(struct request *request)
 {
-    bool batch = request->route->body == BODY_BATCH;
+    bool batch = request->route->body == BODY_LIST;
     enum media_type type = headers_media_type(&request->headers);
     enum content_coding coding = headers_content_coding(&request->headers);
     size_t cap = batch ? REQUEST_BATCH_MAX

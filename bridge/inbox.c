@@ -98,7 +98,7 @@ static enum MHD_Result read_parameter(void *user_data, enum MHD_ValueKind kind, 
     return MHD_YES;
 }
 
-bool inbox_start(struct request *request)
+bool list_inbox_start(struct request *request)
 {
     struct query query = {.arena = &request->arena, .fastapi = request->bridge->settings.fastapi};
     MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, read_parameter, &query);
@@ -130,7 +130,7 @@ bool inbox_start(struct request *request)
     return false;
 }
 
-void inbox_finish(struct request *request)
+void list_inbox_finish(struct request *request)
 {
     const triggers_reply *reply = request->reply;
     if (reply->code != TRIGGERS_OK) {

@@ -324,7 +324,7 @@ void request_answer_text(struct request *request, unsigned status, const char *j
 /* What the old service did not have, it had no errors for. */
 static bool is_transcoded(const struct request *request)
 {
-    return request->route && request->route->call.rpc;
+    return request->route && request->route->start == transcoded_start;
 }
 
 void request_answer_problem(struct request *request, const struct problem *problem)

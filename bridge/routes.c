@@ -10,36 +10,18 @@
 #define ALLOW_SIZE 64
 #define HOST_SIZE (WEB_MAX_ENTRY_SIZE + 8) /* with a port and a NUL */
 
-/* Those with a shape of their own. A fixed path comes before a pattern that it would match. */
-static const struct route ROUTES[] = {
-    {"GET", "/", BODY_UNUSED, info_root, NULL},
-    {"GET", "/health", BODY_UNUSED, info_health, NULL},
-    {"GET", "/ready", BODY_UNUSED, info_ready_start, info_ready_finish},
-    {"GET", "/metrics", BODY_UNUSED, figures_show_start, figures_show_finish},
-    {"GET", "/openapi.json", BODY_UNUSED, docs_openapi, NULL},
-    {"GET", "/docs", BODY_UNUSED, docs_page, NULL},
-    {"GET", "/redoc", BODY_UNUSED, docs_reference, NULL},
-    {"GET", "/api/v1/inbox", BODY_UNUSED, inbox_start, inbox_finish},
-    {"POST", "/api/v1/events", BODY_EVENT, events_create_start, events_create_finish},
-    {"POST", "/api/v1/events/batch", BODY_BATCH, batch_start, batch_finish},
-    {"POST", "/api/v1/events/ack", BODY_EVENT, acks_start, acks_finish},
-    {"GET", "/api/v1/events/{id}", BODY_UNUSED, events_get_start, events_get_finish},
-    {"DELETE", "/api/v1/events/{id}", BODY_UNUSED, events_ack_start, events_ack_finish},
-};
-#define ROUTE_COUNT (sizeof(ROUTES) / sizeof(ROUTES[0]))
+#define ROUTE(method, path, label, body, start, finish, call, field)                               \
+    {method, path, BODY_##body, start, finish, call, field},
+static const struct route ROUTES[] = {ROUTE_LIST(ROUTE)};
 
 const struct route *routes_at(size_t index)
 {
-    if (index < ROUTE_COUNT)
-        return &ROUTES[index];
-    index -= ROUTE_COUNT;
-    return index < TRANSCODED_ROUTE_COUNT ? &TRANSCODED_ROUTES[index] : NULL;
+    return index < ROUTES_COUNT ? &ROUTES[index] : NULL;
 }
 
 size_t routes_index(const struct route *route)
 {
-    return route->call.rpc ? ROUTE_COUNT + (size_t)(route - TRANSCODED_ROUTES)
-                           : (size_t)(route - ROUTES);
+    return (size_t)(route - ROUTES);
 }
 
 /* The index of the first route that the path leads to. */

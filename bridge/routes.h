@@ -2,13 +2,13 @@
 #ifndef TRIGGERS_BRIDGE_ROUTES_H
 #define TRIGGERS_BRIDGE_ROUTES_H
 
+#include "api.h"
 #include "request.h"
-#include "transcode.h"
 
 enum body_kind {
     BODY_UNUSED, /* a body is read and thrown away */
-    BODY_EVENT,  /* one JSON object: an event, or ids of some */
-    BODY_BATCH,  /* events as a JSON array or as NDJSON */
+    BODY_OBJECT, /* one JSON object */
+    BODY_LIST,   /* as a JSON array or as NDJSON */
 };
 
 struct route {
@@ -19,12 +19,25 @@ struct route {
     bool (*start)(struct request *request);
     /* Runs when the call's reply is there, which `request->reply` holds: answers. */
     void (*finish)(struct request *request);
-    struct transcoding call; /* of a transcoded route; else empty */
+    const struct api_method *call; /* NULL: it is no method of the protocol */
+    const char *field; /* of the call's request, which the body is; "*": all; "": none */
 };
 
-/* Those that are transcoded. */
-extern const struct route TRANSCODED_ROUTES[];
-extern const size_t TRANSCODED_ROUTE_COUNT;
+/* All routes: X(method, path, path in metrics, kind of body, start, finish, call, field), those of
+ * the protocol's methods from the .proto files. A fixed path comes before a pattern that it would
+ * match.
+ */
+#define ROUTE_LIST(X)                                                                              \
+    X("GET", "/", "/", UNUSED, info_root, NULL, NULL, "")                                          \
+    X("GET", "/health", "/health", UNUSED, info_health, NULL, NULL, "")                            \
+    X("GET", "/ready", "/ready", UNUSED, info_ready_start, info_ready_finish, NULL, "")            \
+    X("GET", "/metrics", "/metrics", UNUSED, figures_show_start, figures_show_finish, NULL, "")    \
+    X("GET", "/openapi.json", "/openapi.json", UNUSED, docs_openapi, NULL, NULL, "")               \
+    X("GET", "/docs", "/docs", UNUSED, docs_page, NULL, NULL, "")                                  \
+    X("GET", "/redoc", "/redoc", UNUSED, docs_reference, NULL, NULL, "")                           \
+    API_ROUTE_LIST(X)
+#define ROUTE_ONE(...) +1
+enum { ROUTES_COUNT = 0 ROUTE_LIST(ROUTE_ONE) };
 
 /* The routes in their order; NULL after the last. */
 const struct route *routes_at(size_t index);
@@ -40,9 +53,6 @@ bool routes_decode_path(const struct request *request, char path[ROUTES_PATH_SIZ
 
 /* ---- handlers ---- */
 
-bool transcoded_start(struct request *request);
-void transcoded_finish(struct request *request);
-
 bool info_root(struct request *request);
 bool info_health(struct request *request);
 bool info_ready_start(struct request *request);
@@ -53,17 +63,10 @@ bool docs_openapi(struct request *request);
 bool docs_page(struct request *request);
 bool docs_reference(struct request *request);
 
-bool events_create_start(struct request *request);
-void events_create_finish(struct request *request);
-bool events_get_start(struct request *request);
-void events_get_finish(struct request *request);
-bool events_ack_start(struct request *request);
-void events_ack_finish(struct request *request);
-bool acks_start(struct request *request);
-void acks_finish(struct request *request);
-bool batch_start(struct request *request);
-void batch_finish(struct request *request);
-bool inbox_start(struct request *request);
-void inbox_finish(struct request *request);
+/* create_event_start, create_event_finish and so on; and those of transcoded calls. */
+#define ROUTE_HANDLERS(method, path, label, body, start, finish, ...)                              \
+    bool start(struct request *request);                                                           \
+    void finish(struct request *request);
+API_ROUTE_LIST(ROUTE_HANDLERS)
 
 #endif

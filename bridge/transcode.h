@@ -21,14 +21,6 @@
 #define TRANSCODE_MAX_ELEMENTS 1000 /* of one array or map of a request */
 #define TRANSCODE_MAX_ERRORS 16     /* told at once */
 
-/* What a route needs to know of its call; constant. */
-struct transcoding {
-    const char *rpc; /* "package.Service/Method" */
-    const ProtobufCMessageDescriptor *request;
-    const ProtobufCMessageDescriptor *response;
-    const char *body; /* the field that the body is; "*": the whole message; "": there is no body */
-};
-
 /* What is wrong; a field's name is its JSON pointer without the first slash, fit for a URI. */
 struct transcode_errors {
     struct problem_field fields[TRANSCODE_MAX_ERRORS];

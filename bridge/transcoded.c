@@ -6,30 +6,10 @@
 #include "call.h"
 #include "heads.h"
 #include "routes.h"
-#include "triggers/health/v1/health.pb-c.h"
-#include "triggers/stats/v1/stats.pb-c.h"
+#include "transcode.h"
 #include "url.h"
 
 #define ANSWER_CAP (32u << 20)
-
-const struct route TRANSCODED_ROUTES[] = {
-    {"GET",
-     "/api/v1/health",
-     BODY_UNUSED,
-     transcoded_start,
-     transcoded_finish,
-     {"triggers.health.v1.Health/Check", &triggers__health__v1__health_check_request__descriptor,
-      &triggers__health__v1__health_check_response__descriptor, ""}},
-    {"GET",
-     "/api/v1/stats",
-     BODY_UNUSED,
-     transcoded_start,
-     transcoded_finish,
-     {"triggers.stats.v1.StatsService/GetStats",
-      &triggers__stats__v1__get_stats_request__descriptor,
-      &triggers__stats__v1__get_stats_response__descriptor, ""}},
-};
-const size_t TRANSCODED_ROUTE_COUNT = sizeof(TRANSCODED_ROUTES) / sizeof(TRANSCODED_ROUTES[0]);
 
 /* A request message in the making. */
 struct making {
@@ -86,7 +66,7 @@ static void take_segment(void *user_data, const char *name, size_t name_size, co
 static bool read_all(struct making *making)
 {
     struct request *request = making->request;
-    const char *body = request->route->call.body;
+    const char *body = request->route->field;
     char path[ROUTES_PATH_SIZE];
     struct json_value value;
     if (body[0] && !request_read_json(request, &value))
@@ -105,7 +85,7 @@ static bool read_all(struct making *making)
 /* The message in the arena; NULL after having answered. */
 static ProtobufCMessage *read_request(struct request *request)
 {
-    const struct transcoding *call = &request->route->call;
+    const struct api_method *call = request->route->call;
     struct making making = {
         .request = request,
         .message = arena_calloc(&request->arena, 1, call->request->sizeof_message),
@@ -125,24 +105,24 @@ static ProtobufCMessage *read_request(struct request *request)
     }
     if (making.errors.count == 0)
         return making.message;
-    request_answer_problem(
-        request, &(struct problem){.status = 422,
-                                   .code = call->body[0] ? "FIELDS_INVALID" : "PARAMETERS_INVALID",
-                                   .fields = making.errors.fields,
-                                   .field_count = making.errors.count});
+    request_answer_problem(request, &(struct problem){.status = 422,
+                                                      .code = request->route->field[0]
+                                                                  ? "FIELDS_INVALID"
+                                                                  : "PARAMETERS_INVALID",
+                                                      .fields = making.errors.fields,
+                                                      .field_count = making.errors.count});
     return NULL;
 }
 
 bool transcoded_start(struct request *request)
 {
-    const struct transcoding *call = &request->route->call;
+    const struct api_method *call = request->route->call;
     const ProtobufCMessage *message = read_request(request);
     struct bridge *bridge;
     triggers_call_options options;
     if (!message || !call_begin(request, &bridge, &options))
         return true;
-    triggers_call_async(bridge->client, call->rpc, message, call->response, &options, call_done,
-                        request);
+    triggers_call_async(bridge->client, call->name, message, &options, call_done, request);
     call_started(bridge);
     request_drop_sent_body(request);
     return false;

@@ -17,7 +17,7 @@ HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 Field = descriptor_pb2.FieldDescriptorProto
 # Numbers of fields in descriptor.proto, of which paths to comments are made.
 MESSAGES, ENUMS, SERVICES = 4, 5, 6
-FIELDS, NESTED_ENUMS, METHODS, VALUES = 2, 4, 2, 2
+FIELDS, NESTED, NESTED_ENUMS, METHODS, VALUES = 2, 3, 4, 2, 2
 
 
 def read_files(root=HERE):
@@ -72,7 +72,7 @@ class Method:
 
 
 def read_methods(files, options):
-    """All methods, fixed paths before those with fields. Exits when what one states is wrong."""
+    """All methods. Exits when what one states is wrong."""
     messages = {f"{file.package}.{m.name}": m for file in files for m in file.message_type}
     methods = []
     for file in files:
@@ -84,13 +84,13 @@ def read_methods(files, options):
     for method in methods:
         _check(method, messages[method.request])
     _check_unique([method.short for method in methods], "name")
-    _check_unique([(m.verb, re.sub(r"\{\w+\}", "{}", m.path)) for m in methods], "route")
-    return sorted(methods, key=lambda method: bool(method.path_fields))
+    _check_unique([(m.verb, re.sub(r"\{\w+\}", "{}", m.path)) for m in methods if m.path], "route")
+    return methods
 
 
 def _read(options, service, index, rpc, comment):
     call = rpc.options.Extensions[options.call]
-    verb, _, path = call.http.partition(" ")
+    verb, _, path = call.http.rpartition(" ")
     return Method(
         name=f"{service}/{rpc.name}",
         short=rpc.name,
@@ -111,7 +111,8 @@ def _read(options, service, index, rpc, comment):
 
 def _check(method, request):
     fields = {field.name: field for field in request.field}
-    if method.verb not in HTTP_METHODS or not re.fullmatch(r"(/(\w+|\{\w+\}))+", method.path):
+    path = r"(/(\w+|\{\w+\}))+"
+    if method.path and (method.verb not in HTTP_METHODS or not re.fullmatch(path, method.path)):
         _refuse(method, 'http must be a method and a path, such as "GET /api/v1/events/{event_id}"')
     if method.scope == "UNSPECIFIED":
         _refuse(method, "scope must be stated; SCOPE_NONE is for anyone")

@@ -53,7 +53,7 @@ class Page:
         for rpc in service.method:
             method = self.methods[f"{self.package}.{service.name}/{rpc.name}"]
             cells = [f"`{method.name}`", self.link(rpc.input_type), self.link(rpc.output_type)]
-            cells += [f"`{method.verb} {method.path}`", scope(method), method.comment]
+            cells += [f"`{method.verb} {method.path}`" if method.path else "", scope(method), method.comment]
             self.lines.append(f"| {' | '.join(cells)} |")
 
     def message(self, message, name, path):

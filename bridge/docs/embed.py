@@ -1,4 +1,4 @@
-"""Writes the files of this folder as C: embed.py VERSION OUTPUT.
+"""Writes the files of this folder and the description of the API as C: embed.py VERSION OUTPUT OPENAPI.
 
 In them "@VERSION@" becomes the version. A page has its style and scripts in it, and a policy that names their
 hashes (Content Security Policy 3, section 2.3.1), so that nothing else runs there."""
@@ -41,8 +41,8 @@ def write_page(name, *scripts):
     return write_file(name, "text/html; charset=utf-8", text, policy)
 
 
-def main(version, output):
-    openapi = read("openapi.json").replace("@VERSION@", version)
+def main(version, output, openapi):
+    openapi = Path(openapi).read_text(encoding="utf-8").replace("@VERSION@", version)
     parts = [
         '#include "docs.h"\n',
         write_file("DOCS_OPENAPI", "application/json", openapi),

@@ -282,14 +282,19 @@ void triggers_stats_async(triggers_client *client, const triggers_call_options *
 }
 
 void triggers_call_async(triggers_client *client, const char *method,
-                         const ProtobufCMessage *request,
-                         const ProtobufCMessageDescriptor *response,
-                         const triggers_call_options *options, triggers_callback *callback,
-                         void *user_data)
+                         const ProtobufCMessage *request, const triggers_call_options *options,
+                         triggers_callback *callback, void *user_data)
 {
-    struct method any = {method, response, reply_read_message};
+    struct method any = {api_find_method(method), reply_read_message};
     struct call call = {&any, options, 0, callback, user_data};
-    start_unless_missing(client, &call, request);
+    struct status status;
+    if (any.api) {
+        start_unless_missing(client, &call, request);
+        return;
+    }
+    status_fail(&status, STATUS_INVALID_ARGUMENT, "METHOD_UNKNOWN",
+                "this client knows no such method; methods are named package.Service/Method");
+    client_refuse_call(&call, &status);
 }
 
 /* ---- synchronous ---- */

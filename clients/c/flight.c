@@ -13,9 +13,9 @@
 #define CONNECT_WAIT_MS 1000
 #define CONNECT_RETRY_MS 1000
 
-/* Unless calls are sent once, a request is sent again when its connection drops, and after this
- * long without an answer when there is another one. Repeats are safe, as every create carries its
- * id; more often would only burden a core that is slow. */
+/* Unless calls are sent once, the request of a repeatable method is sent again when its connection
+ * drops, and after this long without an answer when there is another one and the method does not
+ * wait. More often would only burden a core that is slow. */
 #define RESEND_MS 5000
 
 /* The core is told a deadline so much earlier than the caller's (a twentieth, at most this) that
@@ -240,8 +240,7 @@ static bool fail_lost(struct status *status)
 {
     status_fail(
         status, STATUS_UNAVAILABLE, "CONNECTION_LOST",
-        "the connection was lost; the call may or may not have been done, and calls of this "
-        "client are sent once");
+        "the connection was lost; the call may or may not have been done, and it is sent once");
     status->retry_delay_ms = CONNECT_RETRY_MS;
     return false;
 }
@@ -280,10 +279,16 @@ static void set_due(struct flight *flight, int64_t due_ms)
     keeper_look_at(flight->client, flight->due_ms);
 }
 
-static int64_t resend_time(const triggers_client *client, int64_t now_ms)
+/* Whether it may be sent again when it is not known what became of it. */
+static bool is_repeatable(const struct flight *flight)
 {
-    bool elsewhere = client->peer_count > 1 && client->no_retry != TRIGGERS_SEND_ONCE;
-    return elsewhere ? now_ms + RESEND_MS : INT64_MAX;
+    return flight->method.api->repeatable && flight->client->no_retry != TRIGGERS_SEND_ONCE;
+}
+
+static int64_t resend_time(const struct flight *flight, int64_t now_ms)
+{
+    bool elsewhere = flight->client->peer_count > 1 && is_repeatable(flight);
+    return elsewhere && !flight->method.api->waits ? now_ms + RESEND_MS : INT64_MAX;
 }
 
 /* A message and the link on which it is to leave, held; NULL: none. */
@@ -297,7 +302,7 @@ static struct departure place_on_peer(struct flight *flight, struct peer *peer)
     struct departure departure = {peer->link, flight->message};
     int64_t now_ms = clock_monotonic_ms();
     link_hold(peer->link);
-    if (peer->waiting_since_ms == 0)
+    if (peer->waiting_since_ms == 0 && !flight->method.api->waits)
         peer->waiting_since_ms = now_ms;
     CHECK(peer->state == PEER_STANDS && flight->message);
     flight->message = NULL;
@@ -305,7 +310,7 @@ static struct departure place_on_peer(struct flight *flight, struct peer *peer)
     flight->peer = peer;
     flight_move(flight, FLIGHT_SENT);
     list_append(&peer->sent, flight);
-    set_due(flight, resend_time(flight->client, now_ms));
+    set_due(flight, resend_time(flight, now_ms));
     return departure;
 }
 
@@ -446,7 +451,7 @@ void flights_lose(struct peer *peer)
     while (lost) {
         struct flight *flight = lost;
         lost = flight->next;
-        (flight->client->no_retry == TRIGGERS_SEND_ONCE ? finish_lost : send_once_more)(flight);
+        (is_repeatable(flight) ? send_once_more : finish_lost)(flight);
     }
 }
 
@@ -499,7 +504,7 @@ static bool send_later(struct flight *flight, const triggers_reply *reply)
 {
     bool passing = triggers_code_is_retryable(reply->code) &&
                    reply->code != TRIGGERS_DEADLINE_EXCEEDED; /* which this reply is the end of */
-    if (!passing || flight->client->no_retry)
+    if (!passing || flight->client->no_retry || !flight->method.api->repeatable)
         return false;
     uint32_t wait = backoff_next_ms(&flight->backoff_ms, RETRY_MOST_MS);
     uint32_t advised = reply->error.retry_delay_ms;
@@ -572,7 +577,7 @@ struct flight *flights_take_due(triggers_client *client, int64_t now_ms, int64_t
             if (flight->phase == FLIGHT_OWNED)
                 continue;
             if (flight->due_ms <= now_ms && waits_on(flight, now_ms))
-                set_due(flight, resend_time(client, now_ms));
+                set_due(flight, resend_time(flight, now_ms));
             if (flight->due_ms > now_ms && !client->closing) {
                 *next_ms = min_time(*next_ms, flight->due_ms);
                 continue;
@@ -633,7 +638,7 @@ static bool pack(struct flight *flight, const struct call *call, const ProtobufC
 {
     const triggers_call_options *options = call->options;
     struct envelope envelope = {
-        .method = call->method->name,
+        .method = call->method->api->name,
         .request_id = options ? options->request_id : NULL,
         .traceparent = options ? options->traceparent : NULL,
         .caller = options ? options->caller : NULL,

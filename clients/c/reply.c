@@ -200,7 +200,7 @@ static bool read_envelope(struct reply_builder *builder, const struct method *me
     }
     ProtobufCBinaryData bytes_of_body = last.data ? last : response->body;
     ProtobufCMessage *body =
-        unpack(builder->arena, method->response, bytes_of_body.data, bytes_of_body.len);
+        unpack(builder->arena, method->api->response, bytes_of_body.data, bytes_of_body.len);
     if (!body) {
         builder->problem = "the core's answer does not hold the method's response message";
         return false;

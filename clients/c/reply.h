@@ -6,6 +6,7 @@
 
 #include <protobuf-c/protobuf-c.h>
 
+#include "api.h"
 #include "base/arena.h"
 #include "base/status.h"
 #include "triggers.h"
@@ -20,8 +21,7 @@ struct reply_builder {
 
 /* One method of the protocol, and how its answer becomes a reply. */
 struct method {
-    const char *name; /* "package.Service/Method" */
-    const ProtobufCMessageDescriptor *response;
+    const struct api_method *api;
     /* Fills the reply from a decoded response. False when there is no memory or `problem` is set.
      */
     bool (*read)(struct reply_builder *builder, const ProtobufCMessage *response);

@@ -205,22 +205,12 @@ bool reply_read_message(struct reply_builder *builder, const ProtobufCMessage *m
     return true;
 }
 
-#define EVENT_METHOD(variable, method_name, response_type, reader)                                 \
-    const struct method variable = {"triggers.v1.EventService/" method_name,                       \
-                                    &triggers__v1__##response_type##__descriptor, reader}
-
-EVENT_METHOD(method_create, "CreateEvent", create_event_response, read_create);
-EVENT_METHOD(method_create_batch, "BatchCreateEvents", batch_create_events_response,
-             read_create_batch);
-EVENT_METHOD(method_get, "GetEvent", get_event_response, read_get);
-EVENT_METHOD(method_list, "ListInbox", list_inbox_response, read_list);
-EVENT_METHOD(method_ack, "AckEvent", ack_event_response, read_ack);
-EVENT_METHOD(method_ack_batch, "BatchAckEvents", batch_ack_events_response, read_ack_batch);
-
-const struct method method_health = {"triggers.health.v1.Health/Check",
-                                     &triggers__health__v1__health_check_response__descriptor,
-                                     read_health};
-
-const struct method method_stats = {"triggers.stats.v1.StatsService/GetStats",
-                                    &triggers__stats__v1__get_stats_response__descriptor,
-                                    read_stats};
+const struct method method_create = {&api_methods[API_CREATE_EVENT], read_create};
+const struct method method_create_batch = {&api_methods[API_BATCH_CREATE_EVENTS],
+                                           read_create_batch};
+const struct method method_get = {&api_methods[API_GET_EVENT], read_get};
+const struct method method_list = {&api_methods[API_LIST_INBOX], read_list};
+const struct method method_ack = {&api_methods[API_ACK_EVENT], read_ack};
+const struct method method_ack_batch = {&api_methods[API_BATCH_ACK_EVENTS], read_ack_batch};
+const struct method method_health = {&api_methods[API_CHECK], read_health};
+const struct method method_stats = {&api_methods[API_GET_STATS], read_stats};

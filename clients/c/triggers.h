@@ -313,12 +313,10 @@ TRIGGERS_API void triggers_stats_async(triggers_client *client,
 
 /* Any call, with messages of protobuf-c: `method` is its full name, such as
  * "triggers.v1.EventService/GetEvent", `request` its request, which is read before the function
- * returns, and `response` describes its response. Name and descriptor are static. */
+ * returns. INVALID_ARGUMENT and METHOD_UNKNOWN when this library knows no such method. */
 struct ProtobufCMessage;
-struct ProtobufCMessageDescriptor;
 TRIGGERS_API void triggers_call_async(triggers_client *client, const char *method,
                                       const struct ProtobufCMessage *request,
-                                      const struct ProtobufCMessageDescriptor *response,
                                       const triggers_call_options *options,
                                       triggers_callback *callback, void *user_data);
 

@@ -2,7 +2,6 @@
  * any order of fields, and so the response is encoded once, into the outgoing message. */
 #include "rpc/call.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -17,29 +16,31 @@
 
 /* ---- figures ---- */
 
-static char method_texts[CALL_MAX_METHODS + 1][64];
-static const char *method_labels[CALL_MAX_METHODS + 2] = {"method=\"unknown\""};
+/* Rows are the methods of the table and, after them, what names none of them. */
+#define ROW_COUNT (API_METHOD_COUNT + 1)
+#define METHOD_LABEL(enumerator, name, short_name, ...) "method=\"" short_name "\"",
+static const char *const METHOD_LABELS[] = {API_METHOD_LIST(METHOD_LABEL) "method=\"unknown\"",
+                                            NULL};
 static const char *const CODE_LABELS[STATUS_CODE_COUNT + 1] = {
 #define LABEL(name, number, http) [number] = "code=\"" #name "\"",
     STATUS_CODES(LABEL)
 #undef LABEL
 };
-static metric_cell request_cells[(CALL_MAX_METHODS + 1) * STATUS_CODE_COUNT];
-static metric_cell
-    duration_cells[(CALL_MAX_METHODS + 1) * METRIC_HISTOGRAM_CELLS(METRIC_DURATION_BOUNDS)];
+static metric_cell request_cells[ROW_COUNT * STATUS_CODE_COUNT];
+static metric_cell duration_cells[ROW_COUNT * METRIC_HISTOGRAM_CELLS(METRIC_DURATION_BOUNDS)];
 static metric_cell in_flight_cell;
 
 struct metric call_requests = {.name = "requests_total",
                                .help = "Calls answered, by method and google.rpc.Code.",
                                .kind = METRIC_COUNTER,
-                               .rows = method_labels,
+                               .rows = METHOD_LABELS,
                                .columns = CODE_LABELS,
                                .cells = request_cells};
 struct metric call_duration = {.name = "request_duration_seconds",
                                .help = "Time from a call's arrival to its answer, by method.",
                                .kind = METRIC_HISTOGRAM,
                                .unit = 1e-6,
-                               .rows = method_labels,
+                               .rows = METHOD_LABELS,
                                .bounds = METRIC_DURATIONS_US,
                                .bound_count = METRIC_DURATION_BOUNDS,
                                .cells = duration_cells};
@@ -47,13 +48,6 @@ struct metric call_in_flight = {.name = "requests_in_flight",
                                 .help = "Calls that have come and are not yet answered.",
                                 .kind = METRIC_GAUGE,
                                 .cells = &in_flight_cell};
-
-void call_name_method(size_t number, const char *name)
-{
-    CHECK(number >= 1 && number <= CALL_MAX_METHODS);
-    snprintf(method_texts[number], sizeof(method_texts[number]), "method=\"%s\"", name);
-    method_labels[number] = method_texts[number];
-}
 
 /* ---- life ---- */
 
@@ -70,7 +64,7 @@ static void arena_protobuf_free(void *arena, void *pointer)
 
 void call_init(struct call *call, const struct call_transport *transport)
 {
-    *call = (struct call){.transport = transport, .method = ""};
+    *call = (struct call){.transport = transport};
     arena_init(&call->arena, CALL_ARENA_CAP);
     call->allocator = (ProtobufCAllocator){
         .alloc = arena_protobuf_alloc, .free = arena_protobuf_free, .allocator_data = &call->arena};
@@ -85,8 +79,7 @@ void call_begin(struct call *call)
 {
     arena_reset(&call->arena);
     call->scope = SCOPE_DEFAULT;
-    call->method = "";
-    call->method_number = 0;
+    call->method = NULL;
     call->request_id[0] = '\0';
     call->client[0] = '\0';
     call->traceparent[0] = '\0';
@@ -114,25 +107,32 @@ static bool claim(struct call *call)
     return false;
 }
 
+static const char *method_name(const struct call *call)
+{
+    return call->method ? call->method->short_name : "";
+}
+
 static void log_answer(const struct call *call, enum status_code code, const char *reason,
                        int64_t took_us)
 {
     struct trace trace; /* this hop's span is for the log alone: the core calls nobody */
     trace_continue(call->traceparent, &trace);
     log_debug("call", {"request_id", call->request_id}, {"trace_id", trace.trace_id},
-              {"span_id", trace.span_id}, {"parent_id", trace.parent_id}, {"method", call->method},
-              {"code", status_code_name(code)}, {"reason", reason}, {"client", call->client},
-              {"ms", NULL, (double)took_us / 1000});
+              {"span_id", trace.span_id}, {"parent_id", trace.parent_id},
+              {"method", method_name(call)}, {"code", status_code_name(code)}, {"reason", reason},
+              {"client", call->client}, {"ms", NULL, (double)took_us / 1000});
 }
 
 /* Before the answer leaves: the call is not ours any more then. */
 static void note_answer(const struct call *call, enum status_code code, const char *reason)
 {
     CHECK(code >= STATUS_OK && code < STATUS_CODE_COUNT);
-    CHECK(call->ticket % 2 == 0 && call->method_number <= CALL_MAX_METHODS);
+    CHECK(call->ticket % 2 == 0);
     int64_t took_us = clock_monotonic_us() - call->started_us;
-    metric_add(&call_requests, call->method_number * STATUS_CODE_COUNT + code, 1);
-    metric_observe(&call_duration, call->method_number, took_us);
+    size_t row = call->method ? (size_t)(call->method - api_methods) : API_METHOD_COUNT;
+    CHECK(row < ROW_COUNT);
+    metric_add(&call_requests, row * STATUS_CODE_COUNT + code, 1);
+    metric_observe(&call_duration, row, took_us);
     metric_add(&call_in_flight, 0, -1);
     if (log_enabled(LOG_DEBUG))
         log_answer(call, code, reason, took_us);
@@ -199,7 +199,7 @@ static void fail(struct call *call, const struct status *status,
     if (send_envelope(call, &envelope, NULL))
         return;
     log_error_limited("", "no memory for an answer, its caller will run into its deadline",
-                      {"request_id", call->request_id}, {"method", call->method});
+                      {"request_id", call->request_id}, {"method", method_name(call)});
     note_answer(call, status->code, status->reason);
     call->transport->send(call);
 }

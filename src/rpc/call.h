@@ -9,6 +9,7 @@
 #include <protobuf-c/protobuf-c.h>
 #include <stdatomic.h>
 
+#include "api.h"
 #include "base/arena.h"
 #include "base/caller.h"
 #include "base/metrics.h"
@@ -47,8 +48,7 @@ struct call {
     ProtobufCAllocator allocator;    /* the arena as protobuf-c wants it */
     struct caller caller;            /* of the connection the transport's, for each request */
     struct scope scope;              /* what it may see and do */
-    const char *method;              /* from the descriptor; "" while unknown */
-    size_t method_number;            /* see call_name_method; 0 while unknown */
+    const struct api_method *method; /* NULL while unknown */
     int64_t started_us;              /* monotonic */
     atomic_int_fast64_t deadline_ms; /* monotonic; INT64_MAX while not known */
     atomic_uint_fast64_t ticket; /* odd until someone answers; another number for each request */
@@ -60,12 +60,8 @@ struct call {
     char traceparent[CALL_TRACEPARENT_SIZE];
 };
 
-/* What calls are counted in; methods by their numbers. */
+/* What calls are counted in, by method. */
 extern struct metric call_requests, call_duration, call_in_flight;
-
-/* Names a method in the metrics, by a number from 1 to CALL_MAX_METHODS. Before the first call. */
-#define CALL_MAX_METHODS 15
-void call_name_method(size_t number, const char *name);
 
 /* Once for the life of the call object. */
 void call_init(struct call *call, const struct call_transport *transport);

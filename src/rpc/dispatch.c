@@ -11,16 +11,15 @@
 
 void dispatcher_init(struct dispatcher *dispatcher, ProtobufCService *const *services)
 {
-    size_t number = 0;
-    dispatcher->services = services;
-    dispatcher->max_message = RPC_MAX_MESSAGE;
-    atomic_init(&dispatcher->stopping, false);
+    *dispatcher = (struct dispatcher){.max_message = RPC_MAX_MESSAGE};
     for (; *services; services++) {
         /* protobuf-c lays the generated handlers out right behind the base, one per method. */
         void (*const *handlers)(void) = (void (*const *)(void))(*services + 1);
-        for (unsigned i = 0; i < (*services)->descriptor->n_methods; i++) {
-            CHECK(handlers[i]);
-            call_name_method(++number, (*services)->descriptor->methods[i].name);
+        for (size_t i = 0; i < API_METHOD_COUNT; i++) {
+            if (api_methods[i].service != (*services)->descriptor)
+                continue;
+            CHECK(handlers[api_methods[i].index]);
+            dispatcher->services[i] = *services;
         }
     }
 }
@@ -168,32 +167,6 @@ static ProtobufCMessage *unpack(struct call *call, const ProtobufCMessageDescrip
     return NULL;
 }
 
-/* Finds "package.Service/Method"; `number` is that of call_name_method. */
-static ProtobufCService *find_method(const struct dispatcher *dispatcher, const char *name,
-                                     unsigned *index, size_t *number)
-{
-    const char *slash = strchr(name, '/');
-    if (!slash)
-        return NULL;
-    size_t service_length = (size_t)(slash - name);
-    size_t before = 0; /* methods of the services before this one */
-    for (ProtobufCService *const *service = dispatcher->services; *service; service++) {
-        const ProtobufCServiceDescriptor *type = (*service)->descriptor;
-        if (strlen(type->name) != service_length || memcmp(type->name, name, service_length) != 0) {
-            before += type->n_methods;
-            continue;
-        }
-        const ProtobufCMethodDescriptor *method =
-            protobuf_c_service_descriptor_get_method_by_name(type, slash + 1);
-        if (!method)
-            return NULL;
-        *index = (unsigned)(method - type->methods);
-        *number = before + *index + 1;
-        return *service;
-    }
-    return NULL;
-}
-
 /* Handlers answer through the call, which carries the status that a closure cannot. */
 static void unused_closure(const ProtobufCMessage *message, void *closure_data)
 {
@@ -205,25 +178,23 @@ static void unused_closure(const ProtobufCMessage *message, void *closure_data)
 static void invoke(struct dispatcher *dispatcher, struct call *call,
                    const struct envelope *envelope)
 {
-    unsigned index;
-    ProtobufCService *service =
-        find_method(dispatcher, envelope->method, &index, &call->method_number);
+    const struct api_method *method = api_find_method(envelope->method);
+    ProtobufCService *service = method ? dispatcher->services[method - api_methods] : NULL;
     if (!service) {
         refuse(call, STATUS_UNIMPLEMENTED, "METHOD_UNKNOWN",
                "no such method; methods are named package.Service/Method, such as "
                "triggers.v1.EventService/CreateEvent");
         return;
     }
-    const ProtobufCMethodDescriptor *method = &service->descriptor->methods[index];
-    call->method = method->name;
+    call->method = method;
     /* After all that the log line of an expired call shows. */
     int64_t timeout_ms = (int64_t)envelope->timeout_ms;
     if (timeout_ms == 0 || timeout_ms > RPC_MAX_TIMEOUT_MS)
         timeout_ms = RPC_MAX_TIMEOUT_MS;
     atomic_store(&call->deadline_ms, call->started_us / 1000 + timeout_ms);
-    ProtobufCMessage *request = unpack(call, method->input, envelope->body);
+    ProtobufCMessage *request = unpack(call, method->request, envelope->body);
     if (request)
-        service->invoke(service, index, request, unused_closure, call);
+        service->invoke(service, method->index, request, unused_closure, call);
 }
 
 void dispatch(struct dispatcher *dispatcher, struct call *call, uint8_t *bytes, size_t size)

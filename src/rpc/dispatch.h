@@ -12,12 +12,13 @@
 #define RPC_MAX_TIMEOUT_MS 30000 /* longest deadline, also when the caller gives none */
 
 struct dispatcher {
-    ProtobufCService *const *services; /* ends with NULL; borrowed */
-    size_t max_message;                /* bytes; RPC_MAX_MESSAGE after dispatcher_init */
-    atomic_bool stopping;              /* set: every call is answered UNAVAILABLE */
+    ProtobufCService *services[API_METHOD_COUNT]; /* by method; NULL: not served */
+    size_t max_message;                           /* bytes; RPC_MAX_MESSAGE after dispatcher_init */
+    atomic_bool stopping;                         /* set: every call is answered UNAVAILABLE */
 };
 
-/* Asserts that every method of every service has a handler: protobuf-c would abort at the call. */
+/* `services` ends with NULL; each must outlive the dispatcher. Asserts that every method of every
+ * service has a handler: protobuf-c would abort at the call. */
 void dispatcher_init(struct dispatcher *dispatcher, ProtobufCService *const *services);
 
 /* Decodes `size` bytes, which change, and hands the call to its handler, or answers it with an

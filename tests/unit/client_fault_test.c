@@ -16,7 +16,9 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "client.h"
 #include "client_fixture.h"
+#include "triggers/v1/events.pb-c.h"
 
 /* ---- deadlines and connections ---- */
 
@@ -141,6 +143,70 @@ static void a_call_that_is_sent_once_is_not_sent_elsewhere(void **state)
     /* Longer than the time after which others go to another core. */
     assert_int_equal(count_with_two_cores(TRIGGERS_SEND_ONCE, "silent", 5500, "DEADLINE_EXCEEDED"),
                      1);
+}
+
+/* ---- what the table of methods says ---- */
+
+/* Starts a CreateEvent as if the table said so of it; its request is empty. */
+static void start_as(triggers_client *client, const struct method *method, const char *asked,
+                     uint32_t timeout_ms, struct tally *tally)
+{
+    triggers_call_options options = {.request_id = asked, .timeout_ms = timeout_ms};
+    struct call call = {method, &options, 0, tally_reply, tally};
+    Triggers__V1__CreateEventRequest request = TRIGGERS__V1__CREATE_EVENT_REQUEST__INIT;
+    client_start_call(client, &call, &request.base);
+}
+
+/* Calls one method that asks so, of a client that sends as often as it likes. */
+static void expect_of_method(bool repeatable, const char *asked, const char *reason,
+                             size_t requests)
+{
+    struct api_method api = *method_create.api;
+    api.repeatable = repeatable;
+    const struct method method = {&api, method_create.read};
+    struct tally tally = TALLY_INIT;
+    struct url url = free_url("ws");
+    struct scripted_core *core = scripted_core_start(url.text);
+    triggers_client *client = open_client_that(0, url.text);
+    start_as(client, &method, asked, 0, &tally);
+    tally_wait(&tally, 1);
+    assert_string_equal(tally.reason, reason);
+    scripted_core_wait(core, requests);
+    assert_int_equal(scripted_core_count(core), requests);
+    triggers_client_close(client);
+    scripted_core_stop(core);
+}
+
+static void only_what_is_repeatable_is_sent_again(void **state)
+{
+    (void)state;
+    expect_of_method(true, "drop", "", 2);
+    expect_of_method(false, "drop", "CONNECTION_LOST", 1);
+    expect_of_method(true, "busy", "", 2);
+    expect_of_method(false, "busy", "BUSY", 1);
+}
+
+/* The late call would find its connection silent for long, by the one that waits. */
+static void a_call_that_waits_does_not_make_its_connection_silent(void **state)
+{
+    (void)state;
+    struct api_method api = *method_create.api;
+    api.waits = true;
+    const struct method waiting = {&api, method_create.read};
+    struct tally waits = TALLY_INIT, late = TALLY_INIT;
+    struct pair pair = pair_start("ws", PATIENCE_MS);
+    start_as(pair.client, &waiting, "hold", 0, &waits);
+    int64_t start_ms = clock_monotonic_ms();
+    start_as(pair.client, &waiting, "silent", 1200, &late); /* ends after more than SILENCE_MS */
+    tally_wait(&late, 1);
+    assert_true(clock_monotonic_ms() - start_ms >= 1000);
+    assert_string_equal(late.reason, "DEADLINE_EXCEEDED");
+    scripted_core_release(pair.core);
+    tally_wait(&waits, 1);
+    assert_int_equal(waits.ok, 1);
+    scripted_core_wait(pair.core, 2);
+    assert_int_equal(scripted_core_count(pair.core), 2); /* neither was sent again */
+    pair_stop(&pair);
 }
 
 static void no_core_is_unreachable_after_a_second(void **state)
@@ -556,6 +622,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_dropped_connection_sends_the_same_event_again),
         cmocka_unit_test(calls_are_sent_as_often_as_the_client_was_told),
         cmocka_unit_test(a_call_that_is_sent_once_is_not_sent_elsewhere),
+        cmocka_unit_test(only_what_is_repeatable_is_sent_again),
+        cmocka_unit_test(a_call_that_waits_does_not_make_its_connection_silent),
         cmocka_unit_test(no_core_is_unreachable_after_a_second),
         cmocka_unit_test(a_core_that_starts_meanwhile_gets_the_call),
         cmocka_unit_test(a_connection_that_stays_lost),

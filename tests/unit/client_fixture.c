@@ -98,6 +98,7 @@ void tally_reply(triggers_reply *reply, void *user_data)
     tally->total++;
     tally->ok += reply->code == TRIGGERS_OK;
     tally->cancelled += reply->code == TRIGGERS_CANCELLED;
+    snprintf(tally->reason, sizeof(tally->reason), "%s", reply->error.reason);
     tally->late += strcmp(reply->error.reason, "DEADLINE_EXCEEDED") == 0;
     triggers_client *again = tally->again;
     pthread_cond_broadcast(&tally->changed);

@@ -48,6 +48,7 @@ struct tally {
     size_t ok;
     size_t cancelled;
     size_t late;
+    char reason[64];        /* of the last one */
     triggers_client *again; /* each callback starts one more call on it; or NULL */
 };
 

@@ -263,6 +263,22 @@ static void an_oversized_message_is_answered_unread(void **state)
     free(bytes);
 }
 
+static void every_method_of_the_table_is_found_by_its_name(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < API_METHOD_COUNT; i++) {
+        const struct api_method *method = &api_methods[i];
+        const ProtobufCMethodDescriptor *described = &method->service->methods[method->index];
+        assert_ptr_equal(api_find_method(method->name), method);
+        assert_string_equal(described->name, method->short_name);
+        assert_ptr_equal(described->input, method->request);
+        assert_ptr_equal(described->output, method->response);
+    }
+    assert_int_equal(api_methods[API_GET_EVENT].scope, TRIGGERS__API__V1__SCOPE__SCOPE_EVENTS_READ);
+    assert_null(api_find_method("triggers.v1.EventService/GetEven"));
+    assert_null(api_find_method("zz"));
+}
+
 static void unknown_methods_are_unimplemented(void **state)
 {
     (void)state;
@@ -522,6 +538,7 @@ int main(void)
         TEST(a_handlers_failure_carries_all_its_details),
         TEST(what_is_no_envelope_is_answered),
         TEST(an_oversized_message_is_answered_unread),
+        TEST(every_method_of_the_table_is_found_by_its_name),
         TEST(unknown_methods_are_unimplemented),
         TEST(strings_in_requests_are_utf8_without_nul),
         TEST(a_stopping_dispatcher_refuses),

@@ -107,7 +107,7 @@ type Call struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Method and path over HTTP, such as "GET /api/v1/events/{event_id}". A segment in braces is the
 	// request's field of that name. Fields that are neither in the path nor in the body are parameters
-	// of the query.
+	// of the query. Empty: it is not called over HTTP.
 	Http string `protobuf:"bytes,1,opt,name=http,proto3" json:"http,omitempty"`
 	// What the body is: "*" for all fields that are not in the path, or the name of one field. Empty:
 	// there is no body.

@@ -206,11 +206,9 @@ const file_triggers_health_v1_health_proto_rawDesc = "" +
 	"\aUNKNOWN\x10\x00\x12\v\n" +
 	"\aSERVING\x10\x01\x12\x0f\n" +
 	"\vNOT_SERVING\x10\x02\x12\x13\n" +
-	"\x0fSERVICE_UNKNOWN\x10\x032z\n" +
-	"\x06Health\x12p\n" +
-	"\x05Check\x12&.triggers.health.v1.HealthCheckRequest\x1a'.triggers.health.v1.HealthCheckResponse\"\x16\xaa\x9f\x19\x12\n" +
-	"\n" +
-	"GET /ready\x18\x01 \x01(\x01B;\n" +
+	"\x0fSERVICE_UNKNOWN\x10\x032l\n" +
+	"\x06Health\x12b\n" +
+	"\x05Check\x12&.triggers.health.v1.HealthCheckRequest\x1a'.triggers.health.v1.HealthCheckResponse\"\b\xaa\x9f\x19\x04 \x01(\x01B;\n" +
 	"\x12triggers.health.v1P\x01Z#triggers.internal/triggers/healthpbb\x06proto3"
 
 var (
