@@ -206,9 +206,10 @@ const file_triggers_health_v1_health_proto_rawDesc = "" +
 	"\aUNKNOWN\x10\x00\x12\v\n" +
 	"\aSERVING\x10\x01\x12\x0f\n" +
 	"\vNOT_SERVING\x10\x02\x12\x13\n" +
-	"\x0fSERVICE_UNKNOWN\x10\x032l\n" +
-	"\x06Health\x12b\n" +
-	"\x05Check\x12&.triggers.health.v1.HealthCheckRequest\x1a'.triggers.health.v1.HealthCheckResponse\"\b\xaa\x9f\x19\x04 \x01(\x01B;\n" +
+	"\x0fSERVICE_UNKNOWN\x10\x032\x80\x01\n" +
+	"\x06Health\x12v\n" +
+	"\x05Check\x12&.triggers.health.v1.HealthCheckRequest\x1a'.triggers.health.v1.HealthCheckResponse\"\x1c\xaa\x9f\x19\x18\n" +
+	"\x12GET /api/v1/health \x01(\x01B;\n" +
 	"\x12triggers.health.v1P\x01Z#triggers.internal/triggers/healthpbb\x06proto3"
 
 var (
