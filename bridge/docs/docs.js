@@ -156,11 +156,10 @@ function bodyField(call) {
   return [
     make("h4", {}, "Body"),
     ...prose(call.body.description),
-    make("div", { class: "body" },
+    make("div", { class: "body" }, fields,
       make("div", { class: "field" },
         make("label", { for: choice.id }, "Content-Type"), choice,
-        make("label", { for: id }, "Content"), text),
-      fields),
+        make("label", { for: id }, "Content"), text)),
   ];
 }
 
@@ -174,8 +173,8 @@ function tryForm(call) {
     ...(call.parameters.length ? [make("h4", {}, "Parameters")] : []),
     ...call.parameters.map((parameter) => parameterField(call, parameter)),
     ...(call.body ? bodyField(call) : []),
-    make("div", { class: "head" }, make("h4", {}, "The same with curl"), copied, copyButton), curl,
-    make("button", { class: "send" }, "Send"), status);
+    make("button", { class: "send" }, "Send"), status, output,
+    make("div", { class: "head" }, make("h4", {}, "The same with curl"), copied, copyButton), curl);
   const refresh = () => {
     curl.firstChild.textContent = curlLine(readRequest(call, form));
     copied.textContent = "";
@@ -187,7 +186,7 @@ function tryForm(call) {
     send(call, readRequest(call, form), status, output);
   });
   refresh();
-  return [form, output];
+  return form;
 }
 
 // ---- the calls ----
@@ -210,7 +209,7 @@ function callDetails(call) {
       ...(call.deprecated ? [make("p", { class: "required" }, "Deprecated")] : []),
       ...prose(call.description),
       make("p", {}, make("a", { href: `#${encodeURIComponent(call.id)}` }, "Link to this call")),
-      ...tryForm(call),
+      tryForm(call),
       make("h4", {}, "Possible answers"), ...Object.entries(call.responses ?? {}).map(answerDetails));
   };
   details.addEventListener("toggle", details.fill);

@@ -46,7 +46,7 @@ def open_page(browser, bridge):
 
     def open_page(path, size="desktop", scheme="light", **options):
         context = browser.new_context(viewport=SIZES[size], color_scheme=scheme, **options)
-        context.set_default_timeout(1000 * DEADLINE)
+        context.set_default_timeout(4000 * DEADLINE)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: said.append(message.text))

@@ -42,7 +42,7 @@ def open_call(page, name):
 def send(page, call):
     """Presses Send; returns what the answer says of itself and its body."""
     call.get_by_role("button", name="Send").click()
-    status = call.get_by_role("status").last
+    status = call.locator(".status")
     status.filter(has_text=re.compile(r" in \d+ ms, \d+ bytes$")).wait_for()
     return status.text_content(), call.get_by_role("region").text_content()
 
@@ -431,6 +431,7 @@ def test_the_keyboard_is_enough(open_page):
     page.keyboard.press("Enter")
     page.locator("#createEvent").get_by_text("201 Created").wait_for()
     tab_to("#createEvent .answer pre")
+    tab_to("#createEvent .head button")
     tab_to("#createEvents > summary")
 
 
