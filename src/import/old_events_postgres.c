@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "import/old_statements.h"
 #include "store/postgres/uri.h"
 
 #define SETTING "--import-from"
@@ -16,23 +17,7 @@ struct postgres_old_events {
     PGconn *conn;
     PGresult *row;     /* of which an old_event borrows */
     char *description; /* "host:port/database" */
-    char *table;       /* as SQL names it */
 };
-
-/* One snapshot; times without a zone are read as UTC, and nothing ends a long read. */
-static const char SET_UP[] = "begin isolation level repeatable read read only;"
-                             " set local timezone = 'UTC'; set local statement_timeout = 0";
-
-/* The first table or view "events" on the search path; a role called "triggers" has our own schema
- * on it. */
-static const char FIND_COLUMNS[] =
-    "select c.oid::regclass::text, a.attname, format_type(a.atttypid, null)"
-    " from pg_catalog.pg_class c"
-    " join pg_catalog.pg_namespace n on n.oid = c.relnamespace"
-    " join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped"
-    " where c.relname = 'events' and n.nspname <> 'triggers'"
-    " and n.nspname = any (current_schemas(false))"
-    " order by array_position(current_schemas(false), n.nspname)";
 
 static bool fail_as_libpq(struct postgres_old_events *events, struct status *status)
 {
@@ -41,9 +26,14 @@ static bool fail_as_libpq(struct postgres_old_events *events, struct status *sta
     return status_fail(status, STATUS_UNAVAILABLE, "OLD_EVENTS_UNAVAILABLE", "%s", text);
 }
 
-static PGresult *query(struct postgres_old_events *events, const char *sql, struct status *status)
+/* `parameter` is $1; NULL: there is none. */
+static PGresult *query(struct postgres_old_events *events, enum old_statement which,
+                       const char *parameter, struct status *status)
 {
-    PGresult *result = PQexec(events->conn, sql);
+    const char *sql = OLD_STATEMENTS[which].sql;
+    PGresult *result = parameter
+                           ? PQexecParams(events->conn, sql, 1, NULL, &parameter, NULL, NULL, 0)
+                           : PQexec(events->conn, sql);
     ExecStatusType code = PQresultStatus(result);
     if (code == PGRES_TUPLES_OK || code == PGRES_COMMAND_OK)
         return result;
@@ -64,12 +54,12 @@ static bool connect_to(struct postgres_old_events *events, const char *uri, stru
     const char *encoding = PQparameterStatus(events->conn, "server_encoding");
     if (encoding && strcmp(encoding, "SQL_ASCII") == 0)
         PQsetClientEncoding(events->conn, encoding);
-    PGresult *set_up = query(events, SET_UP, status);
+    PGresult *set_up = query(events, OLD_BEGIN, NULL, status);
     PQclear(set_up);
     return set_up;
 }
 
-/* Whether the row of FIND_COLUMNS is this column of the first table, of a type that will do. */
+/* Whether the row of "find" is this column of the first table, of a type that will do. */
 static bool column_fits(const PGresult *found, int row, enum old_events_column column)
 {
     bool time = column == OLD_EVENTS_CREATED_AT || column == OLD_EVENTS_ACKNOWLEDGED_AT;
@@ -99,48 +89,33 @@ static bool choose_columns(struct postgres_old_events *events, const PGresult *f
 static bool find_table(struct postgres_old_events *events, bool present[OLD_EVENTS_COLUMNS],
                        struct status *status)
 {
-    PGresult *found = query(events, FIND_COLUMNS, status);
+    PGresult *found = query(events, OLD_FIND, NULL, status);
     if (!found)
         return false;
-    bool ok = choose_columns(events, found, present, status);
-    if (ok)
-        events->table = strdup(PQgetvalue(found, 0, 0));
+    PGresult *chosen = NULL;
+    if (choose_columns(events, found, present, status))
+        chosen = query(events, OLD_CHOOSE, PQgetvalue(found, 0, 3), status);
     PQclear(found);
-    return ok;
+    PQclear(chosen);
+    return chosen;
 }
 
 static bool count_rows(struct postgres_old_events *events, struct status *status)
 {
-    char *sql = NULL;
-    PGresult *counted = NULL;
-    if (asprintf(&sql, "select count(*) from %s", events->table) > 0)
-        counted = query(events, sql, status);
-    free(sql);
+    PGresult *counted = query(events, OLD_COUNT, NULL, status);
     if (counted)
         events->base.count = strtoull(PQgetvalue(counted, 0, 0), NULL, 10);
     PQclear(counted);
     return counted;
 }
 
-/* Microseconds since 1970, null outside the years that an RFC 3339 time can have. */
-#define TIME(column)                                                                               \
-    "case when " column " between '0001-01-01' and '9999-12-31 23:59:59.999999'"                   \
-    " then round(extract(epoch from " column ") * 1000000)::bigint end"
-
-/* The columns come in the order of enum old_events_column. */
 static bool start_reading(struct postgres_old_events *events,
                           const bool present[OLD_EVENTS_COLUMNS], struct status *status)
 {
-    char *sql = NULL;
-    const char *acknowledged_at =
-        present[OLD_EVENTS_ACKNOWLEDGED_AT] ? TIME("acknowledged_at") : "null";
+    enum old_statement which =
+        present[OLD_EVENTS_ACKNOWLEDGED_AT] ? OLD_READ : OLD_READ_UNACKNOWLEDGED;
     bool ok =
-        asprintf(&sql,
-                 "select id::text, source::text, event_type::text, payload::text,"
-                 " lower(status::text), %s, coalesce(%s, %s) from %s",
-                 TIME("created_at"), acknowledged_at, TIME("created_at"), events->table) > 0 &&
-        PQsendQuery(events->conn, sql) && PQsetSingleRowMode(events->conn);
-    free(sql);
+        PQsendQuery(events->conn, OLD_STATEMENTS[which].sql) && PQsetSingleRowMode(events->conn);
     return ok || fail_as_libpq(events, status);
 }
 
@@ -198,7 +173,6 @@ static void close_events(struct old_events *base)
     PQclear(events->row);
     PQfinish(events->conn);
     free(events->description);
-    free(events->table);
     free(events);
 }
 

@@ -67,7 +67,7 @@ def statements(group, source, header, *files):
         f'    {{"triggers_{name}",\n{c_string(sql)}}},\n' for name, sql in found.items()
     )
     pathlib.Path(source).write_text(
-        f'#include "store/{pathlib.Path(header).name}"\n\n'
+        f'#include "{pathlib.Path(header).parent.name}/{pathlib.Path(header).name}"\n\n'
         f"const struct statement {prefix}_STATEMENTS[{prefix}_STATEMENT_COUNT] = {{\n{entries}}};\n"
     )
 
