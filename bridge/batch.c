@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "call.h"
 #include "compat.h"
 #include "event_json.h"
@@ -55,6 +56,7 @@ static bool add_value(struct request *request, const struct json_value *value)
     if (batch->count == batch->most)
         return refuse_count(request);
     struct batch_item *item = &batch->items[batch->count++];
+    CHECK(batch->sent < batch->count && batch->count <= batch->most);
     struct event_json_errors errors;
     switch (event_json_read(value, &request->arena, request->key.text[0],
                             &batch->events[batch->sent], &errors)) {

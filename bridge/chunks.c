@@ -1,6 +1,8 @@
 /* Data is skipped; lines are looked at byte by byte. */
 #include "chunks.h"
 
+#include "base/check.h"
+
 void chunks_begin(struct chunks *chunks)
 {
     *chunks = (struct chunks){.state = CHUNKS_SIZE};
@@ -44,6 +46,7 @@ static bool scan_byte(struct chunks *chunks, char byte)
 static size_t skip_data(struct chunks *chunks, size_t size)
 {
     size_t skipped = chunks->left < size ? (size_t)chunks->left : size;
+    CHECK(chunks->left > 0);
     chunks->left -= skipped;
     if (chunks->left == 0)
         chunks->state = CHUNKS_END;

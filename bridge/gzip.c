@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <zlib.h>
 
+#include "base/check.h"
+
 #define GZIP_FORMAT 16 /* added to the bits of a window: zlib.h, inflateInit2 */
 
 /* ---- bodies ---- */
@@ -75,6 +77,7 @@ static bool expand(struct request *request, size_t room)
 {
     struct gunzip *gunzip = request->gunzip;
     z_stream *stream = &gunzip->stream;
+    CHECK(room > request->body_size && room <= request->body_room);
     stream->next_out = (Bytef *)request->body + request->body_size;
     stream->avail_out = (uInt)(room - request->body_size);
     uInt given = stream->avail_in;
@@ -130,6 +133,7 @@ static enum body_result expand_all(struct request *request)
 enum body_result gunzip_add(struct request *request, const char *bytes, size_t *size)
 {
     z_stream *stream = &request->gunzip->stream;
+    CHECK(*size <= UINT32_MAX);
     stream->next_in = (Bytef *)bytes;
     stream->avail_in = (uInt)*size;
     enum body_result result = expand_all(request);
@@ -175,6 +179,7 @@ static void compress_step(struct gzip *gzip)
     z_stream *stream = &gzip->stream;
     if (stream->avail_in == 0) {
         stream->avail_in = (uInt)(gzip->left < ANSWER_STEP ? gzip->left : ANSWER_STEP);
+        CHECK(stream->avail_in <= gzip->left);
         gzip->left -= stream->avail_in;
     }
     gzip->ended = deflate(stream, gzip->left > 0 ? Z_NO_FLUSH : Z_FINISH) == Z_STREAM_END;
@@ -185,6 +190,7 @@ static ssize_t read_compressed(void *pointer, uint64_t position, char *out, size
 {
     (void)position;
     struct gzip *gzip = pointer;
+    CHECK(size > 0);
     if (gzip->ended)
         return MHD_CONTENT_READER_END_OF_STREAM;
     gzip->stream.next_out = (Bytef *)out;

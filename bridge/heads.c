@@ -8,6 +8,7 @@
 #include <strings.h>
 #include <sys/socket.h>
 
+#include "base/check.h"
 #include "connections.h"
 #include "headers.h"
 #include "respond.h"
@@ -129,6 +130,7 @@ static void end_name(struct head *head, struct received *received)
     if (head->passed || head->name_passed) {
         keep(head, received, ':');
     } else {
+        CHECK(received->line <= received->kept);
         head->kept -= received->kept - received->line;
         received->kept = received->line;
     }
@@ -243,6 +245,7 @@ static void take_back(struct head *head, struct received *received)
 
 void head_filter(struct head *head, struct received *received, size_t size)
 {
+    CHECK(size <= received->room - received->kept);
     size_t at = received->kept;
     size_t end = at + size;
     while (at < end && !head->refused) {
@@ -251,6 +254,7 @@ void head_filter(struct head *head, struct received *received, size_t size)
             continue;
         }
         size_t body = scan_body(head, received->bytes + at, end - at);
+        CHECK(received->kept <= at && body > 0 && body <= end - at);
         memmove(received->bytes + received->kept, received->bytes + at, body);
         received->kept += body;
         at += body;

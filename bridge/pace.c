@@ -8,6 +8,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "base/check.h"
+
 #define PHASE 3u /* bits */
 
 /* A rate is known after this long. */
@@ -61,6 +63,7 @@ bool pace_is_late(struct pace *pace, int socket, int64_t now_ms, int64_t patienc
     unsigned turn = atomic_load_explicit(&pace->turn, memory_order_relaxed);
     enum pace_phase phase = phase_of(turn);
     uint64_t bytes;
+    CHECK(socket >= 0 && patience_ms > 0);
     pace->rate = PACE_UNKNOWN;
     if (phase == PACE_OURS || !count_bytes(socket, phase, &bytes))
         return false;

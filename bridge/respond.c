@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "gzip.h"
 
@@ -98,6 +99,7 @@ static void add_headers(struct MHD_Response *response, const struct request *req
 
 enum MHD_Result respond(struct request *request)
 {
+    CHECK(request->answer.status >= 200 && request->answer.status < 600);
     struct MHD_Response *response = make_response(request);
     if (!response)
         return MHD_NO;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "sp/link.h"
 
 /* Cuts white space off both ends, in place. */
@@ -35,6 +36,7 @@ struct host {
 static struct host find_host(const char *url)
 {
     const char *text = strstr(url, "://") + 3;
+    CHECK(link_scheme_of(url));
     if (link_scheme_of(url)->framing == LINK_IPC)
         return (struct host){text, 0};
     size_t bracketed = *text == '[' ? strcspn(text, "]") : 0;

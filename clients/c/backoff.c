@@ -1,10 +1,12 @@
 /* Random waits: many clients that lost the same core do not come back at the same moment. */
 #include "backoff.h"
 
+#include "base/check.h"
 #include "base/clock.h"
 
 uint32_t backoff_next_ms(uint32_t *span_ms, uint32_t most_ms)
 {
+    CHECK(*span_ms > 0 && *span_ms <= most_ms);
     uint32_t half = *span_ms / 2;
     uint32_t chance;
     random_fill(&chance, sizeof(chance));

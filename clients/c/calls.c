@@ -2,6 +2,7 @@
  * client sends. Each synchronous call is the asynchronous one and a wait. */
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "client.h"
 #include "triggers/health/v1/health.pb-c.h"
 #include "triggers/stats/v1/stats.pb-c.h"
@@ -26,6 +27,7 @@ static void waiter_finish(triggers_reply *reply, void *user_data)
 {
     struct waiter *waiter = user_data;
     pthread_mutex_lock(&waiter->mutex);
+    CHECK(!waiter->reply && reply);
     waiter->reply = reply;
     pthread_cond_signal(&waiter->done);
     pthread_mutex_unlock(&waiter->mutex);

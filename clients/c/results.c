@@ -1,6 +1,7 @@
 /* What each method's response message means in a reply. */
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "reply.h"
 #include "reply_error.h"
 #include "triggers/health/v1/health.pb-c.h"
@@ -19,6 +20,7 @@ static bool fail(struct reply_builder *builder, const char *problem)
 /* Gives the reply `count` items, OK and empty; NULL without memory. */
 static triggers_item *add_items(struct reply_builder *builder, size_t count)
 {
+    CHECK(builder->reply && !builder->reply->items);
     triggers_item *items = arena_calloc(builder->arena, count, sizeof(*items));
     if (!items)
         return NULL;

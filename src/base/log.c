@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/wait.h"
 
@@ -142,6 +143,7 @@ static struct {
 /* Called with the lock held and room for it. */
 static void ring_put(const char *line, size_t size)
 {
+    CHECK(size <= RING_SIZE - ring.size && ring.start < RING_SIZE);
     size_t end = (ring.start + ring.size) % RING_SIZE;
     size_t first = size < RING_SIZE - end ? size : RING_SIZE - end;
     memcpy(ring.bytes + end, line, first);
@@ -165,6 +167,7 @@ static size_t ring_peek(char chunk[PIPE_BUF])
 /* Called with the lock held. */
 static void ring_take(size_t size)
 {
+    CHECK(size > 0 && size <= ring.size);
     ring.size -= size;
     /* From the front again when it is empty, so that a log in quiet times takes few pages. */
     ring.start = ring.size == 0 ? 0 : (ring.start + size) % RING_SIZE;
@@ -247,6 +250,7 @@ bool log_start(void)
     pthread_t thread;
     wait_init(&ring.filled);
     wait_init(&ring.emptied);
+    CHECK(!ring.started);
     if (pthread_create(&thread, NULL, write_lines, NULL) != 0)
         return false;
     pthread_detach(thread); /* it may never end: stdout may take nothing */

@@ -20,6 +20,7 @@ const int64_t METRIC_DURATIONS_US[METRIC_DURATION_BOUNDS] = {
 
 void metric_observe(struct metric *metric, size_t series, int64_t count)
 {
+    CHECK(metric->kind == METRIC_HISTOGRAM && metric->bound_count > 0);
     size_t bucket = 0;
     while (bucket < metric->bound_count && count > metric->bounds[bucket])
         bucket++;
@@ -52,6 +53,7 @@ static size_t cells_of_series(const struct metric *metric)
 
 static int64_t read_cell(const struct metric *metric, size_t cell)
 {
+    CHECK(metric->cells);
     return atomic_load_explicit(&metric->cells[cell], memory_order_relaxed);
 }
 
@@ -139,6 +141,7 @@ static void write_metric(const struct metrics *metrics, const struct metric *met
     bool sparse = count_labels(rows) * count_labels(columns) * cells > SPARSE_LINES;
     size_t cell = 0;
     write_head(metrics, metric->name, metric->help, metric->kind, text);
+    CHECK(metric->kind <= METRIC_HISTOGRAM && metric->name && metric->help);
     for (const char *const *row = rows; *row; row++) {
         for (const char *const *column = columns; *column; column++, cell += cells) {
             const char *labels[4] = {metrics->labels, *row, *column, ""};
@@ -289,7 +292,8 @@ static void write_line(struct metrics *metrics)
                          "{\"_aws\":{\"Timestamp\":%lld,\"CloudWatchMetrics\":[{\"Namespace\":"
                          "\"triggers\",\"Dimensions\":[[\"program\"]],\"Metrics\":[",
                          (long long)(clock_now_us() / 1000));
-    log_list(&line, process, log_list(&line, metrics->list, metrics->logged));
+    const int64_t *end = log_list(&line, process, log_list(&line, metrics->list, metrics->logged));
+    CHECK(end == metrics->logged + cells);
     buffer_append_format(text, "]}]},\"program\":\"%s\"", metrics->program);
     buffer_append(text, line.values.data, line.values.size);
     buffer_append_text(text, "}\n");

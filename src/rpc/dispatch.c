@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/hex.h"
 #include "rpc/wire.h"
 #include "triggers/rpc/v1/envelope.pb-c.h"
 
@@ -58,6 +59,7 @@ struct envelope {
 /* Copies a text, or as many whole characters of it as there is room for. */
 static void take_text(char *out, size_t room, const struct wire_reader *text)
 {
+    CHECK(room > 0 && text->next <= text->end);
     size_t size = (size_t)(text->end - text->next);
     if (size >= room) {
         size = room - 1;
@@ -98,15 +100,9 @@ static void take_request_id(struct call *call, const struct wire_reader *value)
 
 static void make_request_id(struct call *call)
 {
-    static const char digits[] = "0123456789abcdef";
     uint8_t made[8];
     random_fill(made, sizeof(made));
-    char *end = call->request_id;
-    for (size_t i = 0; i < sizeof(made); i++) {
-        *end++ = digits[made[i] >> 4];
-        *end++ = digits[made[i] & 15];
-    }
-    *end = '\0';
+    hex_write(made, sizeof(made), call->request_id);
 }
 
 static void take_metadata(struct call *call, struct wire_reader entry)
@@ -153,6 +149,7 @@ static void read_envelope(struct call *call, struct wire_reader in, struct envel
 static ProtobufCMessage *unpack(struct call *call, const ProtobufCMessageDescriptor *type,
                                 struct wire_reader body)
 {
+    CHECK(body.next <= body.end);
     size_t size = (size_t)(body.end - body.next);
     if (!clean(call, type, body.next, &size, "REQUEST_MALFORMED"))
         return NULL;

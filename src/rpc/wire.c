@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistr.h>
 
+#include "base/check.h"
 #include "base/varint.h"
 
 static bool read_varint(struct wire_reader *in, uint64_t *value)
@@ -26,6 +27,7 @@ static bool skip(struct wire_reader *in, uint64_t size)
 bool wire_next(struct wire_reader *in, struct wire_field *field)
 {
     uint64_t number;
+    CHECK(in->next < in->end);
     field->start = in->next;
     if (!read_varint(in, &number) || number >> 3 == 0 || number > UINT32_MAX)
         return false;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "events/rules.h"
 #include "service/convert.h"
 #include "service/event_service.h"
@@ -41,6 +42,7 @@ static void add_violation(struct arena *arena, struct write_slot *slot, const ch
         return;
     if (failure->violation_count == 0)
         status_fail(&failure->status, STATUS_INVALID_ARGUMENT, reason, "%s %s", field, description);
+    CHECK(failure->violation_count < sizeof(failure->violations) / sizeof(failure->violations[0]));
     failure->violations[failure->violation_count++] =
         (struct field_violation){.field = field, .description = description};
 }
@@ -168,6 +170,7 @@ static struct status unwanted_outcome(enum store_outcome outcome, bool keyed)
 static bool note_outcome(struct arena *arena, struct write_slot *slot)
 {
     const struct write_item *item = slot->item;
+    CHECK(!item == (slot->failure != NULL));
     if (!item)
         return true;
     struct status status =
@@ -183,6 +186,7 @@ static bool note_outcome(struct arena *arena, struct write_slot *slot)
 static void on_written(struct write_op *op)
 {
     struct write_call *write = (struct write_call *)op;
+    CHECK(op->count > 0 && op->count <= write->count);
     if (op->op.status.code != STATUS_OK) {
         struct status status = op->op.status; /* `op` dies with the call */
         call_fail(write->call, &status, NULL, 0);
@@ -234,6 +238,7 @@ static struct write_call *write_call_new(struct call *call, size_t count,
 /* The item that the next slot fills in; counted once the slot proves sound. */
 static struct write_item *next_item(struct write_call *write, enum store_kind kind)
 {
+    CHECK(write->op.count < write->count);
     struct write_item *item = &write->op.items[write->op.count];
     item->stored.kind = kind;
     return item;
@@ -243,6 +248,7 @@ static void settle_slot(struct write_call *write, struct write_slot *slot, struc
 {
     if (slot->failure)
         return;
+    CHECK(!slot->item && item == &write->op.items[write->op.count]);
     slot->item = item;
     write->op.count++;
 }
@@ -273,6 +279,7 @@ static bool check_count(struct call *call, size_t count, const char *field)
 static bool add_event(struct event_service *service, struct write_call *write, size_t index,
                       const Triggers__V1__CreateEventRequest *request, const char *prefix)
 {
+    CHECK(index < write->count);
     struct write_slot *slot = &write->slots[index];
     struct write_item *item = next_item(write, STORE_APPEND);
     slot->keyed = request->idempotency_key[0] != '\0';
@@ -299,6 +306,7 @@ static void answer_create(struct write_call *write)
     struct call *call = write->call;
     if (fail_if_failed(call, write->slots[0].failure))
         return;
+    CHECK(write->count == 1 && write->slots[0].item);
     if (fill_created(&call->arena, write->slots[0].item, &response))
         call_reply(call, &response.base);
     else
