@@ -217,6 +217,27 @@ static size_t keep_escapes(void *user_data, struct MHD_Connection *connection, c
     return strlen(text);
 }
 
+struct visit {
+    bool (*visit)(void *argument, const char *name, const char *value);
+    void *argument;
+};
+
+static enum MHD_Result visit_parameter(void *pointer, enum MHD_ValueKind kind, const char *name,
+                                       const char *value)
+{
+    (void)kind;
+    const struct visit *visit = pointer;
+    return visit->visit(visit->argument, name, value) ? MHD_YES : MHD_NO;
+}
+
+void http_each_parameter(const struct request *request,
+                         bool (*visit)(void *argument, const char *name, const char *value),
+                         void *argument)
+{
+    MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, visit_parameter,
+                              &(struct visit){visit, argument});
+}
+
 /* Which of them it is about libmicrohttpd does not say; all that are like that will be refused. */
 static void refuse_length(struct connection *peer, void *loop)
 {

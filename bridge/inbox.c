@@ -1,11 +1,11 @@
 /* Pages of the inbox. */
-#include <microhttpd.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "call.h"
 #include "event_json.h"
 #include "heads.h"
+#include "http.h"
 #include "routes.h"
 #include "url.h"
 
@@ -79,11 +79,9 @@ static void set_error(struct query *query, size_t field, bool wrong)
 }
 
 /* Unknown parameters are ignored; of repeated ones the last counts. */
-static enum MHD_Result read_parameter(void *user_data, enum MHD_ValueKind kind, const char *name,
-                                      const char *value)
+static bool read_parameter(void *argument, const char *name, const char *value)
 {
-    (void)kind;
-    struct query *query = user_data;
+    struct query *query = argument;
     query->cut |= strchr(value ? value : name, HEAD_CUT) != NULL;
     for (size_t i = 0; i < QUERY_FIELDS; i++) {
         if (strcmp(name, FIELDS[i].name) != 0)
@@ -95,13 +93,13 @@ static enum MHD_Result read_parameter(void *user_data, enum MHD_ValueKind kind, 
             set_error(query, i,
                       !url_decode(value ? value : "", text, size) || !FIELDS[i].read(query, text));
     }
-    return MHD_YES;
+    return true;
 }
 
 bool list_inbox_start(struct request *request)
 {
     struct query query = {.arena = &request->arena, .fastapi = request->bridge->settings.fastapi};
-    MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, read_parameter, &query);
+    http_each_parameter(request, read_parameter, &query);
     if (query.no_memory) {
         request_fail_memory(request);
         return true;

@@ -1,10 +1,10 @@
 /* The calls that are transcoded: a request's body, query and path become the message, and the
  * core's message the answer. */
-#include <microhttpd.h>
 #include <string.h>
 
 #include "call.h"
 #include "heads.h"
+#include "http.h"
 #include "routes.h"
 #include "transcode.h"
 #include "url.h"
@@ -31,11 +31,9 @@ static void set(struct making *making, const char *name, const char *text)
                                           &making->errors));
 }
 
-static enum MHD_Result take_parameter(void *user_data, enum MHD_ValueKind kind, const char *name,
-                                      const char *value)
+static bool take_parameter(void *argument, const char *name, const char *value)
 {
-    (void)kind;
-    struct making *making = user_data;
+    struct making *making = argument;
     making->cut |= strchr(value ? value : name, HEAD_CUT) != NULL;
     size_t size = value ? strlen(value) + 1 : 1;
     char *text = arena_alloc(&making->request->arena, size);
@@ -46,7 +44,7 @@ static enum MHD_Result take_parameter(void *user_data, enum MHD_ValueKind kind, 
         set(making, name, text);
     else
         set(making, name, value);
-    return making->no_memory ? MHD_NO : MHD_YES;
+    return !making->no_memory;
 }
 
 static void take_segment(void *user_data, const char *name, size_t name_size, const char *segment,
@@ -75,8 +73,7 @@ static bool read_all(struct making *making)
         note(making,
              transcode_read(&value, body, making->message, &request->arena, &making->errors));
     if (strcmp(body, "*") != 0)
-        MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, take_parameter,
-                                  making);
+        http_each_parameter(request, take_parameter, making);
     if (routes_decode_path(request, path))
         url_match(request->route->path, path, take_segment, making);
     return true;
