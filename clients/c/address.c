@@ -27,31 +27,31 @@ static bool fail_memory(struct status *status)
 }
 
 /* A part of a URL: where its host is. */
-struct host {
+struct url_host {
     const char *text;
     size_t size;
 };
 
 /* Of an ipc URL, whose rest is a path: nothing. */
-static struct host find_host(const char *url)
+static struct url_host find_host(const char *url)
 {
     const char *text = strstr(url, "://") + 3;
     CHECK(link_scheme_of(url));
     if (link_scheme_of(url)->framing == LINK_IPC)
-        return (struct host){text, 0};
+        return (struct url_host){text, 0};
     size_t bracketed = *text == '[' ? strcspn(text, "]") : 0;
-    return (struct host){text, bracketed + strcspn(text + bracketed, ":/")};
+    return (struct url_host){text, bracketed + strcspn(text + bracketed, ":/")};
 }
 
-static bool is_localhost(struct host host)
+static bool is_localhost(struct url_host host)
 {
     static const char name[] = "localhost";
     return host.size == sizeof(name) - 1 && strncasecmp(host.text, name, host.size) == 0;
 }
 
 /* Adds the URL with `dialed` in place of its host. */
-static bool add(struct address_list *list, const char *url, struct host host, struct host dialed,
-                struct status *status)
+static bool add(struct address_list *list, const char *url, struct url_host host,
+                struct url_host dialed, struct status *status)
 {
     if (list->count == ADDRESS_MAX)
         return status_fail(status, STATUS_INVALID_ARGUMENT, "URL_INVALID",
@@ -69,7 +69,7 @@ static bool add(struct address_list *list, const char *url, struct host host, st
 
 /* nng takes any port and notices when it dials. The URL goes into error texts, so it must hold no
  * password; triggersd knows none. */
-static bool check_authority(const char *url, struct host host, struct status *status)
+static bool check_authority(const char *url, struct url_host host, struct status *status)
 {
     const char *rest = host.text + host.size;
     if (host.size > 0 && memchr(host.text, '@', strcspn(host.text, "/")))
@@ -95,13 +95,13 @@ static bool add_url(struct address_list *list, const char *url, struct status *s
         return status_fail(
             status, STATUS_INVALID_ARGUMENT, "URL_INVALID",
             "'%s' is not an address of triggersd; accepted are URLs with " LINK_SCHEMES, url);
-    struct host host = find_host(url);
+    struct url_host host = find_host(url);
     if (!check_authority(url, host, status))
         return false;
     if (!is_localhost(host))
         return add(list, url, host, host, status);
-    return add(list, url, host, (struct host){"127.0.0.1", 9}, status) &&
-           add(list, url, host, (struct host){"[::1]", 5}, status);
+    return add(list, url, host, (struct url_host){"127.0.0.1", 9}, status) &&
+           add(list, url, host, (struct url_host){"[::1]", 5}, status);
 }
 
 static bool add_urls(struct address_list *list, char *text, struct status *status)

@@ -43,14 +43,14 @@ void triggers_make_event_id(char event_id[TRIGGERS_ID_SIZE])
     typeid_format(id, event_id);
 }
 
-struct memory {
+struct client_memory {
     struct budget_share share; /* what the caller is given */
     struct budget budget;
 };
 
 triggers_memory *triggers_memory_new(size_t bytes)
 {
-    struct memory *memory = calloc(1, sizeof(*memory));
+    struct client_memory *memory = calloc(1, sizeof(*memory));
     if (!memory)
         return NULL;
     memory->budget.ceiling = bytes;
@@ -60,7 +60,7 @@ triggers_memory *triggers_memory_new(size_t bytes)
 
 void triggers_memory_free(triggers_memory *memory)
 {
-    free((struct memory *)memory);
+    free((struct client_memory *)memory);
 }
 
 static void client_free(triggers_client *client)

@@ -19,13 +19,13 @@ typedef Triggers__Rpc__V1__Request Request;
 typedef Triggers__Rpc__V1__Request__MetadataEntry Entry;
 
 /* The envelope's message with the storage of its metadata. */
-struct head {
+struct request_head {
     Request request;
     Entry entries[METADATA_MAX];
     Entry *entry_list[METADATA_MAX];
 };
 
-static void add_metadata(struct head *head, const char *key, const char *value)
+static void add_metadata(struct request_head *head, const char *key, const char *value)
 {
     if (!value)
         return;
@@ -39,7 +39,7 @@ static void add_metadata(struct head *head, const char *key, const char *value)
     head->entry_list[index] = entry;
 }
 
-static void head_init(struct head *head, const struct envelope *envelope)
+static void head_init(struct request_head *head, const struct envelope *envelope)
 {
     head->request = (Request)TRIGGERS__RPC__V1__REQUEST__INIT;
     head->request.method = (char *)envelope->method;
@@ -63,7 +63,7 @@ bool envelope_pack(const struct envelope *envelope, const ProtobufCMessage *body
                    uint32_t max_timeout_ms, struct charge *charge, uint8_t **bytes, size_t *size,
                    struct status *status)
 {
-    struct head head;
+    struct request_head head;
     uint8_t timeout[ENVELOPE_MAX_TIMEOUT_SIZE];
     head_init(&head, envelope);
     size_t head_size = protobuf_c_message_get_packed_size(&head.request.base);

@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 
-struct worker {
+struct load_worker {
     struct load *load;
     int64_t start_us; /* of the call in flight */
     const char **ids; /* room for load->batch of them, for acknowledging */
@@ -21,7 +21,7 @@ static void on_reply(triggers_reply *reply, void *user_data);
 
 /* ---- starting calls ---- */
 
-static void start_create(struct worker *worker)
+static void start_create(struct load_worker *worker)
 {
     struct load *load = worker->load;
     if (load->batch == 1)
@@ -32,7 +32,7 @@ static void start_create(struct worker *worker)
 }
 
 /* False when no ids are left. */
-static bool start_ack(struct worker *worker)
+static bool start_ack(struct load_worker *worker)
 {
     struct load *load = worker->load;
     size_t count = (size_t)load->batch;
@@ -51,14 +51,14 @@ static bool start_ack(struct worker *worker)
     return true;
 }
 
-static void start_get(struct worker *worker)
+static void start_get(struct load_worker *worker)
 {
     struct load *load = worker->load;
     size_t index = atomic_fetch_add(&load->next_id, 1) % load->id_count;
     triggers_get_async(load->client, load->ids[index], NULL, on_reply, worker);
 }
 
-static bool start_call(struct worker *worker)
+static bool start_call(struct load_worker *worker)
 {
     struct load *load = worker->load;
     switch (load->op) {
@@ -71,7 +71,7 @@ static bool start_call(struct worker *worker)
     return false;
 }
 
-static void worker_end(struct worker *worker)
+static void worker_end(struct load_worker *worker)
 {
     struct load *load = worker->load;
     pthread_mutex_lock(&load->mutex);
@@ -80,7 +80,7 @@ static void worker_end(struct worker *worker)
     pthread_mutex_unlock(&load->mutex);
 }
 
-static void worker_go_on(struct worker *worker)
+static void worker_go_on(struct load_worker *worker)
 {
     int64_t now = clock_monotonic_us();
     worker->start_us = now;
@@ -114,7 +114,7 @@ static void record_failure(struct load *load, const triggers_error *error)
     pthread_mutex_unlock(&load->mutex);
 }
 
-static void record(struct worker *worker, const triggers_reply *reply)
+static void record(struct load_worker *worker, const triggers_reply *reply)
 {
     struct load *load = worker->load;
     if (reply->code != TRIGGERS_OK) {
@@ -135,7 +135,7 @@ static void record(struct worker *worker, const triggers_reply *reply)
 
 static void on_reply(triggers_reply *reply, void *user_data)
 {
-    struct worker *worker = user_data;
+    struct load_worker *worker = user_data;
     record(worker, reply);
     triggers_reply_free(reply);
     if (starting)
@@ -146,7 +146,7 @@ static void on_reply(triggers_reply *reply, void *user_data)
 
 /* ---- running ---- */
 
-static void run_workers(struct load *load, struct worker *workers, const char **ids)
+static void run_workers(struct load *load, struct load_worker *workers, const char **ids)
 {
     pthread_mutex_init(&load->mutex, NULL);
     pthread_cond_init(&load->ended, NULL);
@@ -171,7 +171,7 @@ bool load_run(struct load *load)
 {
     size_t id_room = load->op == LOAD_ACK ? (size_t)load->batch : 0;
     size_t count = (size_t)load->concurrency;
-    struct worker *workers = calloc(count, sizeof(*workers));
+    struct load_worker *workers = calloc(count, sizeof(*workers));
     const char **ids = calloc(count * id_room + 1, sizeof(*ids));
     bool ready = workers && ids;
     if (ready)

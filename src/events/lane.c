@@ -36,13 +36,13 @@ struct estimate {
 };
 
 /* What batches take. */
-struct pace {
+struct lane_pace {
     struct estimate fixed_us; /* one that costs little */
     struct estimate unit_ns;  /* more for each unit of cost */
 };
 
 /* What a worker takes at once. */
-struct batch {
+struct lane_batch {
     struct op *ops;
     size_t items;
     size_t bytes;
@@ -64,7 +64,7 @@ struct lane {
     pthread_cond_t stop;  /* the lane stops: for workers that wait to connect again */
     pthread_cond_t tried; /* the first worker has tried to connect once */
     struct turns turns;
-    struct pace pace;
+    struct lane_pace pace;
     struct caller last_caller;
     int64_t company_until_ms; /* there are several callers */
     bool fresh_last;          /* the last batch was of those that come before the turns */
@@ -151,7 +151,7 @@ static void follow(struct estimate *estimate, int64_t seen)
 }
 
 /* Lock held, as in what follows. What a batch takes beyond what its units may is its commit's. */
-static void note_pace(struct pace *pace, size_t cost, int64_t took_us)
+static void note_pace(struct lane_pace *pace, size_t cost, int64_t took_us)
 {
     int64_t units = (int64_t)cost;
     int64_t fixed_us = took_us - units * MAX_UNIT_NS / 1000;
@@ -164,7 +164,7 @@ static void note_pace(struct pace *pace, size_t cost, int64_t took_us)
 }
 
 /* The cost of a batch that takes as long as it may. */
-static size_t pace_room(const struct pace *pace)
+static size_t pace_room(const struct lane_pace *pace)
 {
     int64_t fixed_us = pace->fixed_us.value;
     int64_t goal_us = fixed_us * PACE_FACTOR;
@@ -174,7 +174,7 @@ static size_t pace_room(const struct pace *pace)
 }
 
 /* What of `op` fits beside `taken` into a batch of at most `room` cost; 0: nothing does. */
-static size_t fitting_items(const struct lane_config *config, const struct batch *taken,
+static size_t fitting_items(const struct lane_config *config, const struct lane_batch *taken,
                             const struct op *op, size_t room)
 {
     CHECK(op->first < op->items);
@@ -194,9 +194,9 @@ static size_t fitting_items(const struct lane_config *config, const struct batch
 }
 
 /* Takes what fits a batch of `room`, which is about one tenant. */
-static struct batch fill_batch(struct lane *lane, bool fresh_only, size_t room)
+static struct lane_batch fill_batch(struct lane *lane, bool fresh_only, size_t room)
 {
-    struct batch batch = {0};
+    struct lane_batch batch = {0};
     struct op **end = &batch.ops;
     struct op *op;
     while ((op = turns_next(&lane->turns, fresh_only))) {
@@ -217,11 +217,11 @@ static struct batch fill_batch(struct lane *lane, bool fresh_only, size_t room)
 
 /* While there are several callers, those that want little do not wait with the others for a long
  * batch, nor the others for them: one batch is theirs, the next everybody's. */
-static struct batch take_batch(struct lane *lane)
+static struct lane_batch take_batch(struct lane *lane)
 {
     const struct lane_config *config = &lane->config;
     size_t room = config->divides ? config->max_batch : SIZE_MAX;
-    struct batch batch = {0};
+    struct lane_batch batch = {0};
     bool company = clock_monotonic_ms() < lane->company_until_ms;
     bool fresh_first = company && !lane->fresh_last && lane->turns.fresh && lane->turns.ring;
     if (fresh_first)
@@ -376,7 +376,7 @@ bool worker_reconnect(struct worker *worker, int64_t deadline_ms, struct status 
 /* ---- workers ---- */
 
 /* Waits for work. Empty when there is none within the ping interval, or when stopping. */
-static struct batch worker_take(struct worker *worker)
+static struct lane_batch worker_take(struct worker *worker)
 {
     struct lane *lane = worker->lane;
     int64_t until_ms = clock_monotonic_ms() + PING_INTERVAL_MS;
@@ -386,7 +386,7 @@ static struct batch worker_take(struct worker *worker)
         wait_until(&lane->work, &lane->lock, until_ms);
     CHECK(lane->idle > 0);
     lane->idle--;
-    struct batch batch = take_batch(lane);
+    struct lane_batch batch = take_batch(lane);
     wake_for_work(lane);
     pthread_mutex_unlock(&lane->lock);
     return batch;
@@ -429,7 +429,7 @@ static void fail_expired(struct lane *lane, struct op *expired)
     ops_fail(expired, &late);
 }
 
-static void worker_run(struct worker *worker, struct batch batch)
+static void worker_run(struct worker *worker, struct lane_batch batch)
 {
     struct lane *lane = worker->lane;
     struct op *expired = take_expired(&batch.ops);
@@ -495,7 +495,7 @@ static void worker_turn(struct worker *worker)
         worker_back_off(worker, INT64_MAX);
         return;
     }
-    struct batch batch = worker_take(worker);
+    struct lane_batch batch = worker_take(worker);
     if (batch.ops)
         worker_run(worker, batch);
     else if (!worker_is_done(worker))
@@ -530,7 +530,7 @@ static void lane_init(struct lane *lane, const struct lane_config *config)
     if (lane->config.workers > MAX_WORKERS)
         lane->config.workers = MAX_WORKERS;
     atomic_fetch_add(&lane->config.store->wanting, 1);
-    lane->pace = (struct pace){.fixed_us = {1000, 0}, .unit_ns = {10000, 0}};
+    lane->pace = (struct lane_pace){.fixed_us = {1000, 0}, .unit_ns = {10000, 0}};
     status_fail(&lane->away, STATUS_UNAVAILABLE, "STORE_UNAVAILABLE",
                 "the store has not been reached yet");
     lane->away.retry_delay_ms = MAX_BACKOFF_MS;

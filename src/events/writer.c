@@ -61,7 +61,7 @@ static int64_t next_time_us(struct writer *writer)
 }
 
 /* What one run works on; pointers into the operations. */
-struct batch {
+struct write_batch {
     struct worker *worker;
     struct scope scope;
     int64_t deadline_ms; /* the latest of the operations' */
@@ -106,8 +106,8 @@ static void note_commit(const struct store_write *write)
 }
 
 /* Asks for the events with former ids; `gets` has room for as many as there are items. */
-static enum store_result get_former(struct batch *batch, struct write_item **items, size_t count,
-                                    struct store_get **gets, struct status *status)
+static enum store_result get_former(struct write_batch *batch, struct write_item **items,
+                                    size_t count, struct store_get **gets, struct status *status)
 {
     struct store_session *session = worker_session(batch->worker);
     int64_t started_us = clock_monotonic_us();
@@ -128,7 +128,7 @@ static enum store_result get_former(struct batch *batch, struct write_item **ite
 }
 
 /* Items whose keys the version before has used get the ids that it gave them. */
-static enum store_result take_former_ids(struct batch *batch, size_t first, size_t count,
+static enum store_result take_former_ids(struct write_batch *batch, size_t first, size_t count,
                                          struct status *status)
 {
     const struct writer *writer = worker_context(batch->worker);
@@ -152,7 +152,7 @@ static enum store_result take_former_ids(struct batch *batch, size_t first, size
 }
 
 /* Writes items [first, first + count) as one transaction, once. */
-static enum store_result write_once(struct batch *batch, size_t first, size_t count,
+static enum store_result write_once(struct write_batch *batch, size_t first, size_t count,
                                     struct status *status)
 {
     struct store_write write = {batch->stored + first, count, .part = count < batch->count};
@@ -171,7 +171,7 @@ static enum store_result write_once(struct batch *batch, size_t first, size_t co
 /* The same, again after passing failures. A lost session leaves it unknown whether the batch was
  * written; writing it again is safe because the ids say what is already there. A failure after that
  * leaves it unknown for good, and so does a lock: the lost session may yet hold it and commit. */
-static enum store_result write_stubbornly(struct batch *batch, size_t first, size_t count,
+static enum store_result write_stubbornly(struct write_batch *batch, size_t first, size_t count,
                                           struct status *status)
 {
     enum store_result result = STORE_RETRY;
@@ -217,7 +217,7 @@ static void fail_items(struct write_item **items, size_t count, const struct sta
 }
 
 /* Whether a range that failed is not to be split any more. Counts it then. */
-static bool is_split_enough(struct batch *batch, size_t count, enum store_result result)
+static bool is_split_enough(struct write_batch *batch, size_t count, enum store_result result)
 {
     size_t *found = result == STORE_LOCKED ? &batch->locked : &batch->rejected;
     bool enough = count == 1 || *found >= (result == STORE_LOCKED ? MAX_LOCKED : MAX_REJECTED);
@@ -225,7 +225,7 @@ static bool is_split_enough(struct batch *batch, size_t count, enum store_result
     return enough;
 }
 
-static void reject(struct batch *batch, size_t first, size_t count, const struct status *why)
+static void reject(struct write_batch *batch, size_t first, size_t count, const struct status *why)
 {
     char text[TYPEID_TEXT_SIZE];
     const struct status *told = NULL; /* lives as long as the operation */
@@ -245,7 +245,7 @@ static void reject(struct batch *batch, size_t first, size_t count, const struct
 
 /* Writes a range and gives each item its own failure, or none. When the store fails nothing more is
  * tried: false, and all of `failed` is set. */
-static bool write_range(struct batch *batch, size_t first, size_t count)
+static bool write_range(struct write_batch *batch, size_t first, size_t count)
 {
     struct status status = STATUS_INIT;
     CHECK(count > 0 && first + count <= batch->count);
@@ -272,7 +272,7 @@ static bool write_range(struct batch *batch, size_t first, size_t count)
     return write_range(batch, first, half) && write_range(batch, first + half, count - half);
 }
 
-static void gather_op(struct batch *batch, struct write_op *op)
+static void gather_op(struct write_batch *batch, struct write_op *op)
 {
     struct writer *writer = worker_context(batch->worker);
     for (size_t i = op->op.first; i < op->op.end; i++) {
@@ -289,7 +289,7 @@ static void gather_op(struct batch *batch, struct write_op *op)
 
 /* The store failed, maybe before the items of this operation were written: then the rest of it is
  * not tried either, and what is told of the failure outlives the batch. */
-static void end_op(const struct batch *batch, struct write_op *op)
+static void end_op(const struct write_batch *batch, struct write_op *op)
 {
     CHECK(op->op.end > op->op.first && op->op.end <= op->count);
     const struct status *why = op->items[op->op.end - 1].failure;
@@ -311,12 +311,12 @@ static void writer_run(struct worker *worker, struct op *ops)
     struct write_item *items[MAX_BATCH];
     struct write_op *item_ops[MAX_BATCH];
     struct store_item *stored[MAX_BATCH];
-    struct batch batch = {.worker = worker,
-                          .scope = ops->scope,
-                          .items = items,
-                          .ops = item_ops,
-                          .stored = stored,
-                          .failure = STATUS_INIT};
+    struct write_batch batch = {.worker = worker,
+                                .scope = ops->scope,
+                                .items = items,
+                                .ops = item_ops,
+                                .stored = stored,
+                                .failure = STATUS_INIT};
     for (struct op *op = ops; op; op = op->next)
         gather_op(&batch, (struct write_op *)op);
     if (write_range(&batch, 0, batch.count))

@@ -42,7 +42,7 @@
 struct slot {
     struct call call; /* first: a call is its slot */
     struct server *server;
-    struct peer *peer;
+    struct server_peer *peer;
     uint8_t route[LINK_MAX_ROUTE];
     size_t route_size;
     struct link_message answer;
@@ -52,24 +52,24 @@ struct slot {
     atomic_int holders; /* the handler and the answer, until each is done */
 };
 
-#define PEER_MAGIC 0x50454552u
+#define SERVER_PEER_MAGIC 0x50454552u
 
 /* A connection. */
-struct peer {
+struct server_peer {
     unsigned magic;
     struct server *server;
     struct link *link;
     struct budget_share share;
     struct charge charge; /* for itself */
-    struct peer *next;
-    struct peer **previous;    /* what points here */
-    struct peer *next_waiting; /* for a slot */
-    struct peer *next_unused;
+    struct server_peer *next;
+    struct server_peer **previous;    /* what points here */
+    struct server_peer *next_waiting; /* for a slot */
+    struct server_peer *next_unused;
     struct slot *granted; /* it waits no longer */
     uint64_t number;      /* its connection's, from 1 */
 };
 
-struct acceptor {
+struct server_acceptor {
     struct server *server;
     struct listener listener;
     nng_aio *aio;
@@ -80,7 +80,7 @@ struct server {
     struct dispatcher *dispatcher;
     struct link_events link_events;
     struct budget *budget;
-    struct acceptor acceptors[LISTEN_MAX];
+    struct server_acceptor acceptors[LISTEN_MAX];
     size_t acceptor_count;
     struct slot *slots;
     size_t slot_count;
@@ -89,13 +89,13 @@ struct server {
     pthread_mutex_t lock;
     pthread_cond_t idle; /* `busy` or `peer_count` is 0 */
     struct slot *free;
-    struct peer *peers;
+    struct server_peer *peers;
     size_t peer_count;
     uint64_t last_number; /* of a peer */
     size_t peer_bytes;    /* what they take by themselves */
-    struct peer *first_waiting;
-    struct peer **last_waiting;
-    struct peer *unused; /* to be freed by the watcher */
+    struct server_peer *first_waiting;
+    struct server_peer **last_waiting;
+    struct server_peer *unused; /* to be freed by the watcher */
     pthread_t watcher;
     bool watching; /* the thread exists */
     bool resting;  /* it waits for calls */
@@ -123,10 +123,10 @@ struct metric server_refusals = {.name = "held_memory_refusals_total",
                                  .kind = METRIC_COUNTER,
                                  .cells = &refusals_cell};
 
-static struct peer *peer_cast(void *owner)
+static struct server_peer *peer_cast(void *owner)
 {
-    struct peer *peer = owner;
-    CHECK(peer->magic == PEER_MAGIC);
+    struct server_peer *peer = owner;
+    CHECK(peer->magic == SERVER_PEER_MAGIC);
     return peer;
 }
 
@@ -146,7 +146,7 @@ static void wake_watcher(struct server *server)
 }
 
 /* The slot that the peer was granted or a free one; NULL when it has to wait. */
-static struct slot *slot_acquire(struct server *server, struct peer *peer)
+static struct slot *slot_acquire(struct server *server, struct server_peer *peer)
 {
     pthread_mutex_lock(&server->lock);
     struct slot *slot = peer->granted;
@@ -168,9 +168,9 @@ static struct slot *slot_acquire(struct server *server, struct peer *peer)
 }
 
 /* Takes out the peer that has waited longest; under the lock. */
-static struct peer *take_waiting(struct server *server)
+static struct server_peer *take_waiting(struct server *server)
 {
-    struct peer *peer = server->first_waiting;
+    struct server_peer *peer = server->first_waiting;
     if (!peer)
         return NULL;
     CHECK(!peer->granted);
@@ -180,7 +180,7 @@ static struct peer *take_waiting(struct server *server)
     return peer;
 }
 
-static void resume(struct peer *peer)
+static void resume(struct server_peer *peer)
 {
     struct link *link = peer->link;
     link_resume(link);
@@ -192,7 +192,7 @@ static void slot_release(struct slot *slot)
 {
     struct server *server = slot->server;
     pthread_mutex_lock(&server->lock);
-    struct peer *peer = take_waiting(server);
+    struct server_peer *peer = take_waiting(server);
     if (peer) {
         peer->granted = slot;
     } else {
@@ -266,7 +266,7 @@ static const struct call_transport SLOT_TRANSPORT = {
 
 static bool on_received(void *owner, struct link *link, const struct link_received *received)
 {
-    struct peer *peer = peer_cast(owner);
+    struct server_peer *peer = peer_cast(owner);
     struct server *server = peer->server;
     struct slot *slot = slot_acquire(server, peer);
     if (!slot)
@@ -312,7 +312,7 @@ static void on_closed(void *owner, struct link *link, const char *why)
 static void on_unused(void *owner, struct link *link)
 {
     (void)link;
-    struct peer *peer = peer_cast(owner);
+    struct server_peer *peer = peer_cast(owner);
     struct server *server = peer->server;
     struct slot *granted = peer->granted;
     peer->granted = NULL;
@@ -339,7 +339,7 @@ static struct link_events events_of_links(size_t max_message)
 /* ---- connections ---- */
 
 /* Whether one more is allowed, which takes `bytes` by itself; it is in the list then. */
-static bool add_peer(struct server *server, struct peer *peer, size_t bytes)
+static bool add_peer(struct server *server, struct server_peer *peer, size_t bytes)
 {
     pthread_mutex_lock(&server->lock);
     bool allowed = server->peer_count < server->max_peers &&
@@ -365,7 +365,7 @@ static bool add_peer(struct server *server, struct peer *peer, size_t bytes)
 }
 
 /* Under the lock. The peer counts until it is freed. */
-static void unlist_peer(struct peer *peer)
+static void unlist_peer(struct server_peer *peer)
 {
     CHECK(*peer->previous == peer);
     *peer->previous = peer->next;
@@ -373,7 +373,7 @@ static void unlist_peer(struct peer *peer)
         peer->next->previous = peer->previous;
 }
 
-static void free_peer(struct server *server, struct peer *peer)
+static void free_peer(struct server *server, struct server_peer *peer)
 {
     size_t bytes = peer->charge.held;
     CHECK(!peer->granted && peer->share.held >= bytes);
@@ -395,9 +395,9 @@ static void free_peer(struct server *server, struct peer *peer)
 
 static void welcome(struct server *server, nng_stream *stream, const struct link_address *address)
 {
-    struct peer *peer = calloc(1, sizeof(*peer));
+    struct server_peer *peer = calloc(1, sizeof(*peer));
     if (peer) {
-        peer->magic = PEER_MAGIC;
+        peer->magic = SERVER_PEER_MAGIC;
         peer->server = server;
         peer->share.budget = server->budget;
         peer->charge.share = &peer->share;
@@ -421,7 +421,7 @@ static void welcome(struct server *server, nng_stream *stream, const struct link
     link_start(link);
 }
 
-static void accept_next(struct acceptor *acceptor, int error)
+static void accept_next(struct server_acceptor *acceptor, int error)
 {
     acceptor->pausing = error != 0;
     if (acceptor->pausing)
@@ -432,7 +432,7 @@ static void accept_next(struct acceptor *acceptor, int error)
 
 static void on_accepted(void *argument)
 {
-    struct acceptor *acceptor = argument;
+    struct server_acceptor *acceptor = argument;
     int error = nng_aio_result(acceptor->aio);
     if (error == NNG_ECLOSED || error == NNG_ECANCELED)
         return;
@@ -456,11 +456,11 @@ static void wait_for_work(struct server *server)
 
 /* The peer that has kept most for longest, in bytes times milliseconds; NULL: nobody has for long.
  * Called with the lock held. */
-static struct peer *find_slowest(struct server *server, int64_t now_ms)
+static struct server_peer *find_slowest(struct server *server, int64_t now_ms)
 {
-    struct peer *slowest = NULL;
+    struct server_peer *slowest = NULL;
     int64_t most = 0;
-    for (struct peer *peer = server->peers; peer; peer = peer->next) {
+    for (struct server_peer *peer = server->peers; peer; peer = peer->next) {
         int64_t since_ms = peer->link ? link_slow_since(peer->link) : 0;
         if (since_ms == 0 || now_ms - since_ms < PATIENCE_MS)
             continue;
@@ -479,9 +479,9 @@ static bool cut_off_slowest(struct server *server, int64_t now_ms)
 {
     size_t enough = server->budget->ceiling / 2;
     size_t freed = 0;
-    struct peer *slowest = NULL;
+    struct server_peer *slowest = NULL;
     for (int i = 0; i < CUTS_AT_ONCE && server->budget->held > enough + freed; i++) {
-        struct peer *next = find_slowest(server, now_ms);
+        struct server_peer *next = find_slowest(server, now_ms);
         if (!next)
             break;
         slowest = next;
@@ -492,19 +492,19 @@ static bool cut_off_slowest(struct server *server, int64_t now_ms)
 }
 
 /* Takes out those whose links have ended. Called with the lock held. */
-static struct peer *take_unused(struct server *server)
+static struct server_peer *take_unused(struct server *server)
 {
-    struct peer *unused = server->unused;
+    struct server_peer *unused = server->unused;
     server->unused = NULL;
-    for (struct peer *peer = unused; peer; peer = peer->next_unused)
+    for (struct server_peer *peer = unused; peer; peer = peer->next_unused)
         unlist_peer(peer);
     return unused;
 }
 
-static void free_peers(struct server *server, struct peer *unused)
+static void free_peers(struct server *server, struct server_peer *unused)
 {
     while (unused) {
-        struct peer *peer = unused;
+        struct server_peer *peer = unused;
         unused = peer->next_unused;
         free_peer(server, peer);
     }
@@ -531,7 +531,7 @@ static void *watch(void *argument)
         wait_for_work(server);
         int64_t now_ms = clock_monotonic_ms();
         bool cut_off = budget_is_short(server->budget) && cut_off_slowest(server, now_ms);
-        struct peer *unused = take_unused(server);
+        struct server_peer *unused = take_unused(server);
         pthread_mutex_unlock(&server->lock);
         free_peers(server, unused);
         if (cut_off)
@@ -591,8 +591,8 @@ static bool start_listening(struct server *server, const struct server_config *c
     struct listener listeners[LISTEN_MAX];
     bool opened = listen_all(config, listeners, &server->acceptor_count, status);
     for (size_t i = 0; i < server->acceptor_count; i++) {
-        struct acceptor *acceptor = &server->acceptors[i];
-        *acceptor = (struct acceptor){.server = server, .listener = listeners[i]};
+        struct server_acceptor *acceptor = &server->acceptors[i];
+        *acceptor = (struct server_acceptor){.server = server, .listener = listeners[i]};
         if (nng_aio_alloc(&acceptor->aio, on_accepted, acceptor) != 0)
             opened =
                 status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "no memory to listen");
@@ -638,7 +638,7 @@ bool server_drain(struct server *server, int64_t timeout_ms)
 static void stop_accepting(struct server *server)
 {
     for (size_t i = 0; i < server->acceptor_count; i++) {
-        struct acceptor *acceptor = &server->acceptors[i];
+        struct server_acceptor *acceptor = &server->acceptors[i];
         nng_stream_listener_close(acceptor->listener.streams);
         if (acceptor->aio) {
             nng_aio_stop(acceptor->aio);
@@ -650,10 +650,10 @@ static void stop_accepting(struct server *server)
 static void close_connections(struct server *server)
 {
     pthread_mutex_lock(&server->lock);
-    for (struct peer *peer = server->peers; peer; peer = peer->next)
+    for (struct server_peer *peer = server->peers; peer; peer = peer->next)
         link_close(peer->link);
     while (server->peer_count > 0) {
-        struct peer *waiting = take_waiting(server);
+        struct server_peer *waiting = take_waiting(server);
         if (!waiting) {
             pthread_cond_wait(&server->idle, &server->lock);
             continue;

@@ -50,7 +50,7 @@ static bool clean(struct call *call, const ProtobufCMessageDescriptor *type, uin
 /* ---- the envelope ---- */
 
 /* What is taken from an envelope as it lies there, so that nothing else of it costs memory. */
-struct envelope {
+struct request_envelope {
     char method[128];
     uint64_t timeout_ms;
     struct wire_reader body;
@@ -127,10 +127,11 @@ static void take_metadata(struct call *call, struct wire_reader entry)
 }
 
 /* The bytes are clean. Of what is there twice the last counts. */
-static void read_envelope(struct call *call, struct wire_reader in, struct envelope *envelope)
+static void read_envelope(struct call *call, struct wire_reader in,
+                          struct request_envelope *envelope)
 {
     struct wire_field field;
-    *envelope = (struct envelope){0};
+    *envelope = (struct request_envelope){0};
     while (in.next < in.end && wire_next(&in, &field)) {
         switch (field.number) {
         case 1: take_text(envelope->method, sizeof(envelope->method), &field.content); break;
@@ -173,7 +174,7 @@ static void unused_closure(const ProtobufCMessage *message, void *closure_data)
 }
 
 static void invoke(struct dispatcher *dispatcher, struct call *call,
-                   const struct envelope *envelope)
+                   const struct request_envelope *envelope)
 {
     const struct api_method *method = api_find_method(envelope->method);
     ProtobufCService *service = method ? dispatcher->services[method - api_methods] : NULL;
@@ -196,7 +197,7 @@ static void invoke(struct dispatcher *dispatcher, struct call *call,
 
 void dispatch(struct dispatcher *dispatcher, struct call *call, uint8_t *bytes, size_t size)
 {
-    struct envelope envelope;
+    struct request_envelope envelope;
     call_begin(call);
     if (size > dispatcher->max_message) {
         struct status status;
