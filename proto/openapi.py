@@ -240,7 +240,7 @@ class Description:
         if method.body:
             errors += ["415", "422"]
         elif self.types.messages[method.request].field and not (method.hand_made and method.path_fields):
-            errors.append("422")
+            errors += ["414", "422"]
         if "NOT_FOUND" in method.comment:
             errors.append("404")
         if "ALREADY_EXISTS" in method.comment or "ABORTED" in method.comment:

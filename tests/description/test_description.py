@@ -24,12 +24,12 @@ BESIDES = {
     "acknowledgeEvents": {200, 403, 415, 422, *CORE},
     "getEvent": {200, 404, *CORE},
     "acknowledgeEvent": {200, 403, 404, *CORE},
-    "listInbox": {200, 422, *CORE},
+    "listInbox": {200, 414, 422, *CORE},
     "health": {200},
     "ready": {200, 503},
     "metrics": {200, 503},
     "root": {200},
-    "checkHealth": {200, 404, 422, *CORE},
+    "checkHealth": {200, 404, 414, 422, *CORE},
     "getStats": {200, *CORE},
 }
 
@@ -93,6 +93,7 @@ def test_the_examples_of_errors_are_what_is_answered(api, bridge):
         400: ("POST", "/api/v1/events", {}, '{"source":"s","event_type":"t","payload":'),
         404: ("GET", f"/api/v1/events/{MISSING_ID}", {}, ""),
         413: ("POST", "/api/v1/events", {}, json.dumps(large, separators=(",", ":"))),
+        414: ("GET", "/api/v1/inbox?a=" + "x" * 8000, {}, ""),
         415: ("POST", "/api/v1/events", {"Content-Type": "text/plain"}, "{}"),
         421: ("GET", "/health", {"Host": "evil.example"}, ""),
         422: ("POST", "/api/v1/events", {}, json.dumps(wrong)),
