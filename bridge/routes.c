@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/check.h"
 #include "url.h"
 
 #define ALLOW_SIZE 64
@@ -45,7 +46,8 @@ static const struct route *next_of(const char *path, size_t *index)
 
 static const struct route *find_method(size_t first, const char *method)
 {
-    const char *path = routes_at(first)->path;
+    CHECK(first < ROUTES_COUNT);
+    const char *path = ROUTES[first].path;
     const struct route *route;
     if (strcmp(method, "HEAD") == 0)
         method = "GET";
@@ -57,7 +59,8 @@ static const struct route *find_method(size_t first, const char *method)
 /* "GET, HEAD, DELETE, OPTIONS", in the arena; NULL without memory. */
 static const char *list_methods(struct request *request, size_t first)
 {
-    const char *path = routes_at(first)->path;
+    CHECK(first < ROUTES_COUNT);
+    const char *path = ROUTES[first].path;
     const struct route *route;
     char allow[ALLOW_SIZE] = "";
     while ((route = next_of(path, &first))) {
