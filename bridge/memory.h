@@ -17,7 +17,7 @@
 #define CONNECTION_MEMORY 16384
 
 /* Code, threads, links to the core, and what malloc keeps of what it was given back. */
-#define PROGRAM_MEMORY (12l << 20)
+#define PROGRAM_MEMORY (12L << 20)
 
 struct bridge;
 struct request;
