@@ -9,13 +9,21 @@ static const struct {
     unsigned status;
     const char *title;
 } TITLES[] = {
-    {400, "Bad Request"},         {401, "Unauthorized"},
-    {403, "Forbidden"},           {404, "Not Found"},
-    {405, "Method Not Allowed"},  {409, "Conflict"},
-    {413, "Content Too Large"},   {415, "Unsupported Media Type"},
-    {421, "Misdirected Request"}, {422, "Unprocessable Content"},
-    {429, "Too Many Requests"},   {431, "Request Header Fields Too Large"},
-    {501, "Not Implemented"},     {503, "Service Unavailable"},
+    {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {403, "Forbidden"},
+    {404, "Not Found"},
+    {405, "Method Not Allowed"},
+    {409, "Conflict"},
+    {413, "Content Too Large"},
+    {414, "URI Too Long"},
+    {415, "Unsupported Media Type"},
+    {421, "Misdirected Request"},
+    {422, "Unprocessable Content"},
+    {429, "Too Many Requests"},
+    {431, "Request Header Fields Too Large"},
+    {501, "Not Implemented"},
+    {503, "Service Unavailable"},
     {504, "Gateway Timeout"},
 };
 

@@ -50,7 +50,7 @@ enum config_result settings_load(struct settings *settings, int argc, char **arg
          1, 100000},
         {"TRIGGERS_BRIDGE_MEMORY", "max-memory", "88080384", "BYTES",
          "Bytes of memory that the program may take, at least 33554432; what needs more waits, "
-         "then is answered 503. Connections take 52 KiB each, and three quarters of it at most; "
+         "then is answered 503. Connections take 20 KiB each, and three quarters of it at most; "
          "beside 500 of them the largest batches and pages fit.",
          config_integer, &settings->max_memory, 33554432, 1L << 40},
         {"TRIGGERS_BRIDGE_REQUEST_TIMEOUT", "request-timeout", "10000", "MS",

@@ -18,8 +18,11 @@ from support.memory import MIB, resident, sanitized
 from support.network import free_port, wait_until
 from support.peer import connect
 from support.protocol import events, health
-from support.rpc import EVENT_SERVICE, BareClient, encode
+from support.rpc import EVENT_SERVICE, BareClient, RpcError, encode
 from support.session import Session
+
+# What a caller answers by sending again, as REST's 429, 503 and 504.
+COME_AGAIN = ("RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED")
 
 LIMIT = 200 * MIB
 SANITIZED = {"ASAN_OPTIONS": "quarantine_size_mb=8:detect_leaks=1:exitcode=86"}
@@ -117,7 +120,15 @@ class Honest:
     @contextlib.contextmanager
     def _binary(self):
         with BareClient(self.pair.core.url) as rpc:
-            yield lambda: rpc.create().event_id
+
+            def create():
+                try:
+                    return rpc.create().event_id
+                except RpcError as error:
+                    assert error.code in COME_AGAIN, error
+                    return None
+
+            yield create
 
     @contextlib.contextmanager
     def _rest(self):

@@ -1,5 +1,6 @@
 """Prometheus's own tool, promtool."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -11,7 +12,6 @@ from support.program import ROOT
 
 def download(folder):
     """Debian's package, taken apart: to install it would start a server."""
-    folder.mkdir(parents=True, exist_ok=True)
     words = ["apt-get", "-qq", "download", "prometheus"]
     if subprocess.run(words, cwd=folder, capture_output=True).returncode != 0:
         sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
@@ -29,8 +29,11 @@ def promtool():
     """promtool(*words, input=None): runs it and returns what it says; asserts that it agrees."""
     folder = ROOT / "build" / "promtool"
     program = shutil.which("promtool") or folder / "promtool"
-    if not os.path.exists(program):
-        download(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:  # other workers want it too
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(program):
+            download(folder)
 
     def run(*words, input=None):
         done = subprocess.run([program, *words], input=input, capture_output=True, text=True)

@@ -27,7 +27,7 @@ FUZZ_SECONDS = 13  # of each target
 FUZZ_SECONDS_LONG = 1800
 # Tests in Python mostly wait: more modules at a time than there are processors, of all suites but those
 # that need the machine for themselves; and first the suites with modules that take a minute alone.
-SEVERAL_AT_A_TIME = ("-n", str(3 * (os.cpu_count() or 1)), "--dist", "loadscope", "--no-loadscope-reorder")
+SEVERAL_AT_A_TIME = ("-n", str(2 * (os.cpu_count() or 1)), "--dist", "loadscope", "--no-loadscope-reorder")
 LONGEST_FIRST = ["description", "bindings", "fault", "rest"]
 ALONE = {"browser", "containers", "package"}
 CPP_CONFORMANCE = "clients/cpp/tests/conformance"  # no part of a build unless asked for

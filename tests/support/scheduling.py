@@ -4,7 +4,7 @@ import re
 
 from xdist.scheduler import LoadScopeScheduling
 
-STORE = re.compile(r"(?<=[[-])(sqlite|postgresql)(?=[]-])")
+STORE = re.compile(r"(?<=[\[-])(sqlite|postgresql)(?=[]-])")
 
 
 class ByModuleAndStore(LoadScopeScheduling):
