@@ -26,11 +26,11 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     MUST(null >= 0 && dup2(null, STDOUT_FILENO) >= 0); /* log lines */
     close(null);
     log_init("fuzz", LOG_DEBUG, LOG_JSON);
-    bridge_init(&bridge);
     bridge.settings.max_payload = MAX_PAYLOAD;
     bridge.settings.max_memory = MAX_MEMORY;
     bridge.settings.max_calls = 1;
     bridge.settings.threads = 1;
+    bridge_init(&bridge);
     MUST(origins_parse(&bridge.settings.cors, "https://*.example.com,*", why, sizeof(why)));
     MUST(hosts_parse(&bridge.settings.hosts, "h,*.example.com", why, sizeof(why)));
     bridge_close_client(&bridge);
