@@ -164,29 +164,58 @@ static const void *member_of(const ProtobufCMessage *message, size_t offset)
     return (const char *)message + offset;
 }
 
-/* The elements of an array, or the members of a map. */
+static void write_array(struct buffer *buffer, const Field *field, const char *elements,
+                        size_t count, unsigned depth)
+{
+    buffer_append(buffer, "[", 1);
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
+            buffer_append(buffer, ",", 1);
+        write_value(buffer, field, elements + i * transcode_value_size(field->type), depth);
+    }
+    buffer_append(buffer, "]", 1);
+}
+
+static const char *key_of(const ProtobufCMessage *entry)
+{
+    return *(char *const *)member_of(entry, entry->descriptor->fields[0].offset);
+}
+
+/* Of entries with the same key the last counts, as protobuf has it. */
+static bool comes_again(ProtobufCMessage *const *entries, size_t i, size_t count)
+{
+    const char *key = key_of(entries[i]);
+    while (++i < count && strcmp(key, key_of(entries[i])) != 0)
+        ;
+    return i < count;
+}
+
+static void write_map(struct buffer *buffer, ProtobufCMessage *const *entries, size_t count,
+                      unsigned depth)
+{
+    const char *separator = "{";
+    for (size_t i = 0; i < count; i++) {
+        if (comes_again(entries, i, count))
+            continue;
+        const Field *value = &entries[i]->descriptor->fields[1];
+        buffer_append(buffer, separator, 1);
+        separator = ",";
+        write_text(buffer, key_of(entries[i]));
+        buffer_append(buffer, ":", 1);
+        write_value(buffer, value, member_of(entries[i], value->offset), depth);
+    }
+    buffer_append_text(buffer, count > 0 ? "}" : "{}");
+}
+
 static void write_elements(struct buffer *buffer, const ProtobufCMessage *message,
                            const Field *field, unsigned depth)
 {
     size_t count = *(const size_t *)member_of(message, field->quantifier_offset);
-    const char *element = *(const char *const *)member_of(message, field->offset);
-    bool map = transcode_is_map(field);
-    buffer_append(buffer, map ? "{" : "[", 1);
-    for (size_t i = 0; i < count; i++, element += transcode_value_size(field->type)) {
-        if (i > 0)
-            buffer_append(buffer, ",", 1);
-        if (map) {
-            const ProtobufCMessage *entry = *(ProtobufCMessage *const *)element;
-            const Field *key = &entry->descriptor->fields[0];
-            const Field *value = &entry->descriptor->fields[1];
-            write_text(buffer, *(char *const *)member_of(entry, key->offset));
-            buffer_append(buffer, ":", 1);
-            write_value(buffer, value, member_of(entry, value->offset), depth);
-        } else {
-            write_value(buffer, field, element, depth);
-        }
-    }
-    buffer_append(buffer, map ? "}" : "]", 1);
+    const void *elements = *(const void *const *)member_of(message, field->offset);
+    if (transcode_is_map(field))
+        write_map(buffer, elements, count, depth);
+    else
+        write_array(buffer, field, elements, count, depth);
 }
 
 static void write_field(struct buffer *buffer, const ProtobufCMessage *message, const Field *field,

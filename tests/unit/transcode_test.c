@@ -344,6 +344,23 @@ static void arrays_and_maps_have_a_most(void **state)
     free(large_map);
 }
 
+static void of_equal_keys_the_last_is_written(void **state)
+{
+    struct fixture *fixture = *state;
+    Triggers__Test__V1__Kinds__CountsEntry entries[] = {
+        TRIGGERS__TEST__V1__KINDS__COUNTS_ENTRY__INIT,
+        TRIGGERS__TEST__V1__KINDS__COUNTS_ENTRY__INIT,
+        TRIGGERS__TEST__V1__KINDS__COUNTS_ENTRY__INIT,
+    };
+    Triggers__Test__V1__Kinds__CountsEntry *counts[] = {&entries[0], &entries[1], &entries[2]};
+    entries[0].key = entries[2].key = "a";
+    entries[1].key = "b";
+    entries[2].value = 2;
+    fixture->kinds.n_counts = 3;
+    fixture->kinds.counts = counts;
+    assert_non_null(strstr(written(fixture), "\"counts\":{\"b\":0,\"a\":2}"));
+}
+
 /* Whatever allocation is the one that fails. */
 static void reading_without_memory_is_told(void **state)
 {
@@ -489,6 +506,7 @@ int main(void)
         TEST(times_are_those_of_rfc_3339),
         TEST(nesting_is_limited_both_ways),
         TEST(arrays_and_maps_have_a_most),
+        TEST(of_equal_keys_the_last_is_written),
         TEST(reading_without_memory_is_told),
         TEST(a_field_can_be_the_body),
         TEST(parameters_are_fields),
