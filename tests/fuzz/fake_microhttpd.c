@@ -144,7 +144,7 @@ const union MHD_ConnectionInfo *MHD_get_connection_info(struct MHD_Connection *c
     (void)connection;
     (void)type;
     static struct loop loop;
-    static struct connection peer = {.loop = &loop};
+    static struct connection peer = {.magic = CONNECTION_MAGIC, .loop = &loop};
     static const union MHD_ConnectionInfo info = {.socket_context = &peer};
     return &info;
 }
