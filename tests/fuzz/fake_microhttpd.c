@@ -141,11 +141,11 @@ void MHD_destroy_response(struct MHD_Response *response)
 const union MHD_ConnectionInfo *MHD_get_connection_info(struct MHD_Connection *connection,
                                                         enum MHD_ConnectionInfoType type, ...)
 {
-    (void)connection;
     (void)type;
     static struct loop loop;
     static struct connection peer = {.magic = CONNECTION_MAGIC, .loop = &loop};
     static const union MHD_ConnectionInfo info = {.socket_context = &peer};
+    peer.http = connection;
     return &info;
 }
 
