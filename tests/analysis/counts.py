@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Counts what a reader of the core has to hold: `tests/analysis/counts.py [--show] [tree]`.
+"""Counts what a reader of the core has to hold.
 
 Checks: uses of CHECK in 1000 lines of .c and .h files of src, bridge and clients/c, tests left out.
 
@@ -9,12 +9,11 @@ text: a function leads to every function of the tree that its body names, called
 call through a member (`driver->write(`) to every function that an initialiser gives to a member of
 that name. So it counts the paths of failures too, and is an upper bound. Left out are base/,
 sp/ and the drivers of the store, which are used by their contracts alone, and generated code. Types
-are the structs, unions and enums
-that the counted functions name.
+are the structs, unions and enums that the counted functions name.
 """
 
+import argparse
 import re
-import sys
 from pathlib import Path
 
 MEASURED = ("src", "bridge", "clients/c")
@@ -113,11 +112,18 @@ def count_way(root, way, show):
 
 
 def main():
-    words = [word for word in sys.argv[1:] if word != "--show"]
-    root = Path(words[0] if words else Path(__file__).parents[2]).resolve()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--show", action="store_true", help="list what is counted")
+    parser.add_argument("tree", nargs="?", type=Path, default=Path(__file__).parents[2])
+    arguments = parser.parse_args()
+    root = arguments.tree.resolve()
+    if not (root / "src").is_dir():
+        parser.error(f"{root} is no tree of this project")
     count_checks(root)
     for way in WAYS:
-        count_way(root, way, "--show" in sys.argv)
+        count_way(root, way, arguments.show)
 
 
 if __name__ == "__main__":
