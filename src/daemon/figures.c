@@ -16,7 +16,7 @@ static struct metric *const LIST[] = {
     &server_connections,
     &server_memory,
     &server_memory_ceiling,
-    &server_refusals,
+    &call_refusals,
     &lane_queue_depth,
     &lane_batch_items,
     &lane_sessions,

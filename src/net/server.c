@@ -1,5 +1,5 @@
-/* A fixed pool of calls: each request that a link brings takes one, until its answer has left. nng
- * runs the events of links on its few threads; nothing here blocks them. */
+/* Each request that a link brings takes a call of the pool, until its answer has left. nng runs the
+ * events of links on its few threads; nothing here blocks them. */
 #include "net/server.h"
 
 #include <malloc.h>
@@ -41,15 +41,11 @@
 
 struct slot {
     struct call call; /* first: a call is its slot */
-    struct server *server;
-    struct server_peer *peer;
     uint8_t route[LINK_MAX_ROUTE];
     size_t route_size;
     struct link_message answer;
     struct charge memory;  /* for the call's arena: the handler's */
     struct charge sending; /* for the answer */
-    struct slot *next_free;
-    atomic_int holders; /* the handler and the answer, until each is done */
 };
 
 #define SERVER_PEER_MAGIC 0x50454552u
@@ -62,11 +58,10 @@ struct server_peer {
     struct budget_share share;
     struct charge charge; /* for itself */
     struct server_peer *next;
-    struct server_peer **previous;    /* what points here */
-    struct server_peer *next_waiting; /* for a slot */
+    struct server_peer **previous; /* what points here */
     struct server_peer *next_unused;
-    struct slot *granted; /* it waits no longer */
-    uint64_t number;      /* its connection's, from 1 */
+    struct call_source source; /* of its calls */
+    uint64_t number;           /* its connection's, from 1 */
 };
 
 struct server_acceptor {
@@ -82,29 +77,24 @@ struct server {
     struct budget *budget;
     struct server_acceptor acceptors[LISTEN_MAX];
     size_t acceptor_count;
-    struct slot *slots;
-    size_t slot_count;
+    struct call_pool calls;
     size_t max_peers;
-    atomic_size_t busy; /* slots not free; set under `lock`, as the rest */
-    pthread_mutex_t lock;
-    pthread_cond_t idle; /* `busy` or `peer_count` is 0 */
-    struct slot *free;
+    pthread_mutex_t lock;  /* for what follows; no call of the pool is made with it held */
+    pthread_cond_t nobody; /* `peer_count` is 0 */
     struct server_peer *peers;
     size_t peer_count;
-    uint64_t last_number; /* of a peer */
-    size_t peer_bytes;    /* what they take by themselves */
-    struct server_peer *first_waiting;
-    struct server_peer **last_waiting;
+    uint64_t last_number;       /* of a peer */
+    size_t peer_bytes;          /* what they take by themselves */
     struct server_peer *unused; /* to be freed by the watcher */
     pthread_t watcher;
-    bool watching; /* the thread exists */
-    bool resting;  /* it waits for calls */
-    bool grown;    /* much was held since it gave memory back to the system */
+    bool watching;       /* the thread exists */
+    atomic_bool resting; /* it waits for calls */
+    bool grown;          /* much was held since it gave memory back to the system */
     bool stopping;
     pthread_cond_t wake; /* for it */
 };
 
-static metric_cell connections_cell, memory_cell, memory_ceiling_cell, refusals_cell;
+static metric_cell connections_cell, memory_cell, memory_ceiling_cell;
 struct metric server_connections = {.name = "connections",
                                     .help = "Connections of clients that are open.",
                                     .kind = METRIC_GAUGE,
@@ -117,11 +107,6 @@ struct metric server_memory_ceiling = {.name = "held_memory_max_bytes",
                                        .help = "Most that may be held for these.",
                                        .kind = METRIC_GAUGE,
                                        .cells = &memory_ceiling_cell};
-struct metric server_refusals = {.name = "held_memory_refusals_total",
-                                 .help = "Requests and answers refused because they would have "
-                                         "taken more memory.",
-                                 .kind = METRIC_COUNTER,
-                                 .cells = &refusals_cell};
 
 static struct server_peer *peer_cast(void *owner)
 {
@@ -130,113 +115,31 @@ static struct server_peer *peer_cast(void *owner)
     return peer;
 }
 
-/* ---- slots ---- */
+/* ---- calls ---- */
 
 static struct slot *slot_of(struct call *call)
 {
-    struct slot *slot = (struct slot *)call;
-    CHECK(slot->peer && atomic_load(&slot->holders) > 0);
-    return slot;
+    return (struct slot *)call;
 }
 
-static void wake_watcher(struct server *server)
+static struct server_peer *peer_of(struct call_source *source)
 {
-    if (server->resting)
-        pthread_cond_signal(&server->wake);
+    return peer_cast((char *)source - offsetof(struct server_peer, source));
 }
 
-/* The slot that the peer was granted or a free one; NULL when it has to wait. */
-static struct slot *slot_acquire(struct server *server, struct server_peer *peer)
+/* The peer waits no longer for a call. */
+static void on_place(struct call_source *source)
 {
-    pthread_mutex_lock(&server->lock);
-    struct slot *slot = peer->granted;
-    peer->granted = NULL;
-    if (!slot && server->free && !server->first_waiting) {
-        slot = server->free;
-        server->free = slot->next_free;
-        CHECK(server->busy < server->slot_count);
-        server->busy++;
-        wake_watcher(server);
-    } else if (!slot) {
-        peer->next_waiting = NULL;
-        *server->last_waiting = peer;
-        server->last_waiting = &peer->next_waiting;
-        link_hold(peer->link);
-    }
-    pthread_mutex_unlock(&server->lock);
-    return slot;
-}
-
-/* Takes out the peer that has waited longest; under the lock. */
-static struct server_peer *take_waiting(struct server *server)
-{
-    struct server_peer *peer = server->first_waiting;
-    if (!peer)
-        return NULL;
-    CHECK(!peer->granted);
-    server->first_waiting = peer->next_waiting;
-    if (!server->first_waiting)
-        server->last_waiting = &server->first_waiting;
-    return peer;
-}
-
-static void resume(struct server_peer *peer)
-{
-    struct link *link = peer->link;
+    struct link *link = peer_of(source)->link;
     link_resume(link);
     link_let_go(link);
-}
-
-/* To the peer that has waited longest, or to the others. */
-static void slot_release(struct slot *slot)
-{
-    struct server *server = slot->server;
-    pthread_mutex_lock(&server->lock);
-    struct server_peer *peer = take_waiting(server);
-    if (peer) {
-        peer->granted = slot;
-    } else {
-        slot->next_free = server->free;
-        server->free = slot;
-        CHECK(server->busy > 0);
-        server->busy--;
-        if (server->busy == 0)
-            pthread_cond_broadcast(&server->idle);
-    }
-    pthread_mutex_unlock(&server->lock);
-    if (peer)
-        resume(peer);
-}
-
-/* Its charges are released. The peer is held as long as they may be used. */
-static void slot_let_go(struct slot *slot)
-{
-    int before = atomic_fetch_sub(&slot->holders, 1);
-    CHECK(before > 0);
-    if (before > 1)
-        return;
-    CHECK(slot->memory.held == 0 && slot->sending.held == 0 && !slot->answer.memory);
-    struct link *link = slot->peer->link;
-    slot_release(slot);
-    link_let_go(link);
-}
-
-/* The handler is done. The answer may wait long for its peer; the call's memory need not. */
-static void slot_leave(struct call *call)
-{
-    if (call->arena.over_budget)
-        metric_add(&server_refusals, 0, 1);
-    arena_reset(&call->arena);
-    slot_let_go(slot_of(call));
 }
 
 static uint8_t *slot_reserve(struct call *call, size_t size)
 {
     struct slot *slot = slot_of(call);
-    if (!charge_add(&slot->sending, size + LINK_MESSAGE_HEAD) && size > SMALL_ANSWER) {
-        metric_add(&server_refusals, 0, 1);
+    if (!charge_add(&slot->sending, size + LINK_MESSAGE_HEAD) && size > SMALL_ANSWER)
         return NULL;
-    }
     return link_reserve(&slot->answer, slot->route, slot->route_size, size);
 }
 
@@ -244,46 +147,65 @@ static uint8_t *slot_reserve(struct call *call, size_t size)
 static void slot_finish(struct slot *slot)
 {
     charge_release(&slot->sending, slot->sending.held);
-    slot_let_go(slot);
+    call_sent(&slot->call);
 }
 
 static void slot_send(struct call *call)
 {
     struct slot *slot = slot_of(call);
-    struct link *link = slot->peer->link;
-    if (!call->expired)
-        slot_leave(call);
     if (slot->answer.memory)
-        link_send(link, &slot->answer);
+        link_send(peer_of(call->source)->link, &slot->answer);
     else
         slot_finish(slot);
 }
 
+/* The peer is held as long as what is charged to it may be used. */
+static void slot_end(struct call *call)
+{
+    struct slot *slot = slot_of(call);
+    struct server_peer *peer = peer_of(call->source);
+    struct server *server = peer->server;
+    struct link *link = peer->link;
+    CHECK(slot->memory.held == 0 && slot->sending.held == 0 && !slot->answer.memory);
+    call_pool_put(&server->calls, call);
+    link_let_go(link);
+}
+
 static const struct call_transport SLOT_TRANSPORT = {
-    .reserve = slot_reserve, .send = slot_send, .leave = slot_leave};
+    .reserve = slot_reserve, .send = slot_send, .end = slot_end};
+
+/* The watcher may have found nothing to do. */
+static void wake_watcher(struct server *server)
+{
+    if (!atomic_load(&server->resting))
+        return;
+    pthread_mutex_lock(&server->lock);
+    pthread_cond_signal(&server->wake);
+    pthread_mutex_unlock(&server->lock);
+}
 
 /* ---- events of links ---- */
 
+/* The link is held until the call has ended or need not be waited for. */
 static bool on_received(void *owner, struct link *link, const struct link_received *received)
 {
     struct server_peer *peer = peer_cast(owner);
     struct server *server = peer->server;
-    struct slot *slot = slot_acquire(server, peer);
-    if (!slot)
+    link_hold(link);
+    struct call *call = call_pool_take(&server->calls, &peer->source);
+    if (!call)
         return false;
-    link_hold(link); /* until the slot is released */
-    slot->peer = peer;
+    wake_watcher(server);
+    struct slot *slot = slot_of(call);
     slot->memory.share = slot->sending.share = &peer->share;
-    slot->call.caller = (struct caller){.connection = peer->number};
+    call->arena.charge = &slot->memory;
+    call->caller = (struct caller){.connection = peer->number};
     memcpy(slot->route, received->route, received->route_size);
     slot->route_size = received->route_size;
-    CHECK(atomic_exchange(&slot->holders, 2) == 0);
-    if (received->body || received->size > server->dispatcher->max_message) {
-        dispatch(server->dispatcher, &slot->call, received->body, received->size);
-    } else {
-        metric_add(&server_refusals, 0, 1);
-        dispatch_refuse_busy(&slot->call);
-    }
+    if (received->body || received->size > server->dispatcher->max_message)
+        dispatch(server->dispatcher, call, received->body, received->size);
+    else
+        dispatch_refuse_busy(call);
     return true;
 }
 
@@ -302,10 +224,11 @@ static void tell_closing(const char *why)
 
 static void on_closed(void *owner, struct link *link, const char *why)
 {
-    (void)owner;
+    struct server_peer *peer = peer_cast(owner);
     (void)link;
     if (why)
         tell_closing(why);
+    call_pool_leave(&peer->server->calls, &peer->source);
 }
 
 /* Links are freed by a thread that may wait. */
@@ -314,14 +237,11 @@ static void on_unused(void *owner, struct link *link)
     (void)link;
     struct server_peer *peer = peer_cast(owner);
     struct server *server = peer->server;
-    struct slot *granted = peer->granted;
-    peer->granted = NULL;
-    if (granted)
-        slot_release(granted);
+    call_pool_leave(&server->calls, &peer->source); /* it may have been granted a place since */
     pthread_mutex_lock(&server->lock);
     peer->next_unused = server->unused;
     server->unused = peer;
-    wake_watcher(server);
+    pthread_cond_signal(&server->wake);
     pthread_mutex_unlock(&server->lock);
 }
 
@@ -376,7 +296,7 @@ static void unlist_peer(struct server_peer *peer)
 static void free_peer(struct server *server, struct server_peer *peer)
 {
     size_t bytes = peer->charge.held;
-    CHECK(!peer->granted && peer->share.held >= bytes);
+    CHECK(!peer->source.granted && peer->share.held >= bytes);
     if (peer->link)
         link_free(peer->link);
     charge_release(&peer->charge, bytes);
@@ -389,7 +309,7 @@ static void free_peer(struct server *server, struct server_peer *peer)
     server->peer_count--;
     server->peer_bytes -= bytes;
     if (server->peer_count == 0)
-        pthread_cond_broadcast(&server->idle);
+        pthread_cond_broadcast(&server->nobody);
     pthread_mutex_unlock(&server->lock);
 }
 
@@ -446,7 +366,9 @@ static void on_accepted(void *argument)
 
 static void wait_for_work(struct server *server)
 {
-    server->resting = server->busy == 0 && !budget_is_short(server->budget);
+    atomic_store(&server->resting, true); /* before the pool is looked at: see on_received */
+    if (call_pool_is_busy(&server->calls) || budget_is_short(server->budget))
+        atomic_store(&server->resting, false);
     if (server->resting && !server->unused && !server->stopping)
         pthread_cond_wait(&server->wake, &server->lock);
     else if (!server->resting)
@@ -515,14 +437,14 @@ static void give_memory_back(struct server *server)
 {
     if (server->budget->held > server->budget->ceiling / 4) {
         server->grown = true;
-    } else if (server->grown && server->busy == 0) {
+    } else if (server->grown && !call_pool_is_busy(&server->calls)) {
         server->grown = false;
         malloc_trim(0);
     }
 }
 
-/* Answers calls whose deadline passes while their handler waits for the store, and frees links that
- * have ended. */
+/* Does what is due of calls, cuts off who keeps memory for long while it is short, and frees links
+ * that have ended. */
 static void *watch(void *argument)
 {
     struct server *server = argument;
@@ -537,8 +459,7 @@ static void *watch(void *argument)
         if (cut_off)
             tell_closing("it is slow and memory is short");
         give_memory_back(server);
-        for (size_t i = 0; i < server->slot_count; i++)
-            call_expire(&server->slots[i].call, now_ms);
+        call_pool_watch(&server->calls, now_ms);
         pthread_mutex_lock(&server->lock);
     }
     pthread_mutex_unlock(&server->lock);
@@ -566,21 +487,16 @@ static bool server_open(struct server *server, struct dispatcher *dispatcher,
                               .budget = config->budget,
                               .max_peers = config->max_connections};
     metric_set(&server_memory_ceiling, 0, (int64_t)config->budget->ceiling);
-    server->last_waiting = &server->first_waiting;
     pthread_mutex_init(&server->lock, NULL);
-    wait_init(&server->idle);
+    wait_init(&server->nobody);
     wait_init(&server->wake);
-    server->slots = calloc(SERVER_MAX_CALLS, sizeof(*server->slots));
-    if (!server->slots)
+    struct call_pool_config calls = {.transport = &SLOT_TRANSPORT,
+                                     .resume = on_place,
+                                     .object_size = sizeof(struct slot),
+                                     .max_running = SERVER_MAX_CALLS,
+                                     .max_parked = SERVER_MAX_PARKED};
+    if (!call_pool_open(&server->calls, &calls))
         return false;
-    for (; server->slot_count < SERVER_MAX_CALLS; server->slot_count++) {
-        struct slot *slot = &server->slots[server->slot_count];
-        slot->server = server;
-        call_init(&slot->call, &SLOT_TRANSPORT);
-        slot->call.arena.charge = &slot->memory;
-        slot->next_free = server->free;
-        server->free = slot;
-    }
     server->watching = pthread_create(&server->watcher, NULL, watch, server) == 0;
     return server->watching;
 }
@@ -625,14 +541,7 @@ void server_note_memory(struct server *server)
 
 bool server_drain(struct server *server, int64_t timeout_ms)
 {
-    int64_t until_ms = clock_monotonic_ms() + timeout_ms;
-    bool in_time = true;
-    pthread_mutex_lock(&server->lock);
-    while (server->busy > 0 && in_time)
-        in_time = wait_until(&server->idle, &server->lock, until_ms);
-    bool done = server->busy == 0;
-    pthread_mutex_unlock(&server->lock);
-    return done;
+    return call_pool_drain(&server->calls, timeout_ms);
 }
 
 static void stop_accepting(struct server *server)
@@ -652,16 +561,8 @@ static void close_connections(struct server *server)
     pthread_mutex_lock(&server->lock);
     for (struct server_peer *peer = server->peers; peer; peer = peer->next)
         link_close(peer->link);
-    while (server->peer_count > 0) {
-        struct server_peer *waiting = take_waiting(server);
-        if (!waiting) {
-            pthread_cond_wait(&server->idle, &server->lock);
-            continue;
-        }
-        pthread_mutex_unlock(&server->lock);
-        resume(waiting);
-        pthread_mutex_lock(&server->lock);
-    }
+    while (server->peer_count > 0)
+        pthread_cond_wait(&server->nobody, &server->lock);
     pthread_mutex_unlock(&server->lock);
 }
 
@@ -673,11 +574,9 @@ void server_stop(struct server *server)
     stop_watching(server);
     for (size_t i = 0; i < server->acceptor_count; i++)
         listener_close(&server->acceptors[i].listener);
-    CHECK(server->busy == 0 && !server->peers && !server->unused);
-    for (size_t i = 0; i < server->slot_count; i++)
-        call_fini(&server->slots[i].call);
-    free(server->slots);
-    pthread_cond_destroy(&server->idle);
+    CHECK(!server->peers && !server->unused);
+    call_pool_close(&server->calls);
+    pthread_cond_destroy(&server->nobody);
     pthread_cond_destroy(&server->wake);
     pthread_mutex_destroy(&server->lock);
     free(server);

@@ -6,6 +6,7 @@
 #include "base/budget.h"
 #include "base/metrics.h"
 #include "base/status.h"
+#include "rpc/call_pool.h"
 #include "rpc/dispatch.h"
 
 struct server;
@@ -26,12 +27,15 @@ struct server_config {
  * many as have descriptors and as half of the budget holds; more are closed at once. */
 #define SERVER_MAX_CALLS 2048
 
+/* Further calls that are parked, as far as the budget holds them. */
+#define SERVER_MAX_PARKED 8192
+
 /* Memory that the server needs besides its budget: every call with the first block of its arena,
  * and answers too small to be refused. */
-#define SERVER_MEMORY ((size_t)SERVER_MAX_CALLS * (5120 + 2048))
+#define SERVER_MEMORY ((size_t)SERVER_MAX_CALLS * (CALL_BYTES + 2048))
 
-/* Open connections; bytes held of the budget, its ceiling, and requests refused for want of it. */
-extern struct metric server_connections, server_memory, server_memory_ceiling, server_refusals;
+/* Open connections; bytes held of the budget and its ceiling. */
+extern struct metric server_connections, server_memory, server_memory_ceiling;
 
 /* Checks without listening: every URL has an accepted form, and TLS ones have a certificate that
  * can be read. False with INVALID_ARGUMENT. */
@@ -45,9 +49,9 @@ bool server_start(const struct server_config *config, struct dispatcher *dispatc
 /* Brings server_memory up to date. Any thread. */
 void server_note_memory(struct server *server);
 
-/* Waits until every call in hand has been answered and the answers have left, or `timeout_ms` have
- * passed. New calls are still received; the dispatcher should refuse them. True when all is done.
- */
+/* Wakes the calls that are parked, and waits until every call in hand has been answered and the
+ * answers have left, or `timeout_ms` have passed. New calls are still received; the dispatcher
+ * should refuse them. True when all is done. */
 bool server_drain(struct server *server, int64_t timeout_ms);
 
 /* Closes all connections and frees the server. No call may be with a handler any more. */

@@ -1,5 +1,6 @@
-/* Encoding of answers. The body is packed right behind the rest of the envelope: protobuf allows
- * any order of fields, and so the response is encoded once, into the outgoing message. */
+/* Life, figures, and the encoding of answers. The body is packed right after the rest of the
+ * envelope: protobuf allows any order of fields, and so the response is encoded once, into the
+ * outgoing message. */
 #include "rpc/call.h"
 
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "base/log.h"
 #include "base/trace.h"
 #include "base/varint.h"
+#include "rpc/call_pool.h"
 #include "triggers/rpc/v1/envelope.pb-c.h"
 
 #define BODY_FIELD 5
@@ -28,7 +30,7 @@ static const char *const CODE_LABELS[STATUS_CODE_COUNT + 1] = {
 };
 static metric_cell request_cells[ROW_COUNT * STATUS_CODE_COUNT];
 static metric_cell duration_cells[ROW_COUNT * METRIC_HISTOGRAM_CELLS(METRIC_DURATION_BOUNDS)];
-static metric_cell in_flight_cell;
+static metric_cell in_flight_cell, refusals_cell;
 
 struct metric call_requests = {.name = "requests_total",
                                .help = "Calls answered, by method and google.rpc.Code.",
@@ -48,6 +50,11 @@ struct metric call_in_flight = {.name = "requests_in_flight",
                                 .help = "Calls that have come and are not yet answered.",
                                 .kind = METRIC_GAUGE,
                                 .cells = &in_flight_cell};
+struct metric call_refusals = {.name = "held_memory_refusals_total",
+                               .help = "Requests and answers refused because they would have "
+                                       "taken more memory.",
+                               .kind = METRIC_COUNTER,
+                               .cells = &refusals_cell};
 
 /* ---- life ---- */
 
@@ -75,6 +82,24 @@ void call_fini(struct call *call)
     arena_fini(&call->arena);
 }
 
+/* The lowest bits of `life` are the state. Each change makes it another number, so that nobody who
+ * is slow changes the state of a later request, or of a later wait. */
+static enum call_state state_of(uint_fast64_t life)
+{
+    return (enum call_state)(life & 3);
+}
+
+enum call_state call_state_of(const struct call *call)
+{
+    return state_of(atomic_load(&call->life));
+}
+
+bool call_change(struct call *call, uint_fast64_t life, enum call_state from, enum call_state to)
+{
+    return state_of(life) == from &&
+           atomic_compare_exchange_strong(&call->life, &life, (life | 3) + 1 + to);
+}
+
 void call_begin(struct call *call)
 {
     arena_reset(&call->arena);
@@ -87,24 +112,56 @@ void call_begin(struct call *call)
     call->expired = false;
     metric_add(&call_in_flight, 0, 1);
     atomic_store(&call->deadline_ms, INT64_MAX);
-    CHECK(call->ticket % 2 == 0);
-    atomic_fetch_add(&call->ticket, 1); /* last: from here on it can be answered */
+    CHECK(atomic_exchange(&call->holders, 2) == 0);
+    /* Last: from here on it can be answered. */
+    CHECK(call_change(call, atomic_load(&call->life), CALL_ENDED, CALL_RUNNING));
 }
 
-/* Whoever takes the ticket answers. It is another one for each request, so that nobody takes that
- * of a later one by being slow. */
-static bool take_ticket(struct call *call, uint_fast64_t ticket)
+/* The handler or the answer is done with the call. */
+static void release(struct call *call)
 {
-    return ticket % 2 == 1 && atomic_compare_exchange_strong(&call->ticket, &ticket, ticket + 1);
+    int before = atomic_fetch_sub(&call->holders, 1);
+    CHECK(before > 0);
+    if (before > 1)
+        return;
+    CHECK(call_change(call, atomic_load(&call->life), CALL_ANSWERED, CALL_ENDED));
+    call->transport->end(call);
 }
 
-/* For the handler: false when the call has expired, which ends it. */
+/* The answer may wait long for its peer; the handler's memory need not. */
+static void leave(struct call *call)
+{
+    arena_reset(&call->arena);
+    release(call);
+}
+
+void call_sent(struct call *call)
+{
+    release(call);
+}
+
+/* For the handler: false when the call has expired, and is not the handler's any more then. */
 static bool claim(struct call *call)
 {
-    if (take_ticket(call, atomic_load(&call->ticket)))
+    if (call_change(call, atomic_load(&call->life), CALL_RUNNING, CALL_ANSWERED))
         return true;
-    call->transport->leave(call);
+    CHECK(call_state_of(call) == CALL_ANSWERED);
+    leave(call);
     return false;
+}
+
+bool call_park(struct call *call, struct call_waiter *waiter, int64_t until_ms)
+{
+    int64_t deadline_ms = atomic_load(&call->deadline_ms);
+    waiter->call = call;
+    call->waiter = waiter;
+    atomic_store(&call->parked_until_ms, until_ms < deadline_ms ? until_ms : deadline_ms);
+    return call->pool && call_pool_park(call->pool, call);
+}
+
+bool call_unpark(struct call *call)
+{
+    return call_pool_unpark(call->pool, call);
 }
 
 static const char *method_name(const struct call *call)
@@ -123,11 +180,10 @@ static void log_answer(const struct call *call, enum status_code code, const cha
               {"client", call->client}, {"ms", NULL, (double)took_us / 1000});
 }
 
-/* Before the answer leaves: the call is not ours any more then. */
 static void note_answer(const struct call *call, enum status_code code, const char *reason)
 {
     CHECK(code >= STATUS_OK && code < STATUS_CODE_COUNT);
-    CHECK(call->ticket % 2 == 0);
+    CHECK(call_state_of(call) == CALL_ANSWERED);
     int64_t took_us = clock_monotonic_us() - call->started_us;
     size_t row = call->method ? (size_t)(call->method - api_methods) : API_METHOD_COUNT;
     CHECK(row < ROW_COUNT);
@@ -136,6 +192,15 @@ static void note_answer(const struct call *call, enum status_code code, const ch
     metric_add(&call_in_flight, 0, -1);
     if (log_enabled(LOG_DEBUG))
         log_answer(call, code, reason, took_us);
+}
+
+/* The call is not ours any more then. */
+static void send_answer(struct call *call, enum status_code code, const char *reason)
+{
+    note_answer(call, code, reason);
+    if (!call->expired)
+        leave(call);
+    call->transport->send(call);
 }
 
 /* Packs and sends the envelope with `body` (or none) behind it. False, with nothing sent, when
@@ -164,9 +229,8 @@ static bool send_envelope(struct call *call, const Triggers__Rpc__V1__Response *
     memcpy(out + head_size, prefix, prefix_size);
     if (body_size > 0)
         CHECK(protobuf_c_message_pack(body, out + head_size + prefix_size) == body_size);
-    note_answer(call, (enum status_code)envelope.code,
+    send_answer(call, (enum status_code)envelope.code,
                 envelope.details ? envelope.details->reason : "");
-    call->transport->send(call);
     return true;
 }
 
@@ -200,30 +264,36 @@ static void fail(struct call *call, const struct status *status,
         return;
     log_error_limited("", "no memory for an answer, its caller will run into its deadline",
                       {"request_id", call->request_id}, {"method", method_name(call)});
-    note_answer(call, status->code, status->reason);
-    call->transport->send(call);
+    send_answer(call, status->code, status->reason);
 }
 
 static void fail_busy(struct call *call)
 {
     struct status status;
+    metric_add(&call_refusals, 0, 1);
     status_fail(&status, STATUS_RESOURCE_EXHAUSTED, "SERVER_BUSY",
                 "requests and answers in hand take all the memory they may; try again later");
     status.retry_delay_ms = 500;
     fail(call, &status, NULL, 0);
 }
 
-void call_expire(struct call *call, int64_t now_ms)
+/* Answers for the handler, which still holds the call. */
+static void expire(struct call *call)
 {
-    uint_fast64_t ticket = atomic_load(&call->ticket);
-    if (atomic_load(&call->deadline_ms) > now_ms || !take_ticket(call, ticket))
-        return;
     struct status status;
     status_fail(&status, STATUS_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED",
                 "the deadline passed before the call was done; a write may or may not have "
                 "happened");
     call->expired = true;
     fail(call, &status, NULL, 0);
+}
+
+void call_expire(struct call *call, int64_t now_ms)
+{
+    uint_fast64_t life = atomic_load(&call->life);
+    if (atomic_load(&call->deadline_ms) <= now_ms &&
+        call_change(call, life, CALL_RUNNING, CALL_ANSWERED))
+        expire(call);
 }
 
 void call_reply(struct call *call, const ProtobufCMessage *response)

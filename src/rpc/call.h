@@ -1,8 +1,21 @@
-/* One call from the arrival of its envelope to its single answer. The transport owns the call and
- * lends it to the dispatcher, which lends it to one handler; whoever holds it answers exactly once
- * with call_reply or call_fail, from any thread, and does not touch it afterwards. When the handler
- * takes longer than the caller will wait, the transport answers in its stead with call_expire; the
- * handler need not know, its answer then goes nowhere. */
+/* One call from the arrival of its envelope to its single answer.
+ *
+ *   ENDED --begin--> RUNNING --answer--> ANSWERED --both have released it--> ENDED
+ *                    |     ^
+ *                   park  wake
+ *                    v     |
+ *                    PARKED
+ *
+ * RUNNING: one handler holds the call. It answers exactly once with call_reply or call_fail, from
+ * any thread, and does not touch the call afterwards; or it parks the call, to answer when there is
+ * something to answer with. When the deadline passes first, call_expire answers instead: the
+ * handler need not know, its own answer then goes nowhere.
+ * PARKED: nobody holds the call. Who wakes it first (its source, its time, the end of its
+ * connection, or the shutdown) makes it RUNNING, once.
+ * ANSWERED: the answer is on its way, and after call_expire a handler may still hold the call. It
+ * ends when the answer has left and the handler has released it.
+ *
+ * The pool owns the memory of calls (call_pool.h). The transport only sends answers. */
 #ifndef TRIGGERS_RPC_CALL_H
 #define TRIGGERS_RPC_CALL_H
 
@@ -19,21 +32,40 @@
 /* Memory of one call: its request decoded and its response being built. A page of events may take
  * 8 MiB of payloads and is held once here and once encoded. */
 #define CALL_ARENA_CAP (16u << 20)
+#define CALL_BYTES 5120          /* that a call takes with the first block of its arena */
 #define CALL_REQUEST_ID_SIZE 129 /* bytes with the NUL */
 #define CALL_CLIENT_SIZE 64      /* the same; longer ones are cut */
 #define CALL_TRACEPARENT_SIZE 64
 
+enum call_state { CALL_ENDED, CALL_RUNNING, CALL_PARKED, CALL_ANSWERED };
+
 struct call;
 
-/* How answers leave. `reserve` gives room for an encoded response of `size` bytes, or NULL when the
- * transport holds too much already or there is no memory; `send` sends what was written there, or
- * gives the call up when nothing was reserved. `send` ends the call: the transport may reuse it
- * before `send` returns. But when `expired` is set the handler still holds the call, which ends
- * when `leave` was called too. */
+/* How answers leave. */
 struct call_transport {
+    /* Room for an encoded response of `size` bytes, or NULL when the transport holds too much
+     * already or there is no memory. */
     uint8_t *(*reserve)(struct call *call, size_t size);
+    /* Sends what was written there, or nothing when nothing was reserved. The transport calls
+     * call_sent once when it is done, perhaps before this returns. */
     void (*send)(struct call *call);
-    void (*leave)(struct call *call); /* may be NULL when call_expire is not used */
+    /* The call has ended and is the transport's to use again, before this returns. */
+    void (*end)(struct call *call);
+};
+
+/* Why a parked call is woken by others than its source. */
+enum call_wake {
+    CALL_WAITS,    /* it is not */
+    CALL_DUE,      /* it has waited for as long as it was to */
+    CALL_GONE,     /* its connection has closed: an answer reaches nobody */
+    CALL_STOPPING, /* the server stops */
+};
+
+/* What a parked call waits with, in a handler's own structure, as in the call's arena. `woken` gets
+ * the call back for the handler, which answers it soon. Any thread, no lock held. */
+struct call_waiter {
+    void (*woken)(struct call_waiter *waiter, enum call_wake why);
+    struct call *call;
 };
 
 /* One wrong field of the request; texts live in the arena or are static. */
@@ -51,28 +83,33 @@ struct call {
     const struct api_method *method; /* NULL while unknown */
     int64_t started_us;              /* monotonic */
     atomic_int_fast64_t deadline_ms; /* monotonic; INT64_MAX while not known */
-    atomic_uint_fast64_t ticket; /* odd until someone answers; another number for each request */
-    bool expired;                /* answered by call_expire */
+    atomic_uint_fast64_t life;       /* enum call_state, and above it the number of the request */
+    atomic_int holders;              /* the handler and the answer, until each is done */
+    bool expired;                    /* answered by call_expire */
     /* From the metadata, "" when not given. Not in the arena, which the handler of an expired call
-     * may give back while the answer is logged. */
+     * may release while the answer is logged. */
     char request_id[CALL_REQUEST_ID_SIZE];
     char client[CALL_CLIENT_SIZE];
     char traceparent[CALL_TRACEPARENT_SIZE];
+    /* The pool's. */
+    struct call_pool *pool; /* NULL: the call cannot be parked */
+    struct call_source *source;
+    struct call *next;                   /* in a list of unused or woken ones */
+    struct call_waiter *waiter;          /* of a parked one, as the next two */
+    atomic_int_fast64_t parked_until_ms; /* monotonic */
+    enum call_wake why;                  /* it is woken */
 };
 
-/* What calls are counted in, by method. */
-extern struct metric call_requests, call_duration, call_in_flight;
+/* What calls are counted in, by method; requests and answers refused because they would have taken
+ * too much memory. */
+extern struct metric call_requests, call_duration, call_in_flight, call_refusals;
 
 /* Once for the life of the call object. */
 void call_init(struct call *call, const struct call_transport *transport);
 void call_fini(struct call *call);
 
-/* Readies the call for its next request. */
+/* Readies the call, which has ended, for its next request: RUNNING. */
 void call_begin(struct call *call);
-
-/* Answers with DEADLINE_EXCEEDED when the deadline has passed and nobody has answered yet. Any
- * thread, at any moment in the life of the call object. */
-void call_expire(struct call *call, int64_t now_ms);
 
 /* Answers with OK and `response`, which is borrowed until the function returns. */
 void call_reply(struct call *call, const ProtobufCMessage *response);
@@ -87,5 +124,25 @@ void call_fail_no_memory(struct call *call);
 
 /* The same when all calls together hold too much: SERVER_BUSY with a retry delay. */
 void call_fail_busy(struct call *call);
+
+/* For the transport: the answer has left or never will. */
+void call_sent(struct call *call);
+
+/* Lets the call wait, without a place among those that run, until call_unpark or `waiter->woken`,
+ * which is at `until_ms` (monotonic) or at its deadline at the latest; the handler holds it no
+ * longer. False when it cannot wait, because too many do, the connection has closed or the server
+ * stops: then the handler still holds it, and answers.
+ *
+ * A lock of the handler's that its source and `woken` take may be held: so a call is parked and
+ * listed at once. */
+bool call_park(struct call *call, struct call_waiter *waiter, int64_t until_ms) MUST_CHECK;
+
+/* For the source that a parked call waits for, under the lock that it was parked with: the call is
+ * the handler's again. False when another has woken it, which will call `woken`. */
+bool call_unpark(struct call *call) MUST_CHECK;
+
+/* Answers with DEADLINE_EXCEEDED when the call runs and its deadline has passed. Any thread, no
+ * lock held, at any moment in the life of the call object. */
+void call_expire(struct call *call, int64_t now_ms);
 
 #endif

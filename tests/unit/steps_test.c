@@ -1,5 +1,5 @@
-/* Calls and turns stepped through in random orders without threads, by a clock that the test sets.
- * The seed is printed; TRIGGERS_TEST_SEED runs it again. */
+/* Turns stepped through in random orders without threads. The seed is printed; TRIGGERS_TEST_SEED
+ * runs it again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,15 +12,8 @@
 
 #include "base/clock.h"
 #include "events/turns.h"
-#include "rpc/call.h"
 
 static uint64_t seed;
-static int64_t now_us = 1000000;
-
-static int64_t read_now(void)
-{
-    return now_us;
-}
 
 /* xorshift64 */
 static unsigned chance(unsigned count)
@@ -31,92 +24,9 @@ static unsigned chance(unsigned count)
     return (unsigned)(seed >> 33) % count;
 }
 
-/* ---- a call: whoever comes first answers, once, and the handler leaves once ---- */
-
-enum { ROUNDS = 20000, LIMIT_MS = 5 };
-
-struct stepped {
-    struct call call; /* first */
-    uint8_t answer[512];
-    bool refusing; /* there is no room for an answer */
-    unsigned reserved, sent, left;
-};
-
-static uint8_t *on_reserve(struct call *call, size_t size)
-{
-    struct stepped *stepped = (struct stepped *)call;
-    assert_true(size <= sizeof(stepped->answer));
-    stepped->reserved++;
-    return stepped->refusing ? NULL : stepped->answer;
-}
-
-static void on_send(struct call *call)
-{
-    ((struct stepped *)call)->sent++;
-}
-
-static void on_leave(struct call *call)
-{
-    ((struct stepped *)call)->left++;
-}
-
-static void answer(struct call *call)
-{
-    struct status status;
-    if (chance(2) == 0) {
-        call_reply(call, NULL);
-        return;
-    }
-    status_fail(&status, STATUS_NOT_FOUND, "NOT_FOUND", "there is none");
-    call_fail(call, &status, NULL, 0);
-}
-
-/* The handler answers after some steps of time; the watcher looks at every step, or not. */
-static void step_through_one_call(struct stepped *stepped)
-{
-    unsigned answers_at = chance(2 * LIMIT_MS);
-    stepped->refusing = chance(256) == 0;
-    stepped->sent = stepped->left = 0;
-    call_begin(&stepped->call);
-    bool limited = chance(4) > 0;
-    if (limited)
-        atomic_store(&stepped->call.deadline_ms, clock_monotonic_ms() + LIMIT_MS);
-    bool expired = false;
-    for (unsigned step = 0; step <= answers_at; step++) {
-        now_us += 1000;
-        if (step < answers_at && chance(3) == 0)
-            continue;
-        bool late = limited && step + 1 >= LIMIT_MS;
-        bool watched = chance(2) == 0;
-        if (watched)
-            call_expire(&stepped->call, clock_monotonic_ms());
-        expired = expired || (watched && late);
-        assert_int_equal(stepped->sent, expired);
-        assert_int_equal(stepped->call.expired, expired);
-    }
-    answer(&stepped->call);
-    assert_int_equal(stepped->sent, 1);
-    assert_int_equal(stepped->left, expired);
-    call_expire(&stepped->call, INT64_MAX);
-    assert_int_equal(stepped->sent, 1);
-}
-
-static void a_call_is_answered_once_whoever_comes_first(void **state)
-{
-    (void)state;
-    static const struct call_transport transport = {on_reserve, on_send, on_leave};
-    static struct stepped stepped;
-    clock_set_monotonic_for_test(read_now);
-    call_init(&stepped.call, &transport);
-    for (int i = 0; i < ROUNDS; i++)
-        step_through_one_call(&stepped);
-    call_fini(&stepped.call);
-    clock_set_monotonic_for_test(NULL);
-}
-
 /* ---- turns: each operation is carried out item by item, in order, and released once ---- */
 
-enum { MAX_HELD = 64, OPS = 200 };
+enum { ROUNDS = 20000, MAX_HELD = 64, OPS = 200 };
 
 struct plan {
     struct turns turns;
@@ -212,7 +122,6 @@ int main(void)
     seed = seed ? seed : 1;
     print_message("TRIGGERS_TEST_SEED=%llu\n", (unsigned long long)seed);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_call_is_answered_once_whoever_comes_first),
         cmocka_unit_test(turns_hold_what_was_added_and_not_released),
     };
     return cmocka_run_group_tests_name("steps", tests, NULL, NULL);

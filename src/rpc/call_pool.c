@@ -1,0 +1,291 @@
+/* Objects with low numbers are taken first: as many as may run keep the first block of their arena
+ * for the next call, the others nothing. */
+#include "rpc/call_pool.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/wait.h"
+
+bool call_pool_open(struct call_pool *pool, const struct call_pool_config *config)
+{
+    CHECK(config->object_size >= sizeof(struct call) && config->max_running > 0);
+    *pool = (struct call_pool){.config = *config};
+    pool->last_waiting = &pool->first_waiting;
+    pool->objects = calloc(config->max_running + config->max_parked, config->object_size);
+    pthread_mutex_init(&pool->lock, NULL);
+    wait_init(&pool->idle);
+    return pool->objects != NULL;
+}
+
+static struct call *object(const struct call_pool *pool, size_t number)
+{
+    return (struct call *)(pool->objects + number * pool->config.object_size);
+}
+
+void call_pool_close(struct call_pool *pool)
+{
+    CHECK(pool->running == 0 && pool->parked == 0 && !pool->first_waiting);
+    for (size_t i = 0; i < pool->used; i++)
+        call_fini(object(pool, i));
+    free(pool->objects);
+    pthread_cond_destroy(&pool->idle);
+    pthread_mutex_destroy(&pool->lock);
+}
+
+/* ---- objects; called with the lock held ---- */
+
+static bool is_spare(const struct call_pool *pool, const struct call *call)
+{
+    return (const char *)call >=
+           pool->objects + pool->config.max_running * pool->config.object_size;
+}
+
+static struct call *take_from(struct call **list)
+{
+    struct call *call = *list;
+    if (call)
+        *list = call->next;
+    return call;
+}
+
+static struct call *take_object(struct call_pool *pool)
+{
+    struct call *call = take_from(&pool->unused);
+    if (!call && pool->used >= pool->config.max_running)
+        call = take_from(&pool->spare);
+    if (call)
+        return call;
+    CHECK(pool->used < pool->config.max_running + pool->config.max_parked);
+    call = object(pool, pool->used);
+    call_init(call, pool->config.transport);
+    call->pool = pool;
+    atomic_fetch_add(&pool->used, 1); /* last: from here on it is watched */
+    return call;
+}
+
+static void put_object(struct call_pool *pool, struct call *call)
+{
+    bool spare = is_spare(pool, call);
+    struct call **list = spare ? &pool->spare : &pool->unused;
+    if (spare)
+        arena_fini(&call->arena);
+    call->next = *list;
+    *list = call;
+}
+
+/* ---- places; called with the lock held ---- */
+
+static struct call_source *take_waiting(struct call_pool *pool)
+{
+    struct call_source *source = pool->first_waiting;
+    if (!source)
+        return NULL;
+    CHECK(!source->granted);
+    pool->first_waiting = source->next;
+    if (!pool->first_waiting)
+        pool->last_waiting = &pool->first_waiting;
+    return source;
+}
+
+static void add_waiting(struct call_pool *pool, struct call_source *source)
+{
+    source->next = NULL;
+    *pool->last_waiting = source;
+    pool->last_waiting = &source->next;
+}
+
+static void give_up_place(struct call_pool *pool)
+{
+    CHECK(pool->running > 0);
+    if (--pool->running == 0 && pool->parked == 0)
+        pthread_cond_broadcast(&pool->idle);
+}
+
+/* The source that has waited longest, when there is a place for it, which it has then. */
+static struct call_source *grant_place(struct call_pool *pool)
+{
+    if (pool->running >= pool->config.max_running)
+        return NULL;
+    struct call_source *source = take_waiting(pool);
+    if (source) {
+        source->granted = true;
+        pool->running++;
+    }
+    return source;
+}
+
+static bool take_place(struct call_pool *pool, struct call_source *source)
+{
+    bool granted = source->granted;
+    source->granted = false;
+    if (granted)
+        return true;
+    if (pool->first_waiting || pool->running >= pool->config.max_running)
+        return false;
+    pool->running++;
+    return true;
+}
+
+/* ---- running ---- */
+
+struct call *call_pool_take(struct call_pool *pool, struct call_source *source)
+{
+    struct call *call = NULL;
+    pthread_mutex_lock(&pool->lock);
+    if (take_place(pool, source)) {
+        call = take_object(pool);
+        call->source = source;
+    } else {
+        add_waiting(pool, source);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return call;
+}
+
+void call_pool_put(struct call_pool *pool, struct call *call)
+{
+    pthread_mutex_lock(&pool->lock);
+    put_object(pool, call);
+    give_up_place(pool);
+    struct call_source *source = grant_place(pool);
+    pthread_mutex_unlock(&pool->lock);
+    if (source)
+        pool->config.resume(source);
+}
+
+void call_pool_leave(struct call_pool *pool, struct call_source *source)
+{
+    struct call_source *next = NULL;
+    pthread_mutex_lock(&pool->lock);
+    source->closed = true;
+    if (source->granted) {
+        source->granted = false;
+        give_up_place(pool);
+        next = grant_place(pool);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    if (next)
+        pool->config.resume(next);
+}
+
+/* ---- parked ---- */
+
+/* Whether the call may wait, which is charged then. Called with the lock held. */
+static bool may_park(struct call_pool *pool, struct call *call)
+{
+    return !pool->stopping && !call->source->closed && pool->parked < pool->config.max_parked &&
+           (!call->arena.charge || charge_add(call->arena.charge, CALL_BYTES));
+}
+
+static void uncharge_parked(struct call *call)
+{
+    if (call->arena.charge)
+        charge_release(call->arena.charge, CALL_BYTES);
+}
+
+bool call_pool_park(struct call_pool *pool, struct call *call)
+{
+    pthread_mutex_lock(&pool->lock);
+    bool allowed = may_park(pool, call);
+    bool parked = allowed && call_change(call, atomic_load(&call->life), CALL_RUNNING, CALL_PARKED);
+    if (parked) {
+        pool->parked++;
+        give_up_place(
+            pool); /* to the next that call_pool_watch finds: here nobody may be resumed */
+    } else if (allowed) {
+        uncharge_parked(call);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return parked;
+}
+
+/* Called with the lock held. False when another has woken it. */
+static bool unpark(struct call_pool *pool, struct call *call)
+{
+    if (!call_change(call, atomic_load(&call->life), CALL_PARKED, CALL_RUNNING))
+        return false;
+    CHECK(pool->parked > 0);
+    pool->running++; /* even if there is no place: it will be answered soon */
+    pool->parked--;
+    uncharge_parked(call);
+    return true;
+}
+
+bool call_pool_unpark(struct call_pool *pool, struct call *call)
+{
+    pthread_mutex_lock(&pool->lock);
+    bool unparked = unpark(pool, call);
+    pthread_mutex_unlock(&pool->lock);
+    return unparked;
+}
+
+/* Why a parked call is to be woken now; CALL_WAITS: it is not. Called with the lock held. */
+static enum call_wake why_wake(const struct call_pool *pool, const struct call *call,
+                               int64_t now_ms)
+{
+    if (pool->stopping)
+        return CALL_STOPPING;
+    if (call->source->closed)
+        return CALL_GONE;
+    return atomic_load(&call->parked_until_ms) <= now_ms ? CALL_DUE : CALL_WAITS;
+}
+
+static void wake_parked(struct call_pool *pool, int64_t now_ms)
+{
+    struct call *woken = NULL;
+    pthread_mutex_lock(&pool->lock);
+    for (size_t i = 0; pool->parked > 0 && i < pool->used; i++) {
+        struct call *call = object(pool, i);
+        if (call_state_of(call) != CALL_PARKED)
+            continue;
+        call->why = why_wake(pool, call, now_ms);
+        if (call->why == CALL_WAITS || !unpark(pool, call))
+            continue;
+        call->next = woken;
+        woken = call;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    while (woken) {
+        struct call *call = woken;
+        woken = call->next;
+        call->waiter->woken(call->waiter, call->why);
+    }
+}
+
+/* ---- all of them ---- */
+
+bool call_pool_is_busy(const struct call_pool *pool)
+{
+    return pool->running > 0 || pool->parked > 0;
+}
+
+void call_pool_watch(struct call_pool *pool, int64_t now_ms)
+{
+    struct call_source *source;
+    do {
+        pthread_mutex_lock(&pool->lock);
+        source = grant_place(pool);
+        pthread_mutex_unlock(&pool->lock);
+        if (source)
+            pool->config.resume(source);
+    } while (source);
+    if (pool->parked > 0)
+        wake_parked(pool, now_ms);
+    for (size_t i = 0; i < pool->used; i++)
+        call_expire(object(pool, i), now_ms);
+}
+
+bool call_pool_drain(struct call_pool *pool, int64_t timeout_ms)
+{
+    int64_t until_ms = clock_monotonic_ms() + timeout_ms;
+    bool in_time = true;
+    pthread_mutex_lock(&pool->lock);
+    pool->stopping = true;
+    while (call_pool_is_busy(pool) && in_time)
+        in_time = wait_until(&pool->idle, &pool->lock, until_ms);
+    bool idle = !call_pool_is_busy(pool);
+    pthread_mutex_unlock(&pool->lock);
+    return idle;
+}

@@ -1,0 +1,346 @@
+/* Calls of two connections stepped through their life in random orders without threads, by a clock
+ * that the test sets, beside a model of what each of them is. The seed is printed;
+ * TRIGGERS_TEST_SEED runs it again. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "rpc/call_pool.h"
+
+enum { STEPS = 300000, MAX_RUNNING = 3, MAX_PARKED = 3, OBJECTS = MAX_RUNNING + MAX_PARKED };
+enum { SOURCES = 2, LIMIT_MS = 6 };
+
+/* What the model holds of a call. */
+struct stepped {
+    struct call call; /* first */
+    struct call_waiter waiter;
+    struct charge charge;
+    uint8_t answer[512];
+    int64_t deadline_ms, until_ms;
+    size_t from; /* its source */
+    bool held;   /* by its handler */
+    bool parked;
+    bool answered;
+    bool sending;  /* its answer has not left */
+    bool refusing; /* there is no room for an answer */
+};
+
+static uint64_t seed;
+static int64_t now_us;
+static struct call_pool pool;
+static struct budget budget = {.ceiling = (size_t)1 << 20};
+static struct budget_share share = {.budget = &budget};
+static struct stepped *calls[OBJECTS]; /* that have not ended */
+static size_t call_count;
+static struct call_source sources[SOURCES];
+static bool waiting[SOURCES];
+static bool stopping;
+static size_t woken[CALL_STOPPING + 1], expired, refused, ended;
+
+static int64_t read_now(void)
+{
+    return now_us;
+}
+
+/* xorshift64 */
+static unsigned chance(unsigned count)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return (unsigned)(seed >> 33) % count;
+}
+
+static struct stepped *stepped_of(struct call *call)
+{
+    return (struct stepped *)call;
+}
+
+/* ---- the transport ---- */
+
+static uint8_t *on_reserve(struct call *call, size_t size)
+{
+    struct stepped *stepped = stepped_of(call);
+    assert_true(size <= sizeof(stepped->answer));
+    return stepped->refusing ? NULL : stepped->answer;
+}
+
+static void on_send(struct call *call)
+{
+    struct stepped *stepped = stepped_of(call);
+    assert_false(stepped->answered || stepped->parked);
+    stepped->answered = true;
+    if (chance(2) == 0)
+        call_sent(call);
+    else
+        stepped->sending = true;
+}
+
+static void on_end(struct call *call)
+{
+    struct stepped *stepped = stepped_of(call);
+    assert_true(stepped->answered && !stepped->held && !stepped->parked && !stepped->sending);
+    assert_int_equal(call_state_of(call), CALL_ENDED);
+    assert_int_equal(stepped->charge.held, 0);
+    for (size_t i = 0; i < call_count; i++) {
+        if (calls[i] == stepped)
+            calls[i] = calls[--call_count];
+    }
+    ended++;
+    call_pool_put(&pool, call);
+}
+
+static void on_place(struct call_source *source)
+{
+    assert_true(waiting[source - sources]);
+    waiting[source - sources] = false;
+}
+
+static const struct call_transport TRANSPORT = {on_reserve, on_send, on_end};
+
+/* ---- the handler ---- */
+
+static void answer(struct stepped *stepped)
+{
+    struct status status;
+    stepped->held = false; /* what follows may end the call */
+    if (chance(2) == 0) {
+        call_reply(&stepped->call, NULL);
+        return;
+    }
+    status_fail(&status, STATUS_NOT_FOUND, "NOT_FOUND", "there is none");
+    call_fail(&stepped->call, &status, NULL, 0);
+}
+
+static void on_woken(struct call_waiter *waiter, enum call_wake why)
+{
+    struct stepped *stepped = stepped_of(waiter->call);
+    bool closed = sources[stepped->from].closed;
+    assert_true(stepped->parked && !stepped->held);
+    assert_int_equal(why, stopping ? CALL_STOPPING : closed ? CALL_GONE : CALL_DUE);
+    if (why == CALL_DUE)
+        assert_true(stepped->until_ms <= clock_monotonic_ms());
+    stepped->parked = false;
+    stepped->held = true;
+    woken[why]++;
+    if (chance(2) == 0)
+        answer(stepped);
+}
+
+/* ---- steps ---- */
+
+/* A call for which `which` holds; NULL: none. */
+static struct stepped *any(bool (*which)(const struct stepped *))
+{
+    size_t first = chance(OBJECTS);
+    for (size_t i = 0; i < call_count; i++) {
+        struct stepped *stepped = calls[(first + i) % call_count];
+        if (which(stepped))
+            return stepped;
+    }
+    return NULL;
+}
+
+static bool is_held(const struct stepped *stepped)
+{
+    return stepped->held;
+}
+
+static bool is_parked(const struct stepped *stepped)
+{
+    return stepped->parked;
+}
+
+static bool is_sending(const struct stepped *stepped)
+{
+    return stepped->sending;
+}
+
+static size_t count(bool (*which)(const struct stepped *))
+{
+    size_t found = 0;
+    for (size_t i = 0; i < call_count; i++)
+        found += which(calls[i]);
+    return found;
+}
+
+static size_t count_waiting(void)
+{
+    return (size_t)waiting[0] + waiting[1];
+}
+
+static void request(void)
+{
+    size_t from = chance(SOURCES);
+    struct call_source *source = &sources[from];
+    if (waiting[from] || source->closed)
+        return;
+    bool granted = source->granted;
+    bool free = pool.running < MAX_RUNNING && count_waiting() == 0;
+    struct call *call = call_pool_take(&pool, source);
+    assert_int_equal(call != NULL, granted || free);
+    if (!call) {
+        waiting[from] = true;
+        return;
+    }
+    struct stepped *stepped = stepped_of(call);
+    assert_int_equal(call_state_of(call), CALL_ENDED);
+    stepped->from = from;
+    stepped->charge.share = &share;
+    call->arena.charge = &stepped->charge;
+    stepped->held = true;
+    stepped->answered = false;
+    stepped->refusing = chance(256) == 0;
+    stepped->deadline_ms = chance(4) > 0 ? clock_monotonic_ms() + LIMIT_MS : INT64_MAX;
+    calls[call_count++] = stepped;
+    call_begin(call);
+    atomic_store(&call->deadline_ms, stepped->deadline_ms);
+    assert_non_null(arena_alloc(&call->arena, 1 + chance(9000)));
+}
+
+static void answer_one(void)
+{
+    struct stepped *stepped = any(is_held);
+    if (stepped)
+        answer(stepped);
+}
+
+static void park_one(void)
+{
+    struct stepped *stepped = any(is_held);
+    if (!stepped)
+        return;
+    bool may = !stepped->answered && !sources[stepped->from].closed && !stopping &&
+               count(is_parked) < MAX_PARKED;
+    int64_t until_ms = clock_monotonic_ms() + chance(2 * LIMIT_MS);
+    stepped->waiter.woken = on_woken;
+    assert_int_equal(call_park(&stepped->call, &stepped->waiter, until_ms), may);
+    stepped->until_ms = until_ms < stepped->deadline_ms ? until_ms : stepped->deadline_ms;
+    stepped->parked = may;
+    stepped->held = !may;
+    refused += !may;
+}
+
+static void unpark_one(void)
+{
+    struct stepped *stepped = any(is_parked);
+    if (!stepped)
+        return;
+    assert_true(call_unpark(&stepped->call));
+    stepped->parked = false;
+    stepped->held = true;
+    if (chance(8) > 0)
+        answer(stepped);
+}
+
+static void send_one(void)
+{
+    struct stepped *stepped = any(is_sending);
+    if (!stepped)
+        return;
+    stepped->sending = false;
+    call_sent(&stepped->call);
+}
+
+static void close_one(void)
+{
+    size_t from = chance(SOURCES);
+    call_pool_leave(&pool, &sources[from]);
+    assert_false(sources[from].granted);
+    bool unused = !waiting[from];
+    for (size_t i = 0; i < call_count; i++)
+        unused = unused && calls[i]->from != from;
+    if (unused)
+        sources[from] = (struct call_source){0}; /* another connection */
+}
+
+static void watch(void)
+{
+    bool due[OBJECTS];
+    struct stepped *before[OBJECTS];
+    size_t before_count = call_count, ended_before = ended;
+    for (size_t i = 0; i < call_count; i++) {
+        before[i] = calls[i];
+        due[i] =
+            calls[i]->held && !calls[i]->answered && calls[i]->deadline_ms <= clock_monotonic_ms();
+    }
+    call_pool_watch(&pool, clock_monotonic_ms());
+    for (size_t i = 0; i < before_count; i++) {
+        expired += due[i];
+        assert_true(!due[i] || before[i]->answered);
+    }
+    for (size_t i = 0; i < call_count; i++)
+        assert_true(!calls[i]->parked || (calls[i]->until_ms > clock_monotonic_ms() &&
+                                          !sources[calls[i]->from].closed && !stopping));
+    assert_true(count_waiting() == 0 || pool.running >= MAX_RUNNING || ended > ended_before);
+}
+
+static void step(void)
+{
+    void (*const steps[])(void) = {request,  request,    request,  answer_one,
+                                   park_one, unpark_one, send_one, watch};
+    if (chance(3) == 0)
+        now_us += 1000;
+    if (chance(100) == 0)
+        close_one();
+    else
+        steps[chance(sizeof(steps) / sizeof(steps[0]))]();
+    assert_int_equal(pool.parked, count(is_parked));
+    size_t granted = (size_t)sources[0].granted + sources[1].granted;
+    assert_int_equal(pool.running, call_count - count(is_parked) + granted);
+}
+
+static void open_pool(void)
+{
+    struct call_pool_config config = {.transport = &TRANSPORT,
+                                      .resume = on_place,
+                                      .object_size = sizeof(struct stepped),
+                                      .max_running = MAX_RUNNING,
+                                      .max_parked = MAX_PARKED};
+    now_us = 1000000;
+    clock_set_monotonic_for_test(read_now);
+    assert_true(call_pool_open(&pool, &config));
+}
+
+static void a_call_is_answered_once_and_ends_once_whoever_comes_first(void **state)
+{
+    (void)state;
+    open_pool();
+    for (int i = 0; i < STEPS; i++)
+        step();
+    assert_true(woken[CALL_DUE] > 0 && woken[CALL_GONE] > 0 && expired > 0 && refused > 0);
+    stopping = true;
+    assert_false(call_pool_drain(&pool, 0) && call_count > 0);
+    while (call_count > 0 || sources[0].granted || sources[1].granted) {
+        void (*const steps[])(void) = {answer_one, park_one, send_one, watch, close_one};
+        steps[chance(5)]();
+    }
+    assert_true(call_pool_drain(&pool, 0));
+    assert_int_equal(budget.held, 0);
+    print_message("%zu calls, %zu expired, %zu due, %zu gone, %zu stopping\n", ended, expired,
+                  woken[CALL_DUE], woken[CALL_GONE], woken[CALL_STOPPING]);
+    call_pool_close(&pool);
+    clock_set_monotonic_for_test(NULL);
+}
+
+int main(void)
+{
+    const char *given = getenv("TRIGGERS_TEST_SEED");
+    if (given)
+        seed = strtoull(given, NULL, 0);
+    else
+        random_fill(&seed, sizeof(seed));
+    seed = seed ? seed : 1;
+    print_message("TRIGGERS_TEST_SEED=%llu\n", (unsigned long long)seed);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_call_is_answered_once_and_ends_once_whoever_comes_first),
+    };
+    return cmocka_run_group_tests_name("call_pool", tests, NULL, NULL);
+}
