@@ -277,6 +277,8 @@ static void gather_op(struct write_batch *batch, struct write_op *op)
     struct writer *writer = worker_context(batch->worker);
     for (size_t i = op->op.first; i < op->op.end; i++) {
         struct write_item *item = &op->items[i];
+        if (item->wrong)
+            continue;
         KINDS[item->stored.kind].stamp(writer, &item->stored.event);
         CHECK(batch->count < MAX_BATCH);
         batch->ops[batch->count] = op;
@@ -292,7 +294,9 @@ static void gather_op(struct write_batch *batch, struct write_op *op)
 static void end_op(const struct write_batch *batch, struct write_op *op)
 {
     CHECK(op->op.end > op->op.first && op->op.end <= op->count);
-    const struct status *why = op->items[op->op.end - 1].failure;
+    const struct status *why = NULL; /* of the last item that was to be written */
+    for (size_t i = op->op.first; i < op->op.end; i++)
+        why = op->items[i].wrong ? why : op->items[i].failure;
     if (why != &UNKNOWN && why != &NOT_WRITTEN && why != &batch->failure)
         return;
     for (size_t i = op->op.end; i < op->count; i++)
@@ -319,23 +323,25 @@ static void writer_run(struct worker *worker, struct op *ops)
                                 .failure = STATUS_INIT};
     for (struct op *op = ops; op; op = op->next)
         gather_op(&batch, (struct write_op *)op);
-    if (write_range(&batch, 0, batch.count))
+    if (batch.count == 0 || write_range(&batch, 0, batch.count))
         return;
     for (struct op *op = ops; op; op = op->next)
         end_op(&batch, (struct write_op *)op);
 }
 
-/* Whether all items failed for the same reason, which is not one of theirs. */
-static bool failed_as_a_whole(const struct write_op *op)
+/* Why all items failed, when it is the same for all and not one of theirs; NULL: it is not. */
+static const struct status *why_failed_as_a_whole(const struct write_op *op)
 {
-    const struct status *why = op->items[0].failure;
-    if (why != &op->failure && why != &UNKNOWN && why != &NOT_WRITTEN)
-        return false;
-    for (size_t i = 1; i < op->count; i++) {
-        if (op->items[i].failure != why)
-            return false;
+    const struct status *why = NULL;
+    for (size_t i = 0; i < op->count; i++) {
+        const struct write_item *item = &op->items[i];
+        if (item->wrong)
+            continue;
+        if (!item->failure || (why && item->failure != why))
+            return NULL;
+        why = item->failure;
     }
-    return true;
+    return why == &op->failure || why == &UNKNOWN || why == &NOT_WRITTEN ? why : NULL;
 }
 
 /* The lane is done with it: one that was begun tells of each item what became of it. */
@@ -349,8 +355,9 @@ static void on_done(struct op *base)
             op->items[i].failure = &op->failure;
         base->status = STATUS_INIT;
     }
-    if (base->status.code == STATUS_OK && failed_as_a_whole(op))
-        base->status = *op->items[0].failure;
+    const struct status *why = why_failed_as_a_whole(op);
+    if (base->status.code == STATUS_OK && why)
+        base->status = *why;
     op->done(op);
 }
 

@@ -8,8 +8,13 @@
 
 #define WRITER_MAX_ITEMS 1000 /* of one operation */
 
+struct item_failure;
+
 struct write_item {
     struct store_item stored; /* in: kind, and of `event` all but the time; out: the outcome */
+    /* In: the caller's, why the item is not to be written; it is left out then. NULL: it is. */
+    struct item_failure *wrong;
+    bool keyed; /* the caller's: its id stands for an idempotency key */
     /* Out: why it was not written, or may not have been; NULL: it was, with its outcome. Static,
      * the operation's or in its arena. */
     const struct status *failure;

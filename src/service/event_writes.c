@@ -13,31 +13,24 @@
 struct write_call {
     struct write_op op; /* first */
     struct call *call;
-    struct write_slot *slots; /* one per item of the request, in its order */
-    size_t count;
+    size_t sound; /* items that are to be written */
     void (*answer)(struct write_call *write);
-};
-
-struct write_slot {
-    struct write_item *item;      /* what the writer was given; NULL when the item is not sound */
-    bool keyed;                   /* its id was derived from an idempotency key */
-    struct item_failure *failure; /* in the arena; NULL: nothing is wrong */
 };
 
 /* ---- checking ---- */
 
-/* The slot's, which has none until something is wrong; NULL without memory. */
-static struct item_failure *failure_of(struct arena *arena, struct write_slot *slot)
+/* The item's, which has none until something is wrong; NULL without memory. */
+static struct item_failure *failure_of(struct arena *arena, struct write_item *item)
 {
-    if (!slot->failure)
-        slot->failure = arena_calloc(arena, 1, sizeof(*slot->failure));
-    return slot->failure;
+    if (!item->wrong)
+        item->wrong = arena_calloc(arena, 1, sizeof(*item->wrong));
+    return item->wrong;
 }
 
-static void add_violation(struct arena *arena, struct write_slot *slot, const char *reason,
+static void add_violation(struct arena *arena, struct write_item *item, const char *reason,
                           const char *field, const char *description)
 {
-    struct item_failure *failure = failure_of(arena, slot);
+    struct item_failure *failure = failure_of(arena, item);
     if (!failure)
         return;
     if (failure->violation_count == 0)
@@ -100,12 +93,12 @@ static const uint8_t *derive_former_id(const char *key, struct arena *arena)
 /* The id that the caller made, the one that its key stands for, or a new one. Old ids are too short
  * to be made by several callers without clashes: they come with an import alone. */
 static void choose_id(const Triggers__V1__CreateEventRequest *request, const char *prefix,
-                      struct arena *arena, struct write_item *item, struct write_slot *slot)
+                      struct arena *arena, struct write_item *item)
 {
     const char *key = request->idempotency_key;
     const char *given = request->event_id;
     if (key[0] && (given[0] || !rule_key(key)))
-        add_violation(arena, slot, "IDEMPOTENCY_KEY_INVALID",
+        add_violation(arena, item, "IDEMPOTENCY_KEY_INVALID",
                       field_path(arena, prefix, "idempotency_key"), KEY_RULE);
     else if (key[0] && derive_id(key, arena, &item->stored))
         item->former_id = derive_former_id(key, arena);
@@ -113,29 +106,29 @@ static void choose_id(const Triggers__V1__CreateEventRequest *request, const cha
         typeid_make(item->stored.event.id);
     else if (!typeid_parse(given, strlen(given), item->stored.event.id) ||
              typeid_is_old(item->stored.event.id))
-        add_violation(arena, slot, "EVENT_ID_INVALID", field_path(arena, prefix, "event_id"),
+        add_violation(arena, item, "EVENT_ID_INVALID", field_path(arena, prefix, "event_id"),
                       NEW_ID_RULE);
 }
 
-/* False without memory; what is wrong with the event goes to `slot`. */
+/* False without memory; what is wrong with the event goes to `item`. */
 static bool check_event(const Triggers__V1__CreateEventRequest *request,
                         const struct payload_rules *payloads, const char *prefix,
-                        struct arena *arena, struct write_item *item, struct write_slot *slot)
+                        struct arena *arena, struct write_item *item)
 {
     const char *why;
     struct store_event *event = &item->stored.event;
     enum rule_result source = rule_name(request->source, arena, &event->source, &why);
-    choose_id(request, prefix, arena, item, slot); /* a key's belongs to the source */
+    choose_id(request, prefix, arena, item); /* a key's belongs to the source */
     if (source == RULE_VIOLATED)
-        add_violation(arena, slot, "SOURCE_INVALID", field_path(arena, prefix, "source"), why);
+        add_violation(arena, item, "SOURCE_INVALID", field_path(arena, prefix, "source"), why);
     enum rule_result type = rule_name(request->event_type, arena, &event->type, &why);
     if (type == RULE_VIOLATED)
-        add_violation(arena, slot, "EVENT_TYPE_INVALID", field_path(arena, prefix, "event_type"),
+        add_violation(arena, item, "EVENT_TYPE_INVALID", field_path(arena, prefix, "event_type"),
                       why);
     event->payload = (struct slice){(const char *)request->payload.data, request->payload.len};
     enum rule_result payload = rule_payload(event->payload, payloads, arena, &why);
     if (payload == RULE_VIOLATED)
-        add_violation(arena, slot,
+        add_violation(arena, item,
                       event->payload.size > payloads->max_size ? "PAYLOAD_TOO_LARGE"
                                                                : "PAYLOAD_INVALID",
                       field_path(arena, prefix, "payload"), why);
@@ -167,33 +160,31 @@ static struct status unwanted_outcome(enum store_outcome outcome, bool keyed)
 }
 
 /* After the write: what an item failed with, if it did. False without memory. */
-static bool note_outcome(struct arena *arena, struct write_slot *slot)
+static bool note_outcome(struct arena *arena, struct write_item *item)
 {
-    const struct write_item *item = slot->item;
-    CHECK(!item == (slot->failure != NULL));
-    if (!item)
+    if (item->wrong)
         return true;
     struct status status =
-        item->failure ? *item->failure : unwanted_outcome(item->stored.outcome, slot->keyed);
+        item->failure ? *item->failure : unwanted_outcome(item->stored.outcome, item->keyed);
     if (status.code == STATUS_OK)
         return true;
-    if (!failure_of(arena, slot))
+    if (!failure_of(arena, item))
         return false;
-    slot->failure->status = status;
+    item->wrong->status = status;
     return true;
 }
 
 static void on_written(struct write_op *op)
 {
     struct write_call *write = (struct write_call *)op;
-    CHECK(op->count > 0 && op->count <= write->count);
+    CHECK(write->sound > 0 && write->sound <= op->count);
     if (op->op.status.code != STATUS_OK) {
         struct status status = op->op.status; /* `op` dies with the call */
         call_fail(write->call, &status, NULL, 0);
         return;
     }
-    for (size_t i = 0; i < write->count; i++) {
-        if (!note_outcome(&write->call->arena, &write->slots[i])) {
+    for (size_t i = 0; i < op->count; i++) {
+        if (!note_outcome(op->arena, &op->items[i])) {
             call_fail_no_memory(write->call);
             return;
         }
@@ -216,9 +207,8 @@ static struct write_call *write_call_new(struct call *call, size_t count,
                                          void (*answer)(struct write_call *write))
 {
     struct write_call *write = arena_calloc(&call->arena, 1, sizeof(*write));
-    struct write_slot *slots = arena_calloc(&call->arena, count, sizeof(*slots));
     struct write_item *items = arena_calloc(&call->arena, count, sizeof(*items));
-    if (!write || !slots || !items) {
+    if (!write || !items) {
         call_fail_no_memory(call);
         return NULL;
     }
@@ -226,37 +216,28 @@ static struct write_call *write_call_new(struct call *call, size_t count,
     write->op.op.scope = call->scope;
     write->op.op.deadline_ms = call->deadline_ms;
     write->op.items = items;
+    write->op.count = count;
     write->op.arena = &call->arena;
     write->op.done = on_written;
     write->call = call;
-    write->slots = slots;
-    write->count = count;
     write->answer = answer;
     return write;
 }
 
-/* The item that the next slot fills in; counted once the slot proves sound. */
-static struct write_item *next_item(struct write_call *write, enum store_kind kind)
+/* The item as far as it goes is checked. False, with the call answered, when memory ran out. */
+static bool settle(struct write_call *write, struct write_item *item, bool has_memory)
 {
-    CHECK(write->op.count < write->count);
-    struct write_item *item = &write->op.items[write->op.count];
-    item->stored.kind = kind;
-    return item;
-}
-
-static void settle_slot(struct write_call *write, struct write_slot *slot, struct write_item *item)
-{
-    if (slot->failure)
-        return;
-    CHECK(!slot->item && item == &write->op.items[write->op.count]);
-    slot->item = item;
-    write->op.count++;
+    if (has_memory)
+        write->sound += !item->wrong;
+    else
+        call_fail_no_memory(write->call);
+    return has_memory;
 }
 
 static void submit(struct event_service *service, struct write_call *write)
 {
     struct status status;
-    if (write->op.count == 0)
+    if (write->sound == 0)
         write->answer(write); /* no item was sound */
     else if (!writer_submit(service->writer, &write->op, &status))
         call_fail(write->call, &status, NULL, 0);
@@ -279,16 +260,12 @@ static bool check_count(struct call *call, size_t count, const char *field)
 static bool add_event(struct event_service *service, struct write_call *write, size_t index,
                       const Triggers__V1__CreateEventRequest *request, const char *prefix)
 {
-    CHECK(index < write->count);
-    struct write_slot *slot = &write->slots[index];
-    struct write_item *item = next_item(write, STORE_APPEND);
-    slot->keyed = request->idempotency_key[0] != '\0';
-    if (!check_event(request, &service->payloads, prefix, &write->call->arena, item, slot)) {
-        call_fail_no_memory(write->call);
-        return false;
-    }
-    settle_slot(write, slot, item);
-    return true;
+    CHECK(index < write->op.count);
+    struct write_item *item = &write->op.items[index];
+    item->stored.kind = STORE_APPEND;
+    item->keyed = request->idempotency_key[0] != '\0';
+    return settle(write, item,
+                  check_event(request, &service->payloads, prefix, write->op.arena, item));
 }
 
 static bool fill_created(struct arena *arena, const struct write_item *item,
@@ -304,10 +281,10 @@ static void answer_create(struct write_call *write)
 {
     Triggers__V1__CreateEventResponse response;
     struct call *call = write->call;
-    if (fail_if_failed(call, write->slots[0].failure))
+    if (fail_if_failed(call, write->op.items[0].wrong))
         return;
-    CHECK(write->count == 1 && write->slots[0].item);
-    if (fill_created(&call->arena, write->slots[0].item, &response))
+    CHECK(write->op.count == 1 && write->sound == 1);
+    if (fill_created(&call->arena, &write->op.items[0], &response))
         call_reply(call, &response.base);
     else
         call_fail_no_memory(call);
@@ -322,31 +299,33 @@ EVENT_HANDLER(create_event, CreateEvent)
         submit(self, write);
 }
 
-static bool fill_create_result(struct arena *arena, const struct write_slot *slot,
+static bool fill_create_result(struct arena *arena, const struct write_item *item,
                                Triggers__V1__CreateEventResult *result)
 {
     triggers__v1__create_event_result__init(result);
-    if (slot->failure) {
+    if (item->wrong) {
         result->outcome_case = TRIGGERS__V1__CREATE_EVENT_RESULT__OUTCOME_ERROR;
-        result->error = convert_failure(arena, slot->failure);
+        result->error = convert_failure(arena, item->wrong);
         return result->error != NULL;
     }
     result->outcome_case = TRIGGERS__V1__CREATE_EVENT_RESULT__OUTCOME_CREATED;
     result->created = arena_alloc(arena, sizeof(*result->created));
-    return result->created && fill_created(arena, slot->item, result->created);
+    return result->created && fill_created(arena, item, result->created);
 }
 
 static void answer_batch_create(struct write_call *write)
 {
     struct arena *arena = &write->call->arena;
-    Triggers__V1__CreateEventResult *results = arena_calloc(arena, write->count, sizeof(*results));
+    Triggers__V1__CreateEventResult *results =
+        arena_calloc(arena, write->op.count, sizeof(*results));
     bool ok = results != NULL;
-    for (size_t i = 0; ok && i < write->count; i++)
-        ok = fill_create_result(arena, &write->slots[i], &results[i]);
+    for (size_t i = 0; ok && i < write->op.count; i++)
+        ok = fill_create_result(arena, &write->op.items[i], &results[i]);
     Triggers__V1__BatchCreateEventsResponse response =
         TRIGGERS__V1__BATCH_CREATE_EVENTS_RESPONSE__INIT;
-    response.n_results = write->count;
-    response.results = ok ? convert_repeated(arena, results, write->count, sizeof(*results)) : NULL;
+    response.n_results = write->op.count;
+    response.results =
+        ok ? convert_repeated(arena, results, write->op.count, sizeof(*results)) : NULL;
     if (response.results)
         call_reply(write->call, &response.base);
     else
@@ -375,18 +354,13 @@ EVENT_HANDLER(batch_create_events, BatchCreateEvents)
 
 static bool add_ack(struct write_call *write, size_t index, const char *event_id, const char *field)
 {
-    struct write_slot *slot = &write->slots[index];
-    struct write_item *item = next_item(write, STORE_ACK);
-    if (!typeid_parse(event_id, strlen(event_id), item->stored.event.id)) {
-        struct arena *arena = &write->call->arena;
-        add_violation(arena, slot, "EVENT_ID_INVALID", field_path(arena, field, ""), ID_RULE);
-        if (arena->exhausted) {
-            call_fail_no_memory(write->call);
-            return false;
-        }
-    }
-    settle_slot(write, slot, item);
-    return true;
+    CHECK(index < write->op.count);
+    struct arena *arena = write->op.arena;
+    struct write_item *item = &write->op.items[index];
+    item->stored.kind = STORE_ACK;
+    if (!typeid_parse(event_id, strlen(event_id), item->stored.event.id))
+        add_violation(arena, item, "EVENT_ID_INVALID", field_path(arena, field, ""), ID_RULE);
+    return settle(write, item, !arena->exhausted);
 }
 
 static bool fill_acked(struct arena *arena, const struct write_item *item,
@@ -402,9 +376,9 @@ static void answer_ack(struct write_call *write)
 {
     Triggers__V1__AckEventResponse response;
     struct call *call = write->call;
-    if (fail_if_failed(call, write->slots[0].failure))
+    if (fail_if_failed(call, write->op.items[0].wrong))
         return;
-    if (fill_acked(&call->arena, write->slots[0].item, &response))
+    if (fill_acked(&call->arena, &write->op.items[0], &response))
         call_reply(call, &response.base);
     else
         call_fail_no_memory(call);
@@ -418,30 +392,31 @@ EVENT_HANDLER(ack_event, AckEvent)
         submit((struct event_service *)service, write);
 }
 
-static bool fill_ack_result(struct arena *arena, const struct write_slot *slot,
+static bool fill_ack_result(struct arena *arena, const struct write_item *item,
                             Triggers__V1__AckEventResult *result)
 {
     triggers__v1__ack_event_result__init(result);
-    if (slot->failure) {
+    if (item->wrong) {
         result->outcome_case = TRIGGERS__V1__ACK_EVENT_RESULT__OUTCOME_ERROR;
-        result->error = convert_failure(arena, slot->failure);
+        result->error = convert_failure(arena, item->wrong);
         return result->error != NULL;
     }
     result->outcome_case = TRIGGERS__V1__ACK_EVENT_RESULT__OUTCOME_ACKNOWLEDGED;
     result->acknowledged = arena_alloc(arena, sizeof(*result->acknowledged));
-    return result->acknowledged && fill_acked(arena, slot->item, result->acknowledged);
+    return result->acknowledged && fill_acked(arena, item, result->acknowledged);
 }
 
 static void answer_batch_ack(struct write_call *write)
 {
     struct arena *arena = &write->call->arena;
-    Triggers__V1__AckEventResult *results = arena_calloc(arena, write->count, sizeof(*results));
+    Triggers__V1__AckEventResult *results = arena_calloc(arena, write->op.count, sizeof(*results));
     bool ok = results != NULL;
-    for (size_t i = 0; ok && i < write->count; i++)
-        ok = fill_ack_result(arena, &write->slots[i], &results[i]);
+    for (size_t i = 0; ok && i < write->op.count; i++)
+        ok = fill_ack_result(arena, &write->op.items[i], &results[i]);
     Triggers__V1__BatchAckEventsResponse response = TRIGGERS__V1__BATCH_ACK_EVENTS_RESPONSE__INIT;
-    response.n_results = write->count;
-    response.results = ok ? convert_repeated(arena, results, write->count, sizeof(*results)) : NULL;
+    response.n_results = write->op.count;
+    response.results =
+        ok ? convert_repeated(arena, results, write->op.count, sizeof(*results)) : NULL;
     if (response.results)
         call_reply(write->call, &response.base);
     else

@@ -286,6 +286,47 @@ static void script_steps(size_t count, const enum store_result *steps)
     script.step_count = count + 1;
 }
 
+/* The caller's; the writer reads only whether there is one. */
+static struct item_failure *const WRONG = (struct item_failure *)&script;
+
+/* Of three items the middle one is wrong, or the last one, or all. */
+static void an_item_that_is_wrong_is_left_out(void **state)
+{
+    (void)state;
+    struct tracked *ops[3];
+    for (size_t i = 0; i < 3; i++) {
+        ops[i] = tracked_new(3);
+        static const bool wrong[3][3] = {
+            {false, true, false}, {false, false, true}, {true, true, true}};
+        for (size_t j = 0; j < 3; j++)
+            ops[i]->items[j].wrong = wrong[i][j] ? WRONG : NULL;
+    }
+    submit_together(ops, 3);
+    assert_int_equal(script.stored, 1 + 2 + 2);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(ops[i]->status.code, STATUS_OK);
+        for (size_t j = 0; j < 3; j++)
+            assert_null(ops[i]->items[j].failure);
+        tracked_free(ops[i]);
+    }
+}
+
+static void a_store_that_fails_is_told_whatever_else_is_wrong(void **state)
+{
+    (void)state;
+    struct tracked *ops[2];
+    for (size_t i = 0; i < 2; i++) {
+        ops[i] = tracked_new(3);
+        ops[i]->items[2 * i].wrong = WRONG; /* the first, or the last */
+    }
+    script_steps(1, (enum store_result[]){STORE_UNAVAILABLE});
+    submit_together(ops, 2);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(ops[i]->status.code, STATUS_INTERNAL);
+        tracked_free(ops[i]);
+    }
+}
+
 static void what_a_split_batch_committed_is_told_as_done(void **state)
 {
     (void)state;
@@ -561,6 +602,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_queues_during_a_commit_is_the_next_batch, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(each_guilty_item_of_a_batch_is_told_its_own_failure, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(an_item_that_is_wrong_is_left_out, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_store_that_fails_is_told_whatever_else_is_wrong, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(what_a_split_batch_committed_is_told_as_done, setup,
                                         teardown),
