@@ -1,5 +1,4 @@
-/* Objects with low numbers are taken first: as many as may run keep the first block of their arena
- * for the next call, the others nothing. */
+/* As many unused objects as may run keep the first block of their arena for their next call. */
 #include "rpc/call_pool.h"
 
 #include <stdlib.h>
@@ -36,27 +35,15 @@ void call_pool_close(struct call_pool *pool)
 
 /* ---- objects; called with the lock held ---- */
 
-static bool is_spare(const struct call_pool *pool, const struct call *call)
-{
-    return (const char *)call >=
-           pool->objects + pool->config.max_running * pool->config.object_size;
-}
-
-static struct call *take_from(struct call **list)
-{
-    struct call *call = *list;
-    if (call)
-        *list = call->next;
-    return call;
-}
-
 static struct call *take_object(struct call_pool *pool)
 {
-    struct call *call = take_from(&pool->unused);
-    if (!call && pool->used >= pool->config.max_running)
-        call = take_from(&pool->spare);
-    if (call)
+    struct call *call = pool->unused;
+    if (call) {
+        CHECK(pool->unused_count > 0);
+        pool->unused = call->next;
+        pool->unused_count--;
         return call;
+    }
     CHECK(pool->used < pool->config.max_running + pool->config.max_parked);
     call = object(pool, pool->used);
     call_init(call, pool->config.transport);
@@ -65,36 +52,17 @@ static struct call *take_object(struct call_pool *pool)
     return call;
 }
 
+/* Its place is still taken. */
 static void put_object(struct call_pool *pool, struct call *call)
 {
-    bool spare = is_spare(pool, call);
-    struct call **list = spare ? &pool->spare : &pool->unused;
-    if (spare)
+    if (pool->unused_count + pool->running > pool->config.max_running)
         arena_fini(&call->arena);
-    call->next = *list;
-    *list = call;
+    call->next = pool->unused;
+    pool->unused = call;
+    pool->unused_count++;
 }
 
 /* ---- places; called with the lock held ---- */
-
-static struct call_source *take_waiting(struct call_pool *pool)
-{
-    struct call_source *source = pool->first_waiting;
-    if (!source)
-        return NULL;
-    CHECK(!source->granted);
-    pool->first_waiting = source->next;
-    if (!pool->first_waiting)
-        pool->last_waiting = &pool->first_waiting;
-    return source;
-}
-
-static void add_waiting(struct call_pool *pool, struct call_source *source)
-{
-    source->next = NULL;
-    *pool->last_waiting = source;
-    pool->last_waiting = &source->next;
-}
 
 static void give_up_place(struct call_pool *pool)
 {
@@ -106,13 +74,15 @@ static void give_up_place(struct call_pool *pool)
 /* The source that has waited longest, when there is a place for it, which it has then. */
 static struct call_source *grant_place(struct call_pool *pool)
 {
-    if (pool->running >= pool->config.max_running)
+    struct call_source *source = pool->first_waiting;
+    if (!source || pool->running >= pool->config.max_running)
         return NULL;
-    struct call_source *source = take_waiting(pool);
-    if (source) {
-        source->granted = true;
-        pool->running++;
-    }
+    CHECK(!source->granted);
+    pool->first_waiting = source->next;
+    if (!pool->first_waiting)
+        pool->last_waiting = &pool->first_waiting;
+    source->granted = true;
+    pool->running++;
     return source;
 }
 
@@ -138,7 +108,9 @@ struct call *call_pool_take(struct call_pool *pool, struct call_source *source)
         call = take_object(pool);
         call->source = source;
     } else {
-        add_waiting(pool, source);
+        source->next = NULL;
+        *pool->last_waiting = source;
+        pool->last_waiting = &source->next;
     }
     pthread_mutex_unlock(&pool->lock);
     return call;

@@ -30,8 +30,8 @@ struct call_pool {
     pthread_cond_t idle; /* nothing runs or is parked */
     char *objects;       /* `used` of them were taken at some time */
     atomic_size_t used;
-    struct call *unused;           /* of the first `max_running` */
-    struct call *spare;            /* of the others */
+    struct call *unused;
+    size_t unused_count;
     atomic_size_t running, parked; /* set with the lock held */
     struct call_source *first_waiting;
     struct call_source **last_waiting;
