@@ -117,11 +117,6 @@ static struct server_peer *peer_cast(void *owner)
 
 /* ---- calls ---- */
 
-static struct slot *slot_of(struct call *call)
-{
-    return (struct slot *)call;
-}
-
 static struct server_peer *peer_of(struct call_source *source)
 {
     return peer_cast((char *)source - offsetof(struct server_peer, source));
@@ -137,7 +132,7 @@ static void on_place(struct call_source *source)
 
 static uint8_t *slot_reserve(struct call *call, size_t size)
 {
-    struct slot *slot = slot_of(call);
+    struct slot *slot = (struct slot *)call;
     if (!charge_add(&slot->sending, size + LINK_MESSAGE_HEAD) && size > SMALL_ANSWER)
         return NULL;
     return link_reserve(&slot->answer, slot->route, slot->route_size, size);
@@ -147,12 +142,12 @@ static uint8_t *slot_reserve(struct call *call, size_t size)
 static void slot_finish(struct slot *slot)
 {
     charge_release(&slot->sending, slot->sending.held);
-    call_sent(&slot->call);
+    call_release(&slot->call);
 }
 
 static void slot_send(struct call *call)
 {
-    struct slot *slot = slot_of(call);
+    struct slot *slot = (struct slot *)call;
     if (slot->answer.memory)
         link_send(peer_of(call->source)->link, &slot->answer);
     else
@@ -162,7 +157,7 @@ static void slot_send(struct call *call)
 /* The peer is held as long as what is charged to it may be used. */
 static void slot_end(struct call *call)
 {
-    struct slot *slot = slot_of(call);
+    struct slot *slot = (struct slot *)call;
     struct server_peer *peer = peer_of(call->source);
     struct server *server = peer->server;
     struct link *link = peer->link;
@@ -196,7 +191,7 @@ static bool on_received(void *owner, struct link *link, const struct link_receiv
     if (!call)
         return false;
     wake_watcher(server);
-    struct slot *slot = slot_of(call);
+    struct slot *slot = (struct slot *)call;
     slot->memory.share = slot->sending.share = &peer->share;
     call->arena.charge = &slot->memory;
     call->caller = (struct caller){.connection = peer->number};

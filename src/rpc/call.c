@@ -82,21 +82,16 @@ void call_fini(struct call *call)
     arena_fini(&call->arena);
 }
 
-/* The lowest bits of `life` are the state. Each change makes it another number, so that nobody who
- * is slow changes the state of a later request, or of a later wait. */
-static enum call_state state_of(uint_fast64_t life)
-{
-    return (enum call_state)(life & 3);
-}
-
 enum call_state call_state_of(const struct call *call)
 {
-    return state_of(atomic_load(&call->life));
+    return (enum call_state)(atomic_load(&call->life) & 3);
 }
 
+/* The lowest bits of `life` are the state. Each change makes it another number, so that nobody who
+ * is slow changes the state of a later request, or of a later wait. */
 bool call_change(struct call *call, uint_fast64_t life, enum call_state from, enum call_state to)
 {
-    return state_of(life) == from &&
+    return (life & 3) == from &&
            atomic_compare_exchange_strong(&call->life, &life, (life | 3) + 1 + to);
 }
 
@@ -117,8 +112,7 @@ void call_begin(struct call *call)
     CHECK(call_change(call, atomic_load(&call->life), CALL_ENDED, CALL_RUNNING));
 }
 
-/* The handler or the answer is done with the call. */
-static void release(struct call *call)
+void call_release(struct call *call)
 {
     int before = atomic_fetch_sub(&call->holders, 1);
     CHECK(before > 0);
@@ -132,12 +126,7 @@ static void release(struct call *call)
 static void leave(struct call *call)
 {
     arena_reset(&call->arena);
-    release(call);
-}
-
-void call_sent(struct call *call)
-{
-    release(call);
+    call_release(call);
 }
 
 /* For the handler: false when the call has expired, and is not the handler's any more then. */

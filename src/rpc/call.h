@@ -47,7 +47,7 @@ struct call_transport {
      * already or there is no memory. */
     uint8_t *(*reserve)(struct call *call, size_t size);
     /* Sends what was written there, or nothing when nothing was reserved. The transport calls
-     * call_sent once when it is done, perhaps before this returns. */
+     * call_release once when it is done, perhaps before this returns. */
     void (*send)(struct call *call);
     /* The call has ended and is the transport's to use again, before this returns. */
     void (*end)(struct call *call);
@@ -126,7 +126,7 @@ void call_fail_no_memory(struct call *call);
 void call_fail_busy(struct call *call);
 
 /* For the transport: the answer has left or never will. */
-void call_sent(struct call *call);
+void call_release(struct call *call);
 
 /* Lets the call wait, without a place among those that run, until call_unpark or `waiter->woken`,
  * which is at `until_ms` (monotonic) or at its deadline at the latest; the handler holds it no

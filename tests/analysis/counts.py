@@ -3,18 +3,26 @@
 
 Checks: uses of CHECK in 1000 lines of .c and .h files of src, bridge and clients/c, tests left out.
 
-One create, one list: the functions that a call may go through in the core, from its arrival to its
-answer, and the files and types of these. It is the closure of the static call graph, read from the
-text: a function leads to every function of the tree that its body names, called or handed on, and a
-call through a member (`driver->write(`) to every function that an initialiser gives to a member of
-that name. So it counts the paths of failures too, and is an upper bound. Left out are base/,
-sp/ and the drivers of the store, which are used by their contracts alone, and generated code. Types
-are the structs, unions and enums that the counted functions name.
+One create, one list: the functions of the core that run for each, from its arrival to its answer, on
+a connection that stands, when nothing fails; the files they are in and the types that they name.
+For that a build with coverage is run and gcov asked which functions ran once more for one call more:
+    meson setup build/coverage -Db_coverage=true && ninja -C build/coverage
+    build/venv/bin/python tests/analysis/counts.py build/coverage
+Left out are base/, sp/ and the drivers of the store, which are used by their contracts alone. What
+the compiler inlines is counted too.
 """
 
 import argparse
+import json
+import os
 import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 MEASURED = ("src", "bridge", "clients/c")
 CORE = {"net", "rpc", "service", "events", "store"}
@@ -22,21 +30,13 @@ DEFINITION = re.compile(
     r"^((?:[A-Za-z_][^;={}()\n]*?[ *])?)([A-Za-z_]\w*)\(([^;{}()]*(?:\([^;{}]*)?)\)\n\{\n(.*?)^\}",
     re.M | re.S,
 )
-INITIALISER = re.compile(r"\.(\w+) = &?(\w+)\b")
-MEMBER_CALL = re.compile(r"(?:->|\.)(\w+)\(")
 TYPE = re.compile(r"\b(?:struct|union|enum) (\w+)")
 TEXT = re.compile(r"/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"", re.S)
-# Where a way begins: as a request arrives, in its handler, which only generated code names, and in
-# the thread that it is handed to.
 WAYS = {
-    "create": ("on_received", "create_event", "worker_main"),
-    "list": ("on_received", "list_inbox", "worker_main"),
+    "create": lambda rpc: rpc.create(),
+    "list": lambda rpc: rpc.event("ListInbox", page_size=10),
 }
-# Files that are on other ways only.
-ELSEWHERE = {
-    "create": {"event_reads.c", "readers.c", "backlog.c"},
-    "list": {"event_writes.c", "writer.c", "backlog.c"},
-}
+FEW, MANY = 10, 110  # calls
 
 
 def sources(root, folders):
@@ -55,59 +55,58 @@ def count_checks(root):
         print(f"{name}: {checks} checks in {lines} lines, {1000 * checks / lines:.1f} in 1000")
 
 
-class Function:
-    def __init__(self, path, signature, body):
-        self.path = path
-        self.words = set(re.findall(r"\w+", body))
-        self.members = set(MEMBER_CALL.findall(body))
-        self.types = set(TYPE.findall(signature + body))
+def run_calls(build, call, count):
+    """How often each function of the core ran, by its file and name, in a core that served so many."""
+    from support.services import Core
+
+    for path in build.rglob("*.gcda"):
+        path.unlink()
+    with tempfile.TemporaryDirectory() as folder:
+        core = Core(Path(folder), LOG_LEVEL="error")
+        core.wait_serving()
+        with core.client() as rpc:
+            for _ in range(count):
+                call(rpc)
+        core.stop()
+    ran = Counter()
+    data = [str(path) for path in build.rglob("src/**/*.gcda")]
+    told = subprocess.run(["gcov", "-j", "-t", *data], cwd=build, check=True, capture_output=True)
+    for line in told.stdout.splitlines():
+        for file in json.loads(line)["files"]:
+            path = os.path.normpath(build / file["file"])
+            for function in file["functions"]:
+                ran[path, function["name"]] += function["execution_count"]
+    return ran
 
 
-def read_core(root):
-    functions, members = {}, {}
-    for path in sources(root, ["src"]):
-        parts = path.relative_to(root / "src").parts
-        if parts[0] not in CORE or len(parts) > 2:
-            continue
-        text = TEXT.sub(lambda match: '""' if match[0][0] == '"' else " ", path.read_text())
-        for kind, name, arguments, body in DEFINITION.findall(text):
-            if name.isupper():  # EVENT_HANDLER(create_event, CreateEvent)
-                name = arguments.split(",")[0]
-            functions.setdefault((path, name), Function(path, kind + arguments, body))
-        for member, value in INITIALISER.findall(text):
-            members.setdefault(member, set()).add(value)
-    return functions, members
+def is_counted(root, path):
+    parts = Path(path).parts[len(root.parts) :]
+    return parts[:1] == ("src",) and parts[1] in CORE and len(parts) == 3
 
 
-def walk(functions, members, way):
-    """A name means the function of the same file first: many static ones share theirs."""
-    by_name = {}
-    for path, name in functions:
-        by_name.setdefault(name, []).append((path, name))
-    found = set()
-    left = [key for start in WAYS[way] for key in by_name.get(start, [])]
-    while left:
-        key = left.pop()
-        if key in found:
-            continue
-        found.add(key)
-        function = functions[key]
-        led = {value for member in function.members for value in members.get(member, ())}
-        for name in function.words | led:
-            places = [place for place in by_name.get(name, ()) if place[0].name not in ELSEWHERE[way]]
-            left += [place for place in places if place[0] == key[0]] or places[:1]
-    return found
+def types_of(path, names):
+    text = TEXT.sub(" ", Path(path).read_text())
+    types = set()
+    for kind, name, arguments, body in DEFINITION.findall(text):
+        if name.isupper():  # EVENT_HANDLER(create_event, CreateEvent)
+            name = "event_service_" + arguments.split(",")[0]
+        if name in names:
+            types |= set(TYPE.findall(kind + arguments + body))
+    return types
 
 
-def count_way(root, way, show):
-    functions, members = read_core(root)
-    found = walk(functions, members, way)
-    files = {path for path, _ in found}
-    types = set().union(*(functions[key].types for key in found)) if found else set()
-    print(f"one {way}: {len(found)} functions, {len(files)} files, {len(types)} types")
+def count_way(root, build, way, show):
+    few, many = (run_calls(build, WAYS[way], count) for count in (FEW, MANY))
+    found = {}
+    for (path, name), times in many.items():
+        if times - few[path, name] >= MANY - FEW and is_counted(root, path):
+            found.setdefault(path, set()).add(name)
+    types = set().union(*(types_of(path, names) for path, names in found.items()))
+    functions = sum(map(len, found.values()))
+    print(f"one {way}: {functions} functions, {len(found)} files, {len(types)} types")
     if show:
-        for path, name in sorted(found):
-            print(f"    {path.relative_to(root)}: {name}")
+        for path, names in sorted(found.items()):
+            print(f"    {os.path.relpath(path, root)}: {len(names)}: {' '.join(sorted(names))}")
         print("    " + " ".join(sorted(types)))
 
 
@@ -116,14 +115,14 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--show", action="store_true", help="list what is counted")
-    parser.add_argument("tree", nargs="?", type=Path, default=Path(__file__).parents[2])
+    parser.add_argument("build", nargs="?", type=Path, help="with coverage; none: checks alone")
     arguments = parser.parse_args()
-    root = arguments.tree.resolve()
-    if not (root / "src").is_dir():
-        parser.error(f"{root} is no tree of this project")
+    root = Path(__file__).resolve().parents[2]
     count_checks(root)
-    for way in WAYS:
-        count_way(root, way, arguments.show)
+    if arguments.build:
+        os.environ["TRIGGERS_BUILD"] = str(arguments.build.resolve())
+        for way in WAYS:
+            count_way(root, arguments.build.resolve(), way, arguments.show)
 
 
 if __name__ == "__main__":

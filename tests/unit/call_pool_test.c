@@ -78,7 +78,7 @@ static void on_send(struct call *call)
     assert_false(stepped->answered || stepped->parked);
     stepped->answered = true;
     if (chance(2) == 0)
-        call_sent(call);
+        call_release(call);
     else
         stepped->sending = true;
 }
@@ -246,7 +246,7 @@ static void send_one(void)
     if (!stepped)
         return;
     stepped->sending = false;
-    call_sent(&stepped->call);
+    call_release(&stepped->call);
 }
 
 static void close_one(void)

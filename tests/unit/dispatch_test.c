@@ -40,7 +40,7 @@ static uint8_t *keep(struct call *unused, size_t size)
 static void count(struct call *owner)
 {
     answers++;
-    call_sent(owner);
+    call_release(owner);
 }
 
 static void count_end(struct call *unused)
