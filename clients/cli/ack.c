@@ -124,7 +124,7 @@ static int run(int count, char **words)
 {
     bool from_stdin = count == 0 || (count == 1 && strcmp(words[0], "-") == 0);
     if (count == 0 && isatty(STDIN_FILENO))
-        return cli_usage("ack takes event ids, as arguments or one a line on stdin");
+        return cli_usage("ack takes event ids, as arguments or one per line on stdin");
     struct acks *acks = calloc(1, sizeof(*acks));
     if (!acks || !(acks->client = cli_open(1))) {
         free(acks);
@@ -147,9 +147,9 @@ const struct command command_ack = {
     .arguments = "[ID... | -]",
     .summary = "Acknowledge events",
     .details =
-        "Without ids, or with -, ids are read from stdin, one a line, and sent in batches of\n"
-        "1000. Acknowledging again changes nothing and prints the first time. Exit status 3\n"
-        "when the only failures were events that do not exist.\n\n"
+        "Without ids, or with -, ids are read from stdin, one per line, and sent in batches of\n"
+        "1000. Acknowledging again changes nothing and prints the first time. The exit status is\n"
+        "3 when the only failures were events that do not exist.\n\n"
         "Examples:\n"
         "  triggers ack evt_01h455vb4pex5vsknk084sn02q\n"
         "  triggers inbox --all --output json | jq -r .event_id | triggers ack\n",

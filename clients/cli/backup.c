@@ -95,8 +95,9 @@ static bool make_part(struct backup *backup)
         return fail_as_system(backup->to);
     int file = open(part, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, S_IRUSR | S_IWUSR);
     if (file < 0 && errno == EEXIST) {
-        cli_complain("%s: File exists; a backup is writing it, or was killed: then remove it",
-                     part);
+        cli_complain(
+            "%s: File exists: another backup is writing it; if that was killed, remove the file",
+            part);
         free(part);
         return false;
     }
@@ -209,11 +210,12 @@ const struct command command_backup = {
     .arguments = "FILE COPY",
     .summary = "Copy triggersd's SQLite file while it serves",
     .details =
-        "FILE is the one that DATABASE_URL names (sqlite:////path/FILE), on this machine. What\n"
-        "was answered before the copying began is in the copy. COPY must not exist; it is for its\n"
-        "owner alone (mode 0600), checked, and has its name only when it is whole.\n\n"
-        "To restore one: stop triggersd, delete FILE, FILE-wal and FILE-shm, put the copy in the\n"
-        "place of FILE, and start triggersd.\n\n"
+        "FILE is the one that DATABASE_URL names (sqlite:////path/FILE), on this machine. Every\n"
+        "event that was confirmed before the copy began is in it. COPY must not exist; only its\n"
+        "owner can read it (mode 0600), and it appears when it is complete and checked.\n\n"
+        "To restore: stop triggersd, delete FILE, FILE-wal and FILE-shm, put the copy in the "
+        "place\n"
+        "of FILE, and start triggersd.\n\n"
         "Example:\n"
         "  triggers backup /var/lib/triggers/triggers.db \"backup-$(date +%F).db\"\n",
     .completes_files = true,

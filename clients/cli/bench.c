@@ -25,7 +25,7 @@ static const struct option_spec options[] = {
     {"op", OPTION_CHOICE, &op, "OP", "create (default), get, inbox, ack or health", .choices = ops},
     {"concurrency", OPTION_NUMBER, &concurrency, "N", "Calls in flight; default 64", .min = 1,
      .max = 65536},
-    {"duration", OPTION_SECONDS, &duration_ms, "SECONDS", "How long to go on; default 5", .min = 0,
+    {"duration", OPTION_SECONDS, &duration_ms, "SECONDS", "How long to run; default 5", .min = 0,
      .max = 86400},
     {"payload-bytes", OPTION_NUMBER, &payload_bytes, "N", "Size of each payload; default 100",
      .min = sizeof(EMPTY_PAYLOAD) - 1, .max = 1048576},
@@ -216,11 +216,11 @@ const struct command command_bench = {
     .arguments = "",
     .summary = "Put load on triggersd and measure throughput and latency",
     .details =
-        "Keeps so many calls in flight on one connection. It writes real events (source\n"
-        "\"bench\"): use a store of its own. A get load reads prepared events in turns; an ack "
-        "load\n"
-        "acknowledges each prepared event once and ends early when none is left. Exit status 0\n"
-        "only when no call failed.\n\n"
+        "Keeps --concurrency calls in flight on one connection. It stores real events (source\n"
+        "\"bench\"): give it a store of its own. A get load reads the prepared events in turn; an\n"
+        "ack load acknowledges each prepared event once and ends early when none is left. The "
+        "exit\n"
+        "status is 0 only when no call failed.\n\n"
         "Examples:\n"
         "  triggers bench\n"
         "  triggers bench --op create --concurrency 256 --duration 30 --batch 100\n"

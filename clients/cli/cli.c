@@ -26,16 +26,17 @@ static const char *const outputs[] = {"json", "table", NULL};
 
 const struct option_spec global_options[] = {
     {"core", OPTION_TEXT, &core_url, "URL",
-     "Address of triggersd, or several with commas (TRIGGERS_CORE); default "
+     "Address of triggersd, or several, separated by commas (TRIGGERS_CORE); default "
      "ws://127.0.0.1:7300/rpc"},
     {"ca", OPTION_FILE, &ca_file, "FILE",
      "Certificates to trust (PEM), for wss and tls+tcp (TRIGGERS_TLS_CA)"},
     {"timeout", OPTION_SECONDS, &timeout_ms, "SECONDS", "Longest wait for an answer; default 10",
      .min = 0, .max = 30 /* the core's own limit */},
     {"output", OPTION_CHOICE, &output, "FORMAT",
-     "json (one object a line) or table; default table on a terminal, else json",
+     "json (one object per line) or table; default table on a terminal, else json",
      .choices = outputs},
-    {"help", OPTION_FLAG, &cli_wants_help, NULL, "Print help; of one command: after its name"},
+    {"help", OPTION_FLAG, &cli_wants_help, NULL,
+     "Print help; after the name of a command, for that command"},
     {"version", OPTION_FLAG, &cli_wants_version, NULL, "Print the version"},
     {0},
 };

@@ -15,9 +15,9 @@ static const char *event_id;
 
 static const struct option_spec options[] = {
     {"ndjson", OPTION_FLAG, &ndjson, NULL,
-     "Read events from a file or stdin, one JSON object a line"},
+     "Read events from a file or stdin, one JSON object per line"},
     {"id", OPTION_TEXT, &event_id, "ID",
-     "Event id (evt_...); the same id and content again is stored once"},
+     "Event id (evt_...); an event sent twice with the same id and content is stored once"},
     {0},
 };
 
@@ -31,7 +31,8 @@ static bool read_stream(FILE *file, const char *name, struct buffer *out)
     if (ferror(file))
         cli_complain("cannot read %s: %s", name, strerror(errno));
     else if (out->failed)
-        cli_complain("%s has more than %d bytes; a payload may not", name, TRIGGERS_MAX_MESSAGE);
+        cli_complain("%s has more than %d bytes, too many for a payload", name,
+                     TRIGGERS_MAX_MESSAGE);
     return !ferror(file) && !out->failed;
 }
 
@@ -135,9 +136,9 @@ const struct command command_create = {
     .details =
         "PAYLOAD is a JSON object: the text itself, @FILE, or - for stdin; {} when left out.\n"
         "With --ndjson each line of FILE (- or nothing: stdin) is an object with \"source\",\n"
-        "\"event_type\", \"payload\" and, if wanted, \"event_id\". Lines are sent in batches; "
+        "\"event_type\", \"payload\" and optionally \"event_id\". Lines are sent in batches; a "
         "wrong\n"
-        "ones are told on stderr with their number, and the others are stored nevertheless.\n\n"
+        "line is reported on stderr with its number, and the others are stored all the same.\n\n"
         "Examples:\n"
         "  triggers create crm lead.created '{\"name\":\"Ada\"}'\n"
         "  triggers create crm lead.created @lead.json\n"

@@ -8,7 +8,7 @@ static bool payload_only;
 
 static const struct option_spec options[] = {
     {"payload", OPTION_FLAG, &payload_only, NULL,
-     "Print the payload alone, byte for byte as it was sent (on a terminal: escaped)"},
+     "Print only the payload, byte for byte as it was sent (on a terminal: escaped)"},
     {0},
 };
 

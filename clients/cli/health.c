@@ -71,8 +71,8 @@ const struct command command_health = {
     .arguments = "",
     .summary = "Ask triggersd whether events can be stored and read now",
     .details = "Exit status 0 only when it is SERVING; 4 when it is not or cannot be reached.\n"
-               "Whoever restarts what is unhealthy asks with --alive: triggersd waits for its\n"
-               "store by itself.\n\n"
+               "To decide on a restart, use --alive: triggersd waits for its store by itself, and\n"
+               "a restart would not help.\n\n"
                "Examples:\n"
                "  triggers health\n"
                "  until triggers health --timeout 1; do sleep 1; done\n",

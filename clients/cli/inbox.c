@@ -31,7 +31,7 @@ static const struct option_spec options[] = {
     {"order", OPTION_CHOICE, &order, "ORDER", "newest (default) or oldest first",
      .choices = orders},
     {"follow", OPTION_FLAG, &follow, NULL,
-     "Oldest first, then each new event as it comes, until interrupted"},
+     "Print the oldest first, then each new event as it comes, until interrupted"},
     {0},
 };
 
@@ -95,11 +95,11 @@ static int run(int count, char **words)
 {
     (void)words;
     if (count != 0)
-        return cli_usage("inbox takes no arguments; a single event is: triggers get ID");
+        return cli_usage("inbox takes no arguments; for one event: triggers get ID");
     if (all && limit != NO_LIMIT)
         return cli_usage("--all and --limit exclude each other");
     if (follow && order == ORDER_NEWEST)
-        return cli_usage("--follow is oldest first");
+        return cli_usage("--follow takes no --order newest: it prints the oldest first");
     triggers_client *client = cli_open(1);
     if (!client)
         return EXIT_USAGE;
@@ -115,8 +115,8 @@ const struct command command_inbox = {
     .name = "inbox",
     .arguments = "",
     .summary = "List events, or follow them as they come",
-    .details = "--follow asks once a second, waits for a core that is unavailable, and never\n"
-               "prints an event twice. With --limit it ends after so many events.\n\n"
+    .details = "--follow asks once a second, waits while triggersd is unavailable, and never\n"
+               "prints an event twice. With --limit it ends after that many events.\n\n"
                "Examples:\n"
                "  triggers inbox\n"
                "  triggers inbox --status acknowledged --limit 5 --output table\n"

@@ -9,7 +9,7 @@ static int run_help(int count, char **words);
 static const struct command command_help = {
     .name = "help",
     .arguments = "[COMMAND]",
-    .summary = "Print help, of all or of one command",
+    .summary = "Print help, for all commands or for one",
     .details = "Example:\n  triggers help inbox\n",
     .run = run_help,
 };
@@ -31,20 +31,20 @@ static const struct command *find_command(const char *name)
 
 static void print_all_help(void)
 {
-    printf("triggers: send events to an inbox, list, read and acknowledge them\n\n"
+    printf("triggers: send events to an inbox; list, read and acknowledge them\n\n"
            "Usage: triggers [options] COMMAND [options] [arguments]\n\nCommands:\n");
     for (size_t i = 0; commands[i]; i++)
         printf("  %-12s %s\n", commands[i]->name, commands[i]->summary);
-    printf("\nOptions of all commands:\n");
+    printf("\nOptions for every command:\n");
     options_print_help(global_options);
     printf("\nExit status:\n"
            "  0  done\n"
-           "  1  the call failed, or some items of it did\n"
-           "  2  wrong command line\n"
+           "  1  the call failed, or some of its items did\n"
+           "  2  wrong command line or setting\n"
            "  3  no such event\n"
            "  4  triggersd is not reachable, not ready, too busy or did not answer in time: the\n"
            "     same command may succeed later\n"
-           "A failed call is one line on stderr, with its reason in capitals.\n\n"
+           "A failed call prints one line on stderr, with its reason in capitals.\n\n"
            "Examples:\n"
            "  triggers create crm lead.created '{\"name\":\"Ada\"}'\n"
            "  triggers inbox --limit 10\n"
@@ -60,7 +60,7 @@ static void print_command_help(const struct command *command)
         options_print_help(command->options);
         printf("\n");
     }
-    printf("%s\nOptions of all commands and exit status: triggers --help\n", command->details);
+    printf("%s\nOptions for every command and exit statuses: triggers --help\n", command->details);
 }
 
 static int run_help(int count, char **words)

@@ -97,7 +97,7 @@ int options_parse(int argc, char **argv, const struct option_spec *global,
     struct getopt_table table = {.count = 0};
     add_options(&table, own);
     add_options(&table, global);
-    optind = 0; /* starts anew */
+    optind = 0; /* getopt starts anew */
     opterr = 0;
     for (;;) {
         int index = -1;

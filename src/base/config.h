@@ -75,14 +75,15 @@ bool config_log_format(const struct config_setting *setting, const char *text, c
 #define CONFIG_METRICS_LOG(target)                                                                 \
     {                                                                                              \
         "TRIGGERS_METRICS_LOG", "metrics-log", "0", "SECONDS",                                     \
-            "Log the metrics this often, in CloudWatch's embedded metric format; 0: never.",       \
+            "Seconds between logs of the metrics in CloudWatch's embedded metric format; 0: "      \
+            "none.",                                                                               \
             config_integer, target, 0, 3600                                                        \
     }
 #define CONFIG_CORE_DUMPS(target)                                                                  \
     {                                                                                              \
         "TRIGGERS_CORE_DUMPS", "core-dumps", "off", "WHEN",                                        \
             "on: a crash may leave a core dump, with passwords and events in it, and debuggers "   \
-            "of the same user may attach; off: neither.",                                          \
+            "of the same user may attach; off: neither may happen.",                               \
             config_choice, target, .choices = "off on"                                             \
     }
 

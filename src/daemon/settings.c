@@ -3,7 +3,8 @@
 
 #include <stdio.h>
 
-/* Operators' scripts name it: a core that served instead would let them take nothing for done. */
+/* Refused, as scripts of operators may still pass it and would take a core that serves for a done
+ * import. */
 static bool import_moved(const struct config_setting *setting, const char *text, char *why,
                          size_t size)
 {
@@ -27,22 +28,24 @@ enum config_result settings_load(struct settings *settings, int argc, char **arg
         {"TRIGGERS_ORIGINS", "origins", NULL, "ORIGINS",
          "Origins whose pages may open a WebSocket, separated by commas: https://app.example.com, "
          "https://*.example.com, or * for all. Without a list: none. Programs send no origin and "
-         "always may.",
+         "always may open one.",
          config_origins, &settings->access.origins},
         {"TRIGGERS_HOSTS", "hosts", NULL, "HOSTS",
-         "Host names by which WebSockets are served, separated by commas: core.example.com, "
-         "*.example.com, or * for all. Plain addresses are served too, but not on the loopback "
-         "interface, which always serves its own names. Without a list: all names, on the loopback "
-         "interface its own alone.",
+         "Host names for which WebSockets are served, separated by commas: core.example.com, "
+         "*.example.com, or * for all. Loopback names are always served; plain addresses are too, "
+         "unless the core listens only on the loopback interface. Without a list: all names, or "
+         "in that case loopback names.",
          config_hosts, &settings->access.hosts},
         {"TRIGGERS_MAX_MEMORY", "max-memory", "117440512", "BYTES",
-         "Bytes of memory that the program may take, at least 88080384, and more with many "
-         "sessions.",
+         "Bytes of memory that the program may take, at least 88080384; more with many sessions "
+         "or large payloads.",
          config_integer, &settings->max_memory, 88080384, 1L << 40},
         STORE_SETTING_MAX_PAYLOAD(&settings->store),
         STORE_SETTING_PAYLOADS(&settings->store),
         {"TRIGGERS_DB_CONNECTIONS", "db-connections", "4", "COUNT",
-         "Sessions with the store, 3 to 64: a quarter write, one reads by id, the others list.",
+         "Sessions with the store, 3 to 64: a quarter of them write (one with SQLite), one reads "
+         "by "
+         "id, the others list.",
          config_integer, &settings->db_connections, 3, 64},
         {"TRIGGERS_IMPORT_FROM", "import-from", NULL, "URL", NULL, import_moved, NULL,
          .secret = true},

@@ -16,8 +16,9 @@ struct store_settings {
     {                                                                                              \
         "DATABASE_URL", "database-url", "sqlite:///triggers.db", "URL",                            \
             "Where events are kept: sqlite:///relative/path, sqlite:////absolute/path or "         \
-            "postgresql://user@host/database; also postgres:// and postgresql+driver:// "          \
-            "with what that driver of SQLAlchemy takes, such as ?ssl=require, and several hosts.", \
+            "postgresql://user@host/database, with several hosts too; also postgres:// and "       \
+            "postgresql+driver:// with the options of that SQLAlchemy driver, such as "            \
+            "?ssl=require.",                                                                       \
             config_text, &(store)->database_url, .secret = true                                    \
     }
 #define STORE_SETTING_MAX_PAYLOAD(store)                                                           \
@@ -29,8 +30,8 @@ struct store_settings {
 #define STORE_SETTING_PAYLOADS(store)                                                              \
     {                                                                                              \
         "TRIGGERS_PAYLOADS", "payloads", "portable", "RULE",                                       \
-            "portable: refuse payloads that common JSON readers cannot take, which are nested "    \
-            "over 64 deep or have half of a surrogate pair (\\ud800 alone); any: take them.",      \
+            "portable: refuse payloads that common JSON readers cannot take: nested over 64 deep " \
+            "or with half of a surrogate pair (a single \\ud800); any: accept them.",              \
             config_choice, &(store)->payloads, .choices = "portable any"                           \
     }
 

@@ -6,7 +6,7 @@ enum config_result settings_load(struct settings *settings, int argc, char **arg
     const struct config_setting table[] = {
         {"TRIGGERS_IMPORT_FROM", "import-from", NULL, "URL",
          "PostgreSQL or SQLite database of the service that triggers replaces, written as "
-         "DATABASE_URL is. It must be given.",
+         "DATABASE_URL is. Required.",
          config_text, &settings->import_from, .secret = true},
         STORE_SETTING_DATABASE_URL(&settings->store),
         STORE_SETTING_MAX_PAYLOAD(&settings->store),
@@ -19,7 +19,7 @@ enum config_result settings_load(struct settings *settings, int argc, char **arg
     *settings = (struct settings){0};
     return config_load("triggers-import",
                        "triggers-import copies the events of the service that triggers replaces "
-                       "into the store of\na triggersd, and ends. It may be run again, for what "
-                       "came since.",
+                       "into the store of\na triggersd, and ends. Run it again to copy the events "
+                       "that came later.",
                        table, argc, argv);
 }

@@ -95,7 +95,7 @@ def test_refuses_to_overwrite(database, tmp_path):
     (tmp_path / "dangling.db").symlink_to("nowhere.db")
     refused(tmp_path, database, "dangling.db", "dangling.db: File exists")
     (tmp_path / "other.db.part").write_text("of a backup that was killed")
-    refused(tmp_path, database, "other.db", "other.db.part: File exists; a backup is writing it, or was killed")
+    refused(tmp_path, database, "other.db", "other.db.part: File exists: another backup is writing it; if that was killed, remove")
 
 
 def test_refuses_what_is_no_database_of_triggersd(database, tmp_path):

@@ -32,7 +32,7 @@ const (
 	HealthCheckResponse_UNKNOWN HealthCheckResponse_ServingStatus = 0
 	// Working.
 	HealthCheckResponse_SERVING HealthCheckResponse_ServingStatus = 1
-	// The process answers but its store does not.
+	// The process answers, but its store does not.
 	HealthCheckResponse_NOT_SERVING HealthCheckResponse_ServingStatus = 2
 	// Not used by Check.
 	HealthCheckResponse_SERVICE_UNKNOWN HealthCheckResponse_ServingStatus = 3

@@ -30,33 +30,33 @@ type Code int32
 const (
 	// Success.
 	Code_OK Code = 0
-	// The caller gave up.
+	// The caller cancelled the call.
 	Code_CANCELLED Code = 1
-	// Cause unknown.
+	// The cause is unknown.
 	Code_UNKNOWN Code = 2
-	// The request is wrong whatever the state of the service.
+	// The request is wrong, whatever the state of the service.
 	Code_INVALID_ARGUMENT Code = 3
 	// The deadline passed before the call was done. A write may or may not have happened.
 	Code_DEADLINE_EXCEEDED Code = 4
-	// No such event.
+	// What the request names does not exist, such as an event.
 	Code_NOT_FOUND Code = 5
 	// The id is taken by an event with other content.
 	Code_ALREADY_EXISTS Code = 6
 	// The caller may not do this.
 	Code_PERMISSION_DENIED Code = 7
-	// A queue is full; try again after ErrorDetails.retry_delay_ms.
+	// A queue or the memory is full; try again after ErrorDetails.retry_delay_ms.
 	Code_RESOURCE_EXHAUSTED Code = 8
 	// The service is not in the state the call needs.
 	Code_FAILED_PRECONDITION Code = 9
 	// A conflict with another call; the whole operation may be tried again.
 	Code_ABORTED Code = 10
-	// Past the valid range.
+	// Outside of the valid range.
 	Code_OUT_OF_RANGE Code = 11
 	// Unknown method.
 	Code_UNIMPLEMENTED Code = 12
 	// A defect of the service.
 	Code_INTERNAL Code = 13
-	// The store cannot be reached or the service is stopping; try again after
+	// The store cannot do it now or the service is stopping; try again after
 	// ErrorDetails.retry_delay_ms.
 	Code_UNAVAILABLE Code = 14
 	// Stored data is damaged.
@@ -139,12 +139,13 @@ type Request struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Full method name, "package.Service/Method", such as "triggers.v1.EventService/CreateEvent".
 	Method string `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`
-	// Time the caller will wait for the answer, in milliseconds, from when the server receives the
-	// request. 0: the server's own limit (30 000).
+	// How long the caller waits for the answer, in milliseconds, from when the server receives the
+	// request. 0, or more than the server's own limit: that limit (30 000).
 	TimeoutMs uint32 `protobuf:"varint,2,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
-	// Side information: lower-case names. The server reads "request-id" (logged; made when absent),
-	// "traceparent" (W3C Trace Context, logged), "client" (name and version, logged) and "caller"
-	// (whom the call is for, when one connection carries those of many: they are served in turn).
+	// Additional information, by lower-case names. The server reads "request-id" (logged; made when
+	// absent), "traceparent" (W3C Trace Context, logged), "client" (name and version, logged) and
+	// "caller" (for whom the call is made, when one connection carries those of many: callers are
+	// served in turn).
 	Metadata map[string]string `protobuf:"bytes,3,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// The method's request message, encoded.
 	Body          []byte `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
@@ -219,7 +220,7 @@ type Response struct {
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	// For programs. Absent when the code is OK.
 	Details *ErrorDetails `protobuf:"bytes,3,opt,name=details,proto3" json:"details,omitempty"`
-	// Side information: "request-id" as used by the server.
+	// Additional information: the "request-id" that the server used.
 	Metadata map[string]string `protobuf:"bytes,4,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// The method's response message, encoded. Empty unless the code is OK.
 	Body          []byte `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`

@@ -135,18 +135,18 @@ func (SortOrder) EnumDescriptor() ([]byte, []int) {
 // An event as stored.
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// TypeID "evt_" and 26 characters; or "evt_" and 12 hexadecimal digits, when the event was imported
-	// from the service that this one replaces.
+	// A TypeID: "evt_" and 26 characters; or "evt_" and 12 hexadecimal digits, when the event was
+	// imported from the service that this one replaces.
 	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	// Trimmed and lower-cased, 1 to 255 characters.
 	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
 	// Trimmed and lower-cased, 1 to 255 characters.
 	EventType string `protobuf:"bytes,3,opt,name=event_type,json=eventType,proto3" json:"event_type,omitempty"`
-	// One JSON object, the bytes as they were sent.
+	// One JSON object, with the bytes as they were sent.
 	Payload []byte `protobuf:"bytes,4,opt,name=payload,proto3" json:"payload,omitempty"`
 	// Where the event is in its life.
 	Status EventStatus `protobuf:"varint,5,opt,name=status,proto3,enum=triggers.v1.EventStatus" json:"status,omitempty"`
-	// When the event was stored, in microseconds' resolution.
+	// When the event was stored, to the microsecond.
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	// When it was first acknowledged. Absent while pending.
 	AcknowledgedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=acknowledged_at,json=acknowledgedAt,proto3" json:"acknowledged_at,omitempty"`
@@ -236,21 +236,21 @@ func (x *Event) GetAcknowledgedAt() *timestamppb.Timestamp {
 // An event to store.
 type CreateEventRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// TypeID made by the caller ("evt_" and a UUIDv7), kept across its retries. Empty: the server
-	// makes one, and a retry is a new event. Imported events alone have ids of 12 digits.
+	// A TypeID made by the caller ("evt_" and a UUIDv7), kept across its retries. Empty: the server
+	// makes one, and a retry is a new event. Only imported events have ids of 12 digits.
 	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
-	// Who sends: trimmed and lower-cased by the server; then 1 to 255 characters.
+	// Who sends the event: trimmed and lower-cased by the server, then 1 to 255 characters.
 	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
-	// What happened: trimmed and lower-cased by the server; then 1 to 255 characters.
+	// What happened: trimmed and lower-cased by the server, then 1 to 255 characters.
 	EventType string `protobuf:"bytes,3,opt,name=event_type,json=eventType,proto3" json:"event_type,omitempty"`
-	// One JSON object in UTF-8, at most the server's payload limit (256 KiB unless configured), nested
-	// at most 64 deep and without half of a surrogate pair, unless the server takes any.
+	// One JSON object in UTF-8, no larger than the server's limit (256 KiB by default), nested at
+	// most 64 deep and without half of a surrogate pair, unless the server is told to accept any.
 	Payload []byte `protobuf:"bytes,4,opt,name=payload,proto3" json:"payload,omitempty"`
 	// In place of event_id, for callers that have a name for the create but no id: 1 to 255
 	// characters. It belongs to its source. The server derives the id from both (a UUIDv5, RFC 9562,
 	// in the namespace a05e3d1e-64c4-4f4b-9a0c-3d8e1b5f7a21, of the source as it is stored, a zero
 	// byte and the key), so the same source, key and content is one event for as long as that event
-	// exists; the same key with other content is INVALID_ARGUMENT with the reason
+	// exists. The same key with other content is INVALID_ARGUMENT with the reason
 	// IDEMPOTENCY_KEY_REUSED.
 	IdempotencyKey string `protobuf:"bytes,5,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	unknownFields  protoimpl.UnknownFields
@@ -322,12 +322,12 @@ func (x *CreateEventRequest) GetIdempotencyKey() string {
 	return ""
 }
 
-// The stored event, without what the caller knows.
+// What the server knows of the stored event.
 type CreateEventResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The event's id.
 	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
-	// When it was stored; of the first create when this one was a repeat.
+	// When it was stored; for a repeated create, when the first one was.
 	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -469,7 +469,7 @@ func (x *BatchCreateEventsResponse) GetResults() []*CreateEventResult {
 	return nil
 }
 
-// What became of one event of a batch.
+// What happened to one event of a batch.
 type CreateEventResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The outcome.
@@ -719,7 +719,8 @@ type ListInboxRequest struct {
 	Status EventStatus `protobuf:"varint,1,opt,name=status,proto3,enum=triggers.v1.EventStatus" json:"status,omitempty"`
 	// Most events to return. 0: 50; over 1000: 1000; negative: INVALID_ARGUMENT.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// next_page_token of the page before, with the same status and order. Empty: from the start.
+	// The next_page_token of the previous page, with the same status and order. Empty: the first
+	// page.
 	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// Newest first when unspecified.
 	Order         SortOrder `protobuf:"varint,4,opt,name=order,proto3,enum=triggers.v1.SortOrder" json:"order,omitempty"`
@@ -788,7 +789,7 @@ func (x *ListInboxRequest) GetOrder() SortOrder {
 // A page of events.
 type ListInboxResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// In the order asked for; at most 8 MiB in all.
+	// In the requested order; at most 8 MiB in all.
 	Events []*Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
 	// Continues the list. Empty: this was the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
@@ -944,7 +945,7 @@ func (x *AckEventResponse) GetAcknowledgedAt() *timestamppb.Timestamp {
 // Which events to acknowledge.
 type BatchAckEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 1 to 1000 TypeIDs.
+	// 1 to 1000 ids.
 	EventIds      []string `protobuf:"bytes,1,rep,name=event_ids,json=eventIds,proto3" json:"event_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1033,7 +1034,7 @@ func (x *BatchAckEventsResponse) GetResults() []*AckEventResult {
 	return nil
 }
 
-// What became of one id of a batch.
+// What happened to one id of a batch.
 type AckEventResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The outcome.

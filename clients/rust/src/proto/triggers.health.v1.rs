@@ -29,7 +29,7 @@ pub mod health_check_response {
         Unknown = 0,
         /// Working.
         Serving = 1,
-        /// The process answers but its store does not.
+        /// The process answers, but its store does not.
         NotServing = 2,
         /// Not used by Check.
         ServiceUnknown = 3,

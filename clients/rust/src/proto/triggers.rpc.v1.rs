@@ -5,13 +5,14 @@ pub struct Request {
     /// Full method name, "package.Service/Method", such as "triggers.v1.EventService/CreateEvent".
     #[prost(string, tag = "1")]
     pub method: ::prost::alloc::string::String,
-    /// Time the caller will wait for the answer, in milliseconds, from when the server receives the
-    /// request. 0: the server's own limit (30 000).
+    /// How long the caller waits for the answer, in milliseconds, from when the server receives the
+    /// request. 0, or more than the server's own limit: that limit (30 000).
     #[prost(uint32, tag = "2")]
     pub timeout_ms: u32,
-    /// Side information: lower-case names. The server reads "request-id" (logged; made when absent),
-    /// "traceparent" (W3C Trace Context, logged), "client" (name and version, logged) and "caller"
-    /// (whom the call is for, when one connection carries those of many: they are served in turn).
+    /// Additional information, by lower-case names. The server reads "request-id" (logged; made when
+    /// absent), "traceparent" (W3C Trace Context, logged), "client" (name and version, logged) and
+    /// "caller" (for whom the call is made, when one connection carries those of many: callers are
+    /// served in turn).
     #[prost(map = "string, string", tag = "3")]
     pub metadata:
         ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
@@ -31,7 +32,7 @@ pub struct Response {
     /// For programs. Absent when the code is OK.
     #[prost(message, optional, tag = "3")]
     pub details: ::core::option::Option<ErrorDetails>,
-    /// Side information: "request-id" as used by the server.
+    /// Additional information: the "request-id" that the server used.
     #[prost(map = "string, string", tag = "4")]
     pub metadata:
         ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
@@ -68,33 +69,33 @@ pub struct FieldViolation {
 pub enum Code {
     /// Success.
     Ok = 0,
-    /// The caller gave up.
+    /// The caller cancelled the call.
     Cancelled = 1,
-    /// Cause unknown.
+    /// The cause is unknown.
     Unknown = 2,
-    /// The request is wrong whatever the state of the service.
+    /// The request is wrong, whatever the state of the service.
     InvalidArgument = 3,
     /// The deadline passed before the call was done. A write may or may not have happened.
     DeadlineExceeded = 4,
-    /// No such event.
+    /// What the request names does not exist, such as an event.
     NotFound = 5,
     /// The id is taken by an event with other content.
     AlreadyExists = 6,
     /// The caller may not do this.
     PermissionDenied = 7,
-    /// A queue is full; try again after ErrorDetails.retry_delay_ms.
+    /// A queue or the memory is full; try again after ErrorDetails.retry_delay_ms.
     ResourceExhausted = 8,
     /// The service is not in the state the call needs.
     FailedPrecondition = 9,
     /// A conflict with another call; the whole operation may be tried again.
     Aborted = 10,
-    /// Past the valid range.
+    /// Outside of the valid range.
     OutOfRange = 11,
     /// Unknown method.
     Unimplemented = 12,
     /// A defect of the service.
     Internal = 13,
-    /// The store cannot be reached or the service is stopping; try again after
+    /// The store cannot do it now or the service is stopping; try again after
     /// ErrorDetails.retry_delay_ms.
     Unavailable = 14,
     /// Stored data is damaged.

@@ -2,8 +2,8 @@
 /// An event as stored.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Event {
-    /// TypeID "evt_" and 26 characters; or "evt_" and 12 hexadecimal digits, when the event was imported
-    /// from the service that this one replaces.
+    /// A TypeID: "evt_" and 26 characters; or "evt_" and 12 hexadecimal digits, when the event was
+    /// imported from the service that this one replaces.
     #[prost(string, tag = "1")]
     pub event_id: ::prost::alloc::string::String,
     /// Trimmed and lower-cased, 1 to 255 characters.
@@ -12,13 +12,13 @@ pub struct Event {
     /// Trimmed and lower-cased, 1 to 255 characters.
     #[prost(string, tag = "3")]
     pub event_type: ::prost::alloc::string::String,
-    /// One JSON object, the bytes as they were sent.
+    /// One JSON object, with the bytes as they were sent.
     #[prost(bytes = "vec", tag = "4")]
     pub payload: ::prost::alloc::vec::Vec<u8>,
     /// Where the event is in its life.
     #[prost(enumeration = "EventStatus", tag = "5")]
     pub status: i32,
-    /// When the event was stored, in microseconds' resolution.
+    /// When the event was stored, to the microsecond.
     #[prost(message, optional, tag = "6")]
     pub created_at: ::core::option::Option<::prost_types::Timestamp>,
     /// When it was first acknowledged. Absent while pending.
@@ -28,36 +28,36 @@ pub struct Event {
 /// An event to store.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateEventRequest {
-    /// TypeID made by the caller ("evt_" and a UUIDv7), kept across its retries. Empty: the server
-    /// makes one, and a retry is a new event. Imported events alone have ids of 12 digits.
+    /// A TypeID made by the caller ("evt_" and a UUIDv7), kept across its retries. Empty: the server
+    /// makes one, and a retry is a new event. Only imported events have ids of 12 digits.
     #[prost(string, tag = "1")]
     pub event_id: ::prost::alloc::string::String,
-    /// Who sends: trimmed and lower-cased by the server; then 1 to 255 characters.
+    /// Who sends the event: trimmed and lower-cased by the server, then 1 to 255 characters.
     #[prost(string, tag = "2")]
     pub source: ::prost::alloc::string::String,
-    /// What happened: trimmed and lower-cased by the server; then 1 to 255 characters.
+    /// What happened: trimmed and lower-cased by the server, then 1 to 255 characters.
     #[prost(string, tag = "3")]
     pub event_type: ::prost::alloc::string::String,
-    /// One JSON object in UTF-8, at most the server's payload limit (256 KiB unless configured), nested
-    /// at most 64 deep and without half of a surrogate pair, unless the server takes any.
+    /// One JSON object in UTF-8, no larger than the server's limit (256 KiB by default), nested at
+    /// most 64 deep and without half of a surrogate pair, unless the server is told to accept any.
     #[prost(bytes = "vec", tag = "4")]
     pub payload: ::prost::alloc::vec::Vec<u8>,
     /// In place of event_id, for callers that have a name for the create but no id: 1 to 255
     /// characters. It belongs to its source. The server derives the id from both (a UUIDv5, RFC 9562,
     /// in the namespace a05e3d1e-64c4-4f4b-9a0c-3d8e1b5f7a21, of the source as it is stored, a zero
     /// byte and the key), so the same source, key and content is one event for as long as that event
-    /// exists; the same key with other content is INVALID_ARGUMENT with the reason
+    /// exists. The same key with other content is INVALID_ARGUMENT with the reason
     /// IDEMPOTENCY_KEY_REUSED.
     #[prost(string, tag = "5")]
     pub idempotency_key: ::prost::alloc::string::String,
 }
-/// The stored event, without what the caller knows.
+/// What the server knows of the stored event.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateEventResponse {
     /// The event's id.
     #[prost(string, tag = "1")]
     pub event_id: ::prost::alloc::string::String,
-    /// When it was stored; of the first create when this one was a repeat.
+    /// When it was stored; for a repeated create, when the first one was.
     #[prost(message, optional, tag = "2")]
     pub created_at: ::core::option::Option<::prost_types::Timestamp>,
 }
@@ -75,7 +75,7 @@ pub struct BatchCreateEventsResponse {
     #[prost(message, repeated, tag = "1")]
     pub results: ::prost::alloc::vec::Vec<CreateEventResult>,
 }
-/// What became of one event of a batch.
+/// What happened to one event of a batch.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreateEventResult {
     /// The outcome.
@@ -131,7 +131,8 @@ pub struct ListInboxRequest {
     /// Most events to return. 0: 50; over 1000: 1000; negative: INVALID_ARGUMENT.
     #[prost(int32, tag = "2")]
     pub page_size: i32,
-    /// next_page_token of the page before, with the same status and order. Empty: from the start.
+    /// The next_page_token of the previous page, with the same status and order. Empty: the first
+    /// page.
     #[prost(string, tag = "3")]
     pub page_token: ::prost::alloc::string::String,
     /// Newest first when unspecified.
@@ -141,7 +142,7 @@ pub struct ListInboxRequest {
 /// A page of events.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListInboxResponse {
-    /// In the order asked for; at most 8 MiB in all.
+    /// In the requested order; at most 8 MiB in all.
     #[prost(message, repeated, tag = "1")]
     pub events: ::prost::alloc::vec::Vec<Event>,
     /// Continues the list. Empty: this was the last page.
@@ -168,7 +169,7 @@ pub struct AckEventResponse {
 /// Which events to acknowledge.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BatchAckEventsRequest {
-    /// 1 to 1000 TypeIDs.
+    /// 1 to 1000 ids.
     #[prost(string, repeated, tag = "1")]
     pub event_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
@@ -179,7 +180,7 @@ pub struct BatchAckEventsResponse {
     #[prost(message, repeated, tag = "1")]
     pub results: ::prost::alloc::vec::Vec<AckEventResult>,
 }
-/// What became of one id of a batch.
+/// What happened to one id of a batch.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AckEventResult {
     /// The outcome.
