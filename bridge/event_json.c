@@ -63,7 +63,7 @@ static bool read_id(const struct json_value *value, bool keyed, struct arena *ar
     if (!value->text || value->type == JSON_NULL)
         return true;
     if (keyed)
-        add_error(errors, "event_id", "must not be given beside an Idempotency-Key");
+        add_error(errors, "event_id", "must not be given together with an Idempotency-Key");
     else if (value->size == strlen("\"\""))
         add_error(errors, "event_id", "must not be empty");
     else

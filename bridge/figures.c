@@ -47,11 +47,11 @@ static struct metric duration = {.name = "request_duration_seconds",
                                  .bound_count = METRIC_DURATION_BOUNDS,
                                  .cells = duration_cells};
 static struct metric in_flight = {.name = "requests_in_flight",
-                                  .help = "HTTP requests begun and not ended.",
+                                  .help = "HTTP requests that have begun and not ended.",
                                   .kind = METRIC_GAUGE,
                                   .cells = &in_flight_cell};
 static struct metric connections = {.name = "connections",
-                                    .help = "HTTP connections that stand.",
+                                    .help = "Open HTTP connections.",
                                     .kind = METRIC_GAUGE,
                                     .cells = &connection_cell};
 static struct metric calls = {.name = "core_calls_in_flight",
@@ -59,21 +59,21 @@ static struct metric calls = {.name = "core_calls_in_flight",
                               .kind = METRIC_GAUGE,
                               .cells = &call_cell};
 static struct metric memory = {.name = "held_memory_bytes",
-                               .help = "Memory of connections, requests, calls and answers held.",
+                               .help = "Memory held for connections, requests, calls and answers.",
                                .kind = METRIC_GAUGE,
                                .cells = &memory_cell};
 static struct metric memory_limit = {.name = "memory_limit_bytes",
-                                     .help = "What held_memory_bytes may reach.",
+                                     .help = "The most that held_memory_bytes may reach.",
                                      .kind = METRIC_GAUGE,
                                      .cells = &memory_limit_cell};
 static struct metric refused = {.name = "requests_refused_total",
-                                .help = "HTTP requests answered 503 for want of memory.",
+                                .help = "HTTP requests answered 503 for lack of memory.",
                                 .kind = METRIC_COUNTER,
                                 .cells = &refused_cell};
 static struct metric closed = {.name = "slow_connections_closed_total",
                                .help =
                                    "HTTP connections closed because the peer was slow: late, or "
-                                   "the slowest when memory was wanted.",
+                                   "the slowest when memory was short.",
                                .kind = METRIC_COUNTER,
                                .rows = closed_labels,
                                .cells = closed_cells};

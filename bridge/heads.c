@@ -25,8 +25,8 @@ static const struct problem HEAD_TOO_LARGE = {
     .status = 431,
     .code = "REQUEST_HEAD_TOO_LARGE",
     .detail =
-        "The head of a request may have at most 32768 bytes and 128 fields, and those that are "
-        "read here 10240 bytes",
+        "The head of a request may have at most 32768 bytes and 128 fields, and the fields that "
+        "are used here at most 10240 bytes",
 };
 
 static const struct problem HEAD_MALFORMED = {

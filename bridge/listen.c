@@ -30,7 +30,7 @@ static struct addrinfo *resolve(const char *host, long port, bool passive, struc
     if (error == 0)
         return found;
     status_fail(status, STATUS_INVALID_ARGUMENT, "HOST_INVALID",
-                "API_HOST \"%s\" is no address of this machine: %s", host, gai_strerror(error));
+                "API_HOST \"%s\" is not an address of this machine: %s", host, gai_strerror(error));
     return NULL;
 }
 

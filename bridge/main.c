@@ -74,7 +74,7 @@ static long limit_by_memory(const struct bridge *bridge)
     long most = memory_max_connections(&bridge->memory);
     if (asked <= most)
         return asked;
-    log_warning("TRIGGERS_BRIDGE_MEMORY allows fewer connections than are asked for",
+    log_warning("TRIGGERS_BRIDGE_MEMORY allows fewer connections than TRIGGERS_BRIDGE_CONNECTIONS",
                 {"connections", NULL, (double)most});
     return most;
 }
@@ -99,7 +99,7 @@ static bool count_connections(struct bridge *bridge, struct status *status)
         left / LEAVING_SHARE < LEAVING_CONNECTIONS ? left / LEAVING_SHARE : LEAVING_CONNECTIONS;
     connections->max = left - connections->leaving;
     if (connections->max < wanted)
-        log_warning("file descriptors are fewer than connections may need",
+        log_warning("there are fewer file descriptors than connections may need",
                     {"limit", NULL, (double)files},
                     {"connections", NULL, (double)connections->max});
     else

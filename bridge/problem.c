@@ -170,7 +170,7 @@ static struct problem_field field_of(const char *field, const char *detail)
 static const char *public_detail(const triggers_error *error)
 {
     if (strcmp(error->reason, "CORE_UNREACHABLE") == 0)
-        return "No connection to the core; the bridge's log says where it was looked for";
+        return "No connection to the core; the bridge's log says which address it tried";
     if (strcmp(error->reason, "STORE_UNAVAILABLE") == 0)
         return "The core cannot use its store now; the core's log says why";
     if (strcmp(error->reason, "ANSWER_TOO_LARGE") == 0)

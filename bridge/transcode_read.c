@@ -483,7 +483,7 @@ static const char *name_other(struct reader *reader, const ProtobufCMessageDescr
 {
     const Field *other = protobuf_c_message_descriptor_get_field(type, id);
     char text[128];
-    int size = snprintf(text, sizeof(text), "must not be given beside %.80s", other->name);
+    int size = snprintf(text, sizeof(text), "must not be given together with %.80s", other->name);
     return arena_copy(reader->arena, text, (size_t)size);
 }
 

@@ -230,7 +230,7 @@ function openNamed() {
 show("Calls", (main) => {
   main.firstChild.append(
     ...prose(api.info.summary),
-    make("p", {}, "Open a call to see its fields and to try it. All of it to read: ",
+    make("p", {}, "Open a call to see its fields and to try it. To read it all: ",
       make("a", { href: `${base}/redoc` }, "the reference"), "; for programs: ",
       make("a", { href: `${base}/openapi.json` }, "openapi.json"), "."),
     ...(api.info.description ? [make("details", { class: "about" },

@@ -89,7 +89,7 @@ static bool add_url(struct address_list *list, const char *url, struct status *s
     if (*url == '\0')
         return status_fail(status, STATUS_INVALID_ARGUMENT, "URL_INVALID",
                            "an address is empty; accepted are URLs with " LINK_SCHEMES
-                           ", split by commas");
+                           ", separated by commas");
     const struct link_scheme *scheme = link_scheme_of(url);
     if (!scheme || url[strlen(scheme->prefix)] == '\0')
         return status_fail(

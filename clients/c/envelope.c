@@ -53,7 +53,7 @@ static void head_init(struct request_head *head, const struct envelope *envelope
 bool envelope_fail_busy(struct status *status)
 {
     status_fail(status, STATUS_RESOURCE_EXHAUSTED, "CLIENT_BUSY",
-                "the calls in hand hold as much memory as this client may take; try again when "
+                "the calls in flight hold as much memory as this client may take; try again when "
                 "some have ended");
     status->retry_delay_ms = BUSY_RETRY_MS;
     return false;

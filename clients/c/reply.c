@@ -226,6 +226,6 @@ triggers_reply *reply_from_message(const struct method *method, size_t item_coun
     arena_fini(&arena);
     struct status status;
     status_fail(&status, STATUS_INTERNAL, "ANSWER_MALFORMED",
-                "%s; do the versions of core and client fit?", builder.problem);
+                "%s; do the versions of core and client match?", builder.problem);
     return reply_from_status(&status);
 }

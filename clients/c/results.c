@@ -36,7 +36,7 @@ static triggers_item *add_batch_items(struct reply_builder *builder, size_t coun
 {
     if (count == builder->item_count)
         return add_items(builder, count);
-    fail(builder, "the core's answer has not as many results as the batch has items");
+    fail(builder, "the core's answer has fewer or more results than the batch has items");
     return NULL;
 }
 

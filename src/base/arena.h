@@ -1,5 +1,5 @@
-/* Memory that is given back all at once: one arena holds everything a call allocates. Capped, and
- * charged to a budget where one is given, so that input cannot make a call take more than its
+/* Memory that is freed all at once: one arena holds everything a call allocates. It has a cap, and
+ * is charged to a budget where one is given, so that input cannot make a call take more than its
  * share. Not thread-safe: one owner at a time. */
 #ifndef TRIGGERS_BASE_ARENA_H
 #define TRIGGERS_BASE_ARENA_H
@@ -14,12 +14,12 @@ struct arena_block;
 struct arena {
     struct arena_block *blocks; /* newest first; arena_reset keeps one small one */
     size_t used;                /* bytes handed out since the last reset */
-    size_t cap;                 /* most bytes `used` may reach */
-    struct charge *charge;      /* for its blocks, but for the kept one; NULL: uncounted. May be set
+    size_t cap;                 /* the most that `used` may reach */
+    struct charge *charge;      /* for its blocks except the kept one; NULL: not counted. May be set
                                    while nothing is handed out */
-    size_t charged;             /* of `charge`, since the last reset */
+    size_t charged;             /* to `charge`, since the last reset */
     bool exhausted;             /* an allocation was refused since the last reset */
-    bool over_budget;           /* and the budget was why: later it may fit */
+    bool over_budget;           /* because of the budget: it may fit later */
 };
 
 /* An empty arena; allocates nothing until the first arena_alloc. */
@@ -38,7 +38,7 @@ void *arena_alloc(struct arena *arena, size_t size);
 /* `count` cleared elements of `size` bytes; NULL on overflow or like arena_alloc. */
 void *arena_calloc(struct arena *arena, size_t count, size_t size);
 
-/* A copy of `size` bytes with a NUL behind them; NULL like arena_alloc. */
+/* A copy of `size` bytes with a NUL after them; NULL like arena_alloc. */
 char *arena_copy(struct arena *arena, const void *bytes, size_t size);
 
 #endif

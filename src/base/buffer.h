@@ -15,18 +15,18 @@ struct buffer {
     size_t size;
     size_t room;
     size_t cap;
-    struct charge *charge; /* for `room`; NULL: uncounted. May be set while there is none */
+    struct charge *charge; /* for `room`; NULL: not counted. May be set while there is none */
     bool failed;           /* the cap, the budget or memory was exhausted */
-    bool over_budget;      /* and the budget was why: later it may fit */
+    bool over_budget;      /* because of the budget: it may fit later */
 };
 
 void buffer_init(struct buffer *buffer, size_t cap);
 void buffer_fini(struct buffer *buffer);
 
-/* Makes room for so many bytes in all, when it can: then what is appended is not moved. */
+/* Makes room for `size` bytes in all if it can, so that appending moves nothing. */
 void buffer_reserve(struct buffer *buffer, size_t size);
 
-/* Gives back room beyond what has been appended, when that is more than a kilobyte. */
+/* Frees the unused room when it is more than a kilobyte. */
 void buffer_trim(struct buffer *buffer);
 
 void buffer_append(struct buffer *buffer, const void *bytes, size_t size);
@@ -36,16 +36,16 @@ void buffer_append_format(struct buffer *buffer, const char *format, ...) PRINTF
 /* A JSON string with its quotes; escapes what RFC 8259 requires, the rest (valid UTF-8) as is. */
 void buffer_append_json_string(struct buffer *buffer, const char *text, size_t size);
 
-/* What buffer_append_shown makes of the text that it is given. */
+/* The form in which buffer_append_shown writes a text. */
 enum shown_form {
-    SHOWN_TEXT,        /* text: what may not be shown becomes \x1b or \u202e */
+    SHOWN_TEXT,        /* text: characters that may not be shown become \x1b or \u202e */
     SHOWN_JSON_STRING, /* a JSON string with its quotes */
     SHOWN_JSON,        /* JSON, given as JSON: the same value, the space between tokens as it was */
 };
 
-/* Appends text from elsewhere in a form that people can be shown (text_is_shown): in JSON the
- * others become \uXXXX, and bytes that are not UTF-8 become U+FFFD. What would take over `max`
- * bytes (and some for the quotes) is cut, with "..." at its end. */
+/* Appends text from elsewhere in a form that can be shown to people (text_is_shown): in JSON other
+ * characters become \uXXXX, and bytes that are not UTF-8 become U+FFFD. A text that would take over
+ * `max` bytes (and some for the quotes) is cut, with "..." at its end. */
 void buffer_append_shown(struct buffer *buffer, const char *text, size_t size, enum shown_form form,
                          size_t max);
 

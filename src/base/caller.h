@@ -1,5 +1,5 @@
-/* Who a call is for, so that callers can be served in turn. Two callers are told apart by their
- * numbers alone. */
+/* For whom a call is made, so that callers can be served in turn. Only the numbers tell two callers
+ * apart. */
 #ifndef TRIGGERS_BASE_CALLER_H
 #define TRIGGERS_BASE_CALLER_H
 
@@ -7,7 +7,8 @@
 
 struct caller {
     uint64_t connection; /* number of the connection; 0: the program itself */
-    uint64_t client;     /* one of those that the connection carries calls for; 0: it names none */
+    uint64_t
+        client; /* one of the clients that the connection carries calls for; 0: it names none */
 };
 
 #endif

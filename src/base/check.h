@@ -1,6 +1,6 @@
-/* What must hold, checked where it is relied on, in release builds too: preconditions of a
- * contract, invariants of lists and counts, moves between states. Never what a caller or a peer
- * sends: that is answered, not checked. */
+/* Checks of what must hold, where it is relied on, in release builds too: preconditions of a
+ * contract, invariants of lists and counts, moves between states. Never of input from callers or
+ * peers: wrong input gets an error. */
 #ifndef TRIGGERS_BASE_CHECK_H
 #define TRIGGERS_BASE_CHECK_H
 

@@ -1,5 +1,5 @@
-/* Time and randomness. Everything in the programs that asks "when" or "any" asks here, so that
- * tests can set both. All functions may be called from any thread. */
+/* Time and randomness. Everything in the programs that needs either gets it here, so that tests can
+ * set both. All functions may be called from any thread. */
 #ifndef TRIGGERS_BASE_CLOCK_H
 #define TRIGGERS_BASE_CLOCK_H
 
@@ -9,19 +9,19 @@
 /* Microseconds since 1970-01-01 UTC. */
 int64_t clock_now_us(void);
 
-/* Milliseconds on a clock that never steps; for deadlines and durations. */
+/* Milliseconds of the monotonic clock; for deadlines and durations. */
 int64_t clock_monotonic_ms(void);
 
 /* Microseconds on the same clock; for measuring. */
 int64_t clock_monotonic_us(void);
 
-/* Fills `size` bytes with the kernel's randomness, no byte of it given out twice, not even to a
+/* Fills `size` bytes with the kernel's randomness. No byte of it is given out twice, not even to a
  * child made by fork. Does not fail. */
 void random_fill(void *bytes, size_t size);
 
-/* Tests only: replaces the source of clock_now_us, of the clock that never steps, or of
- * random_fill; NULL restores the real one. Call before other threads start. wait_until goes by the
- * kernel's. */
+/* Tests only: replaces the source of clock_now_us, of the monotonic clock, or of random_fill; NULL
+ * restores the real one. Call before other threads start. wait_until always uses the kernel's
+ * clock. */
 void clock_set_now_for_test(int64_t (*now_us)(void));
 void clock_set_monotonic_for_test(int64_t (*monotonic_us)(void));
 void random_set_for_test(void (*fill)(void *bytes, size_t size));

@@ -33,7 +33,7 @@ char *config_clean(const char *text, char *why, size_t size)
         length--;
     for (size_t i = 0; i < length; i++) {
         if (control_size(text + i) > 0) {
-            snprintf(why, size, "it has a control character, as at the end of a line");
+            snprintf(why, size, "it has a control character, such as a line end");
             return NULL;
         }
     }

@@ -1,7 +1,7 @@
 /* Settings of a program as one table: each has an environment variable, a flag, a default and a
- * line of help. A flag wins over the environment; an empty variable is an unset one. Blanks and
- * line ends around a value are no part of it, as files and shells add them; control characters in
- * it are refused. */
+ * line of help. A flag wins over the environment; an empty variable counts as unset. White space
+ * around a value is dropped, because files and shells add it; control characters in it are refused.
+ */
 #ifndef TRIGGERS_BASE_CONFIG_H
 #define TRIGGERS_BASE_CONFIG_H
 
@@ -14,7 +14,7 @@ struct config_setting {
     const char *flag;     /* the same without dashes, such as "listen" */
     const char *fallback; /* text parsed when neither is given; NULL leaves the target alone */
     const char *value;    /* what help calls the value, such as "URLS" */
-    const char *help;     /* a sentence or two; NULL: not listed, as of a setting that is no more */
+    const char *help;     /* a sentence or two; NULL: not listed, for a setting that was removed */
     /* Stores the value in `target`; false with what is accepted in `why`. The text lives until it
      * returns. One of those below or the program's own. */
     bool (*parse)(const struct config_setting *setting, const char *text, char *why, size_t size);
@@ -36,8 +36,8 @@ enum config_result {
 enum config_result config_load(const char *program, const char *about,
                                const struct config_setting *settings, int argc, char **argv);
 
-/* A copy of `text` without the blanks and line ends around it, malloc'd; NULL when a control
- * character is in it, with that in `why`, or without memory. */
+/* A copy of `text` without white space around it, malloc'd; NULL, with the reason in `why`, when it
+ * has a control character or memory is exhausted. */
 char *config_clean(const char *text, char *why, size_t size);
 
 /* Prints a value as it may be shown: control characters escaped. */
@@ -60,7 +60,7 @@ bool config_log_level(const struct config_setting *setting, const char *text, ch
 bool config_log_format(const struct config_setting *setting, const char *text, char *why,
                        size_t size);
 
-/* Rows that every program has, or the two that serve; each written once. `target` as above. */
+/* Rows that all programs share, or the two that serve; each is written once. `target` as above. */
 #define CONFIG_LOG_LEVEL(target)                                                                   \
     {                                                                                              \
         "LOG_LEVEL", "log-level", "info", "LEVEL",                                                 \

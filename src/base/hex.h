@@ -8,7 +8,7 @@
 
 #define HEX_DIGITS "0123456789abcdef"
 
-/* The value of a digit in lower case; -1 when it is none. */
+/* The value of a digit in lower case; -1 for other characters. */
 static inline int hex_lower_digit(char c)
 {
     return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
@@ -30,8 +30,8 @@ static inline void hex_write(const uint8_t *bytes, size_t size, char *text)
     *text = '\0';
 }
 
-/* Reads `size` bytes from digits in lower case; false when one of the 2 * `size` is none. A NUL
- * before ends the reading. */
+/* Reads `size` bytes from 2 * `size` digits in lower case; false when a character is no such digit.
+ * It reads no further than a NUL. */
 static inline bool hex_read(const char *text, uint8_t *bytes, size_t size)
 {
     for (size_t i = 0; i < size; i++, text += 2) {

@@ -1,10 +1,10 @@
-/* Log lines on stdout: text on a terminal, one JSON object a line otherwise. Any thread. Never log
- * a payload or a password.
+/* Log lines on stdout: text on a terminal, one JSON object per line otherwise. Any thread. Never
+ * log a payload or a password.
  *
- * After log_start no caller ever waits for stdout: a thread writes the lines, whole and in their
- * order, from a ring of 256 KiB. While that is full, lines are dropped, and a line says how many
- * when there is room again. What a crash finds in the ring is lost. Without log_start, callers
- * write their lines themselves. */
+ * After log_start no caller ever waits for stdout: a thread writes the lines, whole and in order,
+ * from a ring of 256 KiB. While that is full, lines are dropped; when there is room again, a line
+ * says how many. A crash loses what is in the ring. Without log_start, callers write their lines
+ * themselves. */
 #ifndef TRIGGERS_BASE_LOG_H
 #define TRIGGERS_BASE_LOG_H
 
@@ -18,19 +18,19 @@ enum log_format { LOG_AUTO, LOG_TEXT, LOG_JSON };
 /* Before other threads start. `program` is kept, not copied. */
 void log_init(const char *program, enum log_level level, enum log_format format);
 
-/* Starts the thread that writes from now on, and at exit waits for it as log_flush does. After
- * signals_block, once; false when there is no memory for a thread. */
+/* Starts the thread that writes from now on; exit waits for it as log_flush does. Call once, after
+ * signals_block; false when there is no memory for a thread. */
 bool log_start(void);
 
-/* Waits until all lines are written, or a second, or not at all while stdout takes none. exit does
- * it by itself, _exit does not. */
+/* Waits until all lines are written, but at most a second, and not at all while stdout takes none.
+ * exit does this by itself, _exit does not. */
 void log_flush(void);
 
 /* Lines dropped since the start. */
 uint64_t log_dropped_lines(void);
 
-/* Says on stderr why the program ends, as one line "PROGRAM: text"; waits a second for room there
- * at most. */
+/* Says on stderr why the program ends, in one line "PROGRAM: text"; waits at most a second for room
+ * there. */
 void log_fatal(const char *text);
 
 /* Parses "debug", "info", "warning" (or "warn"), "error", in any case; false for others. */
@@ -43,7 +43,7 @@ bool log_enabled(enum log_level level);
 /* One more thing to say: a name and a text or a number. End the list with LOG_END. */
 struct log_field {
     const char *name; /* snake_case; NULL ends the list */
-    const char *text; /* NULL: `number` is meant */
+    const char *text; /* NULL: `number` counts */
     double number;
 };
 #define LOG_END                                                                                    \
@@ -55,18 +55,18 @@ struct log_field {
 /* `message` is one short sentence without a full stop; `fields` ends with LOG_END or is NULL. */
 void log_write(enum log_level level, const char *message, const struct log_field *fields);
 
-/* The same for a line that a peer or an outage can repeat. In the whole process one line of a
- * message and `key`, such as an error code, is written in ten seconds; `left_out` in it says how
- * many were not since the one before. 63 kinds are told apart at a time, all others together are
+/* The same for a line that a peer or an outage can repeat. The process writes one line in ten
+ * seconds for a message and `key`, such as an error code; its field `left_out` says how many were
+ * left out since the previous one. 63 such kinds are told apart at a time; all others together are
  * one more. Returns false when the line was left out. */
 bool log_write_limited(enum log_level level, const char *key, const char *message,
                        const struct log_field *fields);
 
 /* The rule of log_write_limited: whether a line of this kind may be written at `now_ms`
- * (monotonic); then *left_out is set. */
+ * (monotonic). If so, sets *left_out. */
 bool log_is_due(const char *message, const char *key, int64_t now_ms, unsigned *left_out);
 
-/* A line made elsewhere, its line feed in it, whatever the level and format. */
+/* Writes a line made elsewhere, which ends with a line feed, whatever the level and format. */
 void log_write_line(const char *line, size_t size);
 
 /* log_info("listening", {"url", url}, {"contexts", NULL, 64}) */

@@ -1,9 +1,10 @@
-/* The figures of a program: counted in arrays of fixed size, written as Prometheus text (format
+/* The metrics of a program: counted in arrays of fixed size, written as Prometheus text (format
  * 0.0.4) or as a log line in CloudWatch's embedded metric format.
  *
  * Counting takes one relaxed addition (two in a histogram), no lock and no memory. A metric has a
- * series for each pair of a row and a column: rows are what there are many of, such as methods;
- * columns are few, such as codes. One without rows has one row, and so with columns. */
+ * series for each pair of a row and a column: rows are for labels with many values, such as
+ * methods, columns for those with few, such as codes. A metric without rows has one row; the same
+ * is true of columns. */
 #ifndef TRIGGERS_BASE_METRICS_H
 #define TRIGGERS_BASE_METRICS_H
 
@@ -18,15 +19,16 @@ enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 typedef atomic_int_fast64_t metric_cell;
 
 struct metric {
-    const char *name; /* goes behind the program's prefix; ends with unit and kind as is usual */
+    const char *name; /* comes after the program's prefix; ends with unit and kind, as is usual */
     const char *help; /* one line */
     enum metric_kind kind;
-    double unit;                /* what counts are multiplied with to be written; 0: not at all */
-    const char *const *rows;    /* labels such as `method="Check"`, ending with NULL; or NULL */
+    double unit;             /* counts are multiplied by it when they are written; 0: not at all */
+    const char *const *rows; /* labels such as `method="Check"`, ending with NULL; or NULL */
     const char *const *columns; /* the same */
-    const int64_t *bounds; /* histogram: largest counts of the buckets but the last, ascending */
-    size_t bound_count;    /* at most METRIC_MAX_BOUNDS */
-    metric_cell *cells;    /* one a series; METRIC_HISTOGRAM_CELLS in a histogram; row by row */
+    const int64_t
+        *bounds; /* histogram: the largest counts of the buckets except the last, ascending */
+    size_t bound_count; /* at most METRIC_MAX_BOUNDS */
+    metric_cell *cells; /* one per series, or METRIC_HISTOGRAM_CELLS in a histogram; row by row */
 };
 
 #define METRIC_MAX_BOUNDS 16
@@ -55,7 +57,7 @@ static inline void metric_set(struct metric *metric, size_t series, int64_t coun
 /* The same for a histogram. */
 void metric_observe(struct metric *metric, size_t series, int64_t count);
 
-/* What one program shows: its own metrics, and the figures of its process and build. */
+/* What one program shows: its own metrics, and those of its process and build. */
 struct metrics {
     const char *program;        /* "triggersd"; the dimension in CloudWatch */
     const char *prefix;         /* "triggers_core" */
@@ -66,13 +68,13 @@ struct metrics {
     int64_t next_line_ms;       /* its time (monotonic) */
 };
 
-/* Appends every metric with its help and type. Of metrics with many series those that never counted
- * are left out. Any thread. */
+/* Appends every metric with its help and type. Metrics with many series leave out those that never
+ * counted. Any thread. */
 void metrics_write(const struct metrics *metrics, struct buffer *text);
 
 /* Writes one log line when the last one, or the first call, was `seconds` ago; 0 seconds: never. It
- * says what gauges are, what counters have gained since the line before, and of what histograms
- * have gained the median and the 99th percentile; rows are summed up. One thread. */
+ * has the values of gauges, the increase of counters since the previous line, and for histograms
+ * the median and the 99th percentile of that increase; rows are summed up. One thread. */
 void metrics_log(struct metrics *metrics, long seconds);
 
 #endif

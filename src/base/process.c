@@ -15,7 +15,7 @@
 static metric_cell resident_cell, cpu_cell, files_cell, max_files_cell, start_cell, dropped_cell;
 
 static struct metric process_resident = {.name = "process_resident_memory_bytes",
-                                         .help = "Memory of the process in RAM.",
+                                         .help = "Memory of the process that is in RAM.",
                                          .kind = METRIC_GAUGE,
                                          .cells = &resident_cell};
 static struct metric process_cpu = {.name = "process_cpu_seconds_total",
@@ -28,7 +28,7 @@ static struct metric process_files = {.name = "process_open_fds",
                                       .kind = METRIC_GAUGE,
                                       .cells = &files_cell};
 static struct metric process_max_files = {.name = "process_max_fds",
-                                          .help = "File descriptors that may be open.",
+                                          .help = "The most file descriptors that may be open.",
                                           .kind = METRIC_GAUGE,
                                           .cells = &max_files_cell};
 static struct metric process_start = {.name = "process_start_time_seconds",
@@ -37,7 +37,8 @@ static struct metric process_start = {.name = "process_start_time_seconds",
                                       .unit = 1e-6,
                                       .cells = &start_cell};
 static struct metric log_dropped = {.name = "log_lines_dropped_total",
-                                    .help = "Log lines that stdout was too slow for.",
+                                    .help =
+                                        "Log lines dropped because stdout took them too slowly.",
                                     .kind = METRIC_COUNTER,
                                     .cells = &dropped_cell};
 static struct metric *const METRICS[] = {

@@ -1,5 +1,5 @@
-/* What every process has: figures (memory, processor time, descriptors, start, its log), limits,
- * and a memory that others may not look into. */
+/* What every process has: metrics (memory, processor time, descriptors, start, its log), limits,
+ * and memory that others may not read. */
 #ifndef TRIGGERS_BASE_PROCESS_H
 #define TRIGGERS_BASE_PROCESS_H
 
@@ -11,11 +11,11 @@
 struct metric *const *process_metrics(void);
 
 /* The process leaves no core dump, and its user's other processes may not read its memory (ptrace,
- * most of /proc/PID): passwords and events are in there. For both it takes root from now on. */
+ * most of /proc/PID): it holds passwords and events. From now on both take root. */
 void process_hide_memory(void);
 
-/* Lets the process have `wanted` file descriptors open, as far as the system allows it. Returns how
- * many of these it may have. */
+/* Lets the process open `wanted` file descriptors, as far as the system allows it. Returns how many
+ * of these it may open. */
 size_t process_raise_files(size_t wanted);
 
 #endif

@@ -1,5 +1,5 @@
 /* Signals of a program: SIGTERM, SIGINT and SIGQUIT ask it to stop, and a second one ends it. Of
- * the others only those that tell of a fault, or of a limit that will end it anyway, still do. */
+ * the others, only those that report a fault, or a limit that will end it anyway, still end it. */
 #ifndef TRIGGERS_BASE_SIGNALS_H
 #define TRIGGERS_BASE_SIGNALS_H
 
@@ -9,9 +9,9 @@
  * before any thread starts, so that all threads inherit it. */
 void signals_block(void);
 
-/* Waits for the first of them, for about `seconds`; false when none came. When it did, starts a
- * thread that ends the process at once, with status 1, on a second one that comes half a second
- * later or more, or after `grace_seconds`. */
+/* Waits about `seconds` for the first of them; false when none came. When one came, starts a thread
+ * that ends the process at once, with status 1, when a second one comes, half a second later or
+ * more, or after `grace_seconds`. */
 bool signals_wait(unsigned grace_seconds, unsigned seconds);
 
 #endif

@@ -12,7 +12,7 @@
 #define MUST_CHECK __attribute__((warn_unused_result))
 #define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
 
-/* The codes of google.rpc.Code: name, number, and the HTTP status that stands for one. */
+/* The codes of google.rpc.Code: name, number, and the matching HTTP status. */
 #define STATUS_CODES(X)                                                                            \
     X(OK, 0, 200)                                                                                  \
     X(CANCELLED, 1, 500)                                                                           \
@@ -64,7 +64,7 @@ bool status_fail(struct status *status, enum status_code code, const char *reaso
  */
 const char *status_code_name(enum status_code code);
 
-/* The HTTP status that stands for the code; 500 for other numbers. */
+/* The HTTP status that matches the code; 500 for other numbers. */
 unsigned status_code_http(enum status_code code);
 
 #endif

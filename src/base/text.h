@@ -1,4 +1,4 @@
-/* Text that came from elsewhere: its characters in UTF-8, and which of them may be shown. */
+/* Text from elsewhere: its characters in UTF-8, and which of them may be shown. */
 #ifndef TRIGGERS_BASE_TEXT_H
 #define TRIGGERS_BASE_TEXT_H
 
@@ -30,7 +30,7 @@ static inline size_t text_utf8_length(const char *at, const char *end)
 }
 
 /* Reads the character at `at`, which is before `end`, and returns its length in bytes. A byte that
- * begins no well-formed one counts by itself, as TEXT_NO_CHARACTER. */
+ * begins no well-formed character counts as one, TEXT_NO_CHARACTER. */
 static inline size_t text_next(const char *at, const char *end, uint32_t *character)
 {
     const unsigned char *byte = (const unsigned char *)at;
@@ -48,9 +48,9 @@ static inline size_t text_next(const char *at, const char *end, uint32_t *charac
     return length;
 }
 
-/* Whether a terminal or a viewer shows the character and does nothing else for it. Not so are
- * controls, which command it (Unicode's Cc: C0, DEL and C1), line and paragraph separators, and
- * what changes the order of the text around it (Bidi_Control, UAX #9). */
+/* Whether a terminal or a viewer shows the character and does nothing else for it. This is false
+ * for controls (Unicode's Cc: C0, DEL and C1), line and paragraph separators, and characters that
+ * change the order of the text around them (Bidi_Control, UAX #9). */
 static inline bool text_is_shown(uint32_t character)
 {
     if (character < 0x80)

@@ -1,6 +1,6 @@
 /* Event ids: TypeID 0.3 with the prefix "evt", over a UUIDv7 (RFC 9562); and the ids of the service
  * that this one replaces, "evt_" and 12 hexadecimal digits, which are kept as a UUIDv8: the digits
- * in its first 48 bits, ours alone in the others. Each id has one text. */
+ * are its first 48 bits, and the others mark it as ours. Each id has one text. */
 #ifndef TRIGGERS_BASE_TYPEID_H
 #define TRIGGERS_BASE_TYPEID_H
 
@@ -24,8 +24,8 @@ void typeid_format(const uint8_t id[TYPEID_BYTES], char text[TYPEID_TEXT_SIZE]);
 
 /* Reads a text of `length` bytes; false unless it is a valid "evt_" TypeID: lower-case Crockford
  * base32, the first of the 26 characters at most '7'; or an old id, its hexadecimal digits in lower
- * case. Any 128 bits are accepted, as the TypeID specification asks, but those of an old id, whose
- * text is the shorter one. */
+ * case. Any 128 bits are accepted, as the TypeID specification asks, except those of an old id,
+ * whose text is the shorter one. */
 bool typeid_parse(const char *text, size_t length, uint8_t id[TYPEID_BYTES]);
 
 /* Whether it is an id of the service that this one replaces. */

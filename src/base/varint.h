@@ -1,4 +1,4 @@
-/* The variable-length integers of the protobuf encoding: seven bits a byte, the lowest first. */
+/* The variable-length integers of the protobuf encoding: seven bits per byte, the lowest first. */
 #ifndef TRIGGERS_BASE_VARINT_H
 #define TRIGGERS_BASE_VARINT_H
 
@@ -8,7 +8,7 @@
 
 #define VARINT_MAX_SIZE 10 /* bytes of one */
 
-/* Reads one at `*at` and moves on after it; false when it does not end before `end`, or in ten
+/* Reads one at `*at` and moves past it; false when it does not end before `end` or within ten
  * bytes. */
 static inline bool varint_read(const uint8_t **at, const uint8_t *end, uint64_t *value)
 {

@@ -262,8 +262,8 @@ bool origins_parse(struct origins *origins, const char *text, char *why, size_t 
             origins->count++;
         } else {
             snprintf(why, size,
-                     "\"%.60s\" is none of *, https://app.example.com, http://localhost:3000 and "
-                     "https://*.example.com; an origin has no path",
+                     "\"%.60s\" is neither * nor an origin such as https://app.example.com, "
+                     "http://localhost:3000 or https://*.example.com; an origin has no path",
                      entry);
             return false;
         }
@@ -304,8 +304,8 @@ bool hosts_parse(struct hosts *hosts, const char *text, char *why, size_t size)
             hosts->count++;
         } else {
             snprintf(why, size,
-                     "\"%.60s\" is none of *, api.example.com, *.example.com and 10.0.0.7; a host "
-                     "has no scheme, port or path here",
+                     "\"%.60s\" is neither * nor a host such as api.example.com, *.example.com or "
+                     "10.0.0.7; a host has no scheme, port or path here",
                      entry);
             return false;
         }

@@ -1,7 +1,7 @@
 /* What a browser says of a request: the origin of the page that makes it (RFC 6454) and the host
- * that it believes to ask (RFC 9110 section 7.2); and the lists of those that settings allow.
- * Programs that are no browsers may say anything: this protects people whose browser shows a
- * foreign page, and nothing else. Pure but for host_is_bound_to_loopback; any thread. */
+ * that it means to ask (RFC 9110 section 7.2); and the lists of those that settings allow. Other
+ * programs may say anything: this only protects people whose browser shows a foreign page. Pure
+ * except for host_is_bound_to_loopback; any thread. */
 #ifndef TRIGGERS_BASE_WEB_H
 #define TRIGGERS_BASE_WEB_H
 
@@ -14,10 +14,10 @@
 /* ---- origins ---- */
 
 struct origin {
-    char scheme[24];                   /* "https://", lower case */
-    char host[WEB_MAX_ENTRY_SIZE + 1]; /* lower case with the port, unless that is the scheme's own;
-                                          without "*." */
-    bool wildcard;                     /* hosts below `host`: one or more labels in front of it */
+    char scheme[24]; /* "https://", lower case */
+    char host[WEB_MAX_ENTRY_SIZE +
+              1];  /* lower case, with the port unless that is the scheme's default; without "*." */
+    bool wildcard; /* hosts below `host`: one or more labels in front of it */
 };
 
 struct origins {
@@ -32,15 +32,16 @@ enum origin_verdict {
     ORIGIN_LISTED,   /* named */
 };
 
-/* Reads a comma list of "*" and "scheme://host[:port]", where the host may start with "*.". False
- * with what is accepted in `why`. */
+/* Reads a list, separated by commas, of "*" and "scheme://host[:port]", where the host may start
+ * with "*.". False with what is accepted in `why`. */
 bool origins_parse(struct origins *origins, const char *text, char *why, size_t size);
 
-/* What the value of an Origin header gets; NULL: there is none. Listed ones win over "*". */
+/* The verdict on the value of an Origin header; NULL: there is none. A listed origin wins over "*".
+ */
 enum origin_verdict origins_judge(const struct origins *origins, const char *origin);
 
-/* Whether the origin is that of a page which came from `host`, the value of a Host header, over
- * http or https: which one is not known after a proxy. */
+/* Whether the origin is that of a page from `host`, the value of a Host header, over http or https:
+ * after a proxy it is not known which. */
 bool origin_is_of_host(const char *origin, const char *host);
 
 /* ---- hosts ---- */
@@ -56,19 +57,19 @@ struct hosts {
     struct host list[WEB_MAX_ENTRIES];
 };
 
-/* Reads a comma list of "*", names and addresses without port, where a name may start with "*.".
- * False with what is accepted in `why`. */
+/* Reads a list, separated by commas, of "*", names and addresses without port, where a name may
+ * start with "*.". False with what is accepted in `why`. */
 bool hosts_parse(struct hosts *hosts, const char *text, char *why, size_t size);
 
-/* Whether a request with this value of Host is served, so that a foreign page cannot have its own
- * name lead to this machine (DNS rebinding). `bound` is the host, with or without port, that is
- * listened on when it leads to the loopback interface alone, else NULL. Always served are what is
- * listed and the names of the loopback interface. With `bound` that name is too, and no other;
- * without it every address is, as no name was looked up, and with an empty list every name. */
+/* Whether a request with this value of Host is served, so that a foreign page cannot point its own
+ * name at this machine (DNS rebinding). `bound` is the host, with or without port, that is listened
+ * on, if it leads only to the loopback interface, else NULL. Listed hosts and loopback names are
+ * always served. With `bound`, that name is too, and no other. Without it, every address is,
+ * because no name was looked up, and with an empty list every name. */
 bool hosts_serve(const struct hosts *hosts, const char *bound, const char *host);
 
-/* Whether the name or address to listen on, with or without port, leads to the loopback interface
- * alone. Asks the resolver: at the start of a program only. */
+/* Whether the name or address to listen on, with or without port, leads only to the loopback
+ * interface. Asks the resolver: call only at the start of a program. */
 bool host_is_bound_to_loopback(const char *host);
 
 #endif

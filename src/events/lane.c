@@ -281,7 +281,7 @@ static void note_away(struct lane *lane, const struct status *status)
     lane->away.retry_delay_ms = MAX_BACKOFF_MS;
     if (strcmp(lane->told, status->message) != 0 &&
         log_warning_limited(name,
-                            served ? "the store gives no further session, trying again"
+                            served ? "the store opens no further session, trying again"
                                    : "store is unavailable, trying again",
                             {"lane", name}, {"store", lane->config.store->description},
                             {"error", status->message}))

@@ -27,16 +27,16 @@ struct metric lane_queue_depth = {.name = "queue_depth",
                                   .columns = LANE_LABELS,
                                   .cells = queue_cells};
 struct metric lane_batch_items = {.name = "batch_items",
-                                  .help = "Events that a worker took at once, by lane; of writes, "
-                                          "one batch is one transaction unless the store refuses.",
+                                  .help = "Events that a worker took at once, by lane; for writes, "
+                                          "in one transaction unless the store refuses.",
                                   .kind = METRIC_HISTOGRAM,
                                   .columns = LANE_LABELS,
                                   .bounds = BATCH_ITEMS,
                                   .bound_count = BATCH_BOUNDS,
                                   .cells = batch_cells};
 struct metric lane_sessions = {.name = "store_sessions",
-                               .help = "Sessions with the store that stand, by lane; a lane with "
-                                       "none cannot work.",
+                               .help = "Open sessions with the store, by lane; a lane with none "
+                                       "cannot work.",
                                .kind = METRIC_GAUGE,
                                .columns = LANE_LABELS,
                                .cells = session_cells};

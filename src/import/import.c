@@ -94,7 +94,9 @@ static void count_row(struct import *import, const struct import_row *row)
     switch (row->append.outcome) {
     case STORE_DONE: import->stored++; break;
     case STORE_REPEATED: import->present++; break;
-    default: refuse_row(import, id, "its id is there with other content"); break;
+    default:
+        refuse_row(import, id, "an event with this id and other content is in the store");
+        break;
     }
 }
 

@@ -57,7 +57,7 @@ static const char NEW_ID_RULE[] =
  * can hold it. */
 #define BATCH_KEY_SEPARATOR '\x1f'
 
-static const char KEY_RULE[] = "must have at most 255 characters and no event_id beside it";
+static const char KEY_RULE[] = "must have at most 255 characters, and no event_id may be given";
 
 /* What a key stands for: see CreateEventRequest.idempotency_key. False without memory. */
 static bool derive_id(const char *key, struct arena *arena, struct store_item *append)

@@ -267,7 +267,7 @@ static size_t refuse(char answer[HANDSHAKE_ANSWER_SIZE], struct fault fault)
 size_t handshake_answer_too_long(char answer[HANDSHAKE_ANSWER_SIZE])
 {
     return refuse(answer, (struct fault){"431 Request Header Fields Too Large",
-                                         "the head of a request has 8192 bytes at most"});
+                                         "the head of a request may have at most 8192 bytes"});
 }
 
 /* What is wrong with a request, or, when nothing is, its key. */
@@ -281,7 +281,7 @@ static struct fault find_fault(const uint8_t *request, size_t size,
         return (struct fault){bad, "the request is not a well-formed GET of HTTP/1.1"};
     if (!is_path_of(path, server->target))
         return (struct fault){"404 Not Found",
-                              "here is no WebSocket; TRIGGERS_LISTEN has the path of the one"};
+                              "there is no WebSocket at this path; TRIGGERS_LISTEN has the one"};
     if (!get_header(request, size, "Host", &header))
         return (struct fault){bad, "one Host header is needed"};
     if (!serves_host(server, host.start ? host : header))
@@ -289,10 +289,10 @@ static struct fault find_fault(const uint8_t *request, size_t size,
                               "this host is not served; TRIGGERS_HOSTS lists those that are"};
     if (!lets_in(server, request, size))
         return (struct fault){"403 Forbidden",
-                              "pages of this origin are not let in; TRIGGERS_ORIGINS lists those "
-                              "that are, and programs send no Origin"};
+                              "pages of this origin may not open a WebSocket here; "
+                              "TRIGGERS_ORIGINS lists those that may, and programs send no Origin"};
     if (!asks_for_websocket(request, size))
-        return (struct fault){"426 Upgrade Required", "here is a WebSocket, of version 13"};
+        return (struct fault){"426 Upgrade Required", "this path is for WebSockets, version 13"};
     if (!get_header(request, size, "Sec-WebSocket-Key", key) || !is_key(*key))
         return (struct fault){bad, "Sec-WebSocket-Key must be the base64 of 16 bytes"};
     if (!has_token(request, size, "Sec-WebSocket-Protocol", SUBPROTOCOL))

@@ -324,7 +324,7 @@ def test_content_that_changed_since_an_import_is_named(old, new_store_url, tmp_p
     done, figures, log = import_from(old, url, tmp_path)
     assert done.returncode == 1
     assert figures == {"read": 2, "stored": 0, "already_there": 1, "refused": 1}
-    assert [line["reason"] for line in log if "reason" in line] == ["its id is there with other content"]
+    assert [line["reason"] for line in log if "reason" in line] == ["an event with this id and other content is in the store"]
 
 
 def test_both_services_may_share_a_database_and_a_role_called_triggers(postgres, start_core, tmp_path):

@@ -211,7 +211,7 @@ static void what_is_wrong_is_told_with_its_place(void **state)
          "must not have half of a surrogate pair"},
         {"{\"named\":{\"k\":{\"deep\":1}}}", "named/k/deep", "must be a JSON object"},
         {"{\"chosen_number\":1,\"chosen_text\":\"a\"}", "chosen_text",
-         "must not be given beside chosen_number"},
+         "must not be given together with chosen_number"},
         {"{\"chosen_part\":{\"name\":3}}", "chosen_part/name", "must be a string"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)

@@ -98,8 +98,8 @@ PQconninfoOption *postgres_uri_parse(const char *uri, const char *setting, struc
         return options;
     PQconninfoFree(options);
     return refuse(status, setting,
-                  "has a host, port or database that cannot be one (special characters in "
-                  "a password are written as %40, %2F, %3A)");
+                  "has a host, port or database that is not valid (special characters in a "
+                  "password are written as %40, %2F, %3A)");
 }
 
 /* ---- what SQLAlchemy's drivers take ---- */

@@ -16,7 +16,8 @@ enum store_result sqlite_failed(struct sqlite_session *session, int code, struct
                         {"result_code", NULL, code});
     switch (code & 0xFF) {
     case SQLITE_BUSY:
-    case SQLITE_LOCKED: return store_unavailable(status, "another process holds the database file");
+    case SQLITE_LOCKED:
+        return store_unavailable(status, "another process has locked the database file");
     /* A constraint or trigger that somebody added, or a limit: maybe one item's alone. */
     case SQLITE_ERROR:
     case SQLITE_CONSTRAINT:
@@ -73,7 +74,7 @@ enum store_result sqlite_open_failed(const char *path, int code, struct status *
                              path);
         break;
     case SQLITE_BUSY:
-        result = store_unavailable(status, "another process holds the file %s", path);
+        result = store_unavailable(status, "another process has locked the file %s", path);
         break;
     default:
         result =
