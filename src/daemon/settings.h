@@ -1,4 +1,4 @@
-/* What triggersd is told by environment and flags. */
+/* The settings of triggersd, from environment and flags. */
 #ifndef TRIGGERS_DAEMON_SETTINGS_H
 #define TRIGGERS_DAEMON_SETTINGS_H
 

@@ -1,5 +1,5 @@
-/* Reads: events by id, many in one round trip, and pages of the inbox. Each has a lane of its own,
- * so that long pages keep neither ids nor writes waiting. */
+/* Reads: events by id, many in one round trip, and pages of the inbox. Each kind has a lane of its
+ * own, so that long pages keep neither reads by id nor writes waiting. */
 #ifndef TRIGGERS_EVENTS_READERS_H
 #define TRIGGERS_EVENTS_READERS_H
 
@@ -14,7 +14,7 @@ struct get_op {
 struct list_op {
     struct op op;
     struct store_list list; /* in: all but events, count, more, no_memory */
-    /* NULL: the page. Else another question to the store, which fails alone. */
+    /* NULL: read the page. Else another question to the store, whose failure concerns no other. */
     enum store_result (*ask)(struct store_session *session, struct list_op *op,
                              struct status *status);
 };

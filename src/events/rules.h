@@ -11,13 +11,13 @@
 #define EVENT_PAGE_DEFAULT 50
 #define EVENT_PAGE_MAX 1000
 #define EVENT_PAGE_MAX_BYTES (8u << 20) /* payload bytes of one page */
-#define EVENT_MAX_PAYLOAD (10u << 20)   /* highest that a payload limit can be set to */
+#define EVENT_MAX_PAYLOAD (10u << 20)   /* the highest value of the payload limit */
 
 enum rule_result { RULE_OK, RULE_VIOLATED, RULE_NO_MEMORY };
 
-/* Trims Unicode white space and lower-cases (full Unicode mapping, as the service this one replaces
- * did); what is left, which is stored, has 1 to 255 characters. `text` is valid UTF-8. `out` lies
- * in the arena or in `text`. On RULE_VIOLATED `description` tells what is accepted. */
+/* Trims Unicode white space and lower-cases (full Unicode mapping, as the service that this one
+ * replaces did); the result, which is stored, has 1 to 255 characters. `text` is valid UTF-8. `out`
+ * lies in the arena or in `text`. On RULE_VIOLATED `description` says what is accepted. */
 enum rule_result rule_name(const char *text, struct arena *arena, struct slice *out,
                            const char **description);
 
@@ -27,19 +27,19 @@ bool rule_key(const char *key);
 /* What a payload may be, besides one JSON object. */
 struct payload_rules {
     size_t max_size; /* bytes */
-    bool any;        /* also what not every JSON reader can take: see json_check_portable */
+    bool any;        /* accept what not every JSON reader can take, too: see json_check_portable */
 };
 
 /* `description` may lie in the arena. */
 enum rule_result rule_payload(struct slice payload, const struct payload_rules *rules,
                               struct arena *arena, const char **description);
 
-/* An opaque page token: where a list goes on, bound to its status and order. */
+/* An opaque page token: where a list continues, bound to its status and order. */
 #define PAGE_TOKEN_SIZE 53 /* characters with the NUL */
 void page_token_format(const struct store_list *list, const struct store_position *last,
                        char token[PAGE_TOKEN_SIZE]);
 /* Fills has_after and after of `list`, whose status and order are set. False when the token is not
- * one of ours or belongs to a list of another status or order. */
+ * one of ours or belongs to a list with another status or order. */
 bool page_token_parse(const char *token, struct store_list *list);
 
 #endif

@@ -1,4 +1,4 @@
-/* Settings of the programs that write into the store themselves, each written once. */
+/* Settings of the programs that open the store themselves, each written once. */
 #ifndef TRIGGERS_EVENTS_STORE_SETTINGS_H
 #define TRIGGERS_EVENTS_STORE_SETTINGS_H
 
@@ -35,7 +35,7 @@ struct store_settings {
             config_choice, &(store)->payloads, .choices = "portable any"                           \
     }
 
-/* What these settings say of payloads. */
+/* The rules for payloads that these settings give. */
 static inline struct payload_rules store_settings_payload_rules(const struct store_settings *store)
 {
     return (struct payload_rules){.max_size = (size_t)store->max_payload,

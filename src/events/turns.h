@@ -1,17 +1,17 @@
 /* The queue of a lane: whose turn it is, and how much each may have waiting. Connections are served
- * in turn, and of each the clients that it names; a client's operations in the order they came. The
- * turns are deficit round robin (Shreedhar and Varghese, 1995) over the cost of operations; a
- * client that had nothing waiting and wants little comes before those, as in FQ-CoDel (RFC 8290).
- * Plain data: the lane's lock is held for every call. */
+ * in turn, within each the clients that it names, and a client's operations in the order in which
+ * they came. The turns are deficit round robin (Shreedhar and Varghese, 1995) over the cost of
+ * operations; a client that had nothing waiting and asks for little comes first, as in FQ-CoDel
+ * (RFC 8290). Plain data: every call is made with the lane's lock held. */
 #ifndef TRIGGERS_EVENTS_TURNS_H
 #define TRIGGERS_EVENTS_TURNS_H
 
 #include "events/op.h"
 
-/* Cost of operations: one for each item, and one more for so many bytes, which take a store about
- * as long. */
+/* The cost of an operation is one for each item, and one for each TURN_BYTES bytes, which take a
+ * store about as long. */
 #define TURN_BYTES 2048
-/* What costs no more than this is little. */
+/* An operation that costs at most this much is little. */
 #define TURN_LITTLE 16
 
 struct held {
@@ -22,10 +22,10 @@ struct held {
 /* A connection, or a client of one, while it has operations waiting or at the store. */
 struct turn {
     struct turn *connection; /* the client's; NULL in connections */
-    struct turn *chain;      /* in its bucket, or of the unused ones */
+    struct turn *chain;      /* in its bucket, or among the unused ones */
     struct turn *next;       /* in the list or ring it is in */
     struct turn *ring;       /* the last of the connection's clients that take turns */
-    struct op *first;        /* the client's, waiting */
+    struct op *first;        /* of the client's operations that wait */
     struct op **last;
     uint64_t key;
     struct held held;
@@ -43,7 +43,7 @@ struct turns {
     struct turn **fresh_last;
     struct turn *ring; /* the last of the connections that take turns */
     struct turn *unused;
-    struct turn *memory; /* of all; those from `used` on were never in use */
+    struct turn *memory; /* of all turns; those from `used` on were never in use */
     size_t used;
     size_t count;
     struct turn *buckets[TURN_BUCKETS];
@@ -53,29 +53,30 @@ struct turns {
 bool turns_init(struct turns *turns, struct held max) MUST_CHECK;
 void turns_fini(struct turns *turns);
 
-/* Takes an operation; it counts as held until turns_release. False when all callers hold the most
- * they may, or this one more than a fair share: a connection may hold four times what it leaves
- * free, and a client four times what the others of its connection then may. So there is always room
- * for another. */
+/* Takes an operation; it counts as held until turns_release. False when all callers together hold
+ * the most they may, or this one more than a fair share: a connection may hold four times what it
+ * leaves free, and a client four times what it leaves to the others of its connection. So there is
+ * always room for another. */
 bool turns_add(struct turns *turns, struct op *op) MUST_CHECK;
 
-/* The next operation, still in the queue; NULL when there is none. With `fresh_only` none but those
- * of clients that come before the turns. */
+/* The next operation, which stays in the queue; NULL when there is none. With `fresh_only`, only
+ * those of clients that come before the turns. */
 struct op *turns_next(struct turns *turns, bool fresh_only);
 
-/* Takes out what turns_next returned last, for `items` of those not yet carried out. */
+/* Takes out what turns_next returned last, to carry out `items` of its remaining items. */
 void turns_take(struct turns *turns, struct op *op, size_t items);
 
-/* Puts an operation with items left back; it is the next of its client's and of the turns. */
+/* Puts back an operation that has items left; it will be the next, of its client and in the turns.
+ */
 void turns_put_back(struct turns *turns, struct op *op);
 
-/* The operation is at the store no more. */
+/* The operation is no longer at the store. */
 void turns_release(struct turns *turns, struct op *op);
 
 /* Takes out and releases all that wait. */
 struct op *turns_clear(struct turns *turns);
 
-/* Of so many of its items; at least 1. */
+/* The cost of so many of its items; at least 1. */
 size_t turn_cost(const struct op *op, size_t items);
 
 #endif

@@ -6,9 +6,9 @@
 #include "import/settings.h"
 
 /* Copies the table `events` of settings->import_from, with its ids, times and acknowledgements,
- * into the store of settings->store.database_url, which may be in use meanwhile. What is there
- * already stays as it is, so an import may be run again after it was broken off, or to fetch what
- * came since. Rows that cannot be stored are logged with the reason and left out. False, with
+ * into the store of settings->store.database_url, which may be in use meanwhile. Events that are
+ * there already stay as they are, so an import may be run again after an interruption, or to copy
+ * what came later. Rows that cannot be stored are logged with the reason and left out. False, with
  * `status` filled, when there were such rows or the import could not go on. */
 bool import_run(const struct settings *settings, struct status *status) MUST_CHECK;
 

@@ -1,5 +1,5 @@
 /* The `events` table of the service that this one replaces, in PostgreSQL or in an SQLite file,
- * read once from end to end, in one snapshot. Nothing is written there. One thread. */
+ * read once from beginning to end, in one snapshot. Nothing is written to it. One thread. */
 #ifndef TRIGGERS_IMPORT_OLD_EVENTS_H
 #define TRIGGERS_IMPORT_OLD_EVENTS_H
 
@@ -11,7 +11,7 @@
 
 struct old_events;
 
-/* A row as it stands; texts are borrowed until the next row is asked for, NULL where the column is
+/* A row as it is stored; texts are borrowed until the next row is read, NULL where the column is
  * null. Times are microseconds since 1970 UTC. */
 struct old_event {
     const char *id;
@@ -20,8 +20,9 @@ struct old_event {
     const char *payload;
     const char *status;    /* lower-cased */
     bool has_created_at;   /* not null, and in the years 1 to 9999 */
-    int64_t created_at_us; /* columns without a time zone are taken as UTC, as they were meant */
-    int64_t acknowledged_at_us; /* of any event: when it was acknowledged, else created */
+    int64_t created_at_us; /* columns without a time zone are in UTC */
+    int64_t
+        acknowledged_at_us; /* of every event: when it was acknowledged, else when it was created */
 };
 
 enum old_events_result { OLD_EVENTS_ROW, OLD_EVENTS_END, OLD_EVENTS_FAILED };
@@ -34,7 +35,7 @@ bool old_events_open(const char *url, struct old_events **events, struct status 
 /* Rows of the table when it was opened. */
 size_t old_events_count(const struct old_events *events);
 
-/* The next row, in no particular order. `status` is filled when it failed. */
+/* The next row, in no particular order. `status` is filled on failure. */
 enum old_events_result old_events_next(struct old_events *events, struct old_event *event,
                                        struct status *status) MUST_CHECK;
 
@@ -62,8 +63,8 @@ enum old_events_column {
 };
 extern const char *const OLD_EVENTS_COLUMN_NAMES[OLD_EVENTS_COLUMNS];
 
-/* Whether all columns are there that must be; false with a text that names the others. `where` is
- * the table and its place. */
+/* Whether all required columns are present; false with a text that names the missing ones. `where`
+ * is the table and its place. */
 bool old_events_check_columns(const bool present[OLD_EVENTS_COLUMNS], const char *where,
                               struct status *status) MUST_CHECK;
 

@@ -1,4 +1,4 @@
-/* What triggers-import is told by environment and flags. */
+/* The settings of triggers-import, from environment and flags. */
 #ifndef TRIGGERS_IMPORT_SETTINGS_H
 #define TRIGGERS_IMPORT_SETTINGS_H
 

@@ -14,12 +14,12 @@ struct listener {
     struct link_address address;
 };
 
-/* Listens on every URL of the list; what has been opened is in `listeners`, `*count` of them, and
- * the caller's to close. False with a text that names the URL at fault. */
+/* Listens on every URL of the list. `listeners` gets `*count` open listeners, also on failure; the
+ * caller closes them. False with a text that names the URL at fault. */
 bool listen_all(const struct server_config *config, struct listener listeners[LISTEN_MAX],
                 size_t *count, struct status *status) MUST_CHECK;
 
-/* Closes it and frees what is in it, after the links that came from it. */
+/* Closes it and frees what is in it; call after the links that came from it are freed. */
 void listener_close(struct listener *listener);
 
 #endif

@@ -7,9 +7,11 @@
 
 #include "rpc/call.h"
 
-/* Bytes of an envelope, unless payloads may be larger. Longer ones are answered, not read. */
+/* The most bytes of an envelope, unless payloads may be larger. A longer one is answered with an
+ * error without being read. */
 #define RPC_MAX_MESSAGE (8u << 20)
-#define RPC_MAX_TIMEOUT_MS 30000 /* longest deadline, also when the caller gives none */
+#define RPC_MAX_TIMEOUT_MS 30000 /* the longest deadline, and the one of a caller that gives none  \
+                                  */
 
 struct dispatcher {
     ProtobufCService *services[API_METHOD_COUNT]; /* by method; NULL: not served */
@@ -17,16 +19,16 @@ struct dispatcher {
     atomic_bool stopping;                         /* set: every call is answered UNAVAILABLE */
 };
 
-/* `services` ends with NULL; each must outlive the dispatcher. Asserts that every method of every
+/* `services` ends with NULL; each must outlive the dispatcher. Checks that every method of every
  * service has a handler: protobuf-c would abort at the call. */
 void dispatcher_init(struct dispatcher *dispatcher, ProtobufCService *const *services);
 
-/* Decodes `size` bytes, which change, and hands the call to its handler, or answers it with an
+/* Decodes `size` bytes, changing them, and hands the call to its handler, or answers it with an
  * error. The bytes are not used after the return; the call may already be answered by then. Never
  * blocks. Any thread. */
 void dispatch(struct dispatcher *dispatcher, struct call *call, uint8_t *bytes, size_t size);
 
-/* Answers a call, unread, with RESOURCE_EXHAUSTED: the server holds too much already. */
+/* Answers a call with RESOURCE_EXHAUSTED, without reading it: the server holds too much already. */
 void dispatch_refuse_busy(struct call *call);
 
 #endif

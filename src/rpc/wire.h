@@ -1,5 +1,5 @@
-/* Encoded messages before protobuf-c decodes them: checked, and rid of what would cost memory and
- * is not wanted. */
+/* Encoded messages before protobuf-c decodes them: they are checked, and freed of what would cost
+ * memory and is not wanted. */
 #ifndef TRIGGERS_RPC_WIRE_H
 #define TRIGGERS_RPC_WIRE_H
 
@@ -8,8 +8,9 @@
 #include "base/status.h"
 #include "rpc/call.h"
 
-/* Most elements of a repeated field, and most fields of one message that are not repeated: proto3
- * lets these be given again and again. Two bytes of either become a hundred when decoded. */
+/* The most elements of a repeated field, and the most fields of one message that are not repeated,
+ * which proto3 allows to be given again and again. Two bytes of either become a hundred when
+ * decoded. */
 #define WIRE_MAX_ELEMENTS 1000
 #define WIRE_MAX_SINGLE 100
 
@@ -21,7 +22,7 @@ struct wire_reader {
     uint8_t *end;
 };
 
-/* One field of a message as it comes. */
+/* One field of a message as it was sent. */
 struct wire_field {
     uint8_t *start; /* its tag */
     uint32_t number;
@@ -30,16 +31,16 @@ struct wire_field {
     struct wire_reader content; /* of WIRE_BYTES */
 };
 
-/* Steps over the next field. False when the bytes are no message from there on. */
+/* Steps over the next field. False when the bytes from there on are not a message. */
 bool wire_next(struct wire_reader *in, struct wire_field *field);
 
 /* Checks `*size` bytes as a message of the given type, nested ones included: fields have the types
  * that the .proto file says, strings are UTF-8 (proto3) and, because protobuf-c hands them out as C
- * strings, hold no NUL, and nothing is there too often. Unknown fields, which proto3 accepts and
+ * strings, hold no NUL, and no field is given too often. Unknown fields, which proto3 accepts and
  * protobuf-c would keep, are dropped: the bytes move together in place and `*size` shrinks.
  *
  * False with INVALID_ARGUMENT and `reason` (BATCH_SIZE_INVALID when a repeated field has too many
- * elements); `violation` says which field is at fault and has no field when none is. `bytes` may be
+ * elements); `violation` says which field is at fault; it has no field when none is. `bytes` may be
  * NULL when there are none. Allocates nothing. Any thread. */
 bool wire_clean(const ProtobufCMessageDescriptor *type, uint8_t *bytes, size_t *size,
                 const char *reason, struct field_violation *violation,

@@ -7,7 +7,7 @@
 #include "store/store.h"
 #include "triggers/v1/events.pb-c.h"
 
-/* What the id of an event must be, for callers who got it wrong. */
+/* What the id of an event must be, for callers that got it wrong. */
 #define ID_RULE                                                                                    \
     "must be \"evt_\" and 26 characters of lower-case base32, or 12 hexadecimal digits in an "     \
     "imported id"
@@ -26,8 +26,8 @@ char *convert_id(struct arena *arena, const uint8_t id[TYPEID_BYTES]);
 
 Triggers__V1__Event *convert_event(struct arena *arena, const struct store_event *event);
 
-/* An array of `count` pointers to the elements of `messages`, each of `size` bytes, as protobuf-c
- * wants repeated fields. */
+/* An array of `count` pointers to the elements of `messages`, each of `size` bytes, which is how
+ * protobuf-c holds repeated fields. */
 void *convert_repeated(struct arena *arena, void *messages, size_t count, size_t size);
 
 Triggers__V1__ItemError *convert_failure(struct arena *arena, const struct item_failure *failure);

@@ -6,10 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes before the payload of a frame, at most. */
+/* The most bytes before the payload of a frame. */
 #define WEBSOCKET_HEAD_MAX 14
 
-/* Bytes of the payload of a control frame, at most. */
+/* The most bytes in the payload of a control frame. */
 #define WEBSOCKET_CONTROL_MAX 125
 
 enum websocket_opcode {
@@ -25,25 +25,25 @@ struct websocket_head {
     uint64_t length; /* of the payload */
     enum websocket_opcode opcode;
     bool final;  /* the last frame of its message */
-    bool masked; /* with `mask`; frames of a client are, those of a server are not */
+    bool masked; /* with `mask`; a client's frames are masked, a server's are not */
     uint8_t mask[4];
 };
 
 enum websocket_result { WEBSOCKET_OK, WEBSOCKET_INCOMPLETE, WEBSOCKET_WRONG };
 
-/* Reads the head that `bytes` begin with. Wrong are the reserved bits and opcodes, text (SP has
- * none), a mask that is missing or too much (`masked`: the peer is a client), a length over 2^63 -
- * 1, and a control frame that is in parts or over 125 bytes long. */
+/* Reads the head at the start of `bytes`. These are wrong: reserved bits and opcodes, text (SP has
+ * none), a mask that is missing or must not be there (`masked`: the peer is a client), a length
+ * over 2^63 - 1, and a control frame that is in parts or over 125 bytes long. */
 enum websocket_result websocket_read_head(const uint8_t *bytes, size_t size, bool masked,
                                           struct websocket_head *head);
 
-/* Whether a frame with this opcode is none of a message. */
+/* Whether frames with this opcode are control frames, not parts of a message. */
 bool websocket_is_control(enum websocket_opcode opcode);
 
 /* Bytes of the head of a frame. */
 size_t websocket_head_size(uint64_t length, bool masked);
 
-/* Writes a head, whose `size` is ignored; returns its size. */
+/* Writes a head, ignoring its `size`; returns the size written. */
 size_t websocket_put_head(uint8_t out[WEBSOCKET_HEAD_MAX], const struct websocket_head *head);
 
 /* Masks or unmasks a payload from its beginning. */
