@@ -7,20 +7,20 @@
 /* A store in the SQLite file at `path`. Fails only without memory. */
 bool sqlite_store_new(const char *path, struct store **store, struct status *status) MUST_CHECK;
 
-/* The path in an SQLite URL as SQLAlchemy takes it, "+driver" and a query string aside, malloc'd;
- * NULL when it is no such URL or names no file, or without memory. */
+/* The path in an SQLite URL as SQLAlchemy reads it, without "+driver" and query string, malloc'd;
+ * NULL when it is not such a URL or names no file, or without memory. */
 char *store_sqlite_path(const char *url);
 
-/* `url` as libpq reads it when it is one of the spellings of a PostgreSQL URL, malloc'd; NULL when
- * it is not, or without memory. */
+/* `url` as libpq reads it, if it is a PostgreSQL URL in one of the accepted spellings, malloc'd;
+ * NULL when it is not, or without memory. */
 char *store_postgres_uri(const char *url);
 
-/* A "postgresql://…" URI in which parameters that SQLAlchemy's drivers document are written as
- * libpq has them, and several `host` as one list; malloc'd, NULL without memory. */
+/* The same "postgresql://…" URI with the parameters of SQLAlchemy's drivers written as libpq reads
+ * them, and several `host` as one list; malloc'd, NULL without memory. */
 char *postgres_uri_translate(const char *uri);
 
 /* A store in the PostgreSQL database that `uri` ("postgresql://…") names. Fails when libpq cannot
- * read the URI or when a part of a password seems to stand in another part's place; the text
+ * read the URI or when a part of a password seems to be in the place of another part; the text
  * quotes nothing of the URI. */
 bool postgres_store_new(const char *uri, struct store **store, struct status *status) MUST_CHECK;
 

@@ -1,11 +1,11 @@
-/* What both stores do alike: their SQL, where a list starts, copying an event into its caller's
- * arena, the status of each result. */
+/* What both stores share: the form of their SQL, where a list starts, copying an event into its
+ * caller's arena, the status of each result. */
 #ifndef TRIGGERS_STORE_ITEMS_H
 #define TRIGGERS_STORE_ITEMS_H
 
 #include "store/store.h"
 
-/* One of those in the .sql files, as embed.py makes it. */
+/* A statement of the .sql files, as embed.py makes it. */
 struct statement {
     const char *name;
     const char *sql;

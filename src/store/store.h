@@ -6,8 +6,8 @@
  * or the disk until a session is opened.
  *
  * An event's immutable part (id, source, type, payload, created_at) is kept apart from its delivery
- * state (pending or acknowledged), which alone changes. An operation is about the events of one
- * tenant, its scope's; those of others are not there for it.
+ * state (pending or acknowledged), which is all that changes. An operation is about the events of
+ * one tenant, that of its scope; those of others do not exist for it.
  *
  * Order: events are listed by (created_at, id), both ascending or both descending; the id compares
  * bytewise. The keyset cursor is that pair. */
@@ -37,7 +37,7 @@ struct store_event {
     uint8_t id[TYPEID_BYTES];
     struct slice source; /* UTF-8 without NUL, as all text here */
     struct slice type;
-    struct slice payload;       /* any bytes; returned as they came */
+    struct slice payload;       /* any bytes; returned as they were given */
     int64_t created_at_us;      /* microseconds since 1970 UTC */
     int64_t acknowledged_at_us; /* the same; 0 while pending */
 };
@@ -47,25 +47,25 @@ enum store_result {
     /* Nothing was changed; the same operation may be tried again at once (serialization failure,
      * deadlock). The session stays usable. */
     STORE_RETRY,
-    /* Nothing was changed because somebody else holds a lock that the operation needs, and kept it
-     * for longer than a store waits. What needs other rows may still be written: the caller may
-     * split the batch to find it. The session stays usable. */
+    /* Nothing was changed because somebody else holds a lock that the operation needs, for longer
+     * than a store waits. Items that need other rows may still be written: the caller may split the
+     * batch to find them. The session stays usable. */
     STORE_LOCKED,
-    /* Nothing was changed because the database refused, maybe one item alone: the caller may split
-     * the batch to find it. The session stays usable. */
+    /* Nothing was changed because the database refused, perhaps because of one item: the caller may
+     * split the batch to find it. The session stays usable. */
     STORE_REJECTED,
-    /* Nothing was changed and trying at once will not help: disk full, read-only, damaged. The
-     * session stays usable. */
+    /* Nothing was changed, and trying again at once will not help: disk full, read-only, damaged.
+     * The session stays usable. */
     STORE_UNAVAILABLE,
-    /* The session is of no more use and whether a write happened is unknown: close it, open
+    /* The session is no longer usable, and whether a write happened is unknown: close it, open
      * another, and write the same batch again, which is safe (see store_write). */
     STORE_LOST,
-    /* Only from session_open: no later attempt can succeed without a person (a newer schema, a
-     * file that is no database). `status` says what to do. */
+    /* Only from session_open: no later attempt can succeed until a person acts (a newer schema, a
+     * file that is not a database). `status` says what to do. */
     STORE_FATAL,
 };
 
-/* What became of one item. Set only when the operation returned STORE_OK. */
+/* What happened to one item. Set only when the operation returned STORE_OK. */
 enum store_outcome {
     STORE_DONE,      /* append: stored now; ack: acknowledged now; get: found */
     STORE_REPEATED,  /* append: was there with the same content; ack: was acknowledged before */
@@ -74,15 +74,15 @@ enum store_outcome {
     STORE_BUSY,      /* ack: somebody else holds the event's lock; it was not acknowledged */
 };
 
-/* What may be written. Items of one kind happen before those of the kinds after it, whatever their
- * order in the batch, which so may acknowledge what it appends. */
+/* What may be written. Items of one kind happen before those of later kinds, whatever their order
+ * in the batch, so a batch may acknowledge what it appends. */
 enum store_kind {
-    /* In: everything of the event but acknowledged_at_us. Out: created_at_us of the stored event
+    /* In: everything of the event except acknowledged_at_us. Out: created_at_us of the stored event
      * when STORE_REPEATED (the first one's). Content is source, type and payload. */
     STORE_APPEND,
-    /* In: the event's id, and as acknowledged_at_us the time to set, or when the event was created
-     * after that, which clocks that were set can bring about, that time. Out: acknowledged_at_us as
-     * it was set, now or, when STORE_REPEATED, first. */
+    /* In: the event's id, and in acknowledged_at_us the time to set. If the event was created
+     * later, which happens when clocks are changed, its created_at is set. Out: acknowledged_at_us
+     * as it was set, now or, when STORE_REPEATED, the first time. */
     STORE_ACK,
     STORE_KIND_COUNT
 };
@@ -98,7 +98,7 @@ struct store_item {
 struct store_write {
     struct store_item **items;
     size_t count;
-    bool part; /* of a batch that failed: locks are hardly waited for, as they just were */
+    bool part; /* a part of a batch that failed: hardly waits for locks, as it has just waited */
 };
 
 struct store_get {
@@ -117,10 +117,11 @@ struct store_position {
 struct store_list {
     bool acknowledged; /* list acknowledged instead of pending events */
     bool oldest_first;
-    bool has_after; /* start behind `after` (exclusive), in the order asked for */
+    bool has_after; /* start after `after` (exclusive), in the order asked for */
     struct store_position after;
     uint32_t limit;      /* 1 to 1000 events */
-    size_t max_bytes;    /* stop before the payloads exceed this, but return at least one event */
+    size_t max_bytes;    /* stop before the payloads exceed this, but return at least one event if
+                            there is one */
     struct arena *arena; /* `events` and their slices are allocated here */
     struct store_event *events;
     size_t count;
@@ -128,41 +129,42 @@ struct store_list {
     bool no_memory; /* out: the page did not fit the arena; events and count are not set */
 };
 
-/* What waits, and whether it is safe. SQLite, where one transaction writes at a time, keeps the
- * exact count. On PostgreSQL several cores would wait for each other at such a row: the events are
- * counted one by one up to STORE_BACKLOG_EXACT, which costs a walk over as many entries of an index
- * whatever the store holds; above, it is the planner's estimate, refreshed by autovacuum, but at
- * least STORE_BACKLOG_EXACT + 1. */
+/* How many events are pending, and whether they are safe. SQLite, where one transaction writes at a
+ * time, keeps the exact count. On PostgreSQL several cores would wait for each other at such a row,
+ * so the events are counted one by one up to STORE_BACKLOG_EXACT, which costs a walk over so many
+ * entries of an index, whatever the store holds. Above that it is the planner's estimate, which
+ * autovacuum refreshes, but at least STORE_BACKLOG_EXACT + 1. */
 #define STORE_BACKLOG_EXACT 10000
 struct store_backlog {
     int64_t pending;
     int64_t oldest_created_at_us; /* of the pending events; 0 when there is none */
-    /* Standbys of the database when none of them is synchronous: a failover to one may lose what
-     * was acknowledged last. Else 0. Without the role pg_monitor a backup under way counts too. */
+    /* Standbys of the database when none of them is synchronous, so a failover to one may lose the
+     * latest writes. Else 0. Without the role pg_monitor a running backup counts too. */
     int64_t asynchronous_standbys;
 };
 
 struct store_driver {
     const char *name; /* "sqlite", "postgresql" */
 
-    void (*close)(struct store *store); /* after all its sessions; frees the store */
+    void (*close)(
+        struct store *store); /* call after all its sessions are closed; frees the store */
 
-    /* Connects, and before the first session of the process brings the schema up to date (creating
-     * the database where that is possible), safe against other processes doing the same at once.
-     * STORE_OK, STORE_UNAVAILABLE or STORE_FATAL; blocks for at most about five seconds. */
+    /* Connects, and for the first session of the process brings the schema up to date (creating the
+     * database where that is possible); other processes may do the same at once. STORE_OK,
+     * STORE_UNAVAILABLE or STORE_FATAL; blocks for at most about five seconds. */
     enum store_result (*session_open)(struct store *store, bool read_only,
                                       struct store_session **session, struct status *status);
     void (*session_close)(struct store_session *session); /* any state; NULL is allowed */
 
-    /* All of these: `scope` says whose events they are about; `status` is filled unless STORE_OK is
-     * returned, with a code and text fit for a caller (no password, no SQL). What a database says
-     * is never the caller's fault, who was checked before: UNAVAILABLE, with a retry delay, or
-     * DATA_LOSS. No operation blocks for more than about ten seconds. */
+    /* For all of these: `scope` says whose events they are about; `status` is filled unless
+     * STORE_OK is returned, with a code and text fit for a caller (no password, no SQL). A failure
+     * of the database is never the caller's fault, whose input was checked before: UNAVAILABLE,
+     * with a retry delay, or DATA_LOSS. No operation blocks for more than about ten seconds. */
     enum store_result (*write)(struct store_session *session, struct scope scope,
                                struct store_write *batch, struct status *status);
     enum store_result (*get)(struct store_session *session, struct scope scope,
                              struct store_get **gets, size_t count, struct status *status);
-    /* Several pages in one round trip, where there is one; a failure is that of all of them. */
+    /* Several pages in one round trip, if the store needs one; a failure is that of all of them. */
     enum store_result (*list)(struct store_session *session, struct scope scope,
                               struct store_list **lists, size_t count, struct status *status);
     enum store_result (*backlog)(struct store_session *session, struct scope scope,
@@ -175,7 +177,8 @@ struct store_driver {
 struct store {
     const struct store_driver *driver;
     char *description;   /* for logs: file path, or host, port and database; never a password */
-    atomic_uint wanting; /* users that have no session now, before whom nobody opens a second one */
+    atomic_uint wanting; /* users that have no session now; nobody opens a second session before
+                            they have one */
 };
 struct store_session {
     struct store *store;

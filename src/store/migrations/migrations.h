@@ -1,5 +1,6 @@
 /* The SQL that brings a store's schema from one version to the next, embedded at build time from
- * the numbered files beside this one. A published file is never changed; changes are new files. */
+ * the numbered files beside this one. A published file is never changed; each change is a new file.
+ */
 #ifndef TRIGGERS_STORE_MIGRATIONS_H
 #define TRIGGERS_STORE_MIGRATIONS_H
 

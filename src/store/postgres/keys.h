@@ -1,5 +1,5 @@
-/* The items of a batch by id: sorted, the same ids together with the earliest first. Rows are
- * locked and indexes grow in this order, and answers find their items by it. */
+/* The items of a batch, sorted by id; items with the same id are together, the earliest first. Rows
+ * are locked and indexes grow in this order, and answers find their items by it. */
 #ifndef TRIGGERS_STORE_POSTGRES_KEYS_H
 #define TRIGGERS_STORE_POSTGRES_KEYS_H
 
@@ -18,7 +18,7 @@ struct keys {
 
 void keys_sort(struct keys *keys);
 
-/* The first position behind those with the same id as position `start`. */
+/* The first position after those with the same id as position `start`. */
 size_t keys_group_end(const struct keys *keys, size_t start);
 
 /* The first position with this id; `count` when there is none. */

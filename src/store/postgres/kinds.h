@@ -1,4 +1,4 @@
-/* The kinds of items that a batch of writes may hold, one row each: the SQL, what is sent of an
+/* The kinds of items that a batch of writes may hold, one row each: the SQL, what is sent for an
  * item and what comes back. */
 #ifndef TRIGGERS_STORE_POSTGRES_KINDS_H
 #define TRIGGERS_STORE_POSTGRES_KINDS_H
@@ -7,14 +7,14 @@
 
 /* The ways to write a batch, tried one after the other, see write.c. */
 enum postgres_attempt {
-    POSTGRES_AS_NEW,    /* nearly always nothing is there yet and nobody holds a lock */
-    POSTGRES_AS_MAY_BE, /* what is there is passed over */
-    POSTGRES_UNLOCKED,  /* what is held too */
+    POSTGRES_AS_NEW,    /* the usual case: nothing is there yet and nobody holds a lock */
+    POSTGRES_AS_MAY_BE, /* skips what is there */
+    POSTGRES_UNLOCKED,  /* skips what is locked, too */
     POSTGRES_LEAST,     /* without the kinds that may meet any lock */
     POSTGRES_ATTEMPT_COUNT
 };
 
-/* In place of a statement: the items are left out and become STORE_BUSY. */
+/* In place of a statement: leaves the items out, which become STORE_BUSY. */
 #define POSTGRES_LEFT_OUT POSTGRES_STATEMENT_COUNT
 
 /* One value of each item, sent as an array. */
@@ -22,19 +22,19 @@ struct postgres_column {
     Oid type;
     void (*add)(struct buffer *array, const struct store_event *event);
 };
-#define POSTGRES_COLUMNS 5 /* that a statement has at most */
+#define POSTGRES_COLUMNS 5 /* the most that a statement has */
 
 struct postgres_kind {
-    /* The statements that write, with the first item of each id. Their rows begin with the ids of
-     * the items that were done, in any order; `written` takes what else is in one, NULL: nothing.
+    /* The statements that write the first item of each id. Their rows begin with the ids of the
+     * items that were done, in any order; `written` takes the rest of a row; NULL: there is none.
      */
     enum postgres_statement write[POSTGRES_ATTEMPT_COUNT];
     const struct postgres_column *write_columns[POSTGRES_COLUMNS]; /* NULL ends them */
     void (*written)(struct store_item *item, const PGresult *rows, int row);
 
-    /* The statement that looks up all items of the ids that were not done. Its rows begin with the
-     * number of the item in the arrays, from 1; `looked_up` sets the outcome. Items without a row
-     * are STORE_NOT_FOUND, which cannot be when `is_there`. */
+    /* The statement that looks up all items whose ids were not done. Its rows begin with the number
+     * of the item in the arrays, from 1; `looked_up` sets the outcome. Items without a row are
+     * STORE_NOT_FOUND, which is impossible when `is_there`. */
     enum postgres_statement look_up;
     const struct postgres_column *look_up_columns[POSTGRES_COLUMNS];
     void (*looked_up)(struct store_item *item, const PGresult *rows, int row);

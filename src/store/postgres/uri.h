@@ -1,4 +1,4 @@
-/* What a PostgreSQL URI says, as libpq reads it, and what libpq says back. */
+/* PostgreSQL URIs as libpq reads them, and libpq's messages. */
 #ifndef TRIGGERS_STORE_POSTGRES_URI_H
 #define TRIGGERS_STORE_POSTGRES_URI_H
 
@@ -6,8 +6,8 @@
 
 #include "base/status.h"
 
-/* The URI taken apart by libpq, checked; NULL when it cannot be one, with `status` filled, which
- * names the setting that it came from. Free with PQconninfoFree. */
+/* The URI as libpq parses it, checked; NULL when it is not valid, with `status` filled, which names
+ * the setting that it came from. Free with PQconninfoFree. */
 PQconninfoOption *postgres_uri_parse(const char *uri, const char *setting, struct status *status);
 
 /* "host:port/database", without user and password; malloc'd, NULL without memory. */

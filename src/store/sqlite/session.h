@@ -1,5 +1,5 @@
-/* The inside of the SQLite store: one connection a session, its statements prepared when first
- * used, and the one place where SQLite's result codes become the contract's. */
+/* The inside of the SQLite store: each session has one connection, with statements that are
+ * prepared when first used. errors.c alone turns SQLite's result codes into the contract's. */
 #ifndef TRIGGERS_STORE_SQLITE_SESSION_H
 #define TRIGGERS_STORE_SQLITE_SESSION_H
 
@@ -15,7 +15,8 @@ struct sqlite_session {
     sqlite3_stmt *statements[SQLITE_STATEMENT_COUNT];
 };
 
-/* The statement, reset and prepared if need be; NULL on failure. Every parameter is to be bound. */
+/* The statement, reset, and prepared if it was not; NULL on failure. The caller binds every
+ * parameter. */
 sqlite3_stmt *sqlite_statement(struct sqlite_session *session, enum sqlite_statement which);
 
 /* The same with ?1 bound to the scope's tenant. */
@@ -23,7 +24,7 @@ sqlite3_stmt *sqlite_statement_of(struct sqlite_session *session, struct scope s
                                   enum sqlite_statement which);
 
 /* Binds `slice` as text or blob without copying it: it must live until the statement is reset. An
- * empty slice is an empty value, not null. Errors show when the statement is stepped. */
+ * empty slice is an empty value, not null. Errors appear when the statement is stepped. */
 void sqlite_bind_text(sqlite3_stmt *statement, int index, struct slice slice);
 void sqlite_bind_blob(sqlite3_stmt *statement, int index, struct slice slice);
 void sqlite_bind_id(sqlite3_stmt *statement, int index, const uint8_t id[TYPEID_BYTES]);
@@ -38,11 +39,11 @@ int sqlite_step(struct sqlite_session *session, sqlite3_stmt *statement);
 /* What the failure `code` of an operation means; logs it. Never STORE_OK. */
 enum store_result sqlite_failed(struct sqlite_session *session, int code, struct status *status);
 
-/* Why the file could not be opened or prepared: STORE_FATAL where a person must act. */
+/* Why the file could not be opened or prepared: STORE_FATAL when a person must act. */
 enum store_result sqlite_open_failed(const char *path, int code, struct status *status);
 
-/* Brings the file's schema up to date over a connection that may write; refuses files of other
- * programs and of newer ones without changing them. */
+/* Brings the file's schema up to date over a connection that may write; refuses the files of other
+ * programs and of newer versions without changing them. */
 enum store_result sqlite_schema_prepare(sqlite3 *db, const char *path, struct status *status);
 
 /* The operations of store_driver. */
