@@ -21,11 +21,12 @@ struct acceptor {
     pthread_t thread;
 };
 
-/* Takes over the listening sockets, which are non-blocking. `acceptor` is set but for its last two
- * members. False without descriptors or threads: the sockets are then still the caller's. */
+/* Takes over the listening sockets, which are non-blocking. All of `acceptor` is set except its
+ * last two members. False without descriptors or threads: the sockets still belong to the caller
+ * then. */
 bool acceptor_start(struct acceptor *acceptor);
 
-/* Deals the connections that have come and refuses all later ones. */
+/* Deals the connections that have arrived and refuses all later ones. */
 void acceptor_stop(struct acceptor *acceptor);
 
 #endif

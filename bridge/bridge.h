@@ -1,4 +1,4 @@
-/* The running bridge: what all requests share. Everything but the counters is set before the
+/* The running bridge: what all requests share. Everything except the counters is set before the
  * first request and stays until the last. */
 #ifndef TRIGGERS_BRIDGE_BRIDGE_H
 #define TRIGGERS_BRIDGE_BRIDGE_H
@@ -18,20 +18,21 @@
 struct bridge {
     struct settings settings;
     triggers_client *client;
-    atomic_long starting;      /* calls that are being started, with the client */
-    atomic_bool client_closed; /* no more are */
+    atomic_long starting;      /* calls that are being started */
+    atomic_bool client_closed; /* no more calls are started */
     struct idempotency keys;
     struct connections connections;
     struct memory memory;
     atomic_long calls;     /* with the core now */
     atomic_int full_for;   /* times in a row that bridge_check found it full */
-    atomic_bool core_lost; /* the last call found no core; so it is logged once */
+    atomic_bool core_lost; /* the last call found no core, which is logged once */
     atomic_bool stopping;  /* /ready says so */
     atomic_bool draining;  /* answers close their connections */
-    atomic_long requests;  /* begun and not completed */
-    atomic_long answering; /* of those, the ones that came in whole */
+    atomic_long requests;  /* that have begun and are not completed */
+    atomic_long answering; /* of those, the ones that have arrived completely */
     pthread_mutex_t idle_mutex;
-    pthread_cond_t idle; /* one of the three came to 0 while draining; on the monotonic clock */
+    pthread_cond_t
+        idle; /* one of the three counters became 0 while draining; on the monotonic clock */
 };
 
 void bridge_init(struct bridge *bridge);
@@ -42,14 +43,14 @@ void bridge_fini(struct bridge *bridge);
 void bridge_enter(atomic_long *counter);
 void bridge_leave(struct bridge *bridge, atomic_long *counter);
 
-/* From now on answers close their connections; waits until the counter is 0. False when it is not
+/* From now on answers close their connections. Waits until the counter is 0; false when it is not
  * after `timeout_ms`. */
 bool bridge_drain(struct bridge *bridge, atomic_long *counter, int64_t timeout_ms);
 
-/* Looks after memory, slow peers and calls; about once a second, on one thread. */
+/* Checks memory, slow peers and calls; call about once a second, on one thread. */
 void bridge_check(struct bridge *bridge);
 
-/* Whether the smallest requests have been refused for some seconds and are now. */
+/* Whether even the smallest requests are refused, and have been for some seconds. */
 bool bridge_is_overloaded(struct bridge *bridge);
 
 /* Ends the calls in flight and refuses new ones; returns when all callbacks have run. */

@@ -12,12 +12,12 @@
  *     call_started(bridge);
  *     return false;
  *
- * After the asynchronous function the request belongs to the call: touch it no more. False after
- * having answered 503. */
+ * After the asynchronous function the request belongs to the call: do not touch it any more. False
+ * after having answered 503. */
 bool call_begin(struct request *request, struct bridge **bridge, triggers_call_options *options);
 void call_started(struct bridge *bridge);
 
-/* The triggers_callback of every call; `request` is user_data. The route's `finish` is run next, on
+/* The triggers_callback of every call; `request` is user_data. The route's `finish` runs next, on
  * the connection's thread. */
 void call_done(triggers_reply *reply, void *request);
 

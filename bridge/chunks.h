@@ -1,5 +1,5 @@
 /* Whether every line of a chunked body ends with CRLF (RFC 9112 section 7.1). libmicrohttpd 0.9.75
- * takes a bare LF, which a proxy in front may read otherwise; later ones do not. */
+ * accepts a bare LF, which a proxy in front may read differently; later versions do not. */
 #ifndef TRIGGERS_BRIDGE_CHUNKS_H
 #define TRIGGERS_BRIDGE_CHUNKS_H
 
@@ -16,7 +16,7 @@ enum chunks_state {
     CHUNKS_TRAILER
 };
 
-/* How far a body has come. Zeroed, none is looked at, as after its end. */
+/* How much of a body has arrived. Zeroed: no body is checked, as after the end of one. */
 struct chunks {
     enum chunks_state state;
     uint64_t left;    /* bytes of the chunk's data, or its size so far */
@@ -27,8 +27,8 @@ struct chunks {
 
 void chunks_begin(struct chunks *chunks);
 
-/* Looks at `size` bytes that follow; returns how many are the body's, all until its end or a line
- * that ends with a bare LF. What else is wrong with them libmicrohttpd finds. */
+/* Checks the next `size` bytes; returns how many belong to the body: all of them, or those until
+ * its end or until a line that ends with a bare LF. libmicrohttpd finds all other errors. */
 size_t chunks_scan(struct chunks *chunks, const char *bytes, size_t size);
 
 #endif

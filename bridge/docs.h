@@ -1,4 +1,4 @@
-/* Files of bridge/docs as embed.py writes them into the program. */
+/* The files of bridge/docs, as embed.py writes them into the program. */
 #ifndef TRIGGERS_BRIDGE_DOCS_H
 #define TRIGGERS_BRIDGE_DOCS_H
 
@@ -6,7 +6,7 @@
 
 struct docs_file {
     const char *content_type;
-    const char *policy; /* its Content-Security-Policy; NULL: it is no page */
+    const char *policy; /* its Content-Security-Policy; NULL: it is not a page */
     const unsigned char *bytes;
     size_t size;
 };

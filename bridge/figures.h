@@ -1,14 +1,14 @@
-/* What the bridge counts, and GET /metrics, which shows it with what the core counts. */
+/* The bridge's metrics, and GET /metrics, which shows them with the core's. */
 #ifndef TRIGGERS_BRIDGE_FIGURES_H
 #define TRIGGERS_BRIDGE_FIGURES_H
 
 #include "base/metrics.h"
 #include "request.h"
 
-/* Before the first request; once. */
+/* Call once, before the first request. */
 void figures_init(void);
 
-/* Around every request and connection. Any thread. */
+/* Call around every request and connection. Any thread. */
 void figures_note_begun(void);
 void figures_note_ended(const struct request *request);
 void figures_note_connection(bool opened);

@@ -1,30 +1,31 @@
-/* Content coded with gzip (RFC 1952): bodies are expanded as their pieces come, answers compressed
- * as libmicrohttpd asks for more of them, so that neither is there twice and no long one holds up
- * other connections. On the thread of the request's connection. */
+/* Content coded with gzip (RFC 1952). Bodies are expanded as their pieces arrive, and answers
+ * compressed as libmicrohttpd asks for more, so neither is held in memory twice and no long one
+ * holds up other connections. On the thread of the request's connection. */
 #ifndef TRIGGERS_BRIDGE_GZIP_H
 #define TRIGGERS_BRIDGE_GZIP_H
 
 #include "request.h"
 
-/* Shorter answers are sent as they are. */
+/* Shorter answers are not compressed. */
 #define GZIP_ANSWER_MIN 1024
 
-/* The body of the request is expanded from now on; answers 503 without memory. */
+/* Expands the body of the request from now on; answers 503 without memory. */
 void gunzip_begin(struct request *request);
 
-/* Expands a piece of the body into request->body, of which at most request->body_cap bytes are
- * taken: answers 413 for more, for over a hundred times what was sent, and 400 for what is no gzip.
- * `size` becomes what has not been looked at: with BODY_WAITS, give that again. */
+/* Expands a piece of the body into request->body, at most to request->body_cap bytes. Answers 413
+ * when it expands to more, or to over a hundred times what was sent, and 400 when it is not gzip.
+ * `size` becomes the size of what was not read: after BODY_WAITS, give that again. */
 enum body_result gunzip_add(struct request *request, const char *bytes, size_t *size);
 
-/* The whole body has come: answers 400 when its gzip has not. False, suspended: try again. */
+/* Call it when the whole body has arrived: answers 400 when its gzip is incomplete. False, with the
+ * connection suspended: call it again. */
 bool gunzip_end(struct request *request);
 
 /* NULL: does nothing. */
 void gunzip_free(struct gunzip *gunzip);
 
-/* A response with the answer's body, of which it takes what is not static, compressed. NULL without
- * memory: nothing has been taken. */
+/* A response with the answer's body, compressed; it takes over the body unless that is static. NULL
+ * without memory: nothing has been taken. */
 struct MHD_Response *gzip_response(struct answer *answer, struct charge *charge);
 
 #endif

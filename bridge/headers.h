@@ -1,4 +1,4 @@
-/* The headers of a request that the bridge looks at, and whether its framing can be trusted. */
+/* The headers of a request that the bridge uses, and whether its framing can be trusted. */
 #ifndef TRIGGERS_BRIDGE_HEADERS_H
 #define TRIGGERS_BRIDGE_HEADERS_H
 
@@ -10,8 +10,8 @@ struct MHD_Connection;
 
 #define HEADERS_PREFIX_SIZE 256
 
-/* Values are the connection's and live as long as the request; NULL: not sent. Of a header sent
- * several times the last counts. */
+/* Values belong to the connection and live as long as the request; NULL: not sent. Of a header sent
+ * several times the last one counts. */
 struct headers {
     const char *content_length;
     const char *transfer_encoding;
@@ -25,7 +25,7 @@ struct headers {
     const char *request_id;
     const char *traceparent;
     const char *idempotency_key;
-    const char *x_idempotency_key; /* X-Idempotency-Key, as some clients call it */
+    const char *x_idempotency_key; /* X-Idempotency-Key, the name that some clients use */
     const char *forwarded_prefix;
     const char *cors_method;  /* Access-Control-Request-Method */
     const char *cors_headers; /* Access-Control-Request-Headers */
@@ -35,48 +35,47 @@ struct headers {
     unsigned origins;
     unsigned idempotency_keys;
     unsigned x_idempotency_keys;
-    bool needs_type; /* set by the owner: the body of a browser's page has no type by default */
+    bool needs_type; /* set by the owner: a body from a browser must state its type */
 };
 
 void headers_read(struct headers *headers, struct MHD_Connection *connection);
 
-/* Whether a header is looked at, by the bridge or by libmicrohttpd. */
+/* Whether the bridge or libmicrohttpd uses a header. */
 bool headers_are_read(const char *name);
 
-/* NULL, or what is wrong with how the request says where its body ends (RFC 9112 sections 3.2, 5.1
- * and 6.3). libmicrohttpd accepts these, and a proxy that reads them differently could be made to
- * smuggle requests past it. */
+/* NULL, or what is wrong with how the request states where its body ends (RFC 9112 sections 3.2,
+ * 5.1 and 6.3). libmicrohttpd accepts such requests, and a proxy that reads them differently could
+ * be made to let others pass unseen. */
 const char *headers_framing_error(const struct headers *headers, const char *version);
 
 /* NULL, or what is wrong with the Content-Length of a connection's request, however little of it
- * has come, and the status to answer with. libmicrohttpd answers these itself. */
+ * has arrived, and the status to answer with. libmicrohttpd would answer these by itself. */
 const char *headers_length_error(struct MHD_Connection *connection, unsigned *status);
 
-/* The length of the body as stated; 0 if not. */
+/* The length of the body, as stated; 0 when it is not stated. */
 uint64_t headers_content_length(const struct headers *headers);
 
 enum media_type { MEDIA_OTHER, MEDIA_JSON, MEDIA_NDJSON };
 
-/* What a Content-Type is, parameters aside. A missing one counts as JSON, as it did in the service
- * that this one replaces, but where it is needed. CloudEvents are other than our events, whatever
- * their format. */
+/* The kind of a Content-Type, without its parameters. A missing one counts as JSON, as in the
+ * service that this one replaces, unless it is needed (needs_type). CloudEvents are MEDIA_OTHER,
+ * whatever their format. */
 enum media_type headers_media_type(const struct headers *headers);
 
 enum content_coding { CODING_IDENTITY, CODING_GZIP, CODING_OTHER };
 
-/* How the body is coded, as Content-Encoding says. Names of characters' encodings, which some
- * clients put there, say nothing of it. */
+/* How the body is coded, as Content-Encoding says. Names of character encodings, which some clients
+ * put there, are ignored. */
 enum content_coding headers_content_coding(const struct headers *headers);
 
-/* Whether Accept-Encoding prefers gzip to an answer as it is (RFC 9110 section 12.5.3). */
+/* Whether Accept-Encoding prefers gzip to an uncompressed answer (RFC 9110 section 12.5.3). */
 bool headers_accept_gzip(const struct headers *headers);
 
 bool headers_expect_continue(const struct headers *headers);
 
-/* Copies what X-Forwarded-Prefix says a proxy took off the front of the path, "" without: the paths
- * of several proxies one after the other, no slash at the end. What is no path of letters, digits
- * and
- * "-._~%" is ignored. */
+/* Copies the prefix that a proxy removed from the path, as X-Forwarded-Prefix says, without a slash
+ * at the end; "" when there is none. The prefixes of several proxies are joined. One that is not a
+ * path of letters, digits and "-._~%" is ignored. */
 void headers_copy_prefix(const struct headers *headers, char prefix[HEADERS_PREFIX_SIZE]);
 
 /* Whether a list of header names asked for by a preflight can be echoed: token characters, commas

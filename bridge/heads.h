@@ -1,8 +1,9 @@
-/* What a connection sends, before libmicrohttpd sees it: where each head and body ends, whether
- * every line is as RFC 9112 has it, and of a head only what is read here. libmicrohttpd 0.9.75
- * takes lines that a proxy in front reads otherwise, answers a head that is too long in HTML or not
- * at all, has no limit but its memory for a connection, and zeroes all of that for each request. It
- * reads its sockets with recv(2), for which the program has its own in its place. */
+/* A filter for what a connection sends, before libmicrohttpd sees it: it finds where each head and
+ * body ends, checks every line by RFC 9112, and leaves of a head only the fields that are used
+ * here. libmicrohttpd 0.9.75 accepts lines that a proxy in front reads differently, answers a head
+ * that is too long in HTML or not at all, has no limit except its memory for a connection, and
+ * zeroes all of that for each request. It reads its sockets with recv(2), which the program
+ * replaces by its own. */
 #ifndef TRIGGERS_BRIDGE_HEADS_H
 #define TRIGGERS_BRIDGE_HEADS_H
 
@@ -15,12 +16,12 @@
 #define HEAD_MAX 32768      /* bytes, with the empty line */
 #define HEAD_FIELDS_MAX 128 /* headers, and "&" in the target */
 
-/* What libmicrohttpd is given of a target at most. Of a longer one the first bytes, and the last of
- * them is HEAD_CUT, which nobody can send. */
+/* The most bytes of a target that libmicrohttpd gets. A longer one is cut, and ends with HEAD_CUT,
+ * which nobody can send. */
 #define HEAD_TARGET_MAX 8000
 #define HEAD_CUT '\x01'
 
-/* The longest name of a field that is read. */
+/* The longest name of a field that is used. */
 #define HEAD_NAME_MAX 32
 
 struct connection;
@@ -33,54 +34,53 @@ enum head_part {
     HEAD_VALUE,
     BODY_COUNTED,
     BODY_CHUNKED,
-    BODY_UNKNOWN, /* its request is refused, and the connection closed: see headers.h */
+    BODY_UNKNOWN, /* the request is refused and the connection closed: see headers.h */
 };
 
-/* How far a connection has come. Zeroed, it is at its beginning. */
+/* What has been read of a connection's current head or body. Zeroed: it is at its beginning. */
 struct head {
-    const struct problem *refused; /* what comes now is thrown away */
+    const struct problem *refused; /* what follows is thrown away */
     bool told;                     /* of that */
     enum head_part part;
     bool after_cr;
-    bool passed;      /* of the field, the value */
-    bool name_passed; /* of a field that is not passed: it was too late to keep the name back */
+    bool passed;      /* the value of the current field is passed on */
+    bool name_passed; /* the field is not passed on, but it was too late to hold its name back */
     size_t bytes;     /* of the head so far */
-    size_t kept;      /* those that libmicrohttpd has, and 64 that it takes for a field */
+    size_t kept;      /* those that libmicrohttpd got, and 64 for each field, which it needs */
     size_t fields;
-    size_t in_line; /* bytes of the line so far, or of the field's value */
+    size_t in_line; /* bytes so far of the line, or of the field's value */
     char name[HEAD_NAME_MAX];
-    char value[24];  /* of the field, the first bytes */
-    unsigned frames; /* fields that say where the body ends */
-    bool chunked;    /* what they say; if not so, `left` */
-    bool unknown;    /* what they say makes no sense */
-    uint64_t left;   /* of a body that is counted */
+    char value[24];  /* the first bytes of the field's value */
+    unsigned frames; /* how many fields state where the body ends */
+    bool chunked;    /* what they state; otherwise `left` */
+    bool unknown;    /* what they state makes no sense */
+    uint64_t left;   /* of a body with a length */
     struct chunks chunks;
 };
 
-/* What is received at once, of which the first `kept` bytes are for libmicrohttpd. */
+/* What one call of recv returns; the first `kept` bytes of it are for libmicrohttpd. */
 struct received {
     char *bytes;
     size_t room;
     size_t kept;
-    size_t head; /* where the head begins in that, or RECEIVED_EARLIER */
-    size_t line; /* likewise the line of the field */
+    size_t head; /* where the head begins in it, or RECEIVED_EARLIER */
+    size_t line; /* the same for the line of the field */
 };
 
 #define RECEIVED_EARLIER SIZE_MAX
 
 struct received received_begin(const struct head *head, char *bytes, size_t room);
 
-/* Looks at `size` bytes that were received after those that are kept. At a fault sets `refused`;
- * when a request comes before it, one with the method HEAD_CUT is to be answered with that, else
- * nothing is kept. */
+/* Filters `size` bytes that were received after those that are kept. At a fault it sets `refused`:
+ * when a complete request comes before the fault, libmicrohttpd then gets one with the method
+ * HEAD_CUT, to be answered with it; else nothing is kept. */
 void head_filter(struct head *head, struct received *received, size_t size);
 
-/* For descriptors under `count`. False without memory. */
+/* Prepares for descriptors below `count`. False without memory. */
 bool heads_init(size_t count);
 void heads_fini(void);
 
-/* From now on the connection's socket is looked at, or not any more. On the thread that reads it.
- */
+/* Begins, or ends, to filter the connection's socket. On the thread that reads it. */
 void heads_watch(struct connection *connection);
 void heads_forget(struct connection *connection);
 

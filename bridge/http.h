@@ -14,10 +14,10 @@ struct request;
  * over. NULL when libmicrohttpd or the threads cannot start. */
 struct http *http_start(struct bridge *bridge, const int *listeners, size_t count);
 
-/* Accepts no more connections; those open are served on. */
+/* Accepts no more connections; those that are open are still served. */
 void http_stop_accepting(struct http *http);
 
-/* Then: closes all connections. No call may be in flight. */
+/* Closes all connections, after http_stop_accepting. No call may be in flight. */
 void http_stop(struct http *http);
 
 /* Visits the parameters of the request's target, as they were sent, percent signs and all, until

@@ -9,13 +9,13 @@
 /* Connections that may wait to be accepted. */
 #define LISTEN_BACKLOG 1024
 
-/* Opens listening, non-blocking TCP sockets on each address of `host`, at most `max`; their number,
- * or 0 with none left open. "*" and "" are every address of the machine, IPv4 and IPv6, as far as
- * it has both; so is "::". An IPv6 address may be in brackets. */
+/* Opens listening, non-blocking TCP sockets on each address of `host`, at most `max`. Returns their
+ * number, or 0 with none left open. "*" and "" are every address of the machine, IPv4 and IPv6, as
+ * far as it has both; so is "::". An IPv6 address may be in brackets. */
 size_t listen_open(const char *host, long port, int *listeners, size_t max, struct status *status);
 
 /* Asks the bridge that listens on `host` and `port` for /health; true when one of the addresses
- * answers 200 within two seconds. "Any" addresses are asked on the loopback interface. */
+ * answers 200 within two seconds. For an "any" address it asks on the loopback interface. */
 bool listen_probe(const char *host, long port, struct status *status);
 
 #endif

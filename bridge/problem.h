@@ -12,21 +12,21 @@
 
 /* One wrong field. */
 struct problem_field {
-    const char *name;   /* a member such as "source", or one inside it as in a JSON pointer, such as
-                           "filter/sources/3"; "" is the whole document or item */
+    const char *name;   /* a member such as "source", or a path inside it as in a JSON pointer, such
+                           as "filter/sources/3"; "" is the whole document or item */
     const char *detail; /* what it must be, such as "must be a string" */
 };
 
-/* Everything borrowed. */
+/* All pointers are borrowed. */
 struct problem {
     unsigned status;    /* HTTP */
     const char *code;   /* [A-Z0-9_]+, for programs */
-    const char *detail; /* for people; NULL: made of the fields */
+    const char *detail; /* for people; NULL: made from the fields */
     const struct problem_field *fields;
     size_t field_count;
-    const char *place; /* pointer to the item in a batch, such as "/3"; NULL: the body itself */
+    const char *place; /* a pointer to the item in a batch, such as "/3"; NULL: the body itself */
     uint32_t retry_delay_ms;
-    size_t at; /* the byte of a body that is not JSON */
+    size_t at; /* the byte at which a body stops being JSON */
 };
 
 /* Writes the problem as one JSON object; without request_id when that is NULL. */
@@ -35,18 +35,18 @@ void problem_write(struct buffer *buffer, const struct problem *problem, const c
 /* Writes {"error": …} in place of the result of one item, which `place` points to. */
 void problem_write_item(struct buffer *buffer, const struct problem *problem, const char *place);
 
-/* What an error of the core or the client library is over HTTP. Allocates in `arena`; short of
- * memory the fields are left out. They have the names of the old service's calls, and are those of
+/* An error of the core or the client library, as HTTP shows it. Allocates in `arena`; without
+ * memory it leaves the fields out. They have the names of the old service's calls, and paths inside
  * an item of a batch. */
 struct problem problem_from_error(const triggers_error *error, struct arena *arena);
 
-/* The same with the fields of a transcoded call: all of their paths, in the protocol's names. */
+/* The same for a transcoded call: fields have their whole paths, in the protocol's names. */
 struct problem problem_from_call(const triggers_error *error, struct arena *arena);
 
-/* Whether the bridge itself had no room for a call or its answer. */
+/* Whether the error says that the bridge itself had no room for a call or its answer. */
 bool problem_is_overload(const triggers_error *error);
 
-/* The status for a code and reason of the core. */
+/* The HTTP status for a code and reason of the core. */
 unsigned problem_status(triggers_code code, const char *reason);
 
 /* Retry-After: whole seconds, rounded up, at least 1. */

@@ -1,11 +1,10 @@
 /* One HTTP request and its answer.
  *
- * Who may touch a request: it is made, and in the end freed, by the libmicrohttpd thread of its
- * connection, and belongs to that thread. From call_begin on it belongs to the call alone, but for
- * its body and charge, until the call's callback resumes the connection; that gives it back. While
- * it waits for room it belongs to memory.c. A suspended connection is left
- * alone by libmicrohttpd even when its client leaves, so there is one owner at every moment and
- * nothing is counted. */
+ * Who may touch a request: the libmicrohttpd thread of its connection makes it, owns it, and in the
+ * end frees it. From call_begin on only the call owns it, except its body and charge, until the
+ * call's callback resumes the connection and so gives it back. While it waits for room it belongs
+ * to memory.c. libmicrohttpd does not touch a suspended connection, even when its client leaves, so
+ * there is one owner at any time and no reference count. */
 #ifndef TRIGGERS_BRIDGE_REQUEST_H
 #define TRIGGERS_BRIDGE_REQUEST_H
 
@@ -21,8 +20,8 @@
 #include "problem.h"
 
 #define REQUEST_ID_SIZE 129
-/* Bytes of a body: of a create beside its payload, of a batch, and of a refused one that is read
- * and dropped so that the answer can be read. */
+/* The most bytes of a body: of a create besides its payload, of a batch, and of a refused one that
+ * is read and dropped so that its sender can read the answer. */
 #define REQUEST_BODY_SLACK 65536
 #define REQUEST_BATCH_MAX (8u << 20)
 #define REQUEST_DISCARD_MAX (16u << 20)
@@ -31,7 +30,7 @@ struct MHD_Connection;
 struct route;
 struct gunzip;
 
-/* What a request wants of the memory, and what came of that: see memory.c. */
+/* What a request asked of the memory, and with which result: see memory.c. */
 enum room_state { ROOM_UNASKED, ROOM_WAITED_FOR, ROOM_GIVEN, ROOM_DENIED };
 struct room {
     enum room_state state;
@@ -41,16 +40,16 @@ struct room {
     struct request *next;
 };
 
-/* What goes back. Strings are static or the request's. */
+/* The answer. Strings are static or belong to the request. */
 struct answer {
     unsigned status;          /* 0: not answered yet */
     const char *content_type; /* NULL: no body */
-    const char *policy;       /* Content-Security-Policy of a page; NULL: it is none */
+    const char *policy;       /* Content-Security-Policy of a page; NULL: it is not a page */
     struct buffer body;       /* given to libmicrohttpd */
-    const void *file;         /* or: static bytes */
+    const void *file;         /* instead of `body`: static bytes */
     size_t file_size;
     const char *allow;
-    bool wrong_coding; /* of the body: it is said which are accepted */
+    bool wrong_coding; /* the body's coding is refused: the answer lists those that are accepted */
     char location[HEADERS_PREFIX_SIZE + 64];
     unsigned retry_after_s; /* 0: none */
     bool preflight;         /* answers a CORS preflight */
@@ -62,29 +61,29 @@ struct request {
     struct MHD_Connection *connection;
     struct connection *peer; /* the same connection, as the loops know it */
     const struct route *route;
-    const char *method;              /* the connection's, as `headers` and `path` */
+    const char *method;              /* belongs to the connection, as do `headers` and `path` */
     const char *path;                /* as sent, for the log */
-    char event_id[TYPEID_TEXT_SIZE]; /* of the path; "" when it is no event id */
+    char event_id[TYPEID_TEXT_SIZE]; /* from the path; "" when there is no valid event id */
     char id[REQUEST_ID_SIZE];        /* X-Request-ID */
     struct idempotency_key key;      /* Idempotency-Key */
     struct headers headers;
-    struct trace trace;                 /* the client's, or one that begins here; or none */
+    struct trace trace;                 /* the client's, one that begins here, or none */
     char traceparent[TRACEPARENT_SIZE]; /* for the core; "" without a trace */
     int64_t started_us;
     char *body;
     size_t body_size;
     size_t body_room;
     size_t body_cap;       /* 0: the body is read and thrown away */
-    uint64_t received;     /* bytes of body that came */
-    struct gunzip *gunzip; /* expands the body; NULL: it comes as it is */
+    uint64_t received;     /* bytes of the body that have arrived */
+    struct gunzip *gunzip; /* expands the body; NULL: it is not compressed */
     struct charge charge;  /* for all that it holds */
-    size_t reserved;       /* bytes of `charge` for what it is about to hold */
+    size_t reserved;       /* bytes of `charge` for what it will hold */
     struct room room;
-    bool unsent;           /* its call was not started: there was no room for it */
-    bool again;            /* it has been started again, with room for the call and its answer */
-    bool answering;        /* it came in whole, and is counted as such */
-    triggers_reply *reply; /* of the call, once it came */
-    struct batch *batch;   /* of batch.c, in the arena */
+    bool unsent;           /* its call was not started, because there was no room for it */
+    bool again;            /* it was started again, with room for the call and its answer */
+    bool answering;        /* it has arrived completely, and is counted as such */
+    triggers_reply *reply; /* of the call, once it has arrived */
+    struct batch *batch;   /* used by batch.c; in the arena */
     struct arena arena;
     struct answer answer;
 };
@@ -94,36 +93,37 @@ struct request *request_new(struct bridge *bridge, struct connection *peer, cons
                             const char *path);
 void request_free(struct request *request);
 
-/* The request behind libmicrohttpd's pointer. */
+/* The request that libmicrohttpd's pointer leads to. */
 struct request *request_cast(void *pointer);
 
 enum body_result {
     BODY_TAKEN,
     BODY_WAITS, /* for memory, suspended: give the same piece again */
-    BODY_CLOSES /* even throwing it away took too much: close the connection */
+    BODY_CLOSES /* even throwing it away would take too much: close the connection */
 };
 
-/* Keeps or counts a piece of the body; answers 413 or 503 when it is too much. */
+/* Keeps a piece of the body, or only counts it; answers 413 or 503 when it is too much. */
 enum body_result request_add_body(struct request *request, const char *bytes, size_t size);
 void request_drop_body(struct request *request);
-/* After its call was begun, which has read it. */
+/* Frees the body; call it after the call was begun, which has read it. */
 void request_drop_sent_body(struct request *request);
 
-/* Room for `size` bytes in request->body. */
+/* Makes room for `size` bytes in request->body. */
 enum memory_result request_make_room(struct request *request, size_t size);
 
-/* Before the request is started, and before the reply to its call becomes the answer: takes memory
- * for what that will need, when it is large, or answers 503. False when it waits for it. */
+/* Reserves memory for the next step of a large request, or answers 503; call it before the request
+ * is started, and before the reply to its call becomes the answer. False when it waits for memory.
+ */
 bool request_reserve(struct request *request);
 
-/* When the reply says that there was no room for the call, or for the answer to one that only
- * reads: forgets it, so that the request is started again, once. */
+/* When the reply says that there was no room for the call, or for the answer to a call that only
+ * reads, forgets the reply, so that the request is started again, once. */
 void request_try_again(struct request *request);
 
-/* Gives back what was reserved but for `kept` bytes, right before so much is taken. */
+/* Releases what was reserved except `kept` bytes; call it right before these are taken. */
 void request_use_reserved(struct request *request, size_t kept);
 
-/* What remains reserved, while the call is in flight, for its reply. */
+/* What stays reserved for the reply while the call is in flight. */
 size_t request_reply_room(const struct request *request);
 
 /* Starts the text of an answer. */
@@ -131,22 +131,22 @@ void request_init_text(struct request *request, struct buffer *body, size_t cap)
 
 /* ---- answers; the first one given counts ---- */
 
-/* Takes `body`, of which it frees the memory. A failed buffer becomes a 500. */
+/* Takes over `body`. A failed buffer becomes a 500. */
 void request_answer(struct request *request, unsigned status, struct buffer *body);
-/* A static text of JSON. */
+/* Answers with a static JSON text. */
 void request_answer_text(struct request *request, unsigned status, const char *json);
 void request_answer_problem(struct request *request, const struct problem *problem);
 void request_answer_error(struct request *request, const triggers_error *error);
-/* A problem without fields. */
+/* Answers with a problem without fields. */
 void request_fail(struct request *request, unsigned status, const char *code, const char *detail);
 void request_fail_overloaded(struct request *request);
-/* 414: of the parameters not all was kept, see heads.h. */
+/* Answers 414: the parameters were cut, see heads.h. */
 void request_fail_cut(struct request *request);
-/* 503 when the budget refused the arena memory, else 500. */
+/* Answers 503 when the budget refused memory to the arena, else 500. */
 void request_fail_memory(struct request *request);
 
-/* Reads Idempotency-Key, with `spare` characters fewer than the most; false after having answered
- * 400. */
+/* Reads Idempotency-Key, which may have `spare` characters fewer than usual; false after having
+ * answered 400. */
 bool request_read_key(struct request *request, size_t spare);
 
 /* Reads the whole body as JSON; false after having answered 400. */

@@ -9,11 +9,11 @@
 /* Takes the answer's body. The result is what the handler returns to libmicrohttpd. */
 enum MHD_Result respond(struct request *request);
 
-/* Answers past libmicrohttpd, where it takes no answer, and ends what is sent. On the loop's
- * thread. */
+/* Sends an answer without libmicrohttpd, where that takes none, and shuts the sending side. On the
+ * loop's thread. */
 void respond_directly(const struct connection *peer, const struct problem *problem);
 
-/* What a connection is refused with whose chunked body has a line that ends with a bare LF. */
+/* The answer to a chunked body with a line that ends with a bare LF. */
 extern const struct problem CHUNKS_MALFORMED;
 
 #endif

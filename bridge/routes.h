@@ -15,12 +15,12 @@ struct route {
     const char *method;
     const char *path; /* {field} stands for one segment */
     enum body_kind body;
-    /* Runs when the whole request has come: answers it, or starts a call and returns false. */
+    /* Runs when the whole request has arrived: answers it, or starts a call and returns false. */
     bool (*start)(struct request *request);
-    /* Runs when the call's reply is there, which `request->reply` holds: answers. */
+    /* Runs when the call's reply is in `request->reply`: answers. */
     void (*finish)(struct request *request);
-    const struct api_method *call; /* NULL: it is no method of the protocol */
-    const char *field; /* of the call's request, which the body is; "*": all; "": none */
+    const struct api_method *call; /* NULL: it is not a method of the protocol */
+    const char *field; /* the field of the call's request that is the body; "*": all; "": none */
 };
 
 /* All routes: X(method, path, path in metrics, kind of body, start, finish, call, field), those of
@@ -43,8 +43,8 @@ enum { ROUTES_COUNT = 0 ROUTE_LIST(ROUTE_ONE) };
 const struct route *routes_at(size_t index);
 size_t routes_index(const struct route *route);
 
-/* Finds the route of a request and its event id, or answers: a host that is not served with 421, a
- * page that CORS does not let change anything with 403, 404, 405, OPTIONS. */
+/* Finds the route of a request and its event id, or answers: 421 to a host that is not served, 403
+ * to a page that CORS does not let change anything, 404, 405, and OPTIONS. */
 void routes_find(struct request *request);
 
 /* Decodes the path of a request's target. False when it is too long or not well-formed. */
@@ -63,7 +63,7 @@ bool docs_openapi(struct request *request);
 bool docs_page(struct request *request);
 bool docs_reference(struct request *request);
 
-/* create_event_start, create_event_finish and so on; and those of transcoded calls. */
+/* Declares create_event_start, create_event_finish and so on, and those of transcoded calls. */
 #define ROUTE_HANDLERS(method, path, label, body, start, finish, ...)                              \
     bool start(struct request *request);                                                           \
     void finish(struct request *request);

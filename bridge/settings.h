@@ -1,4 +1,4 @@
-/* What triggers-bridge is told by environment and flags. */
+/* The settings of triggers-bridge, from environment and flags. */
 #ifndef TRIGGERS_BRIDGE_SETTINGS_H
 #define TRIGGERS_BRIDGE_SETTINGS_H
 
@@ -16,7 +16,7 @@ struct settings {
     const char *tls_ca;
     long max_payload;     /* bytes */
     int payloads;         /* 1: any */
-    int fastapi;          /* 1: answers as of the service before, see compat.h */
+    int fastapi;          /* 1: answers as the old service did, see compat.h */
     long call_timeout;    /* milliseconds */
     long threads;         /* that serve HTTP */
     long max_connections; /* open at once */

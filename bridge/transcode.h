@@ -1,12 +1,12 @@
-/* JSON and messages of the protocol, by the messages' descriptors: what every call but those of the
- * old service goes through.
+/* Converts between JSON and messages of the protocol, by the messages' descriptors. Every call
+ * except those of the old service uses it.
  *
  * Names of members are those of the fields in the .proto file. Times are RFC 3339, written in UTC
  * with microseconds. An enum's value is its name in lower case without the enum's own in front.
  * Numbers are JSON numbers, those of 64 bits too. A field of bytes, such as a payload, is a JSON
- * object, byte for byte. A map has texts for keys and is an object. Of what is absent, in an answer
- * there is null; null in a request is as good as nothing. Members that no field is called after are
- * ignored, and of repeated ones the last counts. Any thread; nothing is kept. */
+ * object, byte for byte. A map, whose keys are texts, is an object. Absent messages are null in an
+ * answer; null in a request counts as absent. Members without a field of that name are ignored, and
+ * of repeated ones the last counts. Any thread; nothing is kept. */
 #ifndef TRIGGERS_BRIDGE_TRANSCODE_H
 #define TRIGGERS_BRIDGE_TRANSCODE_H
 
@@ -17,9 +17,9 @@
 #include "base/json.h"
 #include "problem.h"
 
-#define TRANSCODE_MAX_DEPTH 16      /* messages in one another, the outermost counted */
+#define TRANSCODE_MAX_DEPTH 16      /* nested messages, with the outermost one */
 #define TRANSCODE_MAX_ELEMENTS 1000 /* of one array or map of a request */
-#define TRANSCODE_MAX_ERRORS 16     /* told at once */
+#define TRANSCODE_MAX_ERRORS 16     /* reported at once */
 
 /* What is wrong; a field's name is its JSON pointer without the first slash, fit for a URI. */
 struct transcode_errors {
@@ -30,16 +30,16 @@ struct transcode_errors {
 enum transcode_result { TRANSCODE_OK, TRANSCODE_WRONG, TRANSCODE_NO_MEMORY };
 
 /* Reads a checked value into an initialised message, or into its field `body` unless that is "*".
- * What it points to is in the arena, but payloads are slices of the value. TRANSCODE_WRONG adds
- * all that is wrong to `errors`; then the message is of no use. */
+ * What it points to is in the arena, except that payloads are slices of the value. TRANSCODE_WRONG
+ * adds all errors to `errors`; the message must not be used then. */
 enum transcode_result transcode_read(const struct json_value *value, const char *body,
                                      ProtobufCMessage *message, struct arena *arena,
                                      struct transcode_errors *errors);
 
 /* The same for a parameter of a query or path: `name` is a field, of a message in it with dots
- * ("filter.source"), and `text` is its value, a string without quotes and all else as in JSON. One
- * that no field is called after is ignored; each one of a repeated field adds an element. The arena
- * has the text. */
+ * ("filter.source"), and `text` is its value: a string without quotes, all else as in JSON. A
+ * parameter without a field of that name is ignored; each one of a repeated field adds an element.
+ * `text` must be in the arena. */
 enum transcode_result transcode_read_parameter(const char *name, const char *text,
                                                ProtobufCMessage *message, struct arena *arena,
                                                struct transcode_errors *errors);
@@ -50,10 +50,10 @@ void transcode_write(struct buffer *buffer, const ProtobufCMessage *message);
 
 /* ---- what reading and writing share ---- */
 
-/* Whether a field is a map, which a message has as a repeated message of key and value. */
+/* Whether a field is a map, which protobuf-c holds as a repeated message of key and value. */
 bool transcode_is_map(const ProtobufCFieldDescriptor *field);
 
-/* The part of an enum value's name that JSON has, in lower case: "PENDING" of
+/* The part of an enum value's name that JSON shows, in lower case: "PENDING" of
  * "EVENT_STATUS_PENDING". */
 const char *transcode_enum_name(const ProtobufCEnumDescriptor *type, const char *name);
 

@@ -10,7 +10,7 @@
  * hexadecimal digits, a byte is NUL, or the result does not fit. */
 bool url_decode(const char *text, char *out, size_t size);
 
-/* The same for a path, where an encoded slash is refused too: it is no separator. */
+/* The same for a path, where an encoded slash is refused too: it is not a separator. */
 bool url_decode_path(const char *text, char *out, size_t size);
 
 /* Whether a path has the form of `pattern`, in which {field} stands for a segment that is not
