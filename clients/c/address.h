@@ -11,7 +11,7 @@
 
 struct address {
     char *url;  /* to dial; owned */
-    char *name; /* host of the URL as it was given, which a certificate must bear; owned */
+    char *name; /* host of the URL as it was given, for which a certificate must be valid; owned */
 };
 
 struct address_list {
@@ -19,8 +19,8 @@ struct address_list {
     size_t count; /* at least one */
 };
 
-/* Splits a list at its commas and trims white space. "localhost" becomes two addresses, of IPv4 and
- * of IPv6, since nng tries only the first that the name has. False with INVALID_ARGUMENT (or
+/* Splits a list at its commas and trims white space. "localhost" becomes two addresses, IPv4 and
+ * IPv6, because nng tries only the first one of a name. False with INVALID_ARGUMENT (or
  * RESOURCE_EXHAUSTED without memory) when a scheme is not one of ws, wss, tcp, tls+tcp and ipc. */
 bool address_list_parse(const char *text, struct address_list *list,
                         struct status *status) MUST_CHECK;

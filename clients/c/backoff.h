@@ -1,4 +1,4 @@
-/* Waits between tries: random, and longer from try to try. */
+/* Waits between tries: random, and longer with each try. */
 #ifndef TRIGGERS_CLIENT_BACKOFF_H
 #define TRIGGERS_CLIENT_BACKOFF_H
 

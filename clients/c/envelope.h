@@ -9,7 +9,7 @@
 #include "base/budget.h"
 #include "base/status.h"
 
-/* What the envelope says beside the body. Texts are borrowed; NULL leaves one out. */
+/* What the envelope states besides the body. Texts are borrowed; NULL leaves one out. */
 struct envelope {
     const char *method; /* "package.Service/Method" */
     const char *request_id;
@@ -18,20 +18,21 @@ struct envelope {
     const char *caller;
 };
 
-/* Encodes both, but for the timeout, into malloc'd bytes, which the caller owns and `charge` holds.
- * False with INVALID_ARGUMENT and MESSAGE_TOO_LARGE when there are more than TRIGGERS_MAX_MESSAGE
- * with a timeout of up to `max_timeout_ms`, or with RESOURCE_EXHAUSTED. */
+/* Encodes envelope and request, without the timeout, into malloc'd bytes, which the caller owns and
+ * which are charged to `charge`. False with INVALID_ARGUMENT and MESSAGE_TOO_LARGE when there are
+ * more than TRIGGERS_MAX_MESSAGE with a timeout of up to `max_timeout_ms`, or with
+ * RESOURCE_EXHAUSTED. */
 bool envelope_pack(const struct envelope *envelope, const ProtobufCMessage *body,
                    uint32_t max_timeout_ms, struct charge *charge, uint8_t **bytes, size_t *size,
                    struct status *status) MUST_CHECK;
 
-/* There is no room for a call that has not been sent. */
+/* Fills `status`: there is no room for the call, and it was not sent. Returns false. */
 bool envelope_fail_busy(struct status *status);
 
 #define ENVELOPE_MAX_TIMEOUT_SIZE 6
 
-/* Writes the timeout, which belongs after a packed envelope, and returns its size. It is other for
- * each try; a shorter one is never longer in bytes. */
+/* Writes the timeout, which goes after a packed envelope, and returns its size. It differs for each
+ * try; a shorter timeout never takes more bytes. */
 size_t envelope_pack_timeout(uint32_t timeout_ms, uint8_t out[ENVELOPE_MAX_TIMEOUT_SIZE]);
 
 #endif

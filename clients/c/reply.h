@@ -1,6 +1,6 @@
 /* Replies: made from a received envelope or from a failure on this side. A reply, the messages it
- * was decoded from and everything it points to are one arena, which triggers_reply_free gives
- * back. */
+ * was decoded from and everything it points to are in one arena, which triggers_reply_free frees.
+ */
 #ifndef TRIGGERS_CLIENT_REPLY_H
 #define TRIGGERS_CLIENT_REPLY_H
 
@@ -11,7 +11,7 @@
 #include "base/status.h"
 #include "triggers.h"
 
-/* A reply in the making. */
+/* A reply that is being built. */
 struct reply_builder {
     struct arena *arena;
     triggers_reply *reply;
@@ -40,12 +40,12 @@ triggers_reply *reply_from_status(const struct status *status);
 /* What the reply to a call for one event holds; lists and batches hold more. */
 #define REPLY_ORDINARY 4352
 
-/* The reply for a received envelope, charged to `share`: INTERNAL when it cannot be decoded or has
- * not `item_count` items (0: any number). Never NULL. */
+/* The reply for a received envelope, charged to `share`: INTERNAL when it cannot be decoded or does
+ * not have `item_count` items (0: any number). Never NULL. */
 triggers_reply *reply_from_message(const struct method *method, size_t item_count,
                                    const void *bytes, size_t size, struct budget_share *share);
 
-/* The reply for an answer that came and could not be held. */
+/* The reply for an answer that arrived and could not be held. */
 triggers_reply *reply_too_large(void);
 
 #endif

@@ -2,8 +2,8 @@
  *
  * One client holds one connection per address and carries any number of calls at once over it; it
  * connects and reconnects by itself. Every call has a synchronous form, which returns its reply,
- * and an asynchronous one, which hands the reply to a callback. A reply is never NULL: failures,
- * wrong arguments and lack of memory included, it says what happened. Free every reply.
+ * and an asynchronous one, which hands the reply to a callback. A reply is never NULL and says what
+ * happened, also after wrong arguments and without memory. Free every reply.
  *
  *     triggers_client *client;
  *     char error[256];
@@ -15,7 +15,7 @@
  *     triggers_reply_free(reply);
  *     triggers_client_close(client);
  *
- * Threads: a client may be used by any number of threads at once, but for triggers_client_close.
+ * Threads: any number of threads may use a client at once, except for triggers_client_close.
  * Callbacks run on threads of the library; they must not block or call synchronous functions or
  * triggers_client_close; they may start asynchronous calls. A callback may run before the function
  * that started the call returns. */
@@ -65,7 +65,7 @@ typedef enum triggers_status {
 typedef enum triggers_serving {
     TRIGGERS_SERVING_UNKNOWN = 0,
     TRIGGERS_SERVING = 1,
-    TRIGGERS_NOT_SERVING = 2 /* the core answers, its store does not */
+    TRIGGERS_NOT_SERVING = 2 /* the core answers, but its store does not */
 } triggers_serving;
 
 /* Limits of the protocol. */
@@ -79,33 +79,33 @@ typedef enum triggers_serving {
 
 typedef struct triggers_client triggers_client;
 
-/* Which calls are sent again; see above triggers_create. */
+/* Which calls are sent again; see the comment on triggers_create. */
 #define TRIGGERS_SEND_ONCE 1  /* none */
 #define TRIGGERS_NO_BACKOFF 2 /* those that did not get the core's answer */
 
-/* A bound on the memory of one client or several. */
+/* A limit on the memory of one or several clients. */
 typedef struct budget_share triggers_memory;
 
 /* Zero-initialise; every member has a default. */
 typedef struct triggers_client_options {
-    const char *url;         /* ws://, wss://, tcp://, tls+tcp:// or ipc://; several with commas
-                                spread the load. NULL: ws://127.0.0.1:7300/rpc */
+    const char *url; /* ws://, wss://, tcp://, tls+tcp:// or ipc://; several, separated by commas,
+                        share the load. NULL: ws://127.0.0.1:7300/rpc */
     const char *tls_ca_file; /* PEM certificates to trust, for wss and tls+tcp */
     const char *name;        /* this program's name and version, for the core's log; or NULL */
-    uint32_t timeout_ms;     /* deadline of calls that give none, all tries of one; 0: 10 000 */
+    uint32_t timeout_ms;     /* deadline of calls that give none, with all their tries; 0: 10 000 */
     uint32_t max_in_flight;  /* calls at once; more are RESOURCE_EXHAUSTED; 0: 1024 */
     int no_retry;            /* 0, TRIGGERS_SEND_ONCE or TRIGGERS_NO_BACKOFF */
-    triggers_memory *memory; /* bounds what its calls hold; NULL: nothing does */
+    triggers_memory *memory; /* limits what its calls hold; NULL: no limit */
 } triggers_client_options;
 
 /* Zero-initialise; NULL means all defaults. */
 typedef struct triggers_call_options {
     uint32_t timeout_ms;     /* from now to the reply; 0: the client's */
     const char *request_id;  /* logged by the core; NULL: it makes one */
-    const char *traceparent; /* W3C Trace Context, carried to the core; or NULL */
+    const char *traceparent; /* W3C Trace Context, passed on to the core; or NULL */
     const void *tag;         /* names this call, or several, for triggers_cancel; or NULL */
-    const char *caller;      /* whom the call is for, when this client carries the calls of many:
-                                the core serves them in turn; or NULL */
+    const char *caller; /* for whom the call is made, when this client carries the calls of many:
+                           the core serves them in turn; or NULL */
 } triggers_call_options;
 
 /* An event to create. The strings and the payload are read before the function returns. */
@@ -123,13 +123,13 @@ typedef struct triggers_new_event {
 typedef struct triggers_list_request {
     triggers_status status; /* UNSPECIFIED: pending */
     int32_t page_size;      /* 0: 50; at most 1000 */
-    const char *page_token; /* the next_page_token of the page before; NULL: from the start */
+    const char *page_token; /* the next_page_token of the previous page; NULL: the first page */
     int oldest_first;       /* 0: newest first */
 } triggers_list_request;
 
 typedef struct triggers_event {
     const char *event_id; /* never NULL; "" when the reply does not carry it */
-    const char *source;   /* "" in replies to create and ack, as the next three */
+    const char *source;   /* "" in replies to create and ack, as are the next three */
     const char *event_type;
     const char *payload; /* the bytes as they were sent, and a NUL after them */
     size_t payload_size;
@@ -152,7 +152,7 @@ typedef struct triggers_error {
     size_t violation_count;
 } triggers_error;
 
-/* One event of the answer, or in batches why this one failed. */
+/* One event of the answer, or in a batch the reason why it failed. */
 typedef struct triggers_item {
     triggers_error error; /* code OK: `event` is filled */
     triggers_event event;
@@ -185,25 +185,24 @@ TRIGGERS_API const char *triggers_version(void);
 TRIGGERS_API const char *triggers_code_name(triggers_code code);
 
 /* 1 when the same request may succeed later: UNAVAILABLE, RESOURCE_EXHAUSTED, ABORTED and
- * DEADLINE_EXCEEDED; otherwise 0. Of the other codes CANCELLED, UNKNOWN (as which a newer core's
- * codes are read), INTERNAL and DATA_LOSS are not the request's fault either: it is not to be
- * dropped for them. */
+ * DEADLINE_EXCEEDED; otherwise 0. CANCELLED, UNKNOWN (which also stands for codes of a newer core),
+ * INTERNAL and DATA_LOSS are not the request's fault either: do not drop it because of them. */
 TRIGGERS_API int triggers_code_is_retryable(triggers_code code);
 
 /* Makes a new event id ("evt_…", UUIDv7) with its NUL. */
 TRIGGERS_API void triggers_make_event_id(char event_id[TRIGGERS_ID_SIZE]);
 
-/* Bounds what clients hold for their calls to `bytes`: requests until they have left and their
- * answers cannot need them again, answers while they come in, and replies until they are freed.
- * Messages over 16 KiB take about half of it at most, the rest is for small ones. A call for which
- * there is no room ends with RESOURCE_EXHAUSTED: with the reason CLIENT_BUSY it was not sent, with
- * ANSWER_TOO_LARGE it may have been done. NULL without memory. Free it after the clients and all
- * their replies. */
+/* Limits what clients hold for their calls to `bytes`: requests until they have left and need not
+ * be sent again, answers while they arrive, and replies until they are freed. Messages over 16 KiB
+ * take at most about half of it; the rest is for small ones. A call for which there is no room ends
+ * with RESOURCE_EXHAUSTED: with the reason CLIENT_BUSY it was not sent, with ANSWER_TOO_LARGE it
+ * may have been carried out. NULL without memory. Free it after the clients and all their replies.
+ */
 TRIGGERS_API triggers_memory *triggers_memory_new(size_t bytes);
 TRIGGERS_API void triggers_memory_free(triggers_memory *memory); /* NULL is allowed */
 
-/* Opens a client and starts to connect; it need not be reachable yet. `options` may be NULL. On
- * failure (bad URL: INVALID_ARGUMENT; unreadable CA file; no memory) *client is NULL and `error`
+/* Opens a client and starts to connect; the core need not be reachable yet. `options` may be NULL.
+ * On failure (bad URL: INVALID_ARGUMENT; unreadable CA file; no memory) *client is NULL and `error`
  * (of error_size bytes, may be NULL) gets a text. */
 TRIGGERS_API triggers_code triggers_client_open(triggers_client **client,
                                                 const triggers_client_options *options, char *error,
@@ -212,28 +211,29 @@ TRIGGERS_API triggers_code triggers_client_open(triggers_client **client,
 /* Ends calls in flight with CANCELLED, waits for their callbacks and frees. NULL is allowed. */
 TRIGGERS_API void triggers_client_close(triggers_client *client);
 
-/* Ends those calls in flight that were started with this tag: their replies are CANCELLED with the
- * reason CALL_CANCELLED, and the core may or may not have done them. A call whose answer is already
- * there keeps it. Neither waits for the callbacks nor concerns calls that start later. The tag is
- * compared, never read; NULL matches nothing. Callbacks may call this too. */
+/* Ends the calls in flight that were started with this tag: their replies are CANCELLED with the
+ * reason CALL_CANCELLED, and the core may or may not have carried them out. A call whose answer has
+ * already arrived keeps it. Does not wait for the callbacks, and does not concern calls that start
+ * later. The tag is compared, never dereferenced; NULL matches nothing. Callbacks may call this
+ * too. */
 TRIGGERS_API void triggers_cancel(triggers_client *client, const void *tag);
 
 TRIGGERS_API void triggers_reply_free(triggers_reply *reply); /* NULL is allowed */
 
-/* A call that the core answers with UNAVAILABLE, RESOURCE_EXHAUSTED or ABORTED is sent again, the
- * same event ids in it, after a growing random wait that is no shorter than the core's advice, as
- * long as its deadline leaves room; then that answer is the reply. A call whose connection is lost
- * is sent again too, on the next one; with several addresses, so is one that a core which is
- * stopping refuses, and one without an answer for 5 s. A call that finds no connection waits for
- * one until its deadline, then is UNAVAILABLE with the reason CORE_UNREACHABLE.
+/* A call that the core answers with UNAVAILABLE, RESOURCE_EXHAUSTED or ABORTED is sent again, with
+ * the same event ids, after a growing random wait that is no shorter than the core's advice, as
+ * long as its deadline leaves room; after that, this answer is the reply. A call whose connection
+ * is lost is sent again too, on the next one; with several addresses, so is a call that a stopping
+ * core refuses, and one without an answer for 5 s. A call that finds no connection waits for one
+ * until its deadline, and then is UNAVAILABLE with the reason CORE_UNREACHABLE.
  *
- * With TRIGGERS_NO_BACKOFF those three answers are the reply at once, and a connection is waited
- * for at most a second. With TRIGGERS_SEND_ONCE moreover a call that was given to a connection is
- * never sent again: when that is lost, the reply is UNAVAILABLE with the reason CONNECTION_LOST,
- * and the call may or may not have been done.
+ * With TRIGGERS_NO_BACKOFF those three answers are the reply at once, and a call waits for a
+ * connection at most a second. With TRIGGERS_SEND_ONCE, in addition, a call that was given to a
+ * connection is never sent again: when the connection is lost, the reply is UNAVAILABLE with the
+ * reason CONNECTION_LOST, and the call may or may not have been carried out.
  *
  * The core ends a try after at most 30 s with DEADLINE_EXCEEDED, which is the reply. A longer
- * timeout is for what comes before: waits for a connection and between tries. */
+ * timeout only adds time for waits before that: for a connection and between tries. */
 
 TRIGGERS_API triggers_reply *triggers_create(triggers_client *client,
                                              const triggers_new_event *event,
@@ -274,8 +274,8 @@ TRIGGERS_API void triggers_list_async(triggers_client *client, const triggers_li
  */
 typedef struct triggers_inbox triggers_inbox;
 
-/* `request` is as in triggers_list, but for its page_token, which is not used; its page_size is
- * that of each page. Of the options the timeout is used, for each page. NULL without memory. */
+/* `request` is as in triggers_list, except that its page_token is not used; its page_size is that
+ * of each page. Of the options only the timeout is used, for each page. NULL without memory. */
 TRIGGERS_API triggers_inbox *triggers_inbox_open(triggers_client *client,
                                                  const triggers_list_request *request,
                                                  const triggers_call_options *options);
@@ -304,7 +304,7 @@ TRIGGERS_API void triggers_health_async(triggers_client *client,
                                         const triggers_call_options *options,
                                         triggers_callback *callback, void *user_data);
 
-/* What the core counts, for monitoring. */
+/* The core's metrics, for monitoring. */
 TRIGGERS_API triggers_reply *triggers_stats(triggers_client *client,
                                             const triggers_call_options *options);
 TRIGGERS_API void triggers_stats_async(triggers_client *client,

@@ -32,7 +32,7 @@ struct command {
 /* All commands, ending with NULL (main.c). */
 extern const struct command *const commands[];
 
-/* Options that every command has, --help and --version among them. */
+/* The options that every command has, including --help and --version. */
 extern const struct option_spec global_options[];
 extern bool cli_wants_help;
 extern bool cli_wants_version;
@@ -40,7 +40,7 @@ extern bool cli_wants_version;
 extern const struct command command_create, command_inbox, command_get, command_ack, command_health,
     command_bench, command_backup, command_completion;
 
-/* Whether the output is one JSON object a line, else tables. */
+/* Whether the output is one JSON object per line; else tables. */
 bool cli_output_is_json(void);
 
 /* Says on stderr what was wrong with the command line. Returns EXIT_USAGE. */
@@ -49,17 +49,19 @@ int cli_usage(const char *format, ...) PRINTF_LIKE(1, 2);
 /* One line on stderr, beginning with the program's name. */
 void cli_complain(const char *format, ...) PRINTF_LIKE(1, 2);
 
-/* Says on stderr why a call failed; `what` is put before it, or NULL. Returns the exit code. */
+/* Says on stderr why a call failed; `what`, unless NULL, is put before it. Returns the exit code.
+ */
 int cli_fail(const triggers_error *error, const char *what);
-/* The same for one item of a batch, without the index that the core gives it in the batch. */
+/* The same for one item of a batch, without the index in the batch that the core's message has. */
 int cli_fail_item(const triggers_error *error, const char *what);
 enum exit_code cli_exit_code(triggers_code code);
 
-/* A client by the global options, for so many calls at once. NULL after saying why on stderr; the
- * exit code is EXIT_USAGE then. */
+/* A client as the global options describe it, for `max_in_flight` calls at once. NULL after saying
+ * why on stderr; the exit code is EXIT_USAGE then. */
 triggers_client *cli_open(long max_in_flight);
 
-/* Flushes stdout and says so when something could not be written; else returns `code`. */
+/* Flushes stdout. Returns `code`, or an exit code after saying on stderr that something could not
+ * be written. */
 int cli_finish(int code);
 
 #endif

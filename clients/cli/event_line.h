@@ -11,7 +11,7 @@
 #define EVENT_LINE_ERROR_SIZE 160
 
 /* Copies the event's parts into the arena; the payload's bytes stay as they are. Unknown members
- * are ignored. False with a text in `error` when it is not such an object, or no memory is left. */
+ * are ignored. False with a text in `error` when it is not such an object, or without memory. */
 bool event_line_parse(const char *line, size_t size, struct arena *arena, triggers_new_event *event,
                       char error[EVENT_LINE_ERROR_SIZE]);
 

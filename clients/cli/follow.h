@@ -4,8 +4,8 @@
 
 #include "triggers.h"
 
-/* Prints the events of a status, oldest first, and then every new one once, for ever, or until
- * `limit` have been printed (0: no limit), or stdout fails. Returns the exit code. */
+/* Prints the events of a status, oldest first, and then every new one once, without end, or until
+ * `limit` have been printed (0: no limit) or stdout fails. Returns the exit code. */
 int follow_inbox(triggers_client *client, triggers_status status, long limit,
                  void (*print)(const triggers_event *event));
 

@@ -1,5 +1,5 @@
-/* Counts of durations, exact to less than 2 %, in memory that is set aside before. Adding is
- * lock-free and may be done by any number of threads. */
+/* Counts of durations, exact to less than 2 %, in memory of fixed size. Adding is lock-free and may
+ * be done by any number of threads. */
 #ifndef TRIGGERS_CLI_HISTOGRAM_H
 #define TRIGGERS_CLI_HISTOGRAM_H
 
@@ -7,7 +7,8 @@
 #include <stdint.h>
 
 #define HISTOGRAM_STEP_BITS 6 /* 64 steps for each power of two */
-#define HISTOGRAM_MAX_BITS 32 /* up to 71 minutes in microseconds; longer ones count as that */
+#define HISTOGRAM_MAX_BITS                                                                         \
+    32 /* up to 71 minutes in microseconds; longer ones count as 71 minutes */
 #define HISTOGRAM_SIZE ((HISTOGRAM_MAX_BITS - HISTOGRAM_STEP_BITS + 1) << HISTOGRAM_STEP_BITS)
 
 /* Zero-initialise. */
@@ -19,7 +20,7 @@ struct histogram {
 
 void histogram_add(struct histogram *histogram, uint64_t us);
 
-/* The duration that the share (0 to 1) of all do not exceed; 0 when there are none. */
+/* The duration that `share` (0 to 1) of all durations do not exceed; 0 when there are none. */
 uint64_t histogram_percentile(const struct histogram *histogram, double share);
 
 #endif

@@ -21,12 +21,12 @@ enum line_result { LINE_READ, LINE_TOO_LONG, LINES_END, LINES_FAILED };
 bool lines_open(struct lines *lines, const char *path);
 void lines_close(struct lines *lines);
 
-/* The next line without its line break and a byte order mark before it, as files that were put
- * together have them; valid until the next call. LINE_TOO_LONG skips one.
- * LINES_FAILED after saying why on stderr. */
+/* The next line, without its line break and without a byte order mark before it, which concatenated
+ * files may have; valid until the next call. LINE_TOO_LONG: one was skipped. LINES_FAILED: after
+ * saying why on stderr. */
 enum line_result lines_next(struct lines *lines, const char **line, size_t *size);
 
-/* Whether lines_next would not wait for input, or only for the rest of a line. */
+/* Whether lines_next would wait for no input, or only for the rest of a line. */
 bool lines_ready(const struct lines *lines);
 
 #endif

@@ -1,4 +1,4 @@
-/* A load on the core: so many calls of one kind in flight at all times, for a while. */
+/* A load on the core: a number of calls of one kind, kept in flight for a while. */
 #ifndef TRIGGERS_CLI_LOAD_H
 #define TRIGGERS_CLI_LOAD_H
 
@@ -26,10 +26,10 @@ struct load {
     triggers_client *client;
     enum load_op op;
     long concurrency;
-    long batch; /* events in a call: create and ack */
+    long batch; /* events in a call, for create and ack */
     int64_t duration_us;
-    const triggers_new_event *new_events; /* `batch` of them: what create calls send */
-    const char (*ids)[TRIGGERS_ID_SIZE];  /* of events that are there: get and ack */
+    const triggers_new_event *new_events; /* `batch` events, which create calls send */
+    const char (*ids)[TRIGGERS_ID_SIZE];  /* of existing events, for get and ack */
     size_t id_count;
 
     /* Results. */
@@ -49,7 +49,7 @@ struct load {
 };
 
 /* Runs to the end of the duration, and until the last calls have been answered. An ack load ends
- * when all ids are acknowledged, a get load uses its ids in turns. False without memory. */
+ * when all ids are acknowledged; a get load uses its ids in turn. False without memory. */
 bool load_run(struct load *load);
 
 #endif

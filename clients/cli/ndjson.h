@@ -1,4 +1,4 @@
-/* Sending of NDJSON: many events in batches, several of them in flight. */
+/* Sending NDJSON: many events in batches, several of them in flight. */
 #ifndef TRIGGERS_CLI_NDJSON_H
 #define TRIGGERS_CLI_NDJSON_H
 

@@ -24,7 +24,7 @@ struct option_spec {
     const char *const *choices; /* ends with NULL */
 };
 
-/* Most options of one command, the global ones included. */
+/* The most options of one command, including the global ones. */
 #define OPTIONS_MAX 32
 
 /* Parses the options of `own` (may be NULL) and of `global`. With `stop_at_word` the first word
@@ -33,7 +33,7 @@ struct option_spec {
 int options_parse(int argc, char **argv, const struct option_spec *global,
                   const struct option_spec *own, bool stop_at_word);
 
-/* The lines about each option for help. */
+/* Prints the lines of the help about each option. */
 void options_print_help(const struct option_spec *options);
 
 #endif

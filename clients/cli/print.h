@@ -9,23 +9,23 @@
 
 #include "triggers.h"
 
-/* Text from elsewhere for people: what could command a terminal or reorder the line (text_is_shown)
- * becomes '?'. */
+/* Prints text from elsewhere for people: characters that could control a terminal or reorder the
+ * line (text_is_shown) become '?'. */
 void print_clean(FILE *file, const char *text, size_t size);
 
-/* A JSON string with its quotes on stdout. What print_clean would not print is \uXXXX, which leaves
- * its value as it is. */
+/* Prints a JSON string with its quotes on stdout. Characters that print_clean would not print
+ * become \uXXXX, which keeps the string's value. */
 void print_json_string(const char *text);
 
-/* The payload as it was sent, byte for byte; on a terminal the same JSON value, with \uXXXX in
- * place of what print_clean would not print. */
+/* Prints the payload as it was sent, byte for byte; on a terminal the same JSON value, with \uXXXX
+ * in place of what print_clean would not print. */
 void print_payload(const triggers_event *event);
 
 /* {"event_id":…,"created_at":…} */
 void print_created_json(const triggers_event *event);
 void print_acknowledged_json(const triggers_event *event);
-/* All of an event on one line. The payload is as print_payload prints it, but for line breaks
- * between its tokens, which become spaces. */
+/* All of an event on one line. The payload is as print_payload prints it, except that line breaks
+ * between its tokens become spaces. */
 void print_event_json(const triggers_event *event);
 
 /* A table of events; `acknowledged` adds that time as a column. */
