@@ -162,7 +162,8 @@ static void open_lane(unsigned workers, unsigned sessions, bool divides)
 static int setup(void **state)
 {
     (void)state;
-    world.sessions = world.open = world.tries = world.refused = world.at_gate = 0;
+    world.sessions = world.open = world.refused = world.at_gate = 0;
+    world.tries = 0;
     world.batches = world.run_count = world.done = 0;
     world.gate_closed = false;
     return 0;
