@@ -75,7 +75,6 @@ struct lane {
     enum store_result first_result; /* of that */
     struct status away;             /* why the store was away at the last try */
     char told[STATUS_MESSAGE_SIZE]; /* by the log: why it is away, or CONNECTED */
-    unsigned opened;                /* workers with threads */
     struct worker workers[MAX_WORKERS];
 };
 
@@ -341,20 +340,27 @@ static void worker_back_off(struct worker *worker, int64_t deadline_ms)
     pthread_mutex_unlock(&lane->lock);
 }
 
+static bool is_stopping(struct lane *lane)
+{
+    pthread_mutex_lock(&lane->lock);
+    bool stopping = lane->stopping;
+    pthread_mutex_unlock(&lane->lock);
+    return stopping;
+}
+
 /* A store may give out fewer sessions than there are workers: no lane has a second one while
- * another has none, and gives it up for that one. */
+ * another has none, and gives it up for that one. When the lane stops the first worker may have
+ * left, and whoever has something left to do may be the only one. */
 static bool worker_may_connect(const struct worker *worker)
 {
-    const struct lane *lane = worker->lane;
-    return worker == lane->workers || atomic_load(&lane->config.store->wanting) == 0;
+    struct lane *lane = worker->lane;
+    return worker == lane->workers || atomic_load(&lane->config.store->wanting) == 0 ||
+           is_stopping(lane);
 }
 
 bool worker_may_retry(struct worker *worker, int64_t deadline_ms)
 {
-    pthread_mutex_lock(&worker->lane->lock);
-    bool stopping = worker->lane->stopping;
-    pthread_mutex_unlock(&worker->lane->lock);
-    return !stopping && clock_monotonic_ms() < deadline_ms;
+    return !is_stopping(worker->lane) && clock_monotonic_ms() < deadline_ms;
 }
 
 bool worker_reconnect(struct worker *worker, int64_t deadline_ms, struct status *status)
@@ -484,8 +490,8 @@ static void worker_first_try(struct worker *worker)
     pthread_mutex_unlock(&lane->lock);
 }
 
-/* One turn at the session: what is queued is carried out and finished. */
-static void worker_turn(struct worker *worker)
+/* What is queued is carried out and finished. */
+static void worker_use_session(struct worker *worker)
 {
     struct status status;
     bool allowed = worker_may_connect(worker);
@@ -502,14 +508,30 @@ static void worker_turn(struct worker *worker)
         worker_ping(worker);
 }
 
+static bool worker_step(struct worker *worker)
+{
+    if (worker == worker->lane->workers && !worker->lane->was_tried)
+        worker_first_try(worker);
+    bool done = worker_is_done(worker);
+    if (done)
+        worker_disconnect(worker); /* so that nobody counts on this one */
+    else
+        worker_use_session(worker);
+    return !done;
+}
+
+bool lane_step(struct lane *lane, unsigned worker)
+{
+    CHECK(worker < lane->config.workers && !lane->workers[worker].started);
+    return worker_step(&lane->workers[worker]);
+}
+
 static void *worker_main(void *argument)
 {
     struct worker *worker = argument;
     prctl(PR_SET_NAME, LANE_NAMES[worker->lane->config.kind]);
-    if (worker == worker->lane->workers)
-        worker_first_try(worker);
-    while (!worker_is_done(worker))
-        worker_turn(worker);
+    while (worker_step(worker))
+        ;
     return NULL;
 }
 
@@ -538,12 +560,13 @@ static void lane_init(struct lane *lane, const struct lane_config *config)
     wait_init(&lane->work);
     wait_init(&lane->stop);
     wait_init(&lane->tried);
+    for (unsigned i = 0; i < lane->config.workers; i++)
+        lane->workers[i] = (struct worker){.lane = lane, .backoff_ms = FIRST_BACKOFF_MS};
 }
 
-static bool worker_open(struct worker *worker, struct lane *lane)
+static bool worker_start(struct worker *worker)
 {
-    worker->lane = lane;
-    worker->backoff_ms = FIRST_BACKOFF_MS;
+    CHECK(!worker->started);
     worker->started = pthread_create(&worker->thread, NULL, worker_main, worker) == 0;
     return worker->started;
 }
@@ -552,10 +575,10 @@ static void worker_close(struct worker *worker)
 {
     if (worker->started)
         pthread_join(worker->thread, NULL);
-    worker_disconnect(worker);
+    CHECK(!worker->session);
 }
 
-struct lane *lane_open(const struct lane_config *config)
+struct lane *lane_new(const struct lane_config *config)
 {
     struct lane *lane = calloc(1, sizeof(*lane));
     if (!lane || !turns_init(&lane->turns, config->max_held)) {
@@ -563,8 +586,14 @@ struct lane *lane_open(const struct lane_config *config)
         return NULL;
     }
     lane_init(lane, config);
-    while (lane->opened < lane->config.workers) {
-        if (!worker_open(&lane->workers[lane->opened++], lane)) {
+    return lane;
+}
+
+struct lane *lane_open(const struct lane_config *config)
+{
+    struct lane *lane = lane_new(config);
+    for (unsigned i = 0; lane && i < lane->config.workers; i++) {
+        if (!worker_start(&lane->workers[i])) {
             lane_close(lane);
             return NULL;
         }
@@ -644,7 +673,7 @@ void lane_close(struct lane *lane)
     if (!lane)
         return;
     lane_stop(lane);
-    for (unsigned i = 0; i < lane->opened; i++)
+    for (unsigned i = 0; i < lane->config.workers; i++)
         worker_close(&lane->workers[i]);
     CHECK(lane->connected == 0 && lane->idle == 0);
     ops_fail(turns_clear(&lane->turns), &lane->away); /* queued for a store that was away */

@@ -20,10 +20,10 @@ struct lane_config {
     struct store *store;
     bool read_only;
     unsigned workers;
-    struct held max_held; /* operations queued or at the store; more are RESOURCE_EXHAUSTED */
-    size_t max_batch;     /* items a worker takes at once */
-    size_t max_batch_bytes;
-    bool divides; /* an operation's items may be carried out in several batches */
+    struct held max_held;   /* operations queued or at the store; more are RESOURCE_EXHAUSTED */
+    size_t max_batch;       /* items a worker takes at once */
+    size_t max_batch_bytes; /* of operations that are not divided */
+    bool divides;           /* an operation's items may be carried out in several batches */
     /* Carries out a list of operations of one tenant (linked by `next`): of each, the items from
      * `first` to before `end`. Sets its status when it fails, and `end` to all its items when the
      * rest need not be carried out. Uses worker_session; runs on a worker's thread and may block.
@@ -35,6 +35,12 @@ struct lane_config {
 /* Starts the workers, which connect by themselves and again whenever the session is lost. NULL
  * without memory or threads. `config` is copied. */
 struct lane *lane_open(const struct lane_config *config);
+
+/* The same without the threads: lane_step does what each of them would, once, with the number of
+ * its worker, and is false when that is done. So tests go through what the workers do, one step
+ * after the other. */
+struct lane *lane_new(const struct lane_config *config);
+bool lane_step(struct lane *lane, unsigned worker);
 
 /* Waits until the first worker has tried to connect once; returns its result, with the status
  * unless it is STORE_OK. The other workers connect when every lane of the store has a session. */

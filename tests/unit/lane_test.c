@@ -257,7 +257,7 @@ static void a_worker_without_a_session_takes_no_wake_up(void **state)
     lane_close(lane);
 }
 
-static struct lane *lane_new(unsigned workers)
+static struct lane *open_lists(unsigned workers)
 {
     return lane_open(&(struct lane_config){
         .kind = LANE_LISTS,
@@ -274,8 +274,8 @@ static void no_lane_has_a_second_session_before_another_has_one(void **state)
 {
     (void)state;
     world.sessions = 0;
-    struct lane *one = lane_new(1);
-    struct lane *several = lane_new(4);
+    struct lane *one = open_lists(1);
+    struct lane *several = open_lists(4);
     for (unsigned tries = world.tries; world.tries < tries + 6; sched_yield())
         ; /* with nothing to be had */
     pthread_mutex_lock(&world.lock);
@@ -291,13 +291,13 @@ static void a_second_session_is_given_up_for_a_lane_without(void **state)
 {
     (void)state;
     world.sessions = 3;
-    struct lane *several = lane_new(3);
+    struct lane *several = open_lists(3);
     for (unsigned open = 0; open < 3; sched_yield()) {
         pthread_mutex_lock(&world.lock);
         open = world.open;
         pthread_mutex_unlock(&world.lock);
     }
-    struct lane *one = lane_new(1);
+    struct lane *one = open_lists(1);
     while (!lane_is_connected(one))
         sched_yield();
     assert_true(lane_is_connected(several));

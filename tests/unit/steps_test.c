@@ -1,28 +1,14 @@
-/* Turns stepped through in random orders without threads. The seed is printed; TRIGGERS_TEST_SEED
- * runs it again. */
+/* Turns in random orders, see steps.h. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#include "base/clock.h"
 #include "events/turns.h"
-
-static uint64_t seed;
-
-/* xorshift64 */
-static unsigned chance(unsigned count)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return (unsigned)(seed >> 33) % count;
-}
+#include "steps.h"
 
 /* ---- turns: each operation is carried out item by item, in order, and released once ---- */
 
@@ -114,13 +100,7 @@ static void turns_hold_what_was_added_and_not_released(void **state)
 
 int main(void)
 {
-    const char *given = getenv("TRIGGERS_TEST_SEED");
-    if (given)
-        seed = strtoull(given, NULL, 0);
-    else
-        random_fill(&seed, sizeof(seed));
-    seed = seed ? seed : 1;
-    print_message("TRIGGERS_TEST_SEED=%llu\n", (unsigned long long)seed);
+    steps_begin();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(turns_hold_what_was_added_and_not_released),
     };
