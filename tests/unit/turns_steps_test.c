@@ -104,5 +104,5 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(turns_hold_what_was_added_and_not_released),
     };
-    return cmocka_run_group_tests_name("steps", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("turns_steps", tests, NULL, NULL);
 }
