@@ -1,11 +1,14 @@
 /* Time and randomness from the kernel, replaceable by tests. */
 #include "base/clock.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+
+#include "base/check.h"
 
 static int64_t (*test_now_us)(void);
 static int64_t (*test_monotonic_us)(void);
@@ -14,7 +17,7 @@ static void (*test_fill)(void *bytes, size_t size);
 static int64_t read_clock_us(clockid_t id)
 {
     struct timespec now;
-    clock_gettime(id, &now);
+    CHECK(clock_gettime(id, &now) == 0);
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
@@ -54,8 +57,9 @@ static void fill_from_kernel(char *bytes, size_t size)
 {
     while (size > 0) {
         ssize_t got = getrandom(bytes, size, 0);
+        CHECK(got >= 0 || errno == EINTR);
         if (got < 0)
-            continue; /* EINTR: the only error getrandom has with flags 0 and valid memory */
+            continue;
         bytes += got;
         size -= (size_t)got;
     }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "base/web.h"
 
@@ -56,6 +57,7 @@ void config_show(FILE *out, const char *text)
 
 bool config_text(const struct config_setting *setting, const char *text, char *why, size_t size)
 {
+    CHECK(setting->target);
     char *copy = strdup(text);
     if (!copy) {
         snprintf(why, size, "out of memory");
@@ -68,6 +70,7 @@ bool config_text(const struct config_setting *setting, const char *text, char *w
 
 bool config_integer(const struct config_setting *setting, const char *text, char *why, size_t size)
 {
+    CHECK(setting->target && setting->min < setting->max);
     char *end;
     errno = 0;
     long number = strtol(text, &end, 10);
@@ -82,6 +85,7 @@ bool config_integer(const struct config_setting *setting, const char *text, char
 
 bool config_choice(const struct config_setting *setting, const char *text, char *why, size_t size)
 {
+    CHECK(setting->target && setting->choices);
     size_t length = strlen(text);
     const char *word = setting->choices;
     for (int number = 0; word; number++) {
@@ -154,6 +158,7 @@ static bool apply(const char *program, const struct config_setting *setting, con
                   const char *text)
 {
     char why[WHY_SIZE] = "";
+    CHECK(setting->parse);
     char *clean = config_clean(text, why, sizeof(why));
     bool valid = clean && setting->parse(setting, clean, why, sizeof(why));
     free(clean);

@@ -2,6 +2,7 @@
  * neither recursion nor memory. */
 #include <string.h>
 
+#include "base/check.h"
 #include "base/json_text.h"
 #include "base/text.h"
 
@@ -179,6 +180,7 @@ static bool scan_word(struct scanner *scanner, const char *word)
 
 static bool in_object(const struct scanner *scanner)
 {
+    CHECK(scanner->depth > 0);
     size_t top = scanner->depth - 1;
     return scanner->stack[top / 64] >> (top % 64) & 1;
 }
@@ -290,6 +292,7 @@ static bool check(const char *text, size_t size, bool portable, struct json_valu
         scanner.at = skip_space(behind, scanner.end);
         valid = scanner.at == scanner.end || fail(&scanner, "text follows the value");
     }
+    CHECK(scanner.at >= text && scanner.at <= scanner.end && !valid == !!scanner.reason);
     if (!valid) {
         *error = (struct json_error){(size_t)(scanner.at - text), scanner.reason};
         return false;

@@ -4,6 +4,8 @@
 
 #include "base/json_text.h"
 
+#include "base/check.h"
+
 static bool word_has_quote_or_backslash(uint64_t word)
 {
     uint64_t quote = word ^ (ONES * '"');
@@ -56,10 +58,12 @@ static const char *skip_scalar(const char *at, const char *end)
 
 static const char *take_value(const char *at, const char *end, struct json_value *value)
 {
+    CHECK(at < end);
     enum json_type type = json_type_of(*at);
     const char *behind = type == JSON_STRING                         ? skip_string(at, end)
                          : type == JSON_ARRAY || type == JSON_OBJECT ? skip_nested(at, end)
                                                                      : skip_scalar(at, end);
+    CHECK(behind > at && behind <= end);
     *value = (struct json_value){type, at, (size_t)(behind - at)};
     return behind;
 }
@@ -68,6 +72,7 @@ static const char *take_value(const char *at, const char *end, struct json_value
 static const char *seek_next(const struct json_value *container, const struct json_cursor *cursor)
 {
     const char *end = container->text + container->size;
+    CHECK(container->size >= 2 && cursor->offset < container->size);
     const char *at = container->text + (cursor->offset ? cursor->offset : 1);
     at = skip_space(at, end);
     if (*at == ',')
@@ -78,6 +83,7 @@ static const char *seek_next(const struct json_value *container, const struct js
 bool json_array_next(const struct json_value *array, struct json_cursor *cursor,
                      struct json_value *element)
 {
+    CHECK(array->type == JSON_ARRAY);
     const char *at = seek_next(array, cursor);
     if (!at)
         return false;
@@ -89,6 +95,7 @@ bool json_array_next(const struct json_value *array, struct json_cursor *cursor,
 bool json_object_next(const struct json_value *object, struct json_cursor *cursor,
                       struct json_value *key, struct json_value *value)
 {
+    CHECK(object->type == JSON_OBJECT);
     const char *end = object->text + object->size;
     const char *at = seek_next(object, cursor);
     if (!at)
@@ -158,6 +165,7 @@ static size_t run_length(const char *at, const char *close)
 
 bool json_string_decode(const struct json_value *string, char *out, size_t *length)
 {
+    CHECK(string->type == JSON_STRING && string->size >= 2);
     const char *at = string->text + 1;
     const char *close = string->text + string->size - 1;
     char *to = out;
@@ -177,6 +185,7 @@ bool json_string_decode(const struct json_value *string, char *out, size_t *leng
     }
     *to = '\0';
     *length = (size_t)(to - out);
+    CHECK(*length <= string->size - 2);
     return true;
 }
 
@@ -192,6 +201,7 @@ static bool match(const char **text, size_t *left, const char *bytes, size_t siz
 
 bool json_string_equals(const struct json_value *string, const char *text)
 {
+    CHECK(string->type == JSON_STRING && string->size >= 2);
     const char *at = string->text + 1;
     const char *close = string->text + string->size - 1;
     size_t left = strlen(text);

@@ -41,6 +41,7 @@ static const char *const LEVEL_NAMES[] = {
 
 void log_init(const char *program, enum log_level level, enum log_format format)
 {
+    CHECK(level <= LOG_ERROR);
     settings.program = program;
     settings.level = level;
     settings.json = format == LOG_JSON || (format == LOG_AUTO && !isatty(STDOUT_FILENO));
@@ -160,6 +161,7 @@ static size_t ring_peek(char chunk[PIPE_BUF])
     size_t first = size < RING_SIZE - ring.start ? size : RING_SIZE - ring.start;
     memcpy(chunk, ring.bytes + ring.start, first);
     memcpy(chunk + first, ring.bytes, size - first);
+    CHECK(size > 0);
     const char *last = memrchr(chunk, '\n', size);
     return last ? (size_t)(last - chunk) + 1 : size;
 }
@@ -278,6 +280,7 @@ uint64_t log_dropped_lines(void)
 
 void log_write_line(const char *line, size_t size)
 {
+    CHECK(size > 0 && line[size - 1] == '\n');
     pthread_mutex_lock(&ring.lock);
     if (ring.started)
         tell_dropped();

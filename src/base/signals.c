@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -34,7 +35,7 @@ void signals_block(void)
 {
     sigset_t set;
     stop_set(&set);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    CHECK(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
     for (size_t i = 0; i < sizeof(IGNORED) / sizeof(IGNORED[0]); i++)
         signal(IGNORED[i], SIG_IGN);
     for (int number = SIGRTMIN; number <= SIGRTMAX; number++)

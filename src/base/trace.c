@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/hex.h"
 
@@ -24,6 +25,7 @@ static bool is_zero(const char *text, size_t length)
 static void make_id(char *id, size_t digits)
 {
     uint8_t made[16];
+    CHECK(digits / 2 <= sizeof(made));
     random_fill(made, digits / 2);
     hex_write(made, digits / 2, id);
 }
@@ -63,6 +65,7 @@ void trace_start(struct trace *trace)
 
 void trace_format(const struct trace *trace, char traceparent[TRACEPARENT_SIZE])
 {
-    snprintf(traceparent, TRACEPARENT_SIZE, "00-%s-%s-%s", trace->trace_id, trace->span_id,
-             trace->flags);
+    int length = snprintf(traceparent, TRACEPARENT_SIZE, "00-%s-%s-%s", trace->trace_id,
+                          trace->span_id, trace->flags);
+    CHECK(length == TRACEPARENT_SIZE - 1); /* it was started */
 }

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
+
 /* ---- hosts ---- */
 
 static bool is_port(const char *text)
@@ -45,6 +47,7 @@ static bool is_authority(const char *text)
 
 static void copy_lower(char *out, const char *text, size_t length)
 {
+    CHECK(length <= WEB_MAX_ENTRY_SIZE);
     for (size_t i = 0; i < length; i++)
         out[i] = (char)tolower((unsigned char)text[i]);
     out[length] = '\0';

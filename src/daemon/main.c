@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/process.h"
 #include "base/signals.h"
@@ -70,7 +71,9 @@ static unsigned write_sessions(const struct daemon *daemon)
 
 static unsigned list_sessions(const struct daemon *daemon)
 {
-    return (unsigned)daemon->settings.db_connections - 1 - write_sessions(daemon);
+    unsigned others = 1 + write_sessions(daemon);
+    CHECK((unsigned)daemon->settings.db_connections > others);
+    return (unsigned)daemon->settings.db_connections - others;
 }
 
 /* Opens the lanes and waits for their first try. A store that is away is waited for while serving;

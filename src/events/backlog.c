@@ -1,6 +1,7 @@
 /* One operation, used again and again. */
 #include "events/backlog.h"
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -67,6 +68,7 @@ static enum store_result ask_store(struct store_session *session, struct list_op
 static void on_found(struct op *op)
 {
     struct backlog *backlog = (struct backlog *)op;
+    CHECK(atomic_load(&backlog->asked));
     if (op->status.code == STATUS_OK) {
         show(backlog->found.pending, age_of(&backlog->found), backlog->found.asynchronous_standbys);
         warn_of_standbys(backlog);

@@ -1,6 +1,7 @@
 /* The figures of lanes as metrics; each kind of lane has a cell or a histogram of its own. */
 #include "events/lane_figures.h"
 
+#include "base/check.h"
 #include "base/clock.h"
 
 #define BATCH_BOUNDS 13
@@ -68,11 +69,13 @@ void lane_note_sessions(enum lane_kind kind, unsigned count)
 
 void lane_note_batch(enum lane_kind kind, size_t items)
 {
+    CHECK(kind < LANE_KIND_COUNT && items > 0);
     metric_observe(&lane_batch_items, kind, (int64_t)items);
 }
 
 void lane_note_store(enum lane_kind kind, int64_t started_us, enum store_result result)
 {
+    CHECK(kind < LANE_KIND_COUNT && result <= STORE_LOST);
     metric_observe(&lane_store_duration, kind, clock_monotonic_us() - started_us);
     if (result != STORE_OK)
         metric_add(&lane_store_errors, kind * FAILURES + result - STORE_RETRY, 1);

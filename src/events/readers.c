@@ -59,6 +59,7 @@ static enum store_result get_once(struct worker *worker, struct op **ops, size_t
                                   struct status *status)
 {
     struct store_get *gets[MAX_GETS];
+    CHECK(count >= 1 && count <= MAX_GETS);
     for (size_t i = 0; i < count; i++)
         gets[i] = &((struct get_op *)ops[i])->get;
     struct store_session *session = worker_session(worker);
@@ -69,6 +70,7 @@ static enum store_result list_once(struct worker *worker, struct op **ops, size_
                                    struct status *status)
 {
     struct store_list *lists[MAX_LISTS];
+    CHECK(count >= 1 && count <= MAX_LISTS);
     for (size_t i = 0; i < count; i++)
         lists[i] = &((struct list_op *)ops[i])->list;
     struct store_session *session = worker_session(worker);
@@ -164,6 +166,7 @@ struct readers *readers_open(struct store *store, unsigned list_workers)
 
 bool readers_submit_get(struct readers *readers, struct get_op *op, struct status *status)
 {
+    CHECK(op->get.arena);
     op->op.items = 1;
     op->op.bytes = sizeof(*op);
     return lane_submit(readers->gets, &op->op, status);
@@ -171,6 +174,7 @@ bool readers_submit_get(struct readers *readers, struct get_op *op, struct statu
 
 bool readers_submit_list(struct readers *readers, struct list_op *op, struct status *status)
 {
+    CHECK(op->ask || (op->list.arena && op->list.limit >= 1 && op->list.limit <= STORE_LIST_MAX));
     op->op.items = 1;
     op->op.bytes = sizeof(*op) + (op->ask ? 0 : op->list.limit * LISTED_BYTES);
     return lane_submit(readers->lists, &op->op, status);

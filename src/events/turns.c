@@ -9,6 +9,7 @@
 
 size_t turn_cost(const struct op *op, size_t items)
 {
+    CHECK(op->items > 0 && items <= op->items);
     return items + op->bytes / op->items * items / TURN_BYTES;
 }
 

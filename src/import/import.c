@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <unistr.h>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "events/rules.h"
 #include "import/old_events.h"
@@ -58,6 +59,7 @@ static enum store_result write_once(struct import *import, size_t first, size_t 
 {
     struct store_item *items[2 * BATCH_ROWS];
     struct store_write batch = {.items = items};
+    CHECK(count > 0 && first + count <= import->row_count);
     for (struct import_row *row = import->rows + first; count-- > 0; row++) {
         items[batch.count++] = &row->append;
         if (row->acknowledged)
@@ -68,6 +70,7 @@ static enum store_result write_once(struct import *import, size_t first, size_t 
 
 static enum store_result reopen(struct import *import, struct status *status)
 {
+    CHECK(import->session);
     import->store->driver->session_close(import->session);
     import->session = NULL;
     return import->store->driver->session_open(import->store, false, &import->session, status);
@@ -186,6 +189,7 @@ static const char *fill_row(struct import *import, const struct old_event *old,
 static bool add_row(struct import *import, const struct old_event *old, struct status *status)
 {
     const char *why;
+    CHECK(import->row_count < BATCH_ROWS);
     struct import_row *row = &import->rows[import->row_count];
     const char *column = fill_row(import, old, row, &why);
     import->read++;
@@ -215,6 +219,7 @@ static bool copy_all(struct import *import, struct status *status)
 
 static bool report(const struct import *import, struct status *status)
 {
+    CHECK(import->stored + import->present + import->refused <= import->read);
     if (import->shows_progress)
         fputs("\r\033[K", stderr);
     log_info("import ended", {"read", NULL, (double)import->read},

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "base/web.h"
 
@@ -195,6 +196,7 @@ bool listen_all(const struct server_config *config, struct listener listeners[LI
     bool fits;
     *count = 0;
     while (next_url(&rest, url, &fits)) {
+        CHECK(fits && *count < LISTEN_MAX); /* see server_config_check */
         struct listener *listener = &listeners[*count];
         *listener = (struct listener){0};
         if (!listen_on(url, config, listener, status)) {

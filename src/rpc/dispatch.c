@@ -16,12 +16,16 @@ void dispatcher_init(struct dispatcher *dispatcher, ProtobufCService *const *ser
     for (; *services; services++) {
         /* protobuf-c lays the generated handlers out right behind the base, one per method. */
         void (*const *handlers)(void) = (void (*const *)(void))(*services + 1);
+        size_t found = 0;
         for (size_t i = 0; i < API_METHOD_COUNT; i++) {
             if (api_methods[i].service != (*services)->descriptor)
                 continue;
             CHECK(handlers[api_methods[i].index]);
+            CHECK(!dispatcher->services[i]);
             dispatcher->services[i] = *services;
+            found++;
         }
+        CHECK(found == (*services)->descriptor->n_methods);
     }
 }
 

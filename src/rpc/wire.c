@@ -146,6 +146,7 @@ static void put_length(uint8_t *out, size_t bytes, size_t length)
 {
     for (; bytes > 1; bytes--, length >>= 7)
         *out++ = (uint8_t)(length | 0x80);
+    CHECK(length < 0x80);
     *out = (uint8_t)length;
 }
 
@@ -170,6 +171,7 @@ static uint8_t *keep_known(const ProtobufCMessageDescriptor *type, struct wire_r
         bool nested = found.type == WIRE_BYTES && field->type == PROTOBUF_C_TYPE_MESSAGE;
         size_t length_bytes = nested ? length_size(&found) : 0;
         size_t size = (size_t)((nested ? found.content.next : in.next) - found.start);
+        CHECK(out <= found.start);
         memmove(out, found.start, size);
         out += size;
         if (!nested)

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/check.h"
+
 Google__Protobuf__Timestamp *convert_time(struct arena *arena, int64_t time_us)
 {
     Google__Protobuf__Timestamp *time = arena_alloc(arena, sizeof(*time));
@@ -47,6 +49,7 @@ Triggers__V1__Event *convert_event(struct arena *arena, const struct store_event
 
 void *convert_repeated(struct arena *arena, void *messages, size_t count, size_t size)
 {
+    CHECK(messages || count == 0);
     void **pointers = arena_alloc(arena, count * sizeof(*pointers));
     for (size_t i = 0; pointers && i < count; i++)
         pointers[i] = (char *)messages + i * size;
@@ -72,6 +75,7 @@ static bool convert_violations(struct arena *arena, const struct item_failure *f
 
 Triggers__V1__ItemError *convert_failure(struct arena *arena, const struct item_failure *failure)
 {
+    CHECK(failure->status.code != STATUS_OK);
     Triggers__V1__ItemError *error = arena_alloc(arena, sizeof(*error));
     Triggers__Rpc__V1__ErrorDetails *details = arena_alloc(arena, sizeof(*details));
     if (!error || !details)

@@ -1,6 +1,7 @@
 /* One event by id, and pages of the inbox. */
 #include <string.h>
 
+#include "base/check.h"
 #include "events/rules.h"
 #include "service/convert.h"
 #include "service/event_service.h"
@@ -50,6 +51,7 @@ static void on_got(struct op *op)
         fail(call, STATUS_NOT_FOUND, "EVENT_NOT_FOUND", NULL, "Event not found");
         return;
     }
+    CHECK(get->op.get.outcome == STORE_DONE);
     Triggers__V1__GetEventResponse response = TRIGGERS__V1__GET_EVENT_RESPONSE__INIT;
     response.event = convert_event(&call->arena, &get->op.get.event);
     if (response.event)
@@ -88,6 +90,7 @@ EVENT_HANDLER(get_event, GetEvent)
 static bool fill_page(struct arena *arena, const struct store_list *list,
                       Triggers__V1__ListInboxResponse *response)
 {
+    CHECK(list->count <= list->limit);
     response->events = arena_alloc(arena, list->count * sizeof(*response->events));
     if (!response->events)
         return false;
@@ -99,6 +102,7 @@ static bool fill_page(struct arena *arena, const struct store_list *list,
     response->n_events = list->count;
     if (!list->more)
         return true;
+    CHECK(list->count > 0);
     const struct store_event *last = &list->events[list->count - 1];
     struct store_position position = {.created_at_us = last->created_at_us};
     memcpy(position.id, last->id, TYPEID_BYTES);

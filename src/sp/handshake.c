@@ -9,6 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/check.h"
+
 #define SUBPROTOCOL "rep.sp.nanomsg.org" /* both ends name the replier */
 #define ACCEPT_GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 #define KEY_TEXT_SIZE 24 /* base64 of HANDSHAKE_KEY_SIZE bytes */
@@ -143,10 +145,12 @@ static void make_accept(struct text key, char accept[HANDSHAKE_ACCEPT_SIZE])
     char text[KEY_TEXT_SIZE + sizeof(ACCEPT_GUID)];
     uint8_t hash[SHA1_SIZE] = {0};
     size_t size;
+    CHECK(key.size == KEY_TEXT_SIZE);
     int length = snprintf(text, sizeof(text), "%.*s%s", (int)key.size, key.start, ACCEPT_GUID);
-    mbedtls_md(mbedtls_md_info_from_type(MBEDTLS_MD_SHA1), (const uint8_t *)text, (size_t)length,
-               hash);
-    mbedtls_base64_encode((uint8_t *)accept, HANDSHAKE_ACCEPT_SIZE, &size, hash, sizeof(hash));
+    CHECK(mbedtls_md(mbedtls_md_info_from_type(MBEDTLS_MD_SHA1), (const uint8_t *)text,
+                     (size_t)length, hash) == 0);
+    CHECK(mbedtls_base64_encode((uint8_t *)accept, HANDSHAKE_ACCEPT_SIZE, &size, hash,
+                                sizeof(hash)) == 0);
 }
 
 static bool is_key(struct text key)
@@ -253,15 +257,17 @@ struct fault {
 
 static size_t refuse(char answer[HANDSHAKE_ANSWER_SIZE], struct fault fault)
 {
-    return (size_t)snprintf(answer, HANDSHAKE_ANSWER_SIZE,
-                            "HTTP/1.1 %s\r\n"
-                            "Content-Type: text/plain\r\n"
-                            "Content-Length: %zu\r\n"
-                            "Connection: close, Upgrade\r\n"
-                            "Upgrade: websocket\r\n"
-                            "Sec-WebSocket-Version: 13\r\n"
-                            "\r\n%s\n",
-                            fault.status, strlen(fault.why) + 1, fault.why);
+    int size = snprintf(answer, HANDSHAKE_ANSWER_SIZE,
+                        "HTTP/1.1 %s\r\n"
+                        "Content-Type: text/plain\r\n"
+                        "Content-Length: %zu\r\n"
+                        "Connection: close, Upgrade\r\n"
+                        "Upgrade: websocket\r\n"
+                        "Sec-WebSocket-Version: 13\r\n"
+                        "\r\n%s\n",
+                        fault.status, strlen(fault.why) + 1, fault.why);
+    CHECK(size > 0 && size < HANDSHAKE_ANSWER_SIZE);
+    return (size_t)size;
 }
 
 size_t handshake_answer_too_long(char answer[HANDSHAKE_ANSWER_SIZE])
@@ -319,6 +325,7 @@ bool handshake_answer(const uint8_t *request, size_t request_size,
                              "Sec-WebSocket-Accept: %s\r\n"
                              "Sec-WebSocket-Protocol: " SUBPROTOCOL "\r\n\r\n",
                              accept);
+    CHECK(*size < HANDSHAKE_ANSWER_SIZE);
     return true;
 }
 
@@ -330,7 +337,8 @@ char *handshake_request(const char *target, const char *authority,
     char text[KEY_TEXT_SIZE + 1];
     size_t size;
     char *request;
-    mbedtls_base64_encode((uint8_t *)text, sizeof(text), &size, key, HANDSHAKE_KEY_SIZE);
+    CHECK(mbedtls_base64_encode((uint8_t *)text, sizeof(text), &size, key, HANDSHAKE_KEY_SIZE) ==
+          0);
     make_accept((struct text){text, size}, accept);
     int length = asprintf(&request,
                           "GET %s HTTP/1.1\r\n"

@@ -82,6 +82,7 @@ void link_free(struct link *link)
             nng_aio_free(aios[i]);
     }
     link_fini_reading(link);
+    CHECK(!link->out.first && !link->out.writing);
     link_discard(&link->words);
     pthread_mutex_destroy(&link->mutex);
     link->magic = 0;
@@ -90,11 +91,13 @@ void link_free(struct link *link)
 
 void link_charge(struct link *link, struct budget_share *share)
 {
+    CHECK(link->state == LINK_MADE && link->in.charge.held == 0);
     link->in.charge.share = share;
 }
 
 void link_limit(struct link *link, struct budget_share *share)
 {
+    CHECK(share);
     link->limited = true;
     link_charge(link, share);
 }
@@ -227,6 +230,7 @@ void link_address_fini(struct link_address *address)
  * transport that does not know it (ipc) is as good without. */
 int link_make_listener(const struct link_address *address, nng_stream_listener **listener)
 {
+    CHECK(address->stream_url);
     int result = nng_stream_listener_alloc(listener, address->stream_url);
     if (result == 0)
         nng_stream_listener_set_bool(*listener, NNG_OPT_TCP_KEEPALIVE, true);
@@ -235,6 +239,7 @@ int link_make_listener(const struct link_address *address, nng_stream_listener *
 
 int link_make_dialer(const struct link_address *address, nng_stream_dialer **dialer)
 {
+    CHECK(address->stream_url);
     int result = nng_stream_dialer_alloc(dialer, address->stream_url);
     if (result == 0)
         nng_stream_dialer_set_bool(*dialer, NNG_OPT_TCP_KEEPALIVE, true);

@@ -268,6 +268,7 @@ static enum next give_up(struct link *link, size_t at, const struct websocket_he
 {
     struct incoming *in = &link->in;
     uint8_t route[LINK_MAX_ROUTE];
+    CHECK(at + head->size <= in->end);
     size_t size = in->gathered < sizeof(route) ? in->gathered : sizeof(route);
     size_t more = in->end - at - head->size;
     if (more > sizeof(route) - size)

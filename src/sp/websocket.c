@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/check.h"
+
 #define FINAL 0x80
 #define RESERVED 0x70
 #define OPCODE 0x0F
@@ -83,6 +85,9 @@ size_t websocket_head_size(uint64_t length, bool masked)
 
 size_t websocket_put_head(uint8_t out[WEBSOCKET_HEAD_MAX], const struct websocket_head *head)
 {
+    CHECK(head->length <= INT64_MAX);
+    CHECK(!websocket_is_control(head->opcode) ||
+          (head->final && head->length <= WEBSOCKET_CONTROL_MAX));
     unsigned announced = announce(head->length);
     size_t more = length_size(announced);
     out[0] = (uint8_t)((head->final ? FINAL : 0) | head->opcode);

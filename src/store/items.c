@@ -5,10 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
+
 #define RETRY_DELAY_MS 1000
 
 struct store_position store_list_start(const struct store_list *list)
 {
+    CHECK(list->limit >= 1 && list->limit <= STORE_LIST_MAX);
     if (list->has_after)
         return list->after;
     struct store_position start = {.created_at_us = list->oldest_first ? INT64_MIN : INT64_MAX};
@@ -34,6 +37,7 @@ bool store_event_copy(struct store_event *event, struct arena *arena)
     event->source = slice_copy(&end, event->source);
     event->type = slice_copy(&end, event->type);
     event->payload = slice_copy(&end, event->payload);
+    CHECK(end == event->source.data + size);
     return true;
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "store/drivers.h"
 
 #define DEFAULT_PATH "triggers.db"
@@ -58,9 +59,11 @@ static bool open_sqlite(const char *rest, struct store **store, struct status *s
 char *store_sqlite_path(const char *url)
 {
     size_t length = scheme_length(url);
+    if (!scheme_is(url, length, "sqlite"))
+        return NULL;
     const char *path = url + length + strlen("://");
     size_t size = strcspn(path, "?");
-    if (!scheme_is(url, length, "sqlite") || path[0] != '/' || size == 1)
+    if (path[0] != '/' || size == 1)
         return NULL;
     return strndup(path + 1, size - 1);
 }

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/check.h"
 #include "base/scope.h"
 #include "base/status.h"
 #include "base/typeid.h"
@@ -114,12 +115,13 @@ struct store_position {
     uint8_t id[TYPEID_BYTES];
 };
 
+#define STORE_LIST_MAX 1000
 struct store_list {
     bool acknowledged; /* list acknowledged instead of pending events */
     bool oldest_first;
     bool has_after; /* start after `after` (exclusive), in the order asked for */
     struct store_position after;
-    uint32_t limit;      /* 1 to 1000 events */
+    uint32_t limit;      /* 1 to STORE_LIST_MAX events */
     size_t max_bytes;    /* stop before the payloads exceed this, but return at least one event if
                             there is one */
     struct arena *arena; /* `events` and their slices are allocated here */

@@ -493,6 +493,7 @@ static void a_read_that_fails_fails_no_other(void **state)
 {
     (void)state;
     static struct get_op gets[20];
+    static struct arena arena;
     struct status status;
     world.sessions = 2;
     struct readers *readers = readers_open(&fake_store, 1);
@@ -500,6 +501,7 @@ static void a_read_that_fails_fails_no_other(void **state)
     set_gate(true);
     for (size_t i = 0; i < 20; i++) {
         gets[i] = (struct get_op){.op = {.deadline_ms = INT64_MAX, .done = on_done}};
+        gets[i].get.arena = &arena;
         gets[i].get.id[0] = i % 7 == 3 ? DAMAGED : 1;
         assert_true(readers_submit_get(readers, &gets[i], &status));
         if (i == 0)

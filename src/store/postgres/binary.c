@@ -4,11 +4,14 @@
 
 #include "store/postgres/session.h"
 
+#include "base/check.h"
+
 #define EPOCH_OFFSET_US INT64_C(946684800000000) /* from 1970 to 2000 */
 #define MIN_TIME_US INT64_C(-211813488000000000) /* 4714-11-24 BC, in PostgreSQL's epoch */
 
 static void put_int32(struct buffer *bytes, size_t number)
 {
+    CHECK(number <= INT32_MAX);
     uint32_t big_endian = htobe32((uint32_t)number);
     buffer_append(bytes, &big_endian, sizeof(big_endian));
 }
@@ -58,6 +61,7 @@ void postgres_array_add_time(struct buffer *array, int64_t time_us)
 int64_t postgres_int64(const PGresult *rows, int row, int column)
 {
     uint64_t big_endian;
+    CHECK(PQgetlength(rows, row, column) == sizeof(big_endian));
     memcpy(&big_endian, PQgetvalue(rows, row, column), sizeof(big_endian));
     return (int64_t)be64toh(big_endian);
 }
@@ -77,5 +81,6 @@ struct slice postgres_slice(const PGresult *rows, int row, int column)
 
 const uint8_t *postgres_id(const PGresult *rows, int row, int column)
 {
+    CHECK(PQgetlength(rows, row, column) == TYPEID_BYTES);
     return (const uint8_t *)PQgetvalue(rows, row, column);
 }

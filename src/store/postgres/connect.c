@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "store/postgres/session.h"
 
@@ -21,6 +22,7 @@ static void log_notice(void *context, const PGresult *result)
  * `database` replaces the URI's unless NULL. What stands before dbname, the URI may override. */
 static PGconn *connect_to(const struct postgres_store *store, const char *database)
 {
+    CHECK(store->host_count > 0);
     int seconds = CONNECT_SECONDS / store->host_count;
     char timeout[16];
     snprintf(timeout, sizeof(timeout), "%d",
@@ -50,6 +52,7 @@ static PGconn *connect_to(const struct postgres_store *store, const char *databa
 /* Takes over the connection when it is up; otherwise says why not and closes it. */
 static enum store_result take(struct postgres_session *session, PGconn *conn, struct status *status)
 {
+    CHECK(!session->conn);
     if (conn && PQstatus(conn) == CONNECTION_OK) {
         PQsetNoticeReceiver(conn, log_notice, NULL);
         PQsetnonblocking(conn, 1);

@@ -3,13 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "store/drivers.h"
 #include "store/postgres/session.h"
 
 #define OLDEST_SERVER 130000
 
+static const struct store_driver DRIVER;
+
 static void close_store(struct store *base)
 {
+    CHECK(base->driver == &DRIVER);
     struct postgres_store *store = (struct postgres_store *)base;
     explicit_bzero(store->uri, strlen(store->uri));
     free(store->uri);
@@ -22,6 +26,7 @@ static void session_close(struct store_session *base)
     struct postgres_session *session = (struct postgres_session *)base;
     if (!session)
         return;
+    CHECK(base->store->driver == &DRIVER);
     PQfinish(session->conn);
     free(session);
 }
@@ -86,6 +91,7 @@ static enum store_result session_open(struct store *store, bool read_only,
     opened->read_only = read_only;
     enum store_result result = set_up(opened, status);
     if (result == STORE_OK) {
+        CHECK(opened->conn && !opened->lost);
         opened->opened = true;
         *session = &opened->base;
         return STORE_OK;

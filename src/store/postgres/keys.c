@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/typeid.h"
 
 static int compare(const void *left, const void *right)
@@ -23,6 +24,7 @@ void keys_sort(struct keys *keys)
 
 size_t keys_group_end(const struct keys *keys, size_t start)
 {
+    CHECK(start < keys->count);
     size_t end = start + 1;
     while (end < keys->count && memcmp(keys->list[end].id, keys->list[start].id, TYPEID_BYTES) == 0)
         end++;

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "store/postgres/keys.h"
 #include "store/postgres/session.h"
 
@@ -194,6 +195,7 @@ enum store_result postgres_list(struct store_session *base, struct scope scope,
 static void take_backlog(void *context, size_t command, const PGresult *rows)
 {
     struct store_backlog *backlog = context;
+    CHECK(command <= 1 && PQntuples(rows) == 1);
     if (command == 1) {
         backlog->asynchronous_standbys = postgres_int64(rows, 0, 0);
         return;

@@ -1,7 +1,10 @@
 /* How the statements of the .sql files are prepared and sent, and their settings. */
 #include <endian.h>
+#include <limits.h>
 
 #include "store/postgres/session.h"
+
+#include "base/check.h"
 
 #define PARAMETER_CAP 64 /* bytes of a setting */
 
@@ -65,9 +68,11 @@ bool postgres_statement_send(struct postgres_session *session, enum postgres_sta
     int sizes[MAX_PARAMETERS];
     uint64_t tenant = scope ? htobe64((uint64_t)scope->tenant) : 0;
     int first = scope ? 1 : 0;
+    CHECK(which < POSTGRES_STATEMENT_COUNT && first + count <= MAX_PARAMETERS);
     values[0] = (const char *)&tenant;
     sizes[0] = sizeof(tenant);
     for (int i = 0; i < count; i++) {
+        CHECK(!parameters[i].failed && parameters[i].size <= INT_MAX);
         values[first + i] = parameters[i].data;
         sizes[first + i] = (int)parameters[i].size;
     }

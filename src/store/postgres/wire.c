@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <poll.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "store/postgres/session.h"
 
@@ -15,6 +16,7 @@ void postgres_deadline_start(struct postgres_session *session)
 /* Waits until the socket can be read, or written when there is something left to send. */
 static bool wait_for_socket(struct postgres_session *session, bool sending)
 {
+    CHECK(session->deadline_ms > 0);
     struct pollfd wait = {.fd = PQsocket(session->conn),
                           .events = (short)(POLLIN | (sending ? POLLOUT : 0))};
     int ready;
@@ -47,6 +49,7 @@ bool postgres_query(struct postgres_session *session, const char *sql, const cha
                     PGresult **result)
 {
     *result = NULL;
+    CHECK(PQpipelineStatus(session->conn) == PQ_PIPELINE_OFF);
     if (parameter ? !PQsendQueryParams(session->conn, sql, 1, NULL, &parameter, NULL, NULL, 0)
                   : !PQsendQuery(session->conn, sql))
         return false;
@@ -101,6 +104,7 @@ static enum store_result take_results(struct postgres_session *session, bool row
         case PGRES_PIPELINE_SYNC: synced = true; break;
         case PGRES_SINGLE_TUPLE:
         case PGRES_TUPLES_OK:
+            CHECK(rows || command < session->preambles);
             if (command >= session->preambles)
                 rows(context, command - session->preambles, result);
             break;
@@ -118,6 +122,7 @@ static enum store_result take_results(struct postgres_session *session, bool row
 enum store_result postgres_sync(struct postgres_session *session, postgres_rows *rows,
                                 void *context, struct status *status)
 {
+    CHECK(session->lost || PQpipelineStatus(session->conn) != PQ_PIPELINE_OFF);
     if (session->lost || !PQpipelineSync(session->conn))
         return postgres_failed(session, NULL, status);
     return take_results(session, false, rows, context, status);
@@ -126,6 +131,7 @@ enum store_result postgres_sync(struct postgres_session *session, postgres_rows 
 enum store_result postgres_sync_row_by_row(struct postgres_session *session, postgres_rows *rows,
                                            void *context, struct status *status)
 {
+    CHECK(session->lost || PQpipelineStatus(session->conn) != PQ_PIPELINE_OFF);
     if (session->lost || !PQpipelineSync(session->conn))
         return postgres_failed(session, NULL, status);
     return take_results(session, true, rows, context, status);

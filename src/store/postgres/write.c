@@ -3,6 +3,7 @@
  * a second one; the rows it finds never change, so it may come after the commit. */
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "store/postgres/keys.h"
 #include "store/postgres/kinds.h"
@@ -58,6 +59,7 @@ static bool writing_init(struct writing *writing, struct scope scope,
         keys_sort(&sorted->keys);
         used += sorted->keys.count;
     }
+    CHECK(used == batch->count);
     return true;
 }
 
@@ -70,6 +72,7 @@ static void writing_fini(struct writing *writing)
 /* The item at a position in the order of ids. */
 static struct store_item *item_at(const struct sorted *sorted, size_t position)
 {
+    CHECK(position < sorted->keys.count);
     return sorted->items[sorted->keys.list[position].item];
 }
 
@@ -106,6 +109,7 @@ static void sorted_ready(struct writing *writing, struct sorted *sorted,
     if (sorted->sent_count == 0)
         return;
     sorted->statement = statement;
+    CHECK(sorted->sent_count <= sorted->keys.count && writing->command_count < STORE_KIND_COUNT);
     put_columns(sorted, columns);
     writing->commands[writing->command_count++] = sorted;
 }
@@ -144,6 +148,7 @@ static enum store_result run_commands(struct postgres_session *session, struct w
 static void take_written(void *context, size_t command, const PGresult *rows)
 {
     const struct writing *writing = context;
+    CHECK(command < writing->command_count);
     const struct sorted *sorted = writing->commands[command];
     for (int row = 0; row < PQntuples(rows); row++) {
         size_t position = keys_find(&sorted->keys, postgres_id(rows, row, 0));
@@ -180,6 +185,7 @@ static enum store_result write_all(struct postgres_session *session, struct writ
 static void take_looked_up(void *context, size_t command, const PGresult *rows)
 {
     const struct writing *writing = context;
+    CHECK(command < writing->command_count);
     const struct sorted *sorted = writing->commands[command];
     for (int row = 0; row < PQntuples(rows); row++) {
         size_t number = (size_t)postgres_int64(rows, row, 0);
@@ -201,6 +207,7 @@ static bool is_missing(const struct sorted *sorted)
 static enum store_result look_up_rest(struct postgres_session *session, struct writing *writing,
                                       struct status *status)
 {
+    CHECK(writing->command_count == 0);
     for (enum store_kind kind = 0; kind < STORE_KIND_COUNT; kind++) {
         struct sorted *sorted = &writing->kinds[kind];
         sorted_ready(writing, sorted, sorted->kind->look_up, true, sorted->kind->look_up_columns);
@@ -254,6 +261,7 @@ static bool is_worth_trying(const struct store_write *batch, enum postgres_attem
 {
     bool writes = false;
     bool differs = false;
+    CHECK(attempt > POSTGRES_AS_NEW && attempt < POSTGRES_ATTEMPT_COUNT);
     for (size_t i = 0; i < batch->count && !(writes && differs); i++) {
         const enum postgres_statement *write = POSTGRES_KINDS[batch->items[i]->kind].write;
         writes = writes || write[attempt] != POSTGRES_LEFT_OUT;
@@ -284,7 +292,7 @@ static enum store_result write_around_locks(struct postgres_session *session, st
 
 static void take_truth(void *context, size_t command, const PGresult *rows)
 {
-    (void)command;
+    CHECK(command == 0 && PQntuples(rows) == 1);
     *(bool *)context = PQgetvalue(rows, 0, 0)[0] != 0;
 }
 
@@ -302,6 +310,7 @@ enum store_result postgres_write(struct store_session *base, struct scope scope,
                                  struct store_write *batch, struct status *status)
 {
     struct postgres_session *session = (struct postgres_session *)base;
+    CHECK(!session->read_only);
     int64_t until_ms = clock_monotonic_ms() + TABLE_LOCK_MS;
     enum store_result result = write_around_locks(session, scope, batch, status);
     while (result == STORE_LOCKED && !batch->part && clock_monotonic_ms() < until_ms &&

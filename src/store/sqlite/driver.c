@@ -6,14 +6,18 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "store/drivers.h"
 #include "store/sqlite/session.h"
 
 /* The file has one lock for all writers: beside one that holds it nothing can be written. */
 #define BUSY_TIMEOUT_MS 5000
 
+static const struct store_driver DRIVER;
+
 static void close_store(struct store *store)
 {
+    CHECK(store->driver == &DRIVER);
     free(store->description);
     free(store);
 }
@@ -77,7 +81,7 @@ static enum store_result session_open(struct store *store, bool read_only,
         /* The writer stays open meanwhile: the last one to leave would tidy the log away. */
         sqlite3 *writer = db;
         result = open_file(store->description, SQLITE_OPEN_READONLY, &db, status);
-        sqlite3_close(writer);
+        CHECK(sqlite3_close(writer) == SQLITE_OK);
     }
     if (result != STORE_OK)
         return result;
@@ -96,9 +100,10 @@ static void session_close(struct store_session *base)
     struct sqlite_session *session = (struct sqlite_session *)base;
     if (!session)
         return;
+    CHECK(base->store->driver == &DRIVER);
     for (size_t i = 0; i < SQLITE_STATEMENT_COUNT; i++)
         sqlite3_finalize(session->statements[i]);
-    sqlite3_close(session->db);
+    CHECK(sqlite3_close(session->db) == SQLITE_OK);
     free(session);
 }
 
@@ -129,6 +134,7 @@ static const struct store_driver DRIVER = {
 
 bool sqlite_store_new(const char *path, struct store **store, struct status *status)
 {
+    CHECK(path[0]);
     struct store *made = calloc(1, sizeof(*made));
     char *description = strdup(path);
     if (!made || !description) {

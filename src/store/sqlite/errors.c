@@ -6,11 +6,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "store/sqlite/session.h"
 
 enum store_result sqlite_failed(struct sqlite_session *session, int code, struct status *status)
 {
+    CHECK(code != SQLITE_OK && code != SQLITE_ROW);
     log_warning_limited(sqlite3_errstr(code), "sqlite refused an operation",
                         {"file", session->base.store->description}, {"text", sqlite3_errstr(code)},
                         {"result_code", NULL, code});
@@ -55,6 +57,7 @@ static enum store_result explain_path(const char *path, const char *folder, stru
 
 enum store_result sqlite_open_failed(const char *path, int code, struct status *status)
 {
+    CHECK(code != SQLITE_OK);
     char *copy = strdup(path);
     if (!copy)
         return store_unavailable(status, "out of memory");

@@ -4,6 +4,8 @@
 
 #include "store/sqlite/session.h"
 
+#include "base/check.h"
+
 /* The current row of SQLITE_GET or a list; slices are borrowed from the statement. */
 static struct store_event row_event(sqlite3_stmt *statement)
 {
@@ -83,6 +85,7 @@ static sqlite3_stmt *list_statement(struct sqlite_session *session, struct scope
 /* Hands the page over to the list's arena. */
 static void keep_page(struct store_list *list, const struct store_event *page)
 {
+    CHECK(list->count <= list->limit);
     list->events = arena_calloc(list->arena, list->count, sizeof(*page));
     list->no_memory = !list->events;
     if (list->events)
@@ -97,9 +100,9 @@ static enum store_result list_one(struct sqlite_session *session, struct scope s
         return store_unavailable(status, "out of memory");
     struct store_position after = store_list_start(list);
     sqlite3_stmt *statement = list_statement(session, scope, list);
-    sqlite3_bind_int64(statement, 2, after.created_at_us);
+    sqlite_bind_int64(statement, 2, after.created_at_us);
     sqlite_bind_id(statement, 3, after.id);
-    sqlite3_bind_int64(statement, 4, (int64_t)list->limit + 1);
+    sqlite_bind_int64(statement, 4, (int64_t)list->limit + 1);
 
     list->count = 0;
     list->more = list->no_memory = false;

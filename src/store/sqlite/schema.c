@@ -1,6 +1,7 @@
 /* Whose file it is and which version its schema has: application_id and user_version. */
 #include <time.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "store/migrations/migrations.h"
@@ -27,6 +28,7 @@ static int query_numbers(sqlite3 *db, enum sqlite_statement which, int *numbers,
     int code = sqlite3_prepare_v2(db, SQLITE_STATEMENTS[which].sql, -1, &statement, NULL);
     if (code == SQLITE_OK)
         code = sqlite3_step(statement);
+    CHECK(code != SQLITE_ROW || sqlite3_data_count(statement) >= count);
     for (int i = 0; code == SQLITE_ROW && i < count; i++)
         numbers[i] = sqlite3_column_int(statement, i);
     sqlite3_finalize(statement);
@@ -76,7 +78,9 @@ static enum store_result begin_checked(sqlite3 *db, const char *path, enum sqlit
         code = read_identity(db, identity);
     enum store_result result = code == SQLITE_OK ? check_identity(identity, path, status)
                                                  : sqlite_open_failed(path, code, status);
-    if (result != STORE_OK && !sqlite3_get_autocommit(db))
+    bool open = !sqlite3_get_autocommit(db);
+    CHECK(open || result != STORE_OK);
+    if (result != STORE_OK && open)
         execute(db, SQLITE_ROLL_BACK);
     return result;
 }
@@ -126,6 +130,7 @@ static enum store_result migrate(sqlite3 *db, const char *path, struct status *s
     if (result != STORE_OK)
         return result;
     int code = apply(db, identity.version);
+    CHECK(code != SQLITE_OK || sqlite3_get_autocommit(db));
     if (code == SQLITE_OK) {
         if (identity.version < latest_version())
             log_info("brought the schema up to date", {"file", path},

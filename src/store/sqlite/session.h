@@ -5,6 +5,7 @@
 
 #include <sqlite3.h>
 
+#include "base/check.h"
 #include "store/items.h"
 #include "store/sqlite_statements.h"
 #include "store/store.h"
@@ -24,7 +25,9 @@ sqlite3_stmt *sqlite_statement_of(struct sqlite_session *session, struct scope s
                                   enum sqlite_statement which);
 
 /* Binds `slice` as text or blob without copying it: it must live until the statement is reset. An
- * empty slice is an empty value, not null. Errors appear when the statement is stepped. */
+ * empty slice is an empty value, not null. `index` is that of a parameter of the statement. Errors
+ * appear when the statement is stepped. */
+void sqlite_bind_int64(sqlite3_stmt *statement, int index, int64_t number);
 void sqlite_bind_text(sqlite3_stmt *statement, int index, struct slice slice);
 void sqlite_bind_blob(sqlite3_stmt *statement, int index, struct slice slice);
 void sqlite_bind_id(sqlite3_stmt *statement, int index, const uint8_t id[TYPEID_BYTES]);

@@ -1,8 +1,11 @@
 /* How the statements of the .sql files are prepared, bound and run. */
 #include "store/sqlite/session.h"
 
+#include "base/check.h"
+
 sqlite3_stmt *sqlite_statement(struct sqlite_session *session, enum sqlite_statement which)
 {
+    CHECK(which < SQLITE_STATEMENT_COUNT);
     sqlite3_stmt **statement = &session->statements[which];
     if (!*statement)
         sqlite3_prepare_v3(session->db, SQLITE_STATEMENTS[which].sql, -1, SQLITE_PREPARE_PERSISTENT,
@@ -16,28 +19,38 @@ sqlite3_stmt *sqlite_statement_of(struct sqlite_session *session, struct scope s
                                   enum sqlite_statement which)
 {
     sqlite3_stmt *statement = sqlite_statement(session, which);
-    sqlite3_bind_int64(statement, 1, scope.tenant);
+    sqlite_bind_int64(statement, 1, scope.tenant);
     return statement;
+}
+
+/* A parameter that the statement does not have stays NULL, and nothing else would tell. */
+void sqlite_bind_int64(sqlite3_stmt *statement, int index, int64_t number)
+{
+    CHECK(sqlite3_bind_int64(statement, index, number) != SQLITE_RANGE);
 }
 
 void sqlite_bind_text(sqlite3_stmt *statement, int index, struct slice slice)
 {
-    sqlite3_bind_text64(statement, index, slice.size ? slice.data : "", slice.size, SQLITE_STATIC,
-                        SQLITE_UTF8);
+    int code = sqlite3_bind_text64(statement, index, slice.size ? slice.data : "", slice.size,
+                                   SQLITE_STATIC, SQLITE_UTF8);
+    CHECK(code != SQLITE_RANGE);
 }
 
 void sqlite_bind_blob(sqlite3_stmt *statement, int index, struct slice slice)
 {
-    sqlite3_bind_blob64(statement, index, slice.size ? slice.data : "", slice.size, SQLITE_STATIC);
+    int code = sqlite3_bind_blob64(statement, index, slice.size ? slice.data : "", slice.size,
+                                   SQLITE_STATIC);
+    CHECK(code != SQLITE_RANGE);
 }
 
 void sqlite_bind_id(sqlite3_stmt *statement, int index, const uint8_t id[TYPEID_BYTES])
 {
-    sqlite3_bind_blob(statement, index, id, TYPEID_BYTES, SQLITE_STATIC);
+    sqlite_bind_blob(statement, index, (struct slice){(const char *)id, TYPEID_BYTES});
 }
 
 struct slice sqlite_column_slice(sqlite3_stmt *statement, int index)
 {
+    CHECK(index < sqlite3_data_count(statement));
     /* The value is asked for before its size, as SQLite wants it. */
     const void *data = sqlite3_column_blob(statement, index);
     return (struct slice){data, (size_t)sqlite3_column_bytes(statement, index)};

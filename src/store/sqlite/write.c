@@ -1,6 +1,8 @@
 /* A batch of writes in one transaction. */
 #include "store/sqlite/session.h"
 
+#include "base/check.h"
+
 /* What is stored under an id that was there: the same content or other. */
 static int compare_append(struct sqlite_session *session, struct scope scope,
                           struct store_item *append)
@@ -27,7 +29,7 @@ static int enqueue(struct sqlite_session *session, struct scope scope,
 {
     sqlite3_stmt *statement = sqlite_statement_of(session, scope, SQLITE_ENQUEUE);
     sqlite_bind_id(statement, 2, event->id);
-    sqlite3_bind_int64(statement, 3, event->created_at_us);
+    sqlite_bind_int64(statement, 3, event->created_at_us);
     return sqlite_step(session, statement);
 }
 
@@ -35,14 +37,16 @@ static int append_one(struct sqlite_session *session, struct scope scope, struct
 {
     sqlite3_stmt *statement = sqlite_statement_of(session, scope, SQLITE_APPEND);
     sqlite_bind_id(statement, 2, append->event.id);
-    sqlite3_bind_int64(statement, 3, append->event.created_at_us);
+    sqlite_bind_int64(statement, 3, append->event.created_at_us);
     sqlite_bind_text(statement, 4, append->event.source);
     sqlite_bind_text(statement, 5, append->event.type);
     sqlite_bind_blob(statement, 6, append->event.payload);
     int code = sqlite_step(session, statement);
     if (code != SQLITE_DONE)
         return code;
-    if (sqlite3_changes(session->db) == 0)
+    int changes = sqlite3_changes(session->db);
+    CHECK(changes == 0 || changes == 1);
+    if (changes == 0)
         return compare_append(session, scope, append);
     append->outcome = STORE_DONE;
     return enqueue(session, scope, &append->event);
@@ -80,8 +84,8 @@ static int ack_one(struct sqlite_session *session, struct scope scope, struct st
 
     sqlite3_stmt *statement = sqlite_statement_of(session, scope, SQLITE_ACKNOWLEDGE);
     sqlite_bind_id(statement, 2, ack->event.id);
-    sqlite3_bind_int64(statement, 3, created_at_us);
-    sqlite3_bind_int64(statement, 4, ack->event.acknowledged_at_us);
+    sqlite_bind_int64(statement, 3, created_at_us);
+    sqlite_bind_int64(statement, 4, ack->event.acknowledged_at_us);
     ack->outcome = STORE_DONE;
     return sqlite_step(session, statement);
 }
@@ -99,10 +103,16 @@ static int write_items(struct sqlite_session *session, struct scope scope,
                        const struct store_write *batch)
 {
     int code = SQLITE_DONE;
-    for (enum store_kind kind = 0; kind < STORE_KIND_COUNT; kind++)
-        for (size_t i = 0; i < batch->count && code == SQLITE_DONE; i++)
-            if (batch->items[i]->kind == kind)
-                code = KINDS[kind].write(session, scope, batch->items[i]);
+    size_t written = 0;
+    for (enum store_kind kind = 0; kind < STORE_KIND_COUNT; kind++) {
+        for (size_t i = 0; i < batch->count && code == SQLITE_DONE; i++) {
+            if (batch->items[i]->kind != kind)
+                continue;
+            code = KINDS[kind].write(session, scope, batch->items[i]);
+            written++;
+        }
+    }
+    CHECK(code != SQLITE_DONE || written == batch->count);
     return code;
 }
 
@@ -117,7 +127,7 @@ static int count_pending(struct sqlite_session *session, struct scope scope,
     if (gained == 0)
         return SQLITE_DONE;
     sqlite3_stmt *statement = sqlite_statement_of(session, scope, SQLITE_COUNT_PENDING);
-    sqlite3_bind_int64(statement, 2, gained);
+    sqlite_bind_int64(statement, 2, gained);
     return sqlite_step(session, statement);
 }
 
@@ -131,6 +141,7 @@ enum store_result sqlite_write(struct store_session *base, struct scope scope,
                                struct store_write *batch, struct status *status)
 {
     struct sqlite_session *session = (struct sqlite_session *)base;
+    CHECK(sqlite3_get_autocommit(session->db));
     int code = sqlite_step(session, sqlite_statement(session, SQLITE_BEGIN_WRITE));
     bool committing = false;
     if (code == SQLITE_DONE)
@@ -141,6 +152,7 @@ enum store_result sqlite_write(struct store_session *base, struct scope scope,
         committing = true;
         code = sqlite_step(session, sqlite_statement(session, SQLITE_COMMIT));
     }
+    CHECK(code != SQLITE_DONE || sqlite3_get_autocommit(session->db));
     if (code == SQLITE_DONE)
         return STORE_OK;
     enum store_result result = sqlite_failed(session, code, status);
