@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "listen.h"
 
 /* Of one listening socket in a row, before the others have their turn: all that its backlog holds.
@@ -18,6 +19,7 @@
 
 static struct loop *find_least_loaded(const struct acceptor *acceptor)
 {
+    CHECK(acceptor->loop_count > 0);
     struct loop *least = &acceptor->loops[0];
     for (size_t i = 1; i < acceptor->loop_count; i++) {
         if (atomic_load(&acceptor->loops[i].load) < atomic_load(&least->load))
@@ -66,6 +68,7 @@ static void *run(void *argument)
     struct acceptor *acceptor = argument;
     struct pollfd watched[1 + ACCEPT_LISTENERS_MAX] = {{.fd = acceptor->stop, .events = POLLIN}};
     size_t count = acceptor->listener_count;
+    CHECK(count > 0 && count <= ACCEPT_LISTENERS_MAX);
     for (size_t i = 0; i < count; i++)
         watched[1 + i] = (struct pollfd){.fd = acceptor->listeners[i], .events = POLLIN};
     bool room = true;

@@ -170,6 +170,7 @@ static void append_problem(struct buffer *body, const struct problem *problem, s
 /* An item that was not sent. */
 static void append_refused(struct buffer *body, const struct batch_item *item, size_t index)
 {
+    CHECK(!item->why != !item->errors);
     struct problem problem = {.status = 400, .code = "MALFORMED_JSON", .detail = item->why};
     if (item->errors)
         problem = (struct problem){.status = 422,
@@ -201,14 +202,16 @@ static void answer_batch(struct request *request, const triggers_item *sent)
     struct buffer body;
     request_init_text(request, &body, RESULTS_CAP);
     buffer_append_text(&body, "{\"results\":[");
+    size_t taken = 0;
     for (size_t i = 0; i < batch->count; i++) {
         if (i > 0)
             buffer_append_text(&body, ",");
         if (is_refused(&batch->items[i]))
             append_refused(&body, &batch->items[i], i);
         else
-            append_sent(&body, sent++, i, request);
+            append_sent(&body, &sent[taken++], i, request);
     }
+    CHECK(taken == batch->sent);
     buffer_append_text(&body, "]}");
     request_answer(request, 200, &body);
 }
@@ -225,6 +228,7 @@ static bool give_keys(struct request *request)
         int length = snprintf(key, sizeof(key), "%s\x1f%zu", request->key.text, i);
         if (is_refused(&batch->items[i]))
             continue;
+        CHECK(length > 0 && (size_t)length < sizeof(key) && sent < batch->sent);
         batch->events[sent].idempotency_key = arena_copy(&request->arena, key, (size_t)length);
         if (!batch->events[sent++].idempotency_key)
             return fail_no_memory(request);

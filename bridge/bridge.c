@@ -33,7 +33,7 @@ void bridge_fini(struct bridge *bridge)
 
 void bridge_enter(atomic_long *counter)
 {
-    atomic_fetch_add(counter, 1);
+    CHECK(atomic_fetch_add(counter, 1) >= 0);
 }
 
 void bridge_leave(struct bridge *bridge, atomic_long *counter)

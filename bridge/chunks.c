@@ -47,6 +47,7 @@ static size_t skip_data(struct chunks *chunks, size_t size)
 {
     size_t skipped = chunks->left < size ? (size_t)chunks->left : size;
     CHECK(chunks->left > 0);
+    CHECK(skipped > 0);
     chunks->left -= skipped;
     if (chunks->left == 0)
         chunks->state = CHUNKS_END;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "routes.h"
 
 #define BODY_CAP (4u << 20)
@@ -128,6 +129,7 @@ void compat_append_time(struct buffer *buffer, int64_t time_us, bool fastapi)
     buffer_append_json_time(buffer, time_us);
     if (!fastapi || buffer->failed)
         return;
+    CHECK(buffer->size >= 2 && buffer->data[buffer->size - 2] == 'Z');
     buffer->size--;
     buffer->data[buffer->size - 1] = '"';
     buffer->data[buffer->size] = '\0';

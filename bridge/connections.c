@@ -99,7 +99,7 @@ struct connection *connections_add(struct connections *connections, int socket,
     struct connection *added = calloc(1, sizeof(*added));
     if (!added)
         return NULL;
-    CHECK(socket >= 0);
+    CHECK(socket >= 0 && size <= sizeof(*address));
     added->magic = CONNECTION_MAGIC;
     added->socket = socket;
     added->address = *address;
@@ -117,7 +117,7 @@ struct connection *connections_add(struct connections *connections, int socket,
 void connections_remove(struct connections *connections, struct connection *connection)
 {
     pthread_mutex_lock(&connections->mutex);
-    CHECK(connections->open > 0);
+    CHECK(connections->open > 0 && connection->magic == CONNECTION_MAGIC);
     connections->open--;
     unlink_waiting(connections, connection);
     pthread_mutex_unlock(&connections->mutex);
@@ -129,6 +129,7 @@ void connections_remove(struct connections *connections, struct connection *conn
 void connections_set_waiting(struct connections *connections, struct connection *connection,
                              bool waiting)
 {
+    CHECK(connection->magic == CONNECTION_MAGIC);
     pthread_mutex_lock(&connections->mutex);
     unlink_waiting(connections, connection);
     if (waiting)

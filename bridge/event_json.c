@@ -1,12 +1,14 @@
 /* The members of an event, in and out. The payload is passed through byte for byte. */
 #include "event_json.h"
 
+#include "base/check.h"
 #include "compat.h"
 
 #include <string.h>
 
 static void add_error(struct event_json_errors *errors, const char *name, const char *detail)
 {
+    CHECK(errors->count < sizeof(errors->fields) / sizeof(errors->fields[0]));
     errors->fields[errors->count++] = (struct problem_field){name, detail};
 }
 

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "call.h"
 #include "routes.h"
@@ -123,6 +124,7 @@ static void look(struct bridge *bridge)
 {
     metric_set(&calls, 0, atomic_load(&bridge->calls));
     size_t ceiling = atomic_load(&bridge->memory.budget.ceiling);
+    CHECK(ceiling <= bridge->memory.ceiling);
     size_t connected = bridge->memory.ceiling - ceiling;
     metric_set(&memory, 0, (int64_t)(atomic_load(&bridge->memory.budget.held) + connected));
     metric_set(&memory_limit, 0, (int64_t)bridge->memory.ceiling);

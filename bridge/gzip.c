@@ -29,6 +29,7 @@ static voidpf take_memory(voidpf pointer, uInt count, uInt size)
 {
     struct gunzip *gunzip = pointer;
     size_t bytes = (size_t)count * size;
+    CHECK(bytes > 0 && bytes <= UINT32_MAX);
     void *memory = charge_add(gunzip->charge, bytes) ? malloc(bytes) : NULL;
     gunzip->charged += memory ? bytes : 0;
     return memory;
@@ -42,6 +43,7 @@ static void release_memory(voidpf pointer, voidpf memory)
 
 void gunzip_begin(struct request *request)
 {
+    CHECK(!request->gunzip && request->body_cap > 0);
     struct gunzip *gunzip = calloc(1, sizeof(*gunzip));
     if (gunzip) {
         gunzip->charge = &request->charge;
@@ -115,7 +117,7 @@ static enum body_result expand_all(struct request *request)
         if (gunzip->ended && stream->avail_in == 0)
             break;
         if (gunzip->ended)
-            inflateReset(stream);
+            CHECK(inflateReset(stream) == Z_OK);
         size_t room;
         enum memory_result result = make_room(request, &room);
         if (result == MEMORY_WAITS)
@@ -182,7 +184,9 @@ static void compress_step(struct gzip *gzip)
         CHECK(stream->avail_in <= gzip->left);
         gzip->left -= stream->avail_in;
     }
-    gzip->ended = deflate(stream, gzip->left > 0 ? Z_NO_FLUSH : Z_FINISH) == Z_STREAM_END;
+    int code = deflate(stream, gzip->left > 0 ? Z_NO_FLUSH : Z_FINISH);
+    CHECK(code == Z_OK || code == Z_STREAM_END || code == Z_BUF_ERROR);
+    gzip->ended = code == Z_STREAM_END;
 }
 
 /* An MHD_ContentReaderCallback. What compresses well takes several steps for a byte. */

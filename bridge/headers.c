@@ -9,6 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/check.h"
+
 #define REQUEST_ID_MAX 128
 #define NAME_LIST_MAX 1024
 
@@ -181,6 +183,7 @@ static int weight(const char *parameters, size_t length)
         for (digit += 2; isdigit((unsigned char)*digit); digit++, worth /= 10)
             weight += worth * (*digit - '0');
     }
+    CHECK(weight >= 0 && weight <= 1000);
     return weight;
 }
 
@@ -237,6 +240,7 @@ void headers_copy_prefix(const struct headers *headers, char prefix[HEADERS_PREF
         size += length;
         rest += strcspn(rest, ", \t");
     }
+    CHECK(size < HEADERS_PREFIX_SIZE);
     prefix[size] = '\0';
 }
 

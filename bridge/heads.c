@@ -208,6 +208,7 @@ static void scan_byte(struct head *head, struct received *received, char byte)
 /* Returns how many of the bytes are the body's. */
 static size_t scan_body(struct head *head, const char *bytes, size_t size)
 {
+    CHECK(head->part >= BODY_COUNTED && size > 0);
     if (head->part == BODY_UNKNOWN)
         return size;
     if (head->part == BODY_COUNTED) {
@@ -261,6 +262,7 @@ void head_filter(struct head *head, struct received *received, size_t size)
     }
     if (head->refused)
         take_back(head, received);
+    CHECK(received->kept <= received->room);
 }
 
 struct received received_begin(const struct head *head, char *bytes, size_t room)
@@ -280,6 +282,7 @@ static size_t watched_count;
 
 bool heads_init(size_t count)
 {
+    CHECK(!watched);
     watched = calloc(count, sizeof(struct connection *));
     watched_count = watched ? count : 0;
     return watched;
@@ -299,6 +302,7 @@ static struct connection *find(int socket)
 
 void heads_watch(struct connection *connection)
 {
+    CHECK(connection->socket >= 0);
     if ((size_t)connection->socket < watched_count)
         watched[connection->socket] = connection;
 }
@@ -313,6 +317,7 @@ void heads_forget(struct connection *connection)
 static ssize_t discard(struct connection *connection, void *buffer, size_t size, int flags)
 {
     ssize_t received;
+    CHECK(connection->head.refused);
     if (!connection->head.told)
         respond_directly(connection, connection->head.refused);
     connection->head.told = true;

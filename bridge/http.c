@@ -31,6 +31,7 @@ static void refuse_coding(struct request *request)
 
 static void check_content(struct request *request)
 {
+    CHECK(request->body_cap == 0 && !request->gunzip);
     bool batch = request->route->body == BODY_LIST;
     enum media_type type = headers_media_type(&request->headers);
     enum content_coding coding = headers_content_coding(&request->headers);
@@ -54,6 +55,7 @@ static void check_content(struct request *request)
 static enum MHD_Result give_answer(struct request *request)
 {
     struct pace *pace = &request->peer->pace;
+    CHECK(request->answer.status);
     request_use_reserved(request, 0);
     atomic_store(&pace->held, request->charge.held);
     enum MHD_Result result = respond(request);
@@ -115,6 +117,7 @@ static void finish(struct request *request)
 static enum MHD_Result proceed(struct request *request)
 {
     CHECK(request->room.state != ROOM_WAITED_FOR);
+    CHECK(request->route || request->answer.status);
     set_waiting(request, false);
     pace_begin(&request->peer->pace, PACE_OURS);
     if (!request->answering) {
@@ -306,6 +309,7 @@ static bool start_accepting(struct http *http, struct bridge *bridge, const int 
                                        .loops = http->loops,
                                        .loop_count = http->loop_count,
                                        .listener_count = count};
+    CHECK(count <= ACCEPT_LISTENERS_MAX);
     memcpy(http->acceptor.listeners, listeners, count * sizeof(*listeners));
     return acceptor_start(&http->acceptor);
 }

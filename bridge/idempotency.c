@@ -39,6 +39,7 @@ bool idempotency_parse(const char *value, char key[IDEMPOTENCY_KEY_SIZE])
             return false;
         key[length++] = *at;
     }
+    CHECK(length < IDEMPOTENCY_KEY_SIZE);
     key[length] = '\0';
     bool closed = !quoted || (at[0] == '"' && at[1] == '\0');
     return closed && length > 0;
@@ -88,6 +89,7 @@ bool idempotency_enter(struct idempotency *keys, struct idempotency_key *key)
     if (!key->text[0])
         return true;
     struct idempotency_key **head = bucket(keys, key->text);
+    CHECK(!key->next);
     pthread_mutex_lock(&keys->mutex);
     struct idempotency_key *other = *head;
     while (other && !is_same_key(other, key))

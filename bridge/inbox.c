@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "call.h"
 #include "event_json.h"
 #include "heads.h"
@@ -71,6 +72,7 @@ static void set_error(struct query *query, size_t field, bool wrong)
     size_t i = 0;
     while (i < query->error_count && query->errors[i].name != FIELDS[field].name)
         i++;
+    CHECK(query->error_count <= QUERY_FIELDS && field < QUERY_FIELDS);
     if (wrong && i == query->error_count)
         query->errors[query->error_count++] =
             (struct problem_field){FIELDS[field].name, FIELDS[field].accepted};

@@ -10,6 +10,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "base/check.h"
+
 #define PROBE_TIMEOUT_S 2
 
 /* The addresses of `host`; of "*" and "" all of the machine when they are to be listened on, else
@@ -89,6 +91,7 @@ static size_t listen_on_all(const struct addrinfo *first, int *listeners, size_t
 
 size_t listen_open(const char *host, long port, int *listeners, size_t max, struct status *status)
 {
+    CHECK(max > 0 && port >= 0 && port <= UINT16_MAX);
     struct addrinfo *addresses = resolve(host, port, true, status);
     if (!addresses)
         return 0;

@@ -15,6 +15,7 @@
 static void hand_over(struct loop *loop, struct connection *connection)
 {
     pthread_mutex_lock(&loop->mutex);
+    CHECK(connection->loop == loop && loop->handed != connection);
     connection->next_handed = loop->handed;
     loop->handed = connection;
     bool wake = loop->waiting;
@@ -41,6 +42,7 @@ void loop_suspend(struct connection *connection)
 /* By the loop itself, as MHD_resume_connection does not wake a daemon that has no thread. */
 void loop_resume(struct connection *connection)
 {
+    CHECK(connection->http && connection->loop);
     hand_over(connection->loop, connection);
 }
 
@@ -149,6 +151,7 @@ static void *run(void *argument)
 
 bool loop_start(struct loop *loop, struct MHD_Daemon *daemon, struct connections *connections)
 {
+    CHECK(!loop->daemon && daemon);
     loop->daemon = daemon;
     loop->connections = connections;
     loop->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -88,7 +88,7 @@ struct budget_share *memory_join(struct memory *memory, const struct sockaddr_st
 {
     uint8_t bytes[16];
     read_address(peer, bytes);
-    atomic_fetch_sub(&memory->budget.ceiling, CONNECTION_COST);
+    CHECK(atomic_fetch_sub(&memory->budget.ceiling, CONNECTION_COST) >= CONNECTION_COST);
     pthread_mutex_lock(&memory->mutex);
     struct address *address = find_address(memory, bytes);
     if (address)
@@ -99,7 +99,8 @@ struct budget_share *memory_join(struct memory *memory, const struct sockaddr_st
 
 void memory_leave(struct memory *memory, struct budget_share *share)
 {
-    atomic_fetch_add(&memory->budget.ceiling, CONNECTION_COST);
+    CHECK(atomic_fetch_add(&memory->budget.ceiling, CONNECTION_COST) <=
+          memory->ceiling - CONNECTION_COST);
     if (share == &memory->others.share)
         return;
     struct address *address = (struct address *)share;
@@ -207,6 +208,7 @@ static void serve(struct memory *memory)
 /* What would be free without it: what it holds, and the reply of which it wants to make a text. */
 static size_t kept_by(const struct request *request)
 {
+    CHECK(request->room.state == ROOM_WAITED_FOR);
     return request->charge.held + (request->reply ? request->room.size : 0);
 }
 
@@ -214,6 +216,7 @@ static size_t kept_by(const struct request *request)
 static struct request **find_youngest(struct memory *memory)
 {
     struct request **found = NULL;
+    CHECK(memory->first);
     struct request **link = &memory->first->room.next;
     for (; *link; link = &(*link)->room.next) {
         if (kept_by(*link) > BUDGET_SMALL)

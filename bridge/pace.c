@@ -22,6 +22,7 @@ void pace_init(struct pace *pace, int64_t now_ms)
 
 void pace_begin(struct pace *pace, enum pace_phase phase)
 {
+    CHECK(phase <= PHASE);
     unsigned turn = atomic_load_explicit(&pace->turn, memory_order_relaxed);
     atomic_store_explicit(&pace->turn, (turn & ~PHASE) + (PHASE + 1) + phase, memory_order_relaxed);
 }
@@ -74,6 +75,7 @@ bool pace_is_late(struct pace *pace, int socket, int64_t now_ms, int64_t patienc
         return false;
     }
     int64_t elapsed_ms = now_ms - pace->since_ms;
+    CHECK(elapsed_ms >= 0 && bytes >= pace->at_since);
     if (!is_waited_for(socket, phase))
         return false;
     if (phase == PACE_IDLE)

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/check.h"
 #include "base/status.h"
 
 static const struct {
@@ -92,6 +93,7 @@ static void append_string(struct buffer *out, const char *text)
 
 static void append_detail(struct buffer *out, const struct problem *problem)
 {
+    CHECK(problem->detail || problem->field_count > 0);
     if (problem->detail) {
         append_string(out, problem->detail);
         return;
@@ -118,6 +120,7 @@ static void append_field(struct buffer *out, const struct problem *problem,
 
 void problem_write(struct buffer *buffer, const struct problem *problem, const char *request_id)
 {
+    CHECK(problem->code && problem->status >= 400 && problem->status < 600);
     buffer_append_text(buffer, "{\"type\":\"about:blank\",\"title\":");
     append_string(buffer, title_of(problem->status));
     buffer_append_format(buffer, ",\"status\":%u,\"detail\":", problem->status);
@@ -203,6 +206,7 @@ static struct problem_field field_at(const char *path, const char *detail, struc
 
 static struct problem from_error(const triggers_error *error, struct arena *arena, bool transcoded)
 {
+    CHECK(error->code != TRIGGERS_OK);
     struct problem problem = {
         .status = problem_status(error->code, error->reason),
         .code = public_code(error),

@@ -159,6 +159,7 @@ enum memory_result request_make_room(struct request *request, size_t size)
     if (size <= request->body_room)
         return MEMORY_TAKEN;
     size_t room = next_room(request, size);
+    CHECK(room >= size);
     enum memory_result result =
         memory_take(request, room - request->body_room, body_spare(request, room));
     if (result != MEMORY_TAKEN)
@@ -181,6 +182,7 @@ void request_fail_overloaded(struct request *request)
 enum body_result request_add_body(struct request *request, const char *bytes, size_t size)
 {
     bool kept = request->body_cap > 0 && !request->answer.status;
+    CHECK(!kept || request->body_size <= request->body_cap);
     bool fits = kept && size <= request->body_cap - request->body_size;
     enum memory_result room =
         fits ? request_make_room(request, request->body_size + size) : MEMORY_REFUSED;
@@ -243,6 +245,7 @@ static size_t needed_room(const struct request *request)
 bool request_reserve(struct request *request)
 {
     size_t size = needed_room(request);
+    CHECK(request->reserved <= request->charge.held);
     if (size <= BUDGET_SMALL || size <= request->reserved || request->charge.urgent)
         return true;
     size -= request->reserved;
@@ -256,6 +259,7 @@ bool request_reserve(struct request *request)
 
 void request_try_again(struct request *request)
 {
+    CHECK(request->reply && !request->answer.status);
     bool unread = strcmp(request->reply->error.reason, "ANSWER_TOO_LARGE") == 0;
     if (request->again || !(request->unsent || (unread && is_read(request))))
         return;
@@ -305,6 +309,7 @@ void request_answer(struct request *request, unsigned status, struct buffer *bod
     }
     CHECK(status >= 200 && status < 600);
     buffer_trim(body);
+    CHECK(!request->answer.body.data && !request->answer.file);
     request->answer.status = status;
     request->answer.body = *body;
     request->answer.content_type = status < 400 ? "application/json" : "application/problem+json";
@@ -315,6 +320,7 @@ void request_answer_text(struct request *request, unsigned status, const char *j
 {
     if (request->answer.status)
         return;
+    CHECK(status >= 200 && status < 600 && !request->answer.body.data);
     request->answer.status = status;
     request->answer.file = json;
     request->answer.file_size = strlen(json);
@@ -389,6 +395,7 @@ bool request_read_json(struct request *request, struct json_value *value)
     if (json_check(text, size, value, &error))
         return true;
     size_t at = request->body_size - size + error.offset;
+    CHECK(at <= request->body_size);
     snprintf(detail, sizeof(detail), "The body is not valid JSON: %s at byte %zu", error.reason,
              at);
     request_answer_problem(

@@ -29,6 +29,7 @@ static struct MHD_Response *make_plain_response(struct answer *answer)
 static struct MHD_Response *make_response(struct request *request)
 {
     struct answer *answer = &request->answer;
+    CHECK(!answer->file || !answer->body.data);
     size_t size = answer->file ? answer->file_size : answer->body.size;
     if (size <= GZIP_ANSWER_MIN)
         return make_plain_response(answer);
@@ -127,6 +128,7 @@ const struct problem CHUNKS_MALFORMED = {
 void respond_directly(const struct connection *peer, const struct problem *problem)
 {
     char date[64];
+    CHECK(peer->socket >= 0);
     format_now(date);
     struct buffer body, text;
     buffer_init(&body, DIRECT_ANSWER_CAP);

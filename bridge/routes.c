@@ -22,6 +22,7 @@ const struct route *routes_at(size_t index)
 
 size_t routes_index(const struct route *route)
 {
+    CHECK(route >= ROUTES && route < ROUTES + ROUTES_COUNT);
     return (size_t)(route - ROUTES);
 }
 
@@ -64,6 +65,7 @@ static const char *list_methods(struct request *request, size_t first)
     const struct route *route;
     char allow[ALLOW_SIZE] = "";
     while ((route = next_of(path, &first))) {
+        CHECK(strlen(allow) + strlen(route->method) + sizeof(", HEAD, OPTIONS") <= sizeof(allow));
         strcat(allow, route->method);
         strcat(allow, strcmp(route->method, "GET") == 0 ? ", HEAD, " : ", ");
     }
@@ -170,6 +172,7 @@ bool routes_decode_path(const struct request *request, char path[ROUTES_PATH_SIZ
 /* An event id is the last segment of a path; no other path ends with one. */
 static void keep_event_id(struct request *request, const char *path)
 {
+    CHECK(path[0] == '/');
     const char *segment = strrchr(path, '/') + 1;
     uint8_t id[TYPEID_BYTES];
     if (typeid_parse(segment, strlen(segment), id))

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/check.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "transcode.h"
 
@@ -67,6 +68,7 @@ static void refuse(struct reader *reader, const struct place *place, const char 
 {
     struct transcode_errors *errors = reader->errors;
     reader->wrong = true;
+    CHECK(errors->count <= TRANSCODE_MAX_ERRORS);
     if (errors->count == TRANSCODE_MAX_ERRORS)
         return;
     struct buffer pointer;
@@ -90,6 +92,7 @@ static void *take(struct reader *reader, size_t count, size_t size)
 
 static ProtobufCMessage *make_message(struct reader *reader, const ProtobufCMessageDescriptor *type)
 {
+    CHECK(type->magic == PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC);
     ProtobufCMessage *message = take(reader, 1, type->sizeof_message);
     if (message)
         type->message_init(message);
@@ -109,6 +112,7 @@ static void *add_element(struct reader *reader, ProtobufCMessage *message, const
     size_t *count = member_of(message, field->quantifier_offset);
     char **elements = member_of(message, field->offset);
     size_t size = transcode_value_size(field->type);
+    CHECK(field->label == PROTOBUF_C_LABEL_REPEATED && *count <= TRANSCODE_MAX_ELEMENTS);
     if (*count == TRANSCODE_MAX_ELEMENTS) {
         refuse(reader, place, "must have at most 1000 elements");
         return NULL;
@@ -246,6 +250,7 @@ static const char *list_words(struct reader *reader, const ProtobufCEnumDescript
 static int read_enum(struct reader *reader, const ProtobufCEnumDescriptor *type,
                      const struct json_value *value, const struct place *place)
 {
+    CHECK(type->magic == PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC);
     const char *text = value->type == JSON_STRING ? read_text(reader, value, place, "") : "";
     for (unsigned i = 0; text && i < type->n_values; i++) {
         if (is_lower(text, transcode_enum_name(type, type->values[i].name)))
@@ -288,6 +293,7 @@ static bool take_fraction(const char **at, int32_t *nanos)
         *nanos = *nanos * 10 + (**at - '0');
     for (ptrdiff_t digits = *at - first; digits < 9; digits++)
         *nanos *= 10;
+    CHECK(*nanos >= 0 && *nanos < 1000000000);
     return *at > first;
 }
 
@@ -483,6 +489,7 @@ static const char *name_other(struct reader *reader, const ProtobufCMessageDescr
 {
     const Field *other = protobuf_c_message_descriptor_get_field(type, id);
     char text[128];
+    CHECK(other);
     int size = snprintf(text, sizeof(text), "must not be given together with %.80s", other->name);
     return arena_copy(reader->arena, text, (size_t)size);
 }
@@ -557,6 +564,7 @@ static enum transcode_result result_of(const struct reader *reader)
 {
     if (reader->no_memory)
         return TRANSCODE_NO_MEMORY;
+    CHECK(!reader->wrong || reader->errors->count > 0);
     return reader->wrong ? TRANSCODE_WRONG : TRANSCODE_OK;
 }
 
@@ -571,6 +579,7 @@ enum transcode_result transcode_read(const struct json_value *value, const char 
         const Field *field =
             protobuf_c_message_descriptor_get_field_by_name(message->descriptor, body);
         struct place document = {.name = "", .depth = 1};
+        CHECK(field);
         read_field(&reader, message, field, value, &document);
     }
     return result_of(&reader);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "transcode.h"
 
@@ -78,6 +79,7 @@ static void write_double(struct buffer *buffer, double number, bool single)
 /* A value that this version does not know is told by its number. */
 static void write_enum(struct buffer *buffer, const ProtobufCEnumDescriptor *type, int number)
 {
+    CHECK(type->magic == PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC);
     const ProtobufCEnumValue *value = protobuf_c_enum_descriptor_get_value(type, number);
     if (!value) {
         buffer_append_format(buffer, "%d", number);
@@ -212,6 +214,7 @@ static void write_elements(struct buffer *buffer, const ProtobufCMessage *messag
 {
     size_t count = *(const size_t *)member_of(message, field->quantifier_offset);
     const void *elements = *(const void *const *)member_of(message, field->offset);
+    CHECK(elements || count == 0);
     if (transcode_is_map(field))
         write_map(buffer, elements, count, depth);
     else
@@ -234,6 +237,7 @@ static void write_field(struct buffer *buffer, const ProtobufCMessage *message, 
 static void write_members(struct buffer *buffer, const ProtobufCMessage *message, unsigned depth)
 {
     const ProtobufCMessageDescriptor *type = message->descriptor;
+    CHECK(type->magic == PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC);
     if (depth > TRANSCODE_MAX_DEPTH) {
         buffer->failed = true;
         return;

@@ -2,6 +2,7 @@
  * core's message the answer. */
 #include <string.h>
 
+#include "base/check.h"
 #include "call.h"
 #include "heads.h"
 #include "http.h"
@@ -83,6 +84,7 @@ static bool read_all(struct making *making)
 static ProtobufCMessage *read_request(struct request *request)
 {
     const struct api_method *call = request->route->call;
+    CHECK(call && request->route->field);
     struct making making = {
         .request = request,
         .message = arena_calloc(&request->arena, 1, call->request->sizeof_message),
@@ -133,6 +135,7 @@ void transcoded_finish(struct request *request)
         return;
     }
     struct buffer body;
+    CHECK(reply->message && reply->message->descriptor == request->route->call->response);
     request_init_text(request, &body, ANSWER_CAP);
     transcode_write(&body, reply->message);
     request_answer(request, 200, &body);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/check.h"
 #include "base/hex.h"
 
 static bool decode(const char *text, const char *refused, char *out, size_t size)
@@ -49,6 +50,7 @@ bool url_match(const char *pattern, const char *path, url_take *take, void *user
             continue;
         }
         size_t name = strcspn(++pattern, "}");
+        CHECK(pattern[name] == '}');
         size_t segment = strcspn(path, "/");
         if (segment == 0)
             return false;
