@@ -1,18 +1,16 @@
-/* Calls of two connections stepped through their life in random orders without threads, by a clock
- * that the test sets, beside a model of what each of them is. The seed is printed;
- * TRIGGERS_TEST_SEED runs it again. */
+/* Calls of two connections stepped through their life in random orders, see steps.h, beside a model
+ * of what each of them is. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "base/clock.h"
 #include "rpc/call_pool.h"
+#include "steps.h"
 
 enum { STEPS = 300000, MAX_RUNNING = 3, MAX_PARKED = 3, OBJECTS = MAX_RUNNING + MAX_PARKED };
 enum { SOURCES = 2, LIMIT_MS = 6 };
@@ -32,8 +30,6 @@ struct stepped {
     bool refusing; /* there is no room for an answer */
 };
 
-static uint64_t seed;
-static int64_t now_us;
 static struct call_pool pool;
 static struct budget budget = {.ceiling = (size_t)1 << 20};
 static struct budget_share share = {.budget = &budget};
@@ -43,20 +39,6 @@ static struct call_source sources[SOURCES];
 static bool waiting[SOURCES];
 static bool stopping;
 static size_t woken[CALL_STOPPING + 1], expired, refused, ended;
-
-static int64_t read_now(void)
-{
-    return now_us;
-}
-
-/* xorshift64 */
-static unsigned chance(unsigned count)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return (unsigned)(seed >> 33) % count;
-}
 
 static struct stepped *stepped_of(struct call *call)
 {
@@ -287,7 +269,7 @@ static void step(void)
     void (*const steps[])(void) = {request,  request,    request,  answer_one,
                                    park_one, unpark_one, send_one, watch};
     if (chance(3) == 0)
-        now_us += 1000;
+        steps_pass_ms(1);
     if (chance(100) == 0)
         close_one();
     else
@@ -304,8 +286,6 @@ static void open_pool(void)
                                       .object_size = sizeof(struct stepped),
                                       .max_running = MAX_RUNNING,
                                       .max_parked = MAX_PARKED};
-    now_us = 1000000;
-    clock_set_monotonic_for_test(read_now);
     assert_true(call_pool_open(&pool, &config));
 }
 
@@ -327,18 +307,11 @@ static void a_call_is_answered_once_and_ends_once_whoever_comes_first(void **sta
     print_message("%zu calls, %zu expired, %zu due, %zu gone, %zu stopping\n", ended, expired,
                   woken[CALL_DUE], woken[CALL_GONE], woken[CALL_STOPPING]);
     call_pool_close(&pool);
-    clock_set_monotonic_for_test(NULL);
 }
 
 int main(void)
 {
-    const char *given = getenv("TRIGGERS_TEST_SEED");
-    if (given)
-        seed = strtoull(given, NULL, 0);
-    else
-        random_fill(&seed, sizeof(seed));
-    seed = seed ? seed : 1;
-    print_message("TRIGGERS_TEST_SEED=%llu\n", (unsigned long long)seed);
+    steps_begin();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_call_is_answered_once_and_ends_once_whoever_comes_first),
     };
