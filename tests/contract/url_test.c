@@ -1,7 +1,9 @@
 /* Every form of DATABASE_URL, and that no password ever shows. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "contract.h"
+#include "store/drivers.h"
 
 #define SECRET "hunter2"
 
@@ -132,12 +134,27 @@ static void failing_to_connect_shows_no_password(void **state)
     }
 }
 
+static void a_path_is_only_in_a_url_of_sqlite(void **state)
+{
+    (void)state;
+    static const char *const others[] = {"", "x", "://", "s://", "postgresql:///e", "sqlite://"};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        char *url = strdup(others[i]); /* nothing may be read behind its end */
+        assert_null(store_sqlite_path(url));
+        free(url);
+    }
+    char *path = store_sqlite_path("sqlite+aiosqlite:////data/old.db?timeout=3");
+    assert_string_equal(path, "/data/old.db");
+    free(path);
+}
+
 int run_url_tests(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accepted_forms_name_their_store),
         cmocka_unit_test(refused_forms_say_why_without_the_password),
         cmocka_unit_test(failing_to_connect_shows_no_password),
+        cmocka_unit_test(a_path_is_only_in_a_url_of_sqlite),
     };
     return cmocka_run_group_tests_name("url", tests, NULL, NULL);
 }
