@@ -106,7 +106,7 @@ void triggers_create_async(triggers_client *client, const triggers_new_event *ev
                            const triggers_call_options *options, triggers_callback *callback,
                            void *user_data)
 {
-    struct call call = {&method_create, options, 0, callback, user_data};
+    struct invocation call = {&method_create, options, 0, callback, user_data};
     struct status status;
     if (!check_client(client, &status) || !check_event(event, &status)) {
         client_refuse_call(&call, &status);
@@ -135,7 +135,7 @@ static bool check_events(const triggers_new_event *events, size_t count, struct 
     return true;
 }
 
-static void start_create_batch(triggers_client *client, const struct call *call,
+static void start_create_batch(triggers_client *client, const struct invocation *call,
                                const triggers_new_event *events, size_t count)
 {
     struct create_batch *batch = calloc(count, sizeof(*batch));
@@ -163,7 +163,7 @@ void triggers_create_batch_async(triggers_client *client, const triggers_new_eve
                                  size_t count, const triggers_call_options *options,
                                  triggers_callback *callback, void *user_data)
 {
-    struct call call = {&method_create_batch, options, count, callback, user_data};
+    struct invocation call = {&method_create_batch, options, count, callback, user_data};
     struct status status;
     if (check_client(client, &status) && check_events(events, count, &status))
         start_create_batch(client, &call, events, count);
@@ -177,7 +177,7 @@ void triggers_get_async(triggers_client *client, const char *event_id,
                         const triggers_call_options *options, triggers_callback *callback,
                         void *user_data)
 {
-    struct call call = {&method_get, options, 0, callback, user_data};
+    struct invocation call = {&method_get, options, 0, callback, user_data};
     struct status status;
     if (!check_client(client, &status) || !check_id(event_id, &status)) {
         client_refuse_call(&call, &status);
@@ -193,7 +193,7 @@ void triggers_list_async(triggers_client *client, const triggers_list_request *r
                          void *user_data)
 {
     static const triggers_list_request defaults;
-    struct call call = {&method_list, options, 0, callback, user_data};
+    struct invocation call = {&method_list, options, 0, callback, user_data};
     struct status status;
     if (!check_client(client, &status)) {
         client_refuse_call(&call, &status);
@@ -216,7 +216,7 @@ void triggers_ack_async(triggers_client *client, const char *event_id,
                         const triggers_call_options *options, triggers_callback *callback,
                         void *user_data)
 {
-    struct call call = {&method_ack, options, 0, callback, user_data};
+    struct invocation call = {&method_ack, options, 0, callback, user_data};
     struct status status;
     if (!check_client(client, &status) || !check_id(event_id, &status)) {
         client_refuse_call(&call, &status);
@@ -242,7 +242,7 @@ void triggers_ack_batch_async(triggers_client *client, const char *const *event_
                               const triggers_call_options *options, triggers_callback *callback,
                               void *user_data)
 {
-    struct call call = {&method_ack_batch, options, count, callback, user_data};
+    struct invocation call = {&method_ack_batch, options, count, callback, user_data};
     struct status status;
     if (!check_client(client, &status) || !check_ids(event_ids, count, &status)) {
         client_refuse_call(&call, &status);
@@ -256,7 +256,7 @@ void triggers_ack_batch_async(triggers_client *client, const char *const *event_
 
 /* ---- health, stats and any other ---- */
 
-static void start_unless_missing(triggers_client *client, const struct call *call,
+static void start_unless_missing(triggers_client *client, const struct invocation *call,
                                  const ProtobufCMessage *request)
 {
     struct status status;
@@ -269,7 +269,7 @@ static void start_unless_missing(triggers_client *client, const struct call *cal
 void triggers_health_async(triggers_client *client, const triggers_call_options *options,
                            triggers_callback *callback, void *user_data)
 {
-    struct call call = {&method_health, options, 0, callback, user_data};
+    struct invocation call = {&method_health, options, 0, callback, user_data};
     Triggers__Health__V1__HealthCheckRequest request =
         TRIGGERS__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
     start_unless_missing(client, &call, &request.base);
@@ -278,7 +278,7 @@ void triggers_health_async(triggers_client *client, const triggers_call_options 
 void triggers_stats_async(triggers_client *client, const triggers_call_options *options,
                           triggers_callback *callback, void *user_data)
 {
-    struct call call = {&method_stats, options, 0, callback, user_data};
+    struct invocation call = {&method_stats, options, 0, callback, user_data};
     Triggers__Stats__V1__GetStatsRequest request = TRIGGERS__STATS__V1__GET_STATS_REQUEST__INIT;
     start_unless_missing(client, &call, &request.base);
 }
@@ -288,7 +288,7 @@ void triggers_call_async(triggers_client *client, const char *method,
                          triggers_callback *callback, void *user_data)
 {
     struct method any = {api_find_method(method), reply_read_message};
-    struct call call = {&any, options, 0, callback, user_data};
+    struct invocation call = {&any, options, 0, callback, user_data};
     struct status status;
     if (any.api) {
         start_unless_missing(client, &call, request);

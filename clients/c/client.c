@@ -110,11 +110,11 @@ static triggers_client *client_open(const triggers_client_options *options, stru
         status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
         return NULL;
     }
-    struct address_list addresses;
-    bool opened = address_list_parse(client->urls, &addresses, status);
+    struct core_address_list addresses;
+    bool opened = core_address_list_parse(client->urls, &addresses, status);
     if (opened) {
         opened = client_connect(client, &addresses, options->tls_ca_file, status);
-        address_list_fini(&addresses);
+        core_address_list_fini(&addresses);
     }
     if (opened)
         return client;

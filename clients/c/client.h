@@ -7,8 +7,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "address.h"
 #include "base/status.h"
+#include "core_address.h"
 #include "reply.h"
 #include "sp/link.h"
 #include "triggers.h"
@@ -72,7 +72,7 @@ struct triggers_client {
     struct flight *flights[FLIGHT_TABLE_SIZE]; /* by the lowest bits of their ids */
     atomic_uint in_flight;                     /* set under `mutex` */
     struct flight_list waiting;                /* for a connection */
-    struct peer peers[ADDRESS_MAX];
+    struct peer peers[CORE_ADDRESS_MAX];
     size_t peer_count;
     size_t last_peer; /* that was given a call */
 
@@ -85,7 +85,7 @@ struct triggers_client {
 /* ---- connections (connection.c) ---- */
 
 /* Starts the keeper and dials every address. False with a text. */
-bool client_connect(triggers_client *client, const struct address_list *addresses,
+bool client_connect(triggers_client *client, const struct core_address_list *addresses,
                     const char *tls_ca_file, struct status *status) MUST_CHECK;
 
 /* Ends all that client_connect began. `closing` is set and nothing is in flight. */
@@ -121,7 +121,7 @@ void peers_close_silent(triggers_client *client);
 /* ---- calls in flight (flight.c) ---- */
 
 /* One call: what to send is given beside it. */
-struct call {
+struct invocation {
     const struct method *method;          /* borrowed for the start only */
     const triggers_call_options *options; /* borrowed for the start only; may be NULL */
     size_t item_count;                    /* items that a good answer has; 0: any number */
@@ -131,11 +131,11 @@ struct call {
 
 /* Sends a request and sees to it that the call ends with one reply. `body` is read before this
  * returns. The callback may run before this returns. */
-void client_start_call(triggers_client *client, const struct call *call,
+void client_start_call(triggers_client *client, const struct invocation *call,
                        const ProtobufCMessage *body);
 
 /* Ends a call that was not started. */
-void client_refuse_call(const struct call *call, const struct status *status);
+void client_refuse_call(const struct invocation *call, const struct status *status);
 
 /* Cancels the calls in flight and waits until they have ended. `closing` is set. */
 void flights_stop(triggers_client *client);

@@ -16,7 +16,7 @@ static int fill_tls_config(nng_tls_config *config, const char *server_name, cons
     return result;
 }
 
-static bool set_tls_options(nng_stream_dialer *dialer, const struct address *address,
+static bool set_tls_options(nng_stream_dialer *dialer, const struct core_address *address,
                             const char *ca_file, struct status *status)
 {
     if (!ca_file || !*ca_file)
@@ -50,7 +50,7 @@ static bool fail_address(int result, const char *url, struct status *status)
                        "'%s' cannot be used as an address: %s", url, nng_strerror(result));
 }
 
-static bool create_peer(struct peer *peer, const struct address *address, const char *ca_file,
+static bool create_peer(struct peer *peer, const struct core_address *address, const char *ca_file,
                         struct status *status)
 {
     int result = link_address_init(&peer->address, address->url);
@@ -66,7 +66,7 @@ static bool create_peer(struct peer *peer, const struct address *address, const 
     return set_tls_options(peer->dialer, address, ca_file, status);
 }
 
-static bool create_peers(triggers_client *client, const struct address_list *addresses,
+static bool create_peers(triggers_client *client, const struct core_address_list *addresses,
                          const char *ca_file, struct status *status)
 {
     for (size_t i = 0; i < addresses->count; i++) {
@@ -86,7 +86,7 @@ static void free_peers(triggers_client *client)
 }
 
 /* None is dialed before all are known to be good. */
-bool client_connect(triggers_client *client, const struct address_list *addresses,
+bool client_connect(triggers_client *client, const struct core_address_list *addresses,
                     const char *tls_ca_file, struct status *status)
 {
     bool ready = create_peers(client, addresses, tls_ca_file, status);

@@ -149,7 +149,7 @@ static void hand_over(triggers_reply *reply, triggers_callback *callback, void *
         triggers_reply_free(reply);
 }
 
-void client_refuse_call(const struct call *call, const struct status *status)
+void client_refuse_call(const struct invocation *call, const struct status *status)
 {
     hand_over(reply_from_status(status), call->callback, call->user_data);
 }
@@ -633,7 +633,7 @@ static uint32_t timeout_of(const triggers_client *client, const triggers_call_op
     return timeout < INT32_MAX ? timeout : INT32_MAX;
 }
 
-static bool pack(struct flight *flight, const struct call *call, const ProtobufCMessage *body,
+static bool pack(struct flight *flight, const struct invocation *call, const ProtobufCMessage *body,
                  struct status *status)
 {
     const triggers_call_options *options = call->options;
@@ -653,7 +653,7 @@ static bool pack(struct flight *flight, const struct call *call, const ProtobufC
 }
 
 /* A call with its message, NULL when it cannot be made. */
-static struct flight *flight_new(triggers_client *client, const struct call *call,
+static struct flight *flight_new(triggers_client *client, const struct invocation *call,
                                  const ProtobufCMessage *body, struct status *status)
 {
     struct flight *flight = calloc(1, sizeof(*flight));
@@ -707,7 +707,7 @@ static bool launch(triggers_client *client, struct flight *flight, struct status
 }
 
 /* Looks at the limit before the request is made, too, as refusals should cost little. */
-void client_start_call(triggers_client *client, const struct call *call,
+void client_start_call(triggers_client *client, const struct invocation *call,
                        const ProtobufCMessage *body)
 {
     struct status status;

@@ -282,7 +282,7 @@ struct peer *peers_choose(triggers_client *client, struct peer *avoided)
 
 void peers_close_silent(triggers_client *client)
 {
-    struct link *silent[ADDRESS_MAX];
+    struct link *silent[CORE_ADDRESS_MAX];
     size_t count = 0;
     int64_t limit_ms = clock_monotonic_ms() - SILENCE_MS;
     pthread_mutex_lock(&client->mutex);

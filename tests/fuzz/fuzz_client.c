@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistr.h>
 
-#include "address.h"
+#include "core_address.h"
 #include "event_json.h"
 #include "fuzz.h"
 #include "problem.h"
@@ -104,13 +104,13 @@ static void try_answer(const struct method *method, const struct input *input)
 static void try_addresses(struct input *input)
 {
     char *text = input_text(input);
-    struct address_list list;
+    struct core_address_list list;
     struct status status = STATUS_INIT;
-    if (address_list_parse(text, &list, &status)) {
-        MUST(list.count >= 1 && list.count <= ADDRESS_MAX);
+    if (core_address_list_parse(text, &list, &status)) {
+        MUST(list.count >= 1 && list.count <= CORE_ADDRESS_MAX);
         for (size_t i = 0; i < list.count; i++)
             MUST(list.items[i].name && strstr(list.items[i].url, "://"));
-        address_list_fini(&list);
+        core_address_list_fini(&list);
     } else {
         MUST(status.code == STATUS_INVALID_ARGUMENT);
         MUST(status.message[0] && status.reason[0]);

@@ -152,7 +152,7 @@ static void start_as(triggers_client *client, const struct method *method, const
                      uint32_t timeout_ms, struct tally *tally)
 {
     triggers_call_options options = {.request_id = asked, .timeout_ms = timeout_ms};
-    struct call call = {method, &options, 0, tally_reply, tally};
+    struct invocation call = {method, &options, 0, tally_reply, tally};
     Triggers__V1__CreateEventRequest request = TRIGGERS__V1__CREATE_EVENT_REQUEST__INIT;
     client_start_call(client, &call, &request.base);
 }

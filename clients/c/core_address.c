@@ -1,5 +1,5 @@
 /* Splitting and checking of URL lists. */
-#include "address.h"
+#include "core_address.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -50,12 +50,12 @@ static bool is_localhost(struct url_host host)
 }
 
 /* Adds the URL with `dialed` in place of its host. */
-static bool add(struct address_list *list, const char *url, struct url_host host,
+static bool add(struct core_address_list *list, const char *url, struct url_host host,
                 struct url_host dialed, struct status *status)
 {
-    if (list->count == ADDRESS_MAX)
+    if (list->count == CORE_ADDRESS_MAX)
         return status_fail(status, STATUS_INVALID_ARGUMENT, "URL_INVALID",
-                           "more than %d addresses are given", ADDRESS_MAX);
+                           "more than %d addresses are given", CORE_ADDRESS_MAX);
     char *name = strndup(host.text, host.size);
     char *dial = NULL;
     if (!name || asprintf(&dial, "%.*s%.*s%s", (int)(host.text - url), url, (int)dialed.size,
@@ -63,7 +63,7 @@ static bool add(struct address_list *list, const char *url, struct url_host host
         free(name);
         return fail_memory(status);
     }
-    list->items[list->count++] = (struct address){.url = dial, .name = name};
+    list->items[list->count++] = (struct core_address){.url = dial, .name = name};
     return true;
 }
 
@@ -84,7 +84,7 @@ static bool check_authority(const char *url, struct url_host host, struct status
                        "the port of '%s' is not accepted; it must be 1 to 65535", url);
 }
 
-static bool add_url(struct address_list *list, const char *url, struct status *status)
+static bool add_url(struct core_address_list *list, const char *url, struct status *status)
 {
     if (*url == '\0')
         return status_fail(status, STATUS_INVALID_ARGUMENT, "URL_INVALID",
@@ -104,7 +104,7 @@ static bool add_url(struct address_list *list, const char *url, struct status *s
            add(list, url, host, (struct url_host){"[::1]", 5}, status);
 }
 
-static bool add_urls(struct address_list *list, char *text, struct status *status)
+static bool add_urls(struct core_address_list *list, char *text, struct status *status)
 {
     char *url;
     while ((url = strsep(&text, ","))) {
@@ -114,7 +114,8 @@ static bool add_urls(struct address_list *list, char *text, struct status *statu
     return true;
 }
 
-bool address_list_parse(const char *text, struct address_list *list, struct status *status)
+bool core_address_list_parse(const char *text, struct core_address_list *list,
+                             struct status *status)
 {
     list->count = 0;
     char *copy = strdup(text);
@@ -123,11 +124,11 @@ bool address_list_parse(const char *text, struct address_list *list, struct stat
     bool parsed = add_urls(list, copy, status);
     free(copy);
     if (!parsed)
-        address_list_fini(list);
+        core_address_list_fini(list);
     return parsed;
 }
 
-void address_list_fini(struct address_list *list)
+void core_address_list_fini(struct core_address_list *list)
 {
     for (size_t i = 0; i < list->count; i++) {
         free(list->items[i].url);
