@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-#include "client.h"
+#include "invocation.h"
 #include "triggers/health/v1/health.pb-c.h"
 #include "triggers/stats/v1/stats.pb-c.h"
 #include "triggers/v1/events.pb-c.h"
@@ -109,13 +109,13 @@ void triggers_create_async(triggers_client *client, const triggers_new_event *ev
     struct invocation call = {&method_create, options, 0, callback, user_data};
     struct status status;
     if (!check_client(client, &status) || !check_event(event, &status)) {
-        client_refuse_call(&call, &status);
+        invocation_refuse(&call, &status);
         return;
     }
     char made_id[TRIGGERS_ID_SIZE];
     CreateRequest request;
     fill_create(event, made_id, &request);
-    client_start_call(client, &call, &request.base);
+    invocation_start(client, &call, &request.base);
 }
 
 /* The storage of a batch's request. */
@@ -149,11 +149,11 @@ static void start_create_batch(triggers_client *client, const struct invocation 
             TRIGGERS__V1__BATCH_CREATE_EVENTS_REQUEST__INIT;
         request.n_events = count;
         request.events = requests;
-        client_start_call(client, call, &request.base);
+        invocation_start(client, call, &request.base);
     } else {
         struct status status;
         status_fail(&status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "no memory for the batch");
-        client_refuse_call(call, &status);
+        invocation_refuse(call, &status);
     }
     free(requests);
     free(batch);
@@ -168,7 +168,7 @@ void triggers_create_batch_async(triggers_client *client, const triggers_new_eve
     if (check_client(client, &status) && check_events(events, count, &status))
         start_create_batch(client, &call, events, count);
     else
-        client_refuse_call(&call, &status);
+        invocation_refuse(&call, &status);
 }
 
 /* ---- read ---- */
@@ -180,12 +180,12 @@ void triggers_get_async(triggers_client *client, const char *event_id,
     struct invocation call = {&method_get, options, 0, callback, user_data};
     struct status status;
     if (!check_client(client, &status) || !check_id(event_id, &status)) {
-        client_refuse_call(&call, &status);
+        invocation_refuse(&call, &status);
         return;
     }
     Triggers__V1__GetEventRequest request = TRIGGERS__V1__GET_EVENT_REQUEST__INIT;
     request.event_id = (char *)event_id;
-    client_start_call(client, &call, &request.base);
+    invocation_start(client, &call, &request.base);
 }
 
 void triggers_list_async(triggers_client *client, const triggers_list_request *request,
@@ -196,7 +196,7 @@ void triggers_list_async(triggers_client *client, const triggers_list_request *r
     struct invocation call = {&method_list, options, 0, callback, user_data};
     struct status status;
     if (!check_client(client, &status)) {
-        client_refuse_call(&call, &status);
+        invocation_refuse(&call, &status);
         return;
     }
     if (!request)
@@ -207,7 +207,7 @@ void triggers_list_async(triggers_client *client, const triggers_list_request *r
     message.page_token = (char *)request->page_token;
     message.order = request->oldest_first ? TRIGGERS__V1__SORT_ORDER__SORT_ORDER_OLDEST_FIRST
                                           : TRIGGERS__V1__SORT_ORDER__SORT_ORDER_NEWEST_FIRST;
-    client_start_call(client, &call, &message.base);
+    invocation_start(client, &call, &message.base);
 }
 
 /* ---- acknowledge ---- */
@@ -219,12 +219,12 @@ void triggers_ack_async(triggers_client *client, const char *event_id,
     struct invocation call = {&method_ack, options, 0, callback, user_data};
     struct status status;
     if (!check_client(client, &status) || !check_id(event_id, &status)) {
-        client_refuse_call(&call, &status);
+        invocation_refuse(&call, &status);
         return;
     }
     Triggers__V1__AckEventRequest request = TRIGGERS__V1__ACK_EVENT_REQUEST__INIT;
     request.event_id = (char *)event_id;
-    client_start_call(client, &call, &request.base);
+    invocation_start(client, &call, &request.base);
 }
 
 static bool check_ids(const char *const *event_ids, size_t count, struct status *status)
@@ -245,13 +245,13 @@ void triggers_ack_batch_async(triggers_client *client, const char *const *event_
     struct invocation call = {&method_ack_batch, options, count, callback, user_data};
     struct status status;
     if (!check_client(client, &status) || !check_ids(event_ids, count, &status)) {
-        client_refuse_call(&call, &status);
+        invocation_refuse(&call, &status);
         return;
     }
     Triggers__V1__BatchAckEventsRequest request = TRIGGERS__V1__BATCH_ACK_EVENTS_REQUEST__INIT;
     request.n_event_ids = count;
     request.event_ids = (char **)event_ids;
-    client_start_call(client, &call, &request.base);
+    invocation_start(client, &call, &request.base);
 }
 
 /* ---- health, stats and any other ---- */
@@ -261,9 +261,9 @@ static void start_unless_missing(triggers_client *client, const struct invocatio
 {
     struct status status;
     if (check_client(client, &status))
-        client_start_call(client, call, request);
+        invocation_start(client, call, request);
     else
-        client_refuse_call(call, &status);
+        invocation_refuse(call, &status);
 }
 
 void triggers_health_async(triggers_client *client, const triggers_call_options *options,
@@ -296,7 +296,7 @@ void triggers_call_async(triggers_client *client, const char *method,
     }
     status_fail(&status, STATUS_INVALID_ARGUMENT, "METHOD_UNKNOWN",
                 "this client knows no such method; methods are named package.Service/Method");
-    client_refuse_call(&call, &status);
+    invocation_refuse(&call, &status);
 }
 
 /* ---- synchronous ---- */

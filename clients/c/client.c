@@ -1,39 +1,22 @@
-/* Opening and closing of clients, and the small functions of the public header. Connections are in
- * connection.c, calls in flight in flight.c, the methods in calls.c. */
-#include "client.h"
-
+/* Opening and closing of clients, which puts their parts together, and the small functions of the
+ * public header. The methods are in calls.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/typeid.h"
-#include "base/wait.h"
+#include "invocation.h"
 
 #define DEFAULT_URL "ws://127.0.0.1:7300/rpc"
 #define DEFAULT_TIMEOUT_MS 10000
 #define DEFAULT_MAX_IN_FLIGHT 1024
 
 _Static_assert(TRIGGERS_ID_SIZE == TYPEID_TEXT_SIZE, "the public size of an id");
-#define SAME(name, number, http)                                                                   \
-    _Static_assert((int)TRIGGERS_##name == (number), "the public header has the code");
-STATUS_CODES(SAME)
-#undef SAME
 
 const char *triggers_version(void)
 {
     return TRIGGERS_VERSION;
-}
-
-const char *triggers_code_name(triggers_code code)
-{
-    return status_code_name((enum status_code)code);
-}
-
-int triggers_code_is_retryable(triggers_code code)
-{
-    return code == TRIGGERS_UNAVAILABLE || code == TRIGGERS_RESOURCE_EXHAUSTED ||
-           code == TRIGGERS_ABORTED || code == TRIGGERS_DEADLINE_EXCEEDED;
 }
 
 void triggers_make_event_id(char event_id[TRIGGERS_ID_SIZE])
@@ -65,10 +48,7 @@ void triggers_memory_free(triggers_memory *memory)
 
 static void client_free(triggers_client *client)
 {
-    CHECK(client->in_flight == 0 && client->standing == 0);
-    pthread_cond_destroy(&client->work);
-    pthread_cond_destroy(&client->changed);
-    pthread_mutex_destroy(&client->mutex);
+    flights_fini(&client->flights);
     free(client->name);
     free(client->urls);
     free(client);
@@ -80,13 +60,15 @@ static triggers_client *client_new(const triggers_client_options *options)
     triggers_client *client = calloc(1, sizeof(*client));
     if (!client)
         return NULL;
-    pthread_mutex_init(&client->mutex, NULL);
-    wait_init(&client->changed);
-    wait_init(&client->work);
     client->timeout_ms = options->timeout_ms ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
-    client->max_in_flight = options->max_in_flight ? options->max_in_flight : DEFAULT_MAX_IN_FLIGHT;
     client->no_retry = options->no_retry;
-    client->memory = options->memory;
+    client->peers.events = &invocation_events;
+    client->peers.owner = client;
+    client->peers.keeper = &client->keeper;
+    client->peers.memory = options->memory;
+    client->flights.peers = &client->peers;
+    flights_init(&client->flights,
+                 options->max_in_flight ? options->max_in_flight : DEFAULT_MAX_IN_FLIGHT);
     client->urls = strdup(options->url ? options->url : DEFAULT_URL);
     const char *name = options->name ? options->name : "";
     if (asprintf(&client->name, "%s%slibtriggers/" TRIGGERS_VERSION, name, *name ? " " : "") < 0)
@@ -95,6 +77,31 @@ static triggers_client *client_new(const triggers_client_options *options)
         return client;
     client_free(client);
     return NULL;
+}
+
+static void serve(void *owner)
+{
+    triggers_client *client = owner;
+    invocations_serve_due(client);
+    peers_free_unused(&client->peers);
+}
+
+static bool client_start(triggers_client *client, const triggers_client_options *options,
+                         struct status *status)
+{
+    struct core_address_list addresses;
+    if (!core_address_list_parse(client->urls, &addresses, status))
+        return false;
+    bool ready = peers_init(&client->peers, &addresses, options->tls_ca_file, status);
+    core_address_list_fini(&addresses);
+    if (!ready)
+        return false;
+    if (!keeper_start(&client->keeper, serve, client)) {
+        peers_fini(&client->peers);
+        return status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "cannot start a thread");
+    }
+    peers_start(&client->peers);
+    return true;
 }
 
 static triggers_client *client_open(const triggers_client_options *options, struct status *status)
@@ -110,13 +117,7 @@ static triggers_client *client_open(const triggers_client_options *options, stru
         status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
         return NULL;
     }
-    struct core_address_list addresses;
-    bool opened = core_address_list_parse(client->urls, &addresses, status);
-    if (opened) {
-        opened = client_connect(client, &addresses, options->tls_ca_file, status);
-        core_address_list_fini(&addresses);
-    }
-    if (opened)
+    if (client_start(client, options, status))
         return client;
     client_free(client);
     return NULL;
@@ -137,10 +138,15 @@ void triggers_client_close(triggers_client *client)
 {
     if (!client)
         return;
-    pthread_mutex_lock(&client->mutex);
-    client->closing = true;
-    pthread_mutex_unlock(&client->mutex);
-    flights_stop(client);
-    client_disconnect(client);
+    flights_stop(&client->flights);
+    peers_stop(&client->peers);
+    keeper_stop(&client->keeper);
+    peers_fini(&client->peers);
     client_free(client);
+}
+
+void triggers_cancel(triggers_client *client, const void *tag)
+{
+    if (client && tag)
+        flights_cancel(&client->flights, tag);
 }

@@ -1,13 +1,15 @@
-/* Splitting and checking of URL lists. */
+/* Splitting and checking of URL lists, and dialers with their TLS. */
 #include "core_address.h"
 
 #include <ctype.h>
+#include <errno.h>
+#include <nng/supplemental/tls/tls.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/check.h"
-#include "sp/link.h"
 
 /* Cuts white space off both ends, in place. */
 static char *trim(char *text)
@@ -135,4 +137,62 @@ void core_address_list_fini(struct core_address_list *list)
         free(list->items[i].name);
     }
     list->count = 0;
+}
+
+/* ---- dialers ---- */
+
+static int fill_tls_config(nng_tls_config *config, const char *server_name, const char *ca_file)
+{
+    int result = nng_tls_config_server_name(config, server_name);
+    if (result == 0)
+        result = nng_tls_config_auth_mode(config, NNG_TLS_AUTH_MODE_REQUIRED);
+    if (result == 0)
+        result = nng_tls_config_ca_file(config, ca_file);
+    return result;
+}
+
+static bool set_tls_options(nng_stream_dialer *dialer, const struct core_address *address,
+                            const char *ca_file, struct status *status)
+{
+    if (!ca_file || !*ca_file)
+        return status_fail(status, STATUS_INVALID_ARGUMENT, "TLS_CA_MISSING",
+                           "%s needs a file with the certificates to trust (PEM), such as "
+                           "/etc/ssl/certs/ca-certificates.crt",
+                           address->url);
+    if (access(ca_file, R_OK) != 0)
+        return status_fail(status, STATUS_INVALID_ARGUMENT, "TLS_CA_INVALID", "cannot read %s: %s",
+                           ca_file, strerror(errno));
+    nng_tls_config *config;
+    int result = nng_tls_config_alloc(&config, NNG_TLS_MODE_CLIENT);
+    if (result == 0) {
+        result = fill_tls_config(config, address->name, ca_file);
+        if (result == 0)
+            result = nng_stream_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, config);
+        nng_tls_config_free(config); /* the dialer holds it */
+    }
+    if (result == 0)
+        return true;
+    return status_fail(status, STATUS_INVALID_ARGUMENT, "TLS_CA_INVALID",
+                       "cannot use %s for %s: %s; accepted is a PEM file of certificates", ca_file,
+                       address->url, nng_strerror(result));
+}
+
+static bool fail_address(int result, const char *url, struct status *status)
+{
+    if (result == NNG_ENOMEM)
+        return fail_memory(status);
+    return status_fail(status, STATUS_INVALID_ARGUMENT, "URL_INVALID",
+                       "'%s' cannot be used as an address: %s", url, nng_strerror(result));
+}
+
+bool core_address_make_dialer(const struct core_address *address, const char *ca_file,
+                              struct link_address *link_address, nng_stream_dialer **dialer,
+                              struct status *status)
+{
+    int result = link_address_init(link_address, address->url);
+    if (result == 0)
+        result = link_make_dialer(link_address, dialer);
+    if (result != 0)
+        return fail_address(result, address->url, status);
+    return !link_address->tls || set_tls_options(*dialer, address, ca_file, status);
 }

@@ -1,11 +1,13 @@
-/* The addresses of a client: a list of URLs in one text, checked for form only. */
+/* Where a client finds its cores: a list of URLs in one text, and what each is dialed with. */
 #ifndef TRIGGERS_CLIENT_CORE_ADDRESS_H
 #define TRIGGERS_CLIENT_CORE_ADDRESS_H
 
+#include <nng/nng.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "base/status.h"
+#include "sp/link.h"
 
 #define CORE_ADDRESS_MAX 64 /* addresses of one client */
 
@@ -19,11 +21,19 @@ struct core_address_list {
     size_t count; /* at least one */
 };
 
-/* Splits a list at its commas and trims white space. "localhost" becomes two addresses, IPv4 and
- * IPv6, because nng tries only the first one of a name. False with INVALID_ARGUMENT (or
- * RESOURCE_EXHAUSTED without memory) when a scheme is not one of ws, wss, tcp, tls+tcp and ipc. */
+/* Splits a list at its commas and trims white space; checks its form only. "localhost" becomes two
+ * addresses, IPv4 and IPv6, because nng tries only the first one of a name. False with
+ * INVALID_ARGUMENT (or RESOURCE_EXHAUSTED without memory) when a scheme is not one of ws, wss, tcp,
+ * tls+tcp and ipc. */
 bool core_address_list_parse(const char *text, struct core_address_list *list,
                              struct status *status) MUST_CHECK;
 void core_address_list_fini(struct core_address_list *list);
+
+/* Makes what the address is dialed with, TLS included, for which `ca_file` (NULL: none) has the
+ * certificates to trust. False with INVALID_ARGUMENT or RESOURCE_EXHAUSTED. The caller frees both
+ * in any case: `*dialer` and `*link_address` are to be zero before. */
+bool core_address_make_dialer(const struct core_address *address, const char *ca_file,
+                              struct link_address *link_address, nng_stream_dialer **dialer,
+                              struct status *status) MUST_CHECK;
 
 #endif

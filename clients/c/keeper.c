@@ -1,60 +1,75 @@
-/* The keeper: one thread a client. It ends or goes on with calls when their time has come, and
- * frees links, for which it may have to wait. It sleeps until something is due. */
+/* One thread that sleeps until its moment comes. */
+#include "keeper.h"
+
 #include <signal.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/wait.h"
-#include "client.h"
 
+/* Forgets the moment before it serves: what is asked for meanwhile may have come too late for this
+ * time, and is kept for the next. */
 static void *keep(void *data)
 {
-    triggers_client *client = data;
-    pthread_mutex_lock(&client->mutex);
-    while (!client->keeper_stopping) {
-        int64_t next_ms;
-        struct flight *due = flights_take_due(client, clock_monotonic_ms(), &next_ms);
-        struct peer *unused = peers_find_unused(client);
-        if (!due && !unused) {
-            client->keeper_ms = next_ms;
-            wait_until(&client->work, &client->mutex, next_ms);
+    struct keeper *keeper = data;
+    pthread_mutex_lock(&keeper->mutex);
+    while (!keeper->stopping) {
+        if (keeper->wake_ms > clock_monotonic_ms()) {
+            wait_until(&keeper->work, &keeper->mutex, keeper->wake_ms);
             continue;
         }
-        pthread_mutex_unlock(&client->mutex);
-        flights_serve_due(due);
-        if (unused)
-            peer_free_link(unused);
-        pthread_mutex_lock(&client->mutex);
+        keeper->wake_ms = INT64_MAX;
+        pthread_mutex_unlock(&keeper->mutex);
+        keeper->serve(keeper->owner);
+        pthread_mutex_lock(&keeper->mutex);
     }
-    pthread_mutex_unlock(&client->mutex);
+    pthread_mutex_unlock(&keeper->mutex);
     return NULL;
 }
 
+static void keeper_fini(struct keeper *keeper)
+{
+    pthread_cond_destroy(&keeper->work);
+    pthread_mutex_destroy(&keeper->mutex);
+}
+
 /* Signals are for the program's own threads. */
-bool keeper_start(triggers_client *client)
+bool keeper_start(struct keeper *keeper, void (*serve)(void *owner), void *owner)
 {
     sigset_t all, before;
+    keeper->serve = serve;
+    keeper->owner = owner;
+    keeper->wake_ms = INT64_MAX;
+    pthread_mutex_init(&keeper->mutex, NULL);
+    wait_init(&keeper->work);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int result = pthread_create(&client->keeper, NULL, keep, client);
+    bool started = pthread_create(&keeper->thread, NULL, keep, keeper) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return result == 0;
+    if (!started)
+        keeper_fini(keeper);
+    return started;
 }
 
-void keeper_stop(triggers_client *client)
+void keeper_stop(struct keeper *keeper)
 {
-    pthread_mutex_lock(&client->mutex);
-    CHECK(!client->keeper_stopping && client->in_flight == 0);
-    client->keeper_stopping = true;
-    pthread_cond_signal(&client->work);
-    pthread_mutex_unlock(&client->mutex);
-    pthread_join(client->keeper, NULL);
+    pthread_mutex_lock(&keeper->mutex);
+    CHECK(!keeper->stopping);
+    keeper->stopping = true;
+    pthread_cond_signal(&keeper->work);
+    pthread_mutex_unlock(&keeper->mutex);
+    pthread_join(keeper->thread, NULL);
+    keeper_fini(keeper);
 }
 
-void keeper_look_at(triggers_client *client, int64_t when_ms)
+/* Nearly always there is an earlier moment, and no lock is taken. */
+void keeper_look_at(struct keeper *keeper, int64_t when_ms)
 {
-    if (when_ms >= client->keeper_ms)
+    if (when_ms >= keeper->wake_ms)
         return;
-    client->keeper_ms = when_ms;
-    pthread_cond_signal(&client->work);
+    pthread_mutex_lock(&keeper->mutex);
+    if (when_ms < keeper->wake_ms)
+        keeper->wake_ms = when_ms;
+    pthread_cond_signal(&keeper->work);
+    pthread_mutex_unlock(&keeper->mutex);
 }

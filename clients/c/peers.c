@@ -1,9 +1,10 @@
-/* Peers: each is dialed until there is a connection, a link, and again when that has gone. */
+/* Dialing, and the life of a connection, which is a link. */
+#include "peers.h"
+
 #include "backoff.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/wait.h"
-#include "client.h"
 
 #define RECONNECT_MIN_MS 50
 #define RECONNECT_MAX_MS 500
@@ -30,14 +31,14 @@ static struct peer *peer_cast(void *owner)
     return peer;
 }
 
-/* The mutex is held. */
+/* Called with the lock held. */
 static void peer_move(struct peer *peer, enum peer_state to)
 {
     static const unsigned allowed[] = {
         [PEER_PAUSED] = 1u << PEER_DIALING | 1u << PEER_CONNECTED,
         [PEER_DIALING] = 1u << PEER_PAUSED,
-        [PEER_CONNECTED] = 1u << PEER_STANDS | 1u << PEER_CLOSED,
-        [PEER_STANDS] = 1u << PEER_CLOSED,
+        [PEER_CONNECTED] = 1u << PEER_OPEN | 1u << PEER_CLOSED,
+        [PEER_OPEN] = 1u << PEER_CLOSED,
         [PEER_CLOSED] = 1u << PEER_UNUSED,
         [PEER_UNUSED] = 1u << PEER_PAUSED,
     };
@@ -51,16 +52,17 @@ static void peer_move(struct peer *peer, enum peer_state to)
 static bool on_received(void *owner, struct link *link, const struct link_received *received)
 {
     (void)link;
-    flights_take_answer(peer_cast(owner), received);
+    struct peer *peer = peer_cast(owner);
+    peer->silent_since_ms = 0;
+    peer->peers->events->received(peer->peers->owner, received);
     return true;
 }
 
 static void on_sent(void *owner, struct link *link, struct link_message *message, bool left)
 {
-    (void)owner;
     (void)link;
     (void)left; /* of what has not, on_closed tells */
-    flights_free_message(message);
+    peer_cast(owner)->peers->events->sent(message);
 }
 
 /* It may have ended on another thread meanwhile. */
@@ -68,17 +70,17 @@ static void on_greeted(void *owner, struct link *link)
 {
     (void)link;
     struct peer *peer = peer_cast(owner);
-    triggers_client *client = peer->client;
-    pthread_mutex_lock(&client->mutex);
+    struct peers *peers = peer->peers;
+    pthread_mutex_lock(&peers->mutex);
     if (peer->state == PEER_CONNECTED) {
-        peer_move(peer, PEER_STANDS);
+        peer_move(peer, PEER_OPEN);
         peer->backoff_ms = RECONNECT_MIN_MS;
-        peer->waiting_since_ms = 0;
-        client->standing++;
-        client->gave_up = false;
+        peer->silent_since_ms = 0;
+        peers->open++;
+        peers->gave_up = false;
     }
-    pthread_mutex_unlock(&client->mutex);
-    flights_send_waiting(client);
+    pthread_mutex_unlock(&peers->mutex);
+    peers->events->opened(peers->owner);
 }
 
 static void on_closed(void *owner, struct link *link, const char *why)
@@ -86,24 +88,24 @@ static void on_closed(void *owner, struct link *link, const char *why)
     (void)link;
     (void)why;
     struct peer *peer = peer_cast(owner);
-    triggers_client *client = peer->client;
-    pthread_mutex_lock(&client->mutex);
-    CHECK(client->standing >= (peer->state == PEER_STANDS));
-    client->standing -= peer->state == PEER_STANDS;
+    struct peers *peers = peer->peers;
+    pthread_mutex_lock(&peers->mutex);
+    CHECK(peers->open >= (peer->state == PEER_OPEN));
+    peers->open -= peer->state == PEER_OPEN;
     peer_move(peer, PEER_CLOSED);
-    pthread_mutex_unlock(&client->mutex);
-    flights_lose(peer);
+    pthread_mutex_unlock(&peers->mutex);
+    peers->events->lost(peers->owner, peer);
 }
 
 static void on_unused(void *owner, struct link *link)
 {
     (void)link;
     struct peer *peer = peer_cast(owner);
-    pthread_mutex_lock(&peer->client->mutex);
-    CHECK(!peer->sent.first);
+    struct peers *peers = peer->peers;
+    pthread_mutex_lock(&peers->mutex);
     peer_move(peer, PEER_UNUSED);
-    keeper_look_at(peer->client, 0);
-    pthread_mutex_unlock(&peer->client->mutex);
+    keeper_look_at(peers->keeper, 0);
+    pthread_mutex_unlock(&peers->mutex);
 }
 
 static const struct link_events events = {
@@ -119,21 +121,21 @@ static const struct link_events events = {
 
 static void dial_later(struct peer *peer)
 {
-    if (peer->client->closing)
+    if (peer->peers->stopping)
         return;
     nng_aio_set_timeout(peer->aio, NNG_DURATION_INFINITE);
     nng_sleep_aio((nng_duration)backoff_next_ms(&peer->backoff_ms, RECONNECT_MAX_MS), peer->aio);
 }
 
-void peer_dial(struct peer *peer)
+static void dial(struct peer *peer)
 {
-    triggers_client *client = peer->client;
-    pthread_mutex_lock(&client->mutex);
-    bool closing = client->closing;
-    if (!closing)
+    struct peers *peers = peer->peers;
+    pthread_mutex_lock(&peers->mutex);
+    bool stopping = peers->stopping;
+    if (!stopping)
         peer_move(peer, PEER_DIALING);
-    pthread_mutex_unlock(&client->mutex);
-    if (closing)
+    pthread_mutex_unlock(&peers->mutex);
+    if (stopping)
         return;
     nng_aio_set_timeout(peer->aio, DIAL_TIMEOUT_MS);
     nng_stream_dialer_dial(peer->dialer, peer->aio);
@@ -141,83 +143,101 @@ void peer_dial(struct peer *peer)
 
 static void use_stream(struct peer *peer, nng_stream *stream)
 {
+    struct peers *peers = peer->peers;
     struct link *link = link_new(stream, &peer->address, LINK_REQUESTER, &events, peer);
     if (!link) {
         dial_later(peer);
         return;
     }
-    link_charge(link, peer->client->memory);
-    pthread_mutex_lock(&peer->client->mutex);
+    link_charge(link, peers->memory);
+    pthread_mutex_lock(&peers->mutex);
     CHECK(!peer->link);
     peer->link = link;
     peer_move(peer, PEER_CONNECTED);
-    pthread_mutex_unlock(&peer->client->mutex);
+    pthread_mutex_unlock(&peers->mutex);
     link_start(link);
 }
 
-/* It has dialed or waited. When the client closes, peer_stop frees the stream: nng 1.5 may still
- * look at it until the aio has been stopped. */
+/* It has dialed or waited. When the peers are stopped, stop_dialing frees the stream: nng 1.5 may
+ * still look at it until the aio has been stopped. */
 static void on_aio_done(void *data)
 {
     struct peer *peer = peer_cast(data);
-    triggers_client *client = peer->client;
-    pthread_mutex_lock(&client->mutex);
+    struct peers *peers = peer->peers;
+    pthread_mutex_lock(&peers->mutex);
     bool dialed = peer->state == PEER_DIALING;
-    bool closing = client->closing;
+    bool stopping = peers->stopping;
     bool connected = dialed && nng_aio_result(peer->aio) == 0;
     nng_stream *stream = connected ? nng_aio_get_output(peer->aio, 0) : NULL;
     if (dialed)
         peer_move(peer, PEER_PAUSED);
-    peer->leftover = closing ? stream : NULL;
-    pthread_cond_broadcast(&client->changed);
-    pthread_mutex_unlock(&client->mutex);
-    if (closing)
+    peer->leftover = stopping ? stream : NULL;
+    pthread_cond_broadcast(&peers->changed);
+    pthread_mutex_unlock(&peers->mutex);
+    if (stopping)
         return;
     if (stream)
         use_stream(peer, stream);
     else
-        (dialed ? dial_later : peer_dial)(peer);
+        (dialed ? dial_later : dial)(peer);
 }
 
 /* ---- life ---- */
 
-int peer_init(struct peer *peer)
+static bool peer_init(struct peer *peer, const struct core_address *address, const char *ca_file,
+                      struct status *status)
 {
+    peer->magic = PEER_MAGIC;
     peer->backoff_ms = RECONNECT_MIN_MS;
-    return nng_aio_alloc(&peer->aio, on_aio_done, peer);
+    if (nng_aio_alloc(&peer->aio, on_aio_done, peer) != 0)
+        return status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
+    return core_address_make_dialer(address, ca_file, &peer->address, &peer->dialer, status);
 }
 
-void peer_fini(struct peer *peer)
+bool peers_init(struct peers *peers, const struct core_address_list *addresses,
+                const char *tls_ca_file, struct status *status)
 {
-    CHECK(!peer->link && !peer->sent.first);
-    nng_aio_free(peer->aio);
-    nng_stream_dialer_free(peer->dialer);
-    link_address_fini(&peer->address);
+    pthread_mutex_init(&peers->mutex, NULL);
+    wait_init(&peers->changed);
+    while (peers->count < addresses->count) {
+        struct peer *peer = &peers->items[peers->count];
+        peer->peers = peers;
+        peer->number = peers->count++;
+        if (!peer_init(peer, &addresses->items[peer->number], tls_ca_file, status)) {
+            peers_fini(peers);
+            return false;
+        }
+        peers->uses_tls = peers->uses_tls || peer->address.tls;
+    }
+    return true;
 }
 
-static void wait_dialed(struct peer *peer)
+void peers_fini(struct peers *peers)
 {
-    triggers_client *client = peer->client;
-    int64_t end_ms = clock_monotonic_ms() + DIAL_CLOSE_MS;
-    bool in_time = true;
-    pthread_mutex_lock(&client->mutex);
-    while (peer->state == PEER_DIALING && in_time)
-        in_time = wait_until(&client->changed, &client->mutex, end_ms);
-    pthread_mutex_unlock(&client->mutex);
+    CHECK(peers->open == 0);
+    for (size_t i = 0; i < peers->count; i++) {
+        struct peer *peer = &peers->items[i];
+        CHECK(!peer->link);
+        nng_aio_free(peer->aio);
+        nng_stream_dialer_free(peer->dialer);
+        link_address_fini(&peer->address);
+        peer->magic = 0;
+    }
+    pthread_cond_destroy(&peers->changed);
+    pthread_mutex_destroy(&peers->mutex);
 }
 
-static void stop_dialing(struct peer *peer)
+/* None is dialed before all are known to be good. */
+void peers_start(struct peers *peers)
 {
-    wait_dialed(peer);
-    nng_stream_dialer_close(peer->dialer);
-    nng_aio_stop(peer->aio);
-    nng_stream_free(peer->leftover);
+    for (size_t i = 0; i < peers->count; i++)
+        dial(&peers->items[i]);
 }
 
-/* The peer's link, held, when it has not ended; or NULL. The mutex is held. */
+/* The peer's link, held, when it has not ended; or NULL. Called with the lock held. */
 static struct link *hold_link(struct peer *peer)
 {
-    if (peer->state != PEER_CONNECTED && peer->state != PEER_STANDS)
+    if (peer->state != PEER_CONNECTED && peer->state != PEER_OPEN)
         return NULL;
     link_hold(peer->link);
     return peer->link;
@@ -229,71 +249,123 @@ static void close_held(struct link *link)
     link_let_go(link);
 }
 
-void peer_stop(struct peer *peer)
+static void stop_dialing(struct peer *peer)
 {
-    triggers_client *client = peer->client;
-    stop_dialing(peer);
-    pthread_mutex_lock(&client->mutex);
+    struct peers *peers = peer->peers;
+    int64_t end_ms = clock_monotonic_ms() + DIAL_CLOSE_MS;
+    bool in_time = true;
+    pthread_mutex_lock(&peers->mutex);
+    while (peer->state == PEER_DIALING && in_time)
+        in_time = wait_until(&peers->changed, &peers->mutex, end_ms);
+    pthread_mutex_unlock(&peers->mutex);
+    nng_stream_dialer_close(peer->dialer);
+    nng_aio_stop(peer->aio);
+    nng_stream_free(peer->leftover);
+}
+
+static void stop_link(struct peer *peer)
+{
+    struct peers *peers = peer->peers;
+    pthread_mutex_lock(&peers->mutex);
     struct link *link = hold_link(peer);
-    pthread_mutex_unlock(&client->mutex);
+    pthread_mutex_unlock(&peers->mutex);
     if (link)
         close_held(link);
-    pthread_mutex_lock(&client->mutex);
+    pthread_mutex_lock(&peers->mutex);
     while (peer->link)
-        pthread_cond_wait(&client->changed, &client->mutex);
-    pthread_mutex_unlock(&client->mutex);
+        pthread_cond_wait(&peers->changed, &peers->mutex);
+    pthread_mutex_unlock(&peers->mutex);
 }
 
-void peer_free_link(struct peer *peer)
+void peers_stop(struct peers *peers)
 {
-    triggers_client *client = peer->client;
-    link_free(peer->link);
-    pthread_mutex_lock(&client->mutex);
-    peer->link = NULL;
-    peer_move(peer, PEER_PAUSED);
-    pthread_cond_broadcast(&client->changed);
-    pthread_mutex_unlock(&client->mutex);
-    dial_later(peer);
-}
-
-/* ---- all of them; the mutex is held but in peers_close_silent ---- */
-
-struct peer *peers_find_unused(triggers_client *client)
-{
-    for (size_t i = 0; i < client->peer_count; i++) {
-        if (client->peers[i].state == PEER_UNUSED)
-            return &client->peers[i];
+    pthread_mutex_lock(&peers->mutex);
+    CHECK(!peers->stopping);
+    peers->stopping = true;
+    pthread_mutex_unlock(&peers->mutex);
+    for (size_t i = 0; i < peers->count; i++) {
+        stop_dialing(&peers->items[i]);
+        stop_link(&peers->items[i]);
     }
-    return NULL;
 }
 
-struct peer *peers_choose(triggers_client *client, struct peer *avoided)
+/* A peer whose link is to be freed, which the keeper alone does; or NULL. */
+static struct peer *find_unused(struct peers *peers)
 {
-    for (size_t i = 1; i <= client->peer_count; i++) {
-        size_t index = (client->last_peer + i) % client->peer_count;
-        struct peer *peer = &client->peers[index];
-        if (peer->state != PEER_STANDS || peer == avoided)
-            continue;
-        client->last_peer = index;
-        return peer;
+    struct peer *unused = NULL;
+    pthread_mutex_lock(&peers->mutex);
+    for (size_t i = 0; i < peers->count && !unused; i++) {
+        if (peers->items[i].state == PEER_UNUSED)
+            unused = &peers->items[i];
     }
-    return avoided && avoided->state == PEER_STANDS ? avoided : NULL;
+    pthread_mutex_unlock(&peers->mutex);
+    return unused;
 }
 
-void peers_close_silent(triggers_client *client)
+void peers_free_unused(struct peers *peers)
+{
+    struct peer *peer;
+    while ((peer = find_unused(peers))) {
+        link_free(peer->link);
+        pthread_mutex_lock(&peers->mutex);
+        peer->link = NULL;
+        peer_move(peer, PEER_PAUSED);
+        pthread_cond_broadcast(&peers->changed);
+        pthread_mutex_unlock(&peers->mutex);
+        dial_later(peer);
+    }
+}
+
+/* ---- what they are used for ---- */
+
+struct peer *peers_hold_next(struct peers *peers, struct peer *avoided)
+{
+    struct peer *next = NULL;
+    pthread_mutex_lock(&peers->mutex);
+    for (size_t i = 1; i <= peers->count && !next; i++) {
+        struct peer *peer = &peers->items[(peers->last + i) % peers->count];
+        if (peer->state == PEER_OPEN && peer != avoided)
+            next = peer;
+    }
+    if (next)
+        peers->last = next->number;
+    else if (avoided && avoided->state == PEER_OPEN)
+        next = avoided;
+    if (next)
+        link_hold(next->link);
+    pthread_mutex_unlock(&peers->mutex);
+    return next;
+}
+
+void peer_expect_answer(struct peer *peer, int64_t now_ms)
+{
+    int64_t none = 0;
+    atomic_compare_exchange_strong(&peer->silent_since_ms, &none, now_ms);
+}
+
+/* A held link is not freed, so that it is still the peer's. */
+void peer_send(struct peer *peer, struct link_message *message)
+{
+    struct link *link = peer->link;
+    CHECK(peer->magic == PEER_MAGIC && link && message);
+    link_send(link, message);
+    link_let_go(link);
+}
+
+void peers_close_silent(struct peers *peers)
 {
     struct link *silent[CORE_ADDRESS_MAX];
     size_t count = 0;
     int64_t limit_ms = clock_monotonic_ms() - SILENCE_MS;
-    pthread_mutex_lock(&client->mutex);
-    for (size_t i = 0; i < client->peer_count; i++) {
-        struct peer *peer = &client->peers[i];
-        if (peer->state == PEER_STANDS && peer->waiting_since_ms != 0 &&
-            peer->waiting_since_ms <= limit_ms)
+    pthread_mutex_lock(&peers->mutex);
+    for (size_t i = 0; i < peers->count; i++) {
+        struct peer *peer = &peers->items[i];
+        int64_t since_ms = peer->silent_since_ms;
+        if (peer->state == PEER_OPEN && since_ms != 0 && since_ms <= limit_ms)
             silent[count++] = hold_link(peer);
     }
-    client->gave_up = client->gave_up || count > 0;
-    pthread_mutex_unlock(&client->mutex);
+    peers->gave_up = peers->gave_up || count > 0;
+    pthread_mutex_unlock(&peers->mutex);
     for (size_t i = 0; i < count; i++)
         close_held(silent[i]);
 }

@@ -1,5 +1,5 @@
-/* Decoding of envelopes into replies, and freeing. What the methods' answers mean is in
- * results.c. */
+/* Decoding of envelopes into replies, codes and errors among it, and freeing. What the methods'
+ * answers mean is in results.c. */
 #include "reply.h"
 
 #include <stdint.h>
@@ -7,8 +7,6 @@
 
 #include "base/check.h"
 #include "base/varint.h"
-#include "reply_error.h"
-#include "triggers/rpc/v1/envelope.pb-c.h"
 
 /* A page holds up to 8 MiB of payloads. From another's core it may be decoded twice, as the
  * envelope's body and as the message in it, and the largest answer must fit. */
@@ -118,6 +116,60 @@ triggers_reply *reply_from_status(const struct status *status)
                                     .message = message,
                                     .retry_delay_ms = status->retry_delay_ms};
     return reply_finish(&arena, reply);
+}
+
+/* ---- codes and errors ---- */
+
+#define SAME(name, number, http)                                                                   \
+    _Static_assert((int)TRIGGERS_##name == (number), "the public header has the code");
+STATUS_CODES(SAME)
+#undef SAME
+
+const char *triggers_code_name(triggers_code code)
+{
+    return status_code_name((enum status_code)code);
+}
+
+int triggers_code_is_retryable(triggers_code code)
+{
+    return code == TRIGGERS_UNAVAILABLE || code == TRIGGERS_RESOURCE_EXHAUSTED ||
+           code == TRIGGERS_ABORTED || code == TRIGGERS_DEADLINE_EXCEEDED;
+}
+
+/* Codes that this library does not know (a newer core's) are UNKNOWN, as is an error that says it
+ * is none. */
+static triggers_code known_code(Triggers__Rpc__V1__Code code)
+{
+    return code > TRIGGERS__RPC__V1__CODE__OK && code <= TRIGGERS__RPC__V1__CODE__UNAUTHENTICATED
+               ? (triggers_code)code
+               : TRIGGERS_UNKNOWN;
+}
+
+static bool read_violations(struct arena *arena, const Triggers__Rpc__V1__ErrorDetails *details,
+                            triggers_error *error)
+{
+    triggers_violation *violations =
+        arena_calloc(arena, details->n_field_violations, sizeof(*violations));
+    if (!violations)
+        return false;
+    for (size_t i = 0; i < details->n_field_violations; i++) {
+        violations[i].field = details->field_violations[i]->field;
+        violations[i].description = details->field_violations[i]->description;
+    }
+    error->violations = violations;
+    error->violation_count = details->n_field_violations;
+    return true;
+}
+
+bool reply_error_read(struct arena *arena, Triggers__Rpc__V1__Code code, const char *message,
+                      const Triggers__Rpc__V1__ErrorDetails *details, triggers_error *error)
+{
+    *error = (triggers_error){.code = known_code(code), .reason = "", .message = message};
+    if (!details)
+        return true;
+    error->reason = details->reason;
+    error->retry_delay_ms = details->retry_delay_ms;
+    return details->n_field_violations == 0 || read_violations(arena, details, error);
 }
 
 /* ---- decoding ---- */

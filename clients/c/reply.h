@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "triggers.h"
+#include "triggers/rpc/v1/envelope.pb-c.h"
 
 /* A reply that is being built. */
 struct reply_builder {
@@ -47,5 +48,20 @@ triggers_reply *reply_from_message(const struct method *method, size_t item_coun
 
 /* The reply for an answer that arrived and could not be held. */
 triggers_reply *reply_too_large(void);
+
+/* ---- errors of the protocol as those of the public header ---- */
+
+/* No error: OK and empty texts. */
+#define REPLY_NO_ERROR                                                                             \
+    (triggers_error)                                                                               \
+    {                                                                                              \
+        .code = TRIGGERS_OK, .reason = "", .message = ""                                           \
+    }
+
+/* Fills `error` from the parts that envelopes and batch items have in common; `details` may be
+ * NULL. The texts are borrowed, the list of violations is put into the arena. False without
+ * memory. */
+bool reply_error_read(struct arena *arena, Triggers__Rpc__V1__Code code, const char *message,
+                      const Triggers__Rpc__V1__ErrorDetails *details, triggers_error *error);
 
 #endif

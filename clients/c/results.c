@@ -3,7 +3,6 @@
 
 #include "base/check.h"
 #include "reply.h"
-#include "reply_error.h"
 #include "triggers/health/v1/health.pb-c.h"
 #include "triggers/stats/v1/stats.pb-c.h"
 #include "triggers/v1/events.pb-c.h"

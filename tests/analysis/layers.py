@@ -1,8 +1,11 @@
 """Who may include whom: the arrows of src/README.md, held. What a folder may include is written below,
-its own headers aside; so is what the top level of the project may hold."""
+its own headers aside; so is what the top level of the project may hold. And within the folders of ONE_WAY
+no files include or call each other in a circle: who is told something by a file below it gives that a
+callback."""
 
 import re
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from support.runner import tracked
@@ -36,7 +39,12 @@ LIBRARIES = {
     r"microhttpd\.h": "microhttpd",
     r"triggers\.h": "libtriggers",
 }
+ONE_WAY = ["clients/c", "src/daemon", "src/service", "src/store/sqlite"]
 INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]', re.MULTILINE)
+
+COMMENT_OR_TEXT = re.compile(r'/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.DOTALL)
+# As clang-format writes them, from the start of a line to the brace on one of its own.
+FUNCTION = re.compile(r"^(static )?[A-Za-z_][\w *]*?\b(\w+)\([^;{}]*\)\n\{", re.MULTILINE)
 
 
 def name_of(header, folder):
@@ -61,6 +69,47 @@ def breaches(folder, text):
     ]
 
 
+def used_by_calls(sources):
+    """Pairs of files, the second of which has a function that the first names."""
+    plain = {name: COMMENT_OR_TEXT.sub("", text) for name, text in sources.items() if name.endswith(".c")}
+    functions = {name: FUNCTION.findall(text) for name, text in plain.items()}
+    owner = {word: name for name, found in functions.items() for static, word in found if not static}
+    for name, text in plain.items():
+        own = {word for _, word in functions[name]}
+        yield from ((name, owner[word]) for word in set(re.findall(r"\w+", text)) - own if word in owner)
+
+
+def used_by_includes(folder, sources):
+    """The same for headers of the folder, which the first includes."""
+    for name, text in sources.items():
+        for header in INCLUDE.findall(text):
+            own = Path(header).name in sources
+            if own and (ROOT / folder / Path(header).name) in (ROOT / folder / header, ROOT / "src" / header):
+                yield name, header
+
+
+def find_circle(folder, sources):
+    """The first circle of the folder's files, a .c and its .h taken as one, as a list of their names; None
+    when there is none. `sources` are the texts of the files by their names."""
+    uses = {}
+    for user, used in [*used_by_calls(sources), *used_by_includes(folder, sources)]:
+        if Path(user).stem != Path(used).stem:
+            uses.setdefault(Path(user).stem, set()).add(Path(used).stem)
+    try:
+        TopologicalSorter(uses).prepare()
+    except CycleError as error:
+        return error.args[1][::-1]
+    return None
+
+
+def find_circles():
+    """One line for each folder of ONE_WAY that has a circle."""
+    for folder in ONE_WAY:
+        sources = {path.name: path.read_text() for path in (ROOT / folder).glob("*.[ch]")}
+        if circle := find_circle(folder, sources):
+            yield f"{folder}: {' uses '.join(circle)}"
+
+
 def find_breaches():
     """What is wrong, one line each."""
     top = {path.split("/")[0] for path in tracked("*")}
@@ -71,7 +120,7 @@ def find_breaches():
             found += [f"{path} includes {header}" for header in breaches(folder, (ROOT / path).read_text())]
         elif not {"tests", "examples"} & set(Path(path).parts):
             found.append(f"{path}: tests/analysis/layers.py says nothing of this folder")
-    return found
+    return found + list(find_circles())
 
 
 if __name__ == "__main__":

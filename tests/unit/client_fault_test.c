@@ -16,8 +16,8 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "client.h"
 #include "client_fixture.h"
+#include "invocation.h"
 #include "triggers/v1/events.pb-c.h"
 
 /* ---- deadlines and connections ---- */
@@ -154,7 +154,7 @@ static void start_as(triggers_client *client, const struct method *method, const
     triggers_call_options options = {.request_id = asked, .timeout_ms = timeout_ms};
     struct invocation call = {method, &options, 0, tally_reply, tally};
     Triggers__V1__CreateEventRequest request = TRIGGERS__V1__CREATE_EVENT_REQUEST__INIT;
-    client_start_call(client, &call, &request.base);
+    invocation_start(client, &call, &request.base);
 }
 
 /* Calls one method that asks so, of a client that sends as often as it likes. */

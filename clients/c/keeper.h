@@ -1,0 +1,33 @@
+/* The keeper: the thread of a client that does what is to be done later or may have to wait. It
+ * sleeps until the earliest moment that it was asked for. */
+#ifndef TRIGGERS_CLIENT_KEEPER_H
+#define TRIGGERS_CLIENT_KEEPER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Zeroed before keeper_start. */
+struct keeper {
+    void (*serve)(void *owner);
+    void *owner;
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t work;
+    _Atomic int64_t wake_ms; /* when it serves next; lowered under `mutex` */
+    bool stopping;           /* under `mutex` */
+};
+
+/* Starts the thread; false when that is not possible. From then on `serve` runs on it, with no lock
+ * held, each time that the asked moment has come. It does what is due and asks for the next. */
+bool keeper_start(struct keeper *keeper, void (*serve)(void *owner), void *owner);
+
+/* Ends the thread and waits for it. What was asked for is not served any more. */
+void keeper_stop(struct keeper *keeper);
+
+/* Has it serve no later than then (clock_monotonic_ms; 0: now). What is due then is to be seen by
+ * `serve` before this is called. Any thread, with any lock held. */
+void keeper_look_at(struct keeper *keeper, int64_t when_ms);
+
+#endif

@@ -1,0 +1,110 @@
+/* The peers of a client: the cores at its addresses. Each is dialed until there is a connection,
+ * and again when that has ended. They know nothing of what is sent and received. */
+#ifndef TRIGGERS_CLIENT_PEERS_H
+#define TRIGGERS_CLIENT_PEERS_H
+
+#include <nng/nng.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/status.h"
+#include "core_address.h"
+#include "keeper.h"
+#include "sp/link.h"
+
+struct peer;
+
+/* What peers tell their owner, on threads of nng or whichever sends or closes, with no lock held
+ * here. None may block. */
+struct peer_events {
+    /* An answer has come; see link.h, where this returns true. */
+    void (*received)(void *owner, const struct link_received *received);
+    /* A message given to peer_send has left or never will, and is the owner's again. */
+    void (*sent)(struct link_message *message);
+    /* One more peer can be chosen. */
+    void (*opened)(void *owner);
+    /* It cannot be chosen any more. What was given to it may or may not have arrived. */
+    void (*lost)(void *owner, struct peer *peer);
+};
+
+/* What a peer does, in this order, but that dialing may fail, and that a connection may end before
+ * it is greeted. */
+enum peer_state {
+    PEER_PAUSED, /* waits before it dials again, or has dialed */
+    PEER_DIALING,
+    PEER_CONNECTED, /* there is a link */
+    PEER_OPEN,      /* which is greeted and can be sent on */
+    PEER_CLOSED,    /* which has ended */
+    PEER_UNUSED,    /* which is to be freed by the keeper */
+};
+
+#define PEER_MAGIC 0x50454552u
+
+struct peer {
+    unsigned magic;
+    size_t number; /* its place among the peers */
+    struct peers *peers;
+    nng_stream_dialer *dialer;
+    struct link_address address;
+    nng_aio *aio;                    /* dials, or waits before that */
+    uint32_t backoff_ms;             /* see backoff_next_ms */
+    _Atomic int64_t silent_since_ms; /* the first call sent since it was heard of last; 0: none */
+
+    /* Under `mutex`. */
+    enum peer_state state; /* moved by peer_move */
+    nng_stream *leftover;  /* connected while the peers were being stopped; or NULL */
+    struct link *link;     /* the connection until it is freed; NULL: none */
+};
+
+struct peers {
+    /* Set by the owner before peers_init. */
+    const struct peer_events *events;
+    void *owner;
+    struct keeper *keeper;       /* is to call peers_free_unused */
+    struct budget_share *memory; /* is charged for what comes in; NULL: nothing is */
+
+    size_t count;
+    bool uses_tls;       /* any of them */
+    atomic_int open;     /* peers that are; set under `mutex` */
+    atomic_bool gave_up; /* connections were closed for their silence and none has come since */
+
+    pthread_mutex_t mutex;  /* the rest; never held while events run */
+    pthread_cond_t changed; /* while they are stopped: a state or link of a peer */
+    atomic_bool stopping;   /* set under `mutex` */
+    size_t last;            /* that was chosen */
+    struct peer items[CORE_ADDRESS_MAX];
+};
+
+/* Makes a peer for each address. False with a text, and nothing to be freed. */
+bool peers_init(struct peers *peers, const struct core_address_list *addresses,
+                const char *tls_ca_file, struct status *status) MUST_CHECK;
+
+/* Begins to dial. The keeper is started. */
+void peers_start(struct peers *peers);
+
+/* Ends dialing and the connections, and waits until the keeper has freed these. */
+void peers_stop(struct peers *peers);
+
+/* They are stopped or were never started. */
+void peers_fini(struct peers *peers);
+
+/* The next peer in turn that is open, `avoided` only when no other is; NULL: none. It is held: one
+ * peer_send is to follow. Any thread. */
+struct peer *peers_hold_next(struct peers *peers, struct peer *avoided) MUST_CHECK;
+
+/* A call that its core does not let wait is about to be sent on it: if nothing comes back from now
+ * on, it is silent. */
+void peer_expect_answer(struct peer *peer, int64_t now_ms);
+
+/* Sends on a held peer, or not when it has been lost meanwhile, and releases it. With no lock held
+ * that the events take. */
+void peer_send(struct peer *peer, struct link_message *message);
+
+/* After a call without an answer: ends the connections that have been silent for a second or more.
+ * Another is made in place of each at once. With no lock held that the events take. */
+void peers_close_silent(struct peers *peers);
+
+/* Frees the connections that have ended and dials anew; the keeper's, as it may wait. */
+void peers_free_unused(struct peers *peers);
+
+#endif
