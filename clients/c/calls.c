@@ -1,5 +1,6 @@
-/* The calls of the public header: arguments are checked and become a request message, which the
- * client sends. Each synchronous call is the asynchronous one and a wait. */
+/* The calls of the public header: each checks its arguments, fills its request message and starts
+ * the invocation, as the generic one does. Each synchronous call is the asynchronous one and a
+ * wait. */
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -46,12 +47,6 @@ static triggers_reply *waiter_wait(struct waiter *waiter)
 
 /* ---- arguments ---- */
 
-static bool check_client(const triggers_client *client, struct status *status)
-{
-    return client || status_fail(status, STATUS_INVALID_ARGUMENT, "CLIENT_MISSING",
-                                 "the client is NULL; open one with triggers_client_open");
-}
-
 static bool check_batch(size_t count, const void *elements, struct status *status)
 {
     if (count < 1 || count > TRIGGERS_MAX_BATCH)
@@ -81,6 +76,22 @@ static bool check_event(const triggers_new_event *event, struct status *status)
                                          "an event's payload is NULL");
 }
 
+/* Starts the call, or ends it when there is no client or something `wrong` (NULL: nothing) with its
+ * arguments; `request` is not looked at then. */
+static void start(triggers_client *client, const struct invocation *call,
+                  const ProtobufCMessage *request, const struct status *wrong)
+{
+    struct status missing;
+    if (client && !wrong) {
+        invocation_start(client, call, request);
+        return;
+    }
+    if (!client)
+        status_fail(&missing, STATUS_INVALID_ARGUMENT, "CLIENT_MISSING",
+                    "the client is NULL; open one with triggers_client_open");
+    invocation_refuse(call, client ? wrong : &missing);
+}
+
 /* ---- create ---- */
 
 /* Fills a request; `made_id` is room for an id when the event brings none. Generated members are
@@ -108,14 +119,12 @@ void triggers_create_async(triggers_client *client, const triggers_new_event *ev
 {
     struct invocation call = {&method_create, options, 0, callback, user_data};
     struct status status;
-    if (!check_client(client, &status) || !check_event(event, &status)) {
-        invocation_refuse(&call, &status);
-        return;
-    }
     char made_id[TRIGGERS_ID_SIZE];
     CreateRequest request;
-    fill_create(event, made_id, &request);
-    invocation_start(client, &call, &request.base);
+    bool good = check_event(event, &status);
+    if (good)
+        fill_create(event, made_id, &request);
+    start(client, &call, &request.base, good ? NULL : &status);
 }
 
 /* The storage of a batch's request. */
@@ -140,21 +149,19 @@ static void start_create_batch(triggers_client *client, const struct invocation 
 {
     struct create_batch *batch = calloc(count, sizeof(*batch));
     CreateRequest **requests = calloc(count, sizeof(*requests));
-    if (batch && requests) {
-        for (size_t i = 0; i < count; i++) {
-            fill_create(&events[i], batch[i].made_id, &batch[i].request);
-            requests[i] = &batch[i].request;
-        }
-        Triggers__V1__BatchCreateEventsRequest request =
-            TRIGGERS__V1__BATCH_CREATE_EVENTS_REQUEST__INIT;
-        request.n_events = count;
-        request.events = requests;
-        invocation_start(client, call, &request.base);
-    } else {
-        struct status status;
+    Triggers__V1__BatchCreateEventsRequest request =
+        TRIGGERS__V1__BATCH_CREATE_EVENTS_REQUEST__INIT;
+    struct status status;
+    bool good = batch && requests;
+    if (!good)
         status_fail(&status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "no memory for the batch");
-        invocation_refuse(call, &status);
+    for (size_t i = 0; good && i < count; i++) {
+        fill_create(&events[i], batch[i].made_id, &batch[i].request);
+        requests[i] = &batch[i].request;
     }
+    request.n_events = count;
+    request.events = requests;
+    start(client, call, &request.base, good ? NULL : &status);
     free(requests);
     free(batch);
 }
@@ -165,10 +172,10 @@ void triggers_create_batch_async(triggers_client *client, const triggers_new_eve
 {
     struct invocation call = {&method_create_batch, options, count, callback, user_data};
     struct status status;
-    if (check_client(client, &status) && check_events(events, count, &status))
+    if (check_events(events, count, &status))
         start_create_batch(client, &call, events, count);
     else
-        invocation_refuse(&call, &status);
+        start(client, &call, NULL, &status);
 }
 
 /* ---- read ---- */
@@ -178,14 +185,10 @@ void triggers_get_async(triggers_client *client, const char *event_id,
                         void *user_data)
 {
     struct invocation call = {&method_get, options, 0, callback, user_data};
-    struct status status;
-    if (!check_client(client, &status) || !check_id(event_id, &status)) {
-        invocation_refuse(&call, &status);
-        return;
-    }
     Triggers__V1__GetEventRequest request = TRIGGERS__V1__GET_EVENT_REQUEST__INIT;
+    struct status status;
     request.event_id = (char *)event_id;
-    invocation_start(client, &call, &request.base);
+    start(client, &call, &request.base, check_id(event_id, &status) ? NULL : &status);
 }
 
 void triggers_list_async(triggers_client *client, const triggers_list_request *request,
@@ -194,11 +197,6 @@ void triggers_list_async(triggers_client *client, const triggers_list_request *r
 {
     static const triggers_list_request defaults;
     struct invocation call = {&method_list, options, 0, callback, user_data};
-    struct status status;
-    if (!check_client(client, &status)) {
-        invocation_refuse(&call, &status);
-        return;
-    }
     if (!request)
         request = &defaults;
     Triggers__V1__ListInboxRequest message = TRIGGERS__V1__LIST_INBOX_REQUEST__INIT;
@@ -207,7 +205,7 @@ void triggers_list_async(triggers_client *client, const triggers_list_request *r
     message.page_token = (char *)request->page_token;
     message.order = request->oldest_first ? TRIGGERS__V1__SORT_ORDER__SORT_ORDER_OLDEST_FIRST
                                           : TRIGGERS__V1__SORT_ORDER__SORT_ORDER_NEWEST_FIRST;
-    invocation_start(client, &call, &message.base);
+    start(client, &call, &message.base, NULL);
 }
 
 /* ---- acknowledge ---- */
@@ -217,14 +215,10 @@ void triggers_ack_async(triggers_client *client, const char *event_id,
                         void *user_data)
 {
     struct invocation call = {&method_ack, options, 0, callback, user_data};
-    struct status status;
-    if (!check_client(client, &status) || !check_id(event_id, &status)) {
-        invocation_refuse(&call, &status);
-        return;
-    }
     Triggers__V1__AckEventRequest request = TRIGGERS__V1__ACK_EVENT_REQUEST__INIT;
+    struct status status;
     request.event_id = (char *)event_id;
-    invocation_start(client, &call, &request.base);
+    start(client, &call, &request.base, check_id(event_id, &status) ? NULL : &status);
 }
 
 static bool check_ids(const char *const *event_ids, size_t count, struct status *status)
@@ -243,28 +237,14 @@ void triggers_ack_batch_async(triggers_client *client, const char *const *event_
                               void *user_data)
 {
     struct invocation call = {&method_ack_batch, options, count, callback, user_data};
-    struct status status;
-    if (!check_client(client, &status) || !check_ids(event_ids, count, &status)) {
-        invocation_refuse(&call, &status);
-        return;
-    }
     Triggers__V1__BatchAckEventsRequest request = TRIGGERS__V1__BATCH_ACK_EVENTS_REQUEST__INIT;
+    struct status status;
     request.n_event_ids = count;
     request.event_ids = (char **)event_ids;
-    invocation_start(client, &call, &request.base);
+    start(client, &call, &request.base, check_ids(event_ids, count, &status) ? NULL : &status);
 }
 
 /* ---- health, stats and any other ---- */
-
-static void start_unless_missing(triggers_client *client, const struct invocation *call,
-                                 const ProtobufCMessage *request)
-{
-    struct status status;
-    if (check_client(client, &status))
-        invocation_start(client, call, request);
-    else
-        invocation_refuse(call, &status);
-}
 
 void triggers_health_async(triggers_client *client, const triggers_call_options *options,
                            triggers_callback *callback, void *user_data)
@@ -272,7 +252,7 @@ void triggers_health_async(triggers_client *client, const triggers_call_options 
     struct invocation call = {&method_health, options, 0, callback, user_data};
     Triggers__Health__V1__HealthCheckRequest request =
         TRIGGERS__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
-    start_unless_missing(client, &call, &request.base);
+    start(client, &call, &request.base, NULL);
 }
 
 void triggers_stats_async(triggers_client *client, const triggers_call_options *options,
@@ -280,7 +260,7 @@ void triggers_stats_async(triggers_client *client, const triggers_call_options *
 {
     struct invocation call = {&method_stats, options, 0, callback, user_data};
     Triggers__Stats__V1__GetStatsRequest request = TRIGGERS__STATS__V1__GET_STATS_REQUEST__INIT;
-    start_unless_missing(client, &call, &request.base);
+    start(client, &call, &request.base, NULL);
 }
 
 void triggers_call_async(triggers_client *client, const char *method,
@@ -291,7 +271,7 @@ void triggers_call_async(triggers_client *client, const char *method,
     struct invocation call = {&any, options, 0, callback, user_data};
     struct status status;
     if (any.api) {
-        start_unless_missing(client, &call, request);
+        start(client, &call, request, NULL);
         return;
     }
     status_fail(&status, STATUS_INVALID_ARGUMENT, "METHOD_UNKNOWN",
