@@ -15,16 +15,11 @@ size_t turn_cost(const struct op *op, size_t items)
 
 /* ---- who holds what ---- */
 
-static struct turn **bucket_of(struct turns *turns, const struct turn *connection, uint64_t key)
+static struct turn **find(struct turns *turns, const struct turn *connection, uint64_t key)
 {
     uint64_t mixed = key + (connection ? connection->key + 1 : 0) * 0x9E3779B97F4A7C15u;
     mixed *= 0xD6E8FEB86659FD93u;
-    return &turns->buckets[mixed >> 32 & (TURN_BUCKETS - 1)];
-}
-
-static struct turn **find(struct turns *turns, const struct turn *connection, uint64_t key)
-{
-    struct turn **place = bucket_of(turns, connection, key);
+    struct turn **place = &turns->buckets[mixed >> 32 & (TURN_BUCKETS - 1)];
     while (*place && ((*place)->key != key || (*place)->connection != connection))
         place = &(*place)->chain;
     return place;
@@ -60,42 +55,23 @@ static void drop_if_idle(struct turns *turns, struct turn *turn)
     turns->unused = turn;
 }
 
-static size_t minimum(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Of `room`, what one may take that holds `held` already. */
 static size_t share_of(size_t room, size_t held)
 {
-    return SHARE * room > held ? minimum(room, SHARE * room - held) : 0;
+    size_t share = SHARE * room > held ? SHARE * room - held : 0;
+    return share < room ? share : room;
 }
 
-static size_t room_for(size_t max, size_t held, size_t connection, size_t client)
-{
-    return held < max ? share_of(share_of(max - held, connection), client) : 0;
-}
-
+/* Operations and bytes are bounded alike: of what the lane has left, the connection's share, and of
+ * that the client's. */
 static bool has_room(const struct turns *turns, const struct turn *client, const struct op *op)
 {
     const struct turn *connection = client->connection;
-    return room_for(turns->max.count, turns->held.count, connection->held.count,
-                    client->held.count) >= 1 &&
-           room_for(turns->max.bytes, turns->held.bytes, connection->held.bytes,
-                    client->held.bytes) >= op->bytes;
-}
-
-static void hold(struct held *held, const struct op *op)
-{
-    held->count++;
-    held->bytes += op->bytes;
-}
-
-static void let_go(struct held *held, const struct op *op)
-{
-    CHECK(held->count > 0 && held->bytes >= op->bytes);
-    held->count--;
-    held->bytes -= op->bytes;
+    CHECK(turns->held.count <= turns->max.count && turns->held.bytes <= turns->max.bytes);
+    size_t count = share_of(turns->max.count - turns->held.count, connection->held.count);
+    size_t bytes = share_of(turns->max.bytes - turns->held.bytes, connection->held.bytes);
+    return share_of(count, client->held.count) >= 1 &&
+           share_of(bytes, client->held.bytes) >= op->bytes;
 }
 
 /* ---- turns ---- */
@@ -147,11 +123,6 @@ static struct turn *take_fresh(struct turns *turns)
     return client;
 }
 
-static size_t rest_cost(const struct op *op)
-{
-    return turn_cost(op, op->items - op->first);
-}
-
 /* The first client that can afford its operation; the turns of those before pass, each with its
  * credit. */
 static struct turn *next_in_turns(struct turns *turns)
@@ -159,7 +130,7 @@ static struct turn *next_in_turns(struct turns *turns)
     while (turns->ring) {
         struct turn *connection = turns->ring->next;
         struct turn *client = connection->ring->next;
-        size_t cost = rest_cost(client->first);
+        size_t cost = turn_cost(client->first, client->first->items - client->first->first);
         if (client->credit < cost) {
             client->credit += TURN_LITTLE;
             connection->ring = client;
@@ -178,7 +149,7 @@ static struct turn *next_fresh(struct turns *turns)
 {
     while (turns->fresh) {
         struct turn *client = turns->fresh;
-        size_t cost = rest_cost(client->first);
+        size_t cost = turn_cost(client->first, client->first->items - client->first->first);
         if (cost <= TURN_LITTLE && cost <= client->credit)
             return client;
         take_turns(turns, take_fresh(turns), ring_add_last);
@@ -239,9 +210,11 @@ bool turns_add(struct turns *turns, struct op *op)
         drop_if_idle(turns, connection);
         return false;
     }
-    hold(&turns->held, op);
-    hold(&connection->held, op);
-    hold(&client->held, op);
+    struct held *const holders[] = {&turns->held, &connection->held, &client->held};
+    for (size_t i = 0; i < 3; i++) {
+        holders[i]->count++;
+        holders[i]->bytes += op->bytes;
+    }
     op->next = NULL;
     op->turn = client;
     *client->last = op;
@@ -261,18 +234,13 @@ struct op *turns_next(struct turns *turns, bool fresh_only)
     return client ? client->first : NULL;
 }
 
-/* What came before its turn is paid for as far as there is credit. */
-static void pay(struct turn *turn, size_t cost)
-{
-    turn->credit -= cost < turn->credit ? cost : turn->credit;
-}
-
 void turns_take(struct turns *turns, struct op *op, size_t items)
 {
     struct turn *client = op->turn;
     CHECK(client->first == op && items > 0 && op->first + items <= op->items);
-    pay(client, turn_cost(op, items));
-    pay(client->connection, turn_cost(op, items));
+    size_t cost = turn_cost(op, items);
+    for (struct turn *turn = client; turn; turn = turn->connection)
+        turn->credit -= cost < turn->credit ? cost : turn->credit; /* it may have come first */
     op->end = op->first + items;
     client->first = op->next;
     CHECK(turns->waiting > 0);
@@ -302,9 +270,12 @@ void turns_release(struct turns *turns, struct op *op)
 {
     struct turn *client = op->turn;
     struct turn *connection = client->connection;
-    let_go(&turns->held, op);
-    let_go(&client->held, op);
-    let_go(&connection->held, op);
+    struct held *const holders[] = {&turns->held, &connection->held, &client->held};
+    for (size_t i = 0; i < 3; i++) {
+        CHECK(holders[i]->count > 0 && holders[i]->bytes >= op->bytes);
+        holders[i]->count--;
+        holders[i]->bytes -= op->bytes;
+    }
     drop_if_idle(turns, client);
     drop_if_idle(turns, connection);
 }
