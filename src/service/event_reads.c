@@ -75,10 +75,7 @@ EVENT_HANDLER(get_event, GetEvent)
         return;
     }
     get->call = call;
-    get->op.op.done = on_got;
-    get->op.op.caller = owner->caller;
-    get->op.op.scope = owner->scope;
-    get->op.op.deadline_ms = owner->deadline_ms;
+    get->op.op = op_of(owner, on_got);
     get->op.get.arena = &owner->arena;
     struct status status;
     if (!readers_submit_get(self->readers, &get->op, &status))
@@ -173,10 +170,7 @@ EVENT_HANDLER(list_inbox, ListInbox)
     if (!read_list_request(call, request, &list->op.list))
         return;
     list->call = call;
-    list->op.op.done = on_listed;
-    list->op.op.caller = owner->caller;
-    list->op.op.scope = owner->scope;
-    list->op.op.deadline_ms = owner->deadline_ms;
+    list->op.op = op_of(owner, on_listed);
     struct status status;
     if (!readers_submit_list(self->readers, &list->op, &status))
         call_fail(call, &status, NULL, 0);

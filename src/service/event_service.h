@@ -5,6 +5,7 @@
 #include "events/readers.h"
 #include "events/rules.h"
 #include "events/writer.h"
+#include "rpc/call.h"
 #include "triggers/v1/events.pb-c.h"
 
 struct event_service {
@@ -17,6 +18,15 @@ struct event_service {
 /* The handlers answer from any thread; writer and readers must outlive the last answer. */
 void event_service_init(struct event_service *service, struct writer *writer,
                         struct readers *readers, const struct payload_rules *payloads);
+
+/* What an operation of the call begins with; `done` is NULL where the writer sets it. */
+static inline struct op op_of(const struct call *call, void (*done)(struct op *op))
+{
+    return (struct op){.caller = call->caller,
+                       .scope = call->scope,
+                       .deadline_ms = atomic_load(&call->deadline_ms),
+                       .done = done};
+}
 
 /* The handlers, named by the generated initialiser: writes in event_writes.c, reads in
  * event_reads.c. `call` is the struct call to answer; the closures are not used. */

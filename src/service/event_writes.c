@@ -212,9 +212,7 @@ static struct write_call *write_call_new(struct call *call, size_t count,
         call_fail_no_memory(call);
         return NULL;
     }
-    write->op.op.caller = call->caller;
-    write->op.op.scope = call->scope;
-    write->op.op.deadline_ms = call->deadline_ms;
+    write->op.op = op_of(call, NULL);
     write->op.items = items;
     write->op.count = count;
     write->op.arena = &call->arena;
