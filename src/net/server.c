@@ -60,6 +60,8 @@ struct server_peer {
     struct server_peer *next;
     struct server_peer **previous; /* what points here */
     struct server_peer *next_unused;
+    struct server_peer *next_closed; /* by the watcher, with this one */
+    bool cut_off;
     struct call_source source; /* of its calls */
     uint64_t number;           /* its connection's, from 1 */
 };
@@ -79,7 +81,7 @@ struct server {
     size_t acceptor_count;
     struct call_pool calls;
     size_t max_peers;
-    pthread_mutex_t lock;  /* for what follows; no call of the pool is made with it held */
+    pthread_mutex_t lock;  /* for what follows; not held when the pool or a link is called */
     pthread_cond_t nobody; /* `peer_count` is 0 */
     struct server_peer *peers;
     size_t peer_count;
@@ -90,6 +92,7 @@ struct server {
     bool watching;       /* the thread exists */
     atomic_bool resting; /* it waits for calls */
     bool grown;          /* much was held since it gave memory back to the system */
+    bool closing;        /* all connections */
     bool stopping;
     pthread_cond_t wake; /* for it */
 };
@@ -364,7 +367,7 @@ static void wait_for_work(struct server *server)
     atomic_store(&server->resting, true); /* before the pool is looked at: see on_received */
     if (call_pool_is_busy(&server->calls) || budget_is_short(server->budget))
         atomic_store(&server->resting, false);
-    if (server->resting && !server->unused && !server->stopping)
+    if (server->resting && !server->unused && !server->closing && !server->stopping)
         pthread_cond_wait(&server->wake, &server->lock);
     else if (!server->resting)
         wait_until(&server->wake, &server->lock, clock_monotonic_ms() + WATCH_MS);
@@ -379,7 +382,7 @@ static struct server_peer *find_slowest(struct server *server, int64_t now_ms)
     int64_t most = 0;
     for (struct server_peer *peer = server->peers; peer; peer = peer->next) {
         int64_t since_ms = peer->link ? link_slow_since(peer->link) : 0;
-        if (since_ms == 0 || now_ms - since_ms < PATIENCE_MS)
+        if (peer->cut_off || since_ms == 0 || now_ms - since_ms < PATIENCE_MS)
             continue;
         int64_t kept = (now_ms - since_ms) * (int64_t)peer->share.held;
         if (kept > most) {
@@ -390,22 +393,42 @@ static struct server_peer *find_slowest(struct server *server, int64_t now_ms)
     return slowest;
 }
 
-/* Until as much is given back as makes memory short no more. Called with the lock held; whether
- * there were any. */
-static bool cut_off_slowest(struct server *server, int64_t now_ms)
+static void add_closed(struct server_peer **closed, struct server_peer *peer)
+{
+    peer->next_closed = *closed;
+    *closed = peer;
+}
+
+/* Those to be closed: all, or who has kept memory for longest, until as much is given back as makes
+ * it short no more. Called with the lock held. */
+static struct server_peer *choose_closed(struct server *server, int64_t now_ms)
 {
     size_t enough = server->budget->ceiling / 2;
     size_t freed = 0;
-    struct server_peer *slowest = NULL;
+    struct server_peer *closed = NULL;
+    for (struct server_peer *peer = server->peers; peer && server->closing; peer = peer->next)
+        add_closed(&closed, peer);
+    server->closing = false;
+    if (closed || !budget_is_short(server->budget))
+        return closed;
     for (int i = 0; i < CUTS_AT_ONCE && server->budget->held > enough + freed; i++) {
-        struct server_peer *next = find_slowest(server, now_ms);
-        if (!next)
+        struct server_peer *slowest = find_slowest(server, now_ms);
+        if (!slowest)
             break;
-        slowest = next;
         freed += slowest->share.held;
-        link_close(slowest->link);
+        slowest->cut_off = true;
+        add_closed(&closed, slowest);
     }
-    return slowest != NULL;
+    return closed;
+}
+
+/* Only the watcher frees peers, so they are there. */
+static void close_peers(const struct server_peer *closed)
+{
+    if (closed && closed->cut_off)
+        tell_closing("it is slow and memory is short");
+    for (; closed; closed = closed->next_closed)
+        link_close(closed->link);
 }
 
 /* Takes out those whose links have ended. Called with the lock held. */
@@ -438,8 +461,8 @@ static void give_memory_back(struct server *server)
     }
 }
 
-/* Does what is due of calls, cuts off who keeps memory for long while it is short, and frees links
- * that have ended. */
+/* Does what is due of calls, cuts off who keeps memory for long while it is short, closes all at
+ * the end, and frees links that have ended. */
 static void *watch(void *argument)
 {
     struct server *server = argument;
@@ -447,12 +470,11 @@ static void *watch(void *argument)
     while (!server->stopping) {
         wait_for_work(server);
         int64_t now_ms = clock_monotonic_ms();
-        bool cut_off = budget_is_short(server->budget) && cut_off_slowest(server, now_ms);
+        struct server_peer *closed = choose_closed(server, now_ms);
         struct server_peer *unused = take_unused(server);
         pthread_mutex_unlock(&server->lock);
+        close_peers(closed);
         free_peers(server, unused);
-        if (cut_off)
-            tell_closing("it is slow and memory is short");
         give_memory_back(server);
         call_pool_watch(&server->calls, now_ms);
         pthread_mutex_lock(&server->lock);
@@ -554,8 +576,8 @@ static void stop_accepting(struct server *server)
 static void close_connections(struct server *server)
 {
     pthread_mutex_lock(&server->lock);
-    for (struct server_peer *peer = server->peers; peer; peer = peer->next)
-        link_close(peer->link);
+    server->closing = true;
+    pthread_cond_signal(&server->wake);
     while (server->peer_count > 0)
         pthread_cond_wait(&server->nobody, &server->lock);
     pthread_mutex_unlock(&server->lock);
