@@ -2,11 +2,12 @@
  * except those of the old service uses it.
  *
  * Names of members are those of the fields in the .proto file. Times are RFC 3339, written in UTC
- * with microseconds. An enum's value is its name in lower case without the enum's own in front.
- * Numbers are JSON numbers, those of 64 bits too. A field of bytes, such as a payload, is a JSON
- * object, byte for byte. A map, whose keys are texts, is an object. Absent messages are null in an
- * answer; null in a request counts as absent. Members without a field of that name are ignored, and
- * of repeated ones the last counts. Any thread; nothing is kept. */
+ * with microseconds; durations are seconds such as "1.5s". An enum's value is its name in lower
+ * case without the enum's own in front. Numbers are JSON numbers, those of 64 bits too. The bytes
+ * of a field `payload` are a JSON object, byte for byte; other bytes are base64. A map, whose keys
+ * are texts, is an object. Absent messages are null in an answer; null in a request counts as
+ * absent. Members without a field of that name are ignored, and of repeated ones the last counts.
+ * Any thread; nothing is kept. */
 #ifndef TRIGGERS_BRIDGE_TRANSCODE_H
 #define TRIGGERS_BRIDGE_TRANSCODE_H
 
@@ -44,14 +45,30 @@ enum transcode_result transcode_read_parameter(const char *name, const char *tex
                                                ProtobufCMessage *message, struct arena *arena,
                                                struct transcode_errors *errors);
 
-/* Appends the message as one JSON object. The buffer fails when there is more nesting than a
- * request may have. */
-void transcode_write(struct buffer *buffer, const ProtobufCMessage *message);
+/* Appends the message as one JSON object. With `portable`, the messages of its arrays and maps are
+ * without payloads that not every JSON reader can take, so that the others can be read: null is
+ * there, and "payload_omitted":true. The buffer fails when there is more nesting than a request may
+ * have. */
+void transcode_write(struct buffer *buffer, const ProtobufCMessage *message, bool portable);
 
 /* ---- what reading and writing share ---- */
 
 /* Whether a field is a map, which protobuf-c holds as a repeated message of key and value. */
 bool transcode_is_map(const ProtobufCFieldDescriptor *field);
+
+/* Whether a field holds a JSON object. */
+bool transcode_is_payload(const ProtobufCFieldDescriptor *field);
+
+/* A message that is a text in JSON. */
+struct transcode_text {
+    const ProtobufCMessageDescriptor *type;
+    bool (*read)(const char *text, ProtobufCMessage *message); /* into an initialised one */
+    void (*append)(struct buffer *buffer, const ProtobufCMessage *message);
+    const char *accepted; /* the error for a text that cannot be read */
+};
+
+/* NULL when the type, any descriptor, is not one of those. */
+const struct transcode_text *transcode_text_of(const void *type);
 
 /* The part of an enum value's name that JSON shows, in lower case: "PENDING" of
  * "EVENT_STATUS_PENDING". */

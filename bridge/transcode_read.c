@@ -4,10 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/base64.h"
 #include "base/check.h"
-#include "google/protobuf/timestamp.pb-c.h"
 #include "transcode.h"
 
 #define POINTER_CAP 65536
@@ -211,14 +210,6 @@ static int read_boolean(struct reader *reader, const struct json_value *value,
     return value->text[0] == 't';
 }
 
-static void read_object_bytes(struct reader *reader, const struct json_value *value,
-                              const struct place *place, ProtobufCBinaryData *bytes)
-{
-    if (value->type != JSON_OBJECT)
-        refuse(reader, place, "must be a JSON object");
-    *bytes = (ProtobufCBinaryData){.len = value->size, .data = (uint8_t *)value->text};
-}
-
 /* ---- enums ---- */
 
 /* Whether `text` is `name` in lower case. */
@@ -261,86 +252,25 @@ static int read_enum(struct reader *reader, const ProtobufCEnumDescriptor *type,
     return 0;
 }
 
-/* ---- times ---- */
+/* ---- bytes ---- */
 
-#define TIME_ACCEPTED "must be a time as in RFC 3339, such as \"2026-01-31T23:59:59.5Z\""
-#define TIME_MIN (-62135596800) /* the year 1; what google.protobuf.Timestamp may be */
-#define TIME_MAX 253402300799   /* the end of the year 9999 */
-
-/* `count` digits and, unless it is 0, the character behind them. */
-static bool take_digits(const char **at, int count, char behind, int *number)
+static void read_json(struct reader *reader, const struct json_value *value,
+                      const struct place *place, ProtobufCBinaryData *bytes)
 {
-    *number = 0;
-    for (; count > 0; count--, (*at)++) {
-        if (**at < '0' || **at > '9')
-            return false;
-        *number = *number * 10 + (**at - '0');
-    }
-    if (behind && **at != behind && !(behind == 'T' && **at == 't'))
-        return false;
-    *at += behind != 0;
-    return true;
+    if (value->type != JSON_OBJECT)
+        refuse(reader, place, "must be a JSON object");
+    *bytes = (ProtobufCBinaryData){.len = value->size, .data = (uint8_t *)value->text};
 }
 
-/* A point and one to nine digits, or nothing. */
-static bool take_fraction(const char **at, int32_t *nanos)
+/* Into the memory of the text. */
+static void read_base64(struct reader *reader, const struct json_value *value,
+                        const struct place *place, ProtobufCBinaryData *bytes)
 {
-    *nanos = 0;
-    if (**at != '.')
-        return true;
-    const char *first = ++*at;
-    for (; **at >= '0' && **at <= '9' && *at - first < 9; (*at)++)
-        *nanos = *nanos * 10 + (**at - '0');
-    for (ptrdiff_t digits = *at - first; digits < 9; digits++)
-        *nanos *= 10;
-    CHECK(*nanos >= 0 && *nanos < 1000000000);
-    return *at > first;
-}
-
-/* Z or an offset, to the end. */
-static bool take_zone(const char *at, int *offset_s)
-{
-    int hours, minutes, sign = *at == '-' ? -1 : 1;
-    *offset_s = 0;
-    if (*at == 'Z' || *at == 'z')
-        return at[1] == '\0';
-    if (*at != '+' && *at != '-')
-        return false;
-    at++;
-    if (!take_digits(&at, 2, ':', &hours) || !take_digits(&at, 2, 0, &minutes))
-        return false;
-    *offset_s = sign * (hours * 3600 + minutes * 60);
-    return hours < 24 && minutes < 60 && *at == '\0';
-}
-
-static bool parse_time(const char *at, Google__Protobuf__Timestamp *time)
-{
-    struct tm tm;
-    int year, month, day, offset_s;
-    if (!take_digits(&at, 4, '-', &year) || !take_digits(&at, 2, '-', &month) ||
-        !take_digits(&at, 2, 'T', &day) || !take_digits(&at, 2, ':', &tm.tm_hour) ||
-        !take_digits(&at, 2, ':', &tm.tm_min) || !take_digits(&at, 2, 0, &tm.tm_sec) ||
-        !take_fraction(&at, &time->nanos) || !take_zone(at, &offset_s))
-        return false;
-    if (month < 1 || month > 12 || day < 1 || tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 59)
-        return false;
-    tm = (struct tm){.tm_year = year - 1900,
-                     .tm_mon = month - 1,
-                     .tm_mday = day,
-                     .tm_hour = tm.tm_hour,
-                     .tm_min = tm.tm_min,
-                     .tm_sec = tm.tm_sec};
-    time->seconds = timegm(&tm) - offset_s;
-    /* A day that the month has not was counted on into the next one. */
-    return tm.tm_mday == day && time->seconds >= TIME_MIN && time->seconds <= TIME_MAX;
-}
-
-static void read_time(struct reader *reader, const struct json_value *value,
-                      const struct place *place, Google__Protobuf__Timestamp *time)
-{
-    const char *text = read_text(reader, value, place, TIME_ACCEPTED);
-    if (text && !parse_time(text, time))
-        refuse(reader, place, TIME_ACCEPTED);
+    static const char accepted[] = "must be a string of base64 (RFC 4648)";
+    char *text = read_text(reader, value, place, accepted);
+    bytes->data = (uint8_t *)text;
+    if (text && !base64_read(text, bytes->data, &bytes->len))
+        refuse(reader, place, accepted);
 }
 
 /* ---- messages ---- */
@@ -351,11 +281,13 @@ static void read_members(struct reader *reader, const struct json_value *value,
 static ProtobufCMessage *read_message(struct reader *reader, const ProtobufCMessageDescriptor *type,
                                       const struct json_value *value, const struct place *place)
 {
+    const struct transcode_text *form = transcode_text_of(type);
     ProtobufCMessage *message = make_message(reader, type);
-    if (message && type == &google__protobuf__timestamp__descriptor)
-        read_time(reader, value, place, (Google__Protobuf__Timestamp *)message);
-    else if (message)
+    if (message && !form)
         read_members(reader, value, message, place);
+    const char *text = message && form ? read_text(reader, value, place, form->accepted) : NULL;
+    if (text && !form->read(text, message))
+        refuse(reader, place, form->accepted);
     return message;
 }
 
@@ -402,7 +334,9 @@ static void read_value(struct reader *reader, const Field *field, const struct j
     case PROTOBUF_C_TYPE_STRING:
         *(char **)out = read_text(reader, value, place, "must be a string");
         break;
-    case PROTOBUF_C_TYPE_BYTES: read_object_bytes(reader, value, place, out); break;
+    case PROTOBUF_C_TYPE_BYTES:
+        (transcode_is_payload(field) ? read_json : read_base64)(reader, value, place, out);
+        break;
     case PROTOBUF_C_TYPE_MESSAGE:
         *(ProtobufCMessage **)out = read_message(reader, field->descriptor, value, place);
         break;
@@ -591,7 +525,8 @@ enum transcode_result transcode_read(const struct json_value *value, const char 
 static bool is_text(const Field *field)
 {
     return field->type == PROTOBUF_C_TYPE_STRING || field->type == PROTOBUF_C_TYPE_ENUM ||
-           field->descriptor == &google__protobuf__timestamp__descriptor;
+           (field->type == PROTOBUF_C_TYPE_BYTES && !transcode_is_payload(field)) ||
+           transcode_text_of(field->descriptor);
 }
 
 static void add_value(struct reader *reader, ProtobufCMessage *message, const Field *field,

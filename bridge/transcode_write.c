@@ -5,11 +5,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/check.h"
-#include "google/protobuf/timestamp.pb-c.h"
 #include "transcode.h"
 
 typedef ProtobufCFieldDescriptor Field;
+
+struct writer {
+    struct buffer *buffer;
+    bool portable;
+    unsigned depth; /* messages around what is written */
+    unsigned lists; /* arrays and maps around it */
+};
+
+bool transcode_is_payload(const ProtobufCFieldDescriptor *field)
+{
+    return field->type == PROTOBUF_C_TYPE_BYTES && field->label != PROTOBUF_C_LABEL_REPEATED &&
+           strcmp(field->name, "payload") == 0;
+}
 
 /* protobuf-c does not say it, but protoc gives a map's entries this name and these fields. */
 bool transcode_is_map(const ProtobufCFieldDescriptor *field)
@@ -90,44 +103,46 @@ static void write_enum(struct buffer *buffer, const ProtobufCEnumDescriptor *typ
     buffer_append(buffer, "\"", 1);
 }
 
-static void write_time(struct buffer *buffer, const Google__Protobuf__Timestamp *time)
-{
-    int64_t time_us;
-    if (__builtin_mul_overflow(time->seconds, 1000000, &time_us) ||
-        __builtin_add_overflow(time_us, time->nanos / 1000, &time_us))
-        buffer_append_text(buffer, "null");
-    else
-        buffer_append_json_time(buffer, time_us);
-}
-
 static void write_text(struct buffer *buffer, const char *text)
 {
     buffer_append_json_string(buffer, text, strlen(text));
 }
 
+/* On pages those that would keep others from being read are left out. */
+static void write_payload(const struct writer *writer, const ProtobufCBinaryData *bytes)
+{
+    const char *json = (const char *)bytes->data;
+    if (bytes->len == 0)
+        buffer_append_text(writer->buffer, "null");
+    else if (!writer->portable || writer->lists == 0 || json_is_portable(json, bytes->len))
+        buffer_append(writer->buffer, json, bytes->len);
+    else
+        buffer_append_text(writer->buffer, "null,\"payload_omitted\":true");
+}
+
 static void write_bytes(struct buffer *buffer, const ProtobufCBinaryData *bytes)
 {
-    if (bytes->len > 0)
-        buffer_append(buffer, bytes->data, bytes->len);
-    else
-        buffer_append_text(buffer, "null");
+    buffer_append(buffer, "\"", 1);
+    base64_append(buffer, bytes->data, bytes->len);
+    buffer_append(buffer, "\"", 1);
 }
 
-static void write_members(struct buffer *buffer, const ProtobufCMessage *message, unsigned depth);
+static void write_members(struct writer *writer, const ProtobufCMessage *message);
 
-static void write_message(struct buffer *buffer, const ProtobufCMessage *message, unsigned depth)
+static void write_message(struct writer *writer, const ProtobufCMessage *message)
 {
+    const struct transcode_text *form = message ? transcode_text_of(message->descriptor) : NULL;
     if (!message)
-        buffer_append_text(buffer, "null");
-    else if (message->descriptor == &google__protobuf__timestamp__descriptor)
-        write_time(buffer, (const Google__Protobuf__Timestamp *)message);
+        buffer_append_text(writer->buffer, "null");
+    else if (form)
+        form->append(writer->buffer, message);
     else
-        write_members(buffer, message, depth + 1);
+        write_members(writer, message);
 }
 
-static void write_value(struct buffer *buffer, const Field *field, const void *value,
-                        unsigned depth)
+static void write_value(struct writer *writer, const Field *field, const void *value)
 {
+    struct buffer *buffer = writer->buffer;
     switch (field->type) {
     case PROTOBUF_C_TYPE_INT32:
     case PROTOBUF_C_TYPE_SINT32:
@@ -154,10 +169,13 @@ static void write_value(struct buffer *buffer, const Field *field, const void *v
         break;
     case PROTOBUF_C_TYPE_ENUM: write_enum(buffer, field->descriptor, *(const int *)value); break;
     case PROTOBUF_C_TYPE_STRING: write_text(buffer, *(char *const *)value); break;
-    case PROTOBUF_C_TYPE_BYTES: write_bytes(buffer, value); break;
-    case PROTOBUF_C_TYPE_MESSAGE:
-        write_message(buffer, *(ProtobufCMessage *const *)value, depth);
+    case PROTOBUF_C_TYPE_BYTES:
+        if (transcode_is_payload(field))
+            write_payload(writer, value);
+        else
+            write_bytes(buffer, value);
         break;
+    case PROTOBUF_C_TYPE_MESSAGE: write_message(writer, *(ProtobufCMessage *const *)value); break;
     }
 }
 
@@ -166,16 +184,16 @@ static const void *member_of(const ProtobufCMessage *message, size_t offset)
     return (const char *)message + offset;
 }
 
-static void write_array(struct buffer *buffer, const Field *field, const char *elements,
-                        size_t count, unsigned depth)
+static void write_array(struct writer *writer, const Field *field, const char *elements,
+                        size_t count)
 {
-    buffer_append(buffer, "[", 1);
+    buffer_append(writer->buffer, "[", 1);
     for (size_t i = 0; i < count; i++) {
         if (i > 0)
-            buffer_append(buffer, ",", 1);
-        write_value(buffer, field, elements + i * transcode_value_size(field->type), depth);
+            buffer_append(writer->buffer, ",", 1);
+        write_value(writer, field, elements + i * transcode_value_size(field->type));
     }
-    buffer_append(buffer, "]", 1);
+    buffer_append(writer->buffer, "]", 1);
 }
 
 static const char *key_of(const ProtobufCMessage *entry)
@@ -192,67 +210,67 @@ static bool comes_again(ProtobufCMessage *const *entries, size_t i, size_t count
     return i < count;
 }
 
-static void write_map(struct buffer *buffer, ProtobufCMessage *const *entries, size_t count,
-                      unsigned depth)
+static void write_map(struct writer *writer, ProtobufCMessage *const *entries, size_t count)
 {
     const char *separator = "{";
     for (size_t i = 0; i < count; i++) {
         if (comes_again(entries, i, count))
             continue;
         const Field *value = &entries[i]->descriptor->fields[1];
-        buffer_append(buffer, separator, 1);
+        buffer_append(writer->buffer, separator, 1);
         separator = ",";
-        write_text(buffer, key_of(entries[i]));
-        buffer_append(buffer, ":", 1);
-        write_value(buffer, value, member_of(entries[i], value->offset), depth);
+        write_text(writer->buffer, key_of(entries[i]));
+        buffer_append(writer->buffer, ":", 1);
+        write_value(writer, value, member_of(entries[i], value->offset));
     }
-    buffer_append_text(buffer, count > 0 ? "}" : "{}");
+    buffer_append_text(writer->buffer, count > 0 ? "}" : "{}");
 }
 
-static void write_elements(struct buffer *buffer, const ProtobufCMessage *message,
-                           const Field *field, unsigned depth)
+static void write_elements(struct writer *writer, const ProtobufCMessage *message,
+                           const Field *field)
 {
     size_t count = *(const size_t *)member_of(message, field->quantifier_offset);
     const void *elements = *(const void *const *)member_of(message, field->offset);
     CHECK(elements || count == 0);
+    writer->lists++;
     if (transcode_is_map(field))
-        write_map(buffer, elements, count, depth);
+        write_map(writer, elements, count);
     else
-        write_array(buffer, field, elements, count, depth);
+        write_array(writer, field, elements, count);
+    writer->lists--;
 }
 
-static void write_field(struct buffer *buffer, const ProtobufCMessage *message, const Field *field,
-                        unsigned depth)
+static void write_field(struct writer *writer, const ProtobufCMessage *message, const Field *field)
 {
     const void *quantifier = member_of(message, field->quantifier_offset);
     if (field->label == PROTOBUF_C_LABEL_REPEATED)
-        write_elements(buffer, message, field, depth);
+        write_elements(writer, message, field);
     else if (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF &&
              *(const uint32_t *)quantifier != field->id)
-        buffer_append_text(buffer, "null");
+        buffer_append_text(writer->buffer, "null");
     else
-        write_value(buffer, field, member_of(message, field->offset), depth);
+        write_value(writer, field, member_of(message, field->offset));
 }
 
-static void write_members(struct buffer *buffer, const ProtobufCMessage *message, unsigned depth)
+static void write_members(struct writer *writer, const ProtobufCMessage *message)
 {
     const ProtobufCMessageDescriptor *type = message->descriptor;
+    struct buffer *buffer = writer->buffer;
     CHECK(type->magic == PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC);
-    if (depth > TRANSCODE_MAX_DEPTH) {
+    if (++writer->depth > TRANSCODE_MAX_DEPTH)
         buffer->failed = true;
-        return;
-    }
     buffer_append(buffer, "{", 1);
-    for (unsigned i = 0; i < type->n_fields; i++) {
+    for (unsigned i = 0; i < type->n_fields && !buffer->failed; i++) {
         buffer_append_text(buffer, i > 0 ? ",\"" : "\"");
         buffer_append_text(buffer, type->fields[i].name);
         buffer_append(buffer, "\":", 2);
-        write_field(buffer, message, &type->fields[i], depth);
+        write_field(writer, message, &type->fields[i]);
     }
     buffer_append(buffer, "}", 1);
+    writer->depth--;
 }
 
-void transcode_write(struct buffer *buffer, const ProtobufCMessage *message)
+void transcode_write(struct buffer *buffer, const ProtobufCMessage *message, bool portable)
 {
-    write_members(buffer, message, 1);
+    write_members(&(struct writer){.buffer = buffer, .portable = portable}, message);
 }

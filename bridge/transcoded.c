@@ -137,6 +137,6 @@ void transcoded_finish(struct request *request)
     struct buffer body;
     CHECK(reply->message && reply->message->descriptor == request->route->call->response);
     request_init_text(request, &body, ANSWER_CAP);
-    transcode_write(&body, reply->message);
+    transcode_write(&body, reply->message, request->bridge->settings.payloads == 0);
     request_answer(request, 200, &body);
 }

@@ -28,6 +28,16 @@ from descriptors import (
 
 TIME = {"type": ["string", "null"], "format": "date-time"}
 EXAMPLE_TIME = "2026-01-31T23:59:59.000001Z"
+DURATION = {"type": ["string", "null"], "pattern": r"^-?[0-9]{1,12}(\.[0-9]{1,9})?s$"}
+EXAMPLE_DURATION = "1.5s"
+PAYLOAD = {"type": ["object", "null"], "additionalProperties": True}
+PAYLOAD_OMITTED = {
+    "type": "boolean",
+    "const": True,
+    "description": "Absent unless the payload was left out: in a list, when not every JSON reader can take it.",
+}
+BASE64 = {"type": "string", "contentEncoding": "base64"}
+EXAMPLE_BASE64 = "AAEC"
 NUMBERS = {
     Field.TYPE_INT32: ("integer", "int32"),
     Field.TYPE_UINT32: ("integer", "uint32"),
@@ -67,6 +77,12 @@ def enum_values(enum):
     return [value.name.removeprefix(prefix).lower() for value in enum.value]
 
 
+def is_payload(field):
+    """Whether its bytes are a JSON object: see bridge/transcode.h."""
+    single = field.label != Field.LABEL_REPEATED
+    return field.type == Field.TYPE_BYTES and single and field.name == "payload"
+
+
 class Schemas:
     """Schemas of messages, made when they are first asked for."""
 
@@ -87,6 +103,8 @@ class Schemas:
         if short not in self.made:
             self.made[short] = {}  # a message may be met again in itself
             self.made[short].update(self.message(name))
+            if any(is_payload(field) for field in self.types.messages[name].field):
+                self.made[short]["properties"]["payload_omitted"] = dict(PAYLOAD_OMITTED)
         return {"$ref": f"#/components/schemas/{short}"}
 
     def message(self, name, without=()):
@@ -112,6 +130,8 @@ class Schemas:
     def value(self, field):
         if field.type_name == ".google.protobuf.Timestamp":
             return dict(TIME)
+        if field.type_name == ".google.protobuf.Duration":
+            return dict(DURATION)
         if self.is_map(field):
             _, value = self.types.messages[field.type_name[1:]].field
             return {"type": "object", "additionalProperties": self.value(value)}
@@ -120,7 +140,7 @@ class Schemas:
         if field.type == Field.TYPE_ENUM:
             return {"type": "string", "enum": enum_values(self.types.enums[field.type_name[1:]])}
         if field.type == Field.TYPE_BYTES:
-            return {"type": "object", "additionalProperties": True}
+            return dict(PAYLOAD if is_payload(field) else BASE64)
         if field.type == Field.TYPE_BOOL:
             return {"type": "boolean"}
         if field.type in NUMBERS:
@@ -140,9 +160,14 @@ class Schemas:
             return schema["enum"][min(1, len(schema["enum"]) - 1)]  # the first is "not stated"
         if schema.get("format") == "date-time":
             return EXAMPLE_TIME
+        if schema.get("pattern") == DURATION["pattern"]:
+            return EXAMPLE_DURATION
+        if "contentEncoding" in schema:
+            return EXAMPLE_BASE64
         named = re.search(r'such as "([^"]*)"', schema.get("description", ""))
-        if schema["type"] == "object":
-            return {name: self.example(part) for name, part in schema.get("properties", {}).items()}
+        if "object" in schema["type"]:
+            parts = schema.get("properties", {}).items()
+            return {name: self.example(part) for name, part in parts if name != "payload_omitted"}
         if schema["type"] == "array":
             return [self.example(schema["items"])]
         return {"string": named[1] if named else "text", "boolean": True}.get(schema["type"], 1)

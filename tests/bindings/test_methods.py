@@ -12,6 +12,7 @@ from support.program import ROOT
 PROTO = """
 syntax = "proto3";
 package triggers.sample.v1;
+import "google/protobuf/duration.proto";
 import "google/protobuf/timestamp.proto";
 import "triggers/api/v1/options.proto";
 service SampleService {
@@ -46,6 +47,9 @@ message PullResponse {
   bytes payload = 4;
   // Of things by name.
   map<string, uint64> amounts = 5;
+  // How long it took.
+  google.protobuf.Duration took = 6;
+  repeated bytes marks = 7;
 }
 """
 GOOD = {"http": '"POST /api/v1/things/{name}/pull"', "body": '"inner"', "scope": "SCOPE_SUBSCRIPTIONS_CONSUME"}
@@ -141,12 +145,16 @@ def test_a_transcoded_method_is_described_by_its_messages_and_comments(tmp_path)
     properties = api["components"]["schemas"]["PullResponse"]["properties"]
     assert properties["kind"] == {"type": "string", "enum": ["unspecified", "odd_one"], "description": "Of which kind."}
     assert properties["taken_at"]["type"] == ["string", "null"]
-    assert properties["payload"]["type"] == "object"
+    assert properties["payload"]["type"] == ["object", "null"] and "payload_omitted" in properties
+    assert properties["took"]["pattern"].endswith("s$")
+    assert properties["marks"]["items"] == {"type": "string", "contentEncoding": "base64"}
     assert properties["amounts"]["additionalProperties"] == {"type": "integer", "format": "uint64"}
     taken = call["requestBody"]["content"]["application/json"]["schema"]
     assert taken["anyOf"] == [{"$ref": "#/components/schemas/PullResponse"}, {"type": "null"}]
     example = call["responses"]["200"]["content"]["application/json"]["example"]
     assert example["kind"] == "odd_one" and example["total"] == 1
+    assert example["took"] == "1.5s" and example["marks"] == ["AAEC"]
+    assert example["payload"] == {} and "payload_omitted" not in example
 
 
 def test_a_body_of_all_fields_has_none_of_the_path(tmp_path):

@@ -36,8 +36,20 @@ static void check_result(enum transcode_result result, const struct transcode_er
 static bool write_text(const Kinds *kinds, struct buffer *text)
 {
     buffer_init(text, TEXT_CAP);
-    transcode_write(text, &kinds->base);
+    transcode_write(text, &kinds->base, false);
     return !text->failed;
+}
+
+/* Also where payloads are left out of pages. */
+static void must_be_json_on_pages(const Kinds *kinds)
+{
+    struct buffer text;
+    struct json_value value;
+    struct json_error error;
+    buffer_init(&text, TEXT_CAP);
+    transcode_write(&text, &kinds->base, true);
+    MUST(!text.failed && json_check(text.data, text.size, &value, &error));
+    buffer_fini(&text);
 }
 
 static void must_be_written_as(const Kinds *kinds, const struct buffer *text)
@@ -63,10 +75,12 @@ static void check_written(const Kinds *kinds, bool whole)
         enum transcode_result result = transcode_read(&value, "*", &again.base, &arena, &errors);
         check_result(result, &errors, &arena);
         MUST(result == TRANSCODE_OK || !whole);
-        if (whole)
+        if (whole) {
             must_be_written_as(&again, &text);
-        else if (result == TRANSCODE_OK)
+            must_be_json_on_pages(&again);
+        } else if (result == TRANSCODE_OK) {
             check_written(&again, true);
+        }
     } else {
         MUST(!whole);
     }

@@ -1,7 +1,7 @@
 """The bridge's transcoder beside Python's google.protobuf.json_format, where the rules agree.
 
 They differ on purpose: times are always written with microseconds, enums in lower case and without their
-prefix, 64-bit numbers as numbers, bytes as the JSON they hold, absent messages as null; whole numbers
+prefix, 64-bit numbers as numbers, payloads as the JSON they hold, absent messages as null; whole numbers
 are taken in digits alone, and unknown values are refused."""
 
 import base64
@@ -89,6 +89,18 @@ class Maker:
         zone = "Z" if year in (1, 9999) else self.random.choice(["Z", "+02:30", "-11:00"])
         return f"{year:04}-{self.random.randint(1, 12):02}-{day:02}T{clock}{fraction}{zone}"
 
+    def duration(self):
+        """As both write it, but for the digits of a fraction that are not needed."""
+        seconds = self.random.choice([0, 1, 315575999999, self.random.randrange(1 << 33)])
+        fraction = self.random.choice(["", ".5", ".001", ".000001", ".123456789", f".{self.random.randrange(1000):03}"])
+        sign = "-" if self.random.random() < 0.3 else ""
+        return f"{sign}{seconds}{fraction}s"
+
+    def raw(self):
+        """Base64 in either alphabet, padded or not."""
+        data = base64.b64encode(self.random.randbytes(self.random.randrange(9)), self.random.choice([b"+/", b"-_"]))
+        return data.decode().rstrip("=") if self.random.random() < 0.5 else data.decode()
+
     def list(self, make):
         return [make() for _ in range(self.random.randrange(5))]
 
@@ -110,10 +122,14 @@ class Maker:
         makers |= {"times": lambda: self.list(self.time), "parts": lambda: self.list(self.part)}
         makers |= {"attributes": lambda: self.map(self.text), "named": lambda: self.map(self.part)}
         makers |= {"counts": lambda: self.map(lambda: self.whole("i64"))}
+        makers |= {"raw": self.raw, "raws": lambda: self.list(self.raw), "blobs": lambda: self.map(self.raw)}
+        makers |= {"wait": self.duration, "waits": lambda: self.list(self.duration)}
+        makers |= {"delays": lambda: self.map(self.duration)}
         makers |= {"single": lambda: self.random.choice([0.0, 0.5, -1.25, 1e20])}
         makers |= {"optional_count": lambda: self.whole("u32")}
         choice = {"chosen_number": lambda: self.whole("i64"), "chosen_text": self.text}
         choice |= {"chosen_part": self.part, "chosen_time": self.time}
+        choice |= {"chosen_wait": self.duration, "chosen_raw": self.raw}
         name = self.random.choice(sorted(choice))
         return makers | {name: choice[name]}
 
@@ -178,10 +194,12 @@ def as_ours(message):
     return json.loads(text)
 
 
-def without_bytes(document):
-    for name in ("payload", "payloads"):
-        document.pop(name, None)
-    return {name: without_bytes(value) if name == "inner" else value for name, value in document.items()}
+def without_payloads(value):
+    if isinstance(value, list):
+        return [without_payloads(element) for element in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: without_payloads(member) for name, member in value.items() if name != "payload"}
 
 
 def test_messages_are_read_and_written_as_by_json_format(kinds):
@@ -194,7 +212,7 @@ def test_messages_are_read_and_written_as_by_json_format(kinds):
         theirs = json_format.ParseDict(document, kinds.Kinds())
         ours = kinds.Kinds.FromString(packed)
         assert ours == theirs, document
-        assert without_bytes(as_json_format(shown)) == without_bytes(as_ours(theirs)), document
+        assert without_payloads(as_json_format(shown)) == without_payloads(as_ours(theirs)), document
 
 
 def test_what_is_written_reads_as_the_same_message(kinds):
@@ -204,15 +222,15 @@ def test_what_is_written_reads_as_the_same_message(kinds):
     assert again == first
 
 
-def test_enums_are_lower_case_and_json_is_bytes(kinds):
+def test_enums_are_lower_case_and_payloads_are_json(kinds):
     documents = [{"colour": text} for text in COLOURS.values()] + [{"state": text} for text in STATES.values()]
     messages = [kinds.Kinds.FromString(packed) for packed, _ in transcode(documents)]
     assert [message.colour for message in messages[: len(COLOURS)]] == list(COLOURS)
     assert [message.state for message in messages[len(COLOURS) :]] == list(STATES)
-    [(packed, shown)] = transcode([{"payload": {"a": [1, {"b": None}]}, "payloads": [{}, {"c": 2}]}])
+    [(packed, shown)] = transcode([{"payload": {"a": [1, {"b": None}]}, "part": {"payload": {"c": 2}}}])
     message = kinds.Kinds.FromString(packed)
     assert message.payload == b'{"a": [1, {"b": null}]}'
-    assert list(message.payloads) == [b"{}", b'{"c": 2}']
+    assert message.part.payload == b'{"c": 2}'
     assert base64.b64decode(as_ours(message)["payload"]) == message.payload
     assert shown["payload"] == {"a": [1, {"b": None}]}
 
@@ -242,6 +260,15 @@ WRONG = [
     {"at": 1},
     {"chosen_text": "a", "chosen_number": 1},
     {"single": 1e39},
+    {"wait": 1},
+    {"wait": "1"},
+    {"wait": "s"},
+    {"wait": "1.5"},
+    {"wait": "315576000001s"},
+    {"waits": [None]},
+    {"raw": "a"},
+    {"raw": "aaaaa"},
+    {"chosen_wait": "1s", "chosen_raw": ""},
 ]
 
 

@@ -27,7 +27,7 @@ static void show(const ProtobufCMessage *message)
         abort();
     protobuf_c_message_pack(message, packed);
     buffer_init(&text, TEXT_CAP);
-    transcode_write(&text, message);
+    transcode_write(&text, message, false);
     if (text.failed)
         abort();
     for (size_t i = 0; i < size; i++)

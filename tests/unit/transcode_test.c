@@ -76,7 +76,7 @@ static void must_be_fine(struct fixture *fixture, const char *json)
 static const char *written(struct fixture *fixture)
 {
     fixture->text.size = 0;
-    transcode_write(&fixture->text, &fixture->kinds.base);
+    transcode_write(&fixture->text, &fixture->kinds.base, false);
     assert_false(fixture->text.failed);
     return fixture->text.data;
 }
@@ -94,16 +94,19 @@ static const char ALL[] =
     "\"u64\":18446744073709551615,\"f64\":9007199254740993,\"single\":0.1,\"twice\":-1.5e+300,"
     "\"truth\":true,\"text\":\"a\\\"b\\n\xc3\xa9\",\"payload\":{ \"n\" : -0.0, \"n\":1E400 },"
     "\"colour\":\"light_blue\",\"state\":\"negative\",\"at\":\"2026-01-31T23:59:59.500000Z\","
-    "\"inner\":null,\"part\":{\"name\":\"p\",\"labels\":[\"x\",\"\"],\"deep\":{\"depth\":3}},"
+    "\"inner\":null,"
+    "\"part\":{\"name\":\"p\",\"labels\":[\"x\",\"\"],\"deep\":{\"depth\":3},\"payload\":{}},"
     "\"numbers\":[1,-2,3],\"large\":[18446744073709551615],\"reals\":[0.5,1],"
     "\"truths\":[true,false],\"texts\":[\"\",\"b\"],\"colours\":[\"red\",\"unspecified\"],"
     "\"times\":[\"1970-01-01T00:00:00.000000Z\"],"
-    "\"parts\":[{\"name\":\"\",\"labels\":[],\"deep\":null}],"
+    "\"parts\":[{\"name\":\"\",\"labels\":[],\"deep\":null,\"payload\":null}],"
     "\"attributes\":{\"a.b\":\"c\",\"\":\"\"},\"counts\":{\"n\":-5},"
-    "\"named\":{\"k\":{\"name\":\"v\",\"labels\":[],\"deep\":null}},"
+    "\"named\":{\"k\":{\"name\":\"v\",\"labels\":[],\"deep\":null,\"payload\":null}},"
     "\"chosen_number\":null,\"chosen_text\":\"t\",\"chosen_part\":null,\"chosen_time\":null,"
-    "\"optional_count\":0,\"payloads\":[{},{\"a\":[ 1 ]}],"
-    "\"entries\":[{\"key\":\"k\",\"count\":1}]}";
+    "\"optional_count\":0,\"raws\":[\"\",\"/w==\"],\"entries\":[{\"key\":\"k\",\"count\":1}],"
+    "\"raw\":\"AAEC\",\"blobs\":{\"b\":\"+/"
+    "A=\"},\"wait\":\"1.500s\",\"waits\":[\"0s\",\"-0.000000001s\"],"
+    "\"delays\":{\"d\":\"315576000000s\"},\"chosen_wait\":null,\"chosen_raw\":null}";
 
 static void every_kind_of_field_comes_back(void **state)
 {
@@ -169,6 +172,9 @@ static void what_is_wrong_is_told_with_its_place(void **state)
     static const char int32_rule[] = "must be a whole number from -2147483648 to 2147483647";
     static const char time_rule[] =
         "must be a time as in RFC 3339, such as \"2026-01-31T23:59:59.5Z\"";
+    static const char base64_rule[] = "must be a string of base64 (RFC 4648)";
+    static const char duration_rule[] =
+        "must be a duration in seconds, such as \"1.5s\", of at most 315576000000s";
     static const struct {
         const char *json;
         const char *name;
@@ -193,6 +199,11 @@ static void what_is_wrong_is_told_with_its_place(void **state)
         {"{\"text\":\"\\ud800\"}", "text", "must not have half of a surrogate pair"},
         {"{\"text\":\"\\u0000\"}", "text", "must not have the character U+0000"},
         {"{\"payload\":[]}", "payload", "must be a JSON object"},
+        {"{\"raw\":{}}", "raw", base64_rule},
+        {"{\"raws\":[\"\",\"a\"]}", "raws/1", base64_rule},
+        {"{\"wait\":1}", "wait", duration_rule},
+        {"{\"chosen_wait\":\"1s\",\"chosen_raw\":\"\"}", "chosen_raw",
+         "must not be given together with chosen_wait"},
         {"{\"colour\":\"RED\"}", "colour",
          "must be one of unspecified, red, light_blue, other_green"},
         {"{\"colour\":\"colour_red\"}", "colour",
@@ -230,13 +241,28 @@ static void all_that_is_wrong_is_told_at_once_up_to_a_limit(void **state)
     assert_int_equal(read_json(fixture, "{\"text\":1}"), TRANSCODE_WRONG);
 }
 
+struct text_case {
+    const char *given;
+    const char *written; /* NULL: refused */
+};
+
+static void check_text(struct fixture *fixture, const char *name, const struct text_case *text)
+{
+    char json[128], member[128];
+    snprintf(json, sizeof(json), "{\"%s\":\"%s\"}", name, text->given);
+    fixture->errors.count = 0;
+    fixture->kinds = (Kinds)TRIGGERS__TEST__V1__KINDS__INIT;
+    if (read_json(fixture, json) != (text->written ? TRANSCODE_OK : TRANSCODE_WRONG))
+        fail_msg("%s", json);
+    if (!text->written)
+        return;
+    snprintf(member, sizeof(member), "\"%s\":\"%s\"", name, text->written);
+    must_show(fixture, member);
+}
+
 static void times_are_those_of_rfc_3339(void **state)
 {
-    struct fixture *fixture = *state;
-    static const struct {
-        const char *given;
-        const char *written; /* NULL: refused */
-    } cases[] = {
+    static const struct text_case cases[] = {
         {"0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000000Z"},
         {"9999-12-31T23:59:59.999999999Z", "9999-12-31T23:59:59.999999Z"},
         {"1969-12-31T23:59:59.000001z", "1969-12-31T23:59:59.000001Z"},
@@ -263,17 +289,77 @@ static void times_are_those_of_rfc_3339(void **state)
         {"", NULL},
         {"2023-1-1T12:00:00Z", NULL},
     };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        char json[128], member[128];
-        snprintf(json, sizeof(json), "{\"at\":\"%s\"}", cases[i].given);
-        snprintf(member, sizeof(member), "\"at\":\"%s\"", cases[i].written ? cases[i].written : "");
-        fixture->errors.count = 0;
-        fixture->kinds = (Kinds)TRIGGERS__TEST__V1__KINDS__INIT;
-        enum transcode_result result = read_json(fixture, json);
-        assert_int_equal(result, cases[i].written ? TRANSCODE_OK : TRANSCODE_WRONG);
-        if (cases[i].written)
-            must_show(fixture, member);
-    }
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        check_text(*state, "at", &cases[i]);
+}
+
+static void durations_are_those_of_protobuf(void **state)
+{
+    static const struct text_case cases[] = {
+        {"0s", "0s"},
+        {"-0s", "0s"},
+        {"1.5s", "1.500s"},
+        {"-1.5s", "-1.500s"},
+        {"0.000001s", "0.000001s"},
+        {"-0.123456789s", "-0.123456789s"},
+        {"007.1s", "7.100s"},
+        {"315576000000s", "315576000000s"},
+        {"-315576000000.0s", "-315576000000s"},
+        {"315576000000.000000001s", NULL},
+        {"-315576000001s", NULL},
+        {"0000000000001s", NULL},
+        {"1", NULL},
+        {"s", NULL},
+        {"-s", NULL},
+        {".5s", NULL},
+        {"1.s", NULL},
+        {"+1s", NULL},
+        {"1s ", NULL},
+        {"1S", NULL},
+        {"1ms", NULL},
+        {"1e3s", NULL},
+        {"1.1234567890s", NULL},
+        {"", NULL},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        check_text(*state, "wait", &cases[i]);
+}
+
+/* In either alphabet, padded or not (RFC 4648 sections 4, 5 and 10). */
+static void bytes_are_base64(void **state)
+{
+    static const struct text_case cases[] = {
+        {"", ""},           {"Zg==", "Zg=="},         {"Zg", "Zg=="},   {"Zm8=", "Zm8="},
+        {"Zm8", "Zm8="},    {"Zm9vYmFy", "Zm9vYmFy"}, {"-_-_", "+/+/"}, {"+/-_AA", "+/+/AA=="},
+        {"Z", NULL},        {"Zm9vY", NULL},          {"Zg=", NULL},    {"Zg===", NULL},
+        {"Zm8==", NULL},    {"Zm9v====", NULL},       {"=", NULL},      {"====", NULL},
+        {"Zg==Zg==", NULL}, {"Zm 8", NULL},           {"Zm8\\n", NULL}, {"Zm8\xc3\xa9", NULL},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        check_text(*state, "raw", &cases[i]);
+}
+
+static void payloads_that_not_all_can_read_are_left_out_of_pages(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char omitted[] = "\"payload\":null,\"payload_omitted\":true";
+    must_be_fine(fixture,
+                 "{\"payload\":{\"a\":\"\\ud800\"},\"part\":{\"payload\":{\"b\":\"\\udfff\"}},"
+                 "\"parts\":[{\"payload\":{\"c\":1}},{\"payload\":{\"d\":\"\\ud800\"}}],"
+                 "\"named\":{\"k\":{\"payload\":{\"e\":\"\\ud800\"}}}}");
+    assert_null(strstr(written(fixture), "payload_omitted"));
+    must_show(fixture, "{\"e\":\"\\ud800\"}");
+    fixture->text.size = 0;
+    transcode_write(&fixture->text, &fixture->kinds.base, true);
+    const char *text = fixture->text.data;
+    assert_non_null(strstr(text, "\"payload\":{\"a\":\"\\ud800\"}"));
+    assert_non_null(strstr(text, "\"payload\":{\"b\":\"\\udfff\"}}"));
+    assert_non_null(strstr(text, "\"payload\":{\"c\":1}}"));
+    const char *first = strstr(text, omitted);
+    assert_non_null(first);
+    assert_non_null(strstr(first + 1, omitted));
+    assert_null(strstr(text, "{\"d\""));
+    assert_null(strstr(text, "{\"e\""));
 }
 
 /* `count` times `open`, then `inside`, then `count` times `close`. */
@@ -299,7 +385,7 @@ static void nesting_is_limited_both_ways(void **state)
     Kinds outer = TRIGGERS__TEST__V1__KINDS__INIT;
     Kinds inner = fixture->kinds;
     outer.inner = &inner;
-    transcode_write(&fixture->text, &outer.base);
+    transcode_write(&fixture->text, &outer.base, false);
     assert_true(fixture->text.failed);
     fixture->kinds = (Kinds)TRIGGERS__TEST__V1__KINDS__INIT;
     assert_int_equal(read_json(fixture, deeper), TRANSCODE_WRONG);
@@ -420,6 +506,10 @@ static void parameters_are_fields(void **state)
         {"optional_count", "0"},
         {"chosen_part.name", "c"},
         {"payload", "{\"a\": 1}"},
+        {"raw", "1234"},
+        {"raws", "null"},
+        {"wait", "2s"},
+        {"wait.seconds", "1"},
         {"unknown", "1"},
         {"part.unknown", "1"},
         {"text.x", "1"},
@@ -437,10 +527,15 @@ static void parameters_are_fields(void **state)
     must_show(fixture, "\"text\":\"\\\"a\\\" \\n\",\"payload\":{\"a\": 1},"
                        "\"colour\":\"light_blue\"");
     must_show(fixture, "\"at\":\"2026-01-01T00:00:00.000000Z\"");
+    must_show(fixture, "\"raws\":[\"null\"]");
+    must_show(fixture, "\"raw\":\"1234\"");
+    must_show(fixture, "\"wait\":\"2s\"");
     must_show(fixture, "\"numbers\":[1,2]");
     must_show(fixture, "\"texts\":[\"a\",\"null\",\"\"]");
-    must_show(fixture, "\"part\":{\"name\":\"p\",\"labels\":[\"l\",\"m\"],\"deep\":{\"depth\":4}}");
-    must_show(fixture, "\"chosen_part\":{\"name\":\"c\",\"labels\":[\"d\"],\"deep\":null}");
+    must_show(fixture, "\"part\":{\"name\":\"p\",\"labels\":[\"l\",\"m\"],\"deep\":{\"depth\":4},"
+                       "\"payload\":null}");
+    must_show(fixture,
+              "\"chosen_part\":{\"name\":\"c\",\"labels\":[\"d\"],\"deep\":null,\"payload\":null}");
     must_show(fixture, "\"optional_count\":0");
 }
 
@@ -484,12 +579,19 @@ static void what_json_cannot_say_is_null_or_a_number(void **state)
     Google__Protobuf__Timestamp late = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
     late.seconds = INT64_MAX;
     fixture->kinds.at = &late;
+    Google__Protobuf__Duration odd = GOOGLE__PROTOBUF__DURATION__INIT;
+    odd.seconds = 1;
+    odd.nanos = -1;
+    fixture->kinds.wait = &odd;
     fixture->kinds.twice = (double)INFINITY;
     fixture->kinds.single = NAN;
     fixture->kinds.colour = (Triggers__Test__V1__Colour)77;
     must_show(fixture, "\"single\":null,\"twice\":null");
     must_show(fixture, "\"colour\":77");
     must_show(fixture, "\"at\":null");
+    must_show(fixture, "\"wait\":null");
+    odd.seconds = INT64_MIN;
+    must_show(fixture, "\"wait\":null");
 }
 
 int main(void)
@@ -504,6 +606,9 @@ int main(void)
         TEST(what_is_wrong_is_told_with_its_place),
         TEST(all_that_is_wrong_is_told_at_once_up_to_a_limit),
         TEST(times_are_those_of_rfc_3339),
+        TEST(durations_are_those_of_protobuf),
+        TEST(bytes_are_base64),
+        TEST(payloads_that_not_all_can_read_are_left_out_of_pages),
         TEST(nesting_is_limited_both_ways),
         TEST(arrays_and_maps_have_a_most),
         TEST(of_equal_keys_the_last_is_written),
