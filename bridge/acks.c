@@ -4,7 +4,7 @@
 
 #include "base/check.h"
 #include "call.h"
-#include "event_json.h"
+#include "hand_made.h"
 #include "routes.h"
 
 #define RESULTS_CAP (16u << 20)
@@ -94,7 +94,7 @@ static void append_result(struct buffer *body, const triggers_item *item, size_t
                           struct request *request)
 {
     if (item->error.code == TRIGGERS_OK) {
-        event_json_write_acked(body, &item->event, &request->bridge->settings);
+        hand_made_write_acked(body, &item->event, &request->bridge->settings);
         return;
     }
     char place[32];

@@ -5,8 +5,7 @@
 
 #include "base/check.h"
 #include "call.h"
-#include "compat.h"
-#include "event_json.h"
+#include "hand_made.h"
 #include "routes.h"
 
 #define RESULTS_CAP (16u << 20)
@@ -14,8 +13,8 @@
 
 /* What is wrong with an item; both NULL: nothing, it is sent to the core. In the arena. */
 struct batch_item {
-    const char *why;                        /* the line is not JSON */
-    const struct event_json_errors *errors; /* the JSON is no event */
+    const char *why;                       /* the line is not JSON */
+    const struct hand_made_errors *errors; /* the JSON is no event */
 };
 
 struct batch {
@@ -57,14 +56,14 @@ static bool add_value(struct request *request, const struct json_value *value)
         return refuse_count(request);
     struct batch_item *item = &batch->items[batch->count++];
     CHECK(batch->sent < batch->count && batch->count <= batch->most);
-    struct event_json_errors errors;
-    switch (event_json_read(value, &request->arena, request->key.text[0],
-                            &batch->events[batch->sent], &errors)) {
-    case EVENT_JSON_OK: batch->sent++; return true;
-    case EVENT_JSON_WRONG:
+    struct hand_made_errors errors;
+    switch (hand_made_read_event(value, &request->arena, request->key.text[0],
+                                 &batch->events[batch->sent], &errors)) {
+    case HAND_MADE_OK: batch->sent++; return true;
+    case HAND_MADE_WRONG:
         item->errors = (void *)arena_copy(&request->arena, &errors, sizeof(errors));
         return item->errors || fail_no_memory(request);
-    case EVENT_JSON_NO_MEMORY: break;
+    case HAND_MADE_NO_MEMORY: break;
     }
     return fail_no_memory(request);
 }
@@ -188,11 +187,7 @@ static void append_sent(struct buffer *body, const triggers_item *item, size_t i
         append_problem(body, &problem, index);
         return;
     }
-    buffer_append_text(body, "{\"event_id\":");
-    buffer_append_json_string(body, item->event.event_id, strlen(item->event.event_id));
-    buffer_append_text(body, ",\"status\":\"received\",\"created_at\":");
-    compat_append_time(body, item->event.created_at_us, request->bridge->settings.fastapi);
-    buffer_append_text(body, "}");
+    hand_made_write_created(body, &item->event, NULL, &request->bridge->settings);
 }
 
 /* `sent` are the core's results for the items that were sent to it. */

@@ -3,8 +3,7 @@
 #include <string.h>
 
 #include "call.h"
-#include "compat.h"
-#include "event_json.h"
+#include "hand_made.h"
 #include "routes.h"
 
 #define ANSWER_CAP (16u << 20)
@@ -32,11 +31,11 @@ static bool read_event(struct request *request, triggers_new_event *event)
     struct json_value value;
     if (!request_read_json(request, &value))
         return false;
-    struct event_json_errors errors;
-    switch (event_json_read(&value, &request->arena, request->key.text[0], event, &errors)) {
-    case EVENT_JSON_OK: return true;
-    case EVENT_JSON_NO_MEMORY: request_fail_memory(request); break;
-    case EVENT_JSON_WRONG:
+    struct hand_made_errors errors;
+    switch (hand_made_read_event(&value, &request->arena, request->key.text[0], event, &errors)) {
+    case HAND_MADE_OK: return true;
+    case HAND_MADE_NO_MEMORY: request_fail_memory(request); break;
+    case HAND_MADE_WRONG:
         request_answer_problem(request, &(struct problem){.status = 422,
                                                           .code = "FIELDS_INVALID",
                                                           .fields = errors.fields,
@@ -70,11 +69,8 @@ void create_event_finish(struct request *request)
         return;
     struct buffer body;
     request_init_text(request, &body, ANSWER_CAP);
-    buffer_append_text(&body, "{\"event_id\":");
-    buffer_append_json_string(&body, event->event_id, strlen(event->event_id));
-    buffer_append_text(&body, ",\"status\":\"received\",\"created_at\":");
-    compat_append_time(&body, event->created_at_us, request->bridge->settings.fastapi);
-    buffer_append_text(&body, ",\"message\":\"Event successfully ingested\"}");
+    hand_made_write_created(&body, event, "Event successfully ingested",
+                            &request->bridge->settings);
     char prefix[HEADERS_PREFIX_SIZE];
     headers_copy_prefix(&request->headers, prefix);
     snprintf(request->answer.location, sizeof(request->answer.location), "%s/api/v1/events/%s",
@@ -111,7 +107,7 @@ void get_event_finish(struct request *request)
         return;
     struct buffer body;
     request_init_text(request, &body, ANSWER_CAP);
-    event_json_write(&body, event, false, &request->bridge->settings);
+    hand_made_write_event(&body, event, false, &request->bridge->settings);
     request_answer(request, 200, &body);
 }
 
@@ -133,6 +129,6 @@ void ack_event_finish(struct request *request)
         return;
     struct buffer body;
     request_init_text(request, &body, ANSWER_CAP);
-    event_json_write_acked(&body, event, &request->bridge->settings);
+    hand_made_write_acked(&body, event, &request->bridge->settings);
     request_answer(request, 200, &body);
 }

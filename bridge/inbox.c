@@ -4,7 +4,7 @@
 
 #include "base/check.h"
 #include "call.h"
-#include "event_json.h"
+#include "hand_made.h"
 #include "heads.h"
 #include "http.h"
 #include "routes.h"
@@ -137,21 +137,8 @@ void list_inbox_finish(struct request *request)
         request_answer_error(request, &reply->error);
         return;
     }
-    bool portable = request->bridge->settings.payloads == 0;
     struct buffer body;
     request_init_text(request, &body, PAGE_CAP);
-    buffer_append_text(&body, "{\"events\":[");
-    for (size_t i = 0; i < reply->item_count; i++) {
-        if (i > 0)
-            buffer_append_text(&body, ",");
-        event_json_write(&body, &reply->items[i].event, portable, &request->bridge->settings);
-    }
-    buffer_append_format(&body, "],\"total\":%zu,\"next_cursor\":", reply->item_count);
-    const char *cursor = reply->next_page_token;
-    if (cursor[0])
-        buffer_append_json_string(&body, cursor, strlen(cursor));
-    else
-        buffer_append_text(&body, "null");
-    buffer_append_text(&body, "}");
+    hand_made_write_page(&body, reply, &request->bridge->settings);
     request_answer(request, 200, &body);
 }

@@ -8,8 +8,8 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "compat.h"
 #include "gzip.h"
+#include "hand_made.h"
 #include "routes.h"
 
 #define REQUEST_MAGIC 0x52455155u
@@ -338,7 +338,7 @@ void request_answer_problem(struct request *request, const struct problem *probl
     if (request->answer.status)
         return;
     if (request->bridge->settings.fastapi && !is_transcoded(request) &&
-        compat_answer_problem(request, problem))
+        hand_made_answer_problem(request, problem))
         return;
     struct buffer body;
     buffer_init(&body, PROBLEM_CAP);

@@ -16,7 +16,7 @@ struct settings {
     const char *tls_ca;
     long max_payload;     /* bytes */
     int payloads;         /* 1: any */
-    int fastapi;          /* 1: answers as the old service did, see compat.h */
+    int fastapi;          /* 1: answers as the old service did, see hand_made.h */
     long call_timeout;    /* milliseconds */
     long threads;         /* that serve HTTP */
     long max_connections; /* open at once */

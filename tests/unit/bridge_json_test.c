@@ -8,15 +8,15 @@
 
 #include <string.h>
 
-#include "event_json.h"
+#include "hand_made.h"
 
-static enum event_json_result read_text(const char *text, struct arena *arena,
-                                        triggers_new_event *event, struct event_json_errors *errors)
+static enum hand_made_result read_text(const char *text, struct arena *arena,
+                                       triggers_new_event *event, struct hand_made_errors *errors)
 {
     struct json_value value;
     struct json_error error;
     assert_true(json_check(text, strlen(text), &value, &error));
-    return event_json_read(&value, arena, false, event, errors);
+    return hand_made_read_event(&value, arena, false, event, errors);
 }
 
 static void an_event_is_read(void **state)
@@ -25,12 +25,12 @@ static void an_event_is_read(void **state)
     struct arena arena;
     arena_init(&arena, 65536);
     triggers_new_event event;
-    struct event_json_errors errors;
+    struct hand_made_errors errors;
     assert_int_equal(
         read_text("{\"payload\":{},\"x\":[1],\"source\":\"a\",\"event_type\":\"\\u0074\","
                   "\"sourc\\u0065\":\" B\\n\",\"payload\": {\"k\" : 1e400} }",
                   &arena, &event, &errors),
-        EVENT_JSON_OK);
+        HAND_MADE_OK);
     assert_string_equal(event.source, " B\n");
     assert_string_equal(event.event_type, "t");
     assert_int_equal(event.payload_size, strlen("{\"k\" : 1e400}"));
@@ -60,8 +60,8 @@ static void all_that_is_wrong_is_told_at_once(void **state)
         struct arena arena;
         arena_init(&arena, 65536);
         triggers_new_event event;
-        struct event_json_errors errors;
-        assert_int_equal(read_text(cases[i].text, &arena, &event, &errors), EVENT_JSON_WRONG);
+        struct hand_made_errors errors;
+        assert_int_equal(read_text(cases[i].text, &arena, &event, &errors), HAND_MADE_WRONG);
         struct buffer out;
         buffer_init(&out, 4096);
         problem_write(
@@ -82,10 +82,10 @@ static void reading_without_memory_is_told(void **state)
     struct arena arena;
     arena_init(&arena, 1);
     triggers_new_event event;
-    struct event_json_errors errors;
+    struct hand_made_errors errors;
     assert_int_equal(
         read_text("{\"source\":\"abcdefghijklmnopqrstuvwxyz\"}", &arena, &event, &errors),
-        EVENT_JSON_NO_MEMORY);
+        HAND_MADE_NO_MEMORY);
     arena_fini(&arena);
 }
 
@@ -104,7 +104,7 @@ static void an_event_is_written(void **state)
     };
     struct buffer out;
     buffer_init(&out, 4096);
-    event_json_write(&out, &event, true, &settings);
+    hand_made_write_event(&out, &event, true, &settings);
     assert_string_equal(out.data,
                         "{\"event_id\":\"evt_1\",\"source\":\"a\\\"b\",\"event_type\":\"\xc3\xa9\","
                         "\"payload\":{ \"n\": -0.0 },\"status\":\"pending\",\"created_at\":"
@@ -112,7 +112,7 @@ static void an_event_is_written(void **state)
     buffer_fini(&out);
     event.status = TRIGGERS_STATUS_ACKNOWLEDGED;
     event.acknowledged_at_us = 1000000;
-    event_json_write(&out, &event, true, &settings);
+    hand_made_write_event(&out, &event, true, &settings);
     assert_non_null(strstr(out.data, "\"status\":\"acknowledged\""));
     assert_non_null(strstr(out.data, "\"acknowledged_at\":\"1970-01-01T00:00:01.000000Z\"}"));
     buffer_fini(&out);

@@ -1,0 +1,55 @@
+/* The JSON of the calls that the .proto files say are hand_made: those of the service that this one
+ * replaces, made with FastAPI and pydantic 2. With API_COMPATIBILITY=fastapi also its errors and
+ * times, for clients generated from its description. */
+#ifndef TRIGGERS_BRIDGE_HAND_MADE_H
+#define TRIGGERS_BRIDGE_HAND_MADE_H
+
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "base/json.h"
+#include "request.h"
+
+#define HAND_MADE_FIELDS 4 /* event_id, source, event_type, payload */
+
+/* The errors in one event's JSON. */
+struct hand_made_errors {
+    struct problem_field fields[HAND_MADE_FIELDS];
+    size_t count;
+};
+
+enum hand_made_result { HAND_MADE_OK, HAND_MADE_WRONG, HAND_MADE_NO_MEMORY };
+
+/* Reads a checked value: an object with source, event_type and payload, and optionally event_id
+ * unless the event is `keyed`. Other members are ignored; of repeated ones the last counts. Texts
+ * are decoded into the arena; the payload is a slice of the value. HAND_MADE_WRONG fills `errors`
+ * with all that is wrong. What the core checks (lengths, white space, size, the form of the id) is
+ * not checked here. */
+enum hand_made_result hand_made_read_event(const struct json_value *value, struct arena *arena,
+                                           bool keyed, triggers_new_event *event,
+                                           struct hand_made_errors *errors);
+
+/* Writes the result of a create, with a message; that of an item of a batch has none (NULL). */
+void hand_made_write_created(struct buffer *buffer, const triggers_event *event,
+                             const char *message, const struct settings *settings);
+
+/* Writes an event as an acknowledgement shows it. */
+void hand_made_write_acked(struct buffer *buffer, const triggers_event *event,
+                           const struct settings *settings);
+
+/* Writes an event; with `portable`, a payload that not every JSON reader can take is left out, so
+ * that the others on its page can be read. */
+void hand_made_write_event(struct buffer *buffer, const triggers_event *event, bool portable,
+                           const struct settings *settings);
+
+/* Writes a page of the inbox. */
+void hand_made_write_page(struct buffer *buffer, const triggers_reply *reply,
+                          const struct settings *settings);
+
+/* For API_COMPATIBILITY=fastapi: answers {"detail": [{"loc": …, "msg": …, "type": …}]} with 422, in
+ * pydantic's words where it has some. False, without an answer, when the problem is not wrong
+ * input. */
+bool hand_made_answer_problem(struct request *request, const struct problem *problem);
+
+#endif
