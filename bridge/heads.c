@@ -225,16 +225,19 @@ static size_t scan_body(struct head *head, const char *bytes, size_t size)
     return size;
 }
 
-/* A request in the place of the one that is refused, which is answered after those before it. */
+/* A request in the place of the one that is refused, which is answered after those before it: as
+ * much of it as there is room for, the rest at the next time. */
 static void stand_in(struct head *head, struct received *received)
 {
-    char text[] = "? / HTTP/1.0\r\n\r\n";
-    text[0] = HEAD_CUT;
-    if (received->room - received->kept < strlen(text))
-        return;
-    memcpy(received->bytes + received->kept, text, strlen(text));
-    received->kept += strlen(text);
-    head->told = true;
+    static const char text[] = {HEAD_CUT, ' ', '/', ' ', 'H',  'T',  'T',  'P',
+                                '/',      '1', '.', '0', '\r', '\n', '\r', '\n'};
+    size_t left = sizeof(text) - head->stand_in;
+    size_t room = received->room - received->kept;
+    size_t size = left < room ? left : room;
+    memcpy(received->bytes + received->kept, text + head->stand_in, size);
+    received->kept += size;
+    head->stand_in += size;
+    head->told = head->stand_in == sizeof(text);
 }
 
 static void take_back(struct head *head, struct received *received)
@@ -352,12 +355,21 @@ static ssize_t pass(struct connection *connection, void *buffer, size_t size, in
     return count > 0 ? -1 : count;
 }
 
+static ssize_t finish_stand_in(struct connection *connection, char *buffer, size_t size)
+{
+    struct received received = received_begin(&connection->head, buffer, size);
+    stand_in(&connection->head, &received);
+    return (ssize_t)received.kept;
+}
+
 __attribute__((visibility("default"))) ssize_t recv(int socket, void *buffer, size_t size,
                                                     int flags)
 {
     struct connection *connection = find(socket);
     if (!connection)
         return recvfrom(socket, buffer, size, flags, NULL, NULL);
+    if (connection->head.refused && connection->head.stand_in > 0 && !connection->head.told)
+        return finish_stand_in(connection, buffer, size);
     if (connection->head.refused)
         return discard(connection, buffer, size, flags);
     return pass(connection, buffer, size, flags);

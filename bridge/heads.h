@@ -41,6 +41,7 @@ enum head_part {
 struct head {
     const struct problem *refused; /* what follows is thrown away */
     bool told;                     /* of that */
+    size_t stand_in;               /* bytes given of the request in its place */
     enum head_part part;
     bool after_cr;
     bool passed;      /* the value of the current field is passed on */
@@ -73,7 +74,8 @@ struct received received_begin(const struct head *head, char *bytes, size_t room
 
 /* Filters `size` bytes that were received after those that are kept. At a fault it sets `refused`:
  * when a complete request comes before the fault, libmicrohttpd then gets one with the method
- * HEAD_CUT, to be answered with it; else nothing is kept. */
+ * HEAD_CUT, the rest of it at the next time when there is too little room, to be answered with it;
+ * else nothing is kept. */
 void head_filter(struct head *head, struct received *received, size_t size);
 
 /* Prepares for descriptors below `count`. False without memory. */

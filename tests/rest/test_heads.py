@@ -150,6 +150,18 @@ def test_those_before_a_fault_are_answered_first(bridge, bad, status):
         assert wire.closed()
 
 
+@pytest.mark.parametrize("left", range(18))
+def test_a_fault_at_the_end_of_what_is_received_at_once(bridge, left):
+    """Of a new connection that is 8192 bytes: less of them is left than the answer's request takes."""
+    request = get("/health", "Origin: a")
+    request = request.replace("Origin: a", "Origin: " + "a" * (8192 - left - len(request) + 1))
+    with Wire(bridge, timeout=60.0) as wire:
+        wire.send(request + "\x02" * 30)
+        for expected in (200, 400):
+            assert wire.read().status == expected
+        assert wire.closed()
+
+
 def test_a_cut_target_is_not_read(bridge):
     """What follows 8000 bytes could be a parameter that counts."""
     for size, status in ((7999, 200), (8000, 414), (30000, 414)):
