@@ -1,7 +1,6 @@
 /* Both ways with zlib, whose memory is charged to the request. */
 #include "gzip.h"
 
-#include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <zlib.h>
@@ -166,7 +165,6 @@ bool gunzip_end(struct request *request)
 #define ANSWER_COST ((1u << (ANSWER_WINDOW_BITS + 2)) + (1u << (ANSWER_MEMORY + 9)) + 8192)
 
 #define ANSWER_STEP 65536 /* of the text, in one go */
-#define ANSWER_BLOCK 4096 /* sent at once over HTTP/1.0, which has no chunks */
 
 struct gzip {
     z_stream stream;
@@ -189,25 +187,19 @@ static void compress_step(struct gzip *gzip)
     gzip->ended = code == Z_STREAM_END;
 }
 
-/* An MHD_ContentReaderCallback. What compresses well takes several steps for a byte. */
-static ssize_t read_compressed(void *pointer, uint64_t position, char *out, size_t size)
+size_t gzip_read(struct gzip *gzip, char *out, size_t size)
 {
-    (void)position;
-    struct gzip *gzip = pointer;
     CHECK(size > 0);
-    if (gzip->ended)
-        return MHD_CONTENT_READER_END_OF_STREAM;
     gzip->stream.next_out = (Bytef *)out;
     gzip->stream.avail_out = (uInt)size;
-    do
+    /* What compresses well takes several steps for a byte. */
+    while (gzip->stream.avail_out == size && !gzip->ended)
         compress_step(gzip);
-    while (gzip->stream.avail_out == size && !gzip->ended);
-    return (ssize_t)(size - gzip->stream.avail_out);
+    return size - gzip->stream.avail_out;
 }
 
-static void gzip_free(void *pointer)
+void gzip_free(struct gzip *gzip)
 {
-    struct gzip *gzip = pointer;
     deflateEnd(&gzip->stream);
     free(gzip->owned);
     free(gzip);
@@ -227,18 +219,12 @@ static struct gzip *gzip_new(const struct answer *answer)
     return NULL;
 }
 
-struct MHD_Response *gzip_response(struct answer *answer, struct charge *charge)
+struct gzip *gzip_begin(struct answer *answer, struct charge *charge)
 {
     struct gzip *gzip = charge_add(charge, ANSWER_COST) ? gzip_new(answer) : NULL;
     if (!gzip)
         return NULL;
-    struct MHD_Response *response = MHD_create_response_from_callback(
-        MHD_SIZE_UNKNOWN, ANSWER_BLOCK, read_compressed, gzip, gzip_free);
-    if (!response) {
-        gzip_free(gzip);
-        return NULL;
-    }
     gzip->owned = answer->body.data;
     answer->body.data = NULL;
-    return response;
+    return gzip;
 }

@@ -6,6 +6,8 @@
 
 #include "request.h"
 
+struct gzip;
+
 /* Shorter answers are not compressed. */
 #define GZIP_ANSWER_MIN 1024
 
@@ -24,8 +26,14 @@ bool gunzip_end(struct request *request);
 /* NULL: does nothing. */
 void gunzip_free(struct gunzip *gunzip);
 
-/* A response with the answer's body, compressed; it takes over the body unless that is static. NULL
- * without memory: nothing has been taken. */
-struct MHD_Response *gzip_response(struct answer *answer, struct charge *charge);
+/* Begins to compress the answer's body; it takes over the body unless that is static. NULL without
+ * memory: nothing has been taken. */
+struct gzip *gzip_begin(struct answer *answer, struct charge *charge);
+
+/* Writes the next part of the compressed body to `out`, of `size` bytes; returns how many bytes it
+ * wrote, 0 at the end. */
+size_t gzip_read(struct gzip *gzip, char *out, size_t size);
+
+void gzip_free(struct gzip *gzip);
 
 #endif

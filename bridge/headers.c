@@ -1,9 +1,8 @@
-/* One pass over the headers fills the members; the rest looks at single values. */
+/* Each header fills its member; the rest looks at single values. */
 #include "headers.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <microhttpd.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,27 +40,16 @@ static const struct {
     {"Access-Control-Request-Headers", offsetof(struct headers, cors_headers), 0},
 };
 
-static enum MHD_Result read_one(void *user_data, enum MHD_ValueKind kind, const char *name,
-                                const char *value)
+void headers_note(struct headers *headers, const char *name, const char *value)
 {
-    (void)kind;
-    struct headers *headers = user_data;
-    value = value ? value : "";
     for (size_t i = 0; i < sizeof(KNOWN) / sizeof(KNOWN[0]); i++) {
         if (strcasecmp(name, KNOWN[i].name) != 0)
             continue;
-        *(const char **)((char *)headers + KNOWN[i].value) = value;
+        *(const char **)((char *)headers + KNOWN[i].value) = value ? value : "";
         if (KNOWN[i].count)
             ++*(unsigned *)((char *)headers + KNOWN[i].count);
         break;
     }
-    return MHD_YES;
-}
-
-void headers_read(struct headers *headers, struct MHD_Connection *connection)
-{
-    *headers = (struct headers){0};
-    MHD_get_connection_values(connection, MHD_HEADER_KIND, read_one, headers);
 }
 
 bool headers_are_read(const char *name)
@@ -75,7 +63,7 @@ bool headers_are_read(const char *name)
 
 const char *headers_framing_error(const struct headers *headers, const char *version)
 {
-    bool http_1_0 = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
+    bool http_1_0 = strcmp(version, "HTTP/1.0") == 0;
     if (headers->content_lengths > 1)
         return "Content-Length was sent more than once";
     if (headers->transfer_encodings > 0 && headers->content_lengths > 0)
@@ -90,9 +78,8 @@ const char *headers_framing_error(const struct headers *headers, const char *ver
     return NULL;
 }
 
-const char *headers_length_error(struct MHD_Connection *connection, unsigned *status)
+const char *headers_length_error(const char *length, unsigned *status)
 {
-    const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length");
     bool digits = length && length[0] && length[strspn(length, "0123456789")] == '\0';
     *status = digits ? 413 : 400;
     if (!digits)

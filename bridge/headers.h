@@ -6,8 +6,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct MHD_Connection;
-
 #define HEADERS_PREFIX_SIZE 256
 
 /* Values belong to the connection and live as long as the request; NULL: not sent. Of a header sent
@@ -38,7 +36,8 @@ struct headers {
     bool needs_type; /* set by the owner: a body from a browser must state its type */
 };
 
-void headers_read(struct headers *headers, struct MHD_Connection *connection);
+/* Sets what one header of a request says; NULL is as good as "". */
+void headers_note(struct headers *headers, const char *name, const char *value);
 
 /* Whether the bridge or libmicrohttpd uses a header. */
 bool headers_are_read(const char *name);
@@ -48,9 +47,9 @@ bool headers_are_read(const char *name);
  * be made to let others pass unseen. */
 const char *headers_framing_error(const struct headers *headers, const char *version);
 
-/* NULL, or what is wrong with the Content-Length of a connection's request, however little of it
- * has arrived, and the status to answer with. libmicrohttpd would answer these by itself. */
-const char *headers_length_error(struct MHD_Connection *connection, unsigned *status);
+/* NULL, or what is wrong with a Content-Length (NULL: not sent), and the status to answer with.
+ * libmicrohttpd would answer these by itself. */
+const char *headers_length_error(const char *length, unsigned *status);
 
 /* The length of the body, as stated; 0 when it is not stated. */
 uint64_t headers_content_length(const struct headers *headers);

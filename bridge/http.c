@@ -3,6 +3,7 @@
  * connection, so refusals wait for the end of the body when that is near. */
 #include "http.h"
 
+#include <microhttpd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,9 +59,17 @@ static enum MHD_Result give_answer(struct request *request)
     CHECK(request->answer.status);
     request_use_reserved(request, 0);
     atomic_store(&pace->held, request->charge.held);
-    enum MHD_Result result = respond(request);
+    bool queued = respond(request);
     pace_begin(pace, PACE_ANSWER);
-    return result;
+    return queued ? MHD_YES : MHD_NO;
+}
+
+static enum MHD_Result note_header(void *headers, enum MHD_ValueKind kind, const char *name,
+                                   const char *value)
+{
+    (void)kind;
+    headers_note(headers, name, value);
+    return MHD_YES;
 }
 
 static enum MHD_Result begin(struct bridge *bridge, struct MHD_Connection *connection,
@@ -71,7 +80,9 @@ static enum MHD_Result begin(struct bridge *bridge, struct MHD_Connection *conne
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     struct connection *peer = connection_cast(info->socket_context);
     CHECK(peer->http == connection);
-    struct request *request = request_new(bridge, peer, method, url);
+    struct headers headers = {0};
+    MHD_get_connection_values(connection, MHD_HEADER_KIND, note_header, &headers);
+    struct request *request = request_new(bridge, peer, &headers, method, url);
     if (!request)
         return MHD_NO;
     figures_note_begun();
@@ -237,7 +248,7 @@ void http_each_parameter(const struct request *request,
                          bool (*visit)(void *argument, const char *name, const char *value),
                          void *argument)
 {
-    MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, visit_parameter,
+    MHD_get_connection_values(request->peer->http, MHD_GET_ARGUMENT_KIND, visit_parameter,
                               &(struct visit){visit, argument});
 }
 
@@ -247,7 +258,9 @@ static void refuse_length(struct connection *peer, void *loop)
     struct problem problem = {.code = "MALFORMED_REQUEST"};
     if (peer->loop != loop)
         return;
-    problem.detail = headers_length_error(peer->http, &problem.status);
+    problem.detail = headers_length_error(
+        MHD_lookup_connection_value(peer->http, MHD_HEADER_KIND, "Content-Length"),
+        &problem.status);
     if (problem.detail && problem.status == 413)
         problem.code = "BODY_TOO_LARGE";
     if (problem.detail)
@@ -274,6 +287,16 @@ __attribute__((format(printf, 2, 0))) static void log_library(void *user_data, c
 #define ONE_THREAD 0
 #endif
 
+/* The connection is the context of its socket. */
+static void on_connection(void *loop, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    if (what == MHD_CONNECTION_NOTIFY_STARTED)
+        *context = loop_connection_opened(loop, connection);
+    else
+        loop_connection_closed(loop, connection_cast(*context));
+}
+
 static struct MHD_Daemon *start_daemon(struct bridge *bridge, struct loop *loop)
 {
     const struct connections *connections = &bridge->connections;
@@ -291,7 +314,7 @@ static struct MHD_Daemon *start_daemon(struct bridge *bridge, struct loop *loop)
                                 MHD_USE_ERROR_LOG | ONE_THREAD,
                             0, NULL, NULL, on_request, bridge, MHD_OPTION_EXTERNAL_LOGGER,
                             log_library, loop, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-                            MHD_OPTION_NOTIFY_CONNECTION, loop_on_connection, loop,
+                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, loop,
                             MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_ARRAY,
                             options, MHD_OPTION_END);
 }

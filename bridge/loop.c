@@ -3,6 +3,7 @@
 #include "loop.h"
 
 #include <limits.h>
+#include <microhttpd.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -55,21 +56,21 @@ static void forget(struct loop *loop, struct connection *connection)
     CHECK(atomic_fetch_sub(&loop->load, 1) > 0);
 }
 
-void loop_on_connection(void *argument, struct MHD_Connection *connection, void **context,
-                        enum MHD_ConnectionNotificationCode what)
+struct connection *loop_connection_opened(struct loop *loop, struct MHD_Connection *http)
 {
-    struct loop *loop = argument;
-    bool started = what == MHD_CONNECTION_NOTIFY_STARTED;
-    figures_note_connection(started);
-    if (started) {
-        CHECK(loop->adding && !loop->adding->http);
-        *context = loop->adding;
-        loop->adding->http = connection;
-        loop->adding = NULL;
-        connections_set_waiting(loop->connections, connection_cast(*context), true);
-    } else {
-        forget(loop, connection_cast(*context));
-    }
+    struct connection *connection = loop->adding;
+    CHECK(connection && !connection->http);
+    figures_note_connection(true);
+    connection->http = http;
+    loop->adding = NULL;
+    connections_set_waiting(loop->connections, connection, true);
+    return connection;
+}
+
+void loop_connection_closed(struct loop *loop, struct connection *connection)
+{
+    figures_note_connection(false);
+    forget(loop, connection);
 }
 
 static void add(struct loop *loop, struct connection *connection)

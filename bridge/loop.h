@@ -7,12 +7,14 @@
 #ifndef TRIGGERS_BRIDGE_LOOP_H
 #define TRIGGERS_BRIDGE_LOOP_H
 
-#include <microhttpd.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
 #include "connections.h"
+
+struct MHD_Connection;
+struct MHD_Daemon;
 
 struct loop {
     struct MHD_Daemon *daemon; /* without a listening socket; used only on the loop's thread */
@@ -27,8 +29,8 @@ struct loop {
     struct connection *adding; /* being given to the daemon */
 };
 
-/* Takes over `daemon`, whose MHD_OPTION_NOTIFY_CONNECTION is loop_on_connection with the loop.
- * False without descriptors or threads. */
+/* Takes over `daemon`, which tells loop_connection_opened and loop_connection_closed of its
+ * connections. False without descriptors or threads. */
 bool loop_start(struct loop *loop, struct MHD_Daemon *daemon, struct connections *connections);
 
 /* Closes all connections and returns when the thread has ended. No connection may be suspended. */
@@ -43,8 +45,11 @@ void loop_suspend(struct connection *connection);
 /* Resumes a connection that was suspended: from now on it belongs to the loop. Any thread. */
 void loop_resume(struct connection *connection);
 
-/* An MHD_NotifyConnectionCallback. It makes the struct connection the socket's context. */
-void loop_on_connection(void *loop, struct MHD_Connection *connection, void **context,
-                        enum MHD_ConnectionNotificationCode what);
+/* libmicrohttpd has taken the connection that the loop is giving it, which is returned. On the
+ * loop's thread. */
+struct connection *loop_connection_opened(struct loop *loop, struct MHD_Connection *http);
+
+/* libmicrohttpd is about to close the connection: frees it. On the loop's thread. */
+void loop_connection_closed(struct loop *loop, struct connection *connection);
 
 #endif

@@ -50,23 +50,22 @@ static void follow_trace(struct request *request)
         trace_format(&request->trace, request->traceparent);
 }
 
-struct request *request_new(struct bridge *bridge, struct connection *peer, const char *method,
-                            const char *path)
+struct request *request_new(struct bridge *bridge, struct connection *peer,
+                            const struct headers *headers, const char *method, const char *path)
 {
     struct request *request = calloc(1, sizeof(*request));
     if (!request)
         return NULL;
     request->magic = REQUEST_MAGIC;
     request->bridge = bridge;
-    request->connection = peer->http;
     request->peer = peer;
+    request->headers = *headers;
     request->method = method;
     request->path = path;
     request->started_us = clock_monotonic_us();
     request->charge.share = request->peer->share;
     arena_init(&request->arena, ARENA_CAP);
     request->arena.charge = &request->charge;
-    headers_read(&request->headers, peer->http);
     if (request->headers.request_id && headers_request_id_valid(request->headers.request_id))
         snprintf(request->id, sizeof(request->id), "%s", request->headers.request_id);
     else

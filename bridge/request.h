@@ -26,7 +26,6 @@
 #define REQUEST_BATCH_MAX (8u << 20)
 #define REQUEST_DISCARD_MAX (16u << 20)
 
-struct MHD_Connection;
 struct route;
 struct gunzip;
 
@@ -58,8 +57,7 @@ struct answer {
 struct request {
     unsigned magic;
     struct bridge *bridge;
-    struct MHD_Connection *connection;
-    struct connection *peer; /* the same connection, as the loops know it */
+    struct connection *peer;
     const struct route *route;
     const char *method;              /* belongs to the connection, as do `headers` and `path` */
     const char *path;                /* as sent, for the log */
@@ -88,9 +86,9 @@ struct request {
     struct answer answer;
 };
 
-/* NULL without memory. */
-struct request *request_new(struct bridge *bridge, struct connection *peer, const char *method,
-                            const char *path);
+/* The strings are the connection's. NULL without memory. */
+struct request *request_new(struct bridge *bridge, struct connection *peer,
+                            const struct headers *headers, const char *method, const char *path);
 void request_free(struct request *request);
 
 /* The request that libmicrohttpd's pointer leads to. */

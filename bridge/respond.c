@@ -1,6 +1,7 @@
 /* Answers become responses here, and nowhere else. */
 #include "respond.h"
 
+#include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "gzip.h"
 
 #define DIRECT_ANSWER_CAP 4096
+#define COMPRESSED_BLOCK 4096 /* sent at once over HTTP/1.0, which has no chunks */
 #define ALL_METHODS "GET, HEAD, POST, DELETE, OPTIONS"
 
 static struct MHD_Response *make_plain_response(struct answer *answer)
@@ -26,6 +28,30 @@ static struct MHD_Response *make_plain_response(struct answer *answer)
     return response;
 }
 
+static ssize_t read_compressed(void *gzip, uint64_t position, char *out, size_t size)
+{
+    (void)position;
+    size_t got = gzip_read(gzip, out, size);
+    return got > 0 ? (ssize_t)got : MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+static void free_compressed(void *gzip)
+{
+    gzip_free(gzip);
+}
+
+static struct MHD_Response *make_compressed_response(struct request *request)
+{
+    struct gzip *gzip = gzip_begin(&request->answer, &request->charge);
+    if (!gzip)
+        return NULL;
+    struct MHD_Response *response = MHD_create_response_from_callback(
+        MHD_SIZE_UNKNOWN, COMPRESSED_BLOCK, read_compressed, gzip, free_compressed);
+    if (!response)
+        gzip_free(gzip);
+    return response;
+}
+
 static struct MHD_Response *make_response(struct request *request)
 {
     struct answer *answer = &request->answer;
@@ -35,7 +61,7 @@ static struct MHD_Response *make_response(struct request *request)
         return make_plain_response(answer);
     /* libmicrohttpd 0.9.75 ends chunks that HEAD does not have. */
     bool asked = headers_accept_gzip(&request->headers) && strcmp(request->method, "HEAD") != 0;
-    struct MHD_Response *response = asked ? gzip_response(answer, &request->charge) : NULL;
+    struct MHD_Response *response = asked ? make_compressed_response(request) : NULL;
     if (response)
         MHD_add_response_header(response, "Content-Encoding", "gzip");
     else
@@ -98,17 +124,17 @@ static void add_headers(struct MHD_Response *response, const struct request *req
     add_cors(response, request);
 }
 
-enum MHD_Result respond(struct request *request)
+bool respond(struct request *request)
 {
     CHECK(request->answer.status >= 200 && request->answer.status < 600);
     struct MHD_Response *response = make_response(request);
     if (!response)
-        return MHD_NO;
+        return false;
     add_headers(response, request);
     enum MHD_Result queued =
-        MHD_queue_response(request->connection, request->answer.status, response);
+        MHD_queue_response(request->peer->http, request->answer.status, response);
     MHD_destroy_response(response);
-    return queued;
+    return queued == MHD_YES;
 }
 
 /* As in a Date header. */

@@ -2,12 +2,10 @@
 #ifndef TRIGGERS_BRIDGE_RESPOND_H
 #define TRIGGERS_BRIDGE_RESPOND_H
 
-#include <microhttpd.h>
-
 #include "request.h"
 
-/* Takes the answer's body. The result is what the handler returns to libmicrohttpd. */
-enum MHD_Result respond(struct request *request);
+/* Takes the answer's body. False without memory: the connection is to be closed. */
+bool respond(struct request *request);
 
 /* Sends an answer without libmicrohttpd, where that takes none, and shuts the sending side. On the
  * loop's thread. */
