@@ -8,11 +8,11 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "listen.h"
+#include "http_listen.h"
 
 /* Of one listening socket in a row, before the others have their turn: all that its backlog holds.
  */
-#define ACCEPTED_IN_A_ROW LISTEN_BACKLOG
+#define ACCEPTED_IN_A_ROW HTTP_LISTEN_BACKLOG
 
 /* With too many connections or no descriptors, until some have been closed. */
 #define PAUSE_MS 10

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "call.h"
+#include "core_call.h"
 #include "hand_made.h"
 #include "routes.h"
 
@@ -82,10 +82,10 @@ bool batch_ack_events_start(struct request *request)
     struct bridge *bridge;
     triggers_call_options options;
     size_t count = read_ids(request, ids);
-    if (count == 0 || !call_begin(request, &bridge, &options))
+    if (count == 0 || !core_call_begin(request, &bridge, &options))
         return true;
-    triggers_ack_batch_async(bridge->client, ids, count, &options, call_done, request);
-    call_started(bridge);
+    triggers_ack_batch_async(bridge->client, ids, count, &options, core_call_done, request);
+    core_call_started(bridge);
     request_drop_sent_body(request);
     return false;
 }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "call.h"
+#include "core_call.h"
 #include "hand_made.h"
 #include "routes.h"
 
@@ -17,7 +17,7 @@ struct batch_item {
     const struct hand_made_errors *errors; /* the JSON is no event */
 };
 
-struct batch {
+struct batch_body {
     size_t most; /* that the body can have, if they are not too many */
     size_t count;
     size_t sent;
@@ -51,7 +51,7 @@ static bool fail_no_memory(struct request *request)
 /* False after having answered. */
 static bool add_value(struct request *request, const struct json_value *value)
 {
-    struct batch *batch = request->batch;
+    struct batch_body *batch = request->batch;
     if (batch->count == batch->most)
         return refuse_count(request);
     struct batch_item *item = &batch->items[batch->count++];
@@ -97,7 +97,7 @@ static bool add_line(struct request *request, const char *line, size_t size)
     struct json_error error;
     if (json_check(line, size, &value, &error))
         return add_value(request, &value);
-    struct batch *batch = request->batch;
+    struct batch_body *batch = request->batch;
     if (batch->count == batch->most)
         return refuse_count(request);
     char why[WHY_SIZE];
@@ -136,7 +136,7 @@ static bool read_lines(struct request *request)
 static bool make_batch(struct request *request)
 {
     struct arena *arena = &request->arena;
-    struct batch *batch = arena_calloc(arena, 1, sizeof(*batch));
+    struct batch_body *batch = arena_calloc(arena, 1, sizeof(*batch));
     if (!batch)
         return fail_no_memory(request);
     size_t most = request->body_size / 2 + 1;
@@ -193,7 +193,7 @@ static void append_sent(struct buffer *body, const triggers_item *item, size_t i
 /* `sent` are the core's results for the items that were sent to it. */
 static void answer_batch(struct request *request, const triggers_item *sent)
 {
-    const struct batch *batch = request->batch;
+    const struct batch_body *batch = request->batch;
     struct buffer body;
     request_init_text(request, &body, RESULTS_CAP);
     buffer_append_text(&body, "{\"results\":[");
@@ -216,7 +216,7 @@ static void answer_batch(struct request *request, const triggers_item *sent)
  * of single creates. False after having answered. */
 static bool give_keys(struct request *request)
 {
-    struct batch *batch = request->batch;
+    struct batch_body *batch = request->batch;
     size_t sent = 0;
     for (size_t i = 0; request->key.text[0] && i < batch->count; i++) {
         char key[IDEMPOTENCY_KEY_SIZE + IDEMPOTENCY_SUFFIX_MAX];
@@ -236,18 +236,18 @@ bool batch_create_events_start(struct request *request)
     if (!request_read_key(request, IDEMPOTENCY_SUFFIX_MAX) || !read_batch(request) ||
         !give_keys(request))
         return true;
-    struct batch *batch = request->batch;
+    struct batch_body *batch = request->batch;
     if (batch->sent == 0) {
         answer_batch(request, NULL);
         return true;
     }
     struct bridge *bridge;
     triggers_call_options options;
-    if (!call_begin(request, &bridge, &options))
+    if (!core_call_begin(request, &bridge, &options))
         return true;
-    triggers_create_batch_async(bridge->client, batch->events, batch->sent, &options, call_done,
-                                request);
-    call_started(bridge);
+    triggers_create_batch_async(bridge->client, batch->events, batch->sent, &options,
+                                core_call_done, request);
+    core_call_started(bridge);
     request_drop_sent_body(request);
     return false;
 }

@@ -16,7 +16,7 @@
 #include "triggers.h"
 
 struct bridge {
-    struct settings settings;
+    struct bridge_settings settings;
     triggers_client *client;
     atomic_long starting;      /* calls that are being started */
     atomic_bool client_closed; /* no more calls are started */

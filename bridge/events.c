@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "call.h"
+#include "core_call.h"
 #include "hand_made.h"
 #include "routes.h"
 
@@ -54,10 +54,10 @@ bool create_event_start(struct request *request)
         return true;
     event.idempotency_key = request->key.text;
     request->key.source = event.source;
-    if (!call_begin(request, &bridge, &options))
+    if (!core_call_begin(request, &bridge, &options))
         return true;
-    triggers_create_async(bridge->client, &event, &options, call_done, request);
-    call_started(bridge);
+    triggers_create_async(bridge->client, &event, &options, core_call_done, request);
+    core_call_started(bridge);
     request_drop_sent_body(request);
     return false;
 }
@@ -93,10 +93,10 @@ bool get_event_start(struct request *request)
 {
     struct bridge *bridge;
     triggers_call_options options;
-    if (!has_event_id(request) || !call_begin(request, &bridge, &options))
+    if (!has_event_id(request) || !core_call_begin(request, &bridge, &options))
         return true;
-    triggers_get_async(bridge->client, request->event_id, &options, call_done, request);
-    call_started(bridge);
+    triggers_get_async(bridge->client, request->event_id, &options, core_call_done, request);
+    core_call_started(bridge);
     return false;
 }
 
@@ -115,10 +115,10 @@ bool ack_event_start(struct request *request)
 {
     struct bridge *bridge;
     triggers_call_options options;
-    if (!has_event_id(request) || !call_begin(request, &bridge, &options))
+    if (!has_event_id(request) || !core_call_begin(request, &bridge, &options))
         return true;
-    triggers_ack_async(bridge->client, request->event_id, &options, call_done, request);
-    call_started(bridge);
+    triggers_ack_async(bridge->client, request->event_id, &options, core_call_done, request);
+    core_call_started(bridge);
     return false;
 }
 

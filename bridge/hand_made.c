@@ -114,7 +114,8 @@ enum hand_made_result hand_made_read_event(const struct json_value *value, struc
 
 /* A time in UTC: for FastAPI's callers without the Z that says so, which Python before 3.11 cannot
  * read. */
-static void append_time(struct buffer *buffer, int64_t time_us, const struct settings *settings)
+static void append_time(struct buffer *buffer, int64_t time_us,
+                        const struct bridge_settings *settings)
 {
     buffer_append_json_time(buffer, time_us);
     if (!settings->fastapi || buffer->failed)
@@ -137,7 +138,7 @@ static void append_string(struct buffer *buffer, const char *name, const char *t
 }
 
 void hand_made_write_created(struct buffer *buffer, const triggers_event *event,
-                             const char *message, const struct settings *settings)
+                             const char *message, const struct bridge_settings *settings)
 {
     append_string(buffer, "{\"event_id\":", event->event_id);
     buffer_append_text(buffer, ",\"status\":\"received\",\"created_at\":");
@@ -157,7 +158,7 @@ static void append_payload(struct buffer *buffer, const triggers_event *event, b
 }
 
 void hand_made_write_acked(struct buffer *buffer, const triggers_event *event,
-                           const struct settings *settings)
+                           const struct bridge_settings *settings)
 {
     append_string(buffer, "{\"event_id\":", event->event_id);
     buffer_append_text(buffer, ",\"status\":\"acknowledged\",\"acknowledged_at\":");
@@ -166,7 +167,7 @@ void hand_made_write_acked(struct buffer *buffer, const triggers_event *event,
 }
 
 void hand_made_write_event(struct buffer *buffer, const triggers_event *event, bool portable,
-                           const struct settings *settings)
+                           const struct bridge_settings *settings)
 {
     append_string(buffer, "{\"event_id\":", event->event_id);
     append_string(buffer, ",\"source\":", event->source);
@@ -185,7 +186,7 @@ void hand_made_write_event(struct buffer *buffer, const triggers_event *event, b
 }
 
 void hand_made_write_page(struct buffer *buffer, const triggers_reply *reply,
-                          const struct settings *settings)
+                          const struct bridge_settings *settings)
 {
     buffer_append_text(buffer, "{\"events\":[");
     for (size_t i = 0; i < reply->item_count; i++) {

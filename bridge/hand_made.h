@@ -32,20 +32,20 @@ enum hand_made_result hand_made_read_event(const struct json_value *value, struc
 
 /* Writes the result of a create, with a message; that of an item of a batch has none (NULL). */
 void hand_made_write_created(struct buffer *buffer, const triggers_event *event,
-                             const char *message, const struct settings *settings);
+                             const char *message, const struct bridge_settings *settings);
 
 /* Writes an event as an acknowledgement shows it. */
 void hand_made_write_acked(struct buffer *buffer, const triggers_event *event,
-                           const struct settings *settings);
+                           const struct bridge_settings *settings);
 
 /* Writes an event; with `portable`, a payload that not every JSON reader can take is left out, so
  * that the others on its page can be read. */
 void hand_made_write_event(struct buffer *buffer, const triggers_event *event, bool portable,
-                           const struct settings *settings);
+                           const struct bridge_settings *settings);
 
 /* Writes a page of the inbox. */
 void hand_made_write_page(struct buffer *buffer, const triggers_reply *reply,
-                          const struct settings *settings);
+                          const struct bridge_settings *settings);
 
 /* For API_COMPATIBILITY=fastapi: answers {"detail": [{"loc": …, "msg": …, "type": …}]} with 422, in
  * pydantic's words where it has some. False, without an answer, when the problem is not wrong

@@ -12,7 +12,7 @@
 #include "accept.h"
 #include "base/check.h"
 #include "base/clock.h"
-#include "figures.h"
+#include "bridge_metrics.h"
 #include "gzip.h"
 #include "respond.h"
 #include "routes.h"
@@ -85,7 +85,7 @@ static enum MHD_Result begin(struct bridge *bridge, struct MHD_Connection *conne
     struct request *request = request_new(bridge, peer, &headers, method, url);
     if (!request)
         return MHD_NO;
-    figures_note_begun();
+    bridge_metrics_note_begun();
     *context = request;
     const struct problem *refused = *method == HEAD_CUT ? request->peer->head.refused : NULL;
     const char *error = headers_framing_error(&request->headers, version);
@@ -218,7 +218,7 @@ static void on_completed(void *bridge, struct MHD_Connection *connection, void *
     *context = NULL;
     if (log_enabled(LOG_DEBUG))
         log_request(request, how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
-    figures_note_ended(request);
+    bridge_metrics_note_ended(request);
     pace_begin(&request->peer->pace, PACE_IDLE);
     request_free(request);
 }

@@ -1,7 +1,7 @@
 /* What the service says about itself: its root, its health and whether it can work. */
 #include <string.h>
 
-#include "call.h"
+#include "core_call.h"
 #include "routes.h"
 
 #define READY_TIMEOUT_MS 2000
@@ -59,11 +59,11 @@ bool info_ready_start(struct request *request)
         return true;
     }
     request->charge.urgent = true;
-    if (!call_begin(request, &bridge, &options))
+    if (!core_call_begin(request, &bridge, &options))
         return true;
     options.timeout_ms = READY_TIMEOUT_MS;
-    triggers_health_async(bridge->client, &options, call_done, request);
-    call_started(bridge);
+    triggers_health_async(bridge->client, &options, core_call_done, request);
+    core_call_started(bridge);
     return false;
 }
 

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "figures.h"
+#include "bridge_metrics.h"
 
 /* ---- any thread ---- */
 
@@ -60,7 +60,7 @@ struct connection *loop_connection_opened(struct loop *loop, struct MHD_Connecti
 {
     struct connection *connection = loop->adding;
     CHECK(connection && !connection->http);
-    figures_note_connection(true);
+    bridge_metrics_note_connection(true);
     connection->http = http;
     loop->adding = NULL;
     connections_set_waiting(loop->connections, connection, true);
@@ -69,7 +69,7 @@ struct connection *loop_connection_opened(struct loop *loop, struct MHD_Connecti
 
 void loop_connection_closed(struct loop *loop, struct connection *connection)
 {
-    figures_note_connection(false);
+    bridge_metrics_note_connection(false);
     forget(loop, connection);
 }
 

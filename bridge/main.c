@@ -1,6 +1,7 @@
 /* triggers-bridge: puts the parts together, runs until a signal, and takes them apart in reverse.
  */
 #include <malloc.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -9,9 +10,9 @@
 #include "base/signals.h"
 #include "base/status.h"
 #include "bridge.h"
-#include "figures.h"
+#include "bridge_metrics.h"
 #include "http.h"
-#include "listen.h"
+#include "http_listen.h"
 
 /* How long stopping may take, of the 30 seconds after which ECS kills: for requests that are still
  * coming in, for those that came, and for the answers to those that were cut short. */
@@ -36,8 +37,6 @@
 /* Free memory that each thread keeps. */
 #define KEPT_MEMORY (2 << 20)
 
-enum exit_code { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_MISCONFIGURED = 2 };
-
 static int refuse(const char *text, int exit_code)
 {
     log_fatal(text);
@@ -60,12 +59,12 @@ static bool take_probe_flag(int *argc, char **argv)
     return found;
 }
 
-static int probe(const struct settings *settings)
+static int probe(const struct bridge_settings *settings)
 {
     struct status status = STATUS_INIT;
-    if (listen_probe(settings->host, settings->port, &status))
-        return EXIT_STOPPED;
-    return refuse(status.message, EXIT_FAILED);
+    if (http_listen_probe(settings->host, settings->port, &status))
+        return EXIT_SUCCESS;
+    return refuse(status.message, EXIT_FAILURE);
 }
 
 static long limit_by_memory(const struct bridge *bridge)
@@ -82,7 +81,7 @@ static long limit_by_memory(const struct bridge *bridge)
 /* As many connections as were asked for, or as there is memory for and descriptors are left for. */
 static bool count_connections(struct bridge *bridge, struct status *status)
 {
-    const struct settings *settings = &bridge->settings;
+    const struct bridge_settings *settings = &bridge->settings;
     long wanted = limit_by_memory(bridge);
     struct connections *connections = &bridge->connections;
     long besides = PROGRAM_FILES + settings->threads * THREAD_FILES;
@@ -108,7 +107,7 @@ static bool count_connections(struct bridge *bridge, struct status *status)
 }
 
 /* Whether one payload of the largest size, as it comes and on its way to the core, leaves room. */
-static bool check_memory(const struct settings *settings, struct status *status)
+static bool check_memory(const struct bridge_settings *settings, struct status *status)
 {
     long least = PROGRAM_MEMORY + PAYLOAD_COPIES * settings->max_payload;
     return settings->max_memory >= least ||
@@ -119,7 +118,7 @@ static bool check_memory(const struct settings *settings, struct status *status)
 
 static bool open_client(struct bridge *bridge, char *error, size_t size)
 {
-    const struct settings *settings = &bridge->settings;
+    const struct bridge_settings *settings = &bridge->settings;
     triggers_client_options options = {
         .url = settings->core,
         .tls_ca_file = settings->tls_ca,
@@ -150,20 +149,20 @@ static void stop(struct bridge *bridge, struct http *http)
 /* Once a second. */
 static void look_after(struct bridge *bridge)
 {
-    figures_log(bridge);
+    bridge_metrics_log(bridge);
     bridge_check(bridge);
 }
 
 static int run(struct bridge *bridge)
 {
-    const struct settings *settings = &bridge->settings;
+    const struct bridge_settings *settings = &bridge->settings;
     char error[256];
     struct status status = STATUS_INIT;
     if (!open_client(bridge, error, sizeof(error)))
         return refuse(error, EXIT_MISCONFIGURED);
     int listeners[ACCEPT_LISTENERS_MAX];
     size_t count =
-        listen_open(settings->host, settings->port, listeners, ACCEPT_LISTENERS_MAX, &status);
+        http_listen_open(settings->host, settings->port, listeners, ACCEPT_LISTENERS_MAX, &status);
     struct http *http = count == 0 ? NULL : http_start(bridge, listeners, count);
     if (!http) {
         for (size_t i = 0; i < count; i++)
@@ -171,7 +170,7 @@ static int run(struct bridge *bridge)
         triggers_client_close(bridge->client);
         if (status.code == STATUS_INVALID_ARGUMENT)
             return refuse(status.message, EXIT_MISCONFIGURED);
-        return refuse(count == 0 ? status.message : "cannot start the HTTP server", EXIT_FAILED);
+        return refuse(count == 0 ? status.message : "cannot start the HTTP server", EXIT_FAILURE);
     }
     log_info("listening", {"host", settings->host}, {"port", NULL, (double)settings->port},
              {"core", settings->core}, {"version", TRIGGERS_VERSION},
@@ -188,16 +187,16 @@ static int run(struct bridge *bridge)
     }
     stop(bridge, http);
     log_info("stopped");
-    return EXIT_STOPPED;
+    return EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)
 {
     static struct bridge bridge;
     bool only_probe = take_probe_flag(&argc, argv);
-    switch (settings_load(&bridge.settings, argc, argv)) {
+    switch (bridge_settings_load(&bridge.settings, argc, argv)) {
     case CONFIG_LOADED: break;
-    case CONFIG_ANSWERED: return EXIT_STOPPED;
+    case CONFIG_ANSWERED: return EXIT_SUCCESS;
     case CONFIG_WRONG: return EXIT_MISCONFIGURED;
     }
     log_init("triggers-bridge", bridge.settings.log_level, bridge.settings.log_format);
@@ -207,11 +206,11 @@ int main(int argc, char **argv)
         return probe(&bridge.settings);
     signals_block();
     if (!log_start())
-        return refuse("cannot start the thread of the log: out of memory or threads", EXIT_FAILED);
+        return refuse("cannot start the thread of the log: out of memory or threads", EXIT_FAILURE);
     /* glibc gives memory back whenever 128 KiB are free, and takes it again for the next page. */
     mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY);
     bridge_init(&bridge);
-    figures_init();
+    bridge_metrics_init();
     struct status status = STATUS_INIT;
     int exit_code = check_memory(&bridge.settings, &status) && count_connections(&bridge, &status)
                         ? run(&bridge)

@@ -60,7 +60,7 @@ static void read_address(const struct sockaddr_storage *peer, uint8_t bytes[16])
 }
 
 /* FNV-1a, 32 bits. */
-static struct address **bucket(struct memory *memory, const uint8_t bytes[16])
+static struct peer_address **bucket(struct memory *memory, const uint8_t bytes[16])
 {
     uint32_t hash = 2166136261u;
     for (size_t i = 0; i < 16; i++)
@@ -69,10 +69,10 @@ static struct address **bucket(struct memory *memory, const uint8_t bytes[16])
 }
 
 /* Lock held. NULL without memory. */
-static struct address *find_address(struct memory *memory, const uint8_t bytes[16])
+static struct peer_address *find_address(struct memory *memory, const uint8_t bytes[16])
 {
-    struct address **first = bucket(memory, bytes);
-    struct address *address = *first;
+    struct peer_address **first = bucket(memory, bytes);
+    struct peer_address *address = *first;
     while (address && memcmp(address->bytes, bytes, 16) != 0)
         address = address->next;
     if (address || !(address = calloc(1, sizeof(*address))))
@@ -90,7 +90,7 @@ struct budget_share *memory_join(struct memory *memory, const struct sockaddr_st
     read_address(peer, bytes);
     CHECK(atomic_fetch_sub(&memory->budget.ceiling, CONNECTION_COST) >= CONNECTION_COST);
     pthread_mutex_lock(&memory->mutex);
-    struct address *address = find_address(memory, bytes);
+    struct peer_address *address = find_address(memory, bytes);
     if (address)
         address->connections++;
     pthread_mutex_unlock(&memory->mutex);
@@ -103,12 +103,12 @@ void memory_leave(struct memory *memory, struct budget_share *share)
           memory->ceiling - CONNECTION_COST);
     if (share == &memory->others.share)
         return;
-    struct address *address = (struct address *)share;
+    struct peer_address *address = (struct peer_address *)share;
     pthread_mutex_lock(&memory->mutex);
     CHECK(address->connections > 0);
     if (--address->connections == 0) {
         CHECK(address->share.held == 0);
-        struct address **link = bucket(memory, address->bytes);
+        struct peer_address **link = bucket(memory, address->bytes);
         while (*link != address) {
             CHECK(*link);
             link = &(*link)->next;
@@ -172,7 +172,7 @@ struct leftover {
  * their own. */
 static bool give(struct memory *memory, struct request *request, struct leftover *left)
 {
-    struct address *address = (struct address *)request->charge.share;
+    struct peer_address *address = (struct peer_address *)request->charge.share;
     const struct room *room = &request->room;
     bool small = is_small(request, room->size);
     int begins = room->spare > 0;

@@ -23,23 +23,23 @@ struct bridge;
 struct request;
 
 /* An address from which connections are open. */
-struct address {
+struct peer_address {
     struct budget_share share; /* first */
     uint8_t bytes[16];         /* IPv6, with IPv4 as a part of it (RFC 4291 section 2.5.5.2) */
     long connections;
     /* In which turn one of its requests did not fit: one that goes on, and one that begins. */
     unsigned long passed_over[2];
-    struct address *next;
+    struct peer_address *next;
 };
 
 struct memory {
     struct budget budget;
-    struct budget_share core; /* for the calls to the core; libtriggers uses it */
-    struct address others;    /* all those for which there was no memory */
-    size_t ceiling;           /* the budget's ceiling without connections */
-    atomic_ulong refused;     /* requests refused since the start */
-    pthread_mutex_t mutex;    /* of the rest; nothing else is locked while it is held */
-    struct address *addresses[256];
+    struct budget_share core;   /* for the calls to the core; libtriggers uses it */
+    struct peer_address others; /* all those for which there was no memory */
+    size_t ceiling;             /* the budget's ceiling without connections */
+    atomic_ulong refused;       /* requests refused since the start */
+    pthread_mutex_t mutex;      /* of the rest; nothing else is locked while it is held */
+    struct peer_address *addresses[256];
     struct request *first; /* those that wait for room, the oldest first */
     atomic_size_t wanted;  /* bytes that the first one needs; 0: none waits */
     unsigned long turns;   /* how often they have been served */

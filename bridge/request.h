@@ -1,10 +1,10 @@
 /* One HTTP request and its answer.
  *
  * Who may touch a request: the libmicrohttpd thread of its connection makes it, owns it, and in the
- * end frees it. From call_begin on only the call owns it, except its body and charge, until the
- * call's callback resumes the connection and so gives it back. While it waits for room it belongs
- * to memory.c. libmicrohttpd does not touch a suspended connection, even when its client leaves, so
- * there is one owner at any time and no reference count. */
+ * end frees it. From core_call_begin on only the call owns it, except its body and charge, until
+ * the call's callback resumes the connection and so gives it back. While it waits for room it
+ * belongs to memory.c. libmicrohttpd does not touch a suspended connection, even when its client
+ * leaves, so there is one owner at any time and no reference count. */
 #ifndef TRIGGERS_BRIDGE_REQUEST_H
 #define TRIGGERS_BRIDGE_REQUEST_H
 
@@ -77,11 +77,11 @@ struct request {
     struct charge charge;  /* for all that it holds */
     size_t reserved;       /* bytes of `charge` for what it will hold */
     struct room room;
-    bool unsent;           /* its call was not started, because there was no room for it */
-    bool again;            /* it was started again, with room for the call and its answer */
-    bool answering;        /* it has arrived completely, and is counted as such */
-    triggers_reply *reply; /* of the call, once it has arrived */
-    struct batch *batch;   /* used by batch.c; in the arena */
+    bool unsent;              /* its call was not started, because there was no room for it */
+    bool again;               /* it was started again, with room for the call and its answer */
+    bool answering;           /* it has arrived completely, and is counted as such */
+    triggers_reply *reply;    /* of the call, once it has arrived */
+    struct batch_body *batch; /* used by batch.c; in the arena */
     struct arena arena;
     struct answer answer;
 };

@@ -132,7 +132,7 @@ static bool is_own_page(const struct headers *headers, const char *host)
 static bool admit(struct request *request, const char *host)
 {
     struct headers *headers = &request->headers;
-    const struct settings *settings = &request->bridge->settings;
+    const struct bridge_settings *settings = &request->bridge->settings;
     if (host && !hosts_serve(&settings->hosts, settings->bound, host)) {
         request_fail(request, 421, "HOST_NOT_SERVED",
                      "This host is not served here; the setting TRIGGERS_HOSTS lists those that "

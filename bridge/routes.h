@@ -31,7 +31,8 @@ struct route {
     X("GET", "/", "/", UNUSED, info_root, NULL, NULL, "")                                          \
     X("GET", "/health", "/health", UNUSED, info_health, NULL, NULL, "")                            \
     X("GET", "/ready", "/ready", UNUSED, info_ready_start, info_ready_finish, NULL, "")            \
-    X("GET", "/metrics", "/metrics", UNUSED, figures_show_start, figures_show_finish, NULL, "")    \
+    X("GET", "/metrics", "/metrics", UNUSED, bridge_metrics_show_start,                            \
+      bridge_metrics_show_finish, NULL, "")                                                        \
     X("GET", "/openapi.json", "/openapi.json", UNUSED, docs_openapi, NULL, NULL, "")               \
     X("GET", "/docs", "/docs", UNUSED, docs_page, NULL, NULL, "")                                  \
     X("GET", "/redoc", "/redoc", UNUSED, docs_reference, NULL, NULL, "")                           \
@@ -57,8 +58,8 @@ bool info_root(struct request *request);
 bool info_health(struct request *request);
 bool info_ready_start(struct request *request);
 void info_ready_finish(struct request *request);
-bool figures_show_start(struct request *request);
-void figures_show_finish(struct request *request);
+bool bridge_metrics_show_start(struct request *request);
+void bridge_metrics_show_finish(struct request *request);
 bool docs_openapi(struct request *request);
 bool docs_page(struct request *request);
 bool docs_reference(struct request *request);

@@ -1,7 +1,7 @@
 /* The table of settings. */
 #include "settings.h"
 
-enum config_result settings_load(struct settings *settings, int argc, char **argv)
+enum config_result bridge_settings_load(struct bridge_settings *settings, int argc, char **argv)
 {
     const struct config_setting table[] = {
         {"API_HOST", "api-host", "0.0.0.0", "HOST",
@@ -72,7 +72,7 @@ enum config_result settings_load(struct settings *settings, int argc, char **arg
         CONFIG_CORE_DUMPS(&settings->core_dumps),
         {0},
     };
-    *settings = (struct settings){0};
+    *settings = (struct bridge_settings){0};
     enum config_result result =
         config_load("triggers-bridge",
                     "triggers-bridge serves the REST interface of triggers and passes every "

@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "base/web.h"
 
-struct settings {
+struct bridge_settings {
     const char *host;
     long port;
     struct origins cors; /* whose pages may call */
@@ -32,6 +32,6 @@ struct settings {
 };
 
 /* See config_load. The settings live as long as the process. */
-enum config_result settings_load(struct settings *settings, int argc, char **argv);
+enum config_result bridge_settings_load(struct bridge_settings *settings, int argc, char **argv);
 
 #endif

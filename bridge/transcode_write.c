@@ -11,7 +11,7 @@
 
 typedef ProtobufCFieldDescriptor Field;
 
-struct writer {
+struct json_writer {
     struct buffer *buffer;
     bool portable;
     unsigned depth; /* messages around what is written */
@@ -109,7 +109,7 @@ static void write_text(struct buffer *buffer, const char *text)
 }
 
 /* On pages those that would keep others from being read are left out. */
-static void write_payload(const struct writer *writer, const ProtobufCBinaryData *bytes)
+static void write_payload(const struct json_writer *writer, const ProtobufCBinaryData *bytes)
 {
     const char *json = (const char *)bytes->data;
     if (bytes->len == 0)
@@ -127,9 +127,9 @@ static void write_bytes(struct buffer *buffer, const ProtobufCBinaryData *bytes)
     buffer_append(buffer, "\"", 1);
 }
 
-static void write_members(struct writer *writer, const ProtobufCMessage *message);
+static void write_members(struct json_writer *writer, const ProtobufCMessage *message);
 
-static void write_message(struct writer *writer, const ProtobufCMessage *message)
+static void write_message(struct json_writer *writer, const ProtobufCMessage *message)
 {
     const struct transcode_text *form = message ? transcode_text_of(message->descriptor) : NULL;
     if (!message)
@@ -140,7 +140,7 @@ static void write_message(struct writer *writer, const ProtobufCMessage *message
         write_members(writer, message);
 }
 
-static void write_value(struct writer *writer, const Field *field, const void *value)
+static void write_value(struct json_writer *writer, const Field *field, const void *value)
 {
     struct buffer *buffer = writer->buffer;
     switch (field->type) {
@@ -184,7 +184,7 @@ static const void *member_of(const ProtobufCMessage *message, size_t offset)
     return (const char *)message + offset;
 }
 
-static void write_array(struct writer *writer, const Field *field, const char *elements,
+static void write_array(struct json_writer *writer, const Field *field, const char *elements,
                         size_t count)
 {
     buffer_append(writer->buffer, "[", 1);
@@ -210,7 +210,7 @@ static bool comes_again(ProtobufCMessage *const *entries, size_t i, size_t count
     return i < count;
 }
 
-static void write_map(struct writer *writer, ProtobufCMessage *const *entries, size_t count)
+static void write_map(struct json_writer *writer, ProtobufCMessage *const *entries, size_t count)
 {
     const char *separator = "{";
     for (size_t i = 0; i < count; i++) {
@@ -226,7 +226,7 @@ static void write_map(struct writer *writer, ProtobufCMessage *const *entries, s
     buffer_append_text(writer->buffer, count > 0 ? "}" : "{}");
 }
 
-static void write_elements(struct writer *writer, const ProtobufCMessage *message,
+static void write_elements(struct json_writer *writer, const ProtobufCMessage *message,
                            const Field *field)
 {
     size_t count = *(const size_t *)member_of(message, field->quantifier_offset);
@@ -240,7 +240,8 @@ static void write_elements(struct writer *writer, const ProtobufCMessage *messag
     writer->lists--;
 }
 
-static void write_field(struct writer *writer, const ProtobufCMessage *message, const Field *field)
+static void write_field(struct json_writer *writer, const ProtobufCMessage *message,
+                        const Field *field)
 {
     const void *quantifier = member_of(message, field->quantifier_offset);
     if (field->label == PROTOBUF_C_LABEL_REPEATED)
@@ -252,7 +253,7 @@ static void write_field(struct writer *writer, const ProtobufCMessage *message, 
         write_value(writer, field, member_of(message, field->offset));
 }
 
-static void write_members(struct writer *writer, const ProtobufCMessage *message)
+static void write_members(struct json_writer *writer, const ProtobufCMessage *message)
 {
     const ProtobufCMessageDescriptor *type = message->descriptor;
     struct buffer *buffer = writer->buffer;
@@ -272,5 +273,5 @@ static void write_members(struct writer *writer, const ProtobufCMessage *message
 
 void transcode_write(struct buffer *buffer, const ProtobufCMessage *message, bool portable)
 {
-    write_members(&(struct writer){.buffer = buffer, .portable = portable}, message);
+    write_members(&(struct json_writer){.buffer = buffer, .portable = portable}, message);
 }

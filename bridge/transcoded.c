@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "call.h"
+#include "core_call.h"
 #include "heads.h"
 #include "http.h"
 #include "routes.h"
@@ -119,10 +119,10 @@ bool transcoded_start(struct request *request)
     const ProtobufCMessage *message = read_request(request);
     struct bridge *bridge;
     triggers_call_options options;
-    if (!message || !call_begin(request, &bridge, &options))
+    if (!message || !core_call_begin(request, &bridge, &options))
         return true;
-    triggers_call_async(bridge->client, call->name, message, &options, call_done, request);
-    call_started(bridge);
+    triggers_call_async(bridge->client, call->name, message, &options, core_call_done, request);
+    core_call_started(bridge);
     request_drop_sent_body(request);
     return false;
 }

@@ -28,8 +28,11 @@ struct config_setting {
 enum config_result {
     CONFIG_LOADED,
     CONFIG_ANSWERED, /* --help or --version was printed: exit with 0 */
-    CONFIG_WRONG,    /* one line was printed to stderr: exit with 2 */
+    CONFIG_WRONG,    /* one line was printed to stderr: exit with EXIT_MISCONFIGURED */
 };
+
+/* What programs end with, beside those of stdlib.h, that cannot work as they are told to. */
+#define EXIT_MISCONFIGURED 2
 
 /* Reads every setting. `settings` ends with a zeroed entry. `about` is the first paragraph of the
  * help. Call once, before threads start. */

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/process.h"
 #include "base/signals.h"
-#include "daemon/figures.h"
+#include "daemon/core_metrics.h"
 #include "daemon/settings.h"
 #include "events/backlog.h"
 #include "net/server.h"
@@ -36,10 +36,8 @@
 #define SESSION_FILES ((size_t)4)
 #define MIN_CONNECTIONS ((size_t)8)
 
-enum exit_code { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_MISCONFIGURED = 2 };
-
 struct daemon {
-    struct settings settings;
+    struct core_settings settings;
     struct server_config listen;
     struct budget budget;
     struct store *store;
@@ -48,7 +46,7 @@ struct daemon {
     struct event_service events;
     struct health_service health;
     struct stats_service stats;
-    struct metrics *figures;
+    struct metrics *metrics;
     struct backlog backlog;
     ProtobufCService *services[4];
     struct dispatcher dispatcher;
@@ -94,7 +92,7 @@ static bool open_lanes(struct daemon *daemon, struct status *status)
     return true;
 }
 
-static size_t max_message(const struct settings *settings)
+static size_t max_message(const struct core_settings *settings)
 {
     size_t one_event = (size_t)settings->store.max_payload + MESSAGE_SLACK;
     return one_event > RPC_MAX_MESSAGE ? one_event : RPC_MAX_MESSAGE;
@@ -110,8 +108,8 @@ static bool start(struct daemon *daemon, struct status *status)
                         daemon->store->driver->name);
     daemon->services[0] = &daemon->events.base.base;
     daemon->services[1] = &daemon->health.base.base;
-    daemon->figures = figures_init(daemon->store->driver->name);
-    stats_service_init(&daemon->stats, daemon->figures);
+    daemon->metrics = core_metrics_init(daemon->store->driver->name);
+    stats_service_init(&daemon->stats, daemon->metrics);
     daemon->services[2] = &daemon->stats.base.base;
     dispatcher_init(&daemon->dispatcher, daemon->services);
     daemon->dispatcher.max_message = max_message(&daemon->settings);
@@ -124,7 +122,7 @@ static void serve(struct daemon *daemon)
     do {
         backlog_ask(&daemon->backlog, daemon->readers);
         server_note_memory(daemon->server);
-        metrics_log(daemon->figures, daemon->settings.metrics_log);
+        metrics_log(daemon->metrics, daemon->settings.metrics_log);
     } while (!signals_wait(GRACE_SECONDS, 1));
 }
 
@@ -205,9 +203,9 @@ int main(int argc, char **argv)
 {
     static struct daemon daemon;
     struct status status = STATUS_INIT;
-    switch (settings_load(&daemon.settings, argc, argv)) {
+    switch (core_settings_load(&daemon.settings, argc, argv)) {
     case CONFIG_LOADED: break;
-    case CONFIG_ANSWERED: return EXIT_STOPPED;
+    case CONFIG_ANSWERED: return EXIT_SUCCESS;
     case CONFIG_WRONG: return EXIT_MISCONFIGURED;
     }
     log_init("triggersd", daemon.settings.log_level, daemon.settings.log_format);
@@ -217,7 +215,7 @@ int main(int argc, char **argv)
     tune_malloc();
     if (!log_start()) {
         log_fatal("cannot start the thread of the log: out of memory or threads");
-        return EXIT_FAILED;
+        return EXIT_FAILURE;
     }
     if (!check(&daemon, &status))
         return refuse(&status, EXIT_MISCONFIGURED);
@@ -231,7 +229,7 @@ int main(int argc, char **argv)
     }
     stop(&daemon);
     if (!started)
-        return refuse(&status, EXIT_FAILED);
+        return refuse(&status, EXIT_FAILURE);
     log_info("stopped");
-    return EXIT_STOPPED;
+    return EXIT_SUCCESS;
 }

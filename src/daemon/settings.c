@@ -14,7 +14,7 @@ static bool import_moved(const struct config_setting *setting, const char *text,
     return false;
 }
 
-enum config_result settings_load(struct settings *settings, int argc, char **argv)
+enum config_result core_settings_load(struct core_settings *settings, int argc, char **argv)
 {
     const struct config_setting table[] = {
         STORE_SETTING_DATABASE_URL(&settings->store),
@@ -55,7 +55,7 @@ enum config_result settings_load(struct settings *settings, int argc, char **arg
         CONFIG_CORE_DUMPS(&settings->core_dumps),
         {0},
     };
-    *settings = (struct settings){0};
+    *settings = (struct core_settings){0};
     return config_load("triggersd",
                        "triggersd is the core of triggers: it keeps events in PostgreSQL or SQLite "
                        "and serves\nthem as protobuf messages over nng sockets.",

@@ -7,7 +7,7 @@
 #include "events/store_settings.h"
 #include "sp/handshake.h"
 
-struct settings {
+struct core_settings {
     struct store_settings store;
     const char *listen;
     const char *tls_cert;
@@ -22,6 +22,6 @@ struct settings {
 };
 
 /* See config_load. */
-enum config_result settings_load(struct settings *settings, int argc, char **argv);
+enum config_result core_settings_load(struct core_settings *settings, int argc, char **argv);
 
 #endif

@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/wait.h"
-#include "events/lane_figures.h"
+#include "events/lane_metrics.h"
 
 #define PING_INTERVAL_MS 2000 /* an idle session is tried this often, so that health stays true */
 #define FIRST_BACKOFF_MS 50

@@ -232,7 +232,8 @@ static bool report(const struct import *import, struct status *status)
                        import->read);
 }
 
-static bool run(struct import *import, const struct settings *settings, struct status *status)
+static bool run(struct import *import, const struct import_settings *settings,
+                struct status *status)
 {
     if (!settings->import_from)
         return status_fail(status, STATUS_INVALID_ARGUMENT, "IMPORT_URL_MISSING",
@@ -252,7 +253,7 @@ static bool run(struct import *import, const struct settings *settings, struct s
     return copied && complete;
 }
 
-bool import_run(const struct settings *settings, struct status *status)
+bool import_run(const struct import_settings *settings, struct status *status)
 {
     static struct import import; /* too large for a stack */
     import.payloads = store_settings_payload_rules(&settings->store);

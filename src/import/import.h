@@ -10,6 +10,6 @@
  * there already stay as they are, so an import may be run again after an interruption, or to copy
  * what came later. Rows that cannot be stored are logged with the reason and left out. False, with
  * `status` filled, when there were such rows or the import could not go on. */
-bool import_run(const struct settings *settings, struct status *status) MUST_CHECK;
+bool import_run(const struct import_settings *settings, struct status *status) MUST_CHECK;
 
 #endif

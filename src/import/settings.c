@@ -1,7 +1,7 @@
 /* The table of settings. */
 #include "import/settings.h"
 
-enum config_result settings_load(struct settings *settings, int argc, char **argv)
+enum config_result import_settings_load(struct import_settings *settings, int argc, char **argv)
 {
     const struct config_setting table[] = {
         {"TRIGGERS_IMPORT_FROM", "import-from", NULL, "URL",
@@ -16,7 +16,7 @@ enum config_result settings_load(struct settings *settings, int argc, char **arg
         CONFIG_CORE_DUMPS(&settings->core_dumps),
         {0},
     };
-    *settings = (struct settings){0};
+    *settings = (struct import_settings){0};
     return config_load("triggers-import",
                        "triggers-import copies the events of the service that triggers replaces "
                        "into the store of\na triggersd, and ends. Run it again to copy the events "

@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "events/store_settings.h"
 
-struct settings {
+struct import_settings {
     const char *import_from; /* NULL: not given */
     struct store_settings store;
     enum log_level log_level;
@@ -15,6 +15,6 @@ struct settings {
 };
 
 /* See config_load. */
-enum config_result settings_load(struct settings *settings, int argc, char **argv);
+enum config_result import_settings_load(struct import_settings *settings, int argc, char **argv);
 
 #endif

@@ -1,5 +1,5 @@
-"""Static analysis of src, bridge and clients: who includes whom (layers.py), clang-tidy with the checks
-of .clang-tidy, and gcc's -fanalyzer. Each is one test. Takes the commands from a build folder's
+"""Static analysis of src, bridge and clients: who includes whom (layers.py), names that stand for two
+things (names.py), clang-tidy with the checks of .clang-tidy, and gcc's -fanalyzer. Each is one test. Takes the commands from a build folder's
 compile_commands.json."""
 
 import argparse
@@ -15,6 +15,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from analysis.layers import find_breaches
+from analysis.names import find_project_doubles
 
 ROOT = Path(__file__).resolve().parents[2]
 # States of a function that clang looks at, at most; its default, 225000, takes three times as long.
@@ -93,10 +94,10 @@ def analyse(name, build, commands, deep, jobs):
     return bad == 0 and len(results) > 0
 
 
-def hold_layers():
-    found = find_breaches()
+def hold(name, found):
+    """Whether nothing was found; what was is printed."""
     print("".join(f"{line}\n" for line in found), end="")
-    print(f"layers: {len(found)} findings", flush=True)
+    print(f"{name}: {len(found)} findings", flush=True)
     return not found
 
 
@@ -122,7 +123,8 @@ def main():
     options = parser.parse_args()
     build = options.build.resolve()
     commands = read_commands(build)
-    results = {"layers": hold_layers()}
+    results = {"layers": hold("layers", find_breaches())}
+    results["names"] = hold("names", find_project_doubles())
     results |= {name: analyse(name, build, commands, options.deep, options.jobs) for name in TOOLS}
     if options.junit_xml:
         write_report(options.junit_xml, results)

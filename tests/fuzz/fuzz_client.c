@@ -67,7 +67,7 @@ static void check_error(const triggers_error *error)
 
 static void check_event(const triggers_event *event)
 {
-    static const struct settings settings;
+    static const struct bridge_settings settings;
     struct json_value value;
     struct json_error error;
     MUST(event->payload[event->payload_size] == '\0');

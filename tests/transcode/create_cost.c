@@ -50,7 +50,7 @@ static void read_by_hand(const struct json_value *value, struct arena *arena)
 
 static void write_by_hand(const Response *message, struct buffer *text)
 {
-    static const struct settings settings;
+    static const struct bridge_settings settings;
     triggers_event event = {
         .event_id = message->event_id,
         .created_at_us = message->created_at->seconds * 1000000 + message->created_at->nanos / 1000,

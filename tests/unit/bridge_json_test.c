@@ -92,7 +92,7 @@ static void reading_without_memory_is_told(void **state)
 static void an_event_is_written(void **state)
 {
     (void)state;
-    static const struct settings settings;
+    static const struct bridge_settings settings;
     triggers_event event = {
         .event_id = "evt_1",
         .source = "a\"b",

@@ -62,7 +62,7 @@ bool postgres_transaction_start(struct postgres_session *session, bool briefly) 
 bool postgres_statement_send(struct postgres_session *session, enum postgres_statement which,
                              const struct scope *scope, const struct buffer *parameters, int count);
 
-/* ---- wire.c ---- */
+/* ---- exchange.c ---- */
 
 /* Sets the deadline of the operation that starts now. */
 void postgres_deadline_start(struct postgres_session *session);

@@ -1,21 +1,22 @@
 /* The listening sockets, and the probe that connects to one. */
-#ifndef TRIGGERS_BRIDGE_LISTEN_H
-#define TRIGGERS_BRIDGE_LISTEN_H
+#ifndef TRIGGERS_BRIDGE_HTTP_LISTEN_H
+#define TRIGGERS_BRIDGE_HTTP_LISTEN_H
 
 #include <stddef.h>
 
 #include "base/status.h"
 
 /* Connections that may wait to be accepted. */
-#define LISTEN_BACKLOG 1024
+#define HTTP_LISTEN_BACKLOG 1024
 
 /* Opens listening, non-blocking TCP sockets on each address of `host`, at most `max`. Returns their
  * number, or 0 with none left open. "*" and "" are every address of the machine, IPv4 and IPv6, as
  * far as it has both; so is "::". An IPv6 address may be in brackets. */
-size_t listen_open(const char *host, long port, int *listeners, size_t max, struct status *status);
+size_t http_listen_open(const char *host, long port, int *listeners, size_t max,
+                        struct status *status);
 
 /* Asks the bridge that listens on `host` and `port` for /health; true when one of the addresses
  * answers 200 within two seconds. For an "any" address it asks on the loopback interface. */
-bool listen_probe(const char *host, long port, struct status *status);
+bool http_listen_probe(const char *host, long port, struct status *status);
 
 #endif

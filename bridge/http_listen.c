@@ -1,5 +1,5 @@
 /* Plain sockets: a failure to listen is explained here. */
-#include "listen.h"
+#include "http_listen.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -58,7 +58,8 @@ static int listen_on(const struct addrinfo *address, bool alone)
     bool v6 = address->ai_family == AF_INET6;
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
         (!v6 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_v6, sizeof(only_v6)) == 0) &&
-        bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, LISTEN_BACKLOG) == 0)
+        bind(fd, address->ai_addr, address->ai_addrlen) == 0 &&
+        listen(fd, HTTP_LISTEN_BACKLOG) == 0)
         return fd;
     int error = errno;
     close(fd);
@@ -89,7 +90,8 @@ static size_t listen_on_all(const struct addrinfo *first, int *listeners, size_t
     return count;
 }
 
-size_t listen_open(const char *host, long port, int *listeners, size_t max, struct status *status)
+size_t http_listen_open(const char *host, long port, int *listeners, size_t max,
+                        struct status *status)
 {
     CHECK(max > 0 && port >= 0 && port <= UINT16_MAX);
     struct addrinfo *addresses = resolve(host, port, true, status);
@@ -136,7 +138,7 @@ static bool probe_address(const struct addrinfo *address)
     return well;
 }
 
-bool listen_probe(const char *host, long port, struct status *status)
+bool http_listen_probe(const char *host, long port, struct status *status)
 {
     if (strcmp(host, "0.0.0.0") == 0)
         host = "127.0.0.1";

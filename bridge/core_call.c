@@ -1,6 +1,6 @@
 /* The limits and the hand-over between the threads of libmicrohttpd and those of the client
  * library. */
-#include "call.h"
+#include "core_call.h"
 
 #include <string.h>
 
@@ -10,7 +10,7 @@
 /* More than are allowed, for those who ask how it is. */
 #define CALLS_FOR_PROBES 32
 
-/* Gives back what call_begin took and answers. */
+/* Gives back what core_call_begin took and answers. */
 static bool refuse(struct request *request, unsigned status, const char *code, const char *detail)
 {
     atomic_fetch_sub(&request->bridge->calls, 1);
@@ -18,7 +18,8 @@ static bool refuse(struct request *request, unsigned status, const char *code, c
     return false;
 }
 
-bool call_begin(struct request *request, struct bridge **bridge, triggers_call_options *options)
+bool core_call_begin(struct request *request, struct bridge **bridge,
+                     triggers_call_options *options)
 {
     struct bridge *shared = request->bridge;
     CHECK(!request->reply && !request->answer.status);
@@ -48,7 +49,7 @@ bool call_begin(struct request *request, struct bridge **bridge, triggers_call_o
     return true;
 }
 
-void call_started(struct bridge *bridge)
+void core_call_started(struct bridge *bridge)
 {
     bridge_leave(bridge, &bridge->starting);
 }
@@ -71,7 +72,7 @@ static void note_core(struct bridge *bridge, const triggers_reply *reply)
     }
 }
 
-void call_done(triggers_reply *reply, void *user_data)
+void core_call_done(triggers_reply *reply, void *user_data)
 {
     struct request *request = request_cast(user_data);
     CHECK(!request->reply && reply);

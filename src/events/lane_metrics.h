@@ -1,6 +1,6 @@
 /* The metrics of lanes, by kind, for the whole process. Any thread; nothing here waits. */
-#ifndef TRIGGERS_EVENTS_LANE_FIGURES_H
-#define TRIGGERS_EVENTS_LANE_FIGURES_H
+#ifndef TRIGGERS_EVENTS_LANE_METRICS_H
+#define TRIGGERS_EVENTS_LANE_METRICS_H
 
 #include "base/metrics.h"
 #include "events/lane.h"

@@ -1,11 +1,11 @@
 /* The list, and the labels that are known when the process runs. */
-#include "daemon/figures.h"
+#include "daemon/core_metrics.h"
 
 #include <stdio.h>
 #include <unistd.h>
 
 #include "events/backlog.h"
-#include "events/lane_figures.h"
+#include "events/lane_metrics.h"
 #include "events/writer.h"
 #include "net/server.h"
 
@@ -31,12 +31,12 @@ static struct metric *const LIST[] = {
     NULL,
 };
 
-struct metrics *figures_init(const char *store_name)
+struct metrics *core_metrics_init(const char *store_name)
 {
     static char host[65] = "localhost";
     static char labels[96];
     static char build[96];
-    static struct metrics figures = {.program = "triggersd",
+    static struct metrics metrics = {.program = "triggersd",
                                      .prefix = "triggers_core",
                                      .labels = labels,
                                      .build = build,
@@ -44,5 +44,5 @@ struct metrics *figures_init(const char *store_name)
     gethostname(host, sizeof(host) - 1);
     snprintf(labels, sizeof(labels), "core=\"%s/%d\"", host, (int)getpid());
     snprintf(build, sizeof(build), "version=\"%s\",store=\"%s\"", TRIGGERS_VERSION, store_name);
-    return &figures;
+    return &metrics;
 }

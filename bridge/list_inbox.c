@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "call.h"
+#include "core_call.h"
 #include "hand_made.h"
 #include "heads.h"
 #include "http.h"
@@ -123,10 +123,10 @@ bool list_inbox_start(struct request *request)
     }
     struct bridge *bridge;
     triggers_call_options options;
-    if (!call_begin(request, &bridge, &options))
+    if (!core_call_begin(request, &bridge, &options))
         return true;
-    triggers_list_async(bridge->client, &query.list, &options, call_done, request);
-    call_started(bridge);
+    triggers_list_async(bridge->client, &query.list, &options, core_call_done, request);
+    core_call_started(bridge);
     return false;
 }
 

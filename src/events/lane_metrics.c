@@ -1,5 +1,5 @@
-/* The figures of lanes as metrics; each kind of lane has a cell or a histogram of its own. */
-#include "events/lane_figures.h"
+/* Metrics of lanes; each kind of lane has a cell or a histogram of its own. */
+#include "events/lane_metrics.h"
 
 #include "base/check.h"
 #include "base/clock.h"

@@ -1,12 +1,12 @@
 /* Requests are counted by their route, as the table of routes has them, and by the
  * statuses that the bridge gives. What libmicrohttpd refuses by itself is not seen here. */
-#include "figures.h"
+#include "bridge_metrics.h"
 
 #include <stdio.h>
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "call.h"
+#include "core_call.h"
 #include "routes.h"
 
 #define TEXT_CAP (256u << 10)
@@ -80,13 +80,13 @@ static struct metric closed = {.name = "slow_connections_closed_total",
                                .cells = closed_cells};
 static struct metric *const LIST[] = {&requests, &duration,     &in_flight, &connections, &calls,
                                       &memory,   &memory_limit, &refused,   &closed,      NULL};
-static struct metrics figures = {.program = "triggers-bridge",
-                                 .prefix = "triggers_bridge",
-                                 .labels = "",
-                                 .build = "version=\"" TRIGGERS_VERSION "\"",
-                                 .list = LIST};
+static struct metrics bridge_metrics = {.program = "triggers-bridge",
+                                        .prefix = "triggers_bridge",
+                                        .labels = "",
+                                        .build = "version=\"" TRIGGERS_VERSION "\"",
+                                        .list = LIST};
 
-void figures_init(void)
+void bridge_metrics_init(void)
 {
     for (size_t i = 1; i < STATUS_COUNT; i++) {
         snprintf(status_texts[i], sizeof(status_texts[i]), "status=\"%u\"", STATUSES[i - 1]);
@@ -94,7 +94,7 @@ void figures_init(void)
     }
 }
 
-void figures_note_begun(void)
+void bridge_metrics_note_begun(void)
 {
     metric_add(&in_flight, 0, 1);
 }
@@ -107,7 +107,7 @@ static size_t status_number(unsigned status)
     return 0;
 }
 
-void figures_note_ended(const struct request *request)
+void bridge_metrics_note_ended(const struct request *request)
 {
     size_t route = request->route ? routes_index(request->route) : ROUTES_COUNT;
     metric_add(&requests, route * STATUS_COUNT + status_number(request->answer.status), 1);
@@ -115,7 +115,7 @@ void figures_note_ended(const struct request *request)
     metric_add(&in_flight, 0, -1);
 }
 
-void figures_note_connection(bool opened)
+void bridge_metrics_note_connection(bool opened)
 {
     metric_add(&connections, 0, opened ? 1 : -1);
 }
@@ -133,10 +133,10 @@ static void look(struct bridge *bridge)
     metric_set(&closed, 1, (int64_t)atomic_load(&bridge->connections.for_room));
 }
 
-void figures_log(struct bridge *bridge)
+void bridge_metrics_log(struct bridge *bridge)
 {
     look(bridge);
-    metrics_log(&figures, bridge->settings.metrics_log);
+    metrics_log(&bridge_metrics, bridge->settings.metrics_log);
 }
 
 /* ---- GET /metrics ---- */
@@ -147,7 +147,7 @@ static void answer(struct request *request, const triggers_reply *reply)
     struct buffer text;
     request_init_text(request, &text, TEXT_CAP);
     look(request->bridge);
-    metrics_write(&figures, &text);
+    metrics_write(&bridge_metrics, &text);
     if (reply) {
         buffer_append_format(&text,
                              "# HELP triggers_core_up Whether the core answered the bridge.\n"
@@ -160,24 +160,24 @@ static void answer(struct request *request, const triggers_reply *reply)
         request->answer.content_type = CONTENT_TYPE;
 }
 
-bool figures_show_start(struct request *request)
+bool bridge_metrics_show_start(struct request *request)
 {
     request->charge.urgent = true;
     struct bridge *bridge = request->bridge;
     triggers_call_options options;
     if (atomic_load(&bridge->calls) >= bridge->settings.max_calls) {
-        answer(request, NULL); /* the hour in which the bridge's own figures are wanted */
+        answer(request, NULL); /* the hour in which the bridge's own bridge_metrics are wanted */
         return true;
     }
-    if (!call_begin(request, &bridge, &options))
+    if (!core_call_begin(request, &bridge, &options))
         return true;
     options.timeout_ms = CORE_TIMEOUT_MS;
-    triggers_stats_async(bridge->client, &options, call_done, request);
-    call_started(bridge);
+    triggers_stats_async(bridge->client, &options, core_call_done, request);
+    core_call_started(bridge);
     return false;
 }
 
-void figures_show_finish(struct request *request)
+void bridge_metrics_show_finish(struct request *request)
 {
     answer(request, request->reply);
 }

@@ -1,0 +1,19 @@
+/* The bridge's metrics, and GET /metrics, which shows them with the core's. */
+#ifndef TRIGGERS_BRIDGE_BRIDGE_METRICS_H
+#define TRIGGERS_BRIDGE_BRIDGE_METRICS_H
+
+#include "base/metrics.h"
+#include "request.h"
+
+/* Call once, before the first request. */
+void bridge_metrics_init(void);
+
+/* Call around every request and connection. Any thread. */
+void bridge_metrics_note_begun(void);
+void bridge_metrics_note_ended(const struct request *request);
+void bridge_metrics_note_connection(bool opened);
+
+/* See metrics_log. */
+void bridge_metrics_log(struct bridge *bridge);
+
+#endif
