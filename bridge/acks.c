@@ -98,7 +98,7 @@ static void append_result(struct buffer *body, const triggers_item *item, size_t
         return;
     }
     char place[32];
-    struct problem problem = problem_from_error(&item->error, &request->arena);
+    struct problem problem = problem_from_error(&item->error, hand_made_field, &request->arena);
     snprintf(place, sizeof(place), "/event_ids/%zu", index);
     if (problem.field_count > 0)
         problem.detail = item->error.message; /* which names the id's place */

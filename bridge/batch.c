@@ -183,7 +183,7 @@ static void append_sent(struct buffer *body, const triggers_item *item, size_t i
                         struct request *request)
 {
     if (item->error.code != TRIGGERS_OK) {
-        struct problem problem = problem_from_error(&item->error, &request->arena);
+        struct problem problem = problem_from_error(&item->error, hand_made_field, &request->arena);
         append_problem(body, &problem, index);
         return;
     }

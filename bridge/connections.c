@@ -28,7 +28,7 @@ void connections_fini(struct connections *connections)
     pthread_mutex_destroy(&connections->mutex);
 }
 
-/* Lock held, as in append. */
+/* Called with the lock held, as append. */
 static void unlink_waiting(struct connections *connections, struct connection *connection)
 {
     if (!connection->waiting)
@@ -67,7 +67,7 @@ bool connections_full(struct connections *connections)
     return full;
 }
 
-/* Lock held. */
+/* Called with the lock held. */
 static void close_oldest(struct connections *connections)
 {
     struct connection *oldest = connections->oldest;
@@ -139,7 +139,7 @@ void connections_set_waiting(struct connections *connections, struct connection 
 
 /* ---- slow peers ---- */
 
-/* Lock held. */
+/* Called with the lock held. */
 static void close_slow(struct connections *connections, struct connection *connection, bool late)
 {
     unlink_waiting(connections, connection);
@@ -163,7 +163,7 @@ void connections_check(struct connections *connections)
     pthread_mutex_unlock(&connections->mutex);
 }
 
-/* Lock held. */
+/* Called with the lock held. */
 static struct connection *find_slowest(const struct connections *connections)
 {
     struct connection *slowest = NULL;

@@ -204,6 +204,33 @@ void hand_made_write_page(struct buffer *buffer, const triggers_reply *reply,
 
 /* ---- errors ---- */
 
+/* Names of the protocol that are others here, and what is said of them. */
+static const struct {
+    const char *field;
+    const char *name;
+    const char *detail; /* NULL: the core's */
+} NAMES[] = {
+    {"page_token", "cursor", "must be the next_cursor of a page with the same status and order"},
+    {"page_size", "limit", NULL},
+};
+
+struct problem_field hand_made_field(const char *field, const char *detail, struct arena *arena)
+{
+    (void)arena;
+    const char *close = strchr(field, ']');
+    if (close)
+        field = close[1] == '.' ? close + 2 : close + 1;
+    else if (strcmp(field, "events") == 0)
+        field = "";
+    for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
+        if (strcmp(field, NAMES[i].field) == 0)
+            return (struct problem_field){NAMES[i].name,
+                                          NAMES[i].detail ? NAMES[i].detail : detail};
+    }
+    return (struct problem_field){field, detail};
+}
+
+/* How pydantic says it. */
 static const struct {
     const char *detail; /* of a field, or its beginning */
     const char *type;

@@ -47,6 +47,10 @@ void hand_made_write_event(struct buffer *buffer, const triggers_event *event, b
 void hand_made_write_page(struct buffer *buffer, const triggers_reply *reply,
                           const struct bridge_settings *settings);
 
+/* What a field of the protocol is called: "events[3].source" is "source", and "event_ids[3]" is "",
+ * of item 3. */
+problem_field_of hand_made_field;
+
 /* For API_COMPATIBILITY=fastapi: answers {"detail": [{"loc": …, "msg": …, "type": …}]} with 422, in
  * pydantic's words where it has some. False, without an answer, when the problem is not wrong
  * input. */

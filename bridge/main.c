@@ -43,7 +43,7 @@ static int refuse(const char *text, int exit_code)
     return exit_code;
 }
 
-/* Takes --probe out of the arguments; the settings may stand beside it. */
+/* Takes --probe out of the arguments; settings may come with it. */
 static bool take_probe_flag(int *argc, char **argv)
 {
     bool found = false;

@@ -68,7 +68,7 @@ static struct peer_address **bucket(struct memory *memory, const uint8_t bytes[1
     return &memory->addresses[hash % (sizeof(memory->addresses) / sizeof(memory->addresses[0]))];
 }
 
-/* Lock held. NULL without memory. */
+/* Called with the lock held. NULL without memory. */
 static struct peer_address *find_address(struct memory *memory, const uint8_t bytes[16])
 {
     struct peer_address **first = bucket(memory, bytes);

@@ -28,16 +28,6 @@ static const struct {
     {504, "Gateway Timeout"},
 };
 
-/* Names of the protocol that are others over REST, and what is said of them there. */
-static const struct {
-    const char *field;
-    const char *name;
-    const char *detail; /* NULL: the core's */
-} NAMES[] = {
-    {"page_token", "cursor", "must be the next_cursor of a page with the same status and order"},
-    {"page_size", "limit", NULL},
-};
-
 static const char *title_of(unsigned status)
 {
     for (size_t i = 0; i < sizeof(TITLES) / sizeof(TITLES[0]); i++) {
@@ -152,23 +142,6 @@ void problem_write_item(struct buffer *buffer, const struct problem *problem, co
     buffer_append_text(buffer, "}");
 }
 
-/* What REST calls a field of the protocol: "events[3].source" is "source", and "event_ids[3]" is
- * "", of item 3. */
-static struct problem_field field_of(const char *field, const char *detail)
-{
-    const char *close = strchr(field, ']');
-    if (close)
-        field = close[1] == '.' ? close + 2 : close + 1;
-    else if (strcmp(field, "events") == 0)
-        field = "";
-    for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
-        if (strcmp(field, NAMES[i].field) == 0)
-            return (struct problem_field){NAMES[i].name,
-                                          NAMES[i].detail ? NAMES[i].detail : detail};
-    }
-    return (struct problem_field){field, detail};
-}
-
 /* REST may be open to everyone: where core and store are, and what they say, stays in the logs. */
 static const char *public_detail(const triggers_error *error)
 {
@@ -190,8 +163,7 @@ static const char *public_code(const triggers_error *error)
     return error->reason[0] ? error->reason : triggers_code_name(error->code);
 }
 
-/* "events[3].source" is "events/3/source"; the whole document without memory. */
-static struct problem_field field_at(const char *path, const char *detail, struct arena *arena)
+struct problem_field problem_field_at(const char *path, const char *detail, struct arena *arena)
 {
     char *name = arena_copy(arena, path, strlen(path));
     char *out = name;
@@ -204,7 +176,8 @@ static struct problem_field field_at(const char *path, const char *detail, struc
     return (struct problem_field){name ? name : "", detail};
 }
 
-static struct problem from_error(const triggers_error *error, struct arena *arena, bool transcoded)
+struct problem problem_from_error(const triggers_error *error, problem_field_of *field_of,
+                                  struct arena *arena)
 {
     CHECK(error->code != TRIGGERS_OK);
     struct problem problem = {
@@ -219,21 +192,10 @@ static struct problem from_error(const triggers_error *error, struct arena *aren
         return problem;
     for (size_t i = 0; i < count; i++) {
         const triggers_violation *violation = &error->violations[i];
-        fields[i] = transcoded ? field_at(violation->field, violation->description, arena)
-                               : field_of(violation->field, violation->description);
+        fields[i] = field_of(violation->field, violation->description, arena);
     }
     problem.detail = NULL;
     problem.fields = fields;
     problem.field_count = count;
     return problem;
-}
-
-struct problem problem_from_error(const triggers_error *error, struct arena *arena)
-{
-    return from_error(error, arena, false);
-}
-
-struct problem problem_from_call(const triggers_error *error, struct arena *arena)
-{
-    return from_error(error, arena, true);
 }

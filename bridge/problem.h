@@ -35,13 +35,18 @@ void problem_write(struct buffer *buffer, const struct problem *problem, const c
 /* Writes {"error": …} in place of the result of one item, which `place` points to. */
 void problem_write_item(struct buffer *buffer, const struct problem *problem, const char *place);
 
-/* An error of the core or the client library, as HTTP shows it. Allocates in `arena`; without
- * memory it leaves the fields out. They have the names of the old service's calls, and paths inside
- * an item of a batch. */
-struct problem problem_from_error(const triggers_error *error, struct arena *arena);
+/* How a call shows a field of its request, which the core names by a path such as
+ * "events[3].source". The result may borrow both texts. */
+typedef struct problem_field problem_field_of(const char *path, const char *detail,
+                                              struct arena *arena);
 
-/* The same for a transcoded call: fields have their whole paths, in the protocol's names. */
-struct problem problem_from_call(const triggers_error *error, struct arena *arena);
+/* As transcoded calls show it: "events/3/source"; the whole document without memory. */
+problem_field_of problem_field_at;
+
+/* An error of the core or the client library, as HTTP shows it. Allocates in `arena`; without
+ * memory it leaves the fields out. */
+struct problem problem_from_error(const triggers_error *error, problem_field_of *field_of,
+                                  struct arena *arena);
 
 /* Whether the error says that the bridge itself had no room for a call or its answer. */
 bool problem_is_overload(const triggers_error *error);

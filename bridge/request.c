@@ -349,8 +349,8 @@ void request_answer_problem(struct request *request, const struct problem *probl
 
 void request_answer_error(struct request *request, const triggers_error *error)
 {
-    struct problem problem =
-        (is_transcoded(request) ? problem_from_call : problem_from_error)(error, &request->arena);
+    problem_field_of *field_of = is_transcoded(request) ? problem_field_at : hand_made_field;
+    struct problem problem = problem_from_error(error, field_of, &request->arena);
     request_answer_problem(request, &problem);
 }
 

@@ -55,7 +55,7 @@ static void check_error(const triggers_error *error)
     MUST(error->reason && error->message);
     struct arena arena;
     arena_init(&arena, 1 << 20);
-    struct problem problem = problem_from_error(error, &arena);
+    struct problem problem = problem_from_error(error, hand_made_field, &arena);
     struct buffer text;
     buffer_init(&text, 1 << 20);
     problem_write(&text, &problem, "id");

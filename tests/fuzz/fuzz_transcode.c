@@ -1,5 +1,5 @@
 /* The bridge's transcoder on a message with every kind of field. After the first byte, which says
- * which, the input is JSON, and behind a line feed parameters, as lines of a name and lines of a
+ * which, the input is JSON, and after a line feed parameters, as lines of a name and lines of a
  * text; or it is the message as protobuf. What becomes of both is JSON that is read as the same. */
 #include <string.h>
 

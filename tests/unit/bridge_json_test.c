@@ -157,7 +157,7 @@ static void errors_of_the_core_become_problems(void **state)
         {"events[3].source", "must be short"}, {"events[3]", "is odd"}, {"page_token", "is stale"}};
     triggers_error error = {
         TRIGGERS_INVALID_ARGUMENT, "SOURCE_INVALID", "events[3].source bad", 0, violations, 3};
-    struct problem problem = problem_from_error(&error, &arena);
+    struct problem problem = problem_from_error(&error, hand_made_field, &arena);
     problem.place = "/7";
     struct buffer out;
     buffer_init(&out, 4096);
