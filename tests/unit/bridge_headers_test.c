@@ -8,7 +8,10 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "connections.h"
 #include "headers.h"
 #include "heads.h"
 #include "problem.h"
@@ -181,6 +184,42 @@ static void lines_that_can_be_read_in_two_ways_are_refused(void **state)
     }
 }
 
+/* Receives until `length` bytes are there, as often as there is room for them only. */
+static void receive_all(int socket, char *out, size_t length, size_t room)
+{
+    for (size_t size = 0; size < length;) {
+        ssize_t count = recv(socket, out + size, room, 0);
+        assert_true(count > 0);
+        size += (size_t)count;
+        /* libmicrohttpd believes that less than it had room for is all that has come. */
+        assert_true((size_t)count == room || size == length);
+    }
+}
+
+/* However much room there is after it, what stands for the refused request comes whole. */
+static void a_fault_is_told_whatever_room_is_left(void **state)
+{
+    (void)state;
+    static const char sent[] = "GET /first HTTP/1.1\r\n\r\n\x02 and more";
+    static const char stand_in[] = "GET /first HTTP/1.1\r\n\r\n\x01 / HTTP/1.0\r\n\r\n";
+    for (size_t room = strlen("GET /first HTTP/1.1\r\n\r\n") + 1; room < sizeof(sent); room++) {
+        int pair[2];
+        char out[256];
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+        struct connection connection = {.magic = CONNECTION_MAGIC, .socket = pair[0]};
+        assert_true(heads_init(1024));
+        heads_watch(&connection);
+        assert_int_equal(send(pair[1], sent, sizeof(sent) - 1, 0), sizeof(sent) - 1);
+        receive_all(pair[0], out, sizeof(stand_in) - 1, room);
+        assert_memory_equal(out, stand_in, sizeof(stand_in) - 1);
+        assert_true(connection.head.told);
+        heads_forget(&connection);
+        heads_fini();
+        close(pair[0]);
+        close(pair[1]);
+    }
+}
+
 static void media_types_are_told_apart(void **state)
 {
     (void)state;
@@ -251,6 +290,7 @@ int main(void)
         cmocka_unit_test(framing_that_can_be_read_in_two_ways_is_refused),
         cmocka_unit_test(of_heads_what_is_read_is_kept_however_they_come),
         cmocka_unit_test(lines_that_can_be_read_in_two_ways_are_refused),
+        cmocka_unit_test(a_fault_is_told_whatever_room_is_left),
         cmocka_unit_test(media_types_are_told_apart),
         cmocka_unit_test(request_ids_are_visible_ascii),
         cmocka_unit_test(only_header_names_are_echoed),
