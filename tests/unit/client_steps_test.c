@@ -16,13 +16,13 @@
 #include "triggers/v1/events.pb-c.h"
 
 enum { ROUNDS = 400, STEPS = 300, MAX_CALLS = 48, MAX_IN_FLIGHT = 12, MAX_PEERS = 3 };
-enum { RESEND_MS = 5000 };
+enum { RESEND_MS = 5000, CONNECT_WAIT_MS = 1000 };
 
 /* One call as its caller and its cores see it. */
 struct story {
     struct method method;
     struct api_method api;
-    int64_t deadline_ms;
+    int64_t begun_ms, deadline_ms;
     int64_t sent_ms;    /* last */
     unsigned sent;      /* how often */
     unsigned permitted; /* how often it may have been sent, but for silence */
@@ -121,7 +121,8 @@ static void begin_call(void)
     story->api.repeatable = !one_in(3);
     story->api.waits = one_in(4);
     story->method = (struct method){&story->api, reply_read_message};
-    story->deadline_ms = clock_monotonic_ms() + timeout_ms;
+    story->begun_ms = clock_monotonic_ms();
+    story->deadline_ms = story->begun_ms + timeout_ms;
     triggers_call_options options = {.timeout_ms = timeout_ms, .tag = story};
     struct invocation call = {&story->method, &options, 0, on_reply, story};
     Triggers__V1__GetEventRequest request = TRIGGERS__V1__GET_EVENT_REQUEST__INIT;
@@ -169,9 +170,25 @@ static void end_try(const struct story *story)
         arrived[i].over = arrived[i].over || arrived[i].story == story;
 }
 
+/* When the keeper goes on with it. */
+static int64_t due_ms(const struct story *story)
+{
+    for (size_t i = 0; i < FLIGHT_TABLE_SIZE; i++) {
+        struct flight *flight = client->flights.table[i];
+        while (flight && flight->user_data != story)
+            flight = flight->next_in_row;
+        if (flight)
+            return flight->due_ms;
+    }
+    fail();
+    return 0;
+}
+
 static void answer(void)
 {
-    static const char *const reasons[] = {"", "BUSY", "STOPPING"};
+    static const char *const reasons[] = {"", "BUSY", "STOPPING", "LATE"};
+    static const triggers_code codes[] = {TRIGGERS_OK, TRIGGERS_UNAVAILABLE, TRIGGERS_UNAVAILABLE,
+                                          TRIGGERS_DEADLINE_EXCEEDED};
     if (arrived_count == 0)
         return;
     const struct arrived *request = &arrived[chance((unsigned)arrived_count)];
@@ -180,19 +197,23 @@ static void answer(void)
     struct story *story = request->story;
     unsigned ended = story->ended;
     bool awaited = is_awaited(request);
-    const char *reason = reasons[chance(3)];
+    unsigned what = chance(4);
+    const char *reason = reasons[what];
     bool elsewhere = strcmp(reason, "STOPPING") == 0 && client->peers.count > 1 &&
                      client->no_retry != TRIGGERS_SEND_ONCE;
-    bool again = elsewhere || (*reason && story->api.repeatable && !client->no_retry);
+    bool passing = codes[what] == TRIGGERS_UNAVAILABLE;
+    bool again = elsewhere || (passing && story->api.repeatable && !client->no_retry);
     story->permitted += awaited && again;
     if (awaited)
         end_try(story);
-    receive(request, *reason ? TRIGGERS_UNAVAILABLE : TRIGGERS_OK, reason);
+    receive(request, codes[what], reason);
     if (!awaited) {
         assert_int_equal(story->ended, ended);
     } else if (!again) {
         assert_int_equal(story->ended, 1);
         assert_string_equal(story->reason, reason);
+    } else if (!story->ended) {
+        assert_true(due_ms(story) < story->deadline_ms || story->sent_ms == clock_monotonic_ms());
     }
 }
 
@@ -251,6 +272,8 @@ static void check_all(void)
     for (size_t i = 0; i < story_count; i++) {
         assert_true(stories[i].ended <= 1);
         assert_true(stories[i].ended || clock_monotonic_ms() < stories[i].deadline_ms);
+        assert_true(stories[i].ended || stories[i].sent > 0 || !client->no_retry ||
+                    clock_monotonic_ms() < stories[i].begun_ms + CONNECT_WAIT_MS);
         open += !stories[i].ended;
     }
     assert_int_equal(client->flights.count, open);
