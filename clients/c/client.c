@@ -43,6 +43,7 @@ triggers_memory *triggers_memory_new(size_t bytes)
 
 void triggers_memory_free(triggers_memory *memory)
 {
+    CHECK(!memory || memory->held == 0); /* of clients and replies that are still there */
     free((struct client_memory *)memory);
 }
 

@@ -41,6 +41,7 @@ static void add_metadata(struct request_head *head, const char *key, const char 
 
 static void head_init(struct request_head *head, const struct envelope *envelope)
 {
+    CHECK(envelope->method && envelope->client);
     head->request = (Request)TRIGGERS__RPC__V1__REQUEST__INIT;
     head->request.method = (char *)envelope->method;
     head->request.metadata = head->entry_list;
@@ -78,6 +79,7 @@ bool envelope_pack(const struct envelope *envelope, const ProtobufCMessage *body
                            TRIGGERS_MAX_MESSAGE);
     if (!charge_add(charge, *size))
         return envelope_fail_busy(status);
+    CHECK(charge->held >= *size);
     *bytes = malloc(*size);
     if (!*bytes)
         return status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");

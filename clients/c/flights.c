@@ -109,6 +109,7 @@ static struct departure place_on_peer(struct flights *flights, struct flight *fl
                                       struct peer *peer)
 {
     struct departure departure = {peer, flight->message};
+    CHECK(peer->number < flights->peers->count);
     int64_t now_ms = clock_monotonic_ms();
     CHECK(flight->message);
     if (!flight->method.api->waits)
@@ -164,6 +165,8 @@ void flights_init(struct flights *flights, uint32_t max)
 
 void flights_fini(struct flights *flights)
 {
+    for (size_t i = 0; i < flights->peers->count; i++)
+        CHECK(!flights->sent[i].first);
     CHECK(flights->count == 0 && !flights->waiting.first && !flights->waiting.last);
     pthread_cond_destroy(&flights->ended);
     pthread_mutex_destroy(&flights->mutex);
@@ -197,6 +200,7 @@ bool flights_begin(struct flights *flights, struct flight *flight)
     bool admitted = flights_have_room(flights);
     if (admitted) {
         CHECK(flight->phase == FLIGHT_OWNED);
+        CHECK(flight->message && flight->magic == FLIGHT_MAGIC);
         flights->count++;
         table_put(flights, flight);
         departure = place(flights, flight);
@@ -284,6 +288,7 @@ struct flight *flights_take_lost(struct flights *flights, struct peer *peer)
     struct flight *taken = list->first;
     for (struct flight *flight = taken; flight; flight = flight->next)
         flight_move(flight, FLIGHT_OWNED);
+    CHECK(!list->first == !list->last);
     *list = (struct flight_list){NULL, NULL};
     pthread_mutex_unlock(&flights->mutex);
     return taken;

@@ -34,6 +34,7 @@
 
 static void hand_over(triggers_reply *reply, triggers_callback *callback, void *user_data)
 {
+    CHECK(reply);
     if (callback)
         callback(reply, user_data);
     else
@@ -64,6 +65,7 @@ static void flight_free(struct flight *flight)
     if (flight->message)
         parcel_free(flight->message);
     CHECK(flight->magic == FLIGHT_MAGIC);
+    CHECK(flight->phase == FLIGHT_ENDED || flight->phase == FLIGHT_OWNED);
     flight->magic = 0;
     free(flight->request);
     charge_release(&flight->charge, flight->charge.held);
@@ -158,6 +160,7 @@ static bool make_message(struct flight *flight, struct status *status)
     const uint8_t route[ROUTE_SIZE] = {(uint8_t)(end >> 24), (uint8_t)(end >> 16),
                                        (uint8_t)(end >> 8), (uint8_t)end};
     uint8_t timeout[ENVELOPE_MAX_TIMEOUT_SIZE];
+    CHECK(time_left_ms(flight) <= flight->timeout_ms);
     uint32_t left_ms = (uint32_t)time_left_ms(flight);
     size_t timeout_size = envelope_pack_timeout(core_timeout(left_ms > 0 ? left_ms : 1), timeout);
     size_t size = flight->request_size + timeout_size;

@@ -36,6 +36,7 @@ static void keeper_fini(struct keeper *keeper)
 /* Signals are for the program's own threads. */
 bool keeper_start(struct keeper *keeper, void (*serve)(void *owner), void *owner)
 {
+    CHECK(serve && !keeper->serve);
     sigset_t all, before;
     keeper->serve = serve;
     keeper->owner = owner;

@@ -2,6 +2,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "triggers.h"
 
 struct triggers_inbox {
@@ -47,6 +48,7 @@ const triggers_event *triggers_inbox_next(triggers_inbox *inbox)
 {
     while (!inbox->reply || (is_walked(inbox) && inbox->reply->next_page_token[0]))
         fetch(inbox);
+    CHECK(inbox->next <= inbox->reply->item_count);
     return is_walked(inbox) ? NULL : &inbox->reply->items[inbox->next++].event;
 }
 

@@ -199,6 +199,7 @@ bool peers_init(struct peers *peers, const struct core_address_list *addresses,
 {
     pthread_mutex_init(&peers->mutex, NULL);
     wait_init(&peers->changed);
+    CHECK(peers->events && peers->keeper && addresses->count <= CORE_ADDRESS_MAX);
     while (peers->count < addresses->count) {
         struct peer *peer = &peers->items[peers->count];
         peer->peers = peers;
@@ -306,6 +307,7 @@ void peers_free_unused(struct peers *peers)
 {
     struct peer *peer;
     while ((peer = find_unused(peers))) {
+        CHECK(peer->link);
         link_free(peer->link);
         pthread_mutex_lock(&peers->mutex);
         peer->link = NULL;

@@ -103,6 +103,7 @@ void triggers_reply_free(triggers_reply *reply)
 
 triggers_reply *reply_from_status(const struct status *status)
 {
+    CHECK(status->code != STATUS_OK && status->reason[0]);
     struct arena arena;
     arena_init(&arena, REPLY_MAX_MEMORY);
     triggers_reply *reply = reply_new(&arena);
@@ -243,6 +244,7 @@ static bool read_envelope(struct reply_builder *builder, const struct method *me
         builder->problem = "the core's answer is not a triggers.rpc.v1.Response";
         return false;
     }
+    CHECK(reply->code == TRIGGERS_OK && !reply->items);
     reply->request_id = find_metadata(response, "request-id");
     if (response->code != TRIGGERS__RPC__V1__CODE__OK) {
         bool read = reply_error_read(builder->arena, response->code, response->message,

@@ -33,6 +33,7 @@ static triggers_item *add_items(struct reply_builder *builder, size_t count)
 /* Items of a batch: as many as were asked for. */
 static triggers_item *add_batch_items(struct reply_builder *builder, size_t count)
 {
+    CHECK(builder->item_count > 0);
     if (count == builder->item_count)
         return add_items(builder, count);
     fail(builder, "the core's answer has fewer or more results than the batch has items");
@@ -202,6 +203,7 @@ static bool read_stats(struct reply_builder *builder, const ProtobufCMessage *me
 
 bool reply_read_message(struct reply_builder *builder, const ProtobufCMessage *message)
 {
+    CHECK(!builder->reply->message);
     builder->reply->message = message;
     return true;
 }
