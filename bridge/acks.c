@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/check.h"
 #include "core_call.h"
 #include "hand_made.h"
 #include "routes.h"
@@ -61,7 +60,6 @@ static size_t read_ids(struct request *request, const char *ids[TRIGGERS_MAX_BAT
     size_t count = 0;
     if (!find_ids(request, &array))
         return 0;
-    CHECK(array.type == JSON_ARRAY);
     while (json_array_next(&array, &cursor, &element)) {
         if (count == TRIGGERS_MAX_BATCH)
             return refuse(request, "BATCH_SIZE_INVALID", "event_ids", count_rule);

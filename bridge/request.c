@@ -158,7 +158,6 @@ enum memory_result request_make_room(struct request *request, size_t size)
     if (size <= request->body_room)
         return MEMORY_TAKEN;
     size_t room = next_room(request, size);
-    CHECK(room >= size);
     enum memory_result result =
         memory_take(request, room - request->body_room, body_spare(request, room));
     if (result != MEMORY_TAKEN)
