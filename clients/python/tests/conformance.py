@@ -21,7 +21,9 @@ from typing import Any
 from google.protobuf.message import DecodeError, Message
 
 import triggers_client as tc
+from triggers_client.proto.triggers.health.v1 import health_pb2
 from triggers_client.proto.triggers.rpc.v1 import envelope_pb2
+from triggers_client.proto.triggers.stats.v1 import stats_pb2
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 Json = Any
@@ -141,6 +143,11 @@ def result_json(result: Json) -> Json:
             "version": result.version,
             "store": result.store,
         }
+    if isinstance(result, health_pb2.HealthCheckResponse):
+        status = health_pb2.HealthCheckResponse.ServingStatus.Name(result.status)
+        return {"status": status, "version": result.version, "store": result.store}
+    if isinstance(result, stats_pb2.GetStatsResponse):
+        return {"text": result.text}
     if isinstance(result, tc.Page):
         events = [result_json(event) for event in result.events]
         return {"events": events, "next_page_token": result.next_page_token}
@@ -212,6 +219,30 @@ NAMED = {member.name: member for member in (*tc.EventStatus, *tc.Order)}
 NAMES = {"list": "inbox_page", "list_all": "inbox"}
 
 
+def start_call(client: Json, method: str, arguments: dict[str, Json]) -> Json:
+    """Calls the client's function, or its generic call for methods that it has no function for."""
+    if method not in ANY:
+        return getattr(client, NAMES.get(method, method))(**arguments)
+    options = {name: value for name, value in arguments.items() if name == "timeout"}
+    fields = {name: value for name, value in arguments.items() if name != "timeout"}
+    name, request, response = ANY[method]
+    return client.call(name, request(**fields), response, **options)
+
+
+ANY: dict[str, tuple[str, Any, type[Message]]] = {
+    "check": (
+        "triggers.health.v1.Health/Check",
+        health_pb2.HealthCheckRequest,
+        health_pb2.HealthCheckResponse,
+    ),
+    "stats": (
+        "triggers.stats.v1.StatsService/GetStats",
+        stats_pb2.GetStatsRequest,
+        stats_pb2.GetStatsResponse,
+    ),
+}
+
+
 class Blocking:
     """The blocking client, with threads for calls in flight at once."""
 
@@ -222,7 +253,7 @@ class Blocking:
         self.client.close()
 
     def call(self, method: str, arguments: dict[str, Json]) -> Json:
-        result = getattr(self.client, NAMES.get(method, method))(**arguments)
+        result = start_call(self.client, method, arguments)
         if method == "list_all":
             return {"events": [result_json(event) for event in result]}
         if isinstance(result, list):
@@ -255,7 +286,7 @@ class Asynchronous(Blocking):
         return self.run(self.acall(method, arguments))
 
     async def acall(self, method: str, arguments: dict[str, Json]) -> Json:
-        result = getattr(self.aio, NAMES.get(method, method))(**arguments)
+        result = start_call(self.aio, method, arguments)
         if method == "list_all":
             return {"events": [result_json(event) async for event in result]}
         result = await result

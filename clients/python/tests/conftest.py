@@ -66,6 +66,7 @@ class Core(Peer):
 
     def __init__(self, url: str) -> None:
         self.payloads: list[bytes] = []
+        self.metadata: list[dict[str, str]] = []
         self.got_slow = threading.Event()
         super().__init__(url, self._create)
 
@@ -76,6 +77,7 @@ class Core(Peer):
             self.got_slow.set()
             return None
         self.payloads.append(create.payload)
+        self.metadata.append(dict(request.metadata))
         answer = events_pb2.CreateEventResponse(event_id=create.event_id)
         answer.created_at.FromNanoseconds(1_700_000_000_123_456_000)
         return envelope_pb2.Response(body=answer.SerializeToString()).SerializeToString()

@@ -22,8 +22,10 @@ from triggers_client import (
     NotFoundError,
     TriggersError,
     UnavailableError,
+    __version__,
     new_event_id,
 )
+from triggers_client.proto.triggers.v1 import events_pb2
 
 Json = Any
 
@@ -186,3 +188,49 @@ def test_an_error_class_of_the_program_is_not_raised_by_calls() -> None:
         pass
 
     assert type(TriggersError.of(Code.NOT_FOUND, "R", "m")) is NotFoundError
+
+
+# ---- any call ----
+
+
+def get_event(client: Client, **options: Json) -> events_pb2.GetEventResponse:
+    request = events_pb2.GetEventRequest(event_id="evt_1")
+    return client.call(
+        "triggers.v1.EventService/GetEvent", request, events_pb2.GetEventResponse, **options
+    )
+
+
+def test_any_call_takes_the_methods_messages_alone(core: Core) -> None:
+    get, answer = events_pb2.GetEventRequest(), events_pb2.GetEventResponse
+    method = "triggers.v1.EventService/GetEvent"
+    wrong: list[tuple[Json, Json, Json, str]] = [
+        ("triggers.v1.EventService/Unheard", get, answer, "METHOD_UNKNOWN"),
+        ("triggers.v1.EventService.GetEvent", get, answer, "METHOD_UNKNOWN"),
+        ("", get, answer, "METHOD_UNKNOWN"),
+        (5, get, answer, "METHOD_INVALID"),
+        (method, events_pb2.AckEventRequest(), answer, "REQUEST_INVALID"),
+        (method, b"", answer, "REQUEST_INVALID"),
+        (method, get, events_pb2.AckEventResponse, "RESPONSE_INVALID"),
+        (method, get, answer(), "RESPONSE_INVALID"),
+    ]
+    with Client(core.url) as client:
+        for name, request, response, reason in wrong:
+            with pytest.raises(InvalidArgumentError) as caught:
+                client.call(name, request, response)
+            assert caught.value.reason == reason
+        for metadata in ({"a": 5}, {5: "a"}, [("a", "b")]):
+            with pytest.raises(InvalidArgumentError) as caught:
+                get_event(client, metadata=metadata)
+            assert caught.value.reason == "METADATA_INVALID"
+    assert core.metadata == []
+
+
+def test_metadata_of_a_call_reaches_the_core(core: Core) -> None:
+    with Client(core.url, name="tests/1") as client:
+        request = events_pb2.CreateEventRequest(event_id="evt_1", payload=b"{}")
+        method, response = "triggers.v1.EventService/CreateEvent", events_pb2.CreateEventResponse
+        metadata = {"request-id": "r-1", "client": "another"}
+        answer = client.call(method, request, response, metadata=metadata, timeout=PATIENCE)
+        assert answer.event_id == "evt_1"
+    told = {"request-id": "r-1", "client": f"tests/1 triggers-python/{__version__}"}
+    assert core.metadata == [told]

@@ -108,6 +108,11 @@ def read_exactly(peer: socket.socket, size: int) -> bytes:
     return data
 
 
+def receive(peer: socket.socket) -> bytes:
+    """The next message, its request id and what was sent."""
+    return read_exactly(peer, int.from_bytes(read_exactly(peer, 8), "big"))
+
+
 def shake_hands(peer: socket.socket) -> None:
     assert read_exactly(peer, 8) == HELLO_REQ
     peer.sendall(HELLO_REP)
@@ -257,3 +262,55 @@ def test_a_peer_that_does_not_read_holds_up_no_caller(monkeypatch: pytest.Monkey
     with listening(keep_unread) as url:
         asyncio.run(main())
         over.set()
+
+
+# ---- what may be repeated, and what waits ----
+
+
+def test_a_request_that_may_not_be_repeated_is_sent_once() -> None:
+    sent: list[bytes] = []
+
+    def take_and_hang_up(peer: socket.socket) -> None:
+        shake_hands(peer)
+        sent.append(receive(peer))
+
+    async def main() -> None:
+        connection = Connection([url], None)
+        with pytest.raises(UnavailableError) as caught:
+            await connection.exchange(b"once", PATIENCE, repeatable=False)
+        assert caught.value.reason == "CONNECTION_LOST"
+        assert "the core closed the connection" in caught.value.message
+        assert await connection.exchange(b"message", PATIENCE) == b"message"
+        await connection.close()
+
+    with listening(take_and_hang_up, echo) as url:
+        asyncio.run(main())
+    assert [message[4:] for message in sent] == [b"once"]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_call_that_waits_makes_no_silence_suspicious(
+    monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    monkeypatch.setattr("triggers_client._connection._RESEND", 0.1)
+    monkeypatch.setattr("triggers_client._connection._SILENCE", 0.2)
+    sent: list[bytes] = []
+
+    def take(peer: socket.socket) -> None:
+        shake_hands(peer)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                sent.append(receive(peer))
+
+    async def main() -> bool:
+        connection = Connection([url], None)
+        with pytest.raises(DeadlineExceededError):
+            await connection.exchange(b"message", 1, waits=waits)
+        stands = any(link.stands for link in connection._links)
+        await connection.close()
+        return stands
+
+    with listening(take, take) as url:
+        stands = asyncio.run(main())
+    assert stands == waits
+    assert (len(sent) == 1) == waits

@@ -46,6 +46,16 @@ def optional_text(name: str, value: str | None) -> str:
     return "" if value is None else text(name, value)
 
 
+def texts(name: str, values: Mapping[str, str]) -> Mapping[str, str]:
+    """Metadata."""
+    if not isinstance(values, Mapping):
+        raise wrong_type(name, values, "a Mapping of str to str")
+    for key, value in values.items():
+        text(name, key)
+        text(f"{name}.{key}", value)
+    return values
+
+
 def seconds(name: str, value: float) -> float:
     """A time to wait."""
     accepted = "a number of seconds over 0"

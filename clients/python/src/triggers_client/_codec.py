@@ -1,12 +1,13 @@
-"""Requests to bytes, answers to values. An answer that lacks its content raises ValueError."""
+"""Values to requests, answers to values. An answer that lacks its content raises ValueError."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from triggers_client import _arguments
@@ -31,20 +32,18 @@ from triggers_client.proto.triggers.v1 import events_pb2
 
 MAX_BATCH = 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_M = TypeVar("_M", bound=Message)
 _T = TypeVar("_T")
 
 
-class _Message(Protocol):
-    def SerializeToString(self) -> bytes: ...
-
-
 @dataclass(frozen=True)
-class Call(Generic[_T]):
-    """One call: where it goes, what it says, and how its answer is read."""
+class Call(Generic[_M, _T]):
+    """One call: where it goes, what it says, what is answered, and how that is read."""
 
     method: str
-    request: _Message
-    read: Callable[[bytes], _T]
+    request: Message
+    response: type[_M]
+    read: Callable[[_M], _T]
 
 
 def _time(stamp: Timestamp) -> datetime:
@@ -94,25 +93,27 @@ def _created(message: events_pb2.CreateEventResponse) -> Created:
     return Created(message.event_id, _time(message.created_at))
 
 
-def create(event: NewEvent) -> Call[Created]:
-    def read(body: bytes) -> Created:
-        return _created(events_pb2.CreateEventResponse.FromString(body))
+def create(event: NewEvent) -> Call[events_pb2.CreateEventResponse, Created]:
+    method = "triggers.v1.EventService/CreateEvent"
+    response = events_pb2.CreateEventResponse
+    return Call(method, _create_request(event), response, _created)
 
-    return Call("triggers.v1.EventService/CreateEvent", _create_request(event), read)
 
-
-def create_batch(events: list[NewEvent]) -> Call[list[CreateResult]]:
+def create_batch(
+    events: list[NewEvent],
+) -> Call[events_pb2.BatchCreateEventsResponse, list[CreateResult]]:
     def read_result(result: events_pb2.CreateEventResult) -> CreateResult:
         if result.HasField("error"):
             return read_error(result.error.code, result.error.message, result.error.details)
         return _created(result.created)
 
-    def read(body: bytes) -> list[CreateResult]:
-        results = events_pb2.BatchCreateEventsResponse.FromString(body).results
-        _require(len(results) == len(events))
-        return [read_result(result) for result in results]
+    def read(answer: events_pb2.BatchCreateEventsResponse) -> list[CreateResult]:
+        _require(len(answer.results) == len(events))
+        return [read_result(result) for result in answer.results]
 
-    return Call("triggers.v1.EventService/BatchCreateEvents", _batch_request(events), read)
+    method = "triggers.v1.EventService/BatchCreateEvents"
+    response = events_pb2.BatchCreateEventsResponse
+    return Call(method, _batch_request(events), response, read)
 
 
 # ---- read ----
@@ -132,17 +133,20 @@ def _event(message: events_pb2.Event) -> Event:
     )
 
 
-def get(event_id: str) -> Call[Event]:
-    def read(body: bytes) -> Event:
-        return _event(events_pb2.GetEventResponse.FromString(body).event)
+def get(event_id: str) -> Call[events_pb2.GetEventResponse, Event]:
+    def read(answer: events_pb2.GetEventResponse) -> Event:
+        return _event(answer.event)
 
     request = events_pb2.GetEventRequest(event_id=_arguments.text("event_id", event_id))
-    return Call("triggers.v1.EventService/GetEvent", request, read)
+    method = "triggers.v1.EventService/GetEvent"
+    response = events_pb2.GetEventResponse
+    return Call(method, request, response, read)
 
 
-def list_inbox(status: EventStatus, order: Order, page_size: int, page_token: str) -> Call[Page]:
-    def read(body: bytes) -> Page:
-        page = events_pb2.ListInboxResponse.FromString(body)
+def list_inbox(
+    status: EventStatus, order: Order, page_size: int, page_token: str
+) -> Call[events_pb2.ListInboxResponse, Page]:
+    def read(page: events_pb2.ListInboxResponse) -> Page:
         return Page(tuple(_event(event) for event in page.events), page.next_page_token)
 
     request = events_pb2.ListInboxRequest(
@@ -151,7 +155,7 @@ def list_inbox(status: EventStatus, order: Order, page_size: int, page_token: st
         page_size=_arguments.whole_number("page_size", page_size),
         page_token=_arguments.text("page_token", page_token),
     )
-    return Call("triggers.v1.EventService/ListInbox", request, read)
+    return Call("triggers.v1.EventService/ListInbox", request, events_pb2.ListInboxResponse, read)
 
 
 # ---- acknowledge ----
@@ -162,38 +166,38 @@ def _acknowledged(message: events_pb2.AckEventResponse) -> Acknowledged:
     return Acknowledged(message.event_id, _time(message.acknowledged_at))
 
 
-def ack(event_id: str) -> Call[Acknowledged]:
-    def read(body: bytes) -> Acknowledged:
-        return _acknowledged(events_pb2.AckEventResponse.FromString(body))
-
+def ack(event_id: str) -> Call[events_pb2.AckEventResponse, Acknowledged]:
     request = events_pb2.AckEventRequest(event_id=_arguments.text("event_id", event_id))
-    return Call("triggers.v1.EventService/AckEvent", request, read)
+    method = "triggers.v1.EventService/AckEvent"
+    response = events_pb2.AckEventResponse
+    return Call(method, request, response, _acknowledged)
 
 
-def ack_batch(event_ids: list[str]) -> Call[list[AckResult]]:
+def ack_batch(event_ids: list[str]) -> Call[events_pb2.BatchAckEventsResponse, list[AckResult]]:
     def read_result(result: events_pb2.AckEventResult) -> AckResult:
         if result.HasField("error"):
             return read_error(result.error.code, result.error.message, result.error.details)
         return _acknowledged(result.acknowledged)
 
-    def read(body: bytes) -> list[AckResult]:
-        results = events_pb2.BatchAckEventsResponse.FromString(body).results
-        _require(len(results) == len(event_ids))
-        return [read_result(result) for result in results]
+    def read(answer: events_pb2.BatchAckEventsResponse) -> list[AckResult]:
+        _require(len(answer.results) == len(event_ids))
+        return [read_result(result) for result in answer.results]
 
     ids = [_arguments.text(f"event_ids[{i}]", each) for i, each in enumerate(event_ids)]
     request = events_pb2.BatchAckEventsRequest(event_ids=ids)
-    return Call("triggers.v1.EventService/BatchAckEvents", request, read)
+    method = "triggers.v1.EventService/BatchAckEvents"
+    response = events_pb2.BatchAckEventsResponse
+    return Call(method, request, response, read)
 
 
 # ---- health ----
 
 
-def health() -> Call[Health]:
-    def read(body: bytes) -> Health:
-        answer = health_pb2.HealthCheckResponse.FromString(body)
+def health() -> Call[health_pb2.HealthCheckResponse, Health]:
+    def read(answer: health_pb2.HealthCheckResponse) -> Health:
         known = answer.status in (1, 2)
         status = Serving(answer.status) if known else Serving.UNKNOWN
         return Health(status, answer.version, answer.store)
 
-    return Call("triggers.health.v1.Health/Check", health_pb2.HealthCheckRequest(), read)
+    request, response = health_pb2.HealthCheckRequest(), health_pb2.HealthCheckResponse
+    return Call("triggers.health.v1.Health/Check", request, response, read)

@@ -16,11 +16,12 @@ from triggers_client._link import Link
 
 _CONNECT_SECONDS = 5.0
 _RECONNECT_FIRST, _RECONNECT_MOST = 0.05, 1.0
-# Without an answer for so long a call goes out again, on the next connection if there are several.
-# Repeats are safe: ids are kept.
+# Without an answer for so long a call goes out again, on the next connection if there are several;
+# not one that waits or may not be repeated.
 _RESEND = 5.0
 # A core answers every call by its deadline: a call that got no answer, and a connection on which
-# nothing else came for so long, mean that the peer vanished without closing.
+# nothing else came for so long, mean that the peer vanished without closing; but for a call that
+# waits, of which silence says nothing.
 _SILENCE = 1.0
 _REQUEST_ID_BIT = 1 << 31  # SP marks a request's id by the top bit
 
@@ -33,6 +34,8 @@ class _Call:
     message: bytes
     deadline: float
     answer: asyncio.Future[bytes]
+    repeatable: bool
+    waits: bool
     timer: asyncio.TimerHandle | None = None
     link: Link | None = None  # that it went out on; None: it waits for one
     sent: bool = False
@@ -58,14 +61,18 @@ class Connection:
         if self._closed:
             raise _closed()
 
-    async def exchange(self, request: bytes, seconds: float) -> bytes:
-        """Sends a request and returns its answer, both within `seconds`."""
+    async def exchange(
+        self, request: bytes, seconds: float, *, repeatable: bool = True, waits: bool = False
+    ) -> bytes:
+        """Sends a request and returns its answer, both within `seconds`. What is said of its method
+        is told in options.proto."""
         self.check_open()
         loop = self._start()
         self._last_id = (self._last_id + 1) % _REQUEST_ID_BIT
         request_id = self._last_id | _REQUEST_ID_BIT
         message = request_id.to_bytes(4, "big") + request
-        call = _Call(request_id, message, loop.time() + seconds, loop.create_future())
+        deadline, answer = loop.time() + seconds, loop.create_future()
+        call = _Call(request_id, message, deadline, answer, repeatable, waits)
         self._calls[request_id] = call
         self._send(call)
         self._set_timer(call)
@@ -108,7 +115,7 @@ class Connection:
         if usable:
             self._turn += 1
             call.link = usable[self._turn % len(usable)]
-            call.link.send(call.message)
+            call.link.send(call.message, answered_soon=not call.waits)
             call.sent = True
         else:
             call.link = None
@@ -127,7 +134,8 @@ class Connection:
 
     def _set_timer(self, call: _Call) -> None:
         loop = call.answer.get_loop()
-        if loop.time() + _RESEND < call.deadline:
+        resends = call.repeatable and not call.waits
+        if resends and loop.time() + _RESEND < call.deadline:
             call.timer = loop.call_later(_RESEND, self._resend, call)
         else:
             call.timer = loop.call_at(call.deadline, self._expire, call)
@@ -141,18 +149,21 @@ class Connection:
         if call.answer.done():
             return
         call.answer.set_exception(self._late(call))
-        if call.link and call.link.silent_for() >= _SILENCE:
+        if call.link and not call.waits and call.link.silent_for() >= _SILENCE:
             call.link.drop(ConnectionError("the core did not answer"))
 
+    def _lost(self, call: _Call) -> Exception:
+        message = f"the connection was lost ({self._problem}); {_doubt(call)}"
+        return UnavailableError("CONNECTION_LOST", message)
+
     def _late(self, call: _Call) -> Exception:
-        after = "the call may or may not have been done; sending it again is safe"
         if call.link:
-            return DeadlineExceededError("DEADLINE_EXCEEDED", f"no answer in time; {after}")
+            message = f"no answer in time; {_doubt(call)}"
+            return DeadlineExceededError("DEADLINE_EXCEEDED", message)
         if any(link.stands for link in self._links):
             return DeadlineExceededError("DEADLINE_EXCEEDED", "the call could not be sent in time")
         if call.sent:
-            message = f"the connection was lost ({self._problem}); {after}"
-            return UnavailableError("CONNECTION_LOST", message)
+            return self._lost(call)
         message = f"no connection to triggersd at {self._urls}; check that it runs there"
         if self._problem:
             message += f" ({self._problem})"
@@ -167,14 +178,11 @@ class Connection:
             link = Link(address, host, self._deliver, self._send_waiting)
             self._links.append(link)
             try:
-                await _within(_CONNECT_SECONDS, link.open())
-                problem = await link.wait_lost()
-            except Exception as error:
-                problem = error
+                problem = await _end_of(link)
+                self._problem = f"{address.url}: {problem}"
             finally:
                 await link.close()
                 self._remove(link)
-            self._problem = f"{address.url}: {problem}"
             if isinstance(problem, HostRefusedError):
                 host = "" if host else link.peer
                 if host:
@@ -185,12 +193,25 @@ class Connection:
             most = min(most * 2, _RECONNECT_MOST)
 
     def _remove(self, link: Link) -> None:
-        """Forgets a connection, and sends on others what was under way on it."""
+        """Forgets a connection; others get what was under way on it and may be repeated."""
         if link in self._links:
             self._links.remove(link)
         for call in self._calls.values():
-            if call.link is link:
+            if call.link is not link:
+                continue
+            if call.repeatable:
                 self._send(call)
+            elif not call.answer.done():
+                call.answer.set_exception(self._lost(call))
+
+
+async def _end_of(link: Link) -> Exception:
+    """Connects, and returns why that failed or the connection was lost."""
+    try:
+        await _within(_CONNECT_SECONDS, link.open())
+        return await link.wait_lost()
+    except Exception as error:
+        return error
 
 
 async def _within(seconds: float, work: Coroutine[Any, Any, None]) -> None:
@@ -208,6 +229,11 @@ async def _within(seconds: float, work: Coroutine[Any, Any, None]) -> None:
         raise ConnectionError(f"no connection within {seconds:.0f} seconds")
     if failure:
         raise failure
+
+
+def _doubt(call: _Call) -> str:
+    after = "the call may or may not have been done"
+    return f"{after}; sending it again is safe" if call.repeatable else after
 
 
 def _closed() -> CancelledError:

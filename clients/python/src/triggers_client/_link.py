@@ -64,12 +64,12 @@ class Link(asyncio.Protocol):
     def stands(self) -> bool:
         return self._framing.opened and self._problem is None
 
-    def send(self, message: bytes) -> None:
-        """Only while usable."""
+    def send(self, message: bytes, *, answered_soon: bool = True) -> None:
+        """Only while usable. A message that is not `answered_soon` makes no silence suspicious."""
         if not self._outgoing:
             self._loop.call_soon(self._flush)  # with what else is sent meanwhile
         self._outgoing.append(self._framing.encode(message))
-        if self._silent_since is None:
+        if self._silent_since is None and answered_soon:
             self._silent_since = self._loop.time()
 
     def silent_for(self) -> float:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TypeVar
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from triggers_client import _arguments, _codec
 from triggers_client._connection import Connection
@@ -20,6 +20,7 @@ from triggers_client._errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
+from triggers_client._methods import Method, find_method
 from triggers_client._types import (
     Acknowledged,
     AckResult,
@@ -38,9 +39,10 @@ from triggers_client.proto.triggers.rpc.v1 import envelope_pb2
 
 DEFAULT_URL = "ws://127.0.0.1:7300/rpc"
 DEFAULT_TIMEOUT = 10.0
-MAX_MESSAGE = 8 << 20
+MAX_MESSAGE = 10_551_296  # bytes; a core takes 8 MiB unless larger payloads are set for it
 _BACKOFF_FIRST, _BACKOFF_MOST = 0.05, 2.0
 _LEAST_TRY = 0.05  # seconds: with less left, another try would only hide the answer that came
+_M = TypeVar("_M", bound=Message)
 _T = TypeVar("_T")
 
 
@@ -189,44 +191,71 @@ class AsyncClient:
         """Asks whether events can be stored and read now."""
         return await self._call(_codec.health(), timeout)
 
-    # ---- calls ----
+    # ---- any call ----
 
-    async def _call(self, call: _codec.Call[_T], timeout: float | None) -> _T:
+    async def call(
+        self,
+        method: str,
+        request: Message,
+        response: type[_M],
+        *,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> _M:
+        """Makes any call: `method` is its full name, such as "triggers.v1.EventService/GetEvent",
+        `request` its request and `response` the class of its response, both of the modules below
+        triggers_client.proto. `metadata` goes with the request: the core logs "request-id" and
+        "traceparent". A method that may not be repeated is sent once: its failures are raised."""
+        found = find_method(_arguments.text("method", method))
+        found.check(request, response)
         loop = asyncio.get_running_loop()
         seconds = self._timeout if timeout is None else _arguments.seconds("timeout", timeout)
         deadline = loop.time() + seconds
-        body = call.request.SerializeToString()
+        envelope = envelope_pb2.Request(
+            method=method,
+            metadata={**_arguments.texts("metadata", metadata or {}), "client": self._name},
+            body=request.SerializeToString(),
+        )
         most = _BACKOFF_FIRST
         while True:
             try:
-                return await self._try(call, body, deadline - loop.time())
+                body = await self._try(found, envelope, deadline - loop.time())
+                return response.FromString(body)
+            except DecodeError as error:
+                raise _malformed(method, error) from error
             except (UnavailableError, ResourceExhaustedError, AbortedError) as error:
                 wait = max(random.uniform(most / 2, most), error.retry_delay)
-                if loop.time() + wait + _LEAST_TRY >= deadline:
+                if not found.repeatable or loop.time() + wait + _LEAST_TRY >= deadline:
                     raise
                 most = min(most * 2, _BACKOFF_MOST)
             await asyncio.sleep(wait)
             self._connection.check_open()
 
-    async def _try(self, call: _codec.Call[_T], body: bytes, left: float) -> _T:
-        request = envelope_pb2.Request(
-            method=call.method,
-            timeout_ms=min(max(int(left * 1000), 1), 2**32 - 1),
-            metadata={"client": self._name},
-            body=body,
-        ).SerializeToString()
+    async def _try(self, method: Method, envelope: envelope_pb2.Request, left: float) -> bytes:
+        """One try; the body of its answer."""
+        envelope.timeout_ms = min(max(int(left * 1000), 1), 2**32 - 1)
+        request = envelope.SerializeToString()
         if len(request) > MAX_MESSAGE:
             message = f"the request has {len(request)} bytes, over the limit of {MAX_MESSAGE}"
             raise InvalidArgumentError("MESSAGE_TOO_LARGE", message)
-        answer = await self._connection.exchange(request, max(left, 0.0))
+        answer = await self._connection.exchange(
+            request, max(left, 0.0), repeatable=method.repeatable, waits=method.waits
+        )
+        response = envelope_pb2.Response.FromString(answer)
+        if response.code != 0:
+            raise _codec.read_error(response.code, response.message, response.details)
+        return response.body
+
+    async def _call(self, call: _codec.Call[_M, _T], timeout: float | None) -> _T:
+        answer = await self.call(call.method, call.request, call.response, timeout=timeout)
         try:
-            response = envelope_pb2.Response.FromString(answer)
-            if response.code == 0:
-                return call.read(response.body)
-        except (DecodeError, ValueError) as error:
-            message = f"the answer to {call.method} cannot be read: {error}"
-            raise InternalError("ANSWER_MALFORMED", message) from error
-        raise _codec.read_error(response.code, response.message, response.details)
+            return call.read(answer)
+        except ValueError as error:
+            raise _malformed(call.method, error) from error
+
+
+def _malformed(method: str, error: Exception) -> InternalError:
+    return InternalError("ANSWER_MALFORMED", f"the answer to {method} cannot be read: {error}")
 
 
 def _batch(name: str, items: Iterable[_T]) -> list[_T]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
+
+from google.protobuf.message import Message
 
 from triggers_client._arguments import elements
 from triggers_client._errors import CancelledError
@@ -26,6 +28,7 @@ from triggers_client._types import (
 )
 from triggers_client.aio import DEFAULT_TIMEOUT, AsyncClient
 
+_M = TypeVar("_M", bound=Message)
 _T = TypeVar("_T")
 
 
@@ -167,6 +170,20 @@ class Client:
     def health(self, *, timeout: float | None = None) -> Health:
         """Asks whether events can be stored and read now."""
         return self._run(self._client.health(timeout=timeout))
+
+    def call(
+        self,
+        method: str,
+        request: Message,
+        response: type[_M],
+        *,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> _M:
+        """Makes any call; see AsyncClient.call."""
+        return self._run(
+            self._client.call(method, request, response, timeout=timeout, metadata=metadata)
+        )
 
     def _run(self, call: Coroutine[Any, Any, _T]) -> _T:
         with self._lock:
