@@ -20,10 +20,11 @@ const (
 	minBackoff = 50 * time.Millisecond
 	maxBackoff = 2 * time.Second
 	// A request without an answer for so long is sent again, on the next connection if there is one: a
-	// peer that vanished without closing is not noticed otherwise.
+	// peer that vanished without closing is not noticed otherwise. Not when the method waits or may not
+	// be repeated.
 	resendAfter = 5 * time.Second
-	// Bytes of one encoded request.
-	maxMessage = 8 << 20
+	// Bytes of one encoded request. A core takes 8 MiB unless larger payloads are set for it.
+	maxMessage = 10551296
 	// SP marks a request's number by the top bit.
 	requestBit = 1 << 31
 )
@@ -77,7 +78,7 @@ func (p *pending) deliver(message []byte) error {
 }
 
 // call calls method until it has an answer that is final, and fills response.
-func (c *Client) call(ctx context.Context, method string, request, response proto.Message) error {
+func (c *Client) call(ctx context.Context, method method, request, response proto.Message) error {
 	body, err := proto.Marshal(request)
 	if err != nil {
 		// Strings that are not UTF-8, which is all that the encoding refuses.
@@ -98,7 +99,7 @@ func (c *Client) call(ctx context.Context, method string, request, response prot
 				return nil
 			}
 			// Of the retryable ones DEADLINE_EXCEEDED ends the call.
-			passing := failed.Retryable() && failed.Code != rpcpb.Code_DEADLINE_EXCEEDED
+			passing := method.repeatable && failed.Retryable() && failed.Code != rpcpb.Code_DEADLINE_EXCEEDED
 			if passing && c.waitToRetry(ctx, max(jitter(backoff), failed.RetryDelay)) {
 				continue
 			}
@@ -122,8 +123,9 @@ func (c *Client) waitToRetry(ctx context.Context, wait time.Duration) bool {
 	return true
 }
 
-// exchange sends a request, again whenever its connection breaks, until an answer comes.
-func (c *Client) exchange(ctx context.Context, method string, body []byte) ([]byte, *Error) {
+// exchange sends a request, again whenever its connection breaks if it may be repeated, until an answer
+// comes.
+func (c *Client) exchange(ctx context.Context, method method, body []byte) ([]byte, *Error) {
 	number, answers := c.pending.add()
 	defer c.pending.remove(number)
 	for sent := false; ; sent = true {
@@ -131,11 +133,11 @@ func (c *Client) exchange(ctx context.Context, method string, body []byte) ([]by
 		if failed != nil {
 			return nil, failed
 		}
-		message, failed := c.encode(ctx, number, method, body)
+		message, failed := c.encode(ctx, number, method.name, body)
 		if failed != nil {
 			return nil, failed
 		}
-		answer, failed := c.send(ctx, connection, message, answers)
+		answer, failed := c.send(ctx, connection, method, message, answers)
 		if answer != nil || failed != nil {
 			return answer, failed
 		}
@@ -205,9 +207,14 @@ func timeLeft(ctx context.Context) uint32 {
 }
 
 // send sends a message and waits for its answer. Neither answer nor error: send again.
-func (c *Client) send(ctx context.Context, to *connection, message []byte, answers <-chan []byte) ([]byte, *Error) {
+func (c *Client) send(
+	ctx context.Context, to *connection, method method, message []byte, answers <-chan []byte,
+) ([]byte, *Error) {
 	resend := time.NewTimer(c.resendAfter)
 	defer resend.Stop()
+	if method.waits || !method.repeatable {
+		resend.Stop()
+	}
 	outgoing := to.outgoing
 	for {
 		select {
@@ -216,7 +223,12 @@ func (c *Client) send(ctx context.Context, to *connection, message []byte, answe
 		case answer := <-answers:
 			return answer, nil
 		case <-to.lost:
-			return lastAnswer(answers), nil
+			answer := lastAnswer(answers)
+			if answer == nil && outgoing == nil && !method.repeatable {
+				return nil, failure(rpcpb.Code_UNAVAILABLE, "CONNECTION_LOST",
+					"the connection broke; the call may or may not have been done")
+			}
+			return answer, nil
 		case <-resend.C:
 			return nil, nil
 		case <-ctx.Done():

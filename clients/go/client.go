@@ -124,14 +124,14 @@ func (c *Client) Create(ctx context.Context, event *triggerspb.CreateEventReques
 	if event == nil {
 		return nil, missing("event")
 	}
-	var response triggerspb.CreateEventResponse
-	if err := c.call(ctx, service+"CreateEvent", withID(event), &response); err != nil {
+	response, err := Call[*triggerspb.CreateEventResponse](ctx, c, service+"CreateEvent", withID(event))
+	if err != nil {
 		return nil, err
 	}
 	if response.GetEventId() == "" {
 		return nil, malformed("has no event id")
 	}
-	return &response, nil
+	return response, nil
 }
 
 // CreateBatch stores up to 1000 events and gives a result for each, in order; each succeeds or fails by
@@ -144,8 +144,8 @@ func (c *Client) CreateBatch(ctx context.Context, events []*triggerspb.CreateEve
 		}
 		request.Events[i] = withID(event)
 	}
-	var response triggerspb.BatchCreateEventsResponse
-	if err := c.call(ctx, service+"BatchCreateEvents", request, &response); err != nil {
+	response, err := Call[*triggerspb.BatchCreateEventsResponse](ctx, c, service+"BatchCreateEvents", request)
+	if err != nil {
 		return nil, err
 	}
 	if len(response.GetResults()) != len(events) {
@@ -175,8 +175,8 @@ func withID(event *triggerspb.CreateEventRequest) *triggerspb.CreateEventRequest
 
 // Get reads one event.
 func (c *Client) Get(ctx context.Context, eventID string) (*triggerspb.Event, error) {
-	var response triggerspb.GetEventResponse
-	if err := c.call(ctx, service+"GetEvent", &triggerspb.GetEventRequest{EventId: eventID}, &response); err != nil {
+	response, err := Call[*triggerspb.GetEventResponse](ctx, c, service+"GetEvent", &triggerspb.GetEventRequest{EventId: eventID})
+	if err != nil {
 		return nil, err
 	}
 	if response.GetEvent() == nil {
@@ -188,11 +188,7 @@ func (c *Client) Get(ctx context.Context, eventID string) (*triggerspb.Event, er
 // List gives one page of events; nil asks for the newest 50 that are pending. A page without
 // NextPageToken is the last.
 func (c *Client) List(ctx context.Context, request *triggerspb.ListInboxRequest) (*triggerspb.ListInboxResponse, error) {
-	var response triggerspb.ListInboxResponse
-	if err := c.call(ctx, service+"ListInbox", request, &response); err != nil {
-		return nil, err
-	}
-	return &response, nil
+	return Call[*triggerspb.ListInboxResponse](ctx, c, service+"ListInbox", request)
 }
 
 // Events iterates over all events that fit the request, from its page on, and fetches page after page.
@@ -222,21 +218,21 @@ func (c *Client) Events(ctx context.Context, request *triggerspb.ListInboxReques
 
 // Ack acknowledges one event. Again, it gives the first time.
 func (c *Client) Ack(ctx context.Context, eventID string) (*triggerspb.AckEventResponse, error) {
-	var response triggerspb.AckEventResponse
-	if err := c.call(ctx, service+"AckEvent", &triggerspb.AckEventRequest{EventId: eventID}, &response); err != nil {
+	response, err := Call[*triggerspb.AckEventResponse](ctx, c, service+"AckEvent", &triggerspb.AckEventRequest{EventId: eventID})
+	if err != nil {
 		return nil, err
 	}
 	if response.GetEventId() == "" {
 		return nil, malformed("has no event id")
 	}
-	return &response, nil
+	return response, nil
 }
 
 // AckBatch acknowledges up to 1000 events and gives a result for each, in order; see [ItemError].
 func (c *Client) AckBatch(ctx context.Context, eventIDs []string) ([]*triggerspb.AckEventResult, error) {
 	request := &triggerspb.BatchAckEventsRequest{EventIds: eventIDs}
-	var response triggerspb.BatchAckEventsResponse
-	if err := c.call(ctx, service+"BatchAckEvents", request, &response); err != nil {
+	response, err := Call[*triggerspb.BatchAckEventsResponse](ctx, c, service+"BatchAckEvents", request)
+	if err != nil {
 		return nil, err
 	}
 	if len(response.GetResults()) != len(eventIDs) {
@@ -252,9 +248,5 @@ func (c *Client) AckBatch(ctx context.Context, eventIDs []string) ([]*triggerspb
 
 // Health says whether events can be stored and read now, and the core's version and store.
 func (c *Client) Health(ctx context.Context) (*healthpb.HealthCheckResponse, error) {
-	var response healthpb.HealthCheckResponse
-	if err := c.call(ctx, healthCheck, &healthpb.HealthCheckRequest{}, &response); err != nil {
-		return nil, err
-	}
-	return &response, nil
+	return Call[*healthpb.HealthCheckResponse](ctx, c, healthCheck, &healthpb.HealthCheckRequest{})
 }

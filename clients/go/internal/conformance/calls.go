@@ -9,6 +9,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"triggers.internal/triggers"
+	"triggers.internal/triggers/healthpb"
+	"triggers.internal/triggers/statspb"
 	"triggers.internal/triggers/triggerspb"
 )
 
@@ -38,7 +40,7 @@ func (f fields) texts(name string) []string {
 
 var methods = map[string]func(context.Context, *triggers.Client, fields) (any, error){
 	"create": create, "create_batch": createBatch, "get": get, "list": list, "list_all": listAll,
-	"ack": ack, "ack_batch": ackBatch, "health": health,
+	"ack": ack, "ack_batch": ackBatch, "health": health, "check": check, "stats": stats,
 }
 
 // outcome makes a call, with a deadline of its own when timeoutMS is not 0.
@@ -180,7 +182,23 @@ func ackBatch(ctx context.Context, client *triggers.Client, f fields) (any, erro
 
 func health(ctx context.Context, client *triggers.Client, _ fields) (any, error) {
 	response, err := client.Health(ctx)
+	return healthOf(response), err
+}
+
+func healthOf(response *healthpb.HealthCheckResponse) map[string]any {
 	return map[string]any{
 		"status": response.GetStatus().String(), "version": response.GetVersion(), "store": response.GetStore(),
-	}, err
+	}
+}
+
+func check(ctx context.Context, client *triggers.Client, f fields) (any, error) {
+	request := &healthpb.HealthCheckRequest{Service: f.text("service")}
+	response, err := triggers.Call[*healthpb.HealthCheckResponse](ctx, client, "triggers.health.v1.Health/Check", request)
+	return healthOf(response), err
+}
+
+func stats(ctx context.Context, client *triggers.Client, _ fields) (any, error) {
+	const method = "triggers.stats.v1.StatsService/GetStats"
+	response, err := triggers.Call[*statspb.GetStatsResponse](ctx, client, method, &statspb.GetStatsRequest{})
+	return map[string]any{"text": response.GetText()}, err
 }
