@@ -56,6 +56,21 @@ export function checkList(name: string, value: unknown): unknown[] {
   return value;
 }
 
+/** A method of a generated service. */
+export function checkMethod(value: unknown): void {
+  if (typeof value !== "object" || value === null || !("kind" in value) || value.kind !== "rpc") {
+    throw wrongType("method", value, "a method of a generated service, such as EventService.method.getEvent");
+  }
+}
+
+export function checkMetadata(value: unknown): Record<string, string> {
+  if (!isPlain(value)) {
+    throw wrongType("metadata", value, "a plain object of strings");
+  }
+  const given = Object.entries(value as Record<string, unknown>);
+  return Object.fromEntries(given.map(([name, text]) => [checkText("metadata", name), checkText("metadata", text)]));
+}
+
 export function checkTimeout(value: unknown): number {
   if (typeof value === "number" && value > 0 && value <= MAX_TIMEOUT_MS) {
     return value;

@@ -7,7 +7,7 @@ import type { Carried, Connection } from "./connection.js";
 import { failureToError, invalidArgument, malformedAnswer, TriggersError } from "./errors.js";
 import { Code, RequestSchema, ResponseSchema, type Response } from "./gen/triggers/rpc/v1/envelope_pb.js";
 
-const MAX_MESSAGE = 8 << 20; // of an encoded request; the protocol's limit
+const MAX_MESSAGE = 10_551_296; // of an encoded request; a core takes 8 MiB unless set to take larger payloads
 const REQUEST_ID_SIZE = 4;
 
 export interface CallRequest {
@@ -16,6 +16,10 @@ export interface CallRequest {
   metadata: Record<string, string>;
   timeoutMs: number;
   signal: AbortSignal | undefined;
+  /** It may be sent again when it is not known what became of it. */
+  repeatable: boolean;
+  /** Silence up to the deadline is no sign of trouble. */
+  waits: boolean;
 }
 
 export class Call implements Waiting, Carried {
@@ -34,6 +38,10 @@ export class Call implements Waiting, Carried {
     this.#channel = channel;
     this.#request = request;
     this.#deadline = performance.now() + request.timeoutMs;
+  }
+
+  get waits(): boolean {
+    return this.#request.waits;
   }
 
   /** Makes the call; the body of the response, or a TriggersError. */
@@ -62,7 +70,7 @@ export class Call implements Waiting, Carried {
     const message = this.#encode();
     if (message.length - REQUEST_ID_SIZE > MAX_MESSAGE) {
       const size = String(message.length - REQUEST_ID_SIZE);
-      this.cancel(invalidArgument("MESSAGE_TOO_LARGE", `the request has ${size} bytes; at most 8388608 are accepted`));
+      this.cancel(invalidArgument("MESSAGE_TOO_LARGE", `the request has ${size} bytes; at most ${String(MAX_MESSAGE)} are accepted`));
       return;
     }
     this.#sent = true;
@@ -71,7 +79,12 @@ export class Call implements Waiting, Carried {
 
   onLost(): void {
     this.#flight = undefined;
-    this.#channel.enter(this);
+    if (this.#request.repeatable) {
+      this.#channel.enter(this);
+    } else {
+      const message = `the connection was lost (${this.#channel.problem}); the call may or may not have been done`;
+      this.cancel(new TriggersError(Code.UNAVAILABLE, "CONNECTION_LOST", message));
+    }
   }
 
   onAnswer(envelope: Uint8Array): void {
@@ -92,7 +105,8 @@ export class Call implements Waiting, Carried {
   }
 
   #onFailure(error: TriggersError): void {
-    const passing = error.retryable && error.code !== Code.DEADLINE_EXCEEDED; // which this is the end of
+    const again = this.#request.repeatable && error.retryable;
+    const passing = again && error.code !== Code.DEADLINE_EXCEEDED; // which this is the end of
     const waitMs = Math.max(this.#backoff.nextMs(), error.retryDelayMs);
     if (!passing || performance.now() + waitMs >= this.#deadline) {
       this.cancel(error);

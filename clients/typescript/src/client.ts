@@ -2,16 +2,18 @@
 import {
   create,
   fromBinary,
+  getOption,
   toBinary,
-  type DescMessage,
+  type DescMethod,
   type MessageInitShape,
   type MessageShape,
 } from "@bufbuild/protobuf";
-import { checkList, checkText, checkTimeout } from "./arguments.js";
+import { checkList, checkMetadata, checkMethod, checkText, checkTimeout } from "./arguments.js";
 import { checkAcknowledged, checkCreated, checkResults } from "./answers.js";
 import { abortedError, Call } from "./call.js";
 import { Channel } from "./channel.js";
-import { malformedAnswer, TriggersError } from "./errors.js";
+import { invalidArgument, malformedAnswer, TriggersError } from "./errors.js";
+import { call as callOption } from "./gen/triggers/api/v1/options_pb.js";
 import { Health, type HealthCheckResponse } from "./gen/triggers/health/v1/health_pb.js";
 import { Code } from "./gen/triggers/rpc/v1/envelope_pb.js";
 import {
@@ -49,13 +51,8 @@ export interface CallOptions {
   requestId?: string;
   /** W3C Trace Context, carried to the core. */
   traceparent?: string;
-}
-
-interface Method {
-  name: string;
-  parent: { typeName: string };
-  input: DescMessage;
-  output: DescMessage;
+  /** What else goes with the request, by names in lower case. */
+  metadata?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -78,7 +75,7 @@ export class Client {
 
   /** Stores one event. It is durable when this returns. */
   async create(event: NewEvent, options?: CallOptions): Promise<CreateEventResponse> {
-    const created = await this.#call(EventService.method.createEvent, toCreateRequest(event), options);
+    const created = await this.call(EventService.method.createEvent, toCreateRequest(event), options);
     return checkCreated(created);
   }
 
@@ -89,14 +86,14 @@ export class Client {
   ): Promise<(CreateEventResponse | TriggersError)[]> {
     const given = checkList("events", events);
     const request = { events: given.map((event, index) => toCreateRequest(event, `events[${String(index)}]`)) };
-    const { results } = await this.#call(EventService.method.batchCreateEvents, request, options);
+    const { results } = await this.call(EventService.method.batchCreateEvents, request, options);
     return checkResults(results, events.length, checkCreated);
   }
 
   /** Reads one event, acknowledged or not. */
   async get(eventId: string, options?: CallOptions): Promise<Event> {
     const request = { eventId: checkText("eventId", eventId) };
-    const { event } = await this.#call(EventService.method.getEvent, request, options);
+    const { event } = await this.call(EventService.method.getEvent, request, options);
     if (!event) {
       throw malformedAnswer("has no event");
     }
@@ -118,13 +115,13 @@ export class Client {
     request: ListRequest & { pageToken?: string } = {},
     options?: CallOptions,
   ): Promise<ListInboxResponse> {
-    return this.#call(EventService.method.listInbox, toListRequest(request), options);
+    return this.call(EventService.method.listInbox, toListRequest(request), options);
   }
 
   /** Acknowledges one event. Again answers with the first time. */
   async ack(eventId: string, options?: CallOptions): Promise<AckEventResponse> {
     const request = { eventId: checkText("eventId", eventId) };
-    const acknowledged = await this.#call(EventService.method.ackEvent, request, options);
+    const acknowledged = await this.call(EventService.method.ackEvent, request, options);
     return checkAcknowledged(acknowledged);
   }
 
@@ -135,13 +132,32 @@ export class Client {
   ): Promise<(AckEventResponse | TriggersError)[]> {
     const given = checkList("eventIds", eventIds);
     const request = { eventIds: given.map((id, index) => checkText(`eventIds[${String(index)}]`, id)) };
-    const { results } = await this.#call(EventService.method.batchAckEvents, request, options);
+    const { results } = await this.call(EventService.method.batchAckEvents, request, options);
     return checkResults(results, eventIds.length, checkAcknowledged);
   }
 
   /** Whether events can be stored and read now. */
   async health(options?: CallOptions): Promise<HealthCheckResponse> {
-    return this.#call(Health.method.check, {}, options);
+    return this.call(Health.method.check, {}, options);
+  }
+
+  /**
+   * Makes any call: `method` is of a generated service, such as `EventService.method.getEvent`, `request` the
+   * fields of its request; the answer is its response. One that may not be repeated is sent once: what fails
+   * then is the caller's to see.
+   */
+  async call<M extends DescMethod>(
+    method: M,
+    request: MessageInitShape<M["input"]>,
+    options: CallOptions = {},
+  ): Promise<MessageShape<M["output"]>> {
+    checkMethod(method);
+    const answer = await this.#send(method, encode(method, request), options);
+    try {
+      return fromBinary<M["output"]>(method.output, answer);
+    } catch (cause) {
+      throw malformedAnswer(`is no ${method.output.typeName}`, { cause });
+    }
   }
 
   /** Ends calls in flight with CANCELLED, and all connections; done when they are gone. */
@@ -159,24 +175,11 @@ export class Client {
     return this.close();
   }
 
-  async #call<M extends Method>(
-    method: M,
-    request: MessageInitShape<M["input"]>,
-    options: CallOptions = {},
-  ): Promise<MessageShape<M["output"]>> {
-    const body = toBinary(method.input, create(method.input, request));
-    const answer = await this.#send(`${method.parent.typeName}/${method.name}`, body, options);
-    try {
-      return fromBinary<M["output"]>(method.output, answer);
-    } catch (cause) {
-      throw malformedAnswer(`is no ${method.output.typeName}`, { cause });
-    }
-  }
-
-  #send(method: string, body: Uint8Array, options: CallOptions): Promise<Uint8Array> {
+  #send(method: DescMethod, body: Uint8Array, options: CallOptions): Promise<Uint8Array> {
     const { signal, requestId, traceparent } = options;
+    const { repeatable, waits } = getOption(method, callOption);
     const timeoutMs = checkTimeout(options.timeoutMs ?? this.#timeoutMs);
-    const metadata: Record<string, string> = { client: this.#name };
+    const metadata: Record<string, string> = { ...checkMetadata(options.metadata ?? {}), client: this.#name };
     if (requestId !== undefined) {
       metadata["request-id"] = checkText("requestId", requestId);
     }
@@ -189,7 +192,9 @@ export class Client {
     if (signal?.aborted) {
       throw abortedError(signal);
     }
-    return this.#run(new Call(this.#channel, { method, body, metadata, timeoutMs, signal }));
+    const name = `${method.parent.typeName}/${method.name}`;
+    const request = { method: name, body, metadata, timeoutMs, signal, repeatable, waits };
+    return this.#run(new Call(this.#channel, request));
   }
 
   async #run(call: Call): Promise<Uint8Array> {
@@ -199,6 +204,15 @@ export class Client {
     } finally {
       this.#calls.delete(call);
     }
+  }
+}
+
+function encode<M extends DescMethod>(method: M, request: MessageInitShape<M["input"]>): Uint8Array {
+  try {
+    return toBinary(method.input, create(method.input, request));
+  } catch (cause) {
+    const message = `the request is no ${method.input.typeName}: ${String(cause)}`;
+    throw invalidArgument("REQUEST_INVALID", message, { cause });
   }
 }
 

@@ -9,6 +9,8 @@ const TOP_BIT = 0x80000000;
 
 /** What a connection tells a call that it carries; one of the two, once. */
 export interface Carried {
+  /** Silence is no sign that the connection is dead. */
+  readonly waits: boolean;
   onAnswer(envelope: Uint8Array): void;
   /** The connection dropped before the answer came. */
   onLost(): void;
@@ -63,7 +65,7 @@ export class Connection {
     const carried = this.#inFlight.get(id);
     this.#inFlight.delete(id);
     // A peer that vanished without a word leaves a connection that looks well: dial again.
-    if (carried && Date.now() - Math.max(carried.since, this.#heardAt) >= SILENCE_MS) {
+    if (carried && !carried.call.waits && Date.now() - Math.max(carried.since, this.#heardAt) >= SILENCE_MS) {
       this.#link?.close();
     }
   }

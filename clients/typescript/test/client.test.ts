@@ -3,8 +3,11 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { runInNewContext } from "node:vm";
-import { HealthCheckResponseSchema } from "../src/gen/triggers/health/v1/health_pb.js";
-import { ListInboxResponseSchema } from "../src/gen/triggers/v1/events_pb.js";
+import { create, setExtension } from "@bufbuild/protobuf";
+import { MethodOptionsSchema } from "@bufbuild/protobuf/wkt";
+import { call, CallSchema } from "../src/gen/triggers/api/v1/options_pb.js";
+import { Health, HealthCheckResponseSchema } from "../src/gen/triggers/health/v1/health_pb.js";
+import { EventService, ListInboxResponseSchema } from "../src/gen/triggers/v1/events_pb.js";
 import { Code, newEventId, ServingStatus, TriggersClient, TriggersError, VERSION } from "../src/node.js";
 import { ok, ScriptedCore, type Answer } from "./scripted.js";
 
@@ -89,12 +92,69 @@ void test("a peer that went silent is dialled again", { timeout: 20_000 }, () =>
   });
 });
 
-void test("metadata: the client's name, the request id and the trace", () =>
+void test("metadata: the client's name, the request id, the trace and what the caller adds", () =>
   withCore(serving, async (client, core) => {
-    await client.health({ requestId: "r-1", traceparent: "00-1-2-00" });
+    const more = { caller: "a", client: "another" };
+    await client.health({ requestId: "r-1", traceparent: "00-1-2-00", metadata: more });
     const client_ = `tests/1 triggers-typescript/${VERSION}`;
-    assert.deepEqual(core.requests[0]?.metadata, { client: client_, "request-id": "r-1", traceparent: "00-1-2-00" });
+    const traced = { "request-id": "r-1", traceparent: "00-1-2-00" };
+    assert.deepEqual(core.requests[0]?.metadata, { client: client_, caller: "a", ...traced });
   }));
+
+void test("any call refuses what is no method, no request of it and no metadata", () =>
+  withCore(serving, async (client, core) => {
+    const method = EventService.method.getEvent;
+    const bad = [
+      [() => client.call("triggers.v1.EventService/GetEvent" as unknown as typeof method, {}), "METHOD_INVALID"],
+      [() => client.call(EventService as unknown as typeof method, {}), "METHOD_INVALID"],
+      [() => client.call(EventService.method.listInbox, { pageSize: 1.5 }), "REQUEST_INVALID"],
+      [() => client.call(method, {}, { metadata: { a: 5 } as never }), "METADATA_INVALID"],
+      [() => client.call(method, {}, { metadata: new Map() as never }), "METADATA_INVALID"],
+    ] as const;
+    for (const [call, reason] of bad) {
+      await assert.rejects(call(), failsWith(Code.INVALID_ARGUMENT, reason));
+    }
+    assert.equal(core.requests.length, 0);
+  }));
+
+/** A method as it is generated, of which the `.proto` file says something else. */
+function checkWith(said: { repeatable?: boolean; waits?: boolean }): typeof Health.method.check {
+  const options = create(MethodOptionsSchema);
+  setExtension(options, call, create(CallSchema, said));
+  const { name, kind, methodKind, parent, input, output } = Health.method.check;
+  return { name, kind, methodKind, parent, input, output, proto: { options } } as unknown as typeof Health.method.check;
+}
+
+void test("a method that may not be repeated is sent once, whatever becomes of it", async () => {
+  const once = checkWith({ repeatable: false });
+  const unavailable = { code: Code.UNAVAILABLE, details: { reason: "STORE_UNAVAILABLE" } } as ReturnType<Answer>;
+  await withCore(
+    () => unavailable,
+    async (client, core) => {
+      await assert.rejects(client.call(once, {}), failsWith(Code.UNAVAILABLE, "STORE_UNAVAILABLE"));
+      assert.equal(core.requests.length, 1);
+    },
+  );
+  const drop: Answer = (_, socket) => {
+    socket.terminate();
+    return null;
+  };
+  await withCore(drop, async (client, core) => {
+    await assert.rejects(client.call(once, {}), failsWith(Code.UNAVAILABLE, "CONNECTION_LOST"));
+    assert.equal(core.requests.length, 1);
+  });
+});
+
+void test("the silence of a call that waits is no sign of a dead peer", { timeout: 20_000 }, () => {
+  let count = 0;
+  const answer: Answer = (request, socket) => (count++ === 0 ? null : serving(request, socket));
+  return withCore(answer, async (client, core) => {
+    const waiting = client.call(checkWith({ repeatable: true, waits: true }), {}, { timeoutMs: 5100 });
+    await assert.rejects(waiting, failsWith(Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"));
+    assert.equal((await client.health()).status, ServingStatus.SERVING);
+    assert.equal(core.dials, 1);
+  });
+});
 
 void test("leaving a list early asks for no more pages", () =>
   withCore(

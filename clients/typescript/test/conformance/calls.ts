@@ -14,8 +14,11 @@ import {
   type Event,
   type ListRequest,
   type NewEvent,
+  type HealthCheckResponse,
   type TriggersClient,
 } from "../../src/node.js";
+import { Health } from "../../src/gen/triggers/health/v1/health_pb.js";
+import { StatsService } from "../../src/gen/triggers/stats/v1/stats_pb.js";
 
 interface EventFields {
   source: string;
@@ -33,7 +36,8 @@ interface ListFields {
 }
 
 /** The fields of any method's request. */
-export type Fields = EventFields & ListFields & { event_id: string; events: EventFields[]; event_ids: string[] };
+export type Fields = EventFields &
+  ListFields & { event_id: string; events: EventFields[]; event_ids: string[]; service: string };
 
 type Method = (client: TriggersClient, fields: Fields, options: CallOptions) => Promise<object>;
 
@@ -62,9 +66,11 @@ export const METHODS: Record<string, Method> = {
     const results = await client.ackBatch(fields.event_ids, options);
     return { results: results.map((each) => (each instanceof TriggersError ? failed(each) : acknowledged(each))) };
   },
-  health: async (client, _, options) => {
-    const { status, version, store } = await client.health(options);
-    return { status: ServingStatus[status], version, store };
+  health: async (client, _, options) => health(await client.health(options)),
+  check: async (client, { service }, options) => health(await client.call(Health.method.check, { service }, options)),
+  stats: async (client, _, options) => {
+    const { text } = await client.call(StatsService.method.getStats, {}, options);
+    return { text };
   },
 };
 
@@ -120,6 +126,10 @@ function created({ eventId, createdAt }: CreateEventResponse): object {
 
 function acknowledged({ eventId, acknowledgedAt }: AckEventResponse): object {
   return { event_id: eventId, acknowledged_at: micros(acknowledgedAt) };
+}
+
+function health({ status, version, store }: HealthCheckResponse): object {
+  return { status: ServingStatus[status], version, store };
 }
 
 function event(stored: Event): object {
