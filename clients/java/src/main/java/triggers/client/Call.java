@@ -18,10 +18,13 @@ import triggers.rpc.v1.Response;
 
 /** One call from its start to its outcome, through all its tries. */
 final class Call<R> {
-    /** The largest request that a core takes. */
-    private static final int MAX_REQUEST = 8 << 20;
+    /** The largest request, in bytes; a core takes 8 MiB unless set to take larger payloads. */
+    private static final int MAX_REQUEST = 10_551_296;
 
-    /** A core answers every call by its deadline; after such a silence the connection is dead. */
+    /**
+     * A core answers every call by its deadline; after such a silence the connection is dead, but
+     * for a call that waits.
+     */
     private static final long SILENCE = TimeUnit.SECONDS.toNanos(1);
 
     /** Reads the response's message. */
@@ -32,6 +35,7 @@ final class Call<R> {
 
     private final Dispatcher dispatcher;
     private final boolean blocking;
+    private final Method method;
     private final Request envelope;
     private final Reader<R> reader;
     private final long deadline;
@@ -51,16 +55,17 @@ final class Call<R> {
             Dispatcher dispatcher,
             boolean blocking,
             Map<String, String> metadata,
-            String method,
+            Method method,
             MessageLite body,
             Reader<R> reader,
             long timeoutNanos) {
         this.dispatcher = dispatcher;
         this.blocking = blocking;
+        this.method = method;
         this.reader = reader;
         envelope =
                 Request.newBuilder()
-                        .setMethod(method)
+                        .setMethod(method.name())
                         .putAllMetadata(metadata)
                         .setBody(body.toByteString())
                         .build();
@@ -88,10 +93,23 @@ final class Call<R> {
         }
     }
 
+    /** The connection that the latest try went out on dropped. */
+    void lost() {
+        if (method.repeatable()) {
+            send();
+            return;
+        }
+        String text =
+                "the connection was lost ("
+                        + dispatcher.problem()
+                        + "); the call may or may not have been done";
+        fail(new TriggersException(Code.UNAVAILABLE, "CONNECTION_LOST", text));
+    }
+
     private boolean sendOn(Dispatcher.Route next) {
         byte[] message = encode();
         if (message.length > MAX_REQUEST + Integer.BYTES) {
-            String text = "the request is larger than 8 MiB";
+            String text = "the request is larger than " + MAX_REQUEST + " bytes";
             fail(new TriggersException(Code.INVALID_ARGUMENT, "MESSAGE_TOO_LARGE", text));
             return true;
         }
@@ -146,7 +164,9 @@ final class Call<R> {
 
     /** Sends the call again later if that may help and there is time. */
     private boolean retries(TriggersException error) {
-        if (!error.isRetryable() || error.code() == Code.DEADLINE_EXCEEDED) {
+        if (!method.repeatable()
+                || !error.isRetryable()
+                || error.code() == Code.DEADLINE_EXCEEDED) {
             return false;
         }
         long wait = Math.max(backoff.next(), error.retryDelay().toNanos());
@@ -166,7 +186,8 @@ final class Call<R> {
                             "DEADLINE_EXCEEDED",
                             "the core did not answer in time"));
             long now = System.nanoTime();
-            if (now - sentAt >= SILENCE && last.connection().heardAt() - sentAt < 0) {
+            boolean due = !method.waits() && now - sentAt >= SILENCE;
+            if (due && last.connection().heardAt() - sentAt < 0) {
                 last.connection().lost(new IOException("the core did not answer"));
             }
         } else {

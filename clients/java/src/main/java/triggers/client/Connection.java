@@ -35,7 +35,7 @@ final class Connection implements Wire.Listener {
     boolean send(Call<?> call, int id, byte[] message) {
         ByteBuffer.wrap(message).putInt(id);
         calls.put(id, call);
-        // Whoever takes the call out of the map sends it again: this thread or the one in lost().
+        // Whoever takes the call out of the map sees to it: this thread or the one in lost().
         if (lost.get()) {
             return calls.remove(id) == null;
         }
@@ -82,7 +82,7 @@ final class Connection implements Wire.Listener {
         for (Integer id : calls.keySet()) {
             Call<?> call = calls.remove(id);
             if (call != null) {
-                call.send();
+                call.lost();
             }
         }
     }

@@ -1,7 +1,9 @@
 package triggers.client;
 
 import com.google.protobuf.ByteString;
-import com.google.protobuf.MessageLite;
+import com.google.protobuf.InvalidProtocolBufferException;
+import com.google.protobuf.Message;
+import com.google.protobuf.Parser;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.nio.file.Path;
@@ -21,12 +23,15 @@ import triggers.v1.AckEventRequest;
 import triggers.v1.AckEventResponse;
 import triggers.v1.AckEventResult;
 import triggers.v1.BatchAckEventsRequest;
+import triggers.v1.BatchAckEventsResponse;
 import triggers.v1.BatchCreateEventsRequest;
+import triggers.v1.BatchCreateEventsResponse;
 import triggers.v1.CreateEventRequest;
 import triggers.v1.CreateEventResponse;
 import triggers.v1.CreateEventResult;
 import triggers.v1.Event;
 import triggers.v1.GetEventRequest;
+import triggers.v1.GetEventResponse;
 import triggers.v1.ListInboxRequest;
 import triggers.v1.ListInboxResponse;
 
@@ -248,6 +253,24 @@ public final class TriggersClient implements AutoCloseable {
     }
 
     /**
+     * Makes any call of the protocol, with generated messages: {@code
+     * call("triggers.stats.v1.StatsService/GetStats", GetStatsRequest.getDefaultInstance(),
+     * GetStatsResponse.parser())}. What the .proto file does not call repeatable is sent once, and
+     * a lost connection is its end, as CONNECTION_LOST.
+     *
+     * @throws IllegalArgumentException if there is no such method, or it has other messages
+     */
+    public <R extends Message> R call(String method, Message request, Parser<R> response) {
+        return await(anyCall(true, method, request, response));
+    }
+
+    /** As {@link #call}. */
+    public <R extends Message> CompletableFuture<R> callAsync(
+            String method, Message request, Parser<R> response) {
+        return anyCall(false, method, request, response).start();
+    }
+
+    /**
      * An event to create, whose payload is the text of one JSON object.
      *
      * @throws IllegalArgumentException if half of a surrogate pair stands alone in a text
@@ -262,7 +285,12 @@ public final class TriggersClient implements AutoCloseable {
 
     private Call<CreateEventResponse> createCall(CreateEventRequest event, boolean blocking) {
         CreateEventRequest request = withId(Arguments.event("event", event));
-        return call(blocking, EVENTS + "CreateEvent", request, Answers::created);
+        return call(
+                blocking,
+                EVENTS + "CreateEvent",
+                request,
+                CreateEventResponse.parser(),
+                Answers::created);
     }
 
     private Call<List<CreateEventResult>> createBatchCall(
@@ -274,7 +302,8 @@ public final class TriggersClient implements AutoCloseable {
                 blocking,
                 EVENTS + "BatchCreateEvents",
                 batch.build(),
-                body -> Answers.createdBatch(body, count));
+                BatchCreateEventsResponse.parser(),
+                response -> Answers.createdBatch(response, count));
     }
 
     private Call<Event> getCall(String eventId, boolean blocking) {
@@ -282,12 +311,13 @@ public final class TriggersClient implements AutoCloseable {
                 GetEventRequest.newBuilder()
                         .setEventId(Arguments.text("event_id", eventId))
                         .build();
-        return call(blocking, EVENTS + "GetEvent", request, Answers::event);
+        return call(
+                blocking, EVENTS + "GetEvent", request, GetEventResponse.parser(), Answers::event);
     }
 
     private Call<ListInboxResponse> listCall(ListInboxRequest request, boolean blocking) {
         Arguments.text("page_token", request.getPageToken());
-        return call(blocking, EVENTS + "ListInbox", request, Answers::page);
+        return anyCall(blocking, EVENTS + "ListInbox", request, ListInboxResponse.parser());
     }
 
     private Call<AckEventResponse> ackCall(String eventId, boolean blocking) {
@@ -295,7 +325,12 @@ public final class TriggersClient implements AutoCloseable {
                 AckEventRequest.newBuilder()
                         .setEventId(Arguments.text("event_id", eventId))
                         .build();
-        return call(blocking, EVENTS + "AckEvent", request, Answers::acknowledged);
+        return call(
+                blocking,
+                EVENTS + "AckEvent",
+                request,
+                AckEventResponse.parser(),
+                Answers::acknowledged);
     }
 
     private Call<List<AckEventResult>> ackBatchCall(List<String> eventIds, boolean blocking) {
@@ -305,20 +340,43 @@ public final class TriggersClient implements AutoCloseable {
                 blocking,
                 EVENTS + "BatchAckEvents",
                 BatchAckEventsRequest.newBuilder().addAllEventIds(ids).build(),
-                body -> Answers.acknowledgedBatch(body, ids.size()));
+                BatchAckEventsResponse.parser(),
+                response -> Answers.acknowledgedBatch(response, ids.size()));
     }
 
     private Call<HealthCheckResponse> healthCall(boolean blocking) {
-        return call(
+        return anyCall(
                 blocking,
                 "triggers.health.v1.Health/Check",
                 HealthCheckRequest.getDefaultInstance(),
-                Answers::health);
+                HealthCheckResponse.parser());
     }
 
-    private <R> Call<R> call(
-            boolean blocking, String method, MessageLite body, Call.Reader<R> reader) {
-        return new Call<>(dispatcher, blocking, metadata, method, body, reader, timeout.toNanos());
+    private <R extends Message> Call<R> anyCall(
+            boolean blocking, String method, Message request, Parser<R> response) {
+        return call(blocking, method, request, response, answer -> answer);
+    }
+
+    /** Takes what is wanted of a response. */
+    private interface Reader<A, R> {
+        /** Throws when the response lacks what belongs to it. */
+        R read(A response) throws InvalidProtocolBufferException;
+    }
+
+    private <A extends Message, R> Call<R> call(
+            boolean blocking,
+            String method,
+            Message request,
+            Parser<A> response,
+            Reader<A, R> reader) {
+        return new Call<>(
+                dispatcher,
+                blocking,
+                metadata,
+                Method.of(method, request, response),
+                request,
+                body -> reader.read(response.parseFrom(body)),
+                timeout.toNanos());
     }
 
     private static CreateEventRequest withId(CreateEventRequest event) {

@@ -5,21 +5,30 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.protobuf.Parser;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
+import java.net.URI;
+import java.net.http.HttpClient;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.function.Executable;
+import triggers.health.v1.HealthCheckRequest;
 import triggers.health.v1.HealthCheckResponse;
 import triggers.rpc.v1.Code;
+import triggers.v1.GetEventRequest;
+import triggers.v1.GetEventResponse;
 
 /** What the scenarios of clients/conformance cannot say; they test the rest against a core. */
 @Timeout(30)
@@ -27,7 +36,7 @@ class TriggersClientTest {
     private static final byte[] REPLIER = {0, 'S', 'P', 0, 0, 0x31, 0, 0};
 
     /** A replier over TCP that takes requests and answers none. */
-    private static final class SilentCore implements AutoCloseable {
+    private static class SilentCore implements AutoCloseable {
         final ServerSocket server = new ServerSocket(0, 16, InetAddress.getLoopbackAddress());
         final CountDownLatch requested = new CountDownLatch(1);
         final CountDownLatch reconnected = new CountDownLatch(2);
@@ -56,7 +65,7 @@ class TriggersClientTest {
             }
         }
 
-        private void read(InputStream in) throws IOException {
+        void read(InputStream in) throws IOException {
             in.readNBytes(REPLIER.length);
             while (in.read() >= 0) {
                 requested.countDown();
@@ -66,6 +75,19 @@ class TriggersClientTest {
         @Override
         public void close() throws IOException {
             server.close();
+        }
+    }
+
+    /** One that hangs up when a request begins. */
+    private static final class RudeCore extends SilentCore {
+        RudeCore() throws IOException {}
+
+        @Override
+        void read(InputStream in) throws IOException {
+            in.readNBytes(REPLIER.length);
+            if (in.read() >= 0) {
+                requested.countDown();
+            }
         }
     }
 
@@ -170,5 +192,82 @@ class TriggersClientTest {
         assertThrows(
                 IllegalArgumentException.class,
                 () -> TriggersClient.event("s", "t", "{\"a\":\"\ud800\"}"));
+    }
+
+    @Test
+    void anyCallTakesTheMethodsMessagesAlone() {
+        String check = "triggers.health.v1.Health/Check";
+        HealthCheckRequest request = HealthCheckRequest.getDefaultInstance();
+        Parser<HealthCheckResponse> response = HealthCheckResponse.parser();
+        try (TriggersClient client = TriggersClient.open("tcp://127.0.0.1:1")) {
+            List<Executable> wrong =
+                    List.of(
+                            () -> client.call("triggers.health.v1.Health.Check", request, response),
+                            () -> client.call("", request, response),
+                            () ->
+                                    client.call(
+                                            check,
+                                            HealthCheckResponse.newBuilder().build(),
+                                            response),
+                            () -> client.call(check, request, HealthCheckRequest.parser()),
+                            () -> client.callAsync(check, request, GetEventResponse.parser()));
+            wrong.forEach(each -> assertThrows(IllegalArgumentException.class, each));
+            assertThrows(NullPointerException.class, () -> client.call(check, null, response));
+        }
+    }
+
+    @Test
+    void optionsOfMethodsAreRead() {
+        Method get =
+                Method.of(
+                        "triggers.v1.EventService/GetEvent",
+                        GetEventRequest.getDefaultInstance(),
+                        GetEventResponse.parser());
+        assertTrue(get.repeatable());
+        assertFalse(get.waits());
+    }
+
+    private static Dispatcher dispatcher(SilentCore core) {
+        List<URI> addresses = List.of(URI.create(core.url()));
+        return new Dispatcher(addresses, HttpClient.newHttpClient(), Runnable::run);
+    }
+
+    private static CompletableFuture<HealthCheckResponse> check(
+            Dispatcher dispatcher, Method method) {
+        return new Call<>(
+                        dispatcher,
+                        false,
+                        Map.of(),
+                        method,
+                        HealthCheckRequest.getDefaultInstance(),
+                        HealthCheckResponse::parseFrom,
+                        TimeUnit.MILLISECONDS.toNanos(method.waits() ? 1200 : 20_000))
+                .start();
+    }
+
+    @Test
+    void whatMayNotBeRepeatedEndsWithItsConnection() throws Exception {
+        try (SilentCore core = new RudeCore()) {
+            Dispatcher dispatcher = dispatcher(core);
+            Method once = new Method("triggers.health.v1.Health/Check", false, false);
+            TriggersException error = failure(check(dispatcher, once));
+            assertEquals("CONNECTION_LOST", error.reason());
+            assertEquals(Code.UNAVAILABLE, error.code());
+            dispatcher.close();
+        }
+    }
+
+    @Test
+    void theSilenceOfACallThatWaitsIsNoSignOfADeadPeer() throws Exception {
+        try (SilentCore core = new SilentCore()) {
+            Dispatcher dispatcher = dispatcher(core);
+            Method waiting = new Method("triggers.health.v1.Health/Check", true, true);
+            assertEquals("DEADLINE_EXCEEDED", failure(check(dispatcher, waiting)).reason());
+            CountDownLatch expired = new CountDownLatch(1);
+            dispatcher.later(expired::countDown, 0); // on the same thread, after the expiry
+            assertTrue(expired.await(10, TimeUnit.SECONDS));
+            assertEquals("no connection yet", dispatcher.problem());
+            dispatcher.close();
+        }
     }
 }

@@ -18,8 +18,11 @@ import java.util.function.Function;
 import java.util.function.Supplier;
 import triggers.client.TriggersClient;
 import triggers.client.TriggersException;
+import triggers.health.v1.HealthCheckRequest;
 import triggers.health.v1.HealthCheckResponse;
 import triggers.rpc.v1.FieldViolation;
+import triggers.stats.v1.GetStatsRequest;
+import triggers.stats.v1.GetStatsResponse;
 import triggers.v1.AckEventResponse;
 import triggers.v1.AckEventResult;
 import triggers.v1.CreateEventRequest;
@@ -143,8 +146,28 @@ final class Calls implements AutoCloseable {
             case "ack_batch" ->
                     results(client.ackBatch(texts(request.get("event_ids"))), Calls::acknowledged);
             case "health" -> health(client.health());
+            case "check" -> health(check(client, request));
+            case "stats" -> stats(client);
             default -> throw new AssertionError("an unknown method: " + method);
         };
+    }
+
+    private static HealthCheckResponse check(TriggersClient client, JsonObject request) {
+        return client.call(
+                "triggers.health.v1.Health/Check",
+                HealthCheckRequest.newBuilder().setService(text(request, "service")).build(),
+                HealthCheckResponse.parser());
+    }
+
+    private static JsonObject stats(TriggersClient client) {
+        GetStatsResponse response =
+                client.call(
+                        "triggers.stats.v1.StatsService/GetStats",
+                        GetStatsRequest.getDefaultInstance(),
+                        GetStatsResponse.parser());
+        JsonObject object = new JsonObject();
+        object.addProperty("text", response.getText());
+        return object;
     }
 
     private static String text(JsonObject request, String name) {
