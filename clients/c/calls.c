@@ -2,6 +2,7 @@
  * the invocation, as the generic one does. Each synchronous call is the asynchronous one and a
  * wait. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "invocation.h"
@@ -270,13 +271,15 @@ void triggers_call_async(triggers_client *client, const char *method,
     struct method any = {api_find_method(method), reply_read_message};
     struct invocation call = {&any, options, 0, callback, user_data};
     struct status status;
-    if (any.api) {
-        start(client, &call, request, NULL);
-        return;
-    }
-    status_fail(&status, STATUS_INVALID_ARGUMENT, "METHOD_UNKNOWN",
-                "this client knows no such method; methods are named package.Service/Method");
-    invocation_refuse(&call, &status);
+    bool good =
+        any.api && request && strcmp(request->descriptor->name, any.api->request->name) == 0;
+    if (!any.api)
+        status_fail(&status, STATUS_INVALID_ARGUMENT, "METHOD_UNKNOWN",
+                    "this client knows no such method; methods are named package.Service/Method");
+    else if (!good)
+        status_fail(&status, STATUS_INVALID_ARGUMENT, "REQUEST_INVALID",
+                    "the request is not of the method; accepted is a %s", any.api->request->name);
+    start(client, &call, request, good ? NULL : &status);
 }
 
 /* ---- synchronous ---- */

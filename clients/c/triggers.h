@@ -313,7 +313,8 @@ TRIGGERS_API void triggers_stats_async(triggers_client *client,
 
 /* Any call, with messages of protobuf-c: `method` is its full name, such as
  * "triggers.v1.EventService/GetEvent", `request` its request, which is read before the function
- * returns. INVALID_ARGUMENT and METHOD_UNKNOWN when this library knows no such method. */
+ * returns. INVALID_ARGUMENT: METHOD_UNKNOWN when this library knows no such method, REQUEST_INVALID
+ * when the request is that of another. */
 struct ProtobufCMessage;
 TRIGGERS_API void triggers_call_async(triggers_client *client, const char *method,
                                       const struct ProtobufCMessage *request,

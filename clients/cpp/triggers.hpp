@@ -24,6 +24,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <typeinfo>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -238,14 +239,9 @@ struct CallOptions {
 
     Timeout timeout{0};        // from now to the answer; zero: the client's
     const void *tag = nullptr; // names this call, or several, for Client::cancel; never read
+    std::string request_id{};  // logged by the core; empty: it makes one
+    std::string traceparent{}; // W3C Trace Context, carried to the core
 };
-
-inline std::string make_event_id()
-{
-    char event_id[TRIGGERS_ID_SIZE];
-    triggers_make_event_id(event_id);
-    return event_id;
-}
 
 namespace detail
 {
@@ -257,6 +253,38 @@ struct FreeReply {
     }
 };
 using Reply = std::unique_ptr<triggers_reply, FreeReply>;
+
+} // namespace detail
+
+// The response of Client::call, which lives as long as this.
+template <class Response> class Answer
+{
+  public:
+    explicit Answer(detail::Reply reply) : reply_(std::move(reply))
+    {
+    }
+    const Response &operator*() const
+    {
+        return *reinterpret_cast<const Response *>(reply_->message);
+    }
+    const Response *operator->() const
+    {
+        return &**this;
+    }
+
+  private:
+    detail::Reply reply_;
+};
+
+inline std::string make_event_id()
+{
+    char event_id[TRIGGERS_ID_SIZE];
+    triggers_make_event_id(event_id);
+    return event_id;
+}
+
+namespace detail
+{
 
 // What follows a NUL would be lost in C.
 inline const char *to_text(const std::string &text, const char *reason)
@@ -336,20 +364,33 @@ std::vector<Result<T>> to_results(const triggers_reply &reply, Convert convert)
     return results;
 }
 
-inline Page to_page(const triggers_reply &reply)
+inline Page to_page(Reply &reply)
 {
     Page page;
-    page.next_page_token = reply.next_page_token;
-    page.events.reserve(reply.item_count);
-    for (std::size_t i = 0; i < reply.item_count; i++)
-        page.events.push_back(to_event(reply.items[i].event));
+    page.next_page_token = reply->next_page_token;
+    page.events.reserve(reply->item_count);
+    for (std::size_t i = 0; i < reply->item_count; i++)
+        page.events.push_back(to_event(reply->items[i].event));
     return page;
+}
+
+// protobuf-c names a message's struct in its descriptor; a mangled name ends with it.
+template <class Response> Answer<Response> to_answer(Reply &reply)
+{
+    const std::string given = typeid(Response).name();
+    const auto *message = reinterpret_cast<const Response *>(reply->message);
+    const std::string accepted = message->base.descriptor->c_name;
+    if (given.size() < accepted.size() ||
+        given.compare(given.size() - accepted.size(), accepted.size(), accepted) != 0)
+        throw Error(Code::invalid_argument, "RESPONSE_INVALID",
+                    "the method's response is a " + accepted);
+    return Answer<Response>(std::move(reply));
 }
 
 // A call in flight: its promise, and what makes the value of its reply.
 template <class T> struct Pending {
     std::promise<T> promise;
-    T (*read)(const triggers_reply &);
+    T (*read)(Reply &);
 
     static void finish(triggers_reply *given, void *data)
     {
@@ -358,7 +399,7 @@ template <class T> struct Pending {
         try {
             if (reply->code != TRIGGERS_OK)
                 throw Error(reply->error);
-            pending->promise.set_value(pending->read(*reply));
+            pending->promise.set_value(pending->read(reply));
         } catch (...) {
             pending->promise.set_exception(std::current_exception());
         }
@@ -366,7 +407,7 @@ template <class T> struct Pending {
 };
 
 // Starts a call; `begin` gets the callback and its data, and throws before it uses them.
-template <class T, class Begin> std::future<T> start(T (*read)(const triggers_reply &), Begin begin)
+template <class T, class Begin> std::future<T> start(T (*read)(Reply &), Begin begin)
 {
     auto pending = std::make_unique<Pending<T>>();
     pending->read = read;
@@ -386,6 +427,8 @@ inline triggers_call_options to_c(const CallOptions &options)
     triggers_call_options result{};
     result.timeout_ms = to_ms(options.timeout);
     result.tag = options.tag;
+    result.request_id = text_or_null(options.request_id, "REQUEST_ID_INVALID");
+    result.traceparent = text_or_null(options.traceparent, "TRACEPARENT_INVALID");
     return result;
 }
 
@@ -417,7 +460,7 @@ class Client
     std::future<Created> create_async(const NewEvent &event, const CallOptions &options = {}) const
     {
         return detail::start<Created>(
-            [](const triggers_reply &reply) { return detail::to_created(reply.items[0].event); },
+            [](detail::Reply &reply) { return detail::to_created(reply->items[0].event); },
             [&](triggers_callback *done, void *data) {
                 const triggers_new_event given = detail::to_c(event);
                 const auto how = detail::to_c(options);
@@ -429,8 +472,8 @@ class Client
     create_batch_async(const std::vector<NewEvent> &events, const CallOptions &options = {}) const
     {
         return detail::start<std::vector<Result<Created>>>(
-            [](const triggers_reply &reply) {
-                return detail::to_results<Created>(reply, detail::to_created);
+            [](detail::Reply &reply) {
+                return detail::to_results<Created>(*reply, detail::to_created);
             },
             [&](triggers_callback *done, void *data) {
                 std::vector<triggers_new_event> given;
@@ -446,7 +489,7 @@ class Client
     std::future<Event> get_async(const std::string &event_id, const CallOptions &options = {}) const
     {
         return detail::start<Event>(
-            [](const triggers_reply &reply) { return detail::to_event(reply.items[0].event); },
+            [](detail::Reply &reply) { return detail::to_event(reply->items[0].event); },
             [&](triggers_callback *done, void *data) {
                 const char *given = detail::to_text(event_id, "EVENT_ID_INVALID");
                 const auto how = detail::to_c(options);
@@ -472,9 +515,7 @@ class Client
                                         const CallOptions &options = {}) const
     {
         return detail::start<Acknowledged>(
-            [](const triggers_reply &reply) {
-                return detail::to_acknowledged(reply.items[0].event);
-            },
+            [](detail::Reply &reply) { return detail::to_acknowledged(reply->items[0].event); },
             [&](triggers_callback *done, void *data) {
                 const char *given = detail::to_text(event_id, "EVENT_ID_INVALID");
                 const auto how = detail::to_c(options);
@@ -487,8 +528,8 @@ class Client
                     const CallOptions &options = {}) const
     {
         return detail::start<std::vector<Result<Acknowledged>>>(
-            [](const triggers_reply &reply) {
-                return detail::to_results<Acknowledged>(reply, detail::to_acknowledged);
+            [](detail::Reply &reply) {
+                return detail::to_results<Acknowledged>(*reply, detail::to_acknowledged);
             },
             [&](triggers_callback *done, void *data) {
                 std::vector<const char *> given;
@@ -504,14 +545,36 @@ class Client
     std::future<Health> health_async(const CallOptions &options = {}) const
     {
         return detail::start<Health>(
-            [](const triggers_reply &reply) {
-                return Health{static_cast<Serving>(reply.serving), reply.server_version,
-                              reply.server_store};
+            [](detail::Reply &reply) {
+                return Health{static_cast<Serving>(reply->serving), reply->server_version,
+                              reply->server_store};
             },
             [&](triggers_callback *done, void *data) {
                 const auto how = detail::to_c(options);
                 triggers_health_async(client_.get(), &how, done, data);
             });
+    }
+
+    // Any call, with the messages that protoc-c makes of the .proto files: `method` is its full
+    // name, such as "triggers.stats.v1.StatsService/GetStats", Request and Response are its
+    // structs. Code::invalid_argument when libtriggers knows no such method, or its request is
+    // another; after the call, when its response is.
+    template <class Response, class Request>
+    std::future<Answer<Response>> call_async(const std::string &method, const Request &request,
+                                             const CallOptions &options = {}) const
+    {
+        return detail::start<Answer<Response>>(
+            detail::to_answer<Response>, [&](triggers_callback *done, void *data) {
+                const char *name = detail::to_text(method, "METHOD_INVALID");
+                const auto how = detail::to_c(options);
+                triggers_call_async(client_.get(), name, &request.base, &how, done, data);
+            });
+    }
+    template <class Response, class Request>
+    Answer<Response> call(const std::string &method, const Request &request,
+                          const CallOptions &options = {}) const
+    {
+        return call_async<Response>(method, request, options).get();
     }
 
     Created create(const NewEvent &event, const CallOptions &options = {}) const

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "triggers/health/v1/health.pb-c.h"
+#include "triggers/stats/v1/stats.pb-c.h"
 
 #define MAX_PARALLEL 256
 
@@ -138,6 +140,28 @@ static struct value *health_value(struct arena *arena, const triggers_reply *rep
     return value;
 }
 
+static struct value *check_value(struct arena *arena, const ProtobufCMessage *message)
+{
+    const ProtobufCEnumDescriptor *statuses =
+        &triggers__health__v1__health_check_response__serving_status__descriptor;
+    const Triggers__Health__V1__HealthCheckResponse *response = (const void *)message;
+    const ProtobufCEnumValue *status =
+        protobuf_c_enum_descriptor_get_value(statuses, (int)response->status);
+    struct value *value = value_new(arena, VALUE_OBJECT);
+    value_set(arena, value, "status", value_text(arena, status ? status->name : ""));
+    value_set(arena, value, "version", value_text(arena, response->version));
+    value_set(arena, value, "store", value_text(arena, response->store));
+    return value;
+}
+
+static struct value *stats_value(struct arena *arena, const ProtobufCMessage *message)
+{
+    const Triggers__Stats__V1__GetStatsResponse *response = (const void *)message;
+    struct value *value = value_new(arena, VALUE_OBJECT);
+    value_set(arena, value, "text", value_text(arena, response->text));
+    return value;
+}
+
 static const struct value *response_value(struct arena *arena, const struct task *task)
 {
     const triggers_reply *reply = task->reply;
@@ -147,6 +171,10 @@ static const struct value *response_value(struct arena *arena, const struct task
         value_set(arena, value, "events", task->all);
     else if (strcmp(method, "health") == 0)
         return health_value(arena, reply);
+    else if (strcmp(method, "check") == 0)
+        return check_value(arena, reply->message);
+    else if (strcmp(method, "stats") == 0)
+        return stats_value(arena, reply->message);
     else if (strcmp(method, "list") == 0) {
         value_set(arena, value, "events", items_value(arena, reply));
         value_set(arena, value, "next_page_token", value_text(arena, reply->next_page_token));
@@ -180,6 +208,48 @@ static void walk(struct task *task)
         value_push(task->arena, task->all, event_value(task->arena, event));
 }
 
+/* Where the callback of a generic call leaves the reply. */
+struct mailbox {
+    pthread_mutex_t mutex;
+    pthread_cond_t filled;
+    triggers_reply *reply;
+};
+
+static void fill(triggers_reply *reply, void *data)
+{
+    struct mailbox *mailbox = data;
+    pthread_mutex_lock(&mailbox->mutex);
+    mailbox->reply = reply;
+    pthread_cond_signal(&mailbox->filled);
+    pthread_mutex_unlock(&mailbox->mutex);
+}
+
+static triggers_reply *call_any(const struct task *task, const char *method,
+                                const ProtobufCMessage *request)
+{
+    struct mailbox mailbox = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL};
+    triggers_call_async(task->client, method, request, &task->options, fill, &mailbox);
+    pthread_mutex_lock(&mailbox.mutex);
+    while (!mailbox.reply)
+        pthread_cond_wait(&mailbox.filled, &mailbox.mutex);
+    pthread_mutex_unlock(&mailbox.mutex);
+    return mailbox.reply;
+}
+
+static triggers_reply *check(const struct task *task)
+{
+    Triggers__Health__V1__HealthCheckRequest request =
+        TRIGGERS__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
+    request.service = (char *)value_member_text(task->request, "service");
+    return call_any(task, "triggers.health.v1.Health/Check", &request.base);
+}
+
+static triggers_reply *get_stats(const struct task *task)
+{
+    Triggers__Stats__V1__GetStatsRequest request = TRIGGERS__STATS__V1__GET_STATS_REQUEST__INIT;
+    return call_any(task, "triggers.stats.v1.StatsService/GetStats", &request.base);
+}
+
 static triggers_reply *make(const struct task *task)
 {
     triggers_client *client = task->client;
@@ -203,6 +273,10 @@ static triggers_reply *make(const struct task *task)
         return ack_batch(task);
     if (strcmp(task->method, "health") == 0)
         return triggers_health(client, options);
+    if (strcmp(task->method, "check") == 0)
+        return check(task);
+    if (strcmp(task->method, "stats") == 0)
+        return get_stats(task);
     fprintf(stderr, "no method is called %s\n", task->method);
     exit(1);
 }

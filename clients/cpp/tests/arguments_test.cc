@@ -5,6 +5,8 @@
 #include <cmath>
 #include <iostream>
 
+#include "triggers/stats/v1/stats.pb-c.h"
+
 using namespace std::chrono_literals;
 using Seconds = std::chrono::duration<double>;
 
@@ -50,6 +52,20 @@ int main()
     expect("EVENT_TYPE_INVALID", [&] { client.create_batch({{"s", text, "{}"}}); });
     expect("EVENT_ID_INVALID", [&] { client.get(text); });
     expect("EVENT_ID_INVALID", [&] { client.ack_batch({text}); });
+
+    const Triggers__Stats__V1__GetStatsRequest stats = TRIGGERS__STATS__V1__GET_STATS_REQUEST__INIT;
+    const auto call = [&](const std::string &method, const triggers::CallOptions &how) {
+        client.call<Triggers__Stats__V1__GetStatsResponse>(method, stats, how);
+    };
+    const std::string get_stats = "triggers.stats.v1.StatsService/GetStats";
+    expect("METHOD_UNKNOWN", [&] { call("triggers.stats.v1.StatsService/Unheard", {}); });
+    expect("METHOD_INVALID", [&] { call(get_stats + text, {}); });
+    expect("REQUEST_INVALID", [&] { call("triggers.health.v1.Health/Check", {}); });
+    expect("CORE_UNREACHABLE", [&] { call(get_stats, 1us); });
+    triggers::CallOptions traced;
+    traced.traceparent = text;
+    expect("TRACEPARENT_INVALID", [&] { call(get_stats, traced); });
+
     triggers::Options options;
     options.name = text;
     expect("NAME_INVALID", [&] { triggers::Client other(options); });

@@ -11,6 +11,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "triggers/health/v1/health.pb-c.h"
+#include "triggers/stats/v1/stats.pb-c.h"
 #include "vectors.h"
 
 using Json = nlohmann::ordered_json;
@@ -234,6 +236,20 @@ triggers::ListRequest list_request(const Json &request)
     return list;
 }
 
+Json check(const triggers::Client &client, std::string service, triggers::Timeout timeout)
+{
+    Triggers__Health__V1__HealthCheckRequest message =
+        TRIGGERS__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
+    message.service = service.data();
+    const auto answer = client.call<Triggers__Health__V1__HealthCheckResponse>(
+        "triggers.health.v1.Health/Check", message, timeout);
+    const ProtobufCEnumValue *status = protobuf_c_enum_descriptor_get_value(
+        &triggers__health__v1__health_check_response__serving_status__descriptor, answer->status);
+    return {{"status", status ? status->name : ""},
+            {"version", answer->version},
+            {"store", answer->store}};
+}
+
 Json call(const triggers::Client &client, const std::string &method, const Json &request,
           triggers::Timeout timeout)
 {
@@ -261,6 +277,15 @@ Json call(const triggers::Client &client, const std::string &method, const Json 
         return to_json(client.ack_batch(request["event_ids"], timeout));
     if (method == "health")
         return to_json(client.health(timeout));
+    if (method == "check")
+        return check(client, request["service"], timeout);
+    if (method == "stats") {
+        const Triggers__Stats__V1__GetStatsRequest message =
+            TRIGGERS__STATS__V1__GET_STATS_REQUEST__INIT;
+        const auto answer = client.call<Triggers__Stats__V1__GetStatsResponse>(
+            "triggers.stats.v1.StatsService/GetStats", message, timeout);
+        return {{"text", answer->text}};
+    }
     throw Failure("no method is called " + method);
 }
 
