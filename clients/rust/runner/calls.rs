@@ -4,9 +4,11 @@ use std::time::Instant;
 
 use data_encoding::BASE64;
 use serde_json::{Value, json};
+use triggers::proto::health::{Check, HealthCheckRequest};
+use triggers::proto::stats::{GetStats, GetStatsRequest};
 use triggers::{
     AckEventResponse, Client, CreateEventRequest, CreateEventResponse, Error, Event, EventStatus,
-    ListInboxRequest, SortOrder, Timestamp,
+    HealthCheckResponse, ListInboxRequest, SortOrder, Timestamp,
 };
 
 /// Makes one call and gives its outcome.
@@ -47,11 +49,16 @@ async fn call(client: &Client, method: &str, request: &Value) -> Result<Value, E
             let ids = elements(request, "event_ids").map(|id| id.as_str().unwrap_or_default());
             results_json(client.ack_batch(ids).await?, acked_json)
         }
-        "health" => {
-            let health = client.health().await?;
-            json!({"status": health.status().as_str_name(),
-                   "version": health.version, "store": health.store})
+        "health" => health_json(&client.health().await?),
+        "check" => {
+            let service = text(request, "service");
+            health_json(
+                &client
+                    .call::<Check>(&HealthCheckRequest { service })
+                    .await?,
+            )
         }
+        "stats" => json!({"text": client.call::<GetStats>(&GetStatsRequest {}).await?.text}),
         _ => json!({"no such method": method}),
     })
 }
@@ -98,6 +105,11 @@ fn micros(time: &Option<Timestamp>) -> Value {
         Some(time) => json!(time.seconds * 1_000_000 + i64::from(time.nanos) / 1000),
         None => Value::Null,
     }
+}
+
+fn health_json(health: &HealthCheckResponse) -> Value {
+    json!({"status": health.status().as_str_name(),
+           "version": health.version, "store": health.store})
 }
 
 fn created_json(created: &CreateEventResponse) -> Value {

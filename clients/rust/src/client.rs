@@ -15,14 +15,15 @@ use crate::connection::keep_connected;
 use crate::error::{Code, Error};
 use crate::event_id;
 use crate::events::Events;
+use crate::method::Method;
 use crate::pool::Pool;
 use crate::proto::events::{
-    AckEventRequest, AckEventResponse, BatchAckEventsRequest, BatchAckEventsResponse,
-    BatchCreateEventsRequest, BatchCreateEventsResponse, CreateEventRequest, CreateEventResponse,
-    Event, GetEventRequest, GetEventResponse, ListInboxRequest, ListInboxResponse,
-    ack_event_result, create_event_result,
+    AckEvent, AckEventRequest, AckEventResponse, BatchAckEvents, BatchAckEventsRequest,
+    BatchCreateEvents, BatchCreateEventsRequest, CreateEvent, CreateEventRequest,
+    CreateEventResponse, Event, GetEvent, GetEventRequest, ListInbox, ListInboxRequest,
+    ListInboxResponse, ack_event_result, create_event_result,
 };
-use crate::proto::health::{HealthCheckRequest, HealthCheckResponse};
+use crate::proto::health::{Check, HealthCheckRequest, HealthCheckResponse};
 use crate::proto::rpc::{Request, Response};
 use crate::random::Backoff;
 use crate::tls;
@@ -30,8 +31,9 @@ use crate::tls;
 /// Where a core listens unless told otherwise.
 pub const DEFAULT_URL: &str = "ws://127.0.0.1:7300/rpc";
 
-/// The most bytes of one encoded request.
-pub const MAX_MESSAGE: usize = 8 << 20;
+/// The most bytes of one encoded request. A core takes 8 MiB unless it is set to take larger
+/// payloads.
+pub const MAX_MESSAGE: usize = 10_551_296;
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -191,9 +193,7 @@ impl Client {
         mut event: CreateEventRequest,
     ) -> Result<CreateEventResponse, Error> {
         give_id(&mut event);
-        let created: CreateEventResponse = self
-            .call("triggers.v1.EventService/CreateEvent", &event)
-            .await?;
+        let created = self.call::<CreateEvent>(&event).await?;
         require(!created.event_id.is_empty(), "lacks the event's id")?;
         Ok(created)
     }
@@ -207,9 +207,7 @@ impl Client {
         events.iter_mut().for_each(give_id);
         let count = events.len();
         let request = BatchCreateEventsRequest { events };
-        let answer: BatchCreateEventsResponse = self
-            .call("triggers.v1.EventService/BatchCreateEvents", &request)
-            .await?;
+        let answer = self.call::<BatchCreateEvents>(&request).await?;
         require(answer.results.len() == count, "has not a result per event")?;
         let read = |outcome| match outcome {
             Some(Outcome::Created(created)) => Ok(Ok(created)),
@@ -228,9 +226,7 @@ impl Client {
         let request = GetEventRequest {
             event_id: event_id.into(),
         };
-        let answer: GetEventResponse = self
-            .call("triggers.v1.EventService/GetEvent", &request)
-            .await?;
+        let answer = self.call::<GetEvent>(&request).await?;
         answer
             .event
             .ok_or_else(|| Error::malformed_answer("lacks the event"))
@@ -238,8 +234,7 @@ impl Client {
 
     /// One page of the inbox. [`list_all`](Self::list_all) turns the pages by itself.
     pub async fn list(&self, request: ListInboxRequest) -> Result<ListInboxResponse, Error> {
-        self.call("triggers.v1.EventService/ListInbox", &request)
-            .await
+        self.call::<ListInbox>(&request).await
     }
 
     /// Every event from the request's page on, read a page at a time; the deadline is a page's.
@@ -252,9 +247,7 @@ impl Client {
         let request = AckEventRequest {
             event_id: event_id.into(),
         };
-        let acked: AckEventResponse = self
-            .call("triggers.v1.EventService/AckEvent", &request)
-            .await?;
+        let acked = self.call::<AckEvent>(&request).await?;
         require(!acked.event_id.is_empty(), "lacks the event's id")?;
         Ok(acked)
     }
@@ -272,9 +265,7 @@ impl Client {
         let event_ids: Vec<String> = event_ids.into_iter().map(Into::into).collect();
         let count = event_ids.len();
         let request = BatchAckEventsRequest { event_ids };
-        let answer: BatchAckEventsResponse = self
-            .call("triggers.v1.EventService/BatchAckEvents", &request)
-            .await?;
+        let answer = self.call::<BatchAckEvents>(&request).await?;
         require(answer.results.len() == count, "has not a result per id")?;
         let read = |outcome| match outcome {
             Some(Outcome::Acknowledged(acked)) => Ok(Ok(acked)),
@@ -290,8 +281,45 @@ impl Client {
 
     /// Whether the core can store and read events now, and which it is.
     pub async fn health(&self) -> Result<HealthCheckResponse, Error> {
-        let request = HealthCheckRequest::default();
-        self.call("triggers.health.v1.Health/Check", &request).await
+        self.call::<Check>(&HealthCheckRequest::default()).await
+    }
+
+    /// Makes any call of the protocol: `client.call::<GetStats>(&GetStatsRequest {})`, of which
+    /// both are in [`proto`](crate::proto). A method that is not [`Method::REPEATABLE`] is sent once
+    /// and fails with its connection.
+    pub async fn call<M: Method>(&self, message: &M::Request) -> Result<M::Response, Error> {
+        let deadline = Instant::now() + self.timeout.min(LONGEST_TIMEOUT);
+        let mut request = Request {
+            method: M::NAME.to_owned(),
+            timeout_ms: 0,
+            metadata: self.metadata.clone(),
+            body: message.encode_to_vec().into(),
+        };
+        request.set_time_left(deadline);
+        check_size(&request)?;
+        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_LONGEST);
+        loop {
+            let answer = self
+                .connections
+                .pool
+                .exchange(&mut request, deadline, M::REPEATABLE, M::WAITS)
+                .await?;
+            let response = Response::decode(answer)
+                .map_err(|_| Error::malformed_answer("is no message of the protocol"))?;
+            if response.code == Code::Ok as i32 {
+                return M::Response::decode(response.body)
+                    .map_err(|_| Error::malformed_answer("has not the content of the method"));
+            }
+            let error = Error::from_response(response);
+            let wait = backoff
+                .next_wait()
+                .max(error.retry_delay.unwrap_or_default());
+            let again = M::REPEATABLE && error.is_passing();
+            if !again || Instant::now() + wait >= deadline {
+                return Err(error);
+            }
+            sleep(wait).await;
+        }
     }
 
     /// Closes the connections of this client and its clones: calls in flight and later ones are
@@ -310,44 +338,6 @@ impl Client {
                 // It could only have panicked, and then it has ended.
                 let _ = task.await;
             }
-        }
-    }
-
-    /// Calls a method, again while the failure is a passing one and time is left.
-    async fn call<A>(&self, method: &str, message: &impl Message) -> Result<A, Error>
-    where
-        A: Message + Default,
-    {
-        let deadline = Instant::now() + self.timeout.min(LONGEST_TIMEOUT);
-        let mut request = Request {
-            method: method.to_owned(),
-            timeout_ms: 0,
-            metadata: self.metadata.clone(),
-            body: message.encode_to_vec().into(),
-        };
-        request.set_time_left(deadline);
-        check_size(&request)?;
-        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_LONGEST);
-        loop {
-            let answer = self
-                .connections
-                .pool
-                .exchange(&mut request, deadline)
-                .await?;
-            let response = Response::decode(answer)
-                .map_err(|_| Error::malformed_answer("is no message of the protocol"))?;
-            if response.code == Code::Ok as i32 {
-                return A::decode(response.body)
-                    .map_err(|_| Error::malformed_answer("has not the content of the method"));
-            }
-            let error = Error::from_response(response);
-            let wait = backoff
-                .next_wait()
-                .max(error.retry_delay.unwrap_or_default());
-            if !error.is_passing() || Instant::now() + wait >= deadline {
-                return Err(error);
-            }
-            sleep(wait).await;
         }
     }
 }

@@ -20,6 +20,7 @@ mod connection;
 mod error;
 pub mod event_id;
 mod events;
+mod method;
 mod pool;
 pub mod proto;
 mod random;
@@ -29,6 +30,7 @@ mod transport;
 pub use client::{Client, ClientBuilder, DEFAULT_URL, MAX_MESSAGE};
 pub use error::{Code, Error, FieldViolation};
 pub use events::Events;
+pub use method::Method;
 pub use prost_types::Timestamp;
 pub use proto::events::{
     AckEventResponse, CreateEventRequest, CreateEventResponse, Event, EventStatus,

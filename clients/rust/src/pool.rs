@@ -14,9 +14,9 @@ use crate::error::{Code, Error};
 use crate::proto::rpc::Request;
 use crate::random::random_bytes;
 
-/// A request is sent again when its connection drops, and after this long without an answer: with
-/// several addresses the next one gets it. Repeats are safe, as every create carries its id; more
-/// often would only burden a core that is slow.
+/// A request that may be repeated is sent again when its connection drops and, unless it waits,
+/// after this long without an answer: with several addresses the next one gets it. More often would
+/// only burden a core that is slow.
 const RESEND: Duration = Duration::from_secs(5);
 
 /// SP: the last request id of a message's backtrace has this bit set.
@@ -86,11 +86,14 @@ impl Pool {
         }
     }
 
-    /// Sends the request until an answer to it comes, and gives that answer's bytes.
+    /// Sends the request until an answer to it comes, and gives that answer's bytes; once, unless it
+    /// is repeatable.
     pub(crate) async fn exchange(
         &self,
         request: &mut Request,
         deadline: Instant,
+        repeatable: bool,
+        waits: bool,
     ) -> Result<Bytes, Error> {
         let mut call = self.expect_answer()?;
         let mut sent = false;
@@ -109,9 +112,11 @@ impl Pool {
             tokio::select! {
                 biased;
                 answer = &mut call.answer => return answer.map_err(|_| client_closed()),
-                () = send => {}
+                () = send => if sent && !repeatable {
+                    return Err(connection_lost());
+                },
                 () = sleep_until(deadline) => return Err(deadline_exceeded()),
-                () = sleep(RESEND) => {}
+                () = sleep(RESEND), if repeatable && !waits => {}
             }
         }
     }
@@ -187,6 +192,11 @@ impl Request {
 
 fn client_closed() -> Error {
     Error::new(Code::Cancelled, "CLIENT_CLOSED", "the client is closed")
+}
+
+fn connection_lost() -> Error {
+    let message = "the connection dropped; the call may or may not have been done";
+    Error::new(Code::Unavailable, "CONNECTION_LOST", message)
 }
 
 fn deadline_exceeded() -> Error {

@@ -3,25 +3,15 @@
 // What generators write is not ours to lint.
 #![allow(clippy::all)]
 
-/// Package `triggers.v1`: events.
-pub mod events {
-    include!("proto/triggers.v1.rs");
-}
+#[allow(missing_docs)]
+#[path = "proto/packages.rs"]
+mod packages;
 
-/// Package `triggers.rpc.v1`: the envelope around every call, and its codes.
-pub mod rpc {
-    /// The path by which the other packages refer to this one.
-    #[doc(hidden)]
-    pub mod v1 {
-        include!("proto/triggers.rpc.v1.rs");
-    }
-    pub use v1::*;
-}
+/// All packages by their own names, such as `triggers::stats::v1`. For each method there is a type
+/// of its name, which [`Client::call`](crate::Client::call) takes.
+pub use packages::triggers;
 
-/// Package `triggers.health.v1`.
-pub mod health {
-    include!("proto/triggers.health.v1.rs");
-}
+pub use triggers::{health::v1 as health, rpc::v1 as rpc, stats::v1 as stats, v1 as events};
 
 impl events::CreateEventRequest {
     /// An event to create; `payload` is one JSON object. It gets an id when it is sent, unless

@@ -9,8 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use triggers::proto::health::HealthCheckRequest;
 use triggers::proto::rpc::{Request, Response};
-use triggers::{Client, Code, HealthCheckResponse, ServingStatus};
+use triggers::{Client, Code, HealthCheckResponse, Method, ServingStatus};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -272,4 +273,33 @@ fn the_readme_shows_the_examples_as_they_are() {
     let readme = include_str!("../README.md");
     assert!(readme.contains(include_str!("../examples/producer.rs")));
     assert!(readme.contains(include_str!("../examples/consumer.rs")));
+}
+
+/// Health's Check, of which the `.proto` file says that it may not be repeated.
+struct Once;
+
+impl Method for Once {
+    const NAME: &'static str = "triggers.health.v1.Health/Check";
+    const REPEATABLE: bool = false;
+    const WAITS: bool = false;
+    type Request = HealthCheckRequest;
+    type Response = HealthCheckResponse;
+}
+
+#[tokio::test]
+async fn what_may_not_be_repeated_ends_with_its_connection() {
+    let (listener, url) = listen().await;
+    let client = Client::open(url).unwrap();
+    let core = async { drop(Received::read(accept(&listener).await).await) };
+    let request = HealthCheckRequest::default();
+    let (answer, ()) = tokio::join!(client.call::<Once>(&request), core);
+    let error = answer.unwrap_err();
+    assert_eq!(
+        (error.code, error.reason.as_str()),
+        (Code::Unavailable, "CONNECTION_LOST")
+    );
+    // The connection returns, for the next call.
+    let core = async { Received::read(accept(&listener).await).await.answer().await };
+    let (answer, _stream) = tokio::join!(client.call::<Once>(&request), core);
+    assert_eq!(answer.unwrap().status(), ServingStatus::Serving);
 }

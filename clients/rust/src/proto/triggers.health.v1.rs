@@ -59,3 +59,13 @@ pub mod health_check_response {
         }
     }
 }
+/// Whether a service can do its work now. Errors: NOT_FOUND for an unknown service name.
+#[derive(Clone, Copy, Debug)]
+pub struct Check;
+impl crate::Method for Check {
+    const NAME: &'static str = "triggers.health.v1.Health/Check";
+    const REPEATABLE: bool = true;
+    const WAITS: bool = false;
+    type Request = HealthCheckRequest;
+    type Response = HealthCheckResponse;
+}

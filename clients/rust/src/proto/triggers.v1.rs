@@ -266,3 +266,71 @@ impl SortOrder {
         }
     }
 }
+/// Stores one event. The answer comes after the commit. Sending the same id and content again
+/// answers with the first result, so a create may always be retried with its id.
+/// Errors: INVALID_ARGUMENT, ALREADY_EXISTS (the id has other content), RESOURCE_EXHAUSTED,
+/// UNAVAILABLE, DEADLINE_EXCEEDED.
+#[derive(Clone, Copy, Debug)]
+pub struct CreateEvent;
+impl crate::Method for CreateEvent {
+    const NAME: &'static str = "triggers.v1.EventService/CreateEvent";
+    const REPEATABLE: bool = true;
+    const WAITS: bool = false;
+    type Request = CreateEventRequest;
+    type Response = CreateEventResponse;
+}
+/// Stores up to 1000 events; one result per event, in the order sent. Each event succeeds or
+/// fails by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchCreateEvents;
+impl crate::Method for BatchCreateEvents {
+    const NAME: &'static str = "triggers.v1.EventService/BatchCreateEvents";
+    const REPEATABLE: bool = true;
+    const WAITS: bool = false;
+    type Request = BatchCreateEventsRequest;
+    type Response = BatchCreateEventsResponse;
+}
+/// Reads one event. Errors: INVALID_ARGUMENT, NOT_FOUND.
+#[derive(Clone, Copy, Debug)]
+pub struct GetEvent;
+impl crate::Method for GetEvent {
+    const NAME: &'static str = "triggers.v1.EventService/GetEvent";
+    const REPEATABLE: bool = true;
+    const WAITS: bool = false;
+    type Request = GetEventRequest;
+    type Response = GetEventResponse;
+}
+/// Lists the events of one status by time of creation. A page may end early, by its size; a page
+/// with an empty next_page_token is the last.
+#[derive(Clone, Copy, Debug)]
+pub struct ListInbox;
+impl crate::Method for ListInbox {
+    const NAME: &'static str = "triggers.v1.EventService/ListInbox";
+    const REPEATABLE: bool = true;
+    const WAITS: bool = false;
+    type Request = ListInboxRequest;
+    type Response = ListInboxResponse;
+}
+/// Marks one event as acknowledged: it leaves the inbox and stays readable. Acknowledging again
+/// answers with the time of the first acknowledgement.
+/// Errors: INVALID_ARGUMENT, NOT_FOUND.
+#[derive(Clone, Copy, Debug)]
+pub struct AckEvent;
+impl crate::Method for AckEvent {
+    const NAME: &'static str = "triggers.v1.EventService/AckEvent";
+    const REPEATABLE: bool = true;
+    const WAITS: bool = false;
+    type Request = AckEventRequest;
+    type Response = AckEventResponse;
+}
+/// Acknowledges up to 1000 events; one result per id, in the order sent. Each id succeeds or fails
+/// by itself. Acknowledging again answers with the time of the first acknowledgement.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchAckEvents;
+impl crate::Method for BatchAckEvents {
+    const NAME: &'static str = "triggers.v1.EventService/BatchAckEvents";
+    const REPEATABLE: bool = true;
+    const WAITS: bool = false;
+    type Request = BatchAckEventsRequest;
+    type Response = BatchAckEventsResponse;
+}
