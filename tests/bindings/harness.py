@@ -56,7 +56,7 @@ class World:
         }
         self.core = None
         self._paused = False
-        self._scripted = ScriptedCore(f"ws://127.0.0.1:{free_port()}/rpc")
+        self._scripted = ScriptedCore(f"ws://127.0.0.1:{free_port()}/rpc", f"tcp://127.0.0.1:{free_port()}")
         try:
             self.start()
         except BaseException:
@@ -71,6 +71,7 @@ class World:
             "other_ca_file": str(other),
             "dead_url": f"ws://127.0.0.1:{free_port()}/rpc",
             "script_url": self._scripted.url,
+            "script_tcp_url": self._scripted.tcp_url,
         }
 
     def act(self, wish):

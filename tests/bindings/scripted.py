@@ -15,7 +15,7 @@ import pynng
 from google.protobuf import json_format
 
 from support.network import DEADLINE
-from support.protocol import envelope, events, health
+from support.protocol import envelope, events, health, stats
 from support.typeid import ALPHABET
 
 MAX_MESSAGE = 16 << 20
@@ -23,15 +23,14 @@ WORKERS = 24  # requests in hand at once; more than any script holds
 EVENT_ID = re.compile(f"evt_[0-7][{ALPHABET}]{{25}}")
 ANSWER_MALFORMED = b"\xff\xff\xff\xff"
 
-EVENT_METHODS = "CreateEvent BatchCreateEvents GetEvent ListInbox AckEvent BatchAckEvents".split()
-REQUESTS = {
-    "triggers.health.v1.Health/Check": health.HealthCheckRequest,
-    **{f"triggers.v1.EventService/{n}": getattr(events, f"{n}Request") for n in EVENT_METHODS},
+METHODS = {
+    f"{service.full_name}/{method.name}": (module, method)
+    for module in (events, health, stats)
+    for service in module.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
 }
-RESPONSES = {
-    "triggers.health.v1.Health/Check": health.HealthCheckResponse,
-    **{f"triggers.v1.EventService/{n}": getattr(events, f"{n}Response") for n in EVENT_METHODS},
-}
+REQUESTS = {name: getattr(module, method.input_type.name) for name, (module, method) in METHODS.items()}
+RESPONSES = {name: getattr(module, method.output_type.name) for name, (module, method) in METHODS.items()}
 
 
 @dataclass
@@ -53,13 +52,15 @@ class Script:
 
 
 class ScriptedCore:
-    """Serves `url` until `close`; `run` gives it a script and forgets what was sent before."""
+    """Serves `url` and `tcp_url` until `close`; `run` gives it a script and forgets what was sent before."""
 
-    def __init__(self, url):
+    def __init__(self, url, tcp_url):
         self.url = url
+        self.tcp_url = tcp_url
         self._changed = threading.Condition()
         self._script = Script([{}])
         self._socket = pynng.Rep0(listen=url, recv_max_size=MAX_MESSAGE)
+        self._socket.listen(tcp_url)
         self._contexts = [self._socket.new_context() for _ in range(WORKERS)]
         self._workers = [
             threading.Thread(target=self._work, args=(context,), daemon=True)

@@ -62,6 +62,12 @@ int main()
     expect("METHOD_INVALID", [&] { call(get_stats + text, {}); });
     expect("REQUEST_INVALID", [&] { call("triggers.health.v1.Health/Check", {}); });
     expect("CORE_UNREACHABLE", [&] { call(get_stats, 1us); });
+    triggers_reply given{};
+    given.message = &stats.base; // not the response that is asked for
+    triggers::detail::Reply reply(&given);
+    using Response = Triggers__Stats__V1__GetStatsResponse;
+    expect("RESPONSE_INVALID", [&] { triggers::detail::to_answer<Response>(reply); });
+    (void)reply.release();
     triggers::CallOptions traced;
     traced.traceparent = text;
     expect("TRACEPARENT_INVALID", [&] { call(get_stats, traced); });
