@@ -1,4 +1,5 @@
-/* A list of blocks, bumped. Large allocations get a block of their own. */
+/* A list of blocks that are filled one after the other. Large allocations get a block of their own.
+ */
 #include "base/arena.h"
 
 #include <stdalign.h>
@@ -8,7 +9,7 @@
 
 #include "base/check.h"
 
-#define BLOCK_SIZE 4096 /* fits an ordinary call; bigger ones take more blocks */
+#define BLOCK_SIZE 4096 /* enough for an ordinary call; larger ones take more blocks */
 
 struct arena_block {
     struct arena_block *next;
@@ -83,7 +84,7 @@ static struct arena_block *block_new(struct arena *arena, size_t size)
 }
 
 /* A block with room for `size` bytes: the newest when it fits, else a new one. An oversized block
- * goes behind the newest, so that the room left there is still used. */
+ * goes after the newest one in the list, so that the room left there is still used. */
 static struct arena_block *block_for(struct arena *arena, size_t size)
 {
     struct arena_block *head = arena->blocks;

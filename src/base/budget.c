@@ -1,4 +1,4 @@
-/* Two counters, each added to first and taken back when that was too much. */
+/* Two counters: each is increased first, and decreased again when that was too much. */
 #include "base/budget.h"
 
 #include "base/check.h"

@@ -10,7 +10,7 @@
 #include "base/check.h"
 #include "base/text.h"
 
-/* Less unused room is not worth moving for. */
+/* Less unused room is not worth a reallocation. */
 #define TRIM_FROM 1024
 
 void buffer_init(struct buffer *buffer, size_t cap)
@@ -193,7 +193,7 @@ static char *put_digits(char *out, int value, int count, char end)
     return out + count + 1;
 }
 
-/* A page has fifty of them: strftime would take a tenth of the bridge's time for it. */
+/* A page has fifty of them: with strftime they would take a tenth of the bridge's time for it. */
 void buffer_append_json_time(struct buffer *buffer, int64_t time_us)
 {
     int64_t micros = time_us % 1000000;
@@ -210,7 +210,7 @@ void buffer_append_json_time(struct buffer *buffer, int64_t time_us)
     int year = utc.tm_year + 1900;
     if (year >= 0 && year <= 9999)
         end = put_digits(end, year, 4, '-');
-    else /* RFC 3339 has none such */
+    else /* RFC 3339 has no such time */
         end += sprintf(end, "%d-", year);
     end = put_digits(end, utc.tm_mon + 1, 2, '-');
     end = put_digits(end, utc.tm_mday, 2, 'T');

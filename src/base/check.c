@@ -1,11 +1,11 @@
-/* The end of a program that has found itself to be wrong. */
+/* Ends a program whose check has failed. */
 #include "base/check.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Neither the log nor stdio's buffers, whose locks this thread may hold. */
+/* Writes without the log and stdio's buffers, as this thread may hold their locks. */
 void check_failed(const char *file, int line, const char *expression)
 {
     char text[512];

@@ -36,13 +36,14 @@ int64_t clock_monotonic_ms(void)
     return clock_monotonic_us() / 1000;
 }
 
-/* What a thread has taken from the kernel and not yet given out: an id costs no system call. */
+/* Random bytes that a thread has taken from the kernel and not yet given out, so that an id costs
+ * no system call. */
 static _Thread_local struct {
     size_t left; /* the first of `bytes` */
     char bytes[256];
 } random_pool;
 
-/* A child has the store of the thread that forked, and must not give out the same. */
+/* A child inherits the pool of the thread that forked, and must not give out the same bytes. */
 static void forget_random_pool(void)
 {
     random_pool.left = 0;

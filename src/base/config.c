@@ -16,7 +16,7 @@
 
 static const char SPACE[] = " \t\r\n\v\f";
 
-/* Bytes of the control character at `text`, of ASCII or C1 in UTF-8; 0: it is none. */
+/* The bytes of the control character at `text`, in ASCII or C1 in UTF-8; 0: it is not one. */
 static size_t control_size(const char *text)
 {
     unsigned char byte = (unsigned char)text[0];

@@ -50,7 +50,7 @@ static bool byte_is_special(unsigned char byte)
     return byte < 0x20 || byte >= 0x80 || byte == '"' || byte == '\\';
 }
 
-/* The first byte at or behind `at` that is not plain string text, or `end`. */
+/* The first byte at or after `at` that is not plain string text, or `end`. */
 static const char *skip_plain(const char *at, const char *end)
 {
     uint64_t word;
@@ -65,7 +65,7 @@ static const char *skip_plain(const char *at, const char *end)
     return at;
 }
 
-/* Whether a checked escape \uXXXX is no half of a surrogate pair; `*after` it moves over the other
+/* Whether a checked escape \uXXXX is not half of a surrogate pair; moves `*after` past the other
  * half. */
 static bool is_whole(const char *escape, const char *end, const char **after)
 {
@@ -201,7 +201,7 @@ static bool scan_name(struct scanner *scanner)
 }
 
 /* The opening of an array or object, and the name of its first member; `opened` says whether a
- * value follows. An empty one is scanned to its end. */
+ * value follows. An empty array or object is scanned to its end. */
 static bool scan_open(struct scanner *scanner, bool *opened)
 {
     bool object = *scanner->at == '{';
@@ -312,8 +312,7 @@ bool json_check_portable(const char *text, size_t size, struct json_value *value
     return check(text, size, true, value, error);
 }
 
-/* Few texts have escapes by number or that many brackets, which is seen faster than they are
- * scanned. */
+/* Few texts have numeric escapes or that many brackets, and finding out is faster than scanning. */
 bool json_is_portable(const char *text, size_t size)
 {
     struct json_value value;

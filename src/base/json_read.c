@@ -121,7 +121,7 @@ static size_t utf8_encode(unsigned code, char out[4])
     return length;
 }
 
-/* Decodes the \uXXXX at *at, with its partner if it is a surrogate, and steps behind. 0 when the
+/* Decodes the \uXXXX at *at, with its partner if it is a surrogate, and steps past it. 0 when the
  * partner is missing. */
 static size_t decode_unicode(const char **at, char out[4])
 {
@@ -189,7 +189,7 @@ bool json_string_decode(const struct json_value *string, char *out, size_t *leng
     return true;
 }
 
-/* Whether `size` bytes come next in a text of which `left` bytes remain; steps over them. */
+/* Whether the next bytes of a text, of which `left` remain, are these `size`; steps over them. */
 static bool match(const char **text, size_t *left, const char *bytes, size_t size)
 {
     if (size > *left || memcmp(*text, bytes, size) != 0)

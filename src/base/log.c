@@ -1,4 +1,4 @@
-/* One line a call, built in a buffer by its caller and written by a thread of the log. */
+/* One line per call, built in a buffer by its caller and written by the log's thread. */
 #include "base/log.h"
 
 #include <errno.h>
@@ -19,12 +19,12 @@
 #include "base/wait.h"
 
 #define REPEAT_MS 10000
-#define KINDS 64 /* of lines that repeat; the first is for those that find no place */
+#define KINDS 64 /* of lines that repeat; the first is for those that have no other place */
 
-/* Pipes take so much at once or not at all, so that lines do not mix with another program's on the
- * same pipe. A longer line is dropped in favour of its message alone. */
+/* Pipes take this much at once or not at all, so lines do not mix with another program's on the
+ * same pipe. Of a longer line only the message is written. */
 #define LINE_CAP PIPE_BUF
-#define FIELD_CAP 512 /* bytes of a text in a line, escapes included; it is cut there */
+#define FIELD_CAP 512 /* bytes of a text in a line, with escapes; a longer one is cut */
 
 #define RING_SIZE (256u << 10)
 #define FLUSH_MS 1000
@@ -131,17 +131,17 @@ static void append_line(struct buffer *line, enum log_level level, const char *m
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t filled;  /* for the writer: there is something to write */
-    pthread_cond_t emptied; /* for log_flush; or `stuck` */
-    bool started;           /* the writer runs; else `bytes` is not used */
-    bool stuck;             /* the last try to write failed, and not for want of room */
+    pthread_cond_t emptied; /* for log_flush: the ring is empty, or `stuck` */
+    bool started;           /* the writer is running; else `bytes` is not used */
+    bool stuck;             /* the last try to write failed, not because there was no room */
     size_t start;           /* where the oldest byte is */
     size_t size;            /* bytes */
-    uint64_t dropped;       /* lines, ever */
-    uint64_t told;          /* of them, by a line */
+    uint64_t dropped;       /* lines, since the start */
+    uint64_t told;          /* those of them that a line has reported */
     char bytes[RING_SIZE];
 } ring = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* Called with the lock held and room for it. */
+/* Called with the lock held, when there is room for it. */
 static void ring_put(const char *line, size_t size)
 {
     CHECK(size <= RING_SIZE - ring.size && ring.start < RING_SIZE);
@@ -153,7 +153,7 @@ static void ring_put(const char *line, size_t size)
     pthread_cond_signal(&ring.filled);
 }
 
-/* Copies the oldest bytes that one write may take: whole lines where one ends within them. Returns
+/* Copies the oldest bytes that one write may take: whole lines, if one ends within them. Returns
  * how many. Called with the lock held. */
 static size_t ring_peek(char chunk[PIPE_BUF])
 {
@@ -171,12 +171,12 @@ static void ring_take(size_t size)
 {
     CHECK(size > 0 && size <= ring.size);
     ring.size -= size;
-    /* From the front again when it is empty, so that a log in quiet times takes few pages. */
+    /* When it is empty, it starts at the front again, so that a quiet log touches few pages. */
     ring.start = ring.size == 0 ? 0 : (ring.start + size) % RING_SIZE;
 }
 
-/* Says what was dropped, once half the ring is free: until then all else is dropped too, so that
- * the line is where the others are missing. Called with the lock held. */
+/* Reports what was dropped, once half the ring is free: until then further lines are dropped too,
+ * so the report is where the others are missing. Called with the lock held. */
 static void tell_dropped(void)
 {
     if (ring.dropped == ring.told || ring.size > RING_SIZE / 2)
@@ -255,7 +255,7 @@ bool log_start(void)
     CHECK(!ring.started);
     if (pthread_create(&thread, NULL, write_lines, NULL) != 0)
         return false;
-    pthread_detach(thread); /* it may never end: stdout may take nothing */
+    pthread_detach(thread); /* it may never end, if stdout takes nothing */
     ring.started = true;
     return atexit(log_flush) == 0;
 }
@@ -332,7 +332,7 @@ void log_write(enum log_level level, const char *message, const struct log_field
 
 struct kind {
     uint64_t hash;
-    int64_t until_ms; /* no other line before */
+    int64_t until_ms; /* no other line before this time */
     unsigned left_out;
 };
 
@@ -348,7 +348,7 @@ static uint64_t add_to_hash(uint64_t hash, const char *text)
     return hash;
 }
 
-/* The kind's place: its own, or that which has been free for longest, or the first. */
+/* The kind's place: its own, or the one that has been free longest, or the first. */
 static struct kind *find_kind(uint64_t hash, int64_t now_ms)
 {
     struct kind *oldest = &kinds[1];

@@ -11,7 +11,7 @@
 #include "base/process.h"
 
 #define SPARSE_LINES 64       /* a metric with more leaves out series that never counted */
-#define LINE_CAP (256u << 10) /* CloudWatch takes no longer ones */
+#define LINE_CAP (256u << 10) /* CloudWatch takes no longer lines */
 #define MAX_LOGGED 100        /* metrics of one line that CloudWatch takes */
 
 const int64_t METRIC_DURATIONS_US[METRIC_DURATION_BOUNDS] = {
@@ -64,7 +64,7 @@ static double in_unit(const struct metric *metric, double count)
 
 /* ---- Prometheus ---- */
 
-/* A line of text: prefix_name<suffix>{those labels that are not empty} value */
+/* A line of text: prefix_name<suffix>{labels that are not empty} value */
 static void write_sample(const char *const name[3], const char *const labels[4], double value,
                          struct buffer *text)
 {
@@ -170,7 +170,7 @@ void metrics_write(const struct metrics *metrics, struct buffer *text)
 
 /* ---- CloudWatch ---- */
 
-/* A line in the making: what is declared as metrics, and their values. */
+/* A line being built: the declarations of metrics, and their values. */
 struct line {
     const char *prefix;
     struct buffer declared;
@@ -183,7 +183,7 @@ static const char *unit_name(const char *name)
     return strstr(name, "_seconds") ? "Seconds" : strstr(name, "_bytes") ? "Bytes" : "Count";
 }
 
-/* `column` is a label such as `code="OK"`, of which the value goes behind the name. */
+/* `column` is a label such as `code="OK"`; its value is appended to the name. */
 static void log_value(struct line *line, const char *name, const char *column, const char *suffix,
                       double value)
 {
@@ -228,7 +228,7 @@ static void log_histogram(struct line *line, const struct metric *metric, const 
     log_value(line, metric->name, column, "_p99", in_unit(metric, high));
 }
 
-/* One column, its rows summed up; `seen` are their cells as they were the last time. */
+/* One column, with its rows summed up; `seen` has their cells as of the last time. */
 static void log_column(struct line *line, const struct metric *metric, size_t column, int64_t *seen)
 {
     size_t cells = cells_of_series(metric);
@@ -236,7 +236,7 @@ static void log_column(struct line *line, const struct metric *metric, size_t co
     size_t rows = count_labels(metric->rows);
     int64_t sums[METRIC_HISTOGRAM_CELLS(METRIC_MAX_BOUNDS)] = {0};
     CHECK(cells <= METRIC_HISTOGRAM_CELLS(METRIC_MAX_BOUNDS));
-    bool known = false; /* and worth a line */
+    bool known = false; /* whether there is anything to log */
     for (size_t row = 0; row < rows; row++) {
         size_t first = (row * columns + column) * cells;
         for (size_t i = first; i < first + cells; i++) {

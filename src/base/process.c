@@ -75,7 +75,7 @@ static int64_t cpu_us(void)
     return (int64_t)used.tv_sec * 1000000 + used.tv_nsec / 1000;
 }
 
-/* Field 22 of the process's line is its start in ticks since the machine's. */
+/* Field 22 of the process's line is its start, in ticks since the machine's start. */
 static int64_t start_us(void)
 {
     char line[1024] = "";
@@ -85,7 +85,7 @@ static int64_t start_us(void)
         return METRIC_UNKNOWN;
     bool read = fgets(line, sizeof(line), file) != NULL;
     fclose(file);
-    const char *field = read ? strrchr(line, ')') : NULL; /* behind the name, which is field 2 */
+    const char *field = read ? strrchr(line, ')') : NULL; /* after the name, which is field 2 */
     for (int i = 2; field && i < 22; i++)
         field = strchr(field + 1, ' ');
     struct timespec up;

@@ -12,14 +12,15 @@
 #include "base/log.h"
 
 /* One request to stop may come as two signals: from `timeout`, and from shells that pass Ctrl-C on
- * to what the terminal has told already. What comes so soon is no second one. */
+ * to a program that the terminal has already told. A signal so soon does not count as a second one.
+ */
 #define REPEAT_MS 500
 
 #define NANOSECONDS_PER_MS 1000000
 
 /* They would end the program, and come from terminals, timers and people who mean another program.
- * SIGPIPE and SIGXFSZ, for a file over its limit, are errors of the write that meets them. SIGXCPU
- * is not here: what is over its limit of processor time is to end. */
+ * SIGPIPE and SIGXFSZ (a file over its limit) are errors of the write that causes them. SIGXCPU is
+ * not here: a program over its limit of processor time must end. */
 static const int IGNORED[] = {SIGHUP,    SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF,
                               SIGSTKFLT, SIGIO,   SIGPWR,  SIGPIPE, SIGXFSZ};
 

@@ -30,7 +30,7 @@ static void make_id(char *id, size_t digits)
     hex_write(made, digits / 2, id);
 }
 
-/* A later version may have more behind the flags (section 4, "Versioning of traceparent"). */
+/* A later version may have more after the flags (section 4, "Versioning of traceparent"). */
 static bool is_traceparent(const char *text)
 {
     if (!is_hex(text, 2, '-') || strncmp(text, "ff", 2) == 0)

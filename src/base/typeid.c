@@ -20,7 +20,7 @@ static const uint8_t OLD_TAIL[10] = {0x8c, 0xc5, 0xa3, 0x6e, 0x3a, 0x06, 0x04, 0
 #define OLD_BYTES (OLD_DIGITS / 2)
 
 /* 60 bits of time: milliseconds in the upper 48, 1/4096 of a millisecond in the lower 12. Strictly
- * ascending within the process, also when the clock stands or steps back. */
+ * ascending within the process, even when the clock stops or steps back. */
 static uint64_t next_time(void)
 {
     static atomic_uint_fast64_t last;
@@ -83,7 +83,7 @@ void typeid_format(const uint8_t id[TYPEID_BYTES], char text[TYPEID_TEXT_SIZE])
     text[TYPEID_TEXT_LENGTH] = '\0';
 }
 
-/* Reads `length` digits of an alphabet of 2^bits; false when one is none. */
+/* Reads `length` digits of an alphabet of 2^bits; false when a character is not one. */
 static bool read_digits(const char *digits, size_t length, const char *alphabet, int bits,
                         unsigned __int128 *value)
 {

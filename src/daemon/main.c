@@ -16,22 +16,23 @@
 #include "service/health_service.h"
 #include "service/stats_service.h"
 
-#define GRACE_SECONDS 28 /* to stop in; ECS kills after 30 */
-#define DRAIN_MS 20000   /* of it, for the calls in hand */
+#define GRACE_SECONDS 28 /* for stopping; ECS kills after 30 */
+#define DRAIN_MS 20000   /* part of it, for the calls in progress */
 
 /* What the program takes besides its budget: code, threads, nng and the parameters of one batch of
  * writes; each session with the store, with its caches; and one part in MALLOC_SLACK of everything
- * for what malloc holds in pieces that are of no use. */
+ * for malloc's fragmentation. */
 #define BASE_MEMORY ((size_t)24 << 20)
 #define SESSION_MEMORY ((size_t)2 << 20)
 #define MALLOC_SLACK 16
-#define PARAMETER_COPIES 3 /* of a payload, while it is written; in BASE_MEMORY, of 8 MiB */
+#define PARAMETER_COPIES                                                                           \
+    3 /* of a payload, while it is written; BASE_MEMORY includes those of 8 MiB */
 
-/* What a message has beside the largest payload. */
+/* What a message has besides the largest payload. */
 #define MESSAGE_SLACK 65536
 
-/* Descriptors besides those of connections: of the program (its output, nng, what listens, what is
- * refused), and of a session with the store, with what is read while it is opened. */
+/* Descriptors besides those of connections: for the program (its output, nng, listeners, refused
+ * connections), and for a session with the store, including the files read while it is opened. */
 #define PROGRAM_FILES ((size_t)24)
 #define SESSION_FILES ((size_t)4)
 #define MIN_CONNECTIONS ((size_t)8)
@@ -59,8 +60,8 @@ static int refuse(const struct status *status, int exit_code)
     return exit_code;
 }
 
-/* How the sessions are shared out: one reads by id, and few write, because a writer that finds all
- * there is to write makes the larger batches. SQLite has one writer whatever is asked for. */
+/* How the sessions are shared: one reads by id, and few write, because a writer that finds
+ * everything queued makes larger batches. SQLite has one writer, whatever the setting. */
 static unsigned write_sessions(const struct daemon *daemon)
 {
     unsigned quarter = (unsigned)daemon->settings.db_connections / 4;
@@ -74,8 +75,8 @@ static unsigned list_sessions(const struct daemon *daemon)
     return (unsigned)daemon->settings.db_connections - others;
 }
 
-/* Opens the lanes and waits for their first try. A store that is away is waited for while serving;
- * one that needs a person is refused. */
+/* Opens the lanes and waits for their first try. A store that is unavailable is waited for while
+ * serving; one that a person must mend ends the start. */
 static bool open_lanes(struct daemon *daemon, struct status *status)
 {
     daemon->writer = writer_open(daemon->store, write_sessions(daemon));
@@ -126,7 +127,7 @@ static void serve(struct daemon *daemon)
     } while (!signals_wait(GRACE_SECONDS, 1));
 }
 
-/* Refuses new calls, answers those in hand, and closes from the outside in. */
+/* Refuses new calls, answers those in progress, and takes the parts apart. */
 static void stop(struct daemon *daemon)
 {
     if (daemon->server) {
@@ -145,7 +146,7 @@ static void stop(struct daemon *daemon)
     daemon->store->driver->close(daemon->store);
 }
 
-/* Memory that was given back goes to the system, not to some later use of it. */
+/* Freed memory goes back to the system at once. */
 static void tune_malloc(void)
 {
     mallopt(M_ARENA_MAX, 2);
@@ -160,7 +161,7 @@ static bool make_budget(struct daemon *daemon, struct status *status)
     size_t message = max_message(&daemon->settings);
     size_t besides = BASE_MEMORY + SERVER_MEMORY + sessions * SESSION_MEMORY;
     besides += PARAMETER_COPIES * (message - RPC_MAX_MESSAGE);
-    size_t least = message / 4 * 15; /* one message, as it comes and decoded */
+    size_t least = message / 4 * 15; /* one message, as received and decoded */
     size_t all = (size_t)daemon->settings.max_memory / MALLOC_SLACK * (MALLOC_SLACK - 1);
     daemon->budget.ceiling = all > besides ? all - besides : 0;
     return daemon->budget.ceiling >= least ||
@@ -171,7 +172,7 @@ static bool make_budget(struct daemon *daemon, struct status *status)
                        daemon->settings.store.max_payload);
 }
 
-/* As many connections as descriptors are left for. */
+/* Allows as many connections as there are descriptors left. */
 static bool count_connections(struct daemon *daemon, struct status *status)
 {
     size_t files = process_raise_files(SIZE_MAX);

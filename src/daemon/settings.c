@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-/* Refused, as scripts of operators may still pass it and would take a core that serves for a done
+/* Refused: scripts of operators may still pass it, and would take a core that serves for a finished
  * import. */
 static bool import_moved(const struct config_setting *setting, const char *text, char *why,
                          size_t size)

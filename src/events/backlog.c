@@ -1,4 +1,4 @@
-/* One operation, used again and again. */
+/* One operation, which is used again and again. */
 #include "events/backlog.h"
 
 #include "base/check.h"

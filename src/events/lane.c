@@ -1,4 +1,4 @@
-/* Queue and workers. One mutex a lane guards the queue and the counts; the session belongs to its
+/* Queue and workers. One mutex per lane guards the queue and the counts; the session belongs to its
  * worker's thread. */
 #include "events/lane.h"
 
@@ -14,34 +14,36 @@
 #include "base/wait.h"
 #include "events/lane_metrics.h"
 
-#define PING_INTERVAL_MS 2000 /* an idle session is tried this often, so that health stays true */
+#define PING_INTERVAL_MS 2000 /* an idle session is tried this often, so that health is right */
 #define FIRST_BACKOFF_MS 50
 #define MAX_BACKOFF_MS 1000
 #define MAX_WORKERS 64
 #define CONNECTED "connected"
 
-/* How long a batch may take at the store while there are several callers: so much longer than one
- * that holds next to nothing that few of a store's commits are lost to small batches. A caller who
- * comes meanwhile waits for the rest of it. */
+/* How long a batch may take at the store while there are several callers: so many times as long as
+ * one that holds next to nothing, so that small batches waste few of a store's commits. A caller
+ * that comes meanwhile waits for the rest of it. */
 #define PACE_FACTOR 18
 #define PACE_MIN_US 4000
-#define MAX_UNIT_NS 100000 /* that a unit of cost may take, so that the rest is told from it */
-/* For so long after two callers were seen there are several. */
+#define MAX_UNIT_NS                                                                                \
+    100000 /* the most that a unit of cost may take, so that the fixed part can be told from it */
+/* For so long after two callers were seen, there are several. */
 #define COMPANY_MS 10000
 
-/* What is seen again and again, about the median whatever the outliers are. */
+/* An estimate of a value that is measured again and again: about the median, whatever the outliers
+ * are. */
 struct estimate {
     int64_t value; /* at least 1 */
-    int run;       /* how often in a row more was seen; negative: less */
+    int run;       /* how often in a row more was measured; negative: less */
 };
 
-/* What batches take. */
+/* How long batches take. */
 struct lane_pace {
-    struct estimate fixed_us; /* one that costs little */
+    struct estimate fixed_us; /* a batch that costs little */
     struct estimate unit_ns;  /* more for each unit of cost */
 };
 
-/* What a worker takes at once. */
+/* The operations that a worker takes at once. */
 struct lane_batch {
     struct op *ops;
     size_t items;
@@ -53,8 +55,8 @@ struct worker {
     struct lane *lane;
     pthread_t thread;
     bool started;
-    struct store_session *session; /* from here on the thread's */
-    int64_t backoff_ms;            /* before the next try to connect */
+    struct store_session *session; /* from here on used only by the thread */
+    int64_t backoff_ms;            /* wait before the next try to connect */
 };
 
 struct lane {
@@ -67,14 +69,14 @@ struct lane {
     struct lane_pace pace;
     struct caller last_caller;
     int64_t company_until_ms; /* there are several callers */
-    bool fresh_last;          /* the last batch was of those that come before the turns */
+    bool fresh_last;          /* the last batch was from the clients that come before the turns */
     unsigned idle;            /* workers that wait for work */
     unsigned connected;
-    bool was_tried; /* to connect */
+    bool was_tried; /* the first worker has tried to connect */
     bool stopping;
     enum store_result first_result; /* of that */
-    struct status away;             /* why the store was away at the last try */
-    char told[STATUS_MESSAGE_SIZE]; /* by the log: why it is away, or CONNECTED */
+    struct status away;             /* why the store was unavailable at the last try */
+    char told[STATUS_MESSAGE_SIZE]; /* the last reason in the log, or CONNECTED */
     struct worker workers[MAX_WORKERS];
 };
 
@@ -86,7 +88,7 @@ void worker_note_store(const struct worker *worker, int64_t started_us, enum sto
     lane_note_store(worker->lane->config.kind, started_us, result);
 }
 
-/* Lock held, as in note_sessions. */
+/* Called with the lock held, as is note_sessions. */
 static void note_held(const struct lane *lane)
 {
     lane_note_held(lane->config.kind, lane->turns.held.count);
@@ -113,7 +115,7 @@ static void ops_fail(struct op *ops, const struct status *status)
     ops_finish(ops);
 }
 
-/* Takes those whose deadline has passed and that are not begun out of `ops`. */
+/* Takes those out of `ops` that are not begun and whose deadline has passed. */
 static struct op *take_expired(struct op **ops)
 {
     int64_t now_ms = clock_monotonic_ms();
@@ -133,7 +135,7 @@ static struct op *take_expired(struct op **ops)
 
 /* ---- batches ---- */
 
-/* Moves towards what is seen, the faster the longer it is on the same side. */
+/* Moves towards the measured value, faster the longer that is on the same side. */
 static void follow(struct estimate *estimate, int64_t seen)
 {
     bool more = seen > estimate->value;
@@ -149,7 +151,8 @@ static void follow(struct estimate *estimate, int64_t seen)
     estimate->run = run;
 }
 
-/* Lock held, as in what follows. What a batch takes beyond what its units may is its commit's. */
+/* Called with the lock held, as are the next ones. The time of a batch beyond what its units may
+ * take is that of its commit. */
 static void note_pace(struct lane_pace *pace, size_t cost, int64_t took_us)
 {
     int64_t units = (int64_t)cost;
@@ -162,7 +165,7 @@ static void note_pace(struct lane_pace *pace, size_t cost, int64_t took_us)
         follow(&pace->unit_ns, (took_us - pace->fixed_us.value) * 1000 / units);
 }
 
-/* The cost of a batch that takes as long as it may. */
+/* The cost of a batch that takes the longest time allowed. */
 static size_t pace_room(const struct lane_pace *pace)
 {
     int64_t fixed_us = pace->fixed_us.value;
@@ -172,7 +175,7 @@ static size_t pace_room(const struct lane_pace *pace)
     return (size_t)((goal_us - fixed_us) * 1000 / pace->unit_ns.value) + TURN_LITTLE;
 }
 
-/* What of `op` fits beside `taken` into a batch of at most `room` cost; 0: nothing does. */
+/* How many items of `op` fit besides `taken` into a batch of at most `room` cost; 0: none. */
 static size_t fitting_items(const struct lane_config *config, const struct lane_batch *taken,
                             const struct op *op, size_t room)
 {
@@ -192,7 +195,7 @@ static size_t fitting_items(const struct lane_config *config, const struct lane_
     return part == 0 && taken->items == 0 ? 1 : part;
 }
 
-/* Takes what fits a batch of `room`, which is about one tenant. */
+/* Takes what fits into a batch of `room` cost, for one tenant. */
 static struct lane_batch fill_batch(struct lane *lane, bool fresh_only, size_t room)
 {
     struct lane_batch batch = {0};
@@ -214,8 +217,8 @@ static struct lane_batch fill_batch(struct lane *lane, bool fresh_only, size_t r
     return batch;
 }
 
-/* While there are several callers, those that want little do not wait with the others for a long
- * batch, nor the others for them: one batch is theirs, the next everybody's. */
+/* While there are several callers, those that ask for little do not wait for a long batch with the
+ * others, nor the others for them: one batch is for them, the next for everybody. */
 static struct lane_batch take_batch(struct lane *lane)
 {
     const struct lane_config *config = &lane->config;
@@ -257,7 +260,7 @@ static void note_connected(struct lane *lane)
     pthread_mutex_unlock(&lane->lock);
 }
 
-/* Nobody can carry the queue out: everything in it fails now rather than later. */
+/* No worker can carry out the queue: everything in it fails now rather than later. */
 static void fail_queue_when_away(struct lane *lane)
 {
     pthread_mutex_lock(&lane->lock);
@@ -268,7 +271,8 @@ static void fail_queue_when_away(struct lane *lane)
     ops_fail(ops, &away);
 }
 
-/* What the log leaves out is told by a later try, so that its last line is true in the end. */
+/* If the log leaves the line out, a later try writes it, so that its last line is right in the end.
+ */
 static void note_away(struct lane *lane, const struct status *status)
 {
     const char *name = LANE_NAMES[lane->config.kind];
@@ -321,8 +325,8 @@ static enum store_result worker_connect(struct worker *worker, struct status *st
     return result;
 }
 
-/* Waits the back-off, jittered so that workers and cores do not return in step; shorter when the
- * lane is stopping. */
+/* Waits for the back-off, with jitter so that workers and cores do not come back in step; shorter
+ * when the lane is stopping. */
 static void worker_back_off(struct worker *worker, int64_t deadline_ms)
 {
     struct lane *lane = worker->lane;
@@ -348,9 +352,9 @@ static bool is_stopping(struct lane *lane)
     return stopping;
 }
 
-/* A store may give out fewer sessions than there are workers: no lane has a second one while
- * another has none, and gives it up for that one. When the lane stops the first worker may have
- * left, and whoever has something left to do may be the only one. */
+/* A store may allow fewer sessions than there are workers: no lane opens a second one while another
+ * has none, and it closes one for that lane. When the lane stops, the first worker may have left,
+ * and only this one may have something left to do. */
 static bool worker_may_connect(const struct worker *worker)
 {
     struct lane *lane = worker->lane;
@@ -381,7 +385,8 @@ bool worker_reconnect(struct worker *worker, int64_t deadline_ms, struct status 
 
 /* ---- workers ---- */
 
-/* Waits for work. Empty when there is none within the ping interval, or when stopping. */
+/* Waits for work. The batch is empty when there is none within the ping interval, or when the lane
+ * stops. */
 static struct lane_batch worker_take(struct worker *worker)
 {
     struct lane *lane = worker->lane;
@@ -398,8 +403,8 @@ static struct lane_batch worker_take(struct worker *worker)
     return batch;
 }
 
-/* Takes out of `ops` those that are done; the others wait for their next turn. An operation counts
- * as held until now: who called needs no more of the store. */
+/* Takes the finished operations out of `ops`; the others wait for their next turn. A finished one
+ * no longer counts as held. */
 static struct op *settle(struct lane *lane, struct op *ops)
 {
     struct op *done = NULL;
@@ -466,7 +471,8 @@ static void worker_ping(struct worker *worker)
     note_away(worker->lane, &status);
 }
 
-/* Whether a worker of a lane that stops can do no more: nothing is queued, or others do it. */
+/* Whether a worker of a stopping lane has nothing left to do: nothing is queued, or others do it.
+ */
 static bool worker_is_done(const struct worker *worker)
 {
     struct lane *lane = worker->lane;
@@ -490,7 +496,7 @@ static void worker_first_try(struct worker *worker)
     pthread_mutex_unlock(&lane->lock);
 }
 
-/* What is queued is carried out and finished. */
+/* Carries out and finishes what is queued. */
 static void worker_use_session(struct worker *worker)
 {
     struct status status;
@@ -612,7 +618,7 @@ enum store_result lane_await_first_try(struct lane *lane, struct status *status)
     return result;
 }
 
-/* What the program asks itself is no company. */
+/* The program's own operations do not count as another caller. */
 static void note_caller(struct lane *lane, const struct caller *caller)
 {
     const struct caller *last = &lane->last_caller;
@@ -676,7 +682,7 @@ void lane_close(struct lane *lane)
     for (unsigned i = 0; i < lane->config.workers; i++)
         worker_close(&lane->workers[i]);
     CHECK(lane->connected == 0 && lane->idle == 0);
-    ops_fail(turns_clear(&lane->turns), &lane->away); /* queued for a store that was away */
+    ops_fail(turns_clear(&lane->turns), &lane->away); /* queued for a store that was unavailable */
     note_held(lane);
     turns_fini(&lane->turns);
     atomic_fetch_sub(&lane->config.store->wanting, 1);

@@ -11,7 +11,7 @@ static const char *const LANE_LABELS[] = {[LANE_WRITES] = "lane=\"writes\"",
                                           [LANE_GETS] = "lane=\"gets\"",
                                           [LANE_LISTS] = "lane=\"lists\"",
                                           [LANE_KIND_COUNT] = NULL};
-/* By enum store_result, from STORE_RETRY on; STORE_FATAL is no result of an operation. */
+/* By enum store_result, from STORE_RETRY on; STORE_FATAL is not a result of an operation. */
 static const char *const RESULT_LABELS[FAILURES + 1] = {
     "result=\"retry\"", "result=\"locked\"", "result=\"rejected\"", "result=\"unavailable\"",
     "result=\"lost\""};

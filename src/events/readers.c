@@ -6,15 +6,15 @@
 #include "base/check.h"
 #include "base/clock.h"
 
-#define MAX_HELD_GETS 448         /* see the writer's */
-#define MAX_HELD_LISTS 224        /* each may become an 8 MiB page */
+#define MAX_HELD_GETS 448         /* see writer.c */
+#define MAX_HELD_LISTS 224        /* each may produce a page of 8 MiB */
 #define MAX_HELD_BYTES UINT32_MAX /* the count is the limit */
 #define MAX_TRIES 8
-#define MAX_GETS 128 /* of one round trip; each may bring a payload of 1 MiB */
+#define MAX_GETS 128 /* of one round trip; each may bring a payload of 10 MiB */
 
-/* Lists of one round trip: a few short ones, of which a long one must not keep others waiting. */
+/* Lists of one round trip: few, as a long one must not keep others waiting. */
 #define MAX_LISTS 4
-#define LISTED_BYTES 1024 /* an event's, as a guess */
+#define LISTED_BYTES 1024 /* of an event, as a guess */
 #define MAX_LISTS_BYTES (256u << 10)
 
 struct readers {
@@ -34,8 +34,8 @@ static enum store_result read_once(struct worker *worker, read_attempt *attempt,
     return result;
 }
 
-/* Again while its result is passing. A read that lost its session tries one new one at once; nobody
- * is helped by waiting longer. */
+/* Tries again while the failure is a passing one. A read that lost its session tries a new one at
+ * once, and only one: waiting longer helps nobody. */
 static enum store_result read_stubbornly(struct worker *worker, read_attempt *attempt,
                                          struct op **ops, size_t count, struct status *status)
 {
@@ -85,7 +85,7 @@ static enum store_result ask_once(struct worker *worker, struct op **ops, size_t
     return op->ask(worker_session(worker), op, status);
 }
 
-/* Reads in one round trip. What fails because of some of the operations is halved until the others
+/* Reads in one round trip. When some of the operations make it fail, it is halved until the others
  * have their answers. */
 static void read_range(struct worker *worker, struct op **ops, size_t count, read_attempt *attempt)
 {
@@ -115,7 +115,7 @@ static void run_gets(struct worker *worker, struct op *ops)
     read_range(worker, gets, count, get_once);
 }
 
-/* Pages and other questions: none of these fails with the others. */
+/* Pages and other questions: the failure of one of the latter concerns no other. */
 static void run_lists(struct worker *worker, struct op *ops)
 {
     struct op *lists[MAX_LISTS];

@@ -1,4 +1,4 @@
-/* Unicode through libunistring; an ASCII name, which is nearly every name, never gets there. */
+/* Unicode through libunistring; ASCII names, which are nearly all names, do not need it. */
 #include "events/rules.h"
 
 #include <stdio.h>
@@ -11,8 +11,8 @@
 #include "base/hex.h"
 #include "base/json.h"
 
-/* What Python's str.strip removed in the service this one replaces: Unicode White_Space and the
- * four ASCII separators. */
+/* What Python's str.strip removed in the service that this one replaces: Unicode White_Space and
+ * the four ASCII separators. */
 static bool is_space(ucs4_t c)
 {
     return (c >= 0x1C && c <= 0x1F) || uc_is_property_white_space(c);

@@ -1,4 +1,4 @@
-/* Two levels of rings, and one list before them. */
+/* Two levels of rings, and a list of clients that come before them. */
 #include "events/turns.h"
 
 #include <stdlib.h>
@@ -42,7 +42,7 @@ static struct turn *find_or_add(struct turns *turns, struct turn *connection, ui
     return turn;
 }
 
-/* There is nothing of its any more. */
+/* Frees the turn if it has no operations left. */
 static void drop_if_idle(struct turns *turns, struct turn *turn)
 {
     if (turn->held.count > 0)
@@ -144,7 +144,8 @@ static struct turn *next_in_turns(struct turns *turns)
     return NULL;
 }
 
-/* The first of those that come before the turns; who wants more than little takes turns. */
+/* The first of those that come before the turns; a client that asks for more than little takes
+ * turns. */
 static struct turn *next_fresh(struct turns *turns)
 {
     while (turns->fresh) {
@@ -157,7 +158,7 @@ static struct turn *next_fresh(struct turns *turns)
     return NULL;
 }
 
-/* The client has nothing waiting. It is the first of its list. */
+/* Takes a client without waiting operations out of its list, of which it is the first. */
 static void unlist(struct turns *turns, struct turn *client)
 {
     struct turn *connection = client->connection;
@@ -178,7 +179,8 @@ static void unlist(struct turns *turns, struct turn *client)
 
 bool turns_init(struct turns *turns, struct held max)
 {
-    /* Every operation may be of another client and connection; two more to look for room. */
+    /* Every operation may belong to a client and connection of its own; two more are for finding
+     * out whether there is room. */
     size_t count = 2 * max.count + 2;
     *turns = (struct turns){.max = max, .count = count};
     turns->memory = calloc(count, sizeof(*turns->memory));

@@ -15,7 +15,7 @@
 #define BATCH_ROWS 500
 #define BATCH_BYTES ((size_t)8 << 20)
 #define ARENA_BYTES (2 * BATCH_BYTES) /* the last row of a batch goes over */
-#define MAX_TRIES 8                   /* of a batch that met contention or a lost session */
+#define MAX_TRIES 8                   /* for a batch that met contention or lost its session */
 
 struct import_row {
     struct store_item append;
@@ -52,8 +52,8 @@ static void show_progress(const struct import *import)
 
 /* ---- writing ---- */
 
-/* An acknowledgement of an event whose content differs from what is there counts all the same: no
- * create can choose an old id, so it is the same event, imported before. */
+/* Acknowledges an event even if the stored content differs: no create can choose an old id, so it
+ * is the same event, imported before. */
 static enum store_result write_once(struct import *import, size_t first, size_t count,
                                     struct status *status)
 {
@@ -103,7 +103,7 @@ static void count_row(struct import *import, const struct import_row *row)
     }
 }
 
-/* Writes the batch; if the store rejects it, row by row, to find the guilty. */
+/* Writes the batch; if the store rejects it, row by row, to find the row at fault. */
 static bool flush(struct import *import, struct status *status)
 {
     enum store_result result = STORE_OK;

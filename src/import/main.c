@@ -1,5 +1,5 @@
 /* triggers-import: one run of the import. The first signal ends it: what was imported stays, and
- * the rest is for the next run. */
+ * the next run imports the rest. */
 #include <stdlib.h>
 
 #include "base/process.h"

@@ -1,4 +1,4 @@
-/* What reading the old table has in common in both kinds of database. */
+/* What reading the old table from both kinds of database has in common. */
 #include "import/old_events.h"
 
 #include <stdio.h>

@@ -2,7 +2,7 @@
 -- several types. It is read from end to end, so no statement relies on an index.
 
 -- name: begin
--- One snapshot; times without a zone are read as UTC, and nothing ends a long read.
+-- One snapshot; times without a zone are read as UTC, and no time-out ends a long read.
 begin isolation level repeatable read read only;
 set local timezone = 'UTC';
 set local statement_timeout = 0;
@@ -39,7 +39,7 @@ select e.id::text, e.source::text, e.event_type::text, e.payload::text, lower(e.
 from events e;
 
 -- name: read_unacknowledged
--- The same of a table without acknowledged_at.
+-- The same for a table without acknowledged_at.
 select e.id::text, e.source::text, e.event_type::text, e.payload::text, lower(e.status::text),
     t.created_at, t.created_at
 from events e

@@ -1,5 +1,5 @@
-/* Reads the old service's table row by row, whatever its size. Everything is asked for as text, as
- * SQLAlchemy may have made the columns in several types. */
+/* Reads the old service's table row by row, whatever its size. Everything is read as text, because
+ * SQLAlchemy may have made the columns with several types. */
 #include "import/old_events.h"
 
 #include <libpq-fe.h>
@@ -15,7 +15,7 @@
 struct postgres_old_events {
     struct old_events base;
     PGconn *conn;
-    PGresult *row;     /* of which an old_event borrows */
+    PGresult *row;     /* an old_event borrows from it */
     char *description; /* "host:port/database" */
 };
 
@@ -50,7 +50,7 @@ static bool connect_to(struct postgres_old_events *events, const char *uri, stru
     events->conn = PQconnectdbParams(keywords, values, 1);
     if (PQstatus(events->conn) != CONNECTION_OK)
         return fail_as_libpq(events, status);
-    /* Such a database holds any bytes; as UTF-8 one wrong row would end the reading. */
+    /* A SQL_ASCII database holds any bytes; read as UTF-8, one wrong row would end the import. */
     const char *encoding = PQparameterStatus(events->conn, "server_encoding");
     if (encoding && strcmp(encoding, "SQL_ASCII") == 0)
         PQsetClientEncoding(events->conn, encoding);
@@ -59,7 +59,7 @@ static bool connect_to(struct postgres_old_events *events, const char *uri, stru
     return set_up;
 }
 
-/* Whether the row of "find" is this column of the first table, of a type that will do. */
+/* Whether the row of "find" is this column of the first table, and its type is suitable. */
 static bool column_fits(const PGresult *found, int row, enum old_events_column column)
 {
     bool time = column == OLD_EVENTS_CREATED_AT || column == OLD_EVENTS_ACKNOWLEDGED_AT;
@@ -68,7 +68,7 @@ static bool column_fits(const PGresult *found, int row, enum old_events_column c
            (!time || strncmp(PQgetvalue(found, row, 2), "timestamp", 9) == 0);
 }
 
-/* Which columns there are; false with a text that names those which are missing. */
+/* Finds out which columns there are; false with a text that names the missing ones. */
 static bool choose_columns(struct postgres_old_events *events, const PGresult *found,
                            bool present[OLD_EVENTS_COLUMNS], struct status *status)
 {

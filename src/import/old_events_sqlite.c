@@ -103,7 +103,8 @@ static int64_t read_microseconds(const char **text)
     return value;
 }
 
-/* "Z" or "+hh:mm", if it is there: seconds that the time is ahead of UTC. False for other text. */
+/* Reads an optional "Z" or "+hh:mm": by how many seconds the time is ahead of UTC. False for other
+ * text. */
 static bool read_zone(const char *text, int *ahead)
 {
     char sign;
@@ -120,7 +121,7 @@ static bool read_zone(const char *text, int *ahead)
     return true;
 }
 
-/* False when it is null or no time in the years 1 to 9999. */
+/* False when it is null or not a time in the years 1 to 9999. */
 static bool read_time(const char *text, int64_t *time_us)
 {
     struct tm tm = {0};

@@ -1,4 +1,4 @@
-/* One listener of nng's streams a URL; all is set before it starts. */
+/* One listener of nng's streams for each URL; everything is set before it starts. */
 #include "net/listen.h"
 
 #include <errno.h>
@@ -28,7 +28,7 @@ static bool next_url(const char **list, char url[MAX_URL], bool *fits)
     return true;
 }
 
-/* Whether it has a scheme that we serve, something behind it, and a number where a port must be. */
+/* Whether it has a scheme that we serve, something after it, and a number where a port must be. */
 static bool is_url(const char *url)
 {
     const struct link_scheme *scheme = link_scheme_of(url);

@@ -14,7 +14,7 @@ void dispatcher_init(struct dispatcher *dispatcher, ProtobufCService *const *ser
 {
     *dispatcher = (struct dispatcher){.max_message = RPC_MAX_MESSAGE};
     for (; *services; services++) {
-        /* protobuf-c lays the generated handlers out right behind the base, one per method. */
+        /* protobuf-c puts the generated handlers right after the base, one per method. */
         void (*const *handlers)(void) = (void (*const *)(void))(*services + 1);
         size_t found = 0;
         for (size_t i = 0; i < API_METHOD_COUNT; i++) {
@@ -53,7 +53,7 @@ static bool clean(struct call *call, const ProtobufCMessageDescriptor *type, uin
 
 /* ---- the envelope ---- */
 
-/* What is taken from an envelope as it lies there, so that nothing else of it costs memory. */
+/* What is read from an envelope in place, so that nothing else of it costs memory. */
 struct request_envelope {
     char method[128];
     uint64_t timeout_ms;
@@ -75,8 +75,8 @@ static void take_text(char *out, size_t room, const struct wire_reader *text)
     out[size] = '\0';
 }
 
-/* FNV-1a, which tells texts apart that nobody chose to be alike. Who makes two of its own callers
- * alike has them served as one. */
+/* FNV-1a, which tells texts apart unless somebody chose them to collide. A client that makes two of
+ * its own callers collide has them served as one. */
 static uint64_t number_of(const struct wire_reader *text)
 {
     uint64_t hash = 0xCBF29CE484222325u;
@@ -130,7 +130,7 @@ static void take_metadata(struct call *call, struct wire_reader entry)
         call->caller.client = number_of(&value);
 }
 
-/* The bytes are clean. Of what is there twice the last counts. */
+/* The bytes are clean. When a field is given twice, the last one counts. */
 static void read_envelope(struct call *call, struct wire_reader in,
                           struct request_envelope *envelope)
 {

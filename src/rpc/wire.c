@@ -55,7 +55,7 @@ struct check {
     const char *reason;
     struct field_violation *violation;
     struct status *status;
-    bool unknown; /* out: there are such fields */
+    bool unknown; /* out: there are unknown fields */
 };
 
 static bool fail(const struct check *check, const ProtobufCFieldDescriptor *field,
@@ -110,7 +110,7 @@ static bool check_string(const struct check *check, const struct wire_reader *co
 static bool check_message(struct check *check, const ProtobufCMessageDescriptor *type,
                           struct wire_reader in)
 {
-    size_t elements = 0; /* of the one repeated field that a message of ours has at most */
+    size_t elements = 0; /* of the repeated field; our messages have at most one */
     size_t single = 0;
     while (in.next < in.end) {
         struct wire_field found;
@@ -141,7 +141,7 @@ static bool check_message(struct check *check, const ProtobufCMessageDescriptor 
 
 /* ---- dropping ---- */
 
-/* A length in as many bytes as another one had that was not shorter. */
+/* Writes a length in as many bytes as another, larger one had. */
 static void put_length(uint8_t *out, size_t bytes, size_t length)
 {
     for (; bytes > 1; bytes--, length >>= 7)
@@ -158,7 +158,7 @@ static size_t length_size(const struct wire_field *field)
     return (size_t)(field->content.next - start);
 }
 
-/* Moves the known fields together at `out`, which is not after them; returns their end. */
+/* Moves the known fields together to `out`, which does not lie after them; returns their end. */
 static uint8_t *keep_known(const ProtobufCMessageDescriptor *type, struct wire_reader in,
                            uint8_t *out)
 {

@@ -30,7 +30,7 @@ static bool fail_if_op_failed(struct call *call, const struct op *op)
 {
     if (op->status.code == STATUS_OK)
         return false;
-    struct status status = op->status; /* `op` dies with the call */
+    struct status status = op->status; /* `op` is freed with the call */
     call_fail(call, &status, NULL, 0);
     return true;
 }

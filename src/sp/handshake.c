@@ -1,6 +1,5 @@
-/* Heads are taken apart where they lie. Of HTTP it knows what a handshake needs; what it does not
- * know it refuses rather than guesses. SHA-1 and base64 are those of mbed TLS, on which nng itself
- * stands. */
+/* Heads are parsed in place. It knows only what a handshake needs of HTTP, and refuses the rest
+ * instead of guessing. SHA-1 and base64 come from mbed TLS, which nng uses itself. */
 #include "sp/handshake.h"
 
 #include <mbedtls/base64.h>
@@ -62,7 +61,7 @@ static bool equals(struct text text, const char *other)
     return text.size == strlen(other) && strncasecmp(text.start, other, text.size) == 0;
 }
 
-/* Splits "name: value"; false when it is no header. */
+/* Splits "name: value"; false when it is not a header. */
 static bool split_header(struct text line, struct text *name, struct text *value)
 {
     const char *colon = memchr(line.start, ':', line.size);
@@ -91,7 +90,7 @@ static bool is_well_formed(const uint8_t *head, size_t size)
     return !first;
 }
 
-/* How often a header is there, and its last value. */
+/* How often a header is given, and its last value. */
 static size_t count_headers(const uint8_t *head, size_t size, const char *wanted,
                             struct text *found)
 {
@@ -214,7 +213,7 @@ static bool is_path_of(struct text path, const char *target)
     return path.size == strcspn(target, "?") && memcmp(path.start, target, path.size) == 0;
 }
 
-/* A copy with a NUL; false when it is too long to be any that is listed. */
+/* A copy with a NUL; false when it is longer than any listed host or origin can be. */
 static bool copy_text(struct text text, char copy[WEB_MAX_ENTRY_SIZE + 1])
 {
     if (text.size > WEB_MAX_ENTRY_SIZE)

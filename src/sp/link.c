@@ -8,8 +8,8 @@
 #include "base/check.h"
 #include "sp/link_internal.h"
 
-/* nng's TLS streams do not tell their reader of an end that comes while nobody reads, and let no
- * time pass for it. So they are looked at this often. */
+/* nng's TLS streams do not report an end that comes while nobody reads, and have no time-out for
+ * it. So they are checked this often. */
 #define TLS_CHECK_MS 30000
 
 /* ---- life ---- */
@@ -21,7 +21,7 @@ struct link *link_cast(void *argument)
     return link;
 }
 
-/* link_free waits for this, so that the link need not be held. */
+/* link_free waits for this callback, so the link need not be held. */
 static void on_check(void *argument)
 {
     struct link *link = link_cast(argument);
@@ -141,7 +141,8 @@ void link_close_because(struct link *link, const char *why)
     link->events->closed(link->owner, link, why);
 }
 
-/* Streams differ: closing again or cancelling ends what would not end by itself. */
+/* Streams differ: closing again, or cancelling, ends operations that would not end by themselves.
+ */
 void link_end_begun(struct link *link, nng_aio *aio)
 {
     if (!link->closed)
@@ -226,8 +227,8 @@ void link_address_fini(struct link_address *address)
     *address = (struct link_address){0};
 }
 
-/* Keep-alive: without it a connection that a balancer has forgotten in silence stays for ever. A
- * transport that does not know it (ipc) is as good without. */
+/* Without keep-alive, a connection that a balancer has silently forgotten would stay for ever. A
+ * transport that does not know it (ipc) does not need it. */
 int link_make_listener(const struct link_address *address, nng_stream_listener **listener)
 {
     CHECK(address->stream_url);

@@ -1,4 +1,4 @@
-/* Receiving: what the reader brings is cut into messages, which the owner takes one by one. */
+/* Receiving: the bytes that were read are cut into messages, which the owner takes one by one. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,17 +7,18 @@
 #include "sp/link_internal.h"
 #include "sp/websocket.h"
 
-/* Room for what is read at once: little while a link is idle, more once it fills that (an owner
- * that limits nobody has few links, with pages), and as much as a longer message needs. */
+/* Room for what is read at once: little while a link is idle, more once that is full (an owner
+ * without limits has few links, and receives pages), and as much as a longer message needs. */
 #define ROOM_BUSY BUDGET_SMALL
 #define ROOM_UNCOUNTED 65536
 
 #define GREETING_TIMEOUT_MS 10000
 
-/* A link that has been idle for so long gives its room back. */
+/* A link that has been idle for so long frees its room. */
 #define ROOM_PAUSE_MS 1000
 
-/* NEXT_PART: some of it has been taken in, and more may be here. NEXT_WRONG and after: the end. */
+/* NEXT_PART: a part of it was consumed, and more may have arrived. From NEXT_WRONG on: the link
+ * ends. */
 enum next {
     NEXT_NONE,
     NEXT_PART,
@@ -44,7 +45,7 @@ void link_fini_reading(struct link *link)
 
 /* ---- room ---- */
 
-/* While it changes, the old and the new are held. */
+/* While it changes, both the old and the new room are charged. */
 static bool set_room(struct link *link, size_t room)
 {
     struct incoming *in = &link->in;
@@ -70,8 +71,8 @@ static size_t busy_room(const struct link *link)
     return budget_is_short(link->in.charge.share->budget) ? LINK_ROOM_IDLE : ROOM_BUSY;
 }
 
-/* Drops bytes behind what has been gathered of a message. What follows is not moved for each frame,
- * which would take long when there are many small ones. */
+/* Drops bytes after what has been gathered of a message. What follows is not moved for each frame,
+ * which would take too long with many small ones. */
 static void drop_behind(struct incoming *in, size_t size)
 {
     if (in->gathered > 0)
@@ -99,8 +100,8 @@ static void move_to_front(struct incoming *in)
     in->start = 0;
 }
 
-/* Makes some room for the rest of a frame: memory is taken as it comes, not as it is announced, but
- * for a little. */
+/* Makes some room for the rest of a frame: memory grows with what arrives, not with what is
+ * announced, except for a little. */
 static bool make_room(struct link *link, size_t frame)
 {
     struct incoming *in = &link->in;
@@ -113,7 +114,7 @@ static bool make_room(struct link *link, size_t frame)
 
 /* ---- cutting ---- */
 
-/* Reads the route off the front; NEXT_NONE when it is not all there. */
+/* Reads the route at the front; NEXT_NONE when it is not complete. */
 static enum next read_route(struct link_received *first, const uint8_t *bytes, size_t size)
 {
     for (size_t end = 4; end <= LINK_MAX_ROUTE; end += 4) {
@@ -125,10 +126,10 @@ static enum next read_route(struct link_received *first, const uint8_t *bytes, s
         first->route_size = end;
         return NEXT_READY;
     }
-    return NEXT_DROPPED; /* it has gone in circles */
+    return NEXT_DROPPED; /* it has gone round in circles */
 }
 
-/* The first message; `size` is all of it, of which `have` bytes are here. */
+/* Reads the first message; `size` is its whole size, and `have` bytes have arrived. */
 static enum next read_message(struct link *link, uint8_t *bytes, size_t have, size_t size)
 {
     CHECK(have <= size);
@@ -202,7 +203,8 @@ static void skip(struct incoming *in)
     in->skipped += skipped;
 }
 
-/* Answers a client's handshake; whether it was one. What follows another is not wanted. */
+/* Answers a client's handshake; returns whether it was accepted. After another one, nothing more is
+ * read. */
 static bool answer_handshake(struct link *link, const uint8_t *head, size_t size)
 {
     char answer[HANDSHAKE_ANSWER_SIZE];
@@ -240,7 +242,7 @@ static enum next read_handshake(struct link *link)
 
 /* ---- frames of a WebSocket ---- */
 
-/* A frame between those of messages, which is whole: closing and pings are answered. */
+/* A whole control frame between those of messages: answers close frames and pings. */
 static enum next take_control(struct link *link, size_t at, const struct websocket_head *head)
 {
     struct incoming *in = &link->in;
@@ -262,8 +264,8 @@ static enum next take_control(struct link *link, size_t at, const struct websock
     return next;
 }
 
-/* The message is too long, or there is no room for it: only its beginning and its size are given,
- * and its rest is dropped. */
+/* The message is too long, or there is no room for it: only its beginning and its size are passed
+ * on, and the rest is dropped. */
 static enum next give_up(struct link *link, size_t at, const struct websocket_head *head)
 {
     struct incoming *in = &link->in;
@@ -377,7 +379,7 @@ static void drop_first(struct link *link)
 
 /* ---- reading on ---- */
 
-/* Whether there is a message of which more is waited for. */
+/* Whether a message has begun to arrive and is not complete. */
 static bool has_begun(struct incoming *in)
 {
     bool begun = in->end > in->start || in->skipping > 0 || !in->greeted;
@@ -388,7 +390,7 @@ static bool has_begun(struct incoming *in)
     return begun;
 }
 
-/* Pings and the like between the parts of a message win it no time. */
+/* Pings and the like between the parts of a message give it no more time. */
 static int64_t get_due_ms(const struct incoming *in)
 {
     size_t come = in->skipping > 0 ? in->skipped : in->end - in->start - in->gap;
@@ -411,7 +413,7 @@ static void set_timeout(struct link *link)
     nng_aio_set_timeout(link->reader, timeout);
 }
 
-/* Without memory it stays as it is. */
+/* Without memory the room stays as it is. */
 static void prepare_room(struct link *link)
 {
     struct incoming *in = &link->in;
@@ -445,8 +447,8 @@ static const char *reason_to_close(enum next next)
     }
 }
 
-/* Gives what has come to the owner. NEXT_READY: not all of it, and since then it is another
- * thread's. */
+/* Gives what has arrived to the owner. NEXT_READY: not all of it was taken, and from then on
+ * another thread may continue. */
 static enum next give_all(struct link *link)
 {
     enum next next = NEXT_NONE;
@@ -483,7 +485,7 @@ void link_on_read(void *argument)
         link_let_go(link);
         return;
     }
-    link_hold(link); /* what is given away may end it before this thread is done */
+    link_hold(link); /* what is given away may end the link before this thread is done */
     if (paused)
         (void)!set_room(link, LINK_ROOM_IDLE);
     else
@@ -493,7 +495,7 @@ void link_on_read(void *argument)
     link_let_go(link);
 }
 
-/* The first words of a client over a WebSocket. */
+/* The handshake of a client. */
 static void ask_for_websocket(struct link *link)
 {
     uint8_t key[HANDSHAKE_KEY_SIZE];

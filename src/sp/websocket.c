@@ -1,4 +1,4 @@
-/* Heads of frames and the mask; what a link makes of them is in reading.c and writing.c. */
+/* Heads of frames and the mask; how a link uses them is in reading.c and writing.c. */
 #include "sp/websocket.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Sending: a line of messages, from which the writer takes as many at once as nng lets it. */
+/* Sending: a queue of messages, from which the writer takes as many at once as nng allows. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,8 +9,8 @@
 /* Pieces that nng 1.5 sends in one call. */
 #define MAX_PIECES 8
 
-/* A longer message goes over a WebSocket in frames of this size, as nng takes none over 1 MiB
- * unless told to. */
+/* Over a WebSocket a longer message goes in frames of this size, because nng accepts none over 1
+ * MiB by default. */
 #define FRAGMENT ((size_t)1 << 19)
 
 /* Random bytes for so many masks are taken at once. */
@@ -44,7 +44,7 @@ void link_discard(struct link_message *message)
 
 /* ---- frames ---- */
 
-/* RFC 6455, 10.3: nobody may foresee it. */
+/* RFC 6455, 10.3: it must be unpredictable. */
 static void make_mask(uint8_t mask[4])
 {
     static _Thread_local uint8_t random[MASKS][4];
@@ -56,7 +56,7 @@ static void make_mask(uint8_t mask[4])
     memcpy(mask, random[--left], 4);
 }
 
-/* Puts a frame at `out`, of a payload that may lie a little behind; returns its end. */
+/* Puts a frame at `out`, with a payload that may lie a little after it; returns its end. */
 static uint8_t *put_frame(const struct link *link, uint8_t *out, struct websocket_head head,
                           const uint8_t *payload)
 {
@@ -112,7 +112,7 @@ static void frame_for_sp(const struct link *link, struct link_message *message)
     message->size = (size_t)(end - message->bytes);
 }
 
-/* ---- the line; under the mutex ---- */
+/* ---- the queue; under the mutex ---- */
 
 static void line_append(struct outgoing *out, struct link_message *message)
 {
@@ -122,7 +122,7 @@ static void line_append(struct outgoing *out, struct link_message *message)
     out->last = &message->next;
 }
 
-/* Takes the first one out and puts it at the end of another line. */
+/* Takes the first one out and puts it at the end of another list. */
 static struct link_message **line_move(struct outgoing *out, struct link_message **end)
 {
     struct link_message *message = out->first;
@@ -166,8 +166,8 @@ static void prepare_pieces(struct link *link)
     nng_aio_set_iov(link->writer, count, pieces);
 }
 
-/* The line has a first message and the writer is ours, until its callback, which may run before
- * this ends. */
+/* The queue is not empty and the writer is ours, until its callback, which may run before this
+ * returns. */
 static void write_some(struct link *link)
 {
     link_hold(link);
@@ -261,7 +261,7 @@ void link_on_written(void *argument)
 
 /* ---- giving it messages ---- */
 
-/* Whether the writer is to begin, which then is ours; under the mutex. */
+/* Whether to begin writing; then the writer is ours. Under the mutex. */
 static bool begin_writing(struct link *link)
 {
     if (link->out.writing || link->out.corks > 0 || !link->out.first)
@@ -273,7 +273,7 @@ static bool begin_writing(struct link *link)
     return true;
 }
 
-/* Puts what is framed into the line. Nothing follows the last words (RFC 6455, 5.5.1). */
+/* Puts a framed message into the queue. Nothing follows a close frame (RFC 6455, 5.5.1). */
 static void put(struct link *link, struct link_message *message)
 {
     pthread_mutex_lock(&link->mutex);
@@ -299,7 +299,7 @@ void link_send(struct link *link, struct link_message *message)
     put(link, message);
 }
 
-/* Whether the words are free, which then are ours. Otherwise these are kept for later. */
+/* Whether `words` is free; then it is ours. Otherwise these bytes are kept for later. */
 static bool begin_saying(struct link *link, const void *bytes, size_t size, bool last)
 {
     struct later_words *later = &link->later;
@@ -318,7 +318,7 @@ static bool begin_saying(struct link *link, const void *bytes, size_t size, bool
     return begins;
 }
 
-/* The words are ours. */
+/* `words` is ours. */
 static void say(struct link *link, const void *bytes, size_t size)
 {
     struct link_message *words = &link->words;

@@ -1,4 +1,4 @@
-/* Reads DATABASE_URL and chooses the store. What the parts mean to a database is the driver's. */
+/* Reads DATABASE_URL and chooses the store. The drivers know what its parts mean. */
 #include "store/store.h"
 
 #include <ctype.h>
@@ -29,7 +29,7 @@ static size_t scheme_length(const char *url)
     return strncmp(url + length, "://", 3) == 0 ? length : 0;
 }
 
-/* Also with "+driver" after the name, as SQLAlchemy writes it. */
+/* Accepts "+driver" after the name, as SQLAlchemy writes it. */
 static bool scheme_is(const char *url, size_t length, const char *name)
 {
     const char *plus = memchr(url, '+', length);

@@ -22,7 +22,7 @@ void postgres_put_int64(struct buffer *value, int64_t number)
     buffer_append(value, &big_endian, sizeof(big_endian));
 }
 
-/* Before what PostgreSQL can hold: its minus infinity. Its times end after ours. */
+/* Minus infinity for times before those that PostgreSQL can hold; its last time is after ours. */
 static int64_t from_unix_us(int64_t time_us)
 {
     int64_t time;
@@ -55,7 +55,8 @@ void postgres_array_add_time(struct buffer *array, int64_t time_us)
 {
     int64_t time = from_unix_us(time_us);
     put_int32(array, sizeof(time));
-    postgres_put_int64(array, time == INT64_MIN ? time + 1 : time); /* which the server refuses */
+    postgres_put_int64(array,
+                       time == INT64_MIN ? time + 1 : time); /* a value that the server refuses */
 }
 
 int64_t postgres_int64(const PGresult *rows, int row, int column)

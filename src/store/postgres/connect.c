@@ -1,4 +1,4 @@
-/* Connecting, and creating the database where it is missing. */
+/* Connecting, and creating the database if it is missing. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +18,9 @@ static void log_notice(void *context, const PGresult *result)
 }
 
 /* Blocks, because only libpq's own loop goes on to the next host when one does not answer in time.
- * Its time-out covers everything but the look-up of a host name, which the resolver limits.
- * `database` replaces the URI's unless NULL. What stands before dbname, the URI may override. */
+ * Its time-out covers everything except the look-up of a host name, which the resolver limits.
+ * `database`, unless NULL, replaces the URI's. The URI may override the parameters before dbname.
+ */
 static PGconn *connect_to(const struct postgres_store *store, const char *database)
 {
     CHECK(store->host_count > 0);
@@ -49,7 +50,7 @@ static PGconn *connect_to(const struct postgres_store *store, const char *databa
     return PQconnectdbParams(keywords, values, 1);
 }
 
-/* Takes over the connection when it is up; otherwise says why not and closes it. */
+/* Takes over the connection when it is open; otherwise says why not and closes it. */
 static enum store_result take(struct postgres_session *session, PGconn *conn, struct status *status)
 {
     CHECK(!session->conn);
@@ -84,7 +85,7 @@ static bool database_exists(struct postgres_session *session, const char *databa
     return known;
 }
 
-/* Another core may create it at the same moment: that is as good. */
+/* Another core may create it at the same moment, which serves as well. */
 static enum store_result create_database(struct postgres_session *session, const char *database,
                                          struct status *status)
 {
@@ -109,7 +110,7 @@ static enum store_result create_database(struct postgres_session *session, const
     return created;
 }
 
-/* STORE_OK: it is worth connecting again. */
+/* STORE_OK: connect again. */
 static enum store_result ensure_database(struct postgres_session *session, const char *database,
                                          struct status *status)
 {

@@ -1,4 +1,4 @@
-/* The PostgreSQL store: the schema "triggers" in a database, one connection a session. */
+/* The PostgreSQL store: the schema "triggers" in a database, one connection per session. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +31,7 @@ static void session_close(struct store_session *base)
     free(session);
 }
 
-/* Reads about the server what the connection does not tell: a pooler's connections have process ids
+/* Reads what the connection does not say about the server: a pooler's connections have process ids
  * of their own. */
 static enum store_result look_at_server(struct postgres_session *session, char encoding[32],
                                         struct status *status)

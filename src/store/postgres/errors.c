@@ -7,9 +7,9 @@
 
 enum meaning { RETRY, LOCKED, REJECTED, UNAVAILABLE, SLOW, FULL, DENIED, DAMAGED, LOST };
 
-/* By code or class; the first that fits counts. What is not listed is refused, maybe for one item
- * alone: a constraint or trigger that somebody added, a limit, no more transaction ids. None is the
- * caller's fault: what callers send was checked before. */
+/* By code or class; the first match counts. Codes that are not listed are refusals, perhaps because
+ * of one item: a constraint or trigger that somebody added, a limit, no more transaction ids. None
+ * is the caller's fault, whose input was checked before. */
 static const struct {
     const char *prefix;
     enum meaning meaning;
@@ -39,8 +39,8 @@ static const struct {
     {"42P01", LOST},     /* table gone: the same */
 };
 
-/* Whether a function that somebody added raised it. Its code, which it chose, then says little, and
- * it concerns the item that it looked at. "PL/" is in every translation. */
+/* Whether a function that somebody added raised the error. It chose the code, which therefore says
+ * little, and the error concerns the item that it was given. "PL/" is in every translation. */
 static bool raised_by_function(const PGresult *result)
 {
     const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);
@@ -85,11 +85,11 @@ bool postgres_failed_with(const PGresult *result, const char *sqlstate)
     return found && strcmp(found, sqlstate) == 0;
 }
 
-/* Data exceptions and constraints may quote what was to be stored: their text is left out. */
+/* Messages of data exceptions and constraints may quote event data: they are left out. */
 static void log_failure(struct postgres_session *session, const char *sqlstate, const char *text)
 {
     if (strcmp(sqlstate, "23505") == 0)
-        return; /* unique_violation: an event sent again, which is no failure */
+        return; /* unique_violation: an event sent again, which is not a failure */
     bool quotes = strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "23", 2) == 0;
     if (!text || quotes)
         text = "";
@@ -120,7 +120,7 @@ enum store_result postgres_failed(struct postgres_session *session, const PGresu
     }
     const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     enum meaning meaning = meaning_of(result, sqlstate);
-    /* Whoever opens a session says why it cannot, and once: it is tried again and again. */
+    /* The code that opens sessions logs why it cannot, once: it tries again and again. */
     if (meaning != DENIED || session->opened)
         log_failure(session, sqlstate, text);
     switch (meaning) {

@@ -29,8 +29,8 @@ static bool wait_for_socket(struct postgres_session *session, bool sending)
     return ready > 0;
 }
 
-/* The next result, NULL behind the last of a statement. False: the connection is gone. Reads even
- * while sending, so that neither side waits for the other with full buffers. */
+/* The next result; NULL after the last one of a statement. False: the connection is gone. Reads
+ * even while sending, so that the two sides do not wait for each other with full buffers. */
 static bool next_result(struct postgres_session *session, PGresult **result)
 {
     *result = NULL;
@@ -84,14 +84,14 @@ enum store_result postgres_execute(struct postgres_session *session, const char 
     return outcome;
 }
 
-/* Hands out results until the end of the round trip. */
+/* Passes on results until the end of the round trip. */
 static enum store_result take_results(struct postgres_session *session, bool row_by_row,
                                       postgres_rows *rows, void *context, struct status *status)
 {
     enum store_result outcome = STORE_OK;
     size_t command = 0;
     bool synced = false;
-    bool between = true; /* behind the last result of a statement */
+    bool between = true; /* after the last result of a statement */
     while (!synced && outcome != STORE_LOST) {
         PGresult *result;
         if (row_by_row && between && command == session->preambles)

@@ -1,4 +1,4 @@
-/* What each kind of item sends and takes; see kinds.h. */
+/* What each kind of item sends and receives; see kinds.h. */
 #include "store/postgres/kinds.h"
 
 #include <string.h>
@@ -78,7 +78,7 @@ static void ack_written(struct store_item *ack, const PGresult *rows, int row)
     ack->event.acknowledged_at_us = postgres_time_us(rows, row, 1);
 }
 
-/* Without a time it is pending, but somebody holds it, or it was not there yet a moment ago. */
+/* Without a time it is pending, but somebody has locked it, or it was stored only now. */
 static void ack_looked_up(struct store_item *ack, const PGresult *rows, int row)
 {
     ack->outcome = PQgetisnull(rows, row, 1) ? STORE_BUSY : STORE_REPEATED;

@@ -1,10 +1,9 @@
 -- Pages of the inbox. Each walks pending_pkey or acknowledged_pkey from after the position
 -- ($2, $3) for $4 rows, one more than wanted, and looks each event up by events_pkey.
--- How statements are planned is told in write.sql.
+-- write.sql says how statements are planned.
 --
--- Those that are sized end when the payloads pass $5 bytes, with the one that does, and after two
--- events at least; octet_length does not read a payload that is stored apart. The sums cost a third
--- more.
+-- Those that are sized end with the event whose payload passes $5 bytes in all, but not before the
+-- second one; octet_length does not read a payload that is stored apart. The sums cost a third more.
 
 -- name: list_pending_newest
 -- Indexes: pending_pkey, backwards, and events_pkey.

@@ -1,4 +1,4 @@
-/* Reading events by id, listing a page, and what waits. */
+/* Reading events by id, a page of a list, and the backlog. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,12 +103,12 @@ enum store_result postgres_get(struct store_session *base, struct scope scope,
 
 /* ---- list ---- */
 
-/* A list that is so short is cut here, which costs less than to have it cut by the server: what is
- * read in vain is this many payloads at most. */
+/* A list of at most so many events is cut here, which costs less than to let the server cut it: at
+ * most this many payloads are read in vain. */
 #define UNSIZED_MAX 64
 
-/* False when it does not belong on the page, as none that follows does, or does not fit. `*bytes`
- * are those of the payloads. */
+/* False when neither this event nor the following ones belong on the page, or when it does not fit.
+ * `*bytes` counts those of the payloads. */
 static bool take_listed(struct store_list *list, struct store_event event, size_t *bytes)
 {
     *bytes += event.payload.size;

@@ -1,4 +1,4 @@
--- Events by id, and what waits. How statements are planned is told in write.sql.
+-- Events by id, and the backlog. write.sql says how statements are planned.
 
 -- name: get
 -- Events, with the time of their acknowledgement or null. Indexes: events_pkey, then
@@ -14,9 +14,9 @@ left join lateral (
 on true;
 
 -- name: backlog
--- How many events are pending and when the oldest was created. Index: pending_pkey, of which the
--- first $2 entries are walked; when there are as many, what the planner believes there to be (-1
--- before the first vacuum).
+-- How many events are pending and when the oldest was created. Index: pending_pkey, whose first $2
+-- entries are walked; when there are as many, the planner's estimate counts (-1 before the first
+-- vacuum).
 select case when count(*) < $2::bigint then count(*) else greatest(count(*), (
         select reltuples::bigint from pg_catalog.pg_class
         where oid = 'triggers.pending'::pg_catalog.regclass)) end,
@@ -26,8 +26,8 @@ from (
     order by created_at, event_id limit $2::bigint) oldest;
 
 -- name: standbys
--- How many follow the write-ahead log when none of them is synchronous, without those that read
--- changes (logical slots). Reads no table of ours.
+-- How many standbys follow the write-ahead log when none is synchronous, without readers of changes
+-- (logical slots). Reads no table of ours.
 select case when pg_catalog.current_setting('synchronous_standby_names') = '' then (
     select count(*) from pg_catalog.pg_stat_replication r
     where r.state is distinct from 'backup' and not exists (

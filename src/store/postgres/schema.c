@@ -1,4 +1,4 @@
-/* Versions of the schema "triggers" and how they are reached. */
+/* The versions of the schema "triggers" and the way from one to the next. */
 #include <stdlib.h>
 
 #include "base/log.h"

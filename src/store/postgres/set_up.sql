@@ -1,8 +1,8 @@
--- What a session asks before it serves: run as text, outside pipeline mode, by name. None of them
--- reads a table of events.
+-- What a session runs before it serves: as text, outside pipeline mode, by name. None of them reads
+-- a table of events.
 
 -- name: server
--- What the connection itself does not tell: a pooler's connections have process ids of their own.
+-- What the connection does not say: a pooler's connections have process ids of their own.
 select pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_encoding');
 
 -- name: database_exists
@@ -33,8 +33,8 @@ select pg_catalog.pg_advisory_xact_lock(8390884948581905011);
 select count(*) from pg_catalog.pg_namespace where nspname = 'triggers';
 
 -- name: create_schema
--- Not "if not exists", which asks for the right to make schemas also when an administrator has made
--- this one.
+-- Not "if not exists", which needs the right to make schemas even when an administrator has made this
+-- one.
 create schema triggers;
 
 -- name: commit

@@ -1,7 +1,7 @@
 -- name: settings
 -- What the other statements rely on, for the transaction if $1, else for the session; $2 is how long
--- locks are waited for. A shorter time-out than ours, which somebody chose, is kept. Ours are shorter
--- than the operation's, so that the server gives up first and says why. Reads no table.
+-- to wait for locks. A shorter time-out, which somebody chose, is kept. Ours are shorter than the
+-- operation's, so that the server ends it first and says why. Reads no table.
 select pg_catalog.set_config(name, value, $1::boolean)
 from (values
     ('default_transaction_isolation', 'read committed', null),

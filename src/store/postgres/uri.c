@@ -1,5 +1,5 @@
-/* Reading the connection URI: libpq takes it apart; here is what must hold so that no part of a
- * password can end up where it would be shown. */
+/* Reading the connection URI: libpq parses it; the checks here keep parts of a password out of
+ * places where they would be shown. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,8 +20,8 @@ static void *refuse(struct status *status, const char *setting, const char *faul
 }
 
 /* The user and password end at the first "@"; another one, or a "/" before it, means that one of
- * them was not percent-encoded and libpq would take the rest for a host. Nor may the first come
- * behind "/" and "?": the password before it would be read as port, database and options. */
+ * them was not percent-encoded and libpq would take the rest for a host. Nor may the first one come
+ * after "/" and "?": the password before it would be read as port, database and options. */
 static bool user_part_is_encoded(const char *uri)
 {
     const char *rest = uri + strlen(PREFIX);
@@ -36,7 +36,7 @@ static bool user_part_is_encoded(const char *uri)
     return !memchr(rest, '/', before) && !strchr(at + 1, '@');
 }
 
-/* Whether what libpq quotes of the URI is the name of a parameter and no piece of a password. */
+/* Whether what libpq quotes of the URI is the name of a parameter and not a part of a password. */
 static bool quotes_a_name(const char *uri, const char *quoted)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
@@ -45,7 +45,8 @@ static bool quotes_a_name(const char *uri, const char *quoted)
     return query && !strchr(query, '@') && name[strspn(name, letters)] == '"';
 }
 
-/* Libpq's complaint, mostly without what it quotes of the URI, which follows the last colon. */
+/* Refuses with libpq's message, usually without what it quotes of the URI, which follows the last
+ * colon. */
 static void *refuse_as_libpq(struct status *status, const char *setting, const char *uri,
                              const char *complaint)
 {
@@ -102,16 +103,16 @@ PQconninfoOption *postgres_uri_parse(const char *uri, const char *setting, struc
                   "password are written as %40, %2F, %3A)");
 }
 
-/* ---- what SQLAlchemy's drivers take ---- */
+/* ---- the parameters of SQLAlchemy's drivers ---- */
 
 #define URI_MAX 65536
 
-/* Their parameters that libpq has under another name (NULL: that mean nothing here). */
+/* Their parameters that libpq has under another name (NULL: those without a meaning here). */
 static const struct {
     const char *name;
     const char *keyword;
 } TRANSLATIONS[] = {
-    {"ssl", "sslmode"}, /* asyncpg, as the next ones */
+    {"ssl", "sslmode"}, /* asyncpg, as are the next ones */
     {"timeout", "connect_timeout"},
     {"database", "dbname"},
     {"command_timeout", NULL},
@@ -124,7 +125,7 @@ static const struct {
     {"tcp_keepalive", NULL}, /* pg8000 */
 };
 
-/* A query string as it is taken apart; pieces stay percent-encoded. */
+/* A query string that is being parsed; its parts stay percent-encoded. */
 struct translation {
     struct buffer uri;
     struct buffer hosts;
@@ -190,7 +191,7 @@ char *postgres_uri_translate(const char *uri)
 {
     const char *query = strchr(uri, '?');
     if (!query || strchr(query, '@'))
-        return strdup(uri); /* a password may be in pieces: see user_part_is_encoded */
+        return strdup(uri); /* the password may be split: see user_part_is_encoded */
     struct translation to = {0};
     buffer_init(&to.uri, URI_MAX);
     buffer_init(&to.hosts, URI_MAX);

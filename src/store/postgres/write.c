@@ -1,6 +1,7 @@
 /* A batch of writes: one round trip that is one transaction, with a statement for each kind of item
- * in it. What it could not do (the id was there, the event was acknowledged before) is looked up in
- * a second one; the rows it finds never change, so it may come after the commit. */
+ * in it. Items that it could not write (the id was there, the event was acknowledged before) are
+ * looked up in a second round trip; the rows it finds never change, so it may come after the
+ * commit. */
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -14,10 +15,10 @@
 /* The items of one kind, in order of their ids. An item is STORE_NOT_FOUND until it is answered. */
 struct sorted {
     const struct postgres_kind *kind;
-    struct store_item **items; /* the batch's, which the keys count */
+    struct store_item **items; /* the batch's items, which the keys count */
     struct keys keys;
     enum postgres_statement statement; /* of the current round trip */
-    struct store_item **sent;          /* what it is about */
+    struct store_item **sent;          /* the items that it writes or looks up */
     size_t sent_count;
     struct buffer parameters[POSTGRES_COLUMNS];
     int parameter_count;
@@ -32,7 +33,7 @@ struct writing {
     size_t command_count;
 };
 
-/* False without memory; writing_fini in any case. */
+/* False without memory; call writing_fini in any case. */
 static bool writing_init(struct writing *writing, struct scope scope,
                          const struct store_write *batch)
 {
@@ -91,8 +92,8 @@ static void put_columns(struct sorted *sorted, const struct postgres_column *con
     }
 }
 
-/* Chooses the items that have no answer yet, the first of each id or all of it, and makes them the
- * parameters of `statement`; without such items it is not sent. */
+/* Chooses the items that have no answer yet, the first of each id or all of them, and makes them
+ * the parameters of `statement`; without such items it is not sent. */
 static void sorted_ready(struct writing *writing, struct sorted *sorted,
                          enum postgres_statement statement, bool all,
                          const struct postgres_column *const *columns)
@@ -120,7 +121,7 @@ static enum store_result send_commands(struct postgres_session *session, struct 
     for (size_t i = 0; i < writing->command_count; i++)
         for (int j = 0; j < POSTGRES_COLUMNS; j++)
             if (writing->commands[i]->parameters[j].failed)
-                return store_rejected(status); /* too large together: to be split */
+                return store_rejected(status); /* too large together: the caller splits the batch */
     bool sent = postgres_transaction_start(session, briefly);
     for (size_t i = 0; i < writing->command_count && sent; i++) {
         const struct sorted *sorted = writing->commands[i];
@@ -194,7 +195,7 @@ static void take_looked_up(void *context, size_t command, const PGresult *rows)
     }
 }
 
-/* Whether an item of a kind that must be there was not: it was removed meanwhile. */
+/* Whether an item that must be there was not: somebody removed it meanwhile. */
 static bool is_missing(const struct sorted *sorted)
 {
     for (size_t i = 0; i < sorted->sent_count && sorted->kind->is_there; i++)
@@ -203,7 +204,7 @@ static bool is_missing(const struct sorted *sorted)
     return false;
 }
 
-/* The batch is committed: whatever fails now leaves the caller to write it again. */
+/* The batch is committed: if anything fails now, the caller writes it again. */
 static enum store_result look_up_rest(struct postgres_session *session, struct writing *writing,
                                       struct status *status)
 {
@@ -254,9 +255,9 @@ static enum store_result try_write(struct postgres_session *session, struct scop
     return result;
 }
 
-/* ---- ways around what is in the way ---- */
+/* ---- writing around locks and what is there ---- */
 
-/* Whether the attempt does something for this batch, and another thing than the one before. */
+/* Whether the attempt does something for this batch, and something else than the previous one. */
 static bool is_worth_trying(const struct store_write *batch, enum postgres_attempt attempt)
 {
     bool writes = false;
@@ -270,8 +271,8 @@ static bool is_worth_trying(const struct store_write *batch, enum postgres_attem
     return writes && differs;
 }
 
-/* A lock must not stop what does not need it: then the batch is written without the items that are
- * held, and then without the kinds that are. */
+/* A lock must not stop items that do not need it: if there is one, the batch is written without the
+ * locked items, and if that fails, without the kinds that may meet locks. */
 static enum store_result write_around_locks(struct postgres_session *session, struct scope scope,
                                             const struct store_write *batch, struct status *status)
 {
@@ -305,7 +306,7 @@ static bool tables_are_locked(struct postgres_session *session)
            postgres_sync(session, take_truth, &locked, &ignored) == STORE_OK && locked;
 }
 
-/* Beside a lock of a whole table nothing can be written, so that waiting keeps nobody. */
+/* While a whole table is locked nothing can be written, so waiting delays nobody. */
 enum store_result postgres_write(struct store_session *base, struct scope scope,
                                  struct store_write *batch, struct status *status)
 {

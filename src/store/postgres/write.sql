@@ -1,15 +1,15 @@
--- A batch of writes. Each of these is one transaction, or half of one beside another.
+-- A batch of writes. Each of these is one transaction, or half of one with another.
 --
--- Statements that are prepared (all but those of set_up.sql) are planned once a session, maybe while
--- the tables are empty, so the plan must not hang on their size. "lateral (... offset 0)" and
--- "materialized" pin the order of the joins, the settings leave only walks along an index, and each
--- table has a single one. No "= any(array)": PostgreSQL may take it for a filter over the whole
+-- Prepared statements (all except those of set_up.sql) are planned once per session, perhaps while
+-- the tables are empty, so the plan must not depend on their size. "lateral (... offset 0)" and
+-- "materialized" fix the order of the joins, the settings allow only walks along an index, and each
+-- table has a single one. No "= any(array)": PostgreSQL may use it as a filter over the whole
 -- tenant. $1 is the tenant wherever a table of events is named.
 --
--- The set_config is true, and from there on the transaction commits to the disk and to the
--- synchronous standbys before it is answered, whatever server, database, role or session were set
--- to meanwhile; remote_apply, which is more, is kept. It is part of each statement that writes,
--- evaluated once before its first row: a statement of its own would cost twice as much.
+-- The condition with set_config is always true, and makes the transaction commit to the disk and to
+-- the synchronous standbys before it is answered, whatever the server, database, role or session
+-- were set to meanwhile; remote_apply, which promises more, is kept. It is part of each statement
+-- that writes, evaluated once before its first row: a statement of its own would cost twice as much.
 
 -- name: append_new
 -- Stores events and their rows in the inbox; returns the ids of those it stored. Fails when an id is
@@ -27,7 +27,7 @@ select $1::bigint, created_at, event_id from appended
 returning event_id;
 
 -- name: append
--- The same without those that are there, which costs a third more: a look-up and a log record for
+-- The same, skipping those that are there, which costs a third more: a look-up and a log record for
 -- each row. Indexes: events_pkey, which finds what is there, and pending_pkey.
 with appended as (
     insert into triggers.events (tenant_id, event_id, created_at, source, event_type, payload)
@@ -44,7 +44,7 @@ returning event_id;
 
 -- name: ack
 -- Moves events from pending to acknowledged; returns the ids and times of those it moved. Indexes:
--- events_pkey, then pending_pkey, for each id; rows are removed by their place.
+-- events_pkey, then pending_pkey, for each id; rows are removed by their position (ctid).
 with found as materialized (
     select p.place, i.event_id, e.created_at,
         greatest(i.acknowledged_at, e.created_at) as acknowledged_at
@@ -67,7 +67,7 @@ on conflict (tenant_id, created_at, event_id) do nothing
 returning event_id, acknowledged_at;
 
 -- name: ack_unlocked
--- The same, leaving events alone that somebody else holds. Indexes: the same.
+-- The same, skipping events that somebody else has locked. Indexes: the same.
 with found as materialized (
     select p.place, i.event_id, e.created_at,
         greatest(i.acknowledged_at, e.created_at) as acknowledged_at
@@ -91,8 +91,8 @@ on conflict (tenant_id, created_at, event_id) do nothing
 returning event_id, acknowledged_at;
 
 -- name: compare
--- Of the events that are there: their number in the arrays, from 1, when they were created, and
--- whether they are the same. Index: events_pkey, for each id.
+-- For each event that is there: its number in the arrays, from 1, when it was created, and whether
+-- its content is the same. Index: events_pkey, for each id.
 select i.number, e.created_at,
     e.source = i.source and e.event_type = i.event_type and e.payload = i.payload
 from unnest($2::uuid[], $3::text[], $4::text[], $5::bytea[]) with ordinality
@@ -102,8 +102,8 @@ cross join lateral (
     where tenant_id = $1 and event_id = i.event_id offset 0) e;
 
 -- name: acknowledged_at
--- Of the events that are there: their number in the array, from 1, and when they were acknowledged,
--- null while they are pending. Indexes: events_pkey, then acknowledged_pkey, for each id.
+-- For each event that is there: its number in the array, from 1, and when it was acknowledged, null
+-- while it is pending. Indexes: events_pkey, then acknowledged_pkey, for each id.
 select i.number, a.acknowledged_at
 from unnest($2::uuid[]) with ordinality i (event_id, number)
 cross join lateral (
@@ -115,7 +115,7 @@ left join lateral (
 on true;
 
 -- name: tables_locked
--- Whether somebody holds, or waits for, a lock that keeps all writers out. Reads no table of ours.
+-- Whether somebody holds, or waits for, a lock that blocks all writers. Reads no table of ours.
 select exists (
     select from pg_catalog.pg_locks l
     join pg_catalog.pg_database d on d.oid = l.database

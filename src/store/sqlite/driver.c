@@ -1,5 +1,5 @@
-/* The SQLite store: one file, a write-ahead log, any number of connections. SQLite itself lets one
- * writer in at a time and readers beside it. */
+/* The SQLite store: one file, a write-ahead log, any number of connections. SQLite allows one
+ * writer at a time, and readers beside it. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "store/drivers.h"
 #include "store/sqlite/session.h"
 
-/* The file has one lock for all writers: beside one that holds it nothing can be written. */
+/* The file has one lock for all writers: while one holds it, nobody else can write. */
 #define BUSY_TIMEOUT_MS 5000
 
 static const struct store_driver DRIVER;
@@ -33,7 +33,7 @@ static enum store_result open_file(const char *path, int flags, sqlite3 **db, st
         sqlite3_busy_timeout(*db, BUSY_TIMEOUT_MS);
         code = sqlite3_exec(*db, SQLITE_STATEMENTS[settings].sql, NULL, NULL, NULL);
     }
-    /* SQLite falls back to reading where it may not write. */
+    /* SQLite opens the file read-only when it may not write. */
     if (code == SQLITE_OK && (flags & SQLITE_OPEN_READWRITE) && sqlite3_db_readonly(*db, "main"))
         code = SQLITE_READONLY;
     if (code == SQLITE_OK)
@@ -43,17 +43,17 @@ static enum store_result open_file(const char *path, int flags, sqlite3 **db, st
     return sqlite_open_failed(path, code, status);
 }
 
-/* Makes the file, if there is none, for its owner alone: SQLite would let everyone read it, and
- * gives what it makes beside it the rights that it has. One that is there keeps the rights that
- * somebody chose; it must not be opened here, because closing it would release SQLite's locks. */
+/* Makes the file, if there is none, readable only by its owner: SQLite would let everyone read it,
+ * and gives the files beside it the same mode. An existing file keeps the mode that somebody chose;
+ * it must not be opened here, because closing it would release SQLite's locks. */
 static void make_private(const char *path)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    pthread_mutex_lock(&lock); /* no other thread opens it before it is closed here */
+    pthread_mutex_lock(&lock); /* no other thread may open it before it is closed here */
     if (access(path, F_OK) != 0) {
         int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
         if (file >= 0)
-            close(file); /* and SQLite says why it could not be made */
+            close(file); /* on failure SQLite will say why */
     }
     pthread_mutex_unlock(&lock);
 }
@@ -78,7 +78,7 @@ static enum store_result session_open(struct store *store, bool read_only,
     sqlite3 *db;
     enum store_result result = connect_writer(store->description, &db, status);
     if (result == STORE_OK && read_only) {
-        /* The writer stays open meanwhile: the last one to leave would tidy the log away. */
+        /* The writer stays open meanwhile: closing the last connection would remove the log. */
         sqlite3 *writer = db;
         result = open_file(store->description, SQLITE_OPEN_READONLY, &db, status);
         CHECK(sqlite3_close(writer) == SQLITE_OK);

@@ -20,7 +20,7 @@ enum store_result sqlite_failed(struct sqlite_session *session, int code, struct
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
         return store_unavailable(status, "another process has locked the database file");
-    /* A constraint or trigger that somebody added, or a limit: maybe one item's alone. */
+    /* A constraint or trigger that somebody added, or a limit: perhaps because of one item. */
     case SQLITE_ERROR:
     case SQLITE_CONSTRAINT:
     case SQLITE_TOOBIG:
@@ -34,7 +34,7 @@ enum store_result sqlite_failed(struct sqlite_session *session, int code, struct
     }
 }
 
-/* Looks for what keeps a file from being opened; `folder` is the one it is in. */
+/* Finds out why a file cannot be opened; `folder` is the one that it is in. */
 static enum store_result explain_path(const char *path, const char *folder, struct status *status)
 {
     struct stat info;

@@ -1,4 +1,4 @@
-/* Reading one event, listing a page, and what waits. */
+/* Reading one event, a page of a list, and the backlog. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,7 +52,7 @@ enum store_result sqlite_get(struct store_session *base, struct scope scope,
     return STORE_OK;
 }
 
-/* Copies rows into `page` until the list's limits; `more` says whether a row was left. */
+/* Copies rows into `page` up to the list's limits; `more` says whether a row is left. */
 static int read_page(struct sqlite_session *session, sqlite3_stmt *statement,
                      struct store_list *list, struct store_event *page)
 {
@@ -82,7 +82,7 @@ static sqlite3_stmt *list_statement(struct sqlite_session *session, struct scope
     return sqlite_statement_of(session, scope, statements[list->acknowledged][list->oldest_first]);
 }
 
-/* Hands the page over to the list's arena. */
+/* Moves the page to the list's arena. */
 static void keep_page(struct store_list *list, const struct store_event *page)
 {
     CHECK(list->count <= list->limit);

@@ -1,4 +1,4 @@
--- Events by id, pages of the inbox, and what waits. ?1 is the tenant.
+-- Events by id, pages of the inbox, and the backlog. ?1 is the tenant.
 
 -- name: get
 -- An event, with the time of its acknowledgement or 0. Indexes: the primary key of events, then that
@@ -10,8 +10,8 @@ left join acknowledged a
 where e.tenant_id = ?1 and e.event_id = ?2;
 
 -- name: list_pending_newest
--- A page from after the position (?2, ?3), of ?4 rows at most; "cross join" keeps SQLite to the
--- order of the tables. Indexes: the primary key of pending, backwards, and that of events.
+-- A page that starts after the position (?2, ?3), of at most ?4 rows; "cross join" makes SQLite keep
+-- the order of the tables. Indexes: the primary key of pending, backwards, and that of events.
 select e.event_id, e.created_at, e.source, e.event_type, e.payload, 0
 from pending l
 cross join events e on e.tenant_id = ?1 and e.event_id = l.event_id

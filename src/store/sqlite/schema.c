@@ -90,7 +90,8 @@ static void pause_briefly(void)
     nanosleep(&(struct timespec){.tv_nsec = 5 * 1000 * 1000}, NULL);
 }
 
-/* Changing the mode needs the file alone for a moment, and SQLite does not always wait for it. */
+/* Changing the mode needs exclusive access to the file for a moment, and SQLite does not always
+ * wait for it. */
 static enum store_result use_wal(sqlite3 *db, const char *path, struct status *status)
 {
     int64_t deadline = clock_monotonic_ms() + WAL_WAIT_MS;

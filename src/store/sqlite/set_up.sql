@@ -1,7 +1,7 @@
--- What a connection is set to, whose file it is and which version its schema has.
+-- The settings of a connection, whose file it is and which version its schema has.
 
 -- name: set_up_writer
--- synchronous=full: a commit is on the disk before it is answered. The log is cut back after a burst;
+-- synchronous=full: a commit is on the disk before it is answered. The log is truncated after a burst;
 -- the cache holds the inner pages of the indexes, and those that one batch writes.
 pragma synchronous = full;
 pragma journal_size_limit = 67108864;

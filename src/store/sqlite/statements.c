@@ -51,7 +51,7 @@ void sqlite_bind_id(sqlite3_stmt *statement, int index, const uint8_t id[TYPEID_
 struct slice sqlite_column_slice(sqlite3_stmt *statement, int index)
 {
     CHECK(index < sqlite3_data_count(statement));
-    /* The value is asked for before its size, as SQLite wants it. */
+    /* The value is read before its size, as SQLite requires. */
     const void *data = sqlite3_column_blob(statement, index);
     return (struct slice){data, (size_t)sqlite3_column_bytes(statement, index)};
 }

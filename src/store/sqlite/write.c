@@ -3,7 +3,7 @@
 
 #include "base/check.h"
 
-/* What is stored under an id that was there: the same content or other. */
+/* Whether an id that was there has the same content or another. */
 static int compare_append(struct sqlite_session *session, struct scope scope,
                           struct store_item *append)
 {
@@ -52,7 +52,7 @@ static int append_one(struct sqlite_session *session, struct scope scope, struct
     return enqueue(session, scope, &append->event);
 }
 
-/* When the event was acknowledged before, or that there is no such event. */
+/* Finds when the event was acknowledged before, or that there is no such event. */
 static int find_acknowledgement(struct sqlite_session *session, struct scope scope,
                                 struct store_item *ack)
 {
@@ -90,7 +90,8 @@ static int ack_one(struct sqlite_session *session, struct scope scope, struct st
     return sqlite_step(session, statement);
 }
 
-/* The kinds of items: how one is written, and how many events more are pending when it was done. */
+/* The kinds of items: how one is written, and by how much it changes the number of pending events.
+ */
 static const struct {
     int (*write)(struct sqlite_session *session, struct scope scope, struct store_item *item);
     int pending;
@@ -116,7 +117,7 @@ static int write_items(struct sqlite_session *session, struct scope scope,
     return code;
 }
 
-/* Adds to the count of pending events what the batch did, in one step for all of it. */
+/* Adds the batch's changes to the count of pending events, in one step. */
 static int count_pending(struct sqlite_session *session, struct scope scope,
                          const struct store_write *batch)
 {
@@ -157,7 +158,7 @@ enum store_result sqlite_write(struct store_session *base, struct scope scope,
         return STORE_OK;
     enum store_result result = sqlite_failed(session, code, status);
     roll_back(session);
-    /* A commit that an I/O error broke off may yet be in the log when it is read again. */
+    /* A commit that an I/O error interrupted may still be in the log when that is read again. */
     bool unknown = committing && (code & 0xFF) == SQLITE_IOERR;
     if (unknown || !sqlite3_get_autocommit(session->db))
         return store_lost(status, "%s", "the database file failed during a commit");

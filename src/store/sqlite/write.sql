@@ -38,7 +38,7 @@ where tenant_id = ?1 and event_id = ?2
 returning created_at;
 
 -- name: acknowledge
--- Its row among those acknowledged. Index: the primary key of acknowledged, which is the table.
+-- Its row among the acknowledged ones. Index: the primary key of acknowledged, which is the table.
 insert into acknowledged (tenant_id, event_id, created_at, acknowledged_at)
 values (?1, ?2, ?3, ?4);
 
