@@ -9,7 +9,7 @@
 #include "lines.h"
 #include "print.h"
 
-#define ID_MAX_SIZE 64 /* longer words are no ids; the core would say so too */
+#define ID_MAX_SIZE 64 /* longer words are not ids; the core would say so too */
 
 struct acks {
     triggers_client *client;
@@ -17,7 +17,7 @@ struct acks {
     size_t count;
     int code;
     bool header_printed;
-    bool unreachable; /* the rest would fare no better */
+    bool unreachable; /* the core is unreachable: do not send the rest */
 };
 
 static void print_acknowledged(struct acks *acks, const triggers_event *event)
@@ -32,7 +32,7 @@ static void print_acknowledged(struct acks *acks, const triggers_event *event)
     print_time_row(event->event_id, event->acknowledged_at_us);
 }
 
-/* The graver one of two: anything but "no such event" goes first. */
+/* The graver of two exit codes: anything except "no such event" comes first. */
 static int worse(int a, int b)
 {
     if (a == EXIT_DONE || (a == EXIT_NOT_FOUND && b != EXIT_DONE))

@@ -1,5 +1,5 @@
-/* triggers backup: a copy of triggersd's SQLite file while it serves. It reads the file itself, so
- * it runs where the file is. */
+/* triggers backup: copies triggersd's SQLite file while that serves. It reads the file itself, so
+ * it must run where the file is. */
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -16,12 +16,12 @@
 
 #define APPLICATION_ID 0x74726967 /* what triggersd writes into its files */
 #define BUSY_TIMEOUT_MS 10000
-#define STEP_PAGES 4096 /* between two looks at the progress; 16 MiB */
+#define STEP_PAGES 4096 /* between two reports of progress; 16 MiB */
 
 struct backup {
     const char *from;
     const char *to;
-    char *part; /* the copy's name until it is whole; NULL until the file is made */
+    char *part; /* the copy's name until it is complete; NULL until the file is made */
     sqlite3 *source;
     sqlite3 *copy;
     sqlite3_int64 events;
@@ -63,7 +63,7 @@ static bool query_number(const char *path, sqlite3 *db, const char *sql, sqlite3
     return ok;
 }
 
-/* Begins to read: what was committed before is in the copy, nothing that comes later. */
+/* Begins to read: what was committed before is in the copy, and nothing later. */
 static bool open_source(struct backup *backup)
 {
     sqlite3_int64 application = 0;
@@ -82,7 +82,7 @@ static bool open_source(struct backup *backup)
     return false;
 }
 
-/* Makes the file for the copy, for its owner alone: whose else it should be is not known. */
+/* Makes the file for the copy, readable only by its owner: we do not know who else may read it. */
 static bool make_part(struct backup *backup)
 {
     struct stat info;
@@ -135,7 +135,7 @@ static bool copy_pages(struct backup *backup)
     return code == SQLITE_DONE || fail_as_sqlite(backup->part, backup->copy, code);
 }
 
-/* A copy that SQLite finds whole, counted, in one file. */
+/* Checks the copy with SQLite, counts its events, and makes it a single file. */
 static bool check_copy(struct backup *backup)
 {
     sqlite3_int64 whole = 0;
@@ -153,7 +153,8 @@ static bool check_copy(struct backup *backup)
     return code == SQLITE_OK || fail_as_sqlite(backup->part, NULL, code);
 }
 
-/* Gives the copy its name, unless that is taken meanwhile, and makes the name durable. */
+/* Gives the copy its name, unless a file with that name has appeared, and makes the name durable.
+ */
 static bool name_copy(struct backup *backup)
 {
     if (link(backup->part, backup->to) != 0 || stat(backup->to, &backup->made) != 0)

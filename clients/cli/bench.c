@@ -1,4 +1,4 @@
-/* triggers bench: a load and what it measured. */
+/* triggers bench: a load and its measurements. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +36,7 @@ static const struct option_spec options[] = {
     {0},
 };
 
-/* {"data":"xx…"} of the size asked for; NULL without memory. */
+/* {"data":"xx…"} of the requested size; NULL without memory. */
 static char *make_payload(void)
 {
     size_t size = (size_t)payload_bytes;
@@ -77,7 +77,7 @@ static int prepare_batch(const struct load *load, char (*ids)[TRIGGERS_ID_SIZE],
     return code;
 }
 
-/* Creates the events that get and ack loads are about. Returns an exit code. */
+/* Creates the events for get and ack loads. Returns an exit code. */
 static int prepare_events(const struct load *load, char (*ids)[TRIGGERS_ID_SIZE])
 {
     size_t step = 4000000 / ((size_t)payload_bytes + 100); /* a request has at most 8 MiB */

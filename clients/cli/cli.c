@@ -21,7 +21,7 @@ bool cli_wants_version;
 static const char *core_url;
 static const char *ca_file;
 static long timeout_ms;
-static int output = -1; /* by whether stdout is a terminal */
+static int output = -1; /* negative: depends on whether stdout is a terminal */
 static const char *const outputs[] = {"json", "table", NULL};
 
 const struct option_spec global_options[] = {
@@ -108,8 +108,8 @@ int cli_fail_item(const triggers_error *error, const char *what)
     return cli_fail(&shown, what);
 }
 
-/* An option, or else the environment, malloc'd; an empty variable is an unset one. False after
- * saying what is wrong with it. */
+/* The value of an option, or else of the environment, malloc'd; an empty variable counts as unset.
+ * False after saying what is wrong with it. */
 static bool read_setting(const char *option, const char *variable, char **value)
 {
     char why[128];

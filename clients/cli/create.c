@@ -1,4 +1,4 @@
-/* triggers create: one event from arguments; many from NDJSON are ndjson.c's. */
+/* triggers create: one event from arguments; ndjson.c sends many. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,8 +58,8 @@ static bool read_payload(const char *word, struct buffer *out)
     return true;
 }
 
-/* A byte order mark before a payload and white space around it, such as a file's last line break,
- * are no part of it. */
+/* Drops a byte order mark before a payload and white space around it, such as a file's last line
+ * break. */
 static void trim_payload(triggers_new_event *event)
 {
     static const char space[] = " \t\r\n";

@@ -1,4 +1,4 @@
-/* Members of an NDJSON object. The core judges what is in them. */
+/* Reads the members of an NDJSON object. The core checks their values. */
 #include "event_line.h"
 
 #include <stdio.h>

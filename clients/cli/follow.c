@@ -1,7 +1,7 @@
-/* The last page has no token that leads on from it. So the newest two pages are asked for again
- * each time, and what was in them the time before is not printed: an event that is there now and
- * was not then is new, since events only leave. Two pages rather than one, because concurrent
- * commits may appear slightly out of order. */
+/* The last page has no token to continue from. So each look reads the newest two pages again, and
+ * does not print what was in them at the previous look: an event that is there now and was not then
+ * is new, because events only leave. Two pages instead of one, because concurrent commits may
+ * appear slightly out of order. */
 #include "follow.h"
 
 #include <stdbool.h>
@@ -13,7 +13,7 @@
 #include "cli.h"
 
 #define PAGE 200
-#define IDS_MAX (4 * PAGE) /* two pages, twice after a look that failed half-way */
+#define IDS_MAX (4 * PAGE) /* two pages; twice as many after a look that failed half-way */
 
 typedef char event_id[TRIGGERS_ID_SIZE];
 
@@ -28,10 +28,10 @@ struct follower {
     void (*print)(const triggers_event *event);
     long left;            /* events to print; negative: any number */
     char *token;          /* where the window starts; NULL: at the oldest event */
-    struct id_set seen;   /* the window's, the time before */
+    struct id_set seen;   /* those of the window at the previous look */
     struct id_set window; /* now */
     bool answered;        /* the core has answered once */
-    bool away;            /* the core is away, which was said */
+    bool away;            /* the core is unavailable, which was reported */
 };
 
 static int compare_ids(const void *a, const void *b)
@@ -39,7 +39,7 @@ static int compare_ids(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/* Whether one of the first `count` ids, which are sorted, is `id`. */
+/* Whether `id` is one of the first `count` ids, which are sorted. */
 static bool contains(const struct id_set *set, size_t count, const char *id)
 {
     return bsearch(id, set->ids, count, sizeof(event_id), compare_ids);
@@ -67,8 +67,8 @@ static triggers_reply *ask(struct follower *follower, const char *token)
     return triggers_list(follower->client, &request, NULL);
 }
 
-/* Looks at the window's two pages once. On success `*more` tells whether a third page is there, and
- * the window has then moved by one. Returns the last reply. */
+/* Reads the window's two pages once. On success `*more` says whether there is a third page; then
+ * the window has moved by one. Returns the last reply. */
 static triggers_reply *look(struct follower *follower, bool *more)
 {
     *more = false;
@@ -94,8 +94,8 @@ static triggers_reply *look(struct follower *follower, bool *more)
     return second;
 }
 
-/* Makes what this look has met what was seen; after one that failed half-way, what the look before
- * it has met as well. */
+/* Notes the ids of this look as seen; after one that failed half-way, those of the previous look
+ * stay too. */
 static void remember(struct follower *follower, bool whole)
 {
     struct id_set *seen = &follower->seen;
@@ -116,7 +116,7 @@ static void rest(void)
     nanosleep(&second, NULL);
 }
 
-/* One look and what follows from it. Returns an exit code, or -1 to go on. */
+/* One look and its consequences. Returns an exit code, or -1 to go on. */
 static int step(struct follower *follower)
 {
     bool more;

@@ -1,4 +1,4 @@
-/* Values below 64 have a bucket each; above, every power of two is split in 64 steps. */
+/* Values below 64 have a bucket each; above that, every power of two is divided into 64 steps. */
 #include "histogram.h"
 
 #define STEPS (1u << HISTOGRAM_STEP_BITS)

@@ -1,4 +1,4 @@
-/* triggers inbox: pages of events until the limit; following the inbox is follow.c's. */
+/* triggers inbox: pages of events up to the limit; follow.c follows the inbox. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,7 +61,7 @@ static long print_page(const triggers_reply *reply, long left)
     return all ? left : left - (long)reply->item_count;
 }
 
-/* A page token may be longer than the reply lives. */
+/* A copy of the page token, which must outlive the reply. */
 static char *next_token(const triggers_reply *reply)
 {
     return *reply->next_page_token ? strdup(reply->next_page_token) : NULL;

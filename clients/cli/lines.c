@@ -35,7 +35,7 @@ void lines_close(struct lines *lines)
     free(lines->data);
 }
 
-/* Reads more after what is there; false after saying why on stderr. */
+/* Reads more input into the buffer; false after saying why on stderr. */
 static bool read_more(struct lines *lines)
 {
     if (lines->start > 0) {
@@ -67,7 +67,7 @@ static bool fill(struct lines *lines, size_t *line_end)
         bool full = lines->end - lines->start == LINE_MAX_SIZE;
         if (found || full || lines->at_end)
             return true;
-        searched = lines->end - lines->start; /* where it will be */
+        searched = lines->end - lines->start; /* where the line break will be */
         if (!read_more(lines))
             return false;
     }

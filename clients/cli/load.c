@@ -13,7 +13,7 @@ struct load_worker {
     const char **ids; /* room for load->batch of them, for acknowledging */
 };
 
-/* Set while a call is started: a callback that runs inside tells a failure that would come again at
+/* Set while a call is started: a callback that runs inside reports a failure that would repeat at
  * once, without end. */
 static _Thread_local bool starting;
 

@@ -1,5 +1,5 @@
-/* The main thread reads and fills batches; replies come on the library's threads and are looked at
- * by the main thread again, so that all counting and printing is done by one. */
+/* The main thread reads and fills batches. Replies arrive on the library's threads, but only the
+ * main thread handles them, so one thread does all counting and printing. */
 #include "ndjson.h"
 
 #include <pthread.h>
@@ -16,10 +16,10 @@
 #include "lines.h"
 
 #define BATCH_EVENTS 500
-#define BATCH_BYTES ((size_t)4 << 20) /* of lines; a request has at most 8 MiB */
+#define BATCH_BYTES ((size_t)4 << 20) /* bytes of lines; a request has at most 8 MiB */
 #define BATCH_MEMORY ((size_t)16 << 20)
 #define BATCHES 4 /* in flight */
-#define TRIES 8   /* of a batch that the core could not take */
+#define TRIES 8   /* for a batch that the core could not take */
 #define RETRY_MIN_MS 200
 #define RETRY_MAX_MS 2000
 #define PROGRESS_MS 100
@@ -36,7 +36,7 @@ struct batch {
     size_t bytes;
     int tries;
     bool in_flight;
-    triggers_reply *reply; /* has come and was not looked at */
+    triggers_reply *reply; /* has arrived and is not yet handled */
 };
 
 struct sender {
@@ -135,7 +135,7 @@ static bool is_transient(triggers_code code)
     return cli_exit_code(code) == EXIT_TRY_LATER;
 }
 
-/* Whether a part of the batch was not taken but may be on another try. */
+/* Whether a part of the batch was not stored but may be on another try. */
 static bool may_be_retried(const struct sender *sender, const struct batch *batch,
                            const triggers_reply *reply)
 {
@@ -175,7 +175,7 @@ static void count_results(struct sender *sender, const struct batch *batch,
     }
 }
 
-/* Looks at a reply that has come: counts it, or sends the batch again. */
+/* Handles a reply: counts it, or sends the batch again. */
 static void settle(struct sender *sender, struct batch *batch, triggers_reply *reply)
 {
     sender->answered = sender->answered || *reply->request_id;
@@ -192,7 +192,7 @@ static void settle(struct sender *sender, struct batch *batch, triggers_reply *r
     show_progress(sender);
 }
 
-/* Waits for a reply of any batch and takes it; `batch` gets whose. */
+/* Waits for a reply to any batch and takes it; `batch` gets the batch. */
 static triggers_reply *wait_for_reply(struct sender *sender, struct batch **batch)
 {
     triggers_reply *reply = NULL;
@@ -268,8 +268,8 @@ static void add_line(struct sender *sender, struct batch *batch, const char *lin
     batch->bytes += size;
 }
 
-/* Fills a batch with what there is; false when the input ends or cannot be read. A slow input's
- * lines are not held back until there are enough. */
+/* Fills a batch with the available lines; false when the input ends or cannot be read. Lines of a
+ * slow input are not held back until the batch is full. */
 static bool fill(struct sender *sender, struct batch *batch)
 {
     const char *line;

@@ -67,8 +67,8 @@ static void append_time(struct buffer *line, const char *key, int64_t time_us)
         buffer_append_text(line, "null");
 }
 
-/* A terminal gets the same JSON value without what could command it; programs get the payload byte
- * for byte. */
+/* A terminal gets the same JSON value without characters that could control it; programs get the
+ * payload byte for byte. */
 static void append_payload_for_stdout(struct buffer *text, const triggers_event *event)
 {
     if (isatty(STDOUT_FILENO))
@@ -176,7 +176,7 @@ static void print_time_cell(int64_t time_us)
     print_cell(text, TIME_WIDTH);
 }
 
-/* Columns left for the payload: on a terminal what the line has room for, else all. */
+/* Columns left for the payload: on a terminal as many as fit on the line, else any number. */
 static size_t payload_width(bool acknowledged)
 {
     struct winsize size;
