@@ -55,15 +55,15 @@ static void drop_if_idle(struct turns *turns, struct turn *turn)
     turns->unused = turn;
 }
 
-/* Of `room`, what one may take that holds `held` already. */
+/* How much of `room` one that already holds `held` may take. */
 static size_t share_of(size_t room, size_t held)
 {
     size_t share = SHARE * room > held ? SHARE * room - held : 0;
     return share < room ? share : room;
 }
 
-/* Operations and bytes are bounded alike: of what the lane has left, the connection's share, and of
- * that the client's. */
+/* Operations and bytes are limited in the same way: a connection's share of what the lane has left,
+ * and the client's share of that. */
 static bool has_room(const struct turns *turns, const struct turn *client, const struct op *op)
 {
     const struct turn *connection = client->connection;
@@ -123,8 +123,8 @@ static struct turn *take_fresh(struct turns *turns)
     return client;
 }
 
-/* The first client that can afford its operation; the turns of those before pass, each with its
- * credit. */
+/* The first client that can afford its operation; those before it miss their turns, and each gets
+ * its credit. */
 static struct turn *next_in_turns(struct turns *turns)
 {
     while (turns->ring) {
