@@ -292,18 +292,24 @@ static void note_away(struct lane *lane, const struct status *status)
     pthread_mutex_unlock(&lane->lock);
 }
 
-static void worker_disconnect(struct worker *worker)
+/* The lane counts on the worker's session no more. */
+static void worker_leave(struct worker *worker)
 {
-    if (!worker->session)
-        return;
-    worker->lane->config.store->driver->session_close(worker->session);
-    worker->session = NULL;
     pthread_mutex_lock(&worker->lane->lock);
     CHECK(worker->lane->connected > 0);
     if (--worker->lane->connected == 0)
         atomic_fetch_add(&worker->lane->config.store->wanting, 1);
     note_sessions(worker->lane);
     pthread_mutex_unlock(&worker->lane->lock);
+}
+
+static void worker_disconnect(struct worker *worker)
+{
+    if (!worker->session)
+        return;
+    worker->lane->config.store->driver->session_close(worker->session);
+    worker->session = NULL;
+    worker_leave(worker);
 }
 
 static enum store_result worker_connect(struct worker *worker, struct status *status)
@@ -519,10 +525,10 @@ static bool worker_step(struct worker *worker)
     if (worker == worker->lane->workers && !worker->lane->was_tried)
         worker_first_try(worker);
     bool done = worker_is_done(worker);
-    if (done)
-        worker_disconnect(worker); /* so that nobody counts on this one */
-    else
+    if (!done)
         worker_use_session(worker);
+    else if (worker->session)
+        worker_leave(worker); /* which lane_close closes: SQLite's writer is to close last */
     return !done;
 }
 
@@ -581,7 +587,8 @@ static void worker_close(struct worker *worker)
 {
     if (worker->started)
         pthread_join(worker->thread, NULL);
-    CHECK(!worker->session);
+    if (worker->session)
+        worker->lane->config.store->driver->session_close(worker->session);
 }
 
 struct lane *lane_new(const struct lane_config *config)

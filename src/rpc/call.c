@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "base/trace.h"
 #include "base/varint.h"
-#include "rpc/call_pool.h"
 #include "triggers/rpc/v1/envelope.pb-c.h"
 
 #define BODY_FIELD 5
@@ -137,20 +136,6 @@ static bool claim(struct call *call)
     CHECK(call_state_of(call) == CALL_ANSWERED);
     leave(call);
     return false;
-}
-
-bool call_park(struct call *call, struct call_waiter *waiter, int64_t until_ms)
-{
-    int64_t deadline_ms = atomic_load(&call->deadline_ms);
-    waiter->call = call;
-    call->waiter = waiter;
-    atomic_store(&call->parked_until_ms, until_ms < deadline_ms ? until_ms : deadline_ms);
-    return call->pool && call_pool_park(call->pool, call);
-}
-
-bool call_unpark(struct call *call)
-{
-    return call_pool_unpark(call->pool, call);
 }
 
 static const char *method_name(const struct call *call)

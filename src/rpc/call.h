@@ -92,7 +92,7 @@ struct call {
     char client[CALL_CLIENT_SIZE];
     char traceparent[CALL_TRACEPARENT_SIZE];
     /* The pool's. */
-    struct call_pool *pool; /* NULL: the call cannot be parked */
+    struct call_pool *pool;
     struct call_source *source;
     struct call *next;                   /* in a list of unused or woken ones */
     struct call_waiter *waiter;          /* of a parked one, as the next two */
@@ -128,21 +128,16 @@ void call_fail_busy(struct call *call);
 /* For the transport: the answer has left or never will. */
 void call_release(struct call *call);
 
-/* Lets the call wait, without a place among those that run, until call_unpark or `waiter->woken`,
- * which is at `until_ms` (monotonic) or at its deadline at the latest; the handler holds it no
- * longer. False when it cannot wait, because too many do, the connection has closed or the server
- * stops: then the handler still holds it, and answers.
- *
- * A lock of the handler's that its source and `woken` take may be held: so a call is parked and
- * listed at once. */
-bool call_park(struct call *call, struct call_waiter *waiter, int64_t until_ms) MUST_CHECK;
-
-/* For the source that a parked call waits for, under the lock that it was parked with: the call is
- * the handler's again. False when another has woken it, which will call `woken`. */
-bool call_unpark(struct call *call) MUST_CHECK;
-
 /* Answers with DEADLINE_EXCEEDED when the call runs and its deadline has passed. Any thread, no
  * lock held, at any moment in the life of the call object. */
 void call_expire(struct call *call, int64_t now_ms);
+
+/* ---- for the pool ---- */
+
+enum call_state call_state_of(const struct call *call);
+
+/* Changes the state of a request from `from` to `to`; false when it is not in that state (any
+ * more). `life` is what was read of it. */
+bool call_change(struct call *call, uint_fast64_t life, enum call_state from, enum call_state to);
 
 #endif

@@ -157,15 +157,19 @@ static void uncharge_parked(struct call *call)
         charge_release(call->arena.charge, CALL_BYTES);
 }
 
-bool call_pool_park(struct call_pool *pool, struct call *call)
+bool call_park(struct call *call, struct call_waiter *waiter, int64_t until_ms)
 {
+    struct call_pool *pool = call->pool;
+    int64_t deadline_ms = atomic_load(&call->deadline_ms);
+    waiter->call = call;
+    call->waiter = waiter;
+    atomic_store(&call->parked_until_ms, until_ms < deadline_ms ? until_ms : deadline_ms);
     pthread_mutex_lock(&pool->lock);
     bool allowed = may_park(pool, call);
     bool parked = allowed && call_change(call, atomic_load(&call->life), CALL_RUNNING, CALL_PARKED);
     if (parked) {
         pool->parked++;
-        give_up_place(
-            pool); /* to the next that call_pool_watch finds: here nobody may be resumed */
+        give_up_place(pool); /* for call_pool_watch to grant: here nobody may be resumed */
     } else if (allowed) {
         uncharge_parked(call);
     }
@@ -185,8 +189,9 @@ static bool unpark(struct call_pool *pool, struct call *call)
     return true;
 }
 
-bool call_pool_unpark(struct call_pool *pool, struct call *call)
+bool call_unpark(struct call *call)
 {
+    struct call_pool *pool = call->pool;
     pthread_mutex_lock(&pool->lock);
     bool unparked = unpark(pool, call);
     pthread_mutex_unlock(&pool->lock);

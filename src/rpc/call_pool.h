@@ -67,19 +67,17 @@ void call_pool_watch(struct call_pool *pool, int64_t now_ms);
  * have passed. New ones may still run. True when all have ended. */
 bool call_pool_drain(struct call_pool *pool, int64_t timeout_ms);
 
-/* ---- for call.c ---- */
+/* Lets the call wait, without a place among those that run, until call_unpark or `waiter->woken`,
+ * which is at `until_ms` (monotonic) or at its deadline at the latest; the handler holds it no
+ * longer. False when it cannot wait, because too many do, the connection has closed or the server
+ * stops: then the handler still holds it, and answers.
+ *
+ * A lock of the handler's that its source and `woken` take may be held: so a call is parked and
+ * listed at once. */
+bool call_park(struct call *call, struct call_waiter *waiter, int64_t until_ms) MUST_CHECK;
 
-/* Moves a call from RUNNING to PARKED, and back. False, with nothing changed, when it may not be
- * parked or has been answered; when another has woken it. */
-bool call_pool_park(struct call_pool *pool, struct call *call) MUST_CHECK;
-bool call_pool_unpark(struct call_pool *pool, struct call *call) MUST_CHECK;
-
-/* ---- of call.c ---- */
-
-enum call_state call_state_of(const struct call *call);
-
-/* Changes the state of a request from `from` to `to`; false when it is not in that state (any
- * more). `life` is what was read of it. */
-bool call_change(struct call *call, uint_fast64_t life, enum call_state from, enum call_state to);
+/* For the source that a parked call waits for, under the lock that it was parked with: the call is
+ * the handler's again. False when another has woken it, which will call `woken`. */
+bool call_unpark(struct call *call) MUST_CHECK;
 
 #endif

@@ -208,7 +208,7 @@ static void stepped_close(struct store_session *session)
     wander();
     own->owner->session = NULL;
     open_sessions--;
-    lane_of(own->owner)->sessions--;
+    lane_of(own->owner)->sessions -= !own->owner->done;
     free(own);
 }
 
@@ -381,6 +381,8 @@ static void step(struct stepped_worker *worker)
     worker->done = !lane_step(lane_of(worker)->lane, worker->number);
     worker->busy = false;
     assert_true(!worker->done || lane_of(worker)->stopping);
+    /* Its session is not counted on any more, and closed with the lane. */
+    lane_of(worker)->sessions -= worker->done && worker->session;
     current = interrupted;
 }
 
