@@ -73,7 +73,7 @@ def eventually(call):
             answer = call()
             return answer.status_code not in (429, 503, 504) and answer
 
-    return wait_until(answered, "an answer", 90)
+    return wait_until(answered, "an answer", 240)
 
 
 def create_is_served(http):
