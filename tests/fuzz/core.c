@@ -32,10 +32,11 @@ static struct dispatcher dispatcher;
 
 static struct call call;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t answered = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t over = PTHREAD_COND_INITIALIZER;
 static uint8_t *answer;
 static size_t answer_size;
 static unsigned answers;
+static bool ended;
 
 static uint8_t *transport_reserve(struct call *owner, size_t size)
 {
@@ -52,18 +53,27 @@ static void transport_send(struct call *owner)
     arena_fini(&owner->arena);
     pthread_mutex_lock(&lock);
     answers++;
-    pthread_cond_signal(&answered);
+    pthread_mutex_unlock(&lock);
+    call_release(owner);
+}
+
+static void transport_end(struct call *owner)
+{
+    MUST(owner == &call);
+    pthread_mutex_lock(&lock);
+    ended = true;
+    pthread_cond_signal(&over);
     pthread_mutex_unlock(&lock);
 }
 
-static const struct call_transport TRANSPORT = {.reserve = transport_reserve,
-                                                .send = transport_send};
+static const struct call_transport TRANSPORT = {
+    .reserve = transport_reserve, .send = transport_send, .end = transport_end};
 
 static void wait_for_answer(void)
 {
     pthread_mutex_lock(&lock);
-    while (answers == 0) /* libFuzzer's -timeout watches over this */
-        pthread_cond_wait(&answered, &lock);
+    while (!ended) /* libFuzzer's -timeout watches over this */
+        pthread_cond_wait(&over, &lock);
     MUST(answers == 1);
     pthread_mutex_unlock(&lock);
 }
@@ -190,4 +200,5 @@ void core_call(const uint8_t *bytes, size_t size, const ProtobufCMethodDescripto
     free(answer);
     answer = NULL;
     answers = 0;
+    ended = false;
 }

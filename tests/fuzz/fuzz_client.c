@@ -53,6 +53,8 @@ static bool is_fit_for_json(const triggers_error *error)
 static void check_error(const triggers_error *error)
 {
     MUST(error->reason && error->message);
+    if (error->code == TRIGGERS_OK)
+        return;
     struct arena arena;
     arena_init(&arena, 1 << 20);
     struct problem problem = problem_from_error(error, hand_made_field, &arena);
