@@ -328,6 +328,7 @@ bool hand_made_answer_problem(struct request *request, const struct problem *pro
     bool malformed = strcmp(problem->code, "MALFORMED_JSON") == 0;
     if (problem->status != 422 && !malformed)
         return false;
+    CHECK(request->route);
     struct buffer body;
     buffer_init(&body, PROBLEM_CAP);
     buffer_append_text(&body, "{\"detail\":[");

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "accept.h"
+#include "base/check.h"
 #include "base/process.h"
 #include "base/signals.h"
 #include "base/status.h"
@@ -97,6 +98,7 @@ static bool count_connections(struct bridge *bridge, struct status *status)
     connections->leaving =
         left / LEAVING_SHARE < LEAVING_CONNECTIONS ? left / LEAVING_SHARE : LEAVING_CONNECTIONS;
     connections->max = left - connections->leaving;
+    CHECK(connections->max > 0 && wanted > 0);
     if (connections->max < wanted)
         log_warning("there are fewer file descriptors than connections may need",
                     {"limit", NULL, (double)files},
@@ -135,6 +137,7 @@ static bool open_client(struct bridge *bridge, char *error, size_t size)
  * must not be stopped while a call still holds a connection. */
 static void stop(struct bridge *bridge, struct http *http)
 {
+    CHECK(bridge->client && !atomic_load(&bridge->draining));
     http_stop_accepting(http);
     memory_close(&bridge->memory);
     bool done = bridge_drain(bridge, &bridge->requests, RECEIVE_MS) ||

@@ -102,6 +102,7 @@ static bool read_duration(const char *at, ProtobufCMessage *message)
     Google__Protobuf__Duration *duration = (Google__Protobuf__Duration *)message;
     int sign = *at == '-' ? -1 : 1;
     const char *first = at += *at == '-';
+    CHECK(duration->seconds == 0 && duration->nanos == 0);
     for (; *at >= '0' && *at <= '9' && at - first < 12; at++)
         duration->seconds = duration->seconds * 10 + (*at - '0');
     if (at == first || !take_fraction(&at, &duration->nanos) || at[0] != 's' || at[1])

@@ -132,6 +132,7 @@ static enum store_result take_former_ids(struct write_batch *batch, size_t first
                                          struct status *status)
 {
     const struct writer *writer = worker_context(batch->worker);
+    CHECK(count <= MAX_BATCH);
     struct store_get *gets[MAX_BATCH];
     struct write_item *items[MAX_BATCH];
     size_t found = 0;
@@ -156,6 +157,7 @@ static enum store_result write_once(struct write_batch *batch, size_t first, siz
                                     struct status *status)
 {
     struct store_write write = {batch->stored + first, count, .part = count < batch->count};
+    CHECK(worker_session(batch->worker));
     enum store_result result = take_former_ids(batch, first, count, status);
     if (result != STORE_OK)
         return result;
@@ -219,6 +221,7 @@ static void fail_items(struct write_item **items, size_t count, const struct sta
 /* Whether a range that failed is not to be split any more. Counts it then. */
 static bool is_split_enough(struct write_batch *batch, size_t count, enum store_result result)
 {
+    CHECK(result == STORE_LOCKED || result == STORE_REJECTED);
     size_t *found = result == STORE_LOCKED ? &batch->locked : &batch->rejected;
     bool enough = count == 1 || *found >= (result == STORE_LOCKED ? MAX_LOCKED : MAX_REJECTED);
     *found += enough;
@@ -229,6 +232,7 @@ static void reject(struct write_batch *batch, size_t first, size_t count, const 
 {
     char text[TYPEID_TEXT_SIZE];
     const struct status *told = NULL; /* lives as long as the operation */
+    CHECK(why->code != STATUS_OK);
     for (size_t i = first; i < first + count; i++) {
         if (i == first || batch->ops[i] != batch->ops[i - 1]) {
             struct status *kept = arena_alloc(batch->ops[i]->arena, sizeof(*kept));
@@ -279,6 +283,7 @@ static void gather_op(struct write_batch *batch, struct write_op *op)
         struct write_item *item = &op->items[i];
         if (item->wrong)
             continue;
+        CHECK(item->stored.kind < STORE_KIND_COUNT);
         KINDS[item->stored.kind].stamp(writer, &item->stored.event);
         CHECK(batch->count < MAX_BATCH);
         batch->ops[batch->count] = op;
@@ -386,7 +391,7 @@ struct writer *writer_open(struct store *store, unsigned workers)
 
 bool writer_submit(struct writer *writer, struct write_op *op, struct status *status)
 {
-    CHECK(op->count > 0 && op->done);
+    CHECK(op->count > 0 && op->count <= WRITER_MAX_ITEMS && op->arena && op->done);
     op->op.items = op->count;
     op->op.done = on_done;
     op->op.bytes = sizeof(*op) + op->count * sizeof(*op->items);
