@@ -247,7 +247,7 @@ static struct link *hold_link(struct peer *peer)
 static void close_held(struct link *link)
 {
     link_close(link);
-    link_let_go(link);
+    link_release(link);
 }
 
 static void stop_dialing(struct peer *peer)
@@ -351,7 +351,7 @@ void peer_send(struct peer *peer, struct link_message *message)
     struct link *link = peer->link;
     CHECK(peer->magic == PEER_MAGIC && link && message);
     link_send(link, message);
-    link_let_go(link);
+    link_release(link);
 }
 
 void peers_close_silent(struct peers *peers)

@@ -130,7 +130,7 @@ static void on_place(struct call_source *source)
 {
     struct link *link = peer_of(source)->link;
     link_resume(link);
-    link_let_go(link);
+    link_release(link);
 }
 
 static uint8_t *slot_reserve(struct call *call, size_t size)
@@ -166,7 +166,7 @@ static void slot_end(struct call *call)
     struct link *link = peer->link;
     CHECK(slot->memory.held == 0 && slot->sending.held == 0 && !slot->answer.memory);
     call_pool_put(&server->calls, call);
-    link_let_go(link);
+    link_release(link);
 }
 
 static const struct call_transport SLOT_TRANSPORT = {

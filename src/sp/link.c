@@ -123,7 +123,7 @@ void link_hold(struct link *link)
     CHECK(atomic_fetch_add(&link->holders, 1) > 0);
 }
 
-void link_let_go(struct link *link)
+void link_release(struct link *link)
 {
     int before = atomic_fetch_sub(&link->holders, 1);
     CHECK(before > 0);

@@ -123,7 +123,7 @@ void link_start(struct link *link);
 /* `unused` is not called for a link while someone holds it. A new link holds itself until it has
  * closed; everyone who uses it outside of its events must hold it. Any thread. */
 void link_hold(struct link *link);
-void link_let_go(struct link *link);
+void link_release(struct link *link);
 
 /* Makes a message of `route` and room for `size` bytes of body, and returns that room; NULL without
  * memory. It fits links of any framing, and takes at most LINK_MESSAGE_HEAD bytes more than its

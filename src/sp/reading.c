@@ -482,7 +482,7 @@ void link_on_read(void *argument)
     bool paused = error == NNG_ETIMEDOUT && !has_begun(&link->in);
     if (error != 0 && !paused) {
         link_close_because(link, error == NNG_ETIMEDOUT ? "its message does not end" : NULL);
-        link_let_go(link);
+        link_release(link);
         return;
     }
     link_hold(link); /* what is given away may end the link before this thread is done */
@@ -492,7 +492,7 @@ void link_on_read(void *argument)
         link->in.end += nng_aio_count(link->reader);
     CHECK(link->in.end <= link->in.room);
     go_on(link);
-    link_let_go(link);
+    link_release(link);
 }
 
 /* The handshake of a client. */
@@ -525,7 +525,7 @@ void link_start(struct link *link)
     greet(link);
     read_on(link);
     link_check(link);
-    link_let_go(link);
+    link_release(link);
 }
 
 void link_on_resumed(void *argument)
@@ -533,7 +533,7 @@ void link_on_resumed(void *argument)
     struct link *link = link_cast(argument);
     CHECK(link->closed || link->in.waiting);
     go_on(link);
-    link_let_go(link);
+    link_release(link);
 }
 
 void link_resume(struct link *link)

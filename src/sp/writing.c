@@ -174,7 +174,7 @@ static void write_some(struct link *link)
     prepare_pieces(link);
     nng_stream_send(link->stream, link->writer);
     link_end_begun(link, link->writer);
-    link_let_go(link);
+    link_release(link);
 }
 
 /* Takes out what has left entirely. */
@@ -256,7 +256,7 @@ void link_on_written(void *argument)
     if (more)
         write_some(link);
     else
-        link_let_go(link);
+        link_release(link);
 }
 
 /* ---- giving it messages ---- */

@@ -246,7 +246,7 @@ static void on_sent(void *owner, struct link *link, struct link_message *message
     free(message);
     run->sent_count++;
     run->left_count += left;
-    link_let_go(link);
+    link_release(link);
 }
 
 static void on_greeted(void *owner, struct link *link)
@@ -368,7 +368,7 @@ static bool resume(struct run *run)
         return false;
     run->resumes = false;
     link_resume(run->link);
-    link_let_go(run->link);
+    link_release(run->link);
     return true;
 }
 

@@ -110,7 +110,7 @@ static void end_links(struct link_core *core)
 {
     for (size_t i = 0; i < core->link_count; i++) {
         link_close(core->links[i]);
-        link_let_go(core->links[i]);
+        link_release(core->links[i]);
     }
     pthread_mutex_lock(&core->mutex);
     while (core->unused < core->link_count)
