@@ -63,7 +63,7 @@ static bool accept_some(struct acceptor *acceptor, int listener)
     return last != NO_ROOM;
 }
 
-static void *run(void *argument)
+static void *accept_all(void *argument)
 {
     struct acceptor *acceptor = argument;
     struct pollfd watched[1 + ACCEPT_LISTENERS_MAX] = {{.fd = acceptor->stop, .events = POLLIN}};
@@ -86,7 +86,7 @@ static void *run(void *argument)
 bool acceptor_start(struct acceptor *acceptor)
 {
     acceptor->stop = eventfd(0, EFD_CLOEXEC);
-    if (acceptor->stop >= 0 && pthread_create(&acceptor->thread, NULL, run, acceptor) == 0)
+    if (acceptor->stop >= 0 && pthread_create(&acceptor->thread, NULL, accept_all, acceptor) == 0)
         return true;
     close(acceptor->stop);
     return false;

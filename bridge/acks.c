@@ -9,7 +9,8 @@
 #define RESULTS_CAP (16u << 20)
 
 /* 422 for the body as a whole. */
-static bool refuse(struct request *request, const char *code, const char *field, const char *why)
+static bool refuse_body(struct request *request, const char *code, const char *field,
+                        const char *why)
 {
     struct problem_field wrong = {field, why};
     struct problem problem = {.status = 422, .code = code, .fields = &wrong, .field_count = 1};
@@ -28,15 +29,15 @@ static bool find_ids(struct request *request, struct json_value *ids)
     if (!request_read_json(request, &body))
         return false;
     if (body.type != JSON_OBJECT)
-        return refuse(request, "FIELDS_INVALID", "", "must be a JSON object");
+        return refuse_body(request, "FIELDS_INVALID", "", "must be a JSON object");
     while (json_object_next(&body, &cursor, &key, &value)) {
         if (json_string_equals(&key, "event_ids"))
             *ids = value;
     }
     if (!ids->text)
-        return refuse(request, "FIELDS_INVALID", "event_ids", "must be given");
+        return refuse_body(request, "FIELDS_INVALID", "event_ids", "must be given");
     return ids->type == JSON_ARRAY ||
-           refuse(request, "FIELDS_INVALID", "event_ids", "must be an array of event ids");
+           refuse_body(request, "FIELDS_INVALID", "event_ids", "must be an array of event ids");
 }
 
 /* What is no text is no id either, which the core tells of its place. NULL without memory. */
@@ -62,7 +63,7 @@ static size_t read_ids(struct request *request, const char *ids[TRIGGERS_MAX_BAT
         return 0;
     while (json_array_next(&array, &cursor, &element)) {
         if (count == TRIGGERS_MAX_BATCH)
-            return refuse(request, "BATCH_SIZE_INVALID", "event_ids", count_rule);
+            return refuse_body(request, "BATCH_SIZE_INVALID", "event_ids", count_rule);
         ids[count] = read_id(&element, &request->arena);
         if (!ids[count++]) {
             request_fail_memory(request);
@@ -70,7 +71,7 @@ static size_t read_ids(struct request *request, const char *ids[TRIGGERS_MAX_BAT
         }
     }
     if (count == 0)
-        refuse(request, "BATCH_SIZE_INVALID", "event_ids", count_rule);
+        refuse_body(request, "BATCH_SIZE_INVALID", "event_ids", count_rule);
     return count;
 }
 

@@ -11,7 +11,8 @@
 #define CALLS_FOR_PROBES 32
 
 /* Gives back what core_call_begin took and answers. */
-static bool refuse(struct request *request, unsigned status, const char *code, const char *detail)
+static bool refuse_call(struct request *request, unsigned status, const char *code,
+                        const char *detail)
 {
     atomic_fetch_sub(&request->bridge->calls, 1);
     request_fail(request, status, code, detail);
@@ -25,15 +26,15 @@ bool core_call_begin(struct request *request, struct bridge **bridge,
     CHECK(!request->reply && !request->answer.status);
     long most = shared->settings.max_calls + (request->charge.urgent ? CALLS_FOR_PROBES : 0);
     if (atomic_fetch_add(&shared->calls, 1) >= most)
-        return refuse(request, 503, "OVERLOADED", "Too many requests at once, try again");
+        return refuse_call(request, 503, "OVERLOADED", "Too many requests at once, try again");
     if (!idempotency_enter(&shared->keys, &request->key))
-        return refuse(request, 409, "IDEMPOTENCY_KEY_IN_USE",
-                      "A request with this Idempotency-Key is being handled, try again later");
+        return refuse_call(request, 409, "IDEMPOTENCY_KEY_IN_USE",
+                           "A request with this Idempotency-Key is being handled, try again later");
     bridge_enter(&shared->starting);
     if (atomic_load(&shared->client_closed)) {
         bridge_leave(shared, &shared->starting);
         idempotency_leave(&shared->keys, &request->key);
-        return refuse(request, 503, "STOPPING", "The service is stopping");
+        return refuse_call(request, 503, "STOPPING", "The service is stopping");
     }
     *options = (triggers_call_options){
         .request_id = request->id,

@@ -127,7 +127,7 @@ static struct connection *end_waiting(struct loop *loop)
     return handed;
 }
 
-static void *run(void *argument)
+static void *serve_connections(void *argument)
 {
     struct loop *loop = argument;
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(loop->daemon, MHD_DAEMON_INFO_EPOLL_FD);
@@ -157,7 +157,7 @@ bool loop_start(struct loop *loop, struct MHD_Daemon *daemon, struct connections
     loop->connections = connections;
     loop->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&loop->mutex, NULL);
-    if (loop->wake >= 0 && pthread_create(&loop->thread, NULL, run, loop) == 0)
+    if (loop->wake >= 0 && pthread_create(&loop->thread, NULL, serve_connections, loop) == 0)
         return true;
     MHD_stop_daemon(daemon);
     close(loop->wake);

@@ -38,7 +38,7 @@
 /* Free memory that each thread keeps. */
 #define KEPT_MEMORY (2 << 20)
 
-static int refuse(const char *text, int exit_code)
+static int fail_with(const char *text, int exit_code)
 {
     log_fatal(text);
     return exit_code;
@@ -65,7 +65,7 @@ static int probe(const struct bridge_settings *settings)
     struct status status = STATUS_INIT;
     if (http_listen_probe(settings->host, settings->port, &status))
         return EXIT_SUCCESS;
-    return refuse(status.message, EXIT_FAILURE);
+    return fail_with(status.message, EXIT_FAILURE);
 }
 
 static long limit_by_memory(const struct bridge *bridge)
@@ -156,13 +156,13 @@ static void look_after(struct bridge *bridge)
     bridge_check(bridge);
 }
 
-static int run(struct bridge *bridge)
+static int serve_until_signal(struct bridge *bridge)
 {
     const struct bridge_settings *settings = &bridge->settings;
     char error[256];
     struct status status = STATUS_INIT;
     if (!open_client(bridge, error, sizeof(error)))
-        return refuse(error, EXIT_MISCONFIGURED);
+        return fail_with(error, EXIT_MISCONFIGURED);
     int listeners[ACCEPT_LISTENERS_MAX];
     size_t count =
         http_listen_open(settings->host, settings->port, listeners, ACCEPT_LISTENERS_MAX, &status);
@@ -172,8 +172,9 @@ static int run(struct bridge *bridge)
             close(listeners[i]);
         triggers_client_close(bridge->client);
         if (status.code == STATUS_INVALID_ARGUMENT)
-            return refuse(status.message, EXIT_MISCONFIGURED);
-        return refuse(count == 0 ? status.message : "cannot start the HTTP server", EXIT_FAILURE);
+            return fail_with(status.message, EXIT_MISCONFIGURED);
+        return fail_with(count == 0 ? status.message : "cannot start the HTTP server",
+                         EXIT_FAILURE);
     }
     log_info("listening", {"host", settings->host}, {"port", NULL, (double)settings->port},
              {"core", settings->core}, {"version", TRIGGERS_VERSION},
@@ -209,15 +210,16 @@ int main(int argc, char **argv)
         return probe(&bridge.settings);
     signals_block();
     if (!log_start())
-        return refuse("cannot start the thread of the log: out of memory or threads", EXIT_FAILURE);
+        return fail_with("cannot start the thread of the log: out of memory or threads",
+                         EXIT_FAILURE);
     /* glibc gives memory back whenever 128 KiB are free, and takes it again for the next page. */
     mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY);
     bridge_init(&bridge);
     bridge_metrics_init();
     struct status status = STATUS_INIT;
     int exit_code = check_memory(&bridge.settings, &status) && count_connections(&bridge, &status)
-                        ? run(&bridge)
-                        : refuse(status.message, EXIT_MISCONFIGURED);
+                        ? serve_until_signal(&bridge)
+                        : fail_with(status.message, EXIT_MISCONFIGURED);
     bridge_fini(&bridge);
     heads_fini();
     return exit_code;

@@ -54,7 +54,7 @@ struct daemon {
     struct server *server;
 };
 
-static int refuse(const struct status *status, int exit_code)
+static int fail_with(const struct status *status, int exit_code)
 {
     log_fatal(status->message);
     return exit_code;
@@ -219,7 +219,7 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     if (!check(&daemon, &status))
-        return refuse(&status, EXIT_MISCONFIGURED);
+        return fail_with(&status, EXIT_MISCONFIGURED);
     log_info("starting", {"version", TRIGGERS_VERSION}, {"store", daemon.store->description},
              {"pid", NULL, (double)getpid()});
     bool started = start(&daemon, &status);
@@ -230,7 +230,7 @@ int main(int argc, char **argv)
     }
     stop(&daemon);
     if (!started)
-        return refuse(&status, EXIT_FAILURE);
+        return fail_with(&status, EXIT_FAILURE);
     log_info("stopped");
     return EXIT_SUCCESS;
 }

@@ -232,8 +232,8 @@ static bool report(const struct import *import, struct status *status)
                        import->read);
 }
 
-static bool run(struct import *import, const struct import_settings *settings,
-                struct status *status)
+static bool import_all(struct import *import, const struct import_settings *settings,
+                       struct status *status)
 {
     if (!settings->import_from)
         return status_fail(status, STATUS_INVALID_ARGUMENT, "IMPORT_URL_MISSING",
@@ -261,7 +261,7 @@ bool import_run(const struct import_settings *settings, struct status *status)
     if (!store_open(settings->store.database_url, &import.store, status))
         return false;
     arena_init(&import.arena, ARENA_BYTES);
-    bool ok = run(&import, settings, status);
+    bool ok = import_all(&import, settings, status);
     import.store->driver->session_close(import.session);
     old_events_close(import.events);
     arena_fini(&import.arena);
