@@ -168,7 +168,7 @@ static void unlist(struct turns *turns, struct turn *client)
         take_fresh(turns);
         return;
     }
-    CHECK(connection->ring && connection->ring->next == client);
+    CHECK(connection && connection->ring && connection->ring->next == client);
     CHECK(turns->ring && turns->ring->next == connection);
     ring_remove_first(&connection->ring);
     if (!connection->ring)
@@ -212,6 +212,7 @@ bool turns_add(struct turns *turns, struct op *op)
         drop_if_idle(turns, connection);
         return false;
     }
+    CHECK(connection);
     struct held *const holders[] = {&turns->held, &connection->held, &client->held};
     for (size_t i = 0; i < 3; i++) {
         holders[i]->count++;
@@ -272,6 +273,7 @@ void turns_release(struct turns *turns, struct op *op)
 {
     struct turn *client = op->turn;
     struct turn *connection = client->connection;
+    CHECK(connection);
     struct held *const holders[] = {&turns->held, &connection->held, &client->held};
     for (size_t i = 0; i < 3; i++) {
         CHECK(holders[i]->count > 0 && holders[i]->bytes >= op->bytes);
