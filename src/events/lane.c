@@ -292,15 +292,13 @@ static void note_away(struct lane *lane, const struct status *status)
     pthread_mutex_unlock(&lane->lock);
 }
 
-/* The lane counts on the worker's session no more. */
-static void worker_leave(struct worker *worker)
+/* The lane counts on one session less. Called with the lock held. */
+static void note_disconnected(struct lane *lane)
 {
-    pthread_mutex_lock(&worker->lane->lock);
-    CHECK(worker->lane->connected > 0);
-    if (--worker->lane->connected == 0)
-        atomic_fetch_add(&worker->lane->config.store->wanting, 1);
-    note_sessions(worker->lane);
-    pthread_mutex_unlock(&worker->lane->lock);
+    CHECK(lane->connected > 0);
+    if (--lane->connected == 0)
+        atomic_fetch_add(&lane->config.store->wanting, 1);
+    note_sessions(lane);
 }
 
 static void worker_disconnect(struct worker *worker)
@@ -309,7 +307,9 @@ static void worker_disconnect(struct worker *worker)
         return;
     worker->lane->config.store->driver->session_close(worker->session);
     worker->session = NULL;
-    worker_leave(worker);
+    pthread_mutex_lock(&worker->lane->lock);
+    note_disconnected(worker->lane);
+    pthread_mutex_unlock(&worker->lane->lock);
 }
 
 static enum store_result worker_connect(struct worker *worker, struct status *status)
@@ -477,16 +477,19 @@ static void worker_ping(struct worker *worker)
     note_away(worker->lane, &status);
 }
 
-/* Whether a worker of a stopping lane has nothing left to do: nothing is queued, or others do it.
- */
-static bool worker_is_done(const struct worker *worker)
+/* Whether a worker of a stopping lane has nothing left to do, nothing being queued, or others doing
+ * it. Then it leaves: nobody counts on its session any more, which lane_close closes, as SQLite's
+ * writer is to close last. */
+static bool worker_leaves(const struct worker *worker)
 {
     struct lane *lane = worker->lane;
     pthread_mutex_lock(&lane->lock);
     bool others = !worker->session && lane->connected > 0;
-    bool done = lane->stopping && (lane->turns.waiting == 0 || others);
+    bool leaves = lane->stopping && (lane->turns.waiting == 0 || others);
+    if (leaves && worker->session)
+        note_disconnected(lane);
     pthread_mutex_unlock(&lane->lock);
-    return done;
+    return leaves;
 }
 
 static void worker_first_try(struct worker *worker)
@@ -516,7 +519,7 @@ static void worker_use_session(struct worker *worker)
     struct lane_batch batch = worker_take(worker);
     if (batch.ops)
         worker_run(worker, batch);
-    else if (!worker_is_done(worker))
+    else if (!is_stopping(worker->lane))
         worker_ping(worker);
 }
 
@@ -524,12 +527,10 @@ static bool worker_step(struct worker *worker)
 {
     if (worker == worker->lane->workers && !worker->lane->was_tried)
         worker_first_try(worker);
-    bool done = worker_is_done(worker);
-    if (!done)
-        worker_use_session(worker);
-    else if (worker->session)
-        worker_leave(worker); /* which lane_close closes: SQLite's writer is to close last */
-    return !done;
+    if (worker_leaves(worker))
+        return false;
+    worker_use_session(worker);
+    return true;
 }
 
 bool lane_step(struct lane *lane, unsigned worker)
