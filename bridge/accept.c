@@ -1,4 +1,4 @@
-/* What limits connections is looked at here: see connections.h. */
+/* The limits on connections are applied here: see connections.h. */
 #include "accept.h"
 
 #include <errno.h>
@@ -10,11 +10,11 @@
 #include "base/check.h"
 #include "http_listen.h"
 
-/* Of one listening socket in a row, before the others have their turn: all that its backlog holds.
+/* The most from one listening socket before the others have their turn: all that its backlog holds.
  */
 #define ACCEPTED_IN_A_ROW HTTP_LISTEN_BACKLOG
 
-/* With too many connections or no descriptors, until some have been closed. */
+/* The wait with too many connections or no descriptors, until some have been closed. */
 #define PAUSE_MS 10
 
 static struct loop *find_least_loaded(const struct acceptor *acceptor)
@@ -42,7 +42,8 @@ static enum accepted accept_one(struct acceptor *acceptor, int listener)
         if (errno == EAGAIN || errno == EWOULDBLOCK)
             return NONE_LEFT;
         if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
-            return ACCEPTED; /* of a connection that has gone: accept(2), "Error handling" */
+            return ACCEPTED; /* the error of a connection that has gone: accept(2), "Error handling"
+                              */
         connections_close_oldest(acceptor->connections);
         return NO_ROOM;
     }

@@ -40,7 +40,8 @@ static bool find_ids(struct request *request, struct json_value *ids)
            refuse_body(request, "FIELDS_INVALID", "event_ids", "must be an array of event ids");
 }
 
-/* What is no text is no id either, which the core tells of its place. NULL without memory. */
+/* Reads an id. A value that is not a text becomes an invalid id, for which the core gives the error
+ * in its place. NULL without memory. */
 static const char *read_id(const struct json_value *value, struct arena *arena)
 {
     size_t length;
@@ -100,7 +101,7 @@ static void append_result(struct buffer *body, const triggers_item *item, size_t
     struct problem problem = problem_from_error(&item->error, hand_made_field, &request->arena);
     snprintf(place, sizeof(place), "/event_ids/%zu", index);
     if (problem.field_count > 0)
-        problem.detail = item->error.message; /* which names the id's place */
+        problem.detail = item->error.message; /* it names the id's place */
     problem_write_item(body, &problem, place);
 }
 

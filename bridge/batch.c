@@ -1,5 +1,5 @@
-/* Many events in one request: a JSON array, or NDJSON with one event a line. Items that are wrong
- * get their error here; the others go to the core as one batch. */
+/* Many events in one request: a JSON array, or NDJSON with one event per line. Wrong items get
+ * their error here; the others go to the core as one batch. */
 #include <stdio.h>
 #include <string.h>
 
@@ -11,7 +11,8 @@
 #define RESULTS_CAP (16u << 20)
 #define WHY_SIZE 128
 
-/* What is wrong with an item; both NULL: nothing, it is sent to the core. In the arena. */
+/* The error of an item; when both are NULL there is none, and the item is sent to the core. In the
+ * arena. */
 struct batch_item {
     const char *why;                       /* the line is not JSON */
     const struct hand_made_errors *errors; /* the JSON is no event */
@@ -117,7 +118,7 @@ static bool is_blank(const char *line, size_t size)
     return true;
 }
 
-/* Blank lines are no items. Of files that were put together each may begin with its mark. */
+/* Blank lines are not items. In concatenated files, each may begin with a byte order mark. */
 static bool read_lines(struct request *request)
 {
     for (size_t at = 0; at < request->body_size;) {
@@ -132,7 +133,7 @@ static bool read_lines(struct request *request)
     return true;
 }
 
-/* An item takes a byte at least, and another to be told from the next. */
+/* An item takes at least one byte, and another to separate it from the next. */
 static bool make_batch(struct request *request)
 {
     struct arena *arena = &request->arena;
@@ -166,7 +167,7 @@ static void append_problem(struct buffer *body, const struct problem *problem, s
     problem_write_item(body, problem, place);
 }
 
-/* An item that was not sent. */
+/* Appends the error of an item that was not sent. */
 static void append_refused(struct buffer *body, const struct batch_item *item, size_t index)
 {
     CHECK(!item->why != !item->errors);
@@ -211,9 +212,9 @@ static void answer_batch(struct request *request, const triggers_item *sent)
     request_answer(request, 200, &body);
 }
 
-/* The request's key and the number of the event in the request: an event sent again with both is
- * the same event. The character between them, which no header can hold, keeps them apart from keys
- * of single creates. False after having answered. */
+/* Gives each event the request's key and its number in the request: an event sent again with both
+ * is the same event. The character between them, which no header can hold, makes them differ from
+ * keys of single creates. False after having answered. */
 static bool give_keys(struct request *request)
 {
     struct batch_body *batch = request->batch;

@@ -5,7 +5,8 @@
 #include "base/clock.h"
 #include "base/wait.h"
 
-/* A moment of overload is no reason to take a bridge out of service: others would get its load. */
+/* A moment of overload is no reason to take a bridge out of service: its load would go to others.
+ */
 #define OVERLOADED_AFTER 3
 
 #define STARTING_MS 1000
@@ -38,7 +39,8 @@ void bridge_enter(atomic_long *counter)
 
 void bridge_leave(struct bridge *bridge, atomic_long *counter)
 {
-    /* The last one out wakes bridge_drain, which sets `draining` before it looks at the counter. */
+    /* The last one to leave wakes bridge_drain, which sets `draining` before it reads the counter.
+     */
     long before = atomic_fetch_sub(counter, 1);
     CHECK(before > 0);
     if (before > 1 || !atomic_load(&bridge->draining))
@@ -82,7 +84,7 @@ void bridge_close_client(struct bridge *bridge)
 {
     CHECK(!atomic_exchange(&bridge->client_closed, true));
     while (!bridge_drain(bridge, &bridge->starting, STARTING_MS))
-        continue; /* none is waited for long: starting a call does not block */
+        continue; /* this is short: starting a call does not block */
     triggers_client_close(bridge->client);
     bridge->client = NULL;
 }

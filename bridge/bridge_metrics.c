@@ -17,7 +17,7 @@ static const unsigned STATUSES[] = {200, 201, 204, 400, 401, 403, 404, 405, 409,
                                     413, 415, 421, 422, 429, 500, 501, 503, 504};
 #define STATUS_COUNT (sizeof(STATUSES) / sizeof(STATUSES[0]) + 1)
 
-/* Rows are the routes in their order and, after them, what has none. */
+/* Rows are the routes in their order, and then requests without one. */
 #define ROW_COUNT (ROUTES_COUNT + 1)
 #define ROUTE_LABEL(method, path, label, ...) "route=\"" label "\",method=\"" method "\"",
 static const char *const ROUTE_LABELS[] = {
@@ -141,7 +141,7 @@ void bridge_metrics_log(struct bridge *bridge)
 
 /* ---- GET /metrics ---- */
 
-/* `reply` is the core's, or NULL when it was not asked. It is up when it answered at all. */
+/* `reply` is the core's, or NULL when it was not asked. The core is up when it answered at all. */
 static void answer(struct request *request, const triggers_reply *reply)
 {
     struct buffer text;

@@ -1,4 +1,4 @@
-/* Data is skipped; lines are looked at byte by byte. */
+/* Data is skipped; lines are checked byte by byte. */
 #include "chunks.h"
 
 #include "base/check.h"
@@ -24,7 +24,7 @@ static void end_line(struct chunks *chunks)
     chunks->in_line = 0;
 }
 
-/* Of a line; false when it ends without CR. */
+/* Reads a byte of a line; false when the line ends without CR. */
 static bool scan_byte(struct chunks *chunks, char byte)
 {
     bool after_cr = chunks->after_cr;

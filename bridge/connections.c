@@ -1,4 +1,4 @@
-/* A list from the oldest to the newest. */
+/* A list of those that wait, from the oldest to the newest. */
 #include "connections.h"
 
 #include <netdb.h>
@@ -74,7 +74,7 @@ static void close_oldest(struct connections *connections)
     if (!oldest)
         return;
     unlink_waiting(connections, oldest);
-    shutdown(oldest->socket, SHUT_RDWR); /* its loop sees that and closes it */
+    shutdown(oldest->socket, SHUT_RDWR); /* its loop notices and closes it */
 }
 
 void connections_close_oldest(struct connections *connections)

@@ -1,4 +1,4 @@
-/* The limits and the hand-over between the threads of libmicrohttpd and those of the client
+/* The limits on calls, and the hand-over between the threads of libmicrohttpd and of the client
  * library. */
 #include "core_call.h"
 
@@ -7,7 +7,7 @@
 #include "base/check.h"
 #include "loop.h"
 
-/* More than are allowed, for those who ask how it is. */
+/* Calls above the limit, for health probes. */
 #define CALLS_FOR_PROBES 32
 
 /* Gives back what core_call_begin took and answers. */
@@ -55,8 +55,8 @@ void core_call_started(struct bridge *bridge)
     bridge_leave(bridge, &bridge->starting);
 }
 
-/* One line when the core is lost, at most in ten seconds, and one when it is back, however many
- * requests notice. */
+/* Logs one line when the core is lost, at most one in ten seconds, and one when it is back, however
+ * many requests notice it. */
 static void note_core(struct bridge *bridge, const triggers_reply *reply)
 {
     bool lost = strcmp(reply->error.reason, "CORE_UNREACHABLE") == 0;
@@ -80,7 +80,8 @@ void core_call_done(triggers_reply *reply, void *user_data)
     struct bridge *bridge = request->bridge;
     note_core(bridge, reply);
     request->reply = reply;
-    /* Told by the function that was to start the call, on the thread of the request. */
+    /* This comes from the function that should have started the call, on the thread of the request.
+     */
     if (strcmp(reply->error.reason, "CLIENT_BUSY") == 0)
         request->unsent = true;
     idempotency_leave(&bridge->keys, &request->key);

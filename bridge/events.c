@@ -80,7 +80,7 @@ void create_event_finish(struct request *request)
 
 /* ---- get and acknowledge ---- */
 
-/* False after having answered: no event has an id that is none. */
+/* False after having answered: no event can have an invalid id. */
 static bool has_event_id(struct request *request)
 {
     if (request->event_id[0])

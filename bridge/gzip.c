@@ -1,4 +1,4 @@
-/* Both ways with zlib, whose memory is charged to the request. */
+/* Both directions use zlib, whose memory is charged to the request. */
 #include "gzip.h"
 
 #include <stdio.h>
@@ -11,9 +11,10 @@
 
 /* ---- bodies ---- */
 
-#define WINDOW_BITS 15 /* whatever the sender had */
+#define WINDOW_BITS 15 /* enough for every sender */
 
-/* JSON is rarely a twentieth of itself; what does nothing but expand is not read to its end. */
+/* JSON rarely shrinks to a twentieth; a body that does nothing but expand is not read to its end.
+ */
 #define RATIO_MAX 100
 #define RATIO_FROM (1u << 20)
 
@@ -21,7 +22,7 @@ struct gunzip {
     z_stream stream;
     struct charge *charge;
     size_t charged;
-    bool ended; /* a member has come whole; another may follow (RFC 1952 section 2.2) */
+    bool ended; /* a member has ended; another may follow (RFC 1952 section 2.2) */
 };
 
 static voidpf take_memory(voidpf pointer, uInt count, uInt size)
@@ -73,7 +74,7 @@ static void fail_malformed(struct request *request, const char *why)
     request_fail(request, 400, "MALFORMED_GZIP", detail);
 }
 
-/* Expands what there is room for. False after having answered. */
+/* Expands as much as there is room for. False after having answered. */
 static bool expand(struct request *request, size_t room)
 {
     struct gunzip *gunzip = request->gunzip;
@@ -98,7 +99,7 @@ static bool expand(struct request *request, size_t room)
     return !request->answer.status;
 }
 
-/* One byte more than is taken shows that there is more. */
+/* Room for one byte more than is allowed shows that the body is too long. */
 static enum memory_result make_room(struct request *request, size_t *room)
 {
     size_t most = request->body_cap + 1;
@@ -107,7 +108,7 @@ static enum memory_result make_room(struct request *request, size_t *room)
     return result;
 }
 
-/* Until the input is used up and the output has room left. */
+/* Expands until the input is used up and the output has room left. */
 static enum body_result expand_all(struct request *request)
 {
     struct gunzip *gunzip = request->gunzip;
@@ -156,24 +157,24 @@ bool gunzip_end(struct request *request)
 
 /* ---- answers ---- */
 
-/* Fast, with a quarter of the memory of zlib's defaults, for which text grows by some percents. */
+/* Fast, with a quarter of the memory of zlib's defaults; the result is a few per cent longer. */
 #define ANSWER_LEVEL 1
 #define ANSWER_WINDOW_BITS 13
 #define ANSWER_MEMORY 6
 
-/* Of a stream with these (zconf.h), and some for what else there is of it. */
+/* The memory of a stream with these (zconf.h), and some for the rest of it. */
 #define ANSWER_COST ((1u << (ANSWER_WINDOW_BITS + 2)) + (1u << (ANSWER_MEMORY + 9)) + 8192)
 
 #define ANSWER_STEP 65536 /* of the text, in one go */
 
 struct gzip {
     z_stream stream;
-    size_t left; /* of the text, and not yet given to the stream */
+    size_t left; /* bytes of the text not yet given to the stream */
     char *owned; /* the text's memory; NULL: static */
     bool ended;
 };
 
-/* Some of the text. */
+/* Compresses a part of the text. */
 static void compress_step(struct gzip *gzip)
 {
     z_stream *stream = &gzip->stream;

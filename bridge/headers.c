@@ -16,7 +16,7 @@
 static const struct {
     const char *name;
     size_t value; /* offset in struct headers */
-    size_t count; /* likewise; 0: not counted */
+    size_t count; /* the same for its count; 0: not counted */
 } KNOWN[] = {
     {"Content-Length", offsetof(struct headers, content_length),
      offsetof(struct headers, content_lengths)},

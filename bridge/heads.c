@@ -1,4 +1,4 @@
-/* A filter of one byte after the other, and the recv that runs it. */
+/* A filter that reads byte by byte, and the recv that runs it. */
 #include "heads.h"
 
 #include <ctype.h>
@@ -13,11 +13,12 @@
 #include "headers.h"
 #include "respond.h"
 
-/* Of what comes after a head that was refused: so that the peer can read the answer, which a reset
- * would take from it (RFC 9112 section 9.6). */
+/* How much is still read after a head that was refused, so that the peer can read the answer, which
+ * a reset would destroy (RFC 9112 section 9.6). */
 #define DISCARD_MAX (16u << 20)
 
-/* Of `kept`: what fits into libmicrohttpd's memory for a connection beside its answer. */
+/* The limit of `kept`: it must fit into libmicrohttpd's memory for a connection, with its answer.
+ */
 #define KEPT_MAX 10240
 #define KEPT_FIELD 64
 
@@ -57,7 +58,7 @@ static void begin_field(struct head *head, struct received *received)
     received->line = received->kept;
 }
 
-/* Sets what `value` says of the body, which ended without blanks at its end. */
+/* Notes what `value` states about the body; blanks at its end were removed. */
 static void note_frame(struct head *head, bool length)
 {
     size_t size = head->in_line < sizeof(head->value) ? head->in_line : sizeof(head->value) - 1;
@@ -120,7 +121,7 @@ static void scan_request_line(struct head *head, struct received *received, char
         keep(head, received, HEAD_CUT);
 }
 
-/* Keeps a name back that is not read, or what comes after it. */
+/* Holds back a name that is not used, or what comes after it. */
 static void end_name(struct head *head, struct received *received)
 {
     size_t size = head->in_line < HEAD_NAME_MAX ? head->in_line : HEAD_NAME_MAX - 1;
@@ -167,7 +168,7 @@ static void scan_value(struct head *head, struct received *received, char byte)
         keep(head, received, byte);
 }
 
-/* Of the line that is ending. */
+/* Whether the line that is ending is kept. */
 static bool is_kept(const struct head *head)
 {
     switch (head->part) {
@@ -205,7 +206,7 @@ static void scan_byte(struct head *head, struct received *received, char byte)
         scan_request_line(head, received, byte);
 }
 
-/* Returns how many of the bytes are the body's. */
+/* Returns how many of the bytes belong to the body. */
 static size_t scan_body(struct head *head, const char *bytes, size_t size)
 {
     CHECK(head->part >= BODY_COUNTED && size > 0);
@@ -279,7 +280,7 @@ struct received received_begin(const struct head *head, char *bytes, size_t room
 
 /* ---- sockets ---- */
 
-/* By descriptor; each is used on one thread until it is closed. */
+/* By descriptor; each is used on one thread until the descriptor is closed. */
 static struct connection **watched;
 static size_t watched_count;
 
@@ -316,7 +317,7 @@ void heads_forget(struct connection *connection)
         watched[connection->socket] = NULL;
 }
 
-/* As much as has come, which is thrown away; the end of the stream when that is too much. */
+/* Reads and throws away what has arrived; reports the end of the stream when that is too much. */
 static ssize_t discard(struct connection *connection, void *buffer, size_t size, int flags)
 {
     ssize_t received;
@@ -332,7 +333,7 @@ static ssize_t discard(struct connection *connection, void *buffer, size_t size,
     return received > 0 ? 0 : received;
 }
 
-/* Returns less than there is room for only when there is no more, as libmicrohttpd believes. */
+/* Returns less than there is room for only when there is no more, which libmicrohttpd relies on. */
 static ssize_t pass(struct connection *connection, void *buffer, size_t size, int flags)
 {
     struct head *head = &connection->head;

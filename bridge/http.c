@@ -1,6 +1,6 @@
 /* libmicrohttpd calls on_request first with the headers, then for each piece of the body, then for
  * the answer, and again after a resume. An answer given on the first of these calls closes the
- * connection, so refusals wait for the end of the body when that is near. */
+ * connection, so refusals wait for the end of the body if that is near. */
 #include "http.h"
 
 #include <microhttpd.h>
@@ -52,7 +52,7 @@ static void check_content(struct request *request)
         gunzip_begin(request);
 }
 
-/* From now on its peer is waited for to take the answer. */
+/* Gives the answer; from now on we wait for the peer to take it. */
 static enum MHD_Result give_answer(struct request *request)
 {
     struct pace *pace = &request->peer->pace;
@@ -112,7 +112,7 @@ static void set_waiting(const struct request *request, bool waiting)
     connections_set_waiting(&request->bridge->connections, request->peer, waiting);
 }
 
-/* Makes the answer of the reply, and holds no more than that. */
+/* Makes the answer from the reply, and releases everything else. */
 static void finish(struct request *request)
 {
     CHECK(request->reply && !request->answer.status && request->route->finish);
@@ -124,7 +124,7 @@ static void finish(struct request *request)
     memory_serve(&request->bridge->memory);
 }
 
-/* The whole request is there, or the reply to its call, or memory. */
+/* Continues when the whole request, the reply to its call, or memory has arrived. */
 static enum MHD_Result proceed(struct request *request)
 {
     CHECK(request->room.state != ROOM_WAITED_FOR);
@@ -139,7 +139,7 @@ static enum MHD_Result proceed(struct request *request)
         memory_unfavour(request);
         request_try_again(request);
     }
-    /* Suspended, it is no longer ours until we are called again. */
+    /* When suspended, the request is not ours until we are called again. */
     if (request->gunzip && !gunzip_end(request))
         return MHD_YES;
     if (!request->answer.status && !request_reserve(request))
@@ -153,7 +153,7 @@ static enum MHD_Result proceed(struct request *request)
     return result;
 }
 
-/* What has been looked at goes off `size`. */
+/* What has been read is subtracted from `size`. */
 static enum body_result add_body(struct request *request, const char *bytes, size_t *size)
 {
     if (request->gunzip)
@@ -184,7 +184,7 @@ static enum MHD_Result on_request(void *bridge, struct MHD_Connection *connectio
     return result == BODY_CLOSES ? MHD_NO : MHD_YES;
 }
 
-/* What a log line can hold of what a client sent. */
+/* The part of a client's text that a log line can hold. */
 static const char *printable(const char *text, char *out, size_t size)
 {
     size_t length = 0;
@@ -252,7 +252,7 @@ void http_each_parameter(const struct request *request,
                               &(struct visit){visit, argument});
 }
 
-/* Which of them it is about libmicrohttpd does not say; all that are like that will be refused. */
+/* libmicrohttpd does not say which connection it means; all whose length is wrong are refused. */
 static void refuse_length(struct connection *peer, void *loop)
 {
     struct problem problem = {.code = "MALFORMED_REQUEST"};
@@ -272,7 +272,7 @@ __attribute__((format(printf, 2, 0))) static void log_library(void *user_data, c
 {
     struct loop *loop = user_data;
     char text[256];
-    /* 0.9.75 then sends the head of its answer twice, and does not ask. */
+    /* 0.9.75 then sends the head of its answer twice, without asking us. */
     if (strstr(format, "Content-Length' header"))
         connections_visit_waiting(loop->connections, refuse_length, loop);
     vsnprintf(text, sizeof(text), format, args);
@@ -280,7 +280,7 @@ __attribute__((format(printf, 2, 0))) static void log_library(void *user_data, c
     log_debug("libmicrohttpd", {"text", text});
 }
 
-/* Later versions would let other threads add connections, and so add none at once. */
+/* Later versions let other threads add connections, and therefore add none at once. */
 #if MHD_VERSION >= 0x00097707
 #define ONE_THREAD MHD_USE_NO_THREAD_SAFETY
 #else
@@ -305,7 +305,8 @@ static struct MHD_Daemon *start_daemon(struct bridge *bridge, struct loop *loop)
         {MHD_OPTION_CONNECTION_TIMEOUT, bridge->settings.keep_alive, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, NULL},
 #if MHD_VERSION >= 0x00097701
-        /* No bare LF for a line's end and no folded lines; of older ones see heads.h. */
+        /* Refuses a bare LF at the end of a line, and folded lines; for older versions see heads.h.
+         */
         {MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, NULL},
 #endif
         {MHD_OPTION_END, 0, NULL},

@@ -14,8 +14,8 @@
 
 #define PROBE_TIMEOUT_S 2
 
-/* The addresses of `host`; of "*" and "" all of the machine when they are to be listened on, else
- * those of its loopback interface. */
+/* The addresses of `host`. For "*" and "": all of the machine if they are for listening, else those
+ * of its loopback interface. */
 static struct addrinfo *resolve(const char *host, long port, bool passive, struct status *status)
 {
     char service[16];
@@ -36,7 +36,7 @@ static struct addrinfo *resolve(const char *host, long port, bool passive, struc
     return NULL;
 }
 
-/* Names are listed twice in some files of hosts. */
+/* Some hosts files list a name twice. */
 static bool came_before(const struct addrinfo *first, const struct addrinfo *address)
 {
     for (; first != address; first = first->ai_next) {
@@ -47,7 +47,7 @@ static bool came_before(const struct addrinfo *first, const struct addrinfo *add
     return false;
 }
 
-/* A listening socket, or -1 with errno. That of "::" takes IPv4 too when it is `alone`. */
+/* A listening socket, or -1 with errno. If it is `alone`, a socket for "::" takes IPv4 too. */
 static int listen_on(const struct addrinfo *address, bool alone)
 {
     int on = 1;
@@ -67,7 +67,8 @@ static int listen_on(const struct addrinfo *address, bool alone)
     return -1;
 }
 
-/* Listens on all addresses but those that this machine does not have, unless it has none. */
+/* Listens on all addresses except those that this machine does not have; fails if it has none of
+ * them. */
 static size_t listen_on_all(const struct addrinfo *first, int *listeners, size_t max, int *error)
 {
     size_t count = 0;

@@ -1,4 +1,4 @@
-/* A hash table of the keys themselves, so that nothing is allocated. */
+/* A hash table that links the keys themselves, so that nothing is allocated. */
 #include "idempotency.h"
 
 #include <stdint.h>

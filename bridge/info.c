@@ -1,4 +1,4 @@
-/* What the service says about itself: its root, its health and whether it can work. */
+/* What the service says about itself: its root, its health and whether it is ready. */
 #include <string.h>
 
 #include "core_call.h"
@@ -24,7 +24,7 @@ bool info_root(struct request *request)
 
 bool info_health(struct request *request)
 {
-    /* Existing checks compare these bytes. */
+    /* Existing health checks compare these bytes. */
     request_answer_text(request, 200,
                         "{\"status\":\"healthy\",\"service\":\"zapier-triggers-api\"}");
     return true;
@@ -42,7 +42,7 @@ static void answer_overloaded(struct request *request)
                  "{\"status\":\"overloaded\",\"core\":\"unknown\",\"store\":\"unknown\"}");
 }
 
-/* Balancers are to send new requests elsewhere; those that they do send are served. */
+/* Balancers must send new requests elsewhere; those that still come are served. */
 static void answer_stopping(struct request *request)
 {
     answer_ready(request, 503,

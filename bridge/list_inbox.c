@@ -11,7 +11,7 @@
 #include "url.h"
 
 #define QUERY_FIELDS 4
-/* A page is 8 MiB at most as stored; escapes in names may make its text a little longer. */
+/* A page has at most 8 MiB of payloads; escapes in names may make its text a little longer. */
 #define PAGE_CAP (32u << 20)
 
 struct query {
@@ -19,8 +19,8 @@ struct query {
     triggers_list_request list;
     struct problem_field errors[QUERY_FIELDS];
     size_t error_count;
-    bool fastapi;   /* an unknown status is one that no event has */
-    bool no_events; /* such a status was asked for */
+    bool fastapi;   /* an unknown status is accepted, and no event has it */
+    bool no_events; /* such a status was requested */
     bool no_memory;
     bool cut; /* see heads.h */
 };
@@ -49,7 +49,7 @@ static bool read_order(struct query *query, const char *text)
     return query->list.oldest_first || strcmp(text, "desc") == 0;
 }
 
-/* Opaque: the core judges it. */
+/* Opaque: the core checks it. */
 static bool read_cursor(struct query *query, const char *text)
 {
     query->list.page_token = text;
@@ -80,7 +80,7 @@ static void set_error(struct query *query, size_t field, bool wrong)
         query->errors[i] = query->errors[--query->error_count];
 }
 
-/* Unknown parameters are ignored; of repeated ones the last counts. */
+/* Unknown parameters are ignored; of repeated ones the last one counts. */
 static bool read_parameter(void *argument, const char *name, const char *value)
 {
     struct query *query = argument;

@@ -40,7 +40,8 @@ void loop_suspend(struct connection *connection)
     MHD_suspend_connection(connection->http);
 }
 
-/* By the loop itself, as MHD_resume_connection does not wake a daemon that has no thread. */
+/* The loop itself resumes it, because MHD_resume_connection does not wake a daemon without a
+ * thread. */
 void loop_resume(struct connection *connection)
 {
     CHECK(connection->http && connection->loop);
@@ -80,7 +81,7 @@ static void add(struct loop *loop, struct connection *connection)
     heads_watch(connection);
     MHD_add_connection(loop->daemon, connection->socket,
                        (const struct sockaddr *)&connection->address, connection->address_size);
-    /* Refused for want of memory, and closed, before it was told of. */
+    /* It was refused for lack of memory, and closed, before we were told of it. */
     if (loop->adding)
         forget(loop, connection);
     loop->adding = NULL;
@@ -98,7 +99,7 @@ static void take(struct loop *loop, struct connection *handed)
     }
 }
 
-/* Milliseconds until a connection times out; 0 when libmicrohttpd has more to do, -1: for ever. */
+/* Milliseconds until a connection times out; 0: libmicrohttpd has more to do; -1: no limit. */
 static int patience(const struct loop *loop)
 {
     MHD_UNSIGNED_LONG_LONG timeout_ms;
@@ -107,7 +108,7 @@ static int patience(const struct loop *loop)
     return timeout_ms < INT_MAX ? (int)timeout_ms : INT_MAX;
 }
 
-/* Begins to wait if nothing was handed over yet. */
+/* Begins to wait unless something was handed over already. */
 static bool begin_waiting(struct loop *loop)
 {
     pthread_mutex_lock(&loop->mutex);

@@ -16,19 +16,19 @@
 #include "http_listen.h"
 
 /* How long stopping may take, of the 30 seconds after which ECS kills: for requests that are still
- * coming in, for those that came, and for the answers to those that were cut short. */
+ * arriving, for those that have arrived, and for the answers to those that were cut off. */
 #define GRACE_SECONDS 28
 #define RECEIVE_MS 3000
 #define DRAIN_MS 20000
 #define LAST_ANSWERS_MS 2000
-#define SPARE_CALLS 64 /* the client library's limit is never the one that is met */
+#define SPARE_CALLS 64 /* so that the client library's limit is never reached */
 
-/* Connections told to close for others and not yet closed: so many, but no more than a share. */
+/* Connections told to make room and not yet closed: at most so many, and at most a share of all. */
 #define LEAVING_CONNECTIONS 64
 #define LEAVING_SHARE 8
 
-/* Descriptors besides those of connections: of the program (its output, nng, what listens, the
- * core's connections, with what is read while one is opened), and of a thread. */
+/* Descriptors besides those of connections: for the program (its output, nng, listeners, the core's
+ * connections, with the files read while one is opened), and for a thread. */
 #define PROGRAM_FILES 32
 #define THREAD_FILES 2
 #define MIN_CONNECTIONS 8
@@ -79,7 +79,7 @@ static long limit_by_memory(const struct bridge *bridge)
     return most;
 }
 
-/* As many connections as were asked for, or as there is memory for and descriptors are left for. */
+/* Allows as many connections as were asked for, as far as memory and descriptors suffice. */
 static bool count_connections(struct bridge *bridge, struct status *status)
 {
     const struct bridge_settings *settings = &bridge->settings;
@@ -133,8 +133,8 @@ static bool open_client(struct bridge *bridge, char *error, size_t size)
     return triggers_client_open(&bridge->client, &options, error, size) == TRIGGERS_OK;
 }
 
-/* Refuses connections, answers the requests in hand, and closes from the inside out: libmicrohttpd
- * must not be stopped while a call still holds a connection. */
+/* Refuses connections, answers the requests in progress, and closes the client before
+ * libmicrohttpd, which must not be stopped while a call still holds a connection. */
 static void stop(struct bridge *bridge, struct http *http)
 {
     CHECK(bridge->client && !atomic_load(&bridge->draining));

@@ -1,4 +1,4 @@
-/* The ceiling is divided by what was measured: see tests/fault/README.md. */
+/* How the ceiling is divided was found by measuring: see tests/fault/README.md. */
 #include "memory.h"
 
 #include <netinet/in.h>
@@ -10,10 +10,11 @@
 #include "loop.h"
 #include "request.h"
 
-/* Of a connection: what libmicrohttpd needs for it, and the small things of one request. */
+/* The memory of a connection: what libmicrohttpd needs for it, and the small parts of one request.
+ */
 #define CONNECTION_COST (CONNECTION_MEMORY + 4096)
 
-/* An ordinary create holds no more. */
+/* The most that an ordinary create holds. */
 #define ORDINARY_REQUEST 8192
 
 #define WAIT_MS 10000
@@ -119,9 +120,9 @@ void memory_leave(struct memory *memory, struct budget_share *share)
     pthread_mutex_unlock(&memory->mutex);
 }
 
-/* ---- who waits; the lock is held ---- */
+/* ---- those that wait; called with the lock held ---- */
 
-/* By age, so that one that goes on and on is served at last. */
+/* Sorted by age, so that a long request is served in the end. */
 static void insert(struct memory *memory, struct request *request, size_t size, size_t spare)
 {
     struct request **link = &memory->first;
@@ -136,7 +137,7 @@ static void insert(struct memory *memory, struct request *request, size_t size, 
     *link = request;
 }
 
-/* Takes the request out. From then on it is its loop's. */
+/* Takes the request out of the list. From then on it belongs to its loop. */
 static void end_wait(struct request **link, enum room_state state)
 {
     struct request *request = *link;
@@ -146,7 +147,7 @@ static void end_wait(struct request **link, enum room_state state)
     loop_resume(request->peer);
 }
 
-/* One that is going to be large is not small at first. */
+/* A request that will be large does not count as small at first. */
 static bool is_small(const struct request *request, size_t size)
 {
     return request->charge.held + size <= BUDGET_SMALL &&
@@ -162,14 +163,14 @@ static bool add(struct request *request, size_t size, size_t spare)
     return true;
 }
 
-/* What is left, in one turn, to those that go on and to those that begin. */
+/* What is left, in one turn, for those that go on and for those that begin. */
 struct leftover {
     bool none[2];
 };
 
-/* Nobody gets what an older one wants, unless that one is to begin and he goes on: none while there
- * is not enough for that, and none of its address while that address has its share. Small ones have
- * their own. */
+/* No request gets what an older one waits for, unless the older one is to begin and this one goes
+ * on: nothing while there is not enough for the older one, and nothing for its address while that
+ * address has its share. Small ones have a part of their own. */
 static bool give(struct memory *memory, struct request *request, struct leftover *left)
 {
     struct peer_address *address = (struct peer_address *)request->charge.share;
@@ -205,14 +206,14 @@ static void serve(struct memory *memory)
     memory->wanted = memory->first ? memory->first->room.size : 0;
 }
 
-/* What would be free without it: what it holds, and the reply of which it wants to make a text. */
+/* What would be free without it: what it holds, and the reply that it wants to turn into a text. */
 static size_t kept_by(const struct request *request)
 {
     CHECK(request->room.state == ROOM_WAITED_FOR);
     return request->charge.held + (request->reply ? request->room.size : 0);
 }
 
-/* The last but the first of those that keep what is not small. */
+/* The youngest, except the first, of those that hold more than a small amount. */
 static struct request **find_youngest(struct memory *memory)
 {
     struct request **found = NULL;
@@ -237,7 +238,7 @@ static void send_youngest_away(struct memory *memory, size_t size)
     }
 }
 
-/* ---- the same, any thread ---- */
+/* ---- the interface; any thread ---- */
 
 void memory_serve(struct memory *memory)
 {
@@ -262,7 +263,7 @@ void memory_check(struct bridge *bridge)
 
 static enum memory_result wait_for_room(struct request *request, size_t size, size_t spare)
 {
-    struct bridge *bridge = request->bridge; /* the request is soon another's */
+    struct bridge *bridge = request->bridge; /* the request may soon belong to another thread */
     struct memory *memory = &bridge->memory;
     pthread_mutex_lock(&memory->mutex);
     bool waits = !memory->closed;

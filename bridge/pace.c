@@ -1,4 +1,4 @@
-/* The kernel's counts, looked at now and then: nothing is done for a request that is in time. */
+/* Reads the kernel's counts now and then: a request that is in time costs nothing. */
 #include "pace.h"
 
 #include <linux/sockios.h>
@@ -44,7 +44,7 @@ static bool count_bytes(int socket, enum pace_phase phase, uint64_t *bytes)
     return true;
 }
 
-/* Whether all that it has sent was read, or it has yet to take what was sent to it. */
+/* Whether we have read all that the peer sent, or it has not yet taken all that we sent. */
 static bool is_waited_for(int socket, enum pace_phase phase)
 {
     int bytes = 0;

@@ -17,14 +17,14 @@
 #define ARENA_CAP (REQUEST_BATCH_MAX + (4u << 20))
 #define PROBLEM_CAP (4u << 20)
 
-/* What a body is given room for at first. */
+/* The room that a body gets at first. */
 #define BODY_FIRST_ROOM 1024
 
-/* Of the reply to a batch: a result takes some 300 bytes, as JSON 120. */
+/* For the reply to a batch: a result takes about 300 bytes, and 120 as JSON. */
 #define REPLY_ROOM_MAX (512u << 10)
-#define ITEM_TEXT_ROOM 200 /* of an event, beside its payload and names */
+#define ITEM_TEXT_ROOM 200 /* of an event, besides its payload and names */
 
-/* Of the largest answer, a page, as it comes and decoded. */
+/* For the largest answer, a page, as received and decoded. */
 #define PAGE_ROOM (18u << 20)
 
 /* A random UUID (RFC 9562 version 4). */
@@ -37,7 +37,7 @@ static void make_request_id(char id[REQUEST_ID_SIZE])
     uuid_unparse_lower(uuid, id);
 }
 
-/* Continues the client's trace; without one, starts one if that will show anywhere. */
+/* Continues the client's trace; without one, starts one if it will be logged. */
 static void follow_trace(struct request *request)
 {
     const char *given = request->headers.traceparent;
@@ -101,13 +101,14 @@ void request_free(struct request *request)
     bridge_leave(bridge, &bridge->requests);
 }
 
-/* A call holds its request twice until it has left: as it may be sent again, and on its way. */
+/* A call holds its request twice until it has left: once for sending it again, and once on its way.
+ */
 static size_t call_room(size_t body)
 {
     return 2 * body;
 }
 
-/* Of the reply to a batch, and its text. */
+/* Room for the reply to a batch, and its text. */
 static size_t reply_room(size_t body)
 {
     return 4 * body < REPLY_ROOM_MAX ? 4 * body : REPLY_ROOM_MAX;
@@ -125,8 +126,8 @@ void request_drop_body(struct request *request)
     request->gunzip = NULL;
 }
 
-/* What to make room for when `size` bytes are there: twice as much as before, so that little is
- * moved, but no more than the whole body, where its length is known. */
+/* How much room to make when `size` bytes are there: twice as much as before, so that little is
+ * moved, but no more than the whole body if its length is known. */
 static size_t next_room(const struct request *request, size_t size)
 {
     uint64_t stated = headers_content_length(&request->headers);
@@ -143,8 +144,8 @@ void request_drop_sent_body(struct request *request)
         request_drop_body(request);
 }
 
-/* A body of so many bytes is only of use when there is room for its call. A quarter is left to
- * those that are ahead of it. */
+/* A body of this size is useful only when there is room for its call. A quarter is left for those
+ * ahead of it. */
 static size_t body_spare(const struct request *request, size_t size)
 {
     size_t call = call_room(size) + reply_room(size);
@@ -230,7 +231,7 @@ static bool is_read(const struct request *request)
     return strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
 }
 
-/* What it will need; at most this much is reserved already. */
+/* How much the request will need; at most this much is reserved already. */
 static size_t needed_room(const struct request *request)
 {
     if (request->reply)
@@ -325,7 +326,7 @@ void request_answer_text(struct request *request, unsigned status, const char *j
     request->answer.content_type = status < 400 ? "application/json" : "application/problem+json";
 }
 
-/* What the old service did not have, it had no errors for. */
+/* The old service had no errors for calls that it did not have. */
 static bool is_transcoded(const struct request *request)
 {
     return request->route && request->route->start == transcoded_start;

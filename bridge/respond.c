@@ -1,4 +1,4 @@
-/* Answers become responses here, and nowhere else. */
+/* Turns answers into responses; nothing else does. */
 #include "respond.h"
 
 #include <microhttpd.h>
@@ -59,7 +59,7 @@ static struct MHD_Response *make_response(struct request *request)
     size_t size = answer->file ? answer->file_size : answer->body.size;
     if (size <= GZIP_ANSWER_MIN)
         return make_plain_response(answer);
-    /* libmicrohttpd 0.9.75 ends chunks that HEAD does not have. */
+    /* libmicrohttpd 0.9.75 sends the end of the chunks even for HEAD. */
     bool asked = headers_accept_gzip(&request->headers) && strcmp(request->method, "HEAD") != 0;
     struct MHD_Response *response = asked ? make_compressed_response(request) : NULL;
     if (response)

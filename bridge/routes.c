@@ -1,4 +1,4 @@
-/* The table of routes, and what happens beside it. */
+/* Finds routes, and answers what no route answers. */
 #include "routes.h"
 
 #include <stdio.h>
@@ -94,8 +94,8 @@ static void refuse_method(struct request *request)
 
 /* ---- whom a request is for, and from which page ---- */
 
-/* Whether the target has the absolute form, whose host counts and not that of the header (RFC 9112
- * section 3.2.2). `host` is "" when it is too long for one; `path` is what follows. */
+/* Whether the target has the absolute form, whose host replaces that of the header (RFC 9112
+ * section 3.2.2). `host` is "" when it is too long; `path` is what follows. */
 static bool split_absolute(const char *target, char host[HOST_SIZE], const char **path)
 {
     size_t scheme = strncasecmp(target, "http://", 7) == 0    ? 7
@@ -117,8 +117,8 @@ static bool changes_something(const char *method)
            strcmp(method, "OPTIONS") != 0;
 }
 
-/* Whether no page asks, or one of ours. Browsers say so themselves (Fetch Metadata), older ones and
- * those without TLS send the origin alone. */
+/* Whether the request comes from no page, or from one of ours. Browsers say so themselves (Fetch
+ * Metadata); older ones, and all without TLS, send only the origin. */
 static bool is_own_page(const struct headers *headers, const char *host)
 {
     if (headers->fetch_site)
@@ -127,8 +127,8 @@ static bool is_own_page(const struct headers *headers, const char *host)
     return headers->origins == 0 || (host && origin_is_of_host(headers->origin, host));
 }
 
-/* False after having answered. That a browser keeps the answer from a page is no help when the
- * request has done its work, and it asks before some requests only. */
+/* False after having answered. It does not help that a browser keeps the answer from a page if the
+ * request has already taken effect, and only some requests are preceded by a preflight. */
 static bool admit(struct request *request, const char *host)
 {
     struct headers *headers = &request->headers;
@@ -150,7 +150,7 @@ static bool admit(struct request *request, const char *host)
     return false;
 }
 
-/* No path here ends with a slash, but the service that this one replaces took one more. */
+/* No path here ends with a slash, but the service that this one replaces accepted one. */
 static void drop_slashes(char *path)
 {
     size_t length = strlen(path);
@@ -186,7 +186,7 @@ void routes_find(struct request *request)
     bool absolute = split_absolute(request->path, host, &target);
     if (!admit(request, absolute ? host : request->headers.host))
         return;
-    /* A preflight tells nothing about the path: the call that follows does. */
+    /* A preflight says nothing about the path; the call that follows does. */
     request->answer.preflight = is_preflight(request);
     if (request->answer.preflight) {
         answer_options(request);

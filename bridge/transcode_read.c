@@ -1,4 +1,4 @@
-/* JSON into messages. Reading goes on after something wrong, so that all of it is told at once. */
+/* JSON into messages. Reading continues after an error, so that all errors are reported at once. */
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -10,24 +10,24 @@
 #include "transcode.h"
 
 #define POINTER_CAP 65536
-#define POINTER_KEY_MAX 255 /* bytes of a map's key that a pointer goes down to */
-#define WORDS_CAP 4096      /* of an enum */
+#define POINTER_KEY_MAX 255 /* the most bytes of a map's key in a pointer */
+#define WORDS_CAP 4096      /* for the words of an enum */
 
 typedef ProtobufCFieldDescriptor Field;
 
 struct reader {
     struct arena *arena;
     struct transcode_errors *errors;
-    bool wrong; /* something was, told or not */
+    bool wrong; /* there was an error, reported or not */
     bool no_memory;
 };
 
-/* Where a value is: in a member of what `parent` is, or its element `index`. */
+/* Where a value is: in a member of `parent`, or its element `index`. */
 struct place {
     const struct place *parent; /* NULL: the document */
     const char *name;           /* NULL: an element */
     size_t index;
-    unsigned depth; /* of messages around it */
+    unsigned depth; /* number of messages around it */
 };
 
 /* ---- errors ---- */
@@ -103,8 +103,8 @@ static void *member_of(ProtobufCMessage *message, size_t offset)
     return (char *)message + offset;
 }
 
-/* A cleared element more of a repeated field: arrays grow whenever they have a power of two of
- * them. NULL when that is too many, or without memory. */
+/* Adds a cleared element to a repeated field: its array grows whenever its length is a power of
+ * two. NULL when there are too many, or without memory. */
 static void *add_element(struct reader *reader, ProtobufCMessage *message, const Field *field,
                          const struct place *place)
 {
@@ -129,7 +129,7 @@ static void *add_element(struct reader *reader, ProtobufCMessage *message, const
 
 /* ---- single values ---- */
 
-/* The decoded text in the arena; NULL after having told what is wrong. */
+/* The decoded text in the arena; NULL after having noted what is wrong. */
 static char *read_text(struct reader *reader, const struct json_value *value,
                        const struct place *place, const char *accepted)
 {
@@ -151,7 +151,7 @@ static char *read_text(struct reader *reader, const struct json_value *value,
     return NULL;
 }
 
-/* Of a whole number written without a fraction or exponent. */
+/* Reads a whole number written without a fraction or exponent. */
 static bool parse_digits(const struct json_value *value, bool *negative, uint64_t *digits)
 {
     *negative = value->text[0] == '-';
@@ -361,7 +361,7 @@ static void read_array(struct reader *reader, ProtobufCMessage *message, const F
     }
 }
 
-/* The entry of a key, made when there is none yet. */
+/* The entry with this key; makes it if there is none. */
 static ProtobufCMessage *find_entry(struct reader *reader, ProtobufCMessage *message,
                                     const Field *field, const char *key, const struct place *place)
 {
@@ -402,7 +402,7 @@ static void read_map(struct reader *reader, ProtobufCMessage *message, const Fie
     }
 }
 
-/* As a field is that was not given. */
+/* Makes the field as if it had not been given. */
 static void clear(ProtobufCMessage *message, const Field *field)
 {
     void *member = member_of(message, field->offset);
@@ -428,7 +428,7 @@ static const char *name_other(struct reader *reader, const ProtobufCMessageDescr
     return arena_copy(reader->arena, text, (size_t)size);
 }
 
-/* Makes a field the one of its oneof that is set; false when another one is. */
+/* Marks a field as the one of its oneof that is set; false when another one is set. */
 static bool choose(struct reader *reader, ProtobufCMessage *message, const Field *field,
                    const struct place *place)
 {
@@ -457,7 +457,7 @@ static void read_field(struct reader *reader, ProtobufCMessage *message, const F
         read_value(reader, field, value, member_of(message, field->offset), place);
 }
 
-/* Members mostly come in the order of the fields: `*next` is where to begin. */
+/* Members usually come in the order of the fields: `*next` is where to begin. */
 static const Field *find_member(const ProtobufCMessageDescriptor *type,
                                 const struct json_value *name, unsigned *next)
 {
@@ -574,7 +574,7 @@ static const Field *find_field(const ProtobufCMessageDescriptor *type, const cha
     return NULL;
 }
 
-/* The message in a field, made when there is none yet; NULL when the field is none that has one. */
+/* The message in a field; makes it if there is none. NULL when the field cannot hold a message. */
 static ProtobufCMessage *open_message(struct reader *reader, ProtobufCMessage *message,
                                       const Field *field, const struct place *place)
 {

@@ -1,4 +1,4 @@
-/* Messages into JSON, and what the descriptors say to both directions. */
+/* Messages into JSON, and what both directions read from descriptors. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -76,7 +76,7 @@ size_t transcode_value_size(ProtobufCType type)
     }
 }
 
-/* The fewest digits that are read as the same number; JSON has no others than finite ones. */
+/* Writes the fewest digits that are read as the same number; JSON has only finite numbers. */
 static void write_double(struct buffer *buffer, double number, bool single)
 {
     char text[32] = "null";
@@ -89,7 +89,7 @@ static void write_double(struct buffer *buffer, double number, bool single)
     buffer_append_text(buffer, text);
 }
 
-/* A value that this version does not know is told by its number. */
+/* A value that this version does not know is written as its number. */
 static void write_enum(struct buffer *buffer, const ProtobufCEnumDescriptor *type, int number)
 {
     CHECK(type->magic == PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC);
@@ -201,7 +201,7 @@ static const char *key_of(const ProtobufCMessage *entry)
     return *(char *const *)member_of(entry, entry->descriptor->fields[0].offset);
 }
 
-/* Of entries with the same key the last counts, as protobuf has it. */
+/* Of entries with the same key the last one counts, as in protobuf. */
 static bool comes_again(ProtobufCMessage *const *entries, size_t i, size_t count)
 {
     const char *key = key_of(entries[i]);

@@ -1,5 +1,5 @@
-/* The calls that are transcoded: a request's body, query and path become the message, and the
- * core's message the answer. */
+/* The transcoded calls: a request's body, query and path become the message, and the core's message
+ * becomes the answer. */
 #include <string.h>
 
 #include "base/check.h"
@@ -12,7 +12,7 @@
 
 #define ANSWER_CAP (32u << 20)
 
-/* A request message in the making. */
+/* A request message that is being built. */
 struct making {
     struct request *request;
     ProtobufCMessage *message;
@@ -40,7 +40,7 @@ static bool take_parameter(void *argument, const char *name, const char *value)
     char *text = arena_alloc(&making->request->arena, size);
     if (!text)
         note(making, TRANSCODE_NO_MEMORY);
-    /* What is not percent-encoded as it should be is taken as it is. */
+    /* A value with wrong percent-encoding is taken as it is. */
     else if (url_decode(value ? value : "", text, size))
         set(making, name, text);
     else
@@ -61,7 +61,7 @@ static void take_segment(void *user_data, const char *name, size_t name_size, co
         note(making, TRANSCODE_NO_MEMORY);
 }
 
-/* False after having answered that the body is not JSON. What the path says counts. */
+/* False after having answered that the body is not JSON. The fields in the path win. */
 static bool read_all(struct making *making)
 {
     struct request *request = making->request;

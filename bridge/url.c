@@ -1,4 +1,4 @@
-/* One decoder for paths and query values; the plus sign is libmicrohttpd's affair. */
+/* One decoder for paths and query values; libmicrohttpd handles the plus sign. */
 #include "url.h"
 
 #include <string.h>
