@@ -19,7 +19,7 @@ type address struct {
 	tls *tls.Config // of wss and tls+tcp; else nil
 }
 
-// parseAddresses reads URLs split by commas.
+// parseAddresses reads URLs separated by commas.
 func parseAddresses(text, caFile string) ([]address, error) {
 	var addresses []address
 	for _, part := range strings.Split(text, ",") {

@@ -24,7 +24,7 @@ const (
 
 // Options are a client's; every field has a default.
 type Options struct {
-	// URL is a core's address, ws://, wss://, tcp:// or tls+tcp://; several, split by commas, share the
+	// URL is a core's address, ws://, wss://, tcp:// or tls+tcp://; several, separated by commas, share the
 	// calls. "" is ws://127.0.0.1:7300/rpc.
 	URL string
 	// CAFile has the certificates to trust with wss and tls+tcp (PEM). "": those of the system.

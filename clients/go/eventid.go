@@ -67,5 +67,5 @@ func ParseEventID(id string) (uuid [16]byte, err error) {
 
 func invalidID(id string) error {
 	return failure(rpcpb.Code_INVALID_ARGUMENT, "EVENT_ID_INVALID",
-		`%q is no event id; accepted is "evt_" and 26 characters of 0-9 and a-z without i, l, o and u, of which the first is at most 7`, id)
+		`%q is not an event id; accepted is "evt_" and 26 characters of 0-9 and a-z without i, l, o and u, of which the first is at most 7`, id)
 }

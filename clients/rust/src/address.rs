@@ -24,7 +24,7 @@ pub(crate) struct Address {
 }
 
 impl Address {
-    /// Reads addresses that are split by commas.
+    /// Reads addresses that are separated by commas.
     pub(crate) fn parse_list(urls: &str) -> Result<Vec<Self>, Error> {
         urls.split(',').map(|url| Self::parse(url.trim())).collect()
     }

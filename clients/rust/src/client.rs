@@ -51,7 +51,7 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// Adds an address, or several split by commas: `ws://`, `wss://`, `tcp://` or `tls+tcp://`.
+    /// Adds an address, or several separated by commas: `ws://`, `wss://`, `tcp://` or `tls+tcp://`.
     /// All are connected; calls are spread over those that stand. Without any: [`DEFAULT_URL`].
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.urls.push(url.into());
@@ -158,7 +158,7 @@ pub struct Client {
 
 impl Client {
     /// Opens a client with defaults; see [`ClientBuilder::open`]. `url` may be several addresses
-    /// split by commas.
+    /// separated by commas.
     pub fn open(url: impl Into<String>) -> Result<Self, Error> {
         Self::builder().url(url).open()
     }

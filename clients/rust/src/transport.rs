@@ -128,7 +128,7 @@ async fn open_stream(mut stream: Box<dyn ByteStream>) -> io::Result<(Outgoing, I
     let mut hello = [0; 8];
     stream.read_exact(&mut hello).await?;
     if hello != HELLO_REP {
-        return Err(io::Error::other("the peer is no SP server that replies"));
+        return Err(io::Error::other("the peer does not speak SP as a REP"));
     }
     let codec = LengthDelimitedCodec::builder()
         .length_field_length(8)

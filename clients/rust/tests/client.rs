@@ -228,7 +228,7 @@ async fn peers_that_do_not_speak_sp_are_no_core() {
     let start = Instant::now();
     let error = client.open().unwrap().health().await.unwrap_err();
     assert_eq!(error.reason, "CORE_UNREACHABLE");
-    assert!(error.message.contains("no SP server"), "{error}");
+    assert!(error.message.contains("does not speak SP"), "{error}");
     assert!(start.elapsed() >= Duration::from_millis(300));
     peer.abort();
 }

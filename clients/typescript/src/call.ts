@@ -93,7 +93,7 @@ export class Call implements Waiting, Carried {
     try {
       response = fromBinary(ResponseSchema, envelope);
     } catch (cause) {
-      this.cancel(malformedAnswer("is no triggers.rpc.v1.Response", { cause }));
+      this.cancel(malformedAnswer("is not a triggers.rpc.v1.Response", { cause }));
       return;
     }
     if (response.code === Code.OK) {
@@ -156,5 +156,5 @@ export class Call implements Waiting, Carried {
 
 export function abortedError(signal?: AbortSignal): TriggersError {
   const cause: unknown = signal?.reason;
-  return new TriggersError(Code.CANCELLED, "CALL_CANCELLED", "the caller gave up", [], 0, { cause });
+  return new TriggersError(Code.CANCELLED, "CALL_CANCELLED", "the caller cancelled the call", [], 0, { cause });
 }

@@ -42,7 +42,7 @@ def parse_all(urls: Sequence[str], ca_file: str | None) -> list[Address]:
 def _scheme(url: str) -> str:
     scheme = url.partition("://")[0].lower()
     if scheme not in SCHEMES:
-        message = f"{url!r} is no address; accepted are the schemes {', '.join(SCHEMES)}"
+        message = f"{url!r} is not an address; accepted are the schemes {', '.join(SCHEMES)}"
         raise InvalidArgumentError("URL_INVALID", message)
     return scheme
 

@@ -105,7 +105,7 @@ def payload(name: str, value: bytes | bytearray | str | Mapping[str, Any]) -> by
         _check_json(name, dict(value))
         encoded = json.dumps(dict(value), ensure_ascii=False, separators=(",", ":"))
     except RecursionError:
-        raise wrong(name, "is nested too deeply, or in itself", _PAYLOAD) from None
+        raise wrong(name, "is nested too deeply, or contains itself", _PAYLOAD) from None
     except ValueError as error:  # such as an integer with more digits than Python writes
         raise wrong(name, f"cannot be written as JSON: {error}", _PAYLOAD) from error
     return _encode(name, encoded)

@@ -11,7 +11,7 @@ final class Address {
 
     private Address() {}
 
-    /** Reads URLs split by commas. */
+    /** Reads URLs separated by commas. */
     static List<URI> parseList(String urls) {
         List<URI> list = new ArrayList<>();
         for (String url : urls.split(",", -1)) {
@@ -25,7 +25,7 @@ final class Address {
         try {
             uri = new URI(url);
         } catch (URISyntaxException e) {
-            throw invalid("an address is no URL");
+            throw invalid("an address is not a URL");
         }
         // The URL goes into messages, so it must hold no password; triggersd knows none.
         if (uri.getRawAuthority() != null && uri.getRawAuthority().contains("@")) {

@@ -68,7 +68,7 @@ final class TcpWire implements Wire {
                 new DataInputStream(new BufferedInputStream(socket.getInputStream(), BUFFER));
         byte[] peer = in.readNBytes(REP.length);
         if (!Arrays.equals(peer, REP)) {
-            throw new IOException("the peer is no SP replier");
+            throw new IOException("the peer does not speak SP as a REP");
         }
         socket.setSoTimeout(0);
         start("triggers-write", this::write);

@@ -69,7 +69,7 @@ public final class TriggersClient implements AutoCloseable {
     }
 
     /**
-     * Opens a client of the cores at these URLs, split by commas; returns at once and connects in
+     * Opens a client of the cores at these URLs, separated by commas; returns at once and connects in
      * the background.
      *
      * @throws IllegalArgumentException if one is no ws://, wss:// or tcp:// URL
@@ -98,7 +98,7 @@ public final class TriggersClient implements AutoCloseable {
 
         private Builder() {}
 
-        /** The addresses, split by commas: calls are spread over those that are connected. */
+        /** The addresses, separated by commas: calls are spread over those that are connected. */
         public Builder urls(String urls) {
             addresses = Address.parseList(urls);
             return this;
