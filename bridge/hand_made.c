@@ -1,5 +1,5 @@
-/* Texts are written member by member; the payload is passed through byte for byte. Of errors and
- * times FastAPI's and pydantic's shapes are for answers only: what is accepted is the same. */
+/* Texts are written member by member; the payload is passed through byte for byte. FastAPI's and
+ * pydantic's shapes of errors and times are for answers only: the same input is accepted. */
 #include "hand_made.h"
 
 #include <stdio.h>
@@ -18,7 +18,7 @@ static void add_error(struct hand_made_errors *errors, const char *name, const c
     errors->fields[errors->count++] = (struct problem_field){name, detail};
 }
 
-/* The last member of each name that matters; text NULL when there is none. */
+/* The last member of each name that matters; its text is NULL when there is none. */
 struct members {
     struct json_value event_id;
     struct json_value source;
@@ -64,7 +64,7 @@ static bool read_name(const struct json_value *value, const char *name, struct a
     return true;
 }
 
-/* The id that the caller made; null is as good as none. False without memory. */
+/* Reads the id that the caller made; null counts as absent. False without memory. */
 static bool read_id(const struct json_value *value, bool keyed, struct arena *arena,
                     triggers_new_event *event, struct hand_made_errors *errors)
 {
@@ -112,7 +112,7 @@ enum hand_made_result hand_made_read_event(const struct json_value *value, struc
 
 /* ---- events out ---- */
 
-/* A time in UTC: for FastAPI's callers without the Z that says so, which Python before 3.11 cannot
+/* A time in UTC; for FastAPI's callers without the Z that says so, which Python before 3.11 cannot
  * read. */
 static void append_time(struct buffer *buffer, int64_t time_us,
                         const struct bridge_settings *settings)
@@ -204,11 +204,11 @@ void hand_made_write_page(struct buffer *buffer, const triggers_reply *reply,
 
 /* ---- errors ---- */
 
-/* Names of the protocol that are others here, and what is said of them. */
+/* Names of the protocol that differ here, and their texts. */
 static const struct {
     const char *field;
     const char *name;
-    const char *detail; /* NULL: the core's */
+    const char *detail; /* NULL: the core's text */
 } NAMES[] = {
     {"page_token", "cursor", "must be the next_cursor of a page with the same status and order"},
     {"page_size", "limit", NULL},
@@ -232,7 +232,7 @@ struct problem_field hand_made_field(const char *field, const char *detail, stru
 
 /* How pydantic says it. */
 static const struct {
-    const char *detail; /* of a field, or its beginning */
+    const char *detail; /* the detail of a field, or its beginning */
     const char *type;
     const char *message;
 } WORDS[] = {

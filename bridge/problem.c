@@ -142,7 +142,8 @@ void problem_write_item(struct buffer *buffer, const struct problem *problem, co
     buffer_append_text(buffer, "}");
 }
 
-/* REST may be open to everyone: where core and store are, and what they say, stays in the logs. */
+/* REST may be open to everyone, so only the logs say where core and store are, and what they
+ * report. */
 static const char *public_detail(const triggers_error *error)
 {
     if (strcmp(error->reason, "CORE_UNREACHABLE") == 0)

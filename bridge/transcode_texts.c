@@ -1,4 +1,4 @@
-/* Messages of google.protobuf that JSON has as a text: points in time and durations. */
+/* Messages of google.protobuf that are texts in JSON: points in time and durations. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <time.h>
@@ -8,13 +8,13 @@
 #include "google/protobuf/timestamp.pb-c.h"
 #include "transcode.h"
 
-#define TIME_MIN (-62135596800)    /* the year 1; what google.protobuf.Timestamp may be */
+#define TIME_MIN (-62135596800)    /* the year 1, the first of google.protobuf.Timestamp */
 #define TIME_MAX 253402300799      /* the end of the year 9999 */
-#define DURATION_MAX 315576000000L /* what google.protobuf.Duration may be: 10000 years */
+#define DURATION_MAX 315576000000L /* the most of google.protobuf.Duration: 10000 years */
 
 /* ---- times ---- */
 
-/* `count` digits and, unless it is 0, the character after them. */
+/* Reads `count` digits and, unless it is 0, the character after them. */
 static bool take_digits(const char **at, int count, char after, int *number)
 {
     *number = 0;
@@ -29,7 +29,7 @@ static bool take_digits(const char **at, int count, char after, int *number)
     return true;
 }
 
-/* A point and one to nine digits, or nothing. */
+/* Reads a point and one to nine digits, or nothing. */
 static bool take_fraction(const char **at, int32_t *nanos)
 {
     *nanos = 0;
@@ -44,7 +44,7 @@ static bool take_fraction(const char **at, int32_t *nanos)
     return *at > first;
 }
 
-/* Z or an offset, to the end. */
+/* Reads Z or an offset, up to the end. */
 static bool take_zone(const char *at, int *offset_s)
 {
     int hours, minutes, sign = *at == '-' ? -1 : 1;
@@ -79,7 +79,7 @@ static bool read_time(const char *at, ProtobufCMessage *message)
                      .tm_min = tm.tm_min,
                      .tm_sec = tm.tm_sec};
     time->seconds = timegm(&tm) - offset_s;
-    /* A day that the month has not was counted on into the next one. */
+    /* For a day that the month does not have, timegm has counted on into the next month. */
     return tm.tm_mday == day && time->seconds >= TIME_MIN && time->seconds <= TIME_MAX;
 }
 
@@ -114,7 +114,8 @@ static bool read_duration(const char *at, ProtobufCMessage *message)
     return in_range;
 }
 
-/* With 0, 3, 6 or 9 digits of a fraction, as the JSON of protobuf has it; null for what is none. */
+/* With 0, 3, 6 or 9 digits of a fraction, as in the JSON of protobuf; null for a value that is not
+ * a duration. */
 static void append_duration(struct buffer *buffer, const ProtobufCMessage *message)
 {
     const Google__Protobuf__Duration *duration = (const Google__Protobuf__Duration *)message;

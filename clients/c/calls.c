@@ -1,6 +1,6 @@
 /* The calls of the public header: each checks its arguments, fills its request message and starts
- * the invocation, as the generic one does. Each synchronous call is the asynchronous one and a
- * wait. */
+ * the invocation, as the generic call does. A synchronous call is the asynchronous one and a wait.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,8 +77,8 @@ static bool check_event(const triggers_new_event *event, struct status *status)
                                          "an event's payload is NULL");
 }
 
-/* Starts the call, or ends it when there is no client or something `wrong` (NULL: nothing) with its
- * arguments; `request` is not looked at then. */
+/* Starts the call, or ends it when there is no client or its arguments are `wrong` (NULL: they are
+ * not); `request` is not used then. */
 static void start(triggers_client *client, const struct invocation *call,
                   const ProtobufCMessage *request, const struct status *wrong)
 {

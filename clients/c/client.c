@@ -27,7 +27,7 @@ void triggers_make_event_id(char event_id[TRIGGERS_ID_SIZE])
 }
 
 struct client_memory {
-    struct budget_share share; /* what the caller is given */
+    struct budget_share share; /* the part that the caller gets */
     struct budget budget;
 };
 
@@ -43,7 +43,7 @@ triggers_memory *triggers_memory_new(size_t bytes)
 
 void triggers_memory_free(triggers_memory *memory)
 {
-    CHECK(!memory || memory->held == 0); /* of clients and replies that are still there */
+    CHECK(!memory || memory->held == 0); /* clients and replies must be freed before */
     free((struct client_memory *)memory);
 }
 

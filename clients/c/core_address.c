@@ -28,13 +28,13 @@ static bool fail_memory(struct status *status)
     return status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
 }
 
-/* A part of a URL: where its host is. */
+/* The place of the host in a URL. */
 struct url_host {
     const char *text;
     size_t size;
 };
 
-/* Of an ipc URL, whose rest is a path: nothing. */
+/* An ipc URL, whose rest is a path, has none. */
 static struct url_host find_host(const char *url)
 {
     const char *text = strstr(url, "://") + 3;
@@ -69,8 +69,8 @@ static bool add(struct core_address_list *list, const char *url, struct url_host
     return true;
 }
 
-/* nng takes any port and notices when it dials. The URL goes into error texts, so it must hold no
- * password; triggersd knows none. */
+/* nng accepts any port and fails only when it dials. The URL goes into error texts, so it must hold
+ * no password; triggersd has none. */
 static bool check_authority(const char *url, struct url_host host, struct status *status)
 {
     const char *rest = host.text + host.size;

@@ -1,4 +1,4 @@
-/* Where a client finds its cores: a list of URLs in one text, and what each is dialed with. */
+/* Where a client finds its cores: a list of URLs in one text, and the dialer for each. */
 #ifndef TRIGGERS_CLIENT_CORE_ADDRESS_H
 #define TRIGGERS_CLIENT_CORE_ADDRESS_H
 
@@ -29,9 +29,9 @@ bool core_address_list_parse(const char *text, struct core_address_list *list,
                              struct status *status) MUST_CHECK;
 void core_address_list_fini(struct core_address_list *list);
 
-/* Makes what the address is dialed with, TLS included, for which `ca_file` (NULL: none) has the
+/* Makes the dialer of the address, including TLS, for which `ca_file` (NULL: none) has the
  * certificates to trust. False with INVALID_ARGUMENT or RESOURCE_EXHAUSTED. The caller frees both
- * in any case: `*dialer` and `*link_address` are to be zero before. */
+ * in any case; `*dialer` and `*link_address` must be zero before. */
 bool core_address_make_dialer(const struct core_address *address, const char *ca_file,
                               struct link_address *link_address, nng_stream_dialer **dialer,
                               struct status *status) MUST_CHECK;

@@ -1,5 +1,5 @@
 /* The table of calls in flight, the lists in which they wait, and their moves between these. Each
- * public function is one step: it takes the lock, and sends when it has released it. */
+ * public function is one step: it takes the lock, and sends after releasing it. */
 #include "flights.h"
 
 #include "base/check.h"
@@ -8,8 +8,8 @@
 /* A call that finds no connection waits this long for one if it is impatient. */
 #define CONNECT_WAIT_MS 1000
 
-/* A repeatable call is sent again after this long without an answer when there is another peer and
- * its method does not wait. More often would only burden a core that is slow. */
+/* A repeatable call is sent again after this long without an answer, if there is another peer and
+ * its method does not wait. Sending more often would only burden a slow core. */
 #define RESEND_MS 5000
 
 /* ---- the lists and the table; all called with the lock held ---- */
@@ -99,7 +99,7 @@ static int64_t resend_time(const struct flights *flights, const struct flight *f
     return elsewhere && !flight->method.api->waits ? now_ms + RESEND_MS : INT64_MAX;
 }
 
-/* A message, and the peer on which it is to leave, held; NULL: none. */
+/* A message, and the peer that will send it, held; NULL: none. */
 struct departure {
     struct peer *peer;
     struct link_message *message;
@@ -136,7 +136,7 @@ static struct departure place(struct flights *flights, struct flight *flight)
     return (struct departure){NULL, NULL};
 }
 
-/* Takes it from the list of its phase. */
+/* Takes the call from the list of its phase. */
 static void take(struct flights *flights, struct flight *flight)
 {
     if (flight->phase == FLIGHT_WAITING)
@@ -146,7 +146,7 @@ static void take(struct flights *flights, struct flight *flight)
     flight_move(flight, FLIGHT_OWNED);
 }
 
-/* After the lock has been released. */
+/* Called after the lock has been released. */
 static void depart(const struct departure *departure)
 {
     if (departure->peer)
@@ -304,7 +304,7 @@ struct flight *flights_take_due(struct flights *flights)
         for (struct flight *flight = flights->table[i]; flight; flight = flight->next_in_row) {
             if (flight->phase == FLIGHT_OWNED)
                 continue;
-            /* One that is due to be sent elsewhere waits on when there is nowhere else. */
+            /* A call that is due to be sent elsewhere keeps waiting when there is no other peer. */
             if (flight->due_ms <= now_ms && flight->phase == FLIGHT_SENT &&
                 flights->peers->open == 1)
                 set_due(flights, flight, resend_time(flights, flight, now_ms));

@@ -1,5 +1,5 @@
-/* Requests become calls in flight; what comes of each try decides whether there is another, and at
- * last what the reply is. */
+/* Requests become calls in flight; the outcome of each try decides whether there is another, and in
+ * the end what the reply is. */
 #include "invocation.h"
 
 #include <stdlib.h>
@@ -12,13 +12,13 @@
 
 #define CONNECT_RETRY_MS 1000
 
-/* The core is told a deadline so much earlier than the caller's (a twentieth, at most this) that
+/* The core gets a deadline earlier than the caller's (by a twentieth, at most this much), so that
  * its answer to a call that it could not do in time still arrives in time. */
 #define MARGIN_MAX_MS 250
 
 /* A core that is stopping refuses new calls; with several addresses another one gets them. Requests
- * go round the connections, so after a few refusals no other is connected: the further tries are
- * spread over the time in which one that has just been started will be. */
+ * go round the connections, so after a few refusals no other core is connected: further tries are
+ * spread over the time that a core needs to start. */
 #define QUICK_REFUSALS 8
 #define MAX_REFUSALS 40
 #define REFUSAL_WAIT_MS 50
@@ -72,7 +72,7 @@ static void flight_free(struct flight *flight)
     free(flight);
 }
 
-/* The call does not count any more when the callback runs, so that this can start the next one. */
+/* The call no longer counts when the callback runs, so that the callback can start the next one. */
 static void finish(struct flight *flight, triggers_reply *reply)
 {
     flights_end(&flight->client->flights, flight);
@@ -124,7 +124,7 @@ static bool fail_timeout(const struct flight *flight, struct status *status)
     bool connected = flight->client->peers.open > 0;
     if (!connected && !flight->left)
         return fail_unreachable(flight->client, status);
-    /* A connection that this client closed was not lost: its core was there, and silent. */
+    /* A connection that this client closed was not lost: its core was reachable, but silent. */
     if (!connected && !flight->client->peers.gave_up) {
         status_fail(status, STATUS_UNAVAILABLE, "CONNECTION_LOST",
                     "the connection was lost and did not come back within %u ms; the call may or "
@@ -146,7 +146,7 @@ static int64_t time_left_ms(const struct flight *flight)
     return left > 0 ? left : 0;
 }
 
-/* The deadline that the core is told when so much is left. */
+/* The deadline that the core gets when so much time is left. */
 static uint32_t core_timeout(uint32_t left_ms)
 {
     uint32_t margin = left_ms / 20;
@@ -182,7 +182,7 @@ static bool make_message(struct flight *flight, struct status *status)
     return true;
 }
 
-/* Sends the owned call once more, or puts it in line. */
+/* Sends the owned call once more, or lets it wait for a peer. */
 static void send_once_more(struct flight *flight)
 {
     struct status status;
@@ -204,7 +204,7 @@ static void finish_lost(struct flight *flight)
     finish_failed(flight, &status);
 }
 
-/* What was given to the lost connection may have reached the core, whatever of it has left. */
+/* What was given to the lost connection may have reached the core, however much of it has left. */
 static void on_lost(void *owner, struct peer *peer)
 {
     triggers_client *client = owner;
@@ -235,8 +235,8 @@ static bool send_elsewhere(struct flight *flight, const triggers_reply *reply)
     return true;
 }
 
-/* Waits for another try; false when the reply is the call's end: its code is final, or the wait
- * would pass the deadline. */
+/* Lets the call wait for another try; false when the reply ends the call: its code is final, or the
+ * wait would pass the deadline. */
 static bool send_later(struct flight *flight, const triggers_reply *reply)
 {
     bool passing = triggers_code_is_retryable(reply->code) &&
@@ -317,7 +317,7 @@ static void serve_due(struct flight *flight)
         finish_failed(flight, &status);
     } else if (time_left_ms(flight) == 0) {
         end_late(flight);
-    } else if (flight->message) { /* in line for longer than a call that does not wait */
+    } else if (flight->message) { /* it has waited longer for a peer than an impatient call may */
         fail_unreachable(flight->client, &status);
         finish_failed(flight, &status);
     } else {
@@ -391,7 +391,7 @@ static struct flight *flight_new(triggers_client *client, const struct invocatio
     return NULL;
 }
 
-/* Looks at the limit before the request is made, too, as refusals should cost little. */
+/* Checks the limit before the request is made, too, because refusals should cost little. */
 void invocation_start(triggers_client *client, const struct invocation *invocation,
                       const ProtobufCMessage *body)
 {

@@ -1,4 +1,4 @@
-/* The client, and its calls from what a caller asks for to the one reply. */
+/* The client, and its calls, from the request to the one reply. */
 #ifndef TRIGGERS_CLIENT_INVOCATION_H
 #define TRIGGERS_CLIENT_INVOCATION_H
 
@@ -23,7 +23,7 @@ struct triggers_client {
     struct flights flights;
 };
 
-/* What a caller asks for, but for the request's body. */
+/* What a caller asks for, without the request's body. */
 struct invocation {
     const struct method *method;          /* borrowed for the start only */
     const triggers_call_options *options; /* borrowed for the start only; may be NULL */
@@ -32,7 +32,7 @@ struct invocation {
     void *user_data;
 };
 
-/* Sends a request and sees to it that the call ends with one reply. `body` is read before this
+/* Sends a request and makes sure that the call ends with one reply. `body` is read before this
  * returns. The callback may run before this returns. */
 void invocation_start(triggers_client *client, const struct invocation *invocation,
                       const ProtobufCMessage *body);
@@ -40,10 +40,10 @@ void invocation_start(triggers_client *client, const struct invocation *invocati
 /* Ends a call that was not started. */
 void invocation_refuse(const struct invocation *invocation, const struct status *status);
 
-/* Ends the calls that are due, or goes on with them; the keeper's. */
+/* Ends the calls that are due, or continues them; called by the keeper. */
 void invocations_serve_due(triggers_client *client);
 
-/* What becomes of calls by what peers tell; the owner of the peers is the client. */
+/* How calls react to the events of peers, whose owner is the client. */
 extern const struct peer_events invocation_events;
 
 #endif

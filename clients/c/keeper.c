@@ -1,4 +1,4 @@
-/* One thread that sleeps until its moment comes. */
+/* One thread that sleeps until it is asked for. */
 #include "keeper.h"
 
 #include <signal.h>
@@ -7,8 +7,8 @@
 #include "base/clock.h"
 #include "base/wait.h"
 
-/* Forgets the moment before it serves: what is asked for meanwhile may have come too late for this
- * time, and is kept for the next. */
+/* Clears the time before it serves: a request that comes meanwhile may be too late for this round,
+ * and is kept for the next. */
 static void *keep(void *data)
 {
     struct keeper *keeper = data;
@@ -63,7 +63,7 @@ void keeper_stop(struct keeper *keeper)
     keeper_fini(keeper);
 }
 
-/* Nearly always there is an earlier moment, and no lock is taken. */
+/* Nearly always it will serve earlier anyway, and no lock is taken. */
 void keeper_look_at(struct keeper *keeper, int64_t when_ms)
 {
     if (when_ms >= keeper->wake_ms)

@@ -1,5 +1,5 @@
-/* The keeper: the thread of a client that does what is to be done later or may have to wait. It
- * sleeps until the earliest moment that it was asked for. */
+/* The keeper: the thread of a client for work that is done later or may block. It sleeps until the
+ * earliest time that it was asked for. */
 #ifndef TRIGGERS_CLIENT_KEEPER_H
 #define TRIGGERS_CLIENT_KEEPER_H
 
@@ -19,15 +19,15 @@ struct keeper {
     bool stopping;           /* under `mutex` */
 };
 
-/* Starts the thread; false when that is not possible. From then on `serve` runs on it, with no lock
- * held, each time that the asked moment has come. It does what is due and asks for the next. */
+/* Starts the thread; false when that is not possible. From then on `serve` runs on it, without a
+ * lock held, each time it was asked for. It does what is due and asks for the next time. */
 bool keeper_start(struct keeper *keeper, void (*serve)(void *owner), void *owner);
 
-/* Ends the thread and waits for it. What was asked for is not served any more. */
+/* Ends the thread and waits for it. What was asked for is no longer served. */
 void keeper_stop(struct keeper *keeper);
 
-/* Has it serve no later than then (clock_monotonic_ms; 0: now). What is due then is to be seen by
- * `serve` before this is called. Any thread, with any lock held. */
+/* Makes it serve no later than `when_ms` (clock_monotonic_ms; 0: now). `serve` must be able to see
+ * what is due before this is called. Any thread, with any lock held. */
 void keeper_look_at(struct keeper *keeper, int64_t when_ms);
 
 #endif

@@ -9,7 +9,7 @@ struct triggers_inbox {
     triggers_client *client;
     triggers_list_request request; /* its page_token lies in `reply` */
     uint32_t timeout_ms;
-    triggers_reply *reply; /* the page that is walked; NULL before the first */
+    triggers_reply *reply; /* the current page; NULL before the first */
     size_t next;           /* item of the page */
 };
 

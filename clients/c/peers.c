@@ -9,16 +9,16 @@
 #define RECONNECT_MIN_MS 50
 #define RECONNECT_MAX_MS 500
 
-/* A name may lead elsewhere by then. */
+/* After this long it dials again: a name may lead elsewhere by then. */
 #define DIAL_TIMEOUT_MS 5000
 
-/* nng 1.10 may panic when a dialer is closed just as its connection comes: one that has begun is
- * let end when the client is closed, for this long. */
+/* nng 1.10 may panic when a dialer is closed just as its connection opens, so a client that is
+ * closed lets one that has begun end, for this long. */
 #define DIAL_CLOSE_MS 200
 
-/* Silence of this length, with a call that got no answer, is death. nng does not notice a peer that
- * vanished without closing, and sends call after call into the void. But a core answers every call
- * by its deadline, be it with an error: a connection on which nothing comes back is dead. */
+/* A connection that is silent for this long, with a call that got no answer, is dead: a core
+ * answers every call by its deadline, if only with an error. nng does not notice a peer that
+ * vanished without closing, and would send it call after call. */
 #define SILENCE_MS 1000
 
 /* The largest answer is a page of 8 MiB of payloads with what belongs to them. */
@@ -61,11 +61,11 @@ static bool on_received(void *owner, struct link *link, const struct link_receiv
 static void on_sent(void *owner, struct link *link, struct link_message *message, bool left)
 {
     (void)link;
-    (void)left; /* of what has not, on_closed tells */
+    (void)left; /* on_closed reports messages that have not left */
     peer_cast(owner)->peers->events->sent(message);
 }
 
-/* It may have ended on another thread meanwhile. */
+/* The link may have ended on another thread meanwhile. */
 static void on_greeted(void *owner, struct link *link)
 {
     (void)link;
@@ -159,7 +159,7 @@ static void use_stream(struct peer *peer, nng_stream *stream)
 }
 
 /* It has dialed or waited. When the peers are stopped, stop_dialing frees the stream: nng 1.5 may
- * still look at it until the aio has been stopped. */
+ * still use it until the aio has been stopped. */
 static void on_aio_done(void *data)
 {
     struct peer *peer = peer_cast(data);
@@ -290,7 +290,7 @@ void peers_stop(struct peers *peers)
     }
 }
 
-/* A peer whose link is to be freed, which the keeper alone does; or NULL. */
+/* A peer whose link must be freed, which only the keeper does; or NULL. */
 static struct peer *find_unused(struct peers *peers)
 {
     struct peer *unused = NULL;
@@ -345,7 +345,7 @@ void peer_expect_answer(struct peer *peer, int64_t now_ms)
     atomic_compare_exchange_strong(&peer->silent_since_ms, &none, now_ms);
 }
 
-/* A held link is not freed, so that it is still the peer's. */
+/* A held link is not freed, so it still belongs to the peer. */
 void peer_send(struct peer *peer, struct link_message *message)
 {
     struct link *link = peer->link;

@@ -1,5 +1,5 @@
 /* The peers of a client: the cores at its addresses. Each is dialed until there is a connection,
- * and again when that has ended. They know nothing of what is sent and received. */
+ * and again when that has ended. They know nothing of the content of messages. */
 #ifndef TRIGGERS_CLIENT_PEERS_H
 #define TRIGGERS_CLIENT_PEERS_H
 
@@ -14,12 +14,12 @@
 
 struct peer;
 
-/* What peers tell their owner, on threads of nng or whichever sends or closes, with no lock held
- * here. None may block. */
+/* The events of peers, on threads of nng or on those that send or close, without a lock of the
+ * peers held. None may block. */
 struct peer_events {
-    /* An answer has come; see link.h, where this returns true. */
+    /* An answer has arrived; see `received` in link.h, which returns true here. */
     void (*received)(void *owner, const struct link_received *received);
-    /* A message given to peer_send has left or never will, and is the owner's again. */
+    /* A message given to peer_send has left or never will, and belongs to the owner again. */
     void (*sent)(struct link_message *message);
     /* One more peer can be chosen. */
     void (*opened)(void *owner);
@@ -27,15 +27,15 @@ struct peer_events {
     void (*lost)(void *owner, struct peer *peer);
 };
 
-/* What a peer does, in this order, but that dialing may fail, and that a connection may end before
- * it is greeted. */
+/* What a peer does, in this order, except that dialing may fail, and that a connection may end
+ * before it is greeted. */
 enum peer_state {
     PEER_PAUSED, /* waits before it dials again, or has dialed */
     PEER_DIALING,
     PEER_CONNECTED, /* there is a link */
-    PEER_OPEN,      /* which is greeted and can be sent on */
-    PEER_CLOSED,    /* which has ended */
-    PEER_UNUSED,    /* which is to be freed by the keeper */
+    PEER_OPEN,      /* the link is greeted and can send */
+    PEER_CLOSED,    /* the link has ended */
+    PEER_UNUSED,    /* the keeper must free the link */
 };
 
 #define PEER_MAGIC 0x50454552u
@@ -46,9 +46,10 @@ struct peer {
     struct peers *peers;
     nng_stream_dialer *dialer;
     struct link_address address;
-    nng_aio *aio;                    /* dials, or waits before that */
-    uint32_t backoff_ms;             /* see backoff_next_ms */
-    _Atomic int64_t silent_since_ms; /* the first call sent since it was heard of last; 0: none */
+    nng_aio *aio;        /* dials, or waits before that */
+    uint32_t backoff_ms; /* see backoff_next_ms */
+    _Atomic int64_t
+        silent_since_ms; /* when the first call was sent since it was last heard of; 0: none was */
 
     /* Under `mutex`. */
     enum peer_state state; /* moved by peer_move */
@@ -60,51 +61,51 @@ struct peers {
     /* Set by the owner before peers_init. */
     const struct peer_events *events;
     void *owner;
-    struct keeper *keeper;       /* is to call peers_free_unused */
-    struct budget_share *memory; /* is charged for what comes in; NULL: nothing is */
+    struct keeper *keeper;       /* calls peers_free_unused */
+    struct budget_share *memory; /* is charged for what is received; NULL: nothing is charged */
 
     size_t count;
     bool uses_tls;       /* any of them */
-    atomic_int open;     /* peers that are; set under `mutex` */
+    atomic_int open;     /* open peers; set under `mutex` */
     atomic_bool gave_up; /* connections were closed for their silence and none has come since */
 
     pthread_mutex_t mutex;  /* the rest; never held while events run */
-    pthread_cond_t changed; /* while they are stopped: a state or link of a peer */
+    pthread_cond_t changed; /* while stopping: a state or link of a peer has changed */
     atomic_bool stopping;   /* set under `mutex` */
-    size_t last;            /* that was chosen */
+    size_t last;            /* the peer that was chosen last */
     struct peer items[CORE_ADDRESS_MAX];
 };
 
-/* Makes a peer for each address. False with a text, and nothing to be freed. */
+/* Makes a peer for each address. False with a text; nothing needs to be freed then. */
 bool peers_init(struct peers *peers, const struct core_address_list *addresses,
                 const char *tls_ca_file, struct status *status) MUST_CHECK;
 
-/* Begins to dial. The keeper is started. */
+/* Begins to dial. The keeper must have been started. */
 void peers_start(struct peers *peers);
 
 /* Ends dialing and the connections, and waits until the keeper has freed these. */
 void peers_stop(struct peers *peers);
 
-/* They are stopped or were never started. */
+/* Frees the peers, which are stopped or were never started. */
 void peers_fini(struct peers *peers);
 
-/* The next peer in turn that is open, `avoided` only when no other is; NULL: none. It is held: one
- * peer_send is to follow. Any thread. */
+/* The next open peer in turn, `avoided` only when no other is open; NULL: none. It is held: one
+ * peer_send must follow. Any thread. */
 struct peer *peers_hold_next(struct peers *peers, struct peer *avoided) MUST_CHECK;
 
-/* A call that its core does not let wait is about to be sent on it: if nothing comes back from now
- * on, it is silent. */
+/* A call that its core answers without waiting is about to be sent: if nothing comes back from now
+ * on, the peer is silent. */
 void peer_expect_answer(struct peer *peer, int64_t now_ms);
 
-/* Sends on a held peer, or not when it has been lost meanwhile, and releases it. With no lock held
+/* Sends to a held peer, unless it has been lost meanwhile, and releases it. Call it without a lock
  * that the events take. */
 void peer_send(struct peer *peer, struct link_message *message);
 
 /* After a call without an answer: ends the connections that have been silent for a second or more.
- * Another is made in place of each at once. With no lock held that the events take. */
+ * Each is replaced at once. Call it without a lock that the events take. */
 void peers_close_silent(struct peers *peers);
 
-/* Frees the connections that have ended and dials anew; the keeper's, as it may wait. */
+/* Frees the connections that have ended and dials again; called by the keeper, as it may block. */
 void peers_free_unused(struct peers *peers);
 
 #endif

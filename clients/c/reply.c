@@ -1,5 +1,5 @@
-/* Decoding of envelopes into replies, codes and errors among it, and freeing. What the methods'
- * answers mean is in results.c. */
+/* Decodes envelopes into replies, with codes and errors, and frees them. results.c reads the
+ * methods' answers. */
 #include "reply.h"
 
 #include <stdint.h>
@@ -8,15 +8,15 @@
 #include "base/check.h"
 #include "base/varint.h"
 
-/* A page holds up to 8 MiB of payloads. From another's core it may be decoded twice, as the
- * envelope's body and as the message in it, and the largest answer must fit. */
+/* A page holds up to 8 MiB of payloads. From a core that is not ours it may be decoded twice, as
+ * the envelope's body and as the message in it, and the largest answer must fit. */
 #define REPLY_MAX_MEMORY ((size_t)32 << 20)
 
 #define BODY_TAG (5 << 3 | 2) /* Response.body, length-delimited */
 
 #define BOX_MAGIC 0x424f5831u
 
-/* The reply, the arena it lies in, and that one's charge. */
+/* The reply, its arena, and the arena's charge. */
 struct box {
     triggers_reply reply; /* first */
     unsigned magic;
@@ -67,7 +67,7 @@ static triggers_reply *reply_new(struct arena *arena)
     return &box->reply;
 }
 
-/* Hands the arena over to the reply in it. */
+/* Gives the arena to the reply in it. */
 static triggers_reply *reply_finish(struct arena *arena, triggers_reply *reply)
 {
     if (!reply) {
@@ -93,7 +93,7 @@ void triggers_reply_free(triggers_reply *reply)
     if (!reply || reply == &no_memory || reply == &too_large)
         return;
     struct box *box = (struct box *)reply;
-    CHECK(box->magic == BOX_MAGIC); /* freed once, and one of ours */
+    CHECK(box->magic == BOX_MAGIC); /* not freed twice, and one of ours */
     box->magic = 0;
     struct charge charge = box->charge;
     struct arena arena = box->arena;
@@ -137,8 +137,8 @@ int triggers_code_is_retryable(triggers_code code)
            code == TRIGGERS_ABORTED || code == TRIGGERS_DEADLINE_EXCEEDED;
 }
 
-/* Codes that this library does not know (a newer core's) are UNKNOWN, as is an error that says it
- * is none. */
+/* Codes that this library does not know (those of a newer core) are UNKNOWN, as is an error with
+ * the code OK. */
 static triggers_code known_code(Triggers__Rpc__V1__Code code)
 {
     return code > TRIGGERS__RPC__V1__CODE__OK && code <= TRIGGERS__RPC__V1__CODE__UNAUTHENTICATED
@@ -175,7 +175,7 @@ bool reply_error_read(struct arena *arena, Triggers__Rpc__V1__Code code, const c
 
 /* ---- decoding ---- */
 
-/* One byte more than asked for and a NUL in it: so every payload has a NUL after it. */
+/* Allocates one byte more, with a NUL in it, so that every payload has a NUL after it. */
 static void *alloc_with_nul(void *data, size_t size)
 {
     char *bytes = size < SIZE_MAX ? arena_alloc(data, size + 1) : NULL;
@@ -207,8 +207,9 @@ static const char *find_metadata(const Triggers__Rpc__V1__Response *response, co
     return "";
 }
 
-/* Finds the body of an envelope that ends with it, as the core's do, so that it can be decoded
- * where it lies. Returns the size of what is before it, which is all when it is not so. */
+/* Finds the body of an envelope that ends with it, as the core's do, so that it can be decoded in
+ * place. Returns the size of what is before the body, or of everything when the envelope does not
+ * end with it. */
 static size_t find_body(const uint8_t *bytes, size_t size, ProtobufCBinaryData *body)
 {
     const uint8_t *end = bytes + size;
@@ -266,7 +267,7 @@ triggers_reply *reply_from_message(const struct method *method, size_t item_coun
                                    const void *bytes, size_t size, struct budget_share *share)
 {
     struct arena arena;
-    /* What has been done is told when it is possible at all. */
+    /* The result of a write is reported whenever that is possible. */
     struct charge charge = {.share = share, .urgent = item_count > 0};
     arena_init(&arena, REPLY_MAX_MEMORY);
     arena.charge = &charge;

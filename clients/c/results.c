@@ -1,4 +1,4 @@
-/* What each method's response message means in a reply. */
+/* Turns the response message of each method into a reply. */
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -30,7 +30,7 @@ static triggers_item *add_items(struct reply_builder *builder, size_t count)
     return items;
 }
 
-/* Items of a batch: as many as were asked for. */
+/* Adds the items of a batch: as many as were asked for. */
 static triggers_item *add_batch_items(struct reply_builder *builder, size_t count)
 {
     CHECK(builder->item_count > 0);
