@@ -145,7 +145,7 @@ def test_says_where_it_listens_and_shows_both_logs(quickstart):
 def test_listens_on_this_machine_alone_and_says_so(quickstart):
     running = quickstart().wait_running()
     assert listeners(running.port) == {"127.0.0.1"}
-    assert "Programs on this machine alone; API_HOST=0.0.0.0 opens" in running.text
+    assert "Only programs on this machine; API_HOST=0.0.0.0 opens" in running.text
     assert "no authentication" in running.text
     assert "Any web page in a browser here may use the REST API" in running.text
 
@@ -156,9 +156,9 @@ def test_says_what_is_open_when_told_to_open_it(quickstart):
         API_HOST="0.0.0.0", TRIGGERS_LISTEN=listen, CORS_ORIGINS="https://app.example.com"
     ).wait_running()
     assert listeners(running.port) == {"0.0.0.0"}
-    assert "Whoever reaches this machine may use the REST API." in running.text
+    assert "Everyone who reaches this machine may use the REST API." in running.text
     assert f"may use {listen.split(',')[1]}." in running.text
-    assert "Of web pages those of https://app.example.com may use the REST API." in running.text
+    assert "Only web pages of https://app.example.com may use the REST API." in running.text
 
 
 def test_the_curl_lines_work_as_printed(quickstart):
