@@ -35,11 +35,11 @@ struct writer {
 
 static metric_cell commit_cell, created_cell, acknowledged_cell;
 struct metric writer_commits = {.name = "commits_total",
-                                .help = "Transactions of writes that were committed.",
+                                .help = "Committed transactions that wrote.",
                                 .kind = METRIC_COUNTER,
                                 .cells = &commit_cell};
 struct metric writer_created = {.name = "events_created_total",
-                                .help = "Events stored, those aside that were there already.",
+                                .help = "Events stored, without those that were there already.",
                                 .kind = METRIC_COUNTER,
                                 .cells = &created_cell};
 struct metric writer_acknowledged = {.name = "events_acknowledged_total",

@@ -99,7 +99,7 @@ struct server {
 
 static metric_cell connections_cell, memory_cell, memory_ceiling_cell;
 struct metric server_connections = {.name = "connections",
-                                    .help = "Connections of clients that are open.",
+                                    .help = "Open connections of clients.",
                                     .kind = METRIC_GAUGE,
                                     .cells = &connections_cell};
 struct metric server_memory = {.name = "held_memory_bytes",
@@ -107,7 +107,7 @@ struct metric server_memory = {.name = "held_memory_bytes",
                                .kind = METRIC_GAUGE,
                                .cells = &memory_cell};
 struct metric server_memory_ceiling = {.name = "held_memory_max_bytes",
-                                       .help = "Most that may be held for these.",
+                                       .help = "The most memory that may be held for these.",
                                        .kind = METRIC_GAUGE,
                                        .cells = &memory_ceiling_cell};
 
