@@ -1,5 +1,5 @@
-/* One batch: drop what is late, gather the items of all operations, write, and when the store
- * rejects the batch halve it until the guilty items stand alone. */
+/* One batch: drop late operations, gather the items of the others, write, and when the store
+ * rejects the batch, halve it until the items at fault are alone. */
 #include "events/writer.h"
 
 #include <stdatomic.h>
@@ -11,20 +11,20 @@
 #include "base/log.h"
 
 /* All lanes together hold fewer calls than a server handles, so that excess can be refused. */
-#define MAX_HELD 1344 /* 1024 of one caller alone, see turns_add */
+#define MAX_HELD 1344 /* 1024 for a single caller, see turns_add */
 #define MAX_HELD_BYTES (44u << 20)
-#define MAX_BATCH 4096 /* items of one transaction, and its cost, which makes it 8 MiB at most */
+#define MAX_BATCH 4096 /* items of one transaction, and its cost, which limits it to 8 MiB */
 #define RETRY_DELAY_MS 1000
-#define MAX_AHEAD_US 1000000 /* that a time may be ahead of the clock */
+#define MAX_AHEAD_US 1000000 /* the most that a time may be ahead of the clock */
 #define MAX_RETRIES 8        /* after serialization failures and lost sessions */
 
-/* How many guilty items of a batch are looked for; then what fails is told to all of its part,
- * which is no harm: nothing was changed, and they may be sent again. */
+/* How many items at fault are searched for in a batch; after that all items of a part that fails
+ * get its failure, which does no harm: nothing was changed, and they may be sent again. */
 #define MAX_REJECTED 16
-#define MAX_LOCKED 4 /* of which each costs some waiting */
+#define MAX_LOCKED 4 /* each of which costs some waiting */
 
-/* How long after the start former ids are looked for: callers of the version before may send again
- * what it has stored. */
+/* How long after the start former ids are looked for: callers may send again what the previous
+ * version has stored. */
 #define FORMER_IDS_MS ((int64_t)48 * 3600 * 1000)
 
 struct writer {
@@ -47,8 +47,8 @@ struct metric writer_acknowledged = {.name = "events_acknowledged_total",
                                      .kind = METRIC_COUNTER,
                                      .cells = &acknowledged_cell};
 
-/* The times of one writer ascend strictly, so that events list in the order they came in, unless
- * the clock was set back by more than MAX_AHEAD_US: then they follow it. */
+/* The times of one writer ascend strictly, so that events are listed in the order in which they
+ * came. If the clock was set back by more than MAX_AHEAD_US, they follow the clock. */
 static int64_t next_time_us(struct writer *writer)
 {
     int64_t now = clock_now_us();
@@ -60,17 +60,17 @@ static int64_t next_time_us(struct writer *writer)
     return next;
 }
 
-/* What one run works on; pointers into the operations. */
+/* The batch of one run: pointers into the operations. */
 struct write_batch {
     struct worker *worker;
     struct scope scope;
-    int64_t deadline_ms; /* the latest of the operations' */
+    int64_t deadline_ms; /* the latest of the operations */
     struct write_item **items;
-    struct write_op **ops;      /* each item's */
+    struct write_op **ops;      /* the operation of each item */
     struct store_item **stored; /* the items' */
     size_t count;
-    struct status failure; /* why the store failed, when it did and nothing was changed */
-    size_t rejected;       /* guilty items found */
+    struct status failure; /* why the store failed, if it did and nothing was changed */
+    size_t rejected;       /* items at fault that were found */
     size_t locked;
 };
 
@@ -86,7 +86,7 @@ static void stamp_ack(struct writer *writer, struct store_event *event)
     event->acknowledged_at_us = clock_now_us();
 }
 
-/* The kinds of items: how one gets its time, and what counts those that were done. */
+/* The kinds of items: how one gets its time, and the metric that counts those that were done. */
 static const struct {
     void (*stamp)(struct writer *writer, struct store_event *event);
     struct metric *done;
@@ -127,7 +127,7 @@ static enum store_result get_former(struct write_batch *batch, struct write_item
     return result;
 }
 
-/* Items whose keys the version before has used get the ids that it gave them. */
+/* Items whose keys the previous version has used get the ids that it gave them. */
 static enum store_result take_former_ids(struct write_batch *batch, size_t first, size_t count,
                                          struct status *status)
 {
@@ -170,9 +170,10 @@ static enum store_result write_once(struct write_batch *batch, size_t first, siz
     return result;
 }
 
-/* The same, again after passing failures. A lost session leaves it unknown whether the batch was
- * written; writing it again is safe because the ids say what is already there. A failure after that
- * leaves it unknown for good, and so does a lock: the lost session may yet hold it and commit. */
+/* The same, and tries again after passing failures. A lost session leaves it unknown whether the
+ * batch was written; writing it again is safe because the ids say what is already there. A failure
+ * after that leaves it unknown for good, and so does a lock: the lost session may still hold it and
+ * commit. */
 static enum store_result write_stubbornly(struct write_batch *batch, size_t first, size_t count,
                                           struct status *status)
 {
@@ -190,8 +191,7 @@ static enum store_result write_stubbornly(struct write_batch *batch, size_t firs
     return unknown && !settled ? STORE_LOST : result;
 }
 
-/* What became of items whose transaction may have been committed, and of those that came after it.
- */
+/* The failure of items whose transaction may have been committed, and of those after it. */
 static const struct status UNKNOWN = {
     .code = STATUS_UNAVAILABLE,
     .reason = "OUTCOME_UNKNOWN",
@@ -218,7 +218,7 @@ static void fail_items(struct write_item **items, size_t count, const struct sta
         items[i]->failure = why;
 }
 
-/* Whether a range that failed is not to be split any more. Counts it then. */
+/* Whether a range that failed must not be split any more; if so, counts it. */
 static bool is_split_enough(struct write_batch *batch, size_t count, enum store_result result)
 {
     CHECK(result == STORE_LOCKED || result == STORE_REJECTED);
@@ -247,8 +247,8 @@ static void reject(struct write_batch *batch, size_t first, size_t count, const 
                         {"items", NULL, (double)count}, {"error", why->message});
 }
 
-/* Writes a range and gives each item its own failure, or none. When the store fails nothing more is
- * tried: false, and all of `failed` is set. */
+/* Writes a range and gives each item its own failure, or none. When the store fails, nothing more
+ * is tried: false, and all later items have a failure too. */
 static bool write_range(struct write_batch *batch, size_t first, size_t count)
 {
     struct status status = STATUS_INIT;
@@ -294,8 +294,8 @@ static void gather_op(struct write_batch *batch, struct write_op *op)
         batch->deadline_ms = op->op.deadline_ms;
 }
 
-/* The store failed, maybe before the items of this operation were written: then the rest of it is
- * not tried either, and what is told of the failure outlives the batch. */
+/* The store failed, perhaps before the items of this operation were written: then the rest is not
+ * tried either, and the failure is copied, to outlive the batch. */
 static void end_op(const struct write_batch *batch, struct write_op *op)
 {
     CHECK(op->op.end > op->op.first && op->op.end <= op->count);
@@ -334,7 +334,7 @@ static void writer_run(struct worker *worker, struct op *ops)
         end_op(&batch, (struct write_op *)op);
 }
 
-/* Why all items failed, when it is the same for all and not one of theirs; NULL: it is not. */
+/* Why all items failed, if the reason is the same for all and not one item's own; else NULL. */
 static const struct status *why_failed_as_a_whole(const struct write_op *op)
 {
     const struct status *why = NULL;
@@ -349,7 +349,7 @@ static const struct status *why_failed_as_a_whole(const struct write_op *op)
     return why == &op->failure || why == &UNKNOWN || why == &NOT_WRITTEN ? why : NULL;
 }
 
-/* The lane is done with it: one that was begun tells of each item what became of it. */
+/* The lane is done with the operation: if it was begun, each item has its own result. */
 static void on_done(struct op *base)
 {
     struct write_op *op = (struct write_op *)base;

@@ -1,5 +1,5 @@
-/* The group-commit writer: takes creates and acknowledgements of all callers and writes what queued
- * during one commit as the next transaction. Operations finish after the commit. */
+/* The group-commit writer: takes the creates and acknowledgements of all callers, and writes those
+ * that queued during one commit as the next transaction. Operations finish after the commit. */
 #ifndef TRIGGERS_EVENTS_WRITER_H
 #define TRIGGERS_EVENTS_WRITER_H
 
@@ -11,26 +11,26 @@
 struct item_failure;
 
 struct write_item {
-    struct store_item stored; /* in: kind, and of `event` all but the time; out: the outcome */
-    /* In: the caller's, why the item is not to be written; it is left out then. NULL: it is. */
+    struct store_item stored; /* in: kind, and all of `event` except the time; out: the outcome */
+    /* In: why the caller's item must not be written, and is left out. NULL: it is written. */
     struct item_failure *wrong;
-    bool keyed; /* the caller's: its id stands for an idempotency key */
+    bool keyed; /* for the caller: its id was derived from an idempotency key */
     /* Out: why it was not written, or may not have been; NULL: it was, with its outcome. Static,
      * the operation's or in its arena. */
     const struct status *failure;
-    /* In: the id that the version before gave to the append's key, in the operation's arena; NULL:
-     * none. An event of the same source that has it is the one that is meant. */
+    /* In: the id that the previous version gave to the append's key, in the operation's arena;
+     * NULL: none. An event of the same source with this id is the one that the key means. */
     const uint8_t *former_id;
 };
 
 struct write_op {
-    struct op op; /* first: the lane's handle. Status OK: each item tells its own outcome; else none
-                     was written, or may not have been when it says so */
+    struct op op; /* first: the lane's handle. Status OK: each item has its own outcome; else none
+                     was written, or perhaps not, if the status says so */
     struct write_item *items;
     size_t count;
     struct arena *arena;               /* for the texts of items that fail */
-    struct status failure;             /* the items' whose transaction failed */
-    void (*done)(struct write_op *op); /* in: as op.done, which is the writer's */
+    struct status failure;             /* of the items whose transaction failed */
+    void (*done)(struct write_op *op); /* in: like op.done, which the writer uses */
 };
 
 /* Commits of this process, and what they stored. */

@@ -1,5 +1,5 @@
 /* Creates and acknowledgements. A single call is a batch of one with another response: the
- * request's items are checked, the sound ones go to the writer as one operation, and when it is
+ * request's items are checked, the valid ones go to the writer as one operation, and when it is
  * done every item has an outcome. */
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "service/convert.h"
 #include "service/event_service.h"
 
-/* What one call of this file is about; lives in the call's arena. */
+/* One call of this file; in the call's arena. */
 struct write_call {
     struct write_op op; /* first */
     struct call *call;
@@ -19,7 +19,7 @@ struct write_call {
 
 /* ---- checking ---- */
 
-/* The item's, which has none until something is wrong; NULL without memory. */
+/* The failure of an item, which is made when something is wrong; NULL without memory. */
 static struct item_failure *failure_of(struct arena *arena, struct write_item *item)
 {
     if (!item->wrong)
@@ -53,13 +53,14 @@ static const char *field_path(struct arena *arena, const char *prefix, const cha
 static const char NEW_ID_RULE[] =
     "must be \"evt_\" and 26 characters of lower-case base32, a TypeID over a UUIDv7";
 
-/* Between the key and an event's number in what the REST bridge makes of a batch's key. No header
- * can hold it. */
+/* Separates the key and an event's number in the keys that the REST bridge makes from a batch's
+ * key. No header can hold it. */
 #define BATCH_KEY_SEPARATOR '\x1f'
 
 static const char KEY_RULE[] = "must have at most 255 characters, and no event_id may be given";
 
-/* What a key stands for: see CreateEventRequest.idempotency_key. False without memory. */
+/* Derives the id that a key stands for: see CreateEventRequest.idempotency_key. False without
+ * memory. */
 static bool derive_id(const char *key, struct arena *arena, struct store_item *append)
 {
     struct slice source = append->event.source;
@@ -67,7 +68,7 @@ static bool derive_id(const char *key, struct arena *arena, struct store_item *a
     char *name = arena_alloc(arena, size);
     if (!name)
         return false;
-    if (source.size > 0) /* or it is refused, and there is none */
+    if (source.size > 0) /* else the source is refused, and there is no id */
         memcpy(name, source.data, source.size);
     name[source.size] = '\0';
     memcpy(name + source.size + 1, key, size - source.size - 1);
@@ -75,8 +76,8 @@ static bool derive_id(const char *key, struct arena *arena, struct store_item *a
     return true;
 }
 
-/* The id that the version before derived from a key: from the key alone, which of events in a REST
- * batch ended in a # and their number. NULL without memory. */
+/* The id that the previous version derived from a key: from the key alone, which for events in a
+ * REST batch ended in a # and their number. NULL without memory. */
 static const uint8_t *derive_former_id(const char *key, struct arena *arena)
 {
     uint8_t *id = arena_alloc(arena, TYPEID_BYTES);
@@ -91,7 +92,7 @@ static const uint8_t *derive_former_id(const char *key, struct arena *arena)
 }
 
 /* The id that the caller made, the one that its key stands for, or a new one. Old ids are too short
- * to be made by several callers without clashes: they come with an import alone. */
+ * for several callers to make them without clashes: only an import brings them. */
 static void choose_id(const Triggers__V1__CreateEventRequest *request, const char *prefix,
                       struct arena *arena, struct write_item *item)
 {
@@ -110,7 +111,7 @@ static void choose_id(const Triggers__V1__CreateEventRequest *request, const cha
                       NEW_ID_RULE);
 }
 
-/* False without memory; what is wrong with the event goes to `item`. */
+/* False without memory; `item` gets what is wrong with the event. */
 static bool check_event(const Triggers__V1__CreateEventRequest *request,
                         const struct payload_rules *payloads, const char *prefix,
                         struct arena *arena, struct write_item *item)
@@ -118,7 +119,7 @@ static bool check_event(const Triggers__V1__CreateEventRequest *request,
     const char *why;
     struct store_event *event = &item->stored.event;
     enum rule_result source = rule_name(request->source, arena, &event->source, &why);
-    choose_id(request, prefix, arena, item); /* a key's belongs to the source */
+    choose_id(request, prefix, arena, item); /* the id of a key depends on the source */
     if (source == RULE_VIOLATED)
         add_violation(arena, item, "SOURCE_INVALID", field_path(arena, prefix, "source"), why);
     enum rule_result type = rule_name(request->event_type, arena, &event->type, &why);
@@ -159,7 +160,7 @@ static struct status unwanted_outcome(enum store_outcome outcome, bool keyed)
     return status;
 }
 
-/* After the write: what an item failed with, if it did. False without memory. */
+/* After the write: notes the failure of an item, if there is one. False without memory. */
 static bool note_outcome(struct arena *arena, struct write_item *item)
 {
     if (item->wrong)
@@ -179,7 +180,7 @@ static void on_written(struct write_op *op)
     struct write_call *write = (struct write_call *)op;
     CHECK(write->sound > 0 && write->sound <= op->count);
     if (op->op.status.code != STATUS_OK) {
-        struct status status = op->op.status; /* `op` dies with the call */
+        struct status status = op->op.status; /* `op` is freed with the call */
         call_fail(write->call, &status, NULL, 0);
         return;
     }
@@ -196,7 +197,7 @@ static bool fail_if_failed(struct call *call, const struct item_failure *failure
 {
     if (!failure)
         return false;
-    struct item_failure copy = *failure; /* `failure` dies with the call */
+    struct item_failure copy = *failure; /* `failure` is freed with the call */
     call_fail(call, &copy.status, copy.violations, copy.violation_count);
     return true;
 }
@@ -236,7 +237,7 @@ static void submit(struct event_service *service, struct write_call *write)
 {
     struct status status;
     if (write->sound == 0)
-        write->answer(write); /* no item was sound */
+        write->answer(write); /* no item was valid */
     else if (!writer_submit(service->writer, &write->op, &status))
         call_fail(write->call, &status, NULL, 0);
 }
