@@ -7,14 +7,16 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "core_call.h"
+#include "problem.h"
 #include "routes.h"
 
 #define TEXT_CAP (256u << 10)
 #define CORE_TIMEOUT_MS 2000
 #define CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
-static const unsigned STATUSES[] = {200, 201, 204, 400, 401, 403, 404, 405, 409,
-                                    413, 415, 421, 422, 429, 500, 501, 503, 504};
+#define NUMBER(number, title) number,
+static const unsigned STATUSES[] = {200, 201, 204, PROBLEM_STATUSES(NUMBER)};
+#undef NUMBER
 #define STATUS_COUNT (sizeof(STATUSES) / sizeof(STATUSES[0]) + 1)
 
 /* Rows are the routes in their order, and then requests without one. */

@@ -6,35 +6,15 @@
 #include "base/check.h"
 #include "base/status.h"
 
-static const struct {
-    unsigned status;
-    const char *title;
-} TITLES[] = {
-    {400, "Bad Request"},
-    {401, "Unauthorized"},
-    {403, "Forbidden"},
-    {404, "Not Found"},
-    {405, "Method Not Allowed"},
-    {409, "Conflict"},
-    {413, "Content Too Large"},
-    {414, "URI Too Long"},
-    {415, "Unsupported Media Type"},
-    {421, "Misdirected Request"},
-    {422, "Unprocessable Content"},
-    {429, "Too Many Requests"},
-    {431, "Request Header Fields Too Large"},
-    {501, "Not Implemented"},
-    {503, "Service Unavailable"},
-    {504, "Gateway Timeout"},
-};
-
 static const char *title_of(unsigned status)
 {
-    for (size_t i = 0; i < sizeof(TITLES) / sizeof(TITLES[0]); i++) {
-        if (TITLES[i].status == status)
-            return TITLES[i].title;
+    switch (status) {
+#define TITLE(number, title)                                                                       \
+    case number: return title;
+        PROBLEM_STATUSES(TITLE)
+#undef TITLE
+    default: return "Internal Server Error";
     }
-    return "Internal Server Error";
 }
 
 static bool is_ours(const char *reason)

@@ -10,6 +10,27 @@
 #include "base/buffer.h"
 #include "triggers.h"
 
+/* The statuses of errors, and their titles in RFC 9110 or 6585. Another is an internal error. */
+#define PROBLEM_STATUSES(STATUS)                                                                   \
+    STATUS(400, "Bad Request")                                                                     \
+    STATUS(401, "Unauthorized")                                                                    \
+    STATUS(403, "Forbidden")                                                                       \
+    STATUS(404, "Not Found")                                                                       \
+    STATUS(405, "Method Not Allowed")                                                              \
+    STATUS(408, "Request Timeout")                                                                 \
+    STATUS(409, "Conflict")                                                                        \
+    STATUS(413, "Content Too Large")                                                               \
+    STATUS(414, "URI Too Long")                                                                    \
+    STATUS(415, "Unsupported Media Type")                                                          \
+    STATUS(421, "Misdirected Request")                                                             \
+    STATUS(422, "Unprocessable Content")                                                           \
+    STATUS(429, "Too Many Requests")                                                               \
+    STATUS(431, "Request Header Fields Too Large")                                                 \
+    STATUS(500, "Internal Server Error")                                                           \
+    STATUS(501, "Not Implemented")                                                                 \
+    STATUS(503, "Service Unavailable")                                                             \
+    STATUS(504, "Gateway Timeout")
+
 /* One wrong field. */
 struct problem_field {
     const char *name;   /* a member such as "source", or a path inside it as in a JSON pointer, such

@@ -85,6 +85,16 @@ def scrape_alone(http):
     return metrics if flights == [1, 1] else None
 
 
+def test_every_status_is_counted_as_it_was_sent(http):
+    """One that the list of statuses lacks would count as a request that its client broke off."""
+    count = lambda status: scrape(http).value(  # noqa: E731
+        "triggers_bridge_requests_total", route="/api/v1/inbox", method="GET", status=status
+    )
+    before = count("414")
+    assert http.get("/api/v1/inbox?limit=1&junk=" + "a" * 8000).status_code == 414
+    wait_until(lambda: count("414") == before + 1, "414 counted")
+
+
 def test_what_stands_and_waits_is_shown(http):
     metrics = wait_until(lambda: scrape_alone(http), "one request in flight, this one", 75)
     assert metrics.value("triggers_core_up") == 1
