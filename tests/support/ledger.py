@@ -4,7 +4,9 @@ happen, and afterwards compared with everything that is stored."""
 import threading
 from dataclasses import dataclass, field
 
+from support.network import wait_until
 from support.protocol import events
+from support.rpc import RpcError
 
 PAGE = 1000
 
@@ -130,13 +132,26 @@ def payload_of(marker, size=0):
     return b'{"marker":"%s","text":"%s"}' % (marker.encode(), b"x" * size)
 
 
+def read_page(rpc, **request):
+    """A store that was killed may take a while to lose its old sessions, of a pooler's too."""
+
+    def read():
+        try:
+            return rpc.event("ListInbox", **request)
+        except RpcError as error:
+            assert error.code == "UNAVAILABLE", error
+            return None
+
+    return wait_until(read, "a page")
+
+
 def read_everything(rpc):
     """Every stored event by its id, pending and acknowledged; and what is wrong with the lists."""
     stored, wrong = {}, []
     for status in (events.EVENT_STATUS_PENDING, events.EVENT_STATUS_ACKNOWLEDGED):
         token = ""
         while True:
-            page = rpc.event("ListInbox", status=status, page_size=PAGE, page_token=token)
+            page = read_page(rpc, status=status, page_size=PAGE, page_token=token)
             for event in page.events:
                 if event.event_id in stored:
                     wrong.append(f"{event.event_id}: listed twice")
