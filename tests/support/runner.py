@@ -23,7 +23,7 @@ from support.program import ROOT, sanitizer_environment, sanitizer_reports
 
 TESTS = ROOT / "tests"
 BUILDS = {"asan": "address,undefined", "tsan": "thread"}
-FUZZ_SECONDS = 13  # of each target
+FUZZ_SECONDS = 9  # of each target
 FUZZ_SECONDS_LONG = 1800
 # Tests in Python mostly wait: more modules at a time than there are processors, of all suites but those
 # that need the machine for themselves; and first the suites with modules that take a minute alone.
