@@ -59,28 +59,37 @@ static void append(struct connections *connections, struct connection *connectio
     connections->newest = connection;
 }
 
+/* Called with the lock held, as close_excess. The connection's loop notices and closes it. */
+static void tell_to_close(struct connections *connections, struct connection *connection)
+{
+    CHECK(!connection->closing);
+    unlink_waiting(connections, connection);
+    connection->closing = true;
+    connections->closing++;
+    shutdown(connection->socket, SHUT_RDWR);
+}
+
+/* Those that no loop has taken yet cannot be closed: they are when they wait. */
+static void close_excess(struct connections *connections)
+{
+    while (connections->oldest && connections->open - connections->closing > connections->max)
+        tell_to_close(connections, connections->oldest);
+}
+
 bool connections_full(struct connections *connections)
 {
     pthread_mutex_lock(&connections->mutex);
+    close_excess(connections);
     bool full = connections->open >= connections->max + connections->leaving;
     pthread_mutex_unlock(&connections->mutex);
     return full;
 }
 
-/* Called with the lock held. */
-static void close_oldest(struct connections *connections)
-{
-    struct connection *oldest = connections->oldest;
-    if (!oldest)
-        return;
-    unlink_waiting(connections, oldest);
-    shutdown(oldest->socket, SHUT_RDWR); /* its loop notices and closes it */
-}
-
 void connections_close_oldest(struct connections *connections)
 {
     pthread_mutex_lock(&connections->mutex);
-    close_oldest(connections);
+    if (connections->oldest)
+        tell_to_close(connections, connections->oldest);
     pthread_mutex_unlock(&connections->mutex);
 }
 
@@ -108,8 +117,8 @@ struct connection *connections_add(struct connections *connections, int socket,
     added->share = memory_join(connections->memory, address);
     pace_init(&added->pace, clock_monotonic_ms());
     pthread_mutex_lock(&connections->mutex);
-    if (++connections->open > connections->max)
-        close_oldest(connections);
+    connections->open++;
+    close_excess(connections);
     pthread_mutex_unlock(&connections->mutex);
     return added;
 }
@@ -119,6 +128,8 @@ void connections_remove(struct connections *connections, struct connection *conn
     pthread_mutex_lock(&connections->mutex);
     CHECK(connections->open > 0 && connection->magic == CONNECTION_MAGIC);
     connections->open--;
+    connections->closing -= connection->closing;
+    CHECK(connections->closing >= 0 && connections->closing <= connections->open);
     unlink_waiting(connections, connection);
     pthread_mutex_unlock(&connections->mutex);
     memory_leave(connections->memory, connection->share);
@@ -132,7 +143,7 @@ void connections_set_waiting(struct connections *connections, struct connection 
     CHECK(connection->magic == CONNECTION_MAGIC);
     pthread_mutex_lock(&connections->mutex);
     unlink_waiting(connections, connection);
-    if (waiting)
+    if (waiting && !connection->closing)
         append(connections, connection);
     pthread_mutex_unlock(&connections->mutex);
 }
@@ -142,9 +153,8 @@ void connections_set_waiting(struct connections *connections, struct connection 
 /* Called with the lock held. */
 static void close_slow(struct connections *connections, struct connection *connection, bool late)
 {
-    unlink_waiting(connections, connection);
     pace_tell(&connection->pace, connection->socket, late);
-    shutdown(connection->socket, SHUT_RDWR);
+    tell_to_close(connections, connection);
 }
 
 void connections_check(struct connections *connections)

@@ -32,6 +32,7 @@ struct connection {
     struct head head;            /* what the peer sends; on the loop's thread */
     struct connection *next_handed;
     bool waiting; /* it is in the list */
+    bool closing; /* it was told to close, and is not in the list again */
     struct connection *older;
     struct connection *newer;
 };
@@ -44,7 +45,8 @@ struct connections {
     pthread_mutex_t mutex; /* of the rest */
     long open;
     long max; /* set before the first connection; one more closes the one that has waited longest */
-    long leaving; /* how many may be told to close and not yet be closed, besides `max` */
+    long leaving; /* how many more may be open until those that were told to have closed */
+    long closing; /* were told to */
     /* Those that wait for their peers, in the order in which they began to wait: idle ones,
      * requests on their way in, answers on their way out. */
     struct connection *oldest;
@@ -57,7 +59,8 @@ struct connection *connection_cast(void *pointer);
 void connections_init(struct connections *connections);
 void connections_fini(struct connections *connections);
 
-/* Whether no more may be accepted until some have been closed. */
+/* Whether no more may be accepted until some have been closed. With more than `max` open, closes
+ * those that have waited longest: to be asked again while it is so. */
 bool connections_full(struct connections *connections);
 
 /* A connection for a new socket. With more than `max` open, closes the one that has waited longest.

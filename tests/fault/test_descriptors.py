@@ -65,7 +65,7 @@ def test_bridge_makes_room_for_who_comes(start_core, start_bridge, crowd):
     core = start_core(**address)
     bridge = start_bridge(core, files=FILES)
     crowd(bridge.url)
-    wait_until(lambda: posts(bridge), "a create beside the crowd")
+    assert posts(bridge)
     core.stop()
     start_core(**address)
     wait_until(lambda: posts(bridge), "a create after the core's restart")

@@ -1,0 +1,123 @@
+/* Which connections make room, and when: those that are accepted before a loop takes them, too. */
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "connections.h"
+
+enum { MAX = 4, LEAVING = 2 };
+
+static struct memory memory;
+static struct connections connections;
+static struct connection *open_ones[MAX + LEAVING];
+static int peers[MAX + LEAVING];
+
+static int setup(void **state)
+{
+    (void)state;
+    memory_init(&memory, (size_t)64 << 20);
+    connections_init(&connections);
+    connections.memory = &memory;
+    connections.max = MAX;
+    connections.leaving = LEAVING;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    connections_fini(&connections);
+    memory_fini(&memory);
+    return 0;
+}
+
+static void add(size_t number)
+{
+    struct sockaddr_storage address = {.ss_family = AF_INET};
+    int ends[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+    peers[number] = ends[1];
+    open_ones[number] =
+        connections_add(&connections, ends[0], &address, sizeof(struct sockaddr_in));
+    assert_non_null(open_ones[number]);
+}
+
+static void wait_for_its_peer(size_t number)
+{
+    connections_set_waiting(&connections, open_ones[number], true);
+}
+
+static bool is_told(size_t number)
+{
+    char byte;
+    return recv(peers[number], &byte, 1, 0) == 0;
+}
+
+static void remove_one(size_t number)
+{
+    int socket = open_ones[number]->socket;
+    connections_remove(&connections, open_ones[number]);
+    close(socket);
+    close(peers[number]);
+}
+
+static void the_oldest_that_waits_makes_room(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MAX; i++) {
+        assert_false(connections_full(&connections));
+        add(i);
+        wait_for_its_peer(i);
+    }
+    connections_set_waiting(&connections, open_ones[0], false); /* its request is being answered */
+    add(MAX);
+    assert_false(is_told(0));
+    assert_true(is_told(1));
+    wait_for_its_peer(1); /* it was told, and is not told again */
+    add(MAX + 1);
+    assert_true(is_told(2));
+    assert_false(is_told(3));
+    assert_true(connections_full(&connections));
+    assert_false(is_told(3)); /* there is room as soon as those have closed */
+    remove_one(1);
+    assert_false(connections_full(&connections));
+    for (size_t i = 0; i < MAX + LEAVING; i++) {
+        if (i != 1)
+            remove_one(i);
+    }
+}
+
+/* The loops are slow to take what was accepted: nothing waits that could make room yet. */
+static void what_no_loop_has_taken_makes_room_later(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MAX + LEAVING; i++)
+        add(i);
+    assert_true(connections_full(&connections));
+    for (size_t i = 0; i < MAX + LEAVING; i++) {
+        assert_false(is_told(i));
+        wait_for_its_peer(i);
+    }
+    assert_true(connections_full(&connections));
+    for (size_t i = 0; i < MAX + LEAVING; i++)
+        assert_int_equal(is_told(i), i < LEAVING);
+    remove_one(0);
+    assert_false(connections_full(&connections));
+    for (size_t i = 1; i < MAX + LEAVING; i++)
+        remove_one(i);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_oldest_that_waits_makes_room, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_no_loop_has_taken_makes_room_later, setup, teardown),
+    };
+    return cmocka_run_group_tests_name("bridge_connections", tests, NULL, NULL);
+}
