@@ -23,8 +23,8 @@
 /* How long a batch may take at the store while there are several callers: so many times as long as
  * one that holds next to nothing, so that small batches waste few of a store's commits. A caller
  * that comes meanwhile waits for the rest of it. */
-#define PACE_FACTOR 18
-#define PACE_MIN_US 4000
+#define PACE_FACTOR 6
+#define PACE_MIN_US 2000
 #define MAX_UNIT_NS                                                                                \
     100000 /* the most that a unit of cost may take, so that the fixed part can be told from it */
 /* For so long after two callers were seen, there are several. */
