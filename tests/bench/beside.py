@@ -6,6 +6,7 @@ import sys
 
 from contenders import MEASURES
 from servers import BUILD, ROOT, run
+from support.postgres import prototype
 
 
 def build_commit(commit):
@@ -26,6 +27,7 @@ def measure_beside(commit, names, rounds, make_world):
     """Figures of every round by measure, [those of the commit, ours]. Servers and stores are new in each
     round: where they happen to lie in memory and on the disk makes them differ from themselves."""
     builds = [build_commit(commit), BUILD]
+    prototype()  # not in a world's folder, which goes with its round
     figures = {name: ([], []) for name in names}
     for number in range(rounds):
         worlds = [make_world(), make_world()]
