@@ -6,7 +6,6 @@
 #include <stddef.h>
 
 #include "base/status.h"
-#include "options.h"
 #include "triggers.h"
 
 /* Scripts rely on these; the help lists them. */
@@ -16,6 +15,26 @@ enum exit_code {
     EXIT_USAGE = 2,
     EXIT_NOT_FOUND = 3,
     EXIT_TRY_LATER = 4, /* not reachable, not ready, or no answer in time */
+};
+
+/* Options as tables, from which parsing, help and shell completion are made. */
+enum option_kind {
+    OPTION_FLAG,    /* target: bool */
+    OPTION_TEXT,    /* target: const char * */
+    OPTION_FILE,    /* the same; completed with file names */
+    OPTION_NUMBER,  /* target: long, from min to max */
+    OPTION_SECONDS, /* target: long, milliseconds; given in seconds from min to max, with a point */
+    OPTION_CHOICE,  /* target: int, an index into choices */
+};
+
+struct option_spec {
+    const char *name; /* without dashes; NULL ends a table */
+    enum option_kind kind;
+    void *target;
+    const char *value; /* what help calls its value; NULL for flags */
+    const char *help;
+    long min, max;
+    const char *const *choices; /* ends with NULL */
 };
 
 struct command {

@@ -1,8 +1,14 @@
 /* The `triggers` program: finds the command, parses its options and runs it. */
+#include <getopt.h>
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
+
+/* The most options of one command, including the global ones. */
+#define OPTIONS_MAX 32
 
 static int run_help(int count, char **words);
 
@@ -29,6 +35,18 @@ static const struct command *find_command(const char *name)
     return NULL;
 }
 
+/* ---- help ---- */
+
+static void print_options(const struct option_spec *options)
+{
+    for (; options->name; options++) {
+        char left[64];
+        snprintf(left, sizeof(left), "--%s %s", options->name,
+                 options->value ? options->value : "");
+        printf("  %-24s %s\n", left, options->help);
+    }
+}
+
 static void print_all_help(void)
 {
     printf("triggers: send events to an inbox; list, read and acknowledge them\n\n"
@@ -36,7 +54,7 @@ static void print_all_help(void)
     for (size_t i = 0; commands[i]; i++)
         printf("  %-12s %s\n", commands[i]->name, commands[i]->summary);
     printf("\nOptions for every command:\n");
-    options_print_help(global_options);
+    print_options(global_options);
     printf("\nExit status:\n"
            "  0  done\n"
            "  1  the call failed, or some of its items did\n"
@@ -57,7 +75,7 @@ static void print_command_help(const struct command *command)
            command->summary, command->name, *command->arguments ? " " : "", command->arguments);
     if (command->options) {
         printf("Options:\n");
-        options_print_help(command->options);
+        print_options(command->options);
         printf("\n");
     }
     printf("%s\nOptions for every command and exit statuses: triggers --help\n", command->details);
@@ -77,12 +95,128 @@ static int run_help(int count, char **words)
     return EXIT_DONE;
 }
 
+/* ---- parsing options ---- */
+
+static void print_choices(char *out, size_t size, const char *const *choices)
+{
+    out[0] = '\0';
+    for (size_t used = 0; *choices && used < size; choices++) {
+        const char *separator = used == 0 ? "" : choices[1] ? ", " : " and ";
+        used += (size_t)snprintf(out + used, size - used, "%s%s", separator, *choices);
+    }
+}
+
+static bool refuse(const struct option_spec *option, const char *text, const char *accepted)
+{
+    cli_usage("--%s does not accept '%s'; accepted: %s", option->name, text, accepted);
+    return false;
+}
+
+static bool parse_number(const struct option_spec *option, const char *text)
+{
+    char *end;
+    long number = strtol(text, &end, 10);
+    char accepted[80];
+    snprintf(accepted, sizeof(accepted), "whole numbers from %ld to %ld", option->min, option->max);
+    if (end == text || *end || number < option->min || number > option->max)
+        return refuse(option, text, accepted);
+    *(long *)option->target = number;
+    return true;
+}
+
+static bool parse_seconds(const struct option_spec *option, const char *text)
+{
+    char *end;
+    double seconds = strtod(text, &end);
+    char accepted[80];
+    snprintf(accepted, sizeof(accepted), "seconds, more than %ld and up to %ld, such as 2.5",
+             option->min, option->max);
+    if (end == text || *end || !(seconds > (double)option->min) || seconds > (double)option->max)
+        return refuse(option, text, accepted);
+    long ms = lround(seconds * 1000);
+    *(long *)option->target = ms > 0 ? ms : 1;
+    return true;
+}
+
+static bool parse_choice(const struct option_spec *option, const char *text)
+{
+    for (int i = 0; option->choices[i]; i++) {
+        if (strcmp(option->choices[i], text) == 0) {
+            *(int *)option->target = i;
+            return true;
+        }
+    }
+    char accepted[160];
+    print_choices(accepted, sizeof(accepted), option->choices);
+    return refuse(option, text, accepted);
+}
+
+static bool parse_value(const struct option_spec *option, const char *text)
+{
+    switch (option->kind) {
+    case OPTION_FLAG: *(bool *)option->target = true; return true;
+    case OPTION_TEXT:
+    case OPTION_FILE: *(const char **)option->target = text; return true;
+    case OPTION_NUMBER: return parse_number(option, text);
+    case OPTION_SECONDS: return parse_seconds(option, text);
+    case OPTION_CHOICE: return parse_choice(option, text);
+    }
+    return false;
+}
+
+/* getopt's view of the tables; `all` gets the specs in the same order. */
+struct getopt_table {
+    struct option options[OPTIONS_MAX + 1];
+    const struct option_spec *all[OPTIONS_MAX];
+    int count;
+};
+
+static void add_options(struct getopt_table *table, const struct option_spec *specs)
+{
+    for (; specs && specs->name && table->count < OPTIONS_MAX; specs++) {
+        int argument = specs->kind == OPTION_FLAG ? no_argument : required_argument;
+        table->options[table->count] = (struct option){specs->name, argument, NULL, 0};
+        table->all[table->count++] = specs;
+    }
+}
+
+/* Parses the options of `own` (may be NULL) and the global ones. With `stop_at_word` the first word
+ * ends them, otherwise options and words may be mixed. Returns the index in argv of the first word,
+ * after which all words have been moved; or -1 after saying on stderr what was wrong. */
+static int parse_options(int argc, char **argv, const struct option_spec *own, bool stop_at_word)
+{
+    struct getopt_table table = {.count = 0};
+    add_options(&table, own);
+    add_options(&table, global_options);
+    optind = 0; /* getopt starts anew */
+    opterr = 0;
+    for (;;) {
+        int index = -1;
+        int result = getopt_long(argc, argv, stop_at_word ? "+:" : ":", table.options, &index);
+        if (result == -1)
+            return optind;
+        if (result == ':') {
+            cli_usage("%s needs a value", argv[optind - 1]);
+            return -1;
+        }
+        const struct option_spec *option = result == 0 ? table.all[index] : NULL;
+        if (!option) {
+            cli_usage("unknown option %s", argv[optind - 1]);
+            return -1;
+        }
+        if (!parse_value(option, optarg))
+            return -1;
+    }
+}
+
+/* ---- running ---- */
+
 static int run_command(int argc, char **argv)
 {
     const struct command *command = find_command(argv[0]);
     if (!command)
         return EXIT_USAGE;
-    int first = options_parse(argc, argv, global_options, command->options, false);
+    int first = parse_options(argc, argv, command->options, false);
     if (first < 0)
         return EXIT_USAGE;
     if (!cli_wants_help)
@@ -93,7 +227,7 @@ static int run_command(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    int first = options_parse(argc, argv, global_options, NULL, true);
+    int first = parse_options(argc, argv, NULL, true);
     if (first < 0)
         return EXIT_USAGE;
     if (cli_wants_version) {
