@@ -39,7 +39,7 @@
 
 struct daemon {
     struct core_settings settings;
-    struct server_config listen;
+    struct server_config server_config;
     struct budget budget;
     struct store *store;
     struct writer *writer;
@@ -114,7 +114,7 @@ static bool start(struct daemon *daemon, struct status *status)
     daemon->services[2] = &daemon->stats.base.base;
     dispatcher_init(&daemon->dispatcher, daemon->services);
     daemon->dispatcher.max_message = max_message(&daemon->settings);
-    return server_start(&daemon->listen, &daemon->dispatcher, &daemon->server, status);
+    return server_start(&daemon->server_config, &daemon->dispatcher, &daemon->server, status);
 }
 
 /* Serves until a signal. */
@@ -178,8 +178,8 @@ static bool count_connections(struct daemon *daemon, struct status *status)
     size_t files = process_raise_files(SIZE_MAX);
     size_t sessions = (size_t)daemon->settings.db_connections;
     size_t besides = PROGRAM_FILES + sessions * SESSION_FILES;
-    daemon->listen.max_connections = files > besides ? files - besides : 0;
-    return daemon->listen.max_connections >= MIN_CONNECTIONS ||
+    daemon->server_config.max_connections = files > besides ? files - besides : 0;
+    return daemon->server_config.max_connections >= MIN_CONNECTIONS ||
            status_fail(status, STATUS_INVALID_ARGUMENT, "TOO_FEW_FILES",
                        "%zu file descriptors (ulimit -n, LimitNOFILE) are too few: with %zu "
                        "sessions with the store there must be at least %zu",
@@ -188,15 +188,15 @@ static bool count_connections(struct daemon *daemon, struct status *status)
 
 static bool check(struct daemon *daemon, struct status *status)
 {
-    daemon->listen = (struct server_config){
-        .listen = daemon->settings.listen,
-        .tls_cert = daemon->settings.tls_cert,
-        .tls_key = daemon->settings.tls_key,
-        .access = &daemon->settings.access,
+    daemon->server_config = (struct server_config){
+        .listen = {.urls = daemon->settings.listen,
+                   .tls_cert = daemon->settings.tls_cert,
+                   .tls_key = daemon->settings.tls_key,
+                   .access = &daemon->settings.access},
         .budget = &daemon->budget,
     };
     return make_budget(daemon, status) && count_connections(daemon, status) &&
-           server_config_check(&daemon->listen, status) &&
+           listen_check(&daemon->server_config.listen, status) &&
            store_open(daemon->settings.store.database_url, &daemon->store, status);
 }
 

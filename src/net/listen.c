@@ -42,7 +42,7 @@ static bool is_url(const char *url)
     return valid;
 }
 
-static bool check_url(const struct server_config *config, const char *url, struct status *status)
+static bool check_url(const struct listen_config *config, const char *url, struct status *status)
 {
     if (!is_url(url))
         return status_fail(status, STATUS_INVALID_ARGUMENT, "URL_INVALID",
@@ -83,7 +83,7 @@ static bool read_pem(const char *path, char **text, struct status *status)
                                 path, strerror(errno));
 }
 
-static bool load_certificate(nng_tls_config *tls, const struct server_config *config,
+static bool load_certificate(nng_tls_config *tls, const struct listen_config *config,
                              struct status *status)
 {
     char *cert = NULL;
@@ -101,7 +101,7 @@ static bool load_certificate(nng_tls_config *tls, const struct server_config *co
 }
 
 /* Finds out before anything is started whether the files can be used. */
-static bool check_certificate(const struct server_config *config, struct status *status)
+static bool check_certificate(const struct listen_config *config, struct status *status)
 {
     nng_tls_config *tls;
     if (nng_tls_config_alloc(&tls, NNG_TLS_MODE_SERVER) != 0)
@@ -111,9 +111,9 @@ static bool check_certificate(const struct server_config *config, struct status 
     return ok;
 }
 
-bool server_config_check(const struct server_config *config, struct status *status)
+bool listen_check(const struct listen_config *config, struct status *status)
 {
-    const char *rest = config->listen;
+    const char *rest = config->urls;
     char url[MAX_URL];
     bool fits = true;
     bool tls = false;
@@ -135,7 +135,7 @@ bool server_config_check(const struct server_config *config, struct status *stat
     return !tls || check_certificate(config, status);
 }
 
-static bool set_tls(nng_stream_listener *listener, const struct server_config *config,
+static bool set_tls(nng_stream_listener *listener, const struct listen_config *config,
                     struct status *status)
 {
     nng_tls_config *tls;
@@ -168,7 +168,7 @@ void listener_close(struct listener *listener)
     link_address_fini(&listener->address);
 }
 
-static bool listen_on(const char *url, const struct server_config *config,
+static bool listen_on(const char *url, const struct listen_config *config,
                       struct listener *listener, struct status *status)
 {
     int error = link_address_init(&listener->address, url);
@@ -188,15 +188,15 @@ static bool listen_on(const char *url, const struct server_config *config,
     return true;
 }
 
-bool listen_all(const struct server_config *config, struct listener listeners[LISTEN_MAX],
+bool listen_all(const struct listen_config *config, struct listener listeners[LISTEN_MAX],
                 size_t *count, struct status *status)
 {
-    const char *rest = config->listen;
+    const char *rest = config->urls;
     char url[MAX_URL];
     bool fits;
     *count = 0;
     while (next_url(&rest, url, &fits)) {
-        CHECK(fits && *count < LISTEN_MAX); /* see server_config_check */
+        CHECK(fits && *count < LISTEN_MAX); /* see listen_check */
         struct listener *listener = &listeners[*count];
         *listener = (struct listener){0};
         if (!listen_on(url, config, listener, status)) {

@@ -14,7 +14,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/wait.h"
-#include "net/listen.h"
 #include "sp/link.h"
 
 /* While memory is short, who has kept some of it for longer than this may be cut off, so many in
@@ -518,7 +517,7 @@ static bool server_open(struct server *server, struct dispatcher *dispatcher,
     return server->watching;
 }
 
-static bool start_listening(struct server *server, const struct server_config *config,
+static bool start_listening(struct server *server, const struct listen_config *config,
                             struct status *status)
 {
     struct listener listeners[LISTEN_MAX];
@@ -542,7 +541,7 @@ bool server_start(const struct server_config *config, struct dispatcher *dispatc
     struct server *server = malloc(sizeof(*server));
     if (!server || !server_open(server, dispatcher, config)) {
         status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "cannot set up the server");
-    } else if (start_listening(server, config, status)) {
+    } else if (start_listening(server, &config->listen, status)) {
         *out = server;
         return true;
     }

@@ -6,17 +6,14 @@
 #include "base/budget.h"
 #include "base/metrics.h"
 #include "base/status.h"
+#include "net/listen.h"
 #include "rpc/call_pool.h"
 #include "rpc/dispatch.h"
 
 struct server;
-struct handshake_access;
 
 struct server_config {
-    const char *listen;   /* URLs, separated by commas: ws, wss, tcp, tls+tcp, ipc */
-    const char *tls_cert; /* PEM file of the certificate chain; NULL without wss and tls+tcp */
-    const char *tls_key;  /* PEM file of its private key */
-    const struct handshake_access *access; /* which browsers get in; outlives the server */
+    struct listen_config listen;
     /* For connections, their messages, the memory of calls and answers until they have left;
      * outlives the server. When it is short, whoever has kept most of it for longest is cut off. */
     struct budget *budget;
@@ -36,10 +33,6 @@ struct server_config {
 
 /* Open connections; bytes held of the budget and its ceiling. */
 extern struct metric server_connections, server_memory, server_memory_ceiling;
-
-/* Checks without listening: every URL has an accepted form, and TLS ones have a certificate that
- * can be read. False with INVALID_ARGUMENT. */
-bool server_config_check(const struct server_config *config, struct status *status) MUST_CHECK;
 
 /* Listens and serves until server_stop. `dispatcher` must outlive the server. False with a text
  * that names the URL at fault; nothing is left listening then. */

@@ -3,17 +3,17 @@
 #include <unistr.h>
 
 #include "fuzz.h"
-#include "net/server.h"
+#include "net/listen.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input input = {data, size};
     bool tls = input_byte(&input) & 1;
     char *list = input_text(&input);
-    struct server_config config = {
-        .listen = list, .tls_cert = tls ? "cert.pem" : NULL, .tls_key = tls ? "key.pem" : NULL};
+    struct listen_config config = {
+        .urls = list, .tls_cert = tls ? "cert.pem" : NULL, .tls_key = tls ? "key.pem" : NULL};
     struct status status = STATUS_INIT;
-    if (server_config_check(&config, &status)) {
+    if (listen_check(&config, &status)) {
         MUST(strstr(list, "://"));
     } else {
         MUST(status.code == STATUS_INVALID_ARGUMENT);

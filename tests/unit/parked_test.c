@@ -138,7 +138,8 @@ static int setup(void **state)
     listed_count = asked = could_not_wait = 0;
     memset(woken, 0, sizeof(woken));
     dispatcher_init(&dispatcher, services);
-    struct server_config config = {.listen = url.text, .budget = &budget, .max_connections = 100};
+    struct server_config config = {
+        .listen.urls = url.text, .budget = &budget, .max_connections = 100};
     assert_true(server_start(&config, &dispatcher, &server, &status));
     return 0;
 }
