@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "events/backlog.h"
-#include "events/lane_metrics.h"
+#include "events/lane.h"
 #include "events/writer.h"
 #include "net/server.h"
 

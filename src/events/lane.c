@@ -12,13 +12,14 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/wait.h"
-#include "events/lane_metrics.h"
 
 #define PING_INTERVAL_MS 2000 /* an idle session is tried this often, so that health is right */
 #define FIRST_BACKOFF_MS 50
 #define MAX_BACKOFF_MS 1000
 #define MAX_WORKERS 64
 #define CONNECTED "connected"
+#define BATCH_BOUNDS 13
+#define FAILURES (STORE_LOST - STORE_OK)
 
 /* How long a batch may take at the store while there are several callers: so many times as long as
  * one that holds next to nothing, so that small batches waste few of a store's commits. A caller
@@ -83,21 +84,79 @@ struct lane {
 static const char *const LANE_NAMES[] = {
     [LANE_WRITES] = "writes", [LANE_GETS] = "gets", [LANE_LISTS] = "lists"};
 
+/* ---- metrics; each kind of lane has a cell or a histogram of its own ---- */
+
+static const char *const LANE_LABELS[] = {[LANE_WRITES] = "lane=\"writes\"",
+                                          [LANE_GETS] = "lane=\"gets\"",
+                                          [LANE_LISTS] = "lane=\"lists\"",
+                                          [LANE_KIND_COUNT] = NULL};
+/* By enum store_result, from STORE_RETRY on; STORE_FATAL is not a result of an operation. */
+static const char *const RESULT_LABELS[FAILURES + 1] = {
+    "result=\"retry\"", "result=\"locked\"", "result=\"rejected\"", "result=\"unavailable\"",
+    "result=\"lost\""};
+static const int64_t BATCH_ITEMS[BATCH_BOUNDS] = {1,   2,   4,   8,    16,   32,  64,
+                                                  128, 256, 512, 1024, 2048, 4096};
+static metric_cell queue_cells[LANE_KIND_COUNT], session_cells[LANE_KIND_COUNT];
+static metric_cell batch_cells[LANE_KIND_COUNT * METRIC_HISTOGRAM_CELLS(BATCH_BOUNDS)];
+static metric_cell duration_cells[LANE_KIND_COUNT * METRIC_HISTOGRAM_CELLS(METRIC_DURATION_BOUNDS)];
+static metric_cell error_cells[LANE_KIND_COUNT * FAILURES];
+
+struct metric lane_queue_depth = {.name = "queue_depth",
+                                  .help = "Operations queued or at the store, by lane.",
+                                  .kind = METRIC_GAUGE,
+                                  .columns = LANE_LABELS,
+                                  .cells = queue_cells};
+struct metric lane_batch_items = {.name = "batch_items",
+                                  .help = "Events that a worker took at once, by lane; for writes, "
+                                          "in one transaction unless the store refuses.",
+                                  .kind = METRIC_HISTOGRAM,
+                                  .columns = LANE_LABELS,
+                                  .bounds = BATCH_ITEMS,
+                                  .bound_count = BATCH_BOUNDS,
+                                  .cells = batch_cells};
+struct metric lane_sessions = {.name = "store_sessions",
+                               .help = "Open sessions with the store, by lane; a lane with none "
+                                       "cannot work.",
+                               .kind = METRIC_GAUGE,
+                               .columns = LANE_LABELS,
+                               .cells = session_cells};
+struct metric lane_store_duration = {.name = "store_operation_duration_seconds",
+                                     .help = "Time that the store took for one operation, by lane.",
+                                     .kind = METRIC_HISTOGRAM,
+                                     .unit = 1e-6,
+                                     .columns = LANE_LABELS,
+                                     .bounds = METRIC_DURATIONS_US,
+                                     .bound_count = METRIC_DURATION_BOUNDS,
+                                     .cells = duration_cells};
+struct metric lane_store_errors = {.name = "store_errors_total",
+                                   .help = "Operations that the store did not carry out, by lane "
+                                           "and result; most of them are tried again.",
+                                   .kind = METRIC_COUNTER,
+                                   .rows = LANE_LABELS,
+                                   .columns = RESULT_LABELS,
+                                   .cells = error_cells};
+
 void worker_note_store(const struct worker *worker, int64_t started_us, enum store_result result)
 {
-    lane_note_store(worker->lane->config.kind, started_us, result);
+    enum lane_kind kind = worker->lane->config.kind;
+    CHECK(result <= STORE_LOST);
+    metric_observe(&lane_store_duration, kind, clock_monotonic_us() - started_us);
+    if (result != STORE_OK)
+        metric_add(&lane_store_errors, kind * FAILURES + result - STORE_RETRY, 1);
 }
 
 /* Called with the lock held, as is note_sessions. */
 static void note_held(const struct lane *lane)
 {
-    lane_note_held(lane->config.kind, lane->turns.held.count);
+    metric_set(&lane_queue_depth, lane->config.kind, (int64_t)lane->turns.held.count);
 }
 
 static void note_sessions(const struct lane *lane)
 {
-    lane_note_sessions(lane->config.kind, lane->connected);
+    metric_set(&lane_sessions, lane->config.kind, lane->connected);
 }
+
+/* ---- finishing operations ---- */
 
 static void ops_finish(struct op *ops)
 {
@@ -234,7 +293,7 @@ static struct lane_batch take_batch(struct lane *lane)
     if (batch.items == 0)
         batch = fill_batch(lane, false, room);
     if (batch.items > 0)
-        lane_note_batch(config->kind, batch.items);
+        metric_observe(&lane_batch_items, config->kind, (int64_t)batch.items);
     return batch;
 }
 
@@ -560,7 +619,8 @@ void *worker_context(struct worker *worker)
 
 static void lane_init(struct lane *lane, const struct lane_config *config)
 {
-    CHECK(config->run && config->store && config->workers > 0 && config->max_batch > 0);
+    CHECK(config->kind < LANE_KIND_COUNT && config->run && config->store);
+    CHECK(config->workers > 0 && config->max_batch > 0);
     lane->config = *config;
     if (lane->config.workers > MAX_WORKERS)
         lane->config.workers = MAX_WORKERS;

@@ -6,6 +6,7 @@
 #ifndef TRIGGERS_EVENTS_LANE_H
 #define TRIGGERS_EVENTS_LANE_H
 
+#include "base/metrics.h"
 #include "events/turns.h"
 #include "store/store.h"
 
@@ -14,6 +15,10 @@ struct worker;
 
 /* What the lane is for, in logs and metrics. */
 enum lane_kind { LANE_WRITES, LANE_GETS, LANE_LISTS, LANE_KIND_COUNT };
+
+/* By kind, for the whole process. */
+extern struct metric lane_queue_depth, lane_batch_items, lane_sessions, lane_store_duration,
+    lane_store_errors;
 
 struct lane_config {
     enum lane_kind kind;

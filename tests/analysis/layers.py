@@ -39,7 +39,16 @@ LIBRARIES = {
     r"microhttpd\.h": "microhttpd",
     r"triggers\.h": "libtriggers",
 }
-ONE_WAY = ["clients/c", "clients/cli", "src/daemon", "src/net", "src/rpc", "src/service", "src/store/sqlite"]
+ONE_WAY = [
+    "clients/c",
+    "clients/cli",
+    "src/daemon",
+    "src/events",
+    "src/net",
+    "src/rpc",
+    "src/service",
+    "src/store/sqlite",
+]
 # Libraries that only these files of a folder may include.
 ONLY = {("bridge", "microhttpd"): {"http.c", "loop.c", "respond.c"}}
 INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]', re.MULTILINE)

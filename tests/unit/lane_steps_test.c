@@ -14,7 +14,6 @@
 #include "base/log.h"
 #include "base/wait.h"
 #include "events/lane.h"
-#include "events/lane_metrics.h"
 #include "steps.h"
 
 enum { ROUNDS = 2000, STEPS = 100, DEPTH = 4 };
