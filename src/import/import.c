@@ -3,6 +3,7 @@
 #include "import/import.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <unistr.h>
@@ -11,6 +12,7 @@
 #include "base/log.h"
 #include "events/rules.h"
 #include "import/old_events.h"
+#include "store/drivers.h"
 
 #define BATCH_ROWS 500
 #define BATCH_BYTES ((size_t)8 << 20)
@@ -45,7 +47,7 @@ static void refuse_row(struct import *import, const char *id, const char *why)
 
 static void show_progress(const struct import *import)
 {
-    size_t total = old_events_count(import->events);
+    size_t total = import->events->count;
     if (import->shows_progress)
         fprintf(stderr, "\r\033[Kread %zu of %zu events", import->read, total);
 }
@@ -208,7 +210,7 @@ static bool copy_all(struct import *import, struct status *status)
 {
     struct old_event old;
     enum old_events_result result;
-    while ((result = old_events_next(import->events, &old, status)) == OLD_EVENTS_ROW) {
+    while ((result = import->events->next(import->events, &old, status)) == OLD_EVENTS_ROW) {
         if (!add_row(import, &old, status))
             return false;
     }
@@ -232,19 +234,41 @@ static bool report(const struct import *import, struct status *status)
                        import->read);
 }
 
+/* `url` is accepted as DATABASE_URL is, "sqlite+driver" included. */
+static bool open_old_events(const char *url, struct old_events **events, struct status *status)
+{
+    char *uri = store_postgres_uri(url);
+    char *path = store_sqlite_path(url);
+    bool opened;
+    if (uri)
+        opened = postgres_old_events_open(uri, events, status);
+    else if (path)
+        opened = sqlite_old_events_open(path, events, status);
+    else
+        opened = status_fail(status, STATUS_INVALID_ARGUMENT, "IMPORT_URL_INVALID",
+                             "--import-from is not the URL of a database; accepted: "
+                             "postgresql://user:password@host:port/database, "
+                             "sqlite:///relative/path, sqlite:////absolute/path");
+    if (uri)
+        explicit_bzero(uri, strlen(uri));
+    free(uri);
+    free(path);
+    return opened;
+}
+
 static bool import_all(struct import *import, const struct import_settings *settings,
                        struct status *status)
 {
     if (!settings->import_from)
         return status_fail(status, STATUS_INVALID_ARGUMENT, "IMPORT_URL_MISSING",
                            "--import-from (TRIGGERS_IMPORT_FROM) must name the database to import");
-    if (!old_events_open(settings->import_from, &import->events, status))
+    if (!open_old_events(settings->import_from, &import->events, status))
         return false;
     if (import->store->driver->session_open(import->store, false, &import->session, status) !=
         STORE_OK)
         return false;
     log_info("importing", {"store", import->store->description},
-             {"events", NULL, (double)old_events_count(import->events)});
+             {"events", NULL, (double)import->events->count});
     bool copied = copy_all(import, status);
     struct status incomplete;
     bool complete = report(import, &incomplete);
@@ -263,7 +287,8 @@ bool import_run(const struct import_settings *settings, struct status *status)
     arena_init(&import.arena, ARENA_BYTES);
     bool ok = import_all(&import, settings, status);
     import.store->driver->session_close(import.session);
-    old_events_close(import.events);
+    if (import.events)
+        import.events->close(import.events);
     arena_fini(&import.arena);
     import.store->driver->close(import.store);
     return ok;

@@ -9,8 +9,6 @@
 
 #include "base/status.h"
 
-struct old_events;
-
 /* A row as it is stored; texts are borrowed until the next row is read, NULL where the column is
  * null. Times are microseconds since 1970 UTC. */
 struct old_event {
@@ -27,29 +25,24 @@ struct old_event {
 
 enum old_events_result { OLD_EVENTS_ROW, OLD_EVENTS_END, OLD_EVENTS_FAILED };
 
-/* Connects, finds the table and its columns, and starts to read. `url` is accepted as DATABASE_URL
- * is, "sqlite+driver" included. False with a text that names what is missing, and never the
- * password: INVALID_ARGUMENT for a wrong URL, else FAILED_PRECONDITION or UNAVAILABLE. */
-bool old_events_open(const char *url, struct old_events **events, struct status *status) MUST_CHECK;
-
-/* Rows of the table when it was opened. */
-size_t old_events_count(const struct old_events *events);
-
-/* The next row, in no particular order. `status` is filled on failure. */
-enum old_events_result old_events_next(struct old_events *events, struct old_event *event,
-                                       struct status *status) MUST_CHECK;
-
-void old_events_close(struct old_events *events); /* NULL is allowed */
-
-/* ---- for the two kinds of database ---- */
-
-/* What each kind's own struct begins with. */
+/* What each kind of database's own struct begins with. */
 struct old_events {
+    /* The next row, in no particular order. `status` is filled on failure. */
     enum old_events_result (*next)(struct old_events *events, struct old_event *event,
                                    struct status *status);
     void (*close)(struct old_events *events); /* frees it */
-    size_t count;
+    size_t count;                             /* rows of the table when it was opened */
 };
+
+/* Connects, finds the table and its columns, and starts to read. `uri` is as store_postgres_uri
+ * gives it, `path` that of an SQLite file. False with a text that names what is missing, and never
+ * the password: INVALID_ARGUMENT for a wrong URI, else FAILED_PRECONDITION or UNAVAILABLE. */
+bool postgres_old_events_open(const char *uri, struct old_events **events,
+                              struct status *status) MUST_CHECK;
+bool sqlite_old_events_open(const char *path, struct old_events **events,
+                            struct status *status) MUST_CHECK;
+
+/* ---- for the two kinds of database ---- */
 
 enum old_events_column {
     OLD_EVENTS_ID,
@@ -67,11 +60,5 @@ extern const char *const OLD_EVENTS_COLUMN_NAMES[OLD_EVENTS_COLUMNS];
  * is the table and its place. */
 bool old_events_check_columns(const bool present[OLD_EVENTS_COLUMNS], const char *where,
                               struct status *status) MUST_CHECK;
-
-/* `uri` as postgres_uri_translate gives it; `path` of an SQLite file. */
-bool postgres_old_events_open(const char *uri, struct old_events **events,
-                              struct status *status) MUST_CHECK;
-bool sqlite_old_events_open(const char *path, struct old_events **events,
-                            struct status *status) MUST_CHECK;
 
 #endif

@@ -44,6 +44,7 @@ ONE_WAY = [
     "clients/cli",
     "src/daemon",
     "src/events",
+    "src/import",
     "src/net",
     "src/rpc",
     "src/service",
