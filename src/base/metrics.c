@@ -1,14 +1,17 @@
-/* Counting in histograms, and both forms of writing. */
+/* Counting in histograms, what every process measures, and both forms of writing. */
 #include "base/metrics.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/process.h"
 
 #define SPARSE_LINES 64       /* a metric with more leaves out series that never counted */
 #define LINE_CAP (256u << 10) /* CloudWatch takes no longer lines */
@@ -27,6 +30,107 @@ void metric_observe(struct metric *metric, size_t series, int64_t count)
     metric_cell *cells = &metric->cells[series * METRIC_HISTOGRAM_CELLS(metric->bound_count)];
     atomic_fetch_add_explicit(&cells[bucket], 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&cells[metric->bound_count + 1], count, memory_order_relaxed);
+}
+
+/* ---- the process: read from /proc, limits and clocks ---- */
+
+static metric_cell resident_cell, cpu_cell, files_cell, max_files_cell, start_cell, dropped_cell;
+
+static struct metric process_resident = {.name = "process_resident_memory_bytes",
+                                         .help = "Memory of the process that is in RAM.",
+                                         .kind = METRIC_GAUGE,
+                                         .cells = &resident_cell};
+static struct metric process_cpu = {.name = "process_cpu_seconds_total",
+                                    .help = "Processor time used, of user and system.",
+                                    .kind = METRIC_COUNTER,
+                                    .unit = 1e-6,
+                                    .cells = &cpu_cell};
+static struct metric process_files = {.name = "process_open_fds",
+                                      .help = "Open file descriptors.",
+                                      .kind = METRIC_GAUGE,
+                                      .cells = &files_cell};
+static struct metric process_max_files = {.name = "process_max_fds",
+                                          .help = "The most file descriptors that may be open.",
+                                          .kind = METRIC_GAUGE,
+                                          .cells = &max_files_cell};
+static struct metric process_start = {.name = "process_start_time_seconds",
+                                      .help = "When the process started, in seconds since 1970.",
+                                      .kind = METRIC_GAUGE,
+                                      .unit = 1e-6,
+                                      .cells = &start_cell};
+static struct metric log_dropped = {.name = "log_lines_dropped_total",
+                                    .help =
+                                        "Log lines dropped because stdout took them too slowly.",
+                                    .kind = METRIC_COUNTER,
+                                    .cells = &dropped_cell};
+static struct metric *const PROCESS_METRICS[] = {
+    &process_resident, &process_cpu, &process_files, &process_max_files, &process_start,
+    &log_dropped,      NULL};
+
+static int64_t resident_bytes(void)
+{
+    long long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (!file)
+        return METRIC_UNKNOWN;
+    int found = fscanf(file, "%*d %lld", &pages);
+    fclose(file);
+    return found == 1 ? pages * sysconf(_SC_PAGESIZE) : METRIC_UNKNOWN;
+}
+
+static int64_t count_files(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    if (!folder)
+        return METRIC_UNKNOWN;
+    int64_t count = -3; /* ".", ".." and the folder itself */
+    while (readdir(folder))
+        count++;
+    closedir(folder);
+    return count;
+}
+
+static int64_t cpu_us(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (int64_t)used.tv_sec * 1000000 + used.tv_nsec / 1000;
+}
+
+/* Field 22 of the process's line is its start, in ticks since the machine's start. */
+static int64_t start_us(void)
+{
+    char line[1024] = "";
+    unsigned long long ticks = 0;
+    FILE *file = fopen("/proc/self/stat", "re");
+    if (!file)
+        return METRIC_UNKNOWN;
+    bool read = fgets(line, sizeof(line), file) != NULL;
+    fclose(file);
+    const char *field = read ? strrchr(line, ')') : NULL; /* after the name, which is field 2 */
+    for (int i = 2; field && i < 22; i++)
+        field = strchr(field + 1, ' ');
+    struct timespec up;
+    if (!field || sscanf(field, "%llu", &ticks) != 1 || clock_gettime(CLOCK_BOOTTIME, &up) != 0)
+        return METRIC_UNKNOWN;
+    int64_t age_us = (int64_t)up.tv_sec * 1000000 + up.tv_nsec / 1000 -
+                     (int64_t)(ticks * 1000000 / (unsigned long long)sysconf(_SC_CLK_TCK));
+    return clock_now_us() - age_us;
+}
+
+/* Its metrics as they are now; the list ends with NULL. Any thread. */
+static struct metric *const *process_metrics(void)
+{
+    struct rlimit limit = {0};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    metric_set(&process_resident, 0, resident_bytes());
+    metric_set(&process_cpu, 0, cpu_us());
+    metric_set(&process_files, 0, count_files());
+    metric_set(&process_max_files, 0, (int64_t)limit.rlim_cur);
+    metric_set(&log_dropped, 0, (int64_t)log_dropped_lines());
+    if (atomic_load(&start_cell) == 0) /* once: later clock steps would move it */
+        metric_set(&process_start, 0, start_us());
+    return PROCESS_METRICS;
 }
 
 /* ---- what both forms need ---- */
@@ -229,7 +333,8 @@ static void log_histogram(struct line *line, const struct metric *metric, const 
 }
 
 /* One column, with its rows summed up; `seen` has their cells as of the last time. */
-static void log_column(struct line *line, const struct metric *metric, size_t column, int64_t *seen)
+static void log_column(struct line *line, const struct metric *metric, size_t column,
+                       const char *label, int64_t *seen)
 {
     size_t cells = cells_of_series(metric);
     size_t columns = count_labels(metric->columns);
@@ -246,7 +351,6 @@ static void log_column(struct line *line, const struct metric *metric, size_t co
             seen[i] = now;
         }
     }
-    const char *label = labels_or_one(metric->columns)[column];
     if (metric->kind == METRIC_HISTOGRAM)
         log_histogram(line, metric, label, sums);
     else if (known)
@@ -269,8 +373,9 @@ static size_t count_all_cells(struct metric *const *list)
 static int64_t *log_list(struct line *line, struct metric *const *list, int64_t *seen)
 {
     for (; *list; list++) {
-        for (size_t column = 0; column < count_labels((*list)->columns); column++)
-            log_column(line, *list, column, seen);
+        const char *const *columns = labels_or_one((*list)->columns);
+        for (size_t column = 0; columns[column]; column++)
+            log_column(line, *list, column, columns[column], seen);
         seen += count_cells(*list);
     }
     return seen;

@@ -1,14 +1,8 @@
-/* What every process has: metrics (memory, processor time, descriptors, start, its log), limits,
- * and memory that others may not read. */
+/* What a process asks of the kernel: its limits, and memory that others may not read. */
 #ifndef TRIGGERS_BASE_PROCESS_H
 #define TRIGGERS_BASE_PROCESS_H
 
 #include <stddef.h>
-
-#include "base/metrics.h"
-
-/* Its metrics as they are now; the list ends with NULL. Any thread. */
-struct metric *const *process_metrics(void);
 
 /* The process leaves no core dump, and its user's other processes may not read its memory (ptrace,
  * most of /proc/PID): it holds passwords and events. From now on both take root. */

@@ -42,6 +42,7 @@ LIBRARIES = {
 ONE_WAY = [
     "clients/c",
     "clients/cli",
+    "src/base",
     "src/daemon",
     "src/events",
     "src/import",
