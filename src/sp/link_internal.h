@@ -1,5 +1,5 @@
-/* The inside of a link, for its own files: link.c has its life, reading.c and writing.c the rest.
- */
+/* The inside of a link, for its own files. From the top: opening.c, reading.c, writing.c, and
+ * link_internal.c, the life that they share. */
 #ifndef TRIGGERS_SP_LINK_INTERNAL_H
 #define TRIGGERS_SP_LINK_INTERNAL_H
 
@@ -100,8 +100,8 @@ void link_on_resumed(void *link);
 bool link_init_reading(struct link *link);
 void link_fini_reading(struct link *link);
 
-/* Begins to check now and then whether a TLS stream is still open. */
-void link_check(struct link *link);
+/* Reads what arrives next; call when all that has arrived was taken. */
+void link_read_on(struct link *link);
 
 /* Moves the link to another state; the move is checked. */
 void link_move(struct link *link, enum link_state to);

@@ -428,7 +428,7 @@ static void prepare_room(struct link *link)
     nng_aio_set_iov(link->reader, 1, &piece);
 }
 
-static void read_on(struct link *link)
+void link_read_on(struct link *link)
 {
     prepare_room(link);
     set_timeout(link);
@@ -471,7 +471,7 @@ static void go_on(struct link *link)
 {
     link_cork(link);
     if (give_all(link) == NEXT_NONE)
-        read_on(link);
+        link_read_on(link);
     link_uncork(link);
 }
 
@@ -492,39 +492,6 @@ void link_on_read(void *argument)
         link->in.end += nng_aio_count(link->reader);
     CHECK(link->in.end <= link->in.room);
     go_on(link);
-    link_release(link);
-}
-
-/* The handshake of a client. */
-static void ask_for_websocket(struct link *link)
-{
-    uint8_t key[HANDSHAKE_KEY_SIZE];
-    random_fill(key, sizeof(key));
-    char *request =
-        handshake_request(link->address->target, link->address->authority, key, link->accept);
-    if (request)
-        link_say(link, request, strlen(request), false);
-    else
-        link_close_because(link, NULL);
-    free(request);
-}
-
-static void greet(struct link *link)
-{
-    const uint8_t greeting[GREETING_SIZE] = {0, 'S', 'P', 0, 0, (uint8_t)link->protocol};
-    if (link->address->framing != LINK_WEBSOCKET)
-        link_say(link, greeting, sizeof(greeting), false);
-    else if (link->protocol == LINK_REQUESTER)
-        ask_for_websocket(link);
-}
-
-void link_start(struct link *link)
-{
-    link_move(link, LINK_STARTED);
-    link_hold(link);
-    greet(link);
-    read_on(link);
-    link_check(link);
     link_release(link);
 }
 

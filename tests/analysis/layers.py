@@ -49,6 +49,7 @@ ONE_WAY = [
     "src/net",
     "src/rpc",
     "src/service",
+    "src/sp",
     "src/store/sqlite",
 ]
 # Libraries that only these files of a folder may include.

@@ -1,25 +1,17 @@
-/* The life of a link, and what addresses need for links. */
-#include "sp/link.h"
-
+/* Addresses, and the beginning and the end of the links that come from them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "sp/link_internal.h"
 
 /* nng's TLS streams do not report an end that comes while nobody reads, and have no time-out for
  * it. So they are checked this often. */
 #define TLS_CHECK_MS 30000
 
-/* ---- life ---- */
-
-struct link *link_cast(void *argument)
-{
-    struct link *link = argument;
-    CHECK(link->magic == LINK_MAGIC);
-    return link;
-}
+/* ---- the beginning and the end ---- */
 
 /* link_free waits for this callback, so the link need not be held. */
 static void on_check(void *argument)
@@ -31,12 +23,6 @@ static void on_check(void *argument)
     if (nng_stream_get_addr(link->stream, NNG_OPT_REMADDR, &address) != 0)
         link_close(link);
     else
-        link_check(link);
-}
-
-void link_check(struct link *link)
-{
-    if (link->address->tls)
         nng_sleep_aio(TLS_CHECK_MS, link->checker);
 }
 
@@ -67,6 +53,62 @@ struct link *link_new(nng_stream *stream, const struct link_address *address,
     return NULL;
 }
 
+void link_charge(struct link *link, struct budget_share *share)
+{
+    CHECK(link->state == LINK_MADE && link->in.charge.held == 0);
+    link->in.charge.share = share;
+}
+
+void link_limit(struct link *link, struct budget_share *share)
+{
+    CHECK(share);
+    link->limited = true;
+    link_charge(link, share);
+}
+
+/* The handshake of a client. */
+static void ask_for_websocket(struct link *link)
+{
+    uint8_t key[HANDSHAKE_KEY_SIZE];
+    random_fill(key, sizeof(key));
+    char *request =
+        handshake_request(link->address->target, link->address->authority, key, link->accept);
+    if (request)
+        link_say(link, request, strlen(request), false);
+    else
+        link_close_because(link, NULL);
+    free(request);
+}
+
+static void greet(struct link *link)
+{
+    const uint8_t greeting[GREETING_SIZE] = {0, 'S', 'P', 0, 0, (uint8_t)link->protocol};
+    if (link->address->framing != LINK_WEBSOCKET)
+        link_say(link, greeting, sizeof(greeting), false);
+    else if (link->protocol == LINK_REQUESTER)
+        ask_for_websocket(link);
+}
+
+void link_start(struct link *link)
+{
+    link_move(link, LINK_STARTED);
+    link_hold(link);
+    greet(link);
+    link_read_on(link);
+    if (link->address->tls)
+        nng_sleep_aio(TLS_CHECK_MS, link->checker);
+    link_release(link);
+}
+
+int64_t link_slow_since(const struct link *link)
+{
+    int64_t sending = link->in.slow_since_ms;
+    int64_t reading = link->out.slow_since_ms;
+    if (link->closed)
+        return 0;
+    return sending == 0 || (reading != 0 && reading < sending) ? reading : sending;
+}
+
 void link_free(struct link *link)
 {
     CHECK(link->state == LINK_MADE || link->state == LINK_UNUSED);
@@ -87,73 +129,6 @@ void link_free(struct link *link)
     pthread_mutex_destroy(&link->mutex);
     link->magic = 0;
     free(link);
-}
-
-void link_charge(struct link *link, struct budget_share *share)
-{
-    CHECK(link->state == LINK_MADE && link->in.charge.held == 0);
-    link->in.charge.share = share;
-}
-
-void link_limit(struct link *link, struct budget_share *share)
-{
-    CHECK(share);
-    link->limited = true;
-    link_charge(link, share);
-}
-
-int64_t link_slow_since(const struct link *link)
-{
-    int64_t sending = link->in.slow_since_ms;
-    int64_t reading = link->out.slow_since_ms;
-    if (link->closed)
-        return 0;
-    return sending == 0 || (reading != 0 && reading < sending) ? reading : sending;
-}
-
-void link_move(struct link *link, enum link_state to)
-{
-    enum link_state from = atomic_exchange(&link->state, to);
-    CHECK(from == LINK_MADE ? to == LINK_STARTED : from == LINK_STARTED && to == LINK_UNUSED);
-    CHECK(to != LINK_UNUSED || link->closed);
-}
-
-void link_hold(struct link *link)
-{
-    CHECK(atomic_fetch_add(&link->holders, 1) > 0);
-}
-
-void link_release(struct link *link)
-{
-    int before = atomic_fetch_sub(&link->holders, 1);
-    CHECK(before > 0);
-    if (before > 1)
-        return;
-    link_move(link, LINK_UNUSED);
-    link->events->unused(link->owner, link);
-}
-
-void link_close_because(struct link *link, const char *why)
-{
-    if (atomic_exchange(&link->closed, true))
-        return;
-    nng_stream_close(link->stream);
-    link->events->closed(link->owner, link, why);
-}
-
-/* Streams differ: closing again, or cancelling, ends operations that would not end by themselves.
- */
-void link_end_begun(struct link *link, nng_aio *aio)
-{
-    if (!link->closed)
-        return;
-    nng_stream_close(link->stream);
-    nng_aio_cancel(aio);
-}
-
-void link_close(struct link *link)
-{
-    link_close_because(link, NULL);
 }
 
 /* ---- addresses ---- */
