@@ -1,6 +1,11 @@
 /* The table of settings. */
 #include "settings.h"
 
+#include "triggers.h"
+
+#define TEXT(number) #number
+#define TEXT_OF(macro) TEXT(macro)
+
 enum config_result bridge_settings_load(struct bridge_settings *settings, int argc, char **argv)
 {
     const struct config_setting table[] = {
@@ -38,8 +43,9 @@ enum config_result bridge_settings_load(struct bridge_settings *settings, int ar
          "too. The core's value must be the same.",
          config_choice, &settings->payloads, .choices = "portable any"},
         {"TRIGGERS_CALL_TIMEOUT", "call-timeout", "10000", "MS",
-         "Milliseconds that a call to the core may take; the core's own limit is 30000.",
-         config_integer, &settings->call_timeout, 1, 30000},
+         "Milliseconds that a call to the core may take; the core's own limit "
+         "is " TEXT_OF(TRIGGERS_MAX_TRY_MS) ".",
+         config_integer, &settings->call_timeout, 1, TRIGGERS_MAX_TRY_MS},
         {"TRIGGERS_BRIDGE_THREADS", "threads", "2", "COUNT", "Threads that serve HTTP.",
          config_integer, &settings->threads, 1, 64},
         {"TRIGGERS_BRIDGE_CONNECTIONS", "max-connections", "1000", "COUNT",

@@ -10,6 +10,10 @@
 #include "api_methods.h"
 #include "triggers/api/v1/options.pb-c.h"
 
+/* The longest deadline that a server gives a call, in milliseconds; also that of a caller who gives
+ * none. */
+#define API_MAX_TIMEOUT_MS 30000
+
 struct api_method {
     const char *name;                          /* "package.Service/Method" */
     const char *short_name;                    /* "Method", which no two methods share */

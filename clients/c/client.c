@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api.h"
 #include "base/check.h"
 #include "base/typeid.h"
 #include "invocation.h"
@@ -13,6 +14,7 @@
 #define DEFAULT_MAX_IN_FLIGHT 1024
 
 _Static_assert(TRIGGERS_ID_SIZE == TYPEID_TEXT_SIZE, "the public size of an id");
+_Static_assert(TRIGGERS_MAX_TRY_MS == API_MAX_TIMEOUT_MS, "the public limit is the protocol's");
 
 const char *triggers_version(void)
 {

@@ -73,9 +73,10 @@ typedef enum triggers_serving {
 #define TRIGGERS_MAX_PAGE 1000  /* events in one page */
 #define TRIGGERS_MAX_NAME 255   /* characters of a source or event type */
 #define TRIGGERS_MAX_MESSAGE                                                                       \
-    10551296                /* bytes of one encoded request; a core takes 8388608 unless           \
-                               larger payloads are set for it */
-#define TRIGGERS_ID_SIZE 31 /* bytes of an event id with its NUL */
+    10551296                      /* bytes of one encoded request; a core takes 8388608 unless     \
+                                     larger payloads are set for it */
+#define TRIGGERS_MAX_TRY_MS 30000 /* the core ends a try of a call after so long */
+#define TRIGGERS_ID_SIZE 31       /* bytes of an event id with its NUL */
 
 typedef struct triggers_client triggers_client;
 
@@ -232,8 +233,8 @@ TRIGGERS_API void triggers_reply_free(triggers_reply *reply); /* NULL is allowed
  * connection is never sent again: when the connection is lost, the reply is UNAVAILABLE with the
  * reason CONNECTION_LOST, and the call may or may not have been carried out.
  *
- * The core ends a try after at most 30 s with DEADLINE_EXCEEDED, which is the reply. A longer
- * timeout only adds time for waits before that: for a connection and between tries. */
+ * The core ends a try after TRIGGERS_MAX_TRY_MS with DEADLINE_EXCEEDED, which is the reply. A
+ * longer timeout only adds time for waits before that: for a connection and between tries. */
 
 TRIGGERS_API triggers_reply *triggers_create(triggers_client *client,
                                              const triggers_new_event *event,

@@ -31,7 +31,7 @@ const struct option_spec global_options[] = {
     {"ca", OPTION_FILE, &ca_file, "FILE",
      "Certificates to trust (PEM), for wss and tls+tcp (TRIGGERS_TLS_CA)"},
     {"timeout", OPTION_SECONDS, &timeout_ms, "SECONDS", "Longest wait for an answer; default 10",
-     .min = 0, .max = 30 /* the core's own limit */},
+     .min = 0, .max = TRIGGERS_MAX_TRY_MS / 1000},
     {"output", OPTION_CHOICE, &output, "FORMAT",
      "json (one object per line) or table; default table on a terminal, else json",
      .choices = outputs},

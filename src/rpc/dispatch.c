@@ -191,8 +191,8 @@ static void invoke(struct dispatcher *dispatcher, struct call *call,
     call->method = method;
     /* After all that the log line of an expired call shows. */
     int64_t timeout_ms = (int64_t)envelope->timeout_ms;
-    if (timeout_ms == 0 || timeout_ms > RPC_MAX_TIMEOUT_MS)
-        timeout_ms = RPC_MAX_TIMEOUT_MS;
+    if (timeout_ms == 0 || timeout_ms > API_MAX_TIMEOUT_MS)
+        timeout_ms = API_MAX_TIMEOUT_MS;
     atomic_store(&call->deadline_ms, call->started_us / 1000 + timeout_ms);
     ProtobufCMessage *request = unpack(call, method->request, envelope->body);
     if (request)

@@ -10,9 +10,6 @@
 /* The most bytes of an envelope, unless payloads may be larger. A longer one is answered with an
  * error without being read. */
 #define RPC_MAX_MESSAGE (8u << 20)
-#define RPC_MAX_TIMEOUT_MS                                                                         \
-    30000 /* the longest deadline, and the one of a caller that gives none                         \
-           */
 
 struct dispatcher {
     ProtobufCService *services[API_METHOD_COUNT]; /* by method; NULL: not served */
