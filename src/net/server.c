@@ -40,6 +40,7 @@
 
 struct slot {
     struct call call; /* first: a call is its slot */
+    struct server_peer *peer;
     uint8_t route[LINK_MAX_ROUTE];
     size_t route_size;
     struct link_message answer;
@@ -119,15 +120,11 @@ static struct server_peer *peer_cast(void *owner)
 
 /* ---- calls ---- */
 
-static struct server_peer *peer_of(struct call_source *source)
-{
-    return peer_cast((char *)source - offsetof(struct server_peer, source));
-}
-
 /* The peer waits no longer for a call. */
 static void on_place(struct call_source *source)
 {
-    struct link *link = peer_of(source)->link;
+    struct server_peer *peer = peer_cast((char *)source - offsetof(struct server_peer, source));
+    struct link *link = peer->link;
     link_resume(link);
     link_release(link);
 }
@@ -141,8 +138,12 @@ static uint8_t *slot_reserve(struct call *call, size_t size)
 }
 
 /* The answer has left or never will. */
-static void slot_finish(struct slot *slot)
+static void on_sent(void *owner, struct link *link, struct link_message *message, bool left)
 {
+    (void)owner;
+    (void)link;
+    (void)left;
+    struct slot *slot = (struct slot *)((char *)message - offsetof(struct slot, answer));
     charge_release(&slot->sending, slot->sending.held);
     call_release(&slot->call);
 }
@@ -150,36 +151,25 @@ static void slot_finish(struct slot *slot)
 static void slot_send(struct call *call)
 {
     struct slot *slot = (struct slot *)call;
+    struct server_peer *peer = slot->peer;
     if (slot->answer.memory)
-        link_send(peer_of(call->source)->link, &slot->answer);
+        link_send(peer->link, &slot->answer);
     else
-        slot_finish(slot);
+        on_sent(peer, peer->link, &slot->answer, false);
 }
 
 /* The peer is held as long as what is charged to it may be used. */
 static void slot_end(struct call *call)
 {
     struct slot *slot = (struct slot *)call;
-    struct server_peer *peer = peer_of(call->source);
-    struct server *server = peer->server;
-    struct link *link = peer->link;
+    struct link *link = slot->peer->link;
     CHECK(slot->memory.held == 0 && slot->sending.held == 0 && !slot->answer.memory);
-    call_pool_put(&server->calls, call);
+    call_pool_put(call->pool, call);
     link_release(link);
 }
 
 static const struct call_transport SLOT_TRANSPORT = {
     .reserve = slot_reserve, .send = slot_send, .end = slot_end};
-
-/* The watcher may have found nothing to do. */
-static void wake_watcher(struct server *server)
-{
-    if (!atomic_load(&server->resting))
-        return;
-    pthread_mutex_lock(&server->lock);
-    pthread_cond_signal(&server->wake);
-    pthread_mutex_unlock(&server->lock);
-}
 
 /* ---- events of links ---- */
 
@@ -192,8 +182,13 @@ static bool on_received(void *owner, struct link *link, const struct link_receiv
     struct call *call = call_pool_take(&server->calls, &peer->source);
     if (!call)
         return false;
-    wake_watcher(server);
+    if (atomic_load(&server->resting)) { /* the watcher may have found nothing to do */
+        pthread_mutex_lock(&server->lock);
+        pthread_cond_signal(&server->wake);
+        pthread_mutex_unlock(&server->lock);
+    }
     struct slot *slot = (struct slot *)call;
+    slot->peer = peer;
     slot->memory.share = slot->sending.share = &peer->share;
     call->arena.charge = &slot->memory;
     call->caller = (struct caller){.connection = peer->number};
@@ -204,14 +199,6 @@ static bool on_received(void *owner, struct link *link, const struct link_receiv
     else
         dispatch_refuse_busy(call);
     return true;
-}
-
-static void on_sent(void *owner, struct link *link, struct link_message *message, bool left)
-{
-    (void)owner;
-    (void)link;
-    (void)left;
-    slot_finish((struct slot *)((char *)message - offsetof(struct slot, answer)));
 }
 
 static void tell_closing(const char *why)

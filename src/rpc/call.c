@@ -121,20 +121,14 @@ void call_release(struct call *call)
     call->transport->end(call);
 }
 
-/* The answer may wait long for its peer; the handler's memory need not. */
-static void leave(struct call *call)
-{
-    arena_reset(&call->arena);
-    call_release(call);
-}
-
 /* For the handler: false when the call has expired, and is not the handler's any more then. */
 static bool claim(struct call *call)
 {
     if (call_change(call, atomic_load(&call->life), CALL_RUNNING, CALL_ANSWERED))
         return true;
     CHECK(call_state_of(call) == CALL_ANSWERED);
-    leave(call);
+    arena_reset(&call->arena);
+    call_release(call);
     return false;
 }
 
@@ -154,10 +148,11 @@ static void log_answer(const struct call *call, enum status_code code, const cha
               {"client", call->client}, {"ms", NULL, (double)took_us / 1000});
 }
 
-static void note_answer(const struct call *call, enum status_code code, const char *reason)
+/* Counts the answer and lets it leave, perhaps long after the handler's memory has been freed. The
+ * call is not ours any more then. */
+static void send_answer(struct call *call, enum status_code code, const char *reason)
 {
     CHECK(code >= STATUS_OK && code < STATUS_CODE_COUNT);
-    CHECK(call_state_of(call) == CALL_ANSWERED);
     int64_t took_us = clock_monotonic_us() - call->started_us;
     size_t row = call->method ? (size_t)(call->method - api_methods) : API_METHOD_COUNT;
     CHECK(row < ROW_COUNT);
@@ -166,14 +161,10 @@ static void note_answer(const struct call *call, enum status_code code, const ch
     metric_add(&call_in_flight, 0, -1);
     if (log_enabled(LOG_DEBUG))
         log_answer(call, code, reason, took_us);
-}
-
-/* The call is not ours any more then. */
-static void send_answer(struct call *call, enum status_code code, const char *reason)
-{
-    note_answer(call, code, reason);
-    if (!call->expired)
-        leave(call);
+    if (!call->expired) {
+        arena_reset(&call->arena);
+        call_release(call);
+    }
     call->transport->send(call);
 }
 

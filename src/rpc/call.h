@@ -114,7 +114,8 @@ void call_begin(struct call *call);
 /* Answers with OK and `response`, which is borrowed until the function returns. */
 void call_reply(struct call *call, const ProtobufCMessage *response);
 
-/* Answers with an error. `violations` may be NULL when `count` is 0. */
+/* Answers with an error. `violations` may be NULL when `count` is 0; they and `status` may lie in
+ * the arena. */
 void call_fail(struct call *call, const struct status *status,
                const struct field_violation *violations, size_t count);
 

@@ -33,47 +33,53 @@ void call_pool_close(struct call_pool *pool)
     pthread_mutex_destroy(&pool->lock);
 }
 
-/* ---- objects; called with the lock held ---- */
+/* ---- running ---- */
 
-static struct call *take_object(struct call_pool *pool)
+/* One that was never taken. Called with the lock held. */
+static struct call *make_object(struct call_pool *pool)
 {
-    struct call *call = pool->unused;
-    if (call) {
-        CHECK(pool->unused_count > 0);
-        pool->unused = call->next;
-        pool->unused_count--;
-        return call;
-    }
     CHECK(pool->used < pool->config.max_running + pool->config.max_parked);
-    call = object(pool, pool->used);
+    struct call *call = object(pool, pool->used);
     call_init(call, pool->config.transport);
     call->pool = pool;
     atomic_fetch_add(&pool->used, 1); /* last: from here on it is watched */
     return call;
 }
 
-/* Its place is still taken. */
-static void put_object(struct call_pool *pool, struct call *call)
+struct call *call_pool_take(struct call_pool *pool, struct call_source *source)
 {
-    if (pool->unused_count + pool->running > pool->config.max_running)
-        arena_fini(&call->arena);
-    call->next = pool->unused;
-    pool->unused = call;
-    pool->unused_count++;
+    pthread_mutex_lock(&pool->lock);
+    bool full = pool->first_waiting || pool->running >= pool->config.max_running;
+    if (full && !source->granted) {
+        source->next = NULL;
+        *pool->last_waiting = source;
+        pool->last_waiting = &source->next;
+        pthread_mutex_unlock(&pool->lock);
+        return NULL;
+    }
+    pool->running += !source->granted;
+    source->granted = false;
+    struct call *call = pool->unused;
+    if (call) {
+        CHECK(pool->unused_count > 0);
+        pool->unused = call->next;
+        pool->unused_count--;
+    } else {
+        call = make_object(pool);
+    }
+    call->source = source;
+    pthread_mutex_unlock(&pool->lock);
+    return call;
 }
 
-/* ---- places; called with the lock held ---- */
-
-static void give_up_place(struct call_pool *pool)
+/* Gives up so many places, and returns the source that has waited longest, when there is a place
+ * for it, which it has then. Called with the lock held. */
+static struct call_source *pass_places(struct call_pool *pool, size_t given_up)
 {
-    CHECK(pool->running > 0);
-    if (--pool->running == 0 && pool->parked == 0)
+    CHECK(pool->running >= given_up);
+    pool->running -= given_up;
+    if (pool->running == 0 && pool->parked == 0)
         pthread_cond_broadcast(&pool->idle);
-}
-
-/* The source that has waited longest, when there is a place for it, which it has then. */
-static struct call_source *grant_place(struct call_pool *pool)
-{
     struct call_source *source = pool->first_waiting;
     if (!source || pool->running >= pool->config.max_running)
         return NULL;
@@ -86,42 +92,15 @@ static struct call_source *grant_place(struct call_pool *pool)
     return source;
 }
 
-static bool take_place(struct call_pool *pool, struct call_source *source)
-{
-    bool granted = source->granted;
-    source->granted = false;
-    if (granted)
-        return true;
-    if (pool->first_waiting || pool->running >= pool->config.max_running)
-        return false;
-    pool->running++;
-    return true;
-}
-
-/* ---- running ---- */
-
-struct call *call_pool_take(struct call_pool *pool, struct call_source *source)
-{
-    struct call *call = NULL;
-    pthread_mutex_lock(&pool->lock);
-    if (take_place(pool, source)) {
-        call = take_object(pool);
-        call->source = source;
-    } else {
-        source->next = NULL;
-        *pool->last_waiting = source;
-        pool->last_waiting = &source->next;
-    }
-    pthread_mutex_unlock(&pool->lock);
-    return call;
-}
-
 void call_pool_put(struct call_pool *pool, struct call *call)
 {
     pthread_mutex_lock(&pool->lock);
-    put_object(pool, call);
-    give_up_place(pool);
-    struct call_source *source = grant_place(pool);
+    if (pool->unused_count + pool->running > pool->config.max_running)
+        arena_fini(&call->arena);
+    call->next = pool->unused;
+    pool->unused = call;
+    pool->unused_count++;
+    struct call_source *source = pass_places(pool, 1);
     pthread_mutex_unlock(&pool->lock);
     if (source)
         pool->config.resume(source);
@@ -134,8 +113,7 @@ void call_pool_leave(struct call_pool *pool, struct call_source *source)
     source->closed = true;
     if (source->granted) {
         source->granted = false;
-        give_up_place(pool);
-        next = grant_place(pool);
+        next = pass_places(pool, 1);
     }
     pthread_mutex_unlock(&pool->lock);
     if (next)
@@ -168,8 +146,9 @@ bool call_park(struct call *call, struct call_waiter *waiter, int64_t until_ms)
     bool allowed = may_park(pool, call);
     bool parked = allowed && call_change(call, atomic_load(&call->life), CALL_RUNNING, CALL_PARKED);
     if (parked) {
+        CHECK(pool->running > 0);
         pool->parked++;
-        give_up_place(pool); /* for call_pool_watch to grant: here nobody may be resumed */
+        pool->running--; /* for call_pool_watch to pass on: here nobody may be resumed */
     } else if (allowed) {
         uncharge_parked(call);
     }
@@ -243,7 +222,7 @@ void call_pool_watch(struct call_pool *pool, int64_t now_ms)
     struct call_source *source;
     do {
         pthread_mutex_lock(&pool->lock);
-        source = grant_place(pool);
+        source = pass_places(pool, 0);
         pthread_mutex_unlock(&pool->lock);
         if (source)
             pool->config.resume(source);

@@ -39,18 +39,6 @@ static void refuse(struct call *call, enum status_code code, const char *reason,
     call_fail(call, &status, NULL, 0);
 }
 
-/* False after having answered the call. */
-static bool clean(struct call *call, const ProtobufCMessageDescriptor *type, uint8_t *bytes,
-                  size_t *size, const char *reason)
-{
-    struct status status;
-    struct field_violation violation;
-    if (wire_clean(type, bytes, size, reason, &violation, &status))
-        return true;
-    call_fail(call, &status, &violation, violation.field ? 1 : 0);
-    return false;
-}
-
 /* ---- the envelope ---- */
 
 /* What is read from an envelope in place, so that nothing else of it costs memory. */
@@ -102,13 +90,6 @@ static void take_request_id(struct call *call, const struct wire_reader *value)
         call->request_id[0] = '\0';
 }
 
-static void make_request_id(struct call *call)
-{
-    uint8_t made[8];
-    random_fill(made, sizeof(made));
-    hex_write(made, sizeof(made), call->request_id);
-}
-
 static void take_metadata(struct call *call, struct wire_reader entry)
 {
     struct wire_field field;
@@ -144,30 +125,14 @@ static void read_envelope(struct call *call, struct wire_reader in,
         default: envelope->body = field.content; break;
         }
     }
-    if (!call->request_id[0])
-        make_request_id(call);
+    if (call->request_id[0])
+        return;
+    uint8_t made[8];
+    random_fill(made, sizeof(made));
+    hex_write(made, sizeof(made), call->request_id);
 }
 
 /* ---- the request ---- */
-
-/* NULL after having answered the call. */
-static ProtobufCMessage *unpack(struct call *call, const ProtobufCMessageDescriptor *type,
-                                struct wire_reader body)
-{
-    CHECK(body.next <= body.end);
-    size_t size = (size_t)(body.end - body.next);
-    if (!clean(call, type, body.next, &size, "REQUEST_MALFORMED"))
-        return NULL;
-    ProtobufCMessage *message = protobuf_c_message_unpack(type, &call->allocator, size, body.next);
-    if (message)
-        return message;
-    if (call->arena.exhausted)
-        call_fail_no_memory(call);
-    else /* protobuf-c takes five bytes of a length, protobuf ten */
-        refuse(call, STATUS_INVALID_ARGUMENT, "REQUEST_MALFORMED",
-               "the request has a tag or a length in more bytes than it needs");
-    return NULL;
-}
 
 /* Handlers answer through the call, which carries the status that a closure cannot. */
 static void unused_closure(const ProtobufCMessage *message, void *closure_data)
@@ -177,6 +142,7 @@ static void unused_closure(const ProtobufCMessage *message, void *closure_data)
     abort(); /* handlers answer with call_reply or call_fail */
 }
 
+/* Answers the call, or has the handler do so. */
 static void invoke(struct dispatcher *dispatcher, struct call *call,
                    const struct request_envelope *envelope)
 {
@@ -194,24 +160,42 @@ static void invoke(struct dispatcher *dispatcher, struct call *call,
     if (timeout_ms == 0 || timeout_ms > API_MAX_TIMEOUT_MS)
         timeout_ms = API_MAX_TIMEOUT_MS;
     atomic_store(&call->deadline_ms, call->started_us / 1000 + timeout_ms);
-    ProtobufCMessage *request = unpack(call, method->request, envelope->body);
+    uint8_t *body = (uint8_t *)envelope->body.next;
+    size_t size = (size_t)(envelope->body.end - envelope->body.next);
+    struct status status;
+    struct field_violation wrong;
+    if (!wire_clean(method->request, body, &size, "REQUEST_MALFORMED", &wrong, &status)) {
+        call_fail(call, &status, &wrong, wrong.field ? 1 : 0);
+        return;
+    }
+    ProtobufCMessage *request =
+        protobuf_c_message_unpack(method->request, &call->allocator, size, body);
     if (request)
         service->invoke(service, method->index, request, unused_closure, call);
+    else if (call->arena.exhausted)
+        call_fail_no_memory(call);
+    else /* protobuf-c takes five bytes of a length, protobuf ten */
+        refuse(call, STATUS_INVALID_ARGUMENT, "REQUEST_MALFORMED",
+               "the request has a tag or a length in more bytes than it needs");
 }
 
 void dispatch(struct dispatcher *dispatcher, struct call *call, uint8_t *bytes, size_t size)
 {
     struct request_envelope envelope;
+    struct status status;
+    struct field_violation wrong;
     call_begin(call);
     if (size > dispatcher->max_message) {
-        struct status status;
         status_fail(&status, STATUS_INVALID_ARGUMENT, "MESSAGE_TOO_LARGE",
                     "the message is over %zu bytes; send smaller batches", dispatcher->max_message);
         call_fail(call, &status, NULL, 0);
         return;
     }
-    if (!clean(call, &triggers__rpc__v1__request__descriptor, bytes, &size, "ENVELOPE_MALFORMED"))
+    if (!wire_clean(&triggers__rpc__v1__request__descriptor, bytes, &size, "ENVELOPE_MALFORMED",
+                    &wrong, &status)) {
+        call_fail(call, &status, &wrong, wrong.field ? 1 : 0);
         return;
+    }
     read_envelope(call, (struct wire_reader){bytes, bytes + size}, &envelope);
     if (!envelope.method[0]) {
         refuse(call, STATUS_INVALID_ARGUMENT, "METHOD_MISSING",

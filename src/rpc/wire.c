@@ -8,45 +8,31 @@
 #include "base/check.h"
 #include "base/varint.h"
 
-static bool read_varint(struct wire_reader *in, uint64_t *value)
-{
-    const uint8_t *at = in->next;
-    bool read = varint_read(&at, in->end, value);
-    in->next += at - in->next;
-    return read;
-}
-
-static bool skip(struct wire_reader *in, uint64_t size)
-{
-    if (size > (uint64_t)(in->end - in->next))
-        return false;
-    in->next += size;
-    return true;
-}
-
 bool wire_next(struct wire_reader *in, struct wire_field *field)
 {
     uint64_t number;
+    uint64_t size = 0;
     CHECK(in->next < in->end);
     field->start = in->next;
-    if (!read_varint(in, &number) || number >> 3 == 0 || number > UINT32_MAX)
+    if (!varint_read(&in->next, in->end, &number) || number >> 3 == 0 || number > UINT32_MAX)
         return false;
     field->number = (uint32_t)number >> 3;
     field->type = (unsigned)number & 7;
     switch (field->type) {
-    case WIRE_VARINT: return read_varint(in, &field->value);
-    case WIRE_FIXED64: return skip(in, 8);
-    case WIRE_FIXED32: return skip(in, 4);
+    case WIRE_VARINT: return varint_read(&in->next, in->end, &field->value);
+    case WIRE_FIXED64: size = 8; break;
+    case WIRE_FIXED32: size = 4; break;
     case WIRE_BYTES:
-        if (!read_varint(in, &number))
+        if (!varint_read(&in->next, in->end, &size))
             return false;
-        field->content.next = in->next;
-        if (!skip(in, number))
-            return false;
-        field->content.end = in->next;
-        return true;
+        break;
     default: return false; /* groups are not part of proto3 */
     }
+    if (size > (uint64_t)(in->end - in->next))
+        return false;
+    field->content = (struct wire_reader){in->next, in->next + size};
+    in->next += size;
+    return true;
 }
 
 /* ---- checking ---- */
@@ -79,32 +65,14 @@ static bool fail_too_many(const struct check *check, const ProtobufCFieldDescrip
                        count);
 }
 
-static unsigned wire_type_of(const ProtobufCFieldDescriptor *field)
-{
-    switch (field->type) {
-    case PROTOBUF_C_TYPE_STRING:
-    case PROTOBUF_C_TYPE_BYTES:
-    case PROTOBUF_C_TYPE_MESSAGE: return WIRE_BYTES;
-    case PROTOBUF_C_TYPE_FIXED64:
-    case PROTOBUF_C_TYPE_SFIXED64:
-    case PROTOBUF_C_TYPE_DOUBLE: return WIRE_FIXED64;
-    case PROTOBUF_C_TYPE_FIXED32:
-    case PROTOBUF_C_TYPE_SFIXED32:
-    case PROTOBUF_C_TYPE_FLOAT: return WIRE_FIXED32;
-    default: return WIRE_VARINT;
-    }
-}
-
-static bool check_string(const struct check *check, const struct wire_reader *content,
-                         const ProtobufCFieldDescriptor *field)
-{
-    size_t size = (size_t)(content->end - content->next);
-    if (u8_check(content->next, size))
-        return fail(check, field, "is not valid UTF-8");
-    if (size > 0 && memchr(content->next, 0, size))
-        return fail(check, field, "contains U+0000, which is not accepted");
-    return true;
-}
+/* How the types of our fields are sent. */
+static const enum wire_type WIRE_TYPES[] = {
+    [PROTOBUF_C_TYPE_STRING] = WIRE_BYTES,     [PROTOBUF_C_TYPE_BYTES] = WIRE_BYTES,
+    [PROTOBUF_C_TYPE_MESSAGE] = WIRE_BYTES,    [PROTOBUF_C_TYPE_FIXED64] = WIRE_FIXED64,
+    [PROTOBUF_C_TYPE_SFIXED64] = WIRE_FIXED64, [PROTOBUF_C_TYPE_DOUBLE] = WIRE_FIXED64,
+    [PROTOBUF_C_TYPE_FIXED32] = WIRE_FIXED32,  [PROTOBUF_C_TYPE_SFIXED32] = WIRE_FIXED32,
+    [PROTOBUF_C_TYPE_FLOAT] = WIRE_FIXED32, /* all others: WIRE_VARINT */
+};
 
 /* No message of ours repeats numbers, which might come packed. */
 static bool check_message(struct check *check, const ProtobufCMessageDescriptor *type,
@@ -123,15 +91,19 @@ static bool check_message(struct check *check, const ProtobufCMessageDescriptor 
             check->unknown = true;
             continue;
         }
-        if (found.type != wire_type_of(field))
+        if (found.type != WIRE_TYPES[field->type])
             return fail(check, field, "has another type than the .proto file says");
         bool repeated = field->label == PROTOBUF_C_LABEL_REPEATED;
         if (repeated && ++elements > WIRE_MAX_ELEMENTS)
             return fail_too_many(check, field, in);
         if (!repeated && ++single > WIRE_MAX_SINGLE)
             return fail(check, field, "is given too many times");
-        if (field->type == PROTOBUF_C_TYPE_STRING && !check_string(check, &found.content, field))
-            return false;
+        bool text = field->type == PROTOBUF_C_TYPE_STRING;
+        size_t size = text ? (size_t)(found.content.end - found.content.next) : 0;
+        if (size > 0 && u8_check(found.content.next, size))
+            return fail(check, field, "is not valid UTF-8");
+        if (size > 0 && memchr(found.content.next, 0, size))
+            return fail(check, field, "contains U+0000, which is not accepted");
         if (field->type == PROTOBUF_C_TYPE_MESSAGE &&
             !check_message(check, field->descriptor, found.content))
             return false;

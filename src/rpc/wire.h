@@ -18,13 +18,13 @@ enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32
 
 /* Bytes that are not yet read. */
 struct wire_reader {
-    uint8_t *next;
-    uint8_t *end;
+    const uint8_t *next;
+    const uint8_t *end;
 };
 
 /* One field of a message as it was sent. */
 struct wire_field {
-    uint8_t *start; /* its tag */
+    const uint8_t *start; /* its tag */
     uint32_t number;
     unsigned type;              /* enum wire_type, if known */
     uint64_t value;             /* of a varint */
