@@ -31,37 +31,33 @@ static struct slice trim(const char *text)
     return (struct slice){(const char *)start, (size_t)(end - start)};
 }
 
-static bool is_ascii(struct slice text)
+/* False without memory. */
+static bool lower_unicode(struct slice text, struct arena *arena, struct slice *out)
 {
-    for (size_t i = 0; i < text.size; i++) {
-        if ((unsigned char)text.data[i] >= 0x80)
-            return false;
+    size_t size = 0;
+    uint8_t *lower = u8_tolower((const uint8_t *)text.data, text.size, NULL, NULL, NULL, &size);
+    if (!lower) {
+        arena->exhausted = true;
+        return false;
     }
-    return true;
+    *out = (struct slice){arena_copy(arena, lower, size), size};
+    free(lower);
+    return out->data != NULL;
 }
 
-static enum rule_result lower_ascii(struct slice text, struct arena *arena, struct slice *out)
+static bool lower(struct slice text, struct arena *arena, struct slice *out)
 {
     char *copy = arena_copy(arena, text.data, text.size);
     if (!copy)
-        return RULE_NO_MEMORY;
+        return false;
     for (size_t i = 0; i < text.size; i++) {
+        if ((unsigned char)copy[i] >= 0x80)
+            return lower_unicode(text, arena, out);
         if (copy[i] >= 'A' && copy[i] <= 'Z')
             copy[i] = (char)(copy[i] + ('a' - 'A'));
     }
     *out = (struct slice){copy, text.size};
-    return RULE_OK;
-}
-
-static enum rule_result lower_unicode(struct slice text, struct arena *arena, struct slice *out)
-{
-    size_t size = 0;
-    uint8_t *lower = u8_tolower((const uint8_t *)text.data, text.size, NULL, NULL, NULL, &size);
-    if (!lower)
-        return RULE_NO_MEMORY;
-    *out = (struct slice){arena_copy(arena, lower, size), size};
-    free(lower);
-    return out->data ? RULE_OK : RULE_NO_MEMORY;
+    return true;
 }
 
 static bool is_too_long(struct slice text)
@@ -75,31 +71,22 @@ bool rule_key(const char *key)
     return !is_too_long((struct slice){key, strlen(key)});
 }
 
-static enum rule_result violate_length(const char **description)
-{
-    *description = "must have at most 255 characters in lower case, as it is stored";
-    return RULE_VIOLATED;
-}
-
-enum rule_result rule_name(const char *text, struct arena *arena, struct slice *out,
-                           const char **description)
+bool rule_name(const char *text, struct arena *arena, struct slice *out, const char **description)
 {
     struct slice trimmed = trim(text);
-    if (trimmed.size == 0) {
+    *description = NULL;
+    if (trimmed.size == 0)
         *description = "must have at least 1 character other than white space";
-        return RULE_VIOLATED;
-    }
-    if (is_too_long(trimmed))
-        return violate_length(description); /* lower case never has fewer characters */
-    enum rule_result result =
-        (is_ascii(trimmed) ? lower_ascii : lower_unicode)(trimmed, arena, out);
-    return result == RULE_OK && is_too_long(*out) ? violate_length(description) : result;
+    else if (is_too_long(trimmed) /* lower case never has fewer characters */
+             || (lower(trimmed, arena, out) && is_too_long(*out)))
+        *description = "must have at most 255 characters in lower case, as it is stored";
+    return !*description && !arena->exhausted;
 }
 
 #define DESCRIPTION_SIZE 160
 
-enum rule_result rule_payload(struct slice payload, const struct payload_rules *rules,
-                              struct arena *arena, const char **description)
+bool rule_payload(struct slice payload, const struct payload_rules *rules, struct arena *arena,
+                  const char **description)
 {
     char text[DESCRIPTION_SIZE];
     struct json_value value;
@@ -115,9 +102,9 @@ enum rule_result rule_payload(struct slice payload, const struct payload_rules *
     else if (value.type != JSON_OBJECT)
         snprintf(text, sizeof(text), "must be a JSON object, not another JSON value");
     else
-        return RULE_OK;
+        return true;
     *description = arena_copy(arena, text, strlen(text));
-    return *description ? RULE_VIOLATED : RULE_NO_MEMORY;
+    return false;
 }
 
 #define TOKEN_BYTES 26 /* version, flags, time, id */

@@ -13,13 +13,11 @@
 #define EVENT_PAGE_MAX_BYTES (8u << 20) /* payload bytes of one page */
 #define EVENT_MAX_PAYLOAD (10u << 20)   /* the highest value of the payload limit */
 
-enum rule_result { RULE_OK, RULE_VIOLATED, RULE_NO_MEMORY };
-
 /* Trims Unicode white space and lower-cases (full Unicode mapping, as the service that this one
  * replaces did); the result, which is stored, has 1 to 255 characters. `text` is valid UTF-8. `out`
- * lies in the arena or in `text`. On RULE_VIOLATED `description` says what is accepted. */
-enum rule_result rule_name(const char *text, struct arena *arena, struct slice *out,
-                           const char **description);
+ * lies in the arena. When it is false, `description` says what is accepted; NULL: there was no
+ * memory, as the arena remembers. */
+bool rule_name(const char *text, struct arena *arena, struct slice *out, const char **description);
 
 /* Whether an idempotency key has at most 255 characters. `key` is valid UTF-8. */
 bool rule_key(const char *key);
@@ -30,9 +28,9 @@ struct payload_rules {
     bool any;        /* accept what not every JSON reader can take, too: see json_check_portable */
 };
 
-/* `description` may lie in the arena. */
-enum rule_result rule_payload(struct slice payload, const struct payload_rules *rules,
-                              struct arena *arena, const char **description);
+/* The same; `description` may lie in the arena. */
+bool rule_payload(struct slice payload, const struct payload_rules *rules, struct arena *arena,
+                  const char **description);
 
 /* An opaque page token: where a list continues, bound to its status and order. */
 #define PAGE_TOKEN_SIZE 53 /* characters with the NUL */

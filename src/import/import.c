@@ -136,15 +136,16 @@ static bool flush(struct import *import, struct status *status)
  * NULL. */
 static const char *take_name(struct import *import, const char *text, struct slice *name)
 {
-    const char *why = "does not fit into memory";
+    static const char NO_MEMORY[] = "does not fit into memory";
+    const char *why;
     if (!text)
         return "is null";
     if (u8_check((const uint8_t *)text, strlen(text)))
         return "is not UTF-8";
-    if (rule_name(text, &import->arena, name, &why) != RULE_OK)
-        return why;
+    if (!rule_name(text, &import->arena, name, &why))
+        return why ? why : NO_MEMORY;
     name->data = arena_copy(&import->arena, name->data, name->size);
-    return name->data ? NULL : why;
+    return name->data ? NULL : NO_MEMORY;
 }
 
 static const char *take_payload(struct import *import, const char *text, struct slice *payload)
@@ -153,7 +154,7 @@ static const char *take_payload(struct import *import, const char *text, struct 
     if (!text)
         return "is null";
     struct slice given = {text, strlen(text)};
-    if (rule_payload(given, &import->payloads, &import->arena, &why) == RULE_OK) {
+    if (rule_payload(given, &import->payloads, &import->arena, &why)) {
         *payload = (struct slice){arena_copy(&import->arena, text, given.size), given.size};
         if (payload->data)
             return NULL;

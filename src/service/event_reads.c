@@ -25,24 +25,16 @@ static void fail(struct call *call, enum status_code code, const char *reason, c
     call_fail(call, &status, &violation, field ? 1 : 0);
 }
 
-/* True after having answered a call whose operation failed as a whole. */
-static bool fail_if_op_failed(struct call *call, const struct op *op)
-{
-    if (op->status.code == STATUS_OK)
-        return false;
-    struct status status = op->status; /* `op` is freed with the call */
-    call_fail(call, &status, NULL, 0);
-    return true;
-}
-
 /* ---- get ---- */
 
 static void on_got(struct op *op)
 {
     struct get_call *get = (struct get_call *)op;
     struct call *call = get->call;
-    if (fail_if_op_failed(call, op))
+    if (op->status.code != STATUS_OK) {
+        call_fail(call, &op->status, NULL, 0);
         return;
+    }
     if (get->op.get.no_memory) {
         call_fail_no_memory(call);
         return;
@@ -75,7 +67,10 @@ EVENT_HANDLER(get_event, GetEvent)
         return;
     }
     get->call = call;
-    get->op.op = op_of(owner, on_got);
+    get->op.op = (struct op){.caller = owner->caller,
+                             .scope = owner->scope,
+                             .deadline_ms = atomic_load(&owner->deadline_ms),
+                             .done = on_got};
     get->op.get.arena = &owner->arena;
     struct status status;
     if (!readers_submit_get(self->readers, &get->op, &status))
@@ -113,10 +108,10 @@ static void on_listed(struct op *op)
 {
     struct list_call *list = (struct list_call *)op;
     struct call *call = list->call;
-    if (fail_if_op_failed(call, op))
-        return;
     Triggers__V1__ListInboxResponse response = TRIGGERS__V1__LIST_INBOX_RESPONSE__INIT;
-    if (!list->op.list.no_memory && fill_page(&call->arena, &list->op.list, &response))
+    if (op->status.code != STATUS_OK)
+        call_fail(call, &op->status, NULL, 0);
+    else if (!list->op.list.no_memory && fill_page(&call->arena, &list->op.list, &response))
         call_reply(call, &response.base);
     else
         call_fail_no_memory(call);
@@ -170,7 +165,10 @@ EVENT_HANDLER(list_inbox, ListInbox)
     if (!read_list_request(call, request, &list->op.list))
         return;
     list->call = call;
-    list->op.op = op_of(owner, on_listed);
+    list->op.op = (struct op){.caller = owner->caller,
+                              .scope = owner->scope,
+                              .deadline_ms = atomic_load(&owner->deadline_ms),
+                              .done = on_listed};
     struct status status;
     if (!readers_submit_list(self->readers, &list->op, &status))
         call_fail(call, &status, NULL, 0);

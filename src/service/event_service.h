@@ -19,15 +19,6 @@ struct event_service {
 void event_service_init(struct event_service *service, struct writer *writer,
                         struct readers *readers, const struct payload_rules *payloads);
 
-/* What an operation of the call begins with; `done` is NULL where the writer sets it. */
-static inline struct op op_of(const struct call *call, void (*done)(struct op *op))
-{
-    return (struct op){.caller = call->caller,
-                       .scope = call->scope,
-                       .deadline_ms = atomic_load(&call->deadline_ms),
-                       .done = done};
-}
-
 /* The handlers, named by the generated initialiser: writes in event_writes.c, reads in
  * event_reads.c. `call` is the struct call to answer; the closures are not used. */
 #define EVENT_HANDLER(name, Message)                                                               \

@@ -19,7 +19,8 @@ struct write_call {
 
 /* ---- checking ---- */
 
-/* The failure of an item, which is made when something is wrong; NULL without memory. */
+/* The failure of an item, which is made when something is wrong; NULL without memory, as the arena
+ * remembers. */
 static struct item_failure *failure_of(struct arena *arena, struct write_item *item)
 {
     if (!item->wrong)
@@ -31,8 +32,8 @@ static void add_violation(struct arena *arena, struct write_item *item, const ch
                           const char *field, const char *description)
 {
     struct item_failure *failure = failure_of(arena, item);
-    if (!failure)
-        return;
+    if (!failure || arena->exhausted)
+        return; /* then the call fails */
     if (failure->violation_count == 0)
         status_fail(&failure->status, STATUS_INVALID_ARGUMENT, reason, "%s %s", field, description);
     CHECK(failure->violation_count < sizeof(failure->violations) / sizeof(failure->violations[0]));
@@ -111,32 +112,6 @@ static void choose_id(const Triggers__V1__CreateEventRequest *request, const cha
                       NEW_ID_RULE);
 }
 
-/* False without memory; `item` gets what is wrong with the event. */
-static bool check_event(const Triggers__V1__CreateEventRequest *request,
-                        const struct payload_rules *payloads, const char *prefix,
-                        struct arena *arena, struct write_item *item)
-{
-    const char *why;
-    struct store_event *event = &item->stored.event;
-    enum rule_result source = rule_name(request->source, arena, &event->source, &why);
-    choose_id(request, prefix, arena, item); /* the id of a key depends on the source */
-    if (source == RULE_VIOLATED)
-        add_violation(arena, item, "SOURCE_INVALID", field_path(arena, prefix, "source"), why);
-    enum rule_result type = rule_name(request->event_type, arena, &event->type, &why);
-    if (type == RULE_VIOLATED)
-        add_violation(arena, item, "EVENT_TYPE_INVALID", field_path(arena, prefix, "event_type"),
-                      why);
-    event->payload = (struct slice){(const char *)request->payload.data, request->payload.len};
-    enum rule_result payload = rule_payload(event->payload, payloads, arena, &why);
-    if (payload == RULE_VIOLATED)
-        add_violation(arena, item,
-                      event->payload.size > payloads->max_size ? "PAYLOAD_TOO_LARGE"
-                                                               : "PAYLOAD_INVALID",
-                      field_path(arena, prefix, "payload"), why);
-    return !arena->exhausted && source != RULE_NO_MEMORY && type != RULE_NO_MEMORY &&
-           payload != RULE_NO_MEMORY;
-}
-
 /* ---- outcomes ---- */
 
 static struct status unwanted_outcome(enum store_outcome outcome, bool keyed)
@@ -160,46 +135,29 @@ static struct status unwanted_outcome(enum store_outcome outcome, bool keyed)
     return status;
 }
 
-/* After the write: notes the failure of an item, if there is one. False without memory. */
-static bool note_outcome(struct arena *arena, struct write_item *item)
-{
-    if (item->wrong)
-        return true;
-    struct status status =
-        item->failure ? *item->failure : unwanted_outcome(item->stored.outcome, item->keyed);
-    if (status.code == STATUS_OK)
-        return true;
-    if (!failure_of(arena, item))
-        return false;
-    item->wrong->status = status;
-    return true;
-}
-
+/* Each item that was not written gets its failure. */
 static void on_written(struct write_op *op)
 {
     struct write_call *write = (struct write_call *)op;
     CHECK(write->sound > 0 && write->sound <= op->count);
     if (op->op.status.code != STATUS_OK) {
-        struct status status = op->op.status; /* `op` is freed with the call */
-        call_fail(write->call, &status, NULL, 0);
+        call_fail(write->call, &op->op.status, NULL, 0);
         return;
     }
     for (size_t i = 0; i < op->count; i++) {
-        if (!note_outcome(op->arena, &op->items[i])) {
+        struct write_item *item = &op->items[i];
+        enum store_outcome outcome = item->stored.outcome;
+        bool good = !item->failure && (outcome == STORE_DONE || outcome == STORE_REPEATED);
+        if (item->wrong || good)
+            continue;
+        struct item_failure *failure = failure_of(op->arena, item);
+        if (!failure) {
             call_fail_no_memory(write->call);
             return;
         }
+        failure->status = item->failure ? *item->failure : unwanted_outcome(outcome, item->keyed);
     }
     write->answer(write);
-}
-
-static bool fail_if_failed(struct call *call, const struct item_failure *failure)
-{
-    if (!failure)
-        return false;
-    struct item_failure copy = *failure; /* `failure` is freed with the call */
-    call_fail(call, &copy.status, copy.violations, copy.violation_count);
-    return true;
 }
 
 /* ---- the common part of all four calls ---- */
@@ -213,7 +171,9 @@ static struct write_call *write_call_new(struct call *call, size_t count,
         call_fail_no_memory(call);
         return NULL;
     }
-    write->op.op = op_of(call, NULL);
+    write->op.op.caller = call->caller;
+    write->op.op.scope = call->scope;
+    write->op.op.deadline_ms = atomic_load(&call->deadline_ms);
     write->op.items = items;
     write->op.count = count;
     write->op.arena = &call->arena;
@@ -223,21 +183,13 @@ static struct write_call *write_call_new(struct call *call, size_t count,
     return write;
 }
 
-/* The item as far as it goes is checked. False, with the call answered, when memory ran out. */
-static bool settle(struct write_call *write, struct write_item *item, bool has_memory)
-{
-    if (has_memory)
-        write->sound += !item->wrong;
-    else
-        call_fail_no_memory(write->call);
-    return has_memory;
-}
-
 static void submit(struct event_service *service, struct write_call *write)
 {
     struct status status;
-    if (write->sound == 0)
-        write->answer(write); /* no item was valid */
+    if (write->op.arena->exhausted)
+        call_fail_no_memory(write->call);
+    else if (write->sound == 0)
+        write->answer(write); /* no item is valid */
     else if (!writer_submit(service->writer, &write->op, &status))
         call_fail(write->call, &status, NULL, 0);
 }
@@ -256,15 +208,31 @@ static bool check_count(struct call *call, size_t count, const char *field)
 
 /* ---- create ---- */
 
-static bool add_event(struct event_service *service, struct write_call *write, size_t index,
+/* Checks the event; its item gets what is wrong with it. */
+static void add_event(struct event_service *service, struct write_call *write, size_t index,
                       const Triggers__V1__CreateEventRequest *request, const char *prefix)
 {
     CHECK(index < write->op.count);
+    struct arena *arena = write->op.arena;
     struct write_item *item = &write->op.items[index];
+    struct store_event *event = &item->stored.event;
+    const char *why;
     item->stored.kind = STORE_APPEND;
     item->keyed = request->idempotency_key[0] != '\0';
-    return settle(write, item,
-                  check_event(request, &service->payloads, prefix, write->op.arena, item));
+    bool named = rule_name(request->source, arena, &event->source, &why);
+    choose_id(request, prefix, arena, item); /* the id of a key depends on the source */
+    if (!named)
+        add_violation(arena, item, "SOURCE_INVALID", field_path(arena, prefix, "source"), why);
+    if (!rule_name(request->event_type, arena, &event->type, &why))
+        add_violation(arena, item, "EVENT_TYPE_INVALID", field_path(arena, prefix, "event_type"),
+                      why);
+    event->payload = (struct slice){(const char *)request->payload.data, request->payload.len};
+    if (!rule_payload(event->payload, &service->payloads, arena, &why))
+        add_violation(arena, item,
+                      event->payload.size > service->payloads.max_size ? "PAYLOAD_TOO_LARGE"
+                                                                       : "PAYLOAD_INVALID",
+                      field_path(arena, prefix, "payload"), why);
+    write->sound += !item->wrong;
 }
 
 static bool fill_created(struct arena *arena, const struct write_item *item,
@@ -280,10 +248,11 @@ static void answer_create(struct write_call *write)
 {
     Triggers__V1__CreateEventResponse response;
     struct call *call = write->call;
-    if (fail_if_failed(call, write->op.items[0].wrong))
-        return;
-    CHECK(write->op.count == 1 && write->sound == 1);
-    if (fill_created(&call->arena, &write->op.items[0], &response))
+    const struct item_failure *wrong = write->op.items[0].wrong;
+    CHECK(write->op.count == 1);
+    if (wrong)
+        call_fail(call, &wrong->status, wrong->violations, wrong->violation_count);
+    else if (fill_created(&call->arena, &write->op.items[0], &response))
         call_reply(call, &response.base);
     else
         call_fail_no_memory(call);
@@ -294,8 +263,10 @@ EVENT_HANDLER(create_event, CreateEvent)
     (void)closure;
     struct event_service *self = (struct event_service *)service;
     struct write_call *write = write_call_new(call, 1, answer_create);
-    if (write && add_event(self, write, 0, request, ""))
-        submit(self, write);
+    if (!write)
+        return;
+    add_event(self, write, 0, request, "");
+    submit(self, write);
 }
 
 static bool fill_create_result(struct arena *arena, const struct write_item *item,
@@ -343,15 +314,14 @@ EVENT_HANDLER(batch_create_events, BatchCreateEvents)
     for (size_t i = 0; i < request->n_events; i++) {
         char prefix[32];
         snprintf(prefix, sizeof(prefix), "events[%zu]", i);
-        if (!add_event(self, write, i, request->events[i], prefix))
-            return;
+        add_event(self, write, i, request->events[i], prefix);
     }
     submit(self, write);
 }
 
 /* ---- acknowledge ---- */
 
-static bool add_ack(struct write_call *write, size_t index, const char *event_id, const char *field)
+static void add_ack(struct write_call *write, size_t index, const char *event_id, const char *field)
 {
     CHECK(index < write->op.count);
     struct arena *arena = write->op.arena;
@@ -359,7 +329,7 @@ static bool add_ack(struct write_call *write, size_t index, const char *event_id
     item->stored.kind = STORE_ACK;
     if (!typeid_parse(event_id, strlen(event_id), item->stored.event.id))
         add_violation(arena, item, "EVENT_ID_INVALID", field_path(arena, field, ""), ID_RULE);
-    return settle(write, item, !arena->exhausted);
+    write->sound += !item->wrong;
 }
 
 static bool fill_acked(struct arena *arena, const struct write_item *item,
@@ -375,9 +345,11 @@ static void answer_ack(struct write_call *write)
 {
     Triggers__V1__AckEventResponse response;
     struct call *call = write->call;
-    if (fail_if_failed(call, write->op.items[0].wrong))
-        return;
-    if (fill_acked(&call->arena, &write->op.items[0], &response))
+    const struct item_failure *wrong = write->op.items[0].wrong;
+    CHECK(write->op.count == 1);
+    if (wrong)
+        call_fail(call, &wrong->status, wrong->violations, wrong->violation_count);
+    else if (fill_acked(&call->arena, &write->op.items[0], &response))
         call_reply(call, &response.base);
     else
         call_fail_no_memory(call);
@@ -387,8 +359,10 @@ EVENT_HANDLER(ack_event, AckEvent)
 {
     (void)closure;
     struct write_call *write = write_call_new(call, 1, answer_ack);
-    if (write && add_ack(write, 0, request->event_id, "event_id"))
-        submit((struct event_service *)service, write);
+    if (!write)
+        return;
+    add_ack(write, 0, request->event_id, "event_id");
+    submit((struct event_service *)service, write);
 }
 
 static bool fill_ack_result(struct arena *arena, const struct write_item *item,
@@ -433,8 +407,7 @@ EVENT_HANDLER(batch_ack_events, BatchAckEvents)
     for (size_t i = 0; i < request->n_event_ids; i++) {
         char field[32];
         snprintf(field, sizeof(field), "event_ids[%zu]", i);
-        if (!add_ack(write, i, request->event_ids[i], field))
-            return;
+        add_ack(write, i, request->event_ids[i], field);
     }
     submit((struct event_service *)service, write);
 }
