@@ -148,7 +148,7 @@ void worker_note_store(const struct worker *worker, int64_t started_us, enum sto
 /* Called with the lock held, as is note_sessions. */
 static void note_held(const struct lane *lane)
 {
-    metric_set(&lane_queue_depth, lane->config.kind, (int64_t)lane->turns.held.count);
+    metric_set(&lane_queue_depth, lane->config.kind, (int64_t)lane->turns.all.held.count);
 }
 
 static void note_sessions(const struct lane *lane)
@@ -284,7 +284,7 @@ static struct lane_batch take_batch(struct lane *lane)
     size_t room = config->divides ? config->max_batch : SIZE_MAX;
     struct lane_batch batch = {0};
     bool company = clock_monotonic_ms() < lane->company_until_ms;
-    bool fresh_first = company && !lane->fresh_last && lane->turns.fresh && lane->turns.ring;
+    bool fresh_first = company && !lane->fresh_last && lane->turns.fresh && lane->turns.all.ring;
     if (fresh_first)
         batch = fill_batch(lane, true, room);
     lane->fresh_last = batch.items > 0;

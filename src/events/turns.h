@@ -19,29 +19,29 @@ struct held {
     size_t bytes;
 };
 
-/* A connection, or a client of one, while it has operations waiting or at the store. */
+/* A connection, or a client of one, while it has operations waiting or at the store; or what all
+ * connections are below. */
 struct turn {
-    struct turn *connection; /* the client's; NULL in connections */
-    struct turn *chain;      /* in its bucket, or among the unused ones */
-    struct turn *next;       /* in the list or ring it is in */
-    struct turn *ring;       /* the last of the connection's clients that take turns */
-    struct op *first;        /* of the client's operations that wait */
+    struct turn *parent;  /* the client's connection; the connections' common one, which has none */
+    struct turn **bucket; /* it is in */
+    struct turn *chain;   /* in its bucket, or among the unused ones */
+    struct turn *next;    /* in the ring it is in */
+    struct turn *ring;    /* the last of those below it that take turns */
+    struct op *first;     /* of the client's operations that wait */
     struct op **last;
     uint64_t key;
-    struct held held;
+    struct held held; /* waiting or at the store */
     size_t credit;
-    bool listed; /* the client waits, in `fresh` or a ring */
+    bool listed; /* the client waits, in a ring */
 };
 
 #define TURN_BUCKETS 512 /* a power of 2 */
 
 struct turns {
     struct held max;
-    struct held held;   /* waiting or at the store */
+    struct turn all;    /* that the connections are below */
+    struct turn *fresh; /* the last of the clients that come before the turns, in a ring */
     size_t waiting;     /* operations */
-    struct turn *fresh; /* clients that come first, in order */
-    struct turn **fresh_last;
-    struct turn *ring; /* the last of the connections that take turns */
     struct turn *unused;
     struct turn *memory; /* of all turns; those from `used` on were never in use */
     size_t used;
@@ -49,7 +49,7 @@ struct turns {
     struct turn *buckets[TURN_BUCKETS];
 };
 
-/* False without memory. Allocates nothing later. */
+/* False without memory. Allocates nothing later. It must not be moved. */
 bool turns_init(struct turns *turns, struct held max) MUST_CHECK;
 void turns_fini(struct turns *turns);
 

@@ -85,7 +85,7 @@ static void turns_hold_what_was_added_and_not_released(void **state)
     for (int i = 0; i < 10 * ROUNDS; i++) {
         void (*const steps[])(struct plan *) = {add_one, add_one, take_one, take_one, settle_one};
         steps[chance(sizeof(steps) / sizeof(steps[0]))](&plan);
-        assert_int_equal(plan.turns.held.count, plan.held);
+        assert_int_equal(plan.turns.all.held.count, plan.held);
         assert_int_equal(plan.turns.waiting, plan.held - plan.out_count);
     }
     while (plan.out_count > 0)

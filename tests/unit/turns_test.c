@@ -65,8 +65,8 @@ static void serve_all(void)
     while (turns.waiting > 0)
         serve();
     assert_null(turns_next(&turns, false));
-    assert_int_equal(turns.held.count, 0);
-    assert_int_equal(turns.held.bytes, 0);
+    assert_int_equal(turns.all.held.count, 0);
+    assert_int_equal(turns.all.held.bytes, 0);
     for (size_t i = 0; i < TURN_BUCKETS; i++)
         assert_null(turns.buckets[i]);
 }
@@ -253,7 +253,7 @@ static void clearing_takes_what_waits_and_no_more(void **state)
         free(op);
     }
     assert_int_equal(count, 8);
-    assert_int_equal(turns.held.count, 1);
+    assert_int_equal(turns.all.held.count, 1);
     turns_release(&turns, taken);
     free(taken);
     serve_all();
