@@ -38,16 +38,11 @@ struct estimate {
     int run;       /* how often in a row more was measured; negative: less */
 };
 
-/* How long batches take. */
-struct lane_pace {
-    struct estimate fixed_us; /* a batch that costs little */
-    struct estimate unit_ns;  /* more for each unit of cost */
-};
-
 /* The operations that a worker takes at once. */
 struct lane_batch {
     struct op *ops;
-    size_t items;
+    struct op *expired; /* not to be begun, as their deadlines have passed */
+    size_t items;       /* as the next two, of `ops` */
     size_t bytes;
     size_t cost;
 };
@@ -67,14 +62,14 @@ struct lane {
     pthread_cond_t stop;  /* the lane stops: for workers that wait to connect again */
     pthread_cond_t tried; /* the first worker has tried to connect once */
     struct turns turns;
-    struct lane_pace pace;
+    struct estimate fixed_us; /* how long a batch takes that costs little */
+    struct estimate unit_ns;  /* and how much longer for each unit of cost */
     struct caller last_caller;
     int64_t company_until_ms; /* there are several callers */
     bool fresh_last;          /* the last batch was from the clients that come before the turns */
-    unsigned idle;            /* workers that wait for work */
     unsigned connected;
-    bool was_tried; /* the first worker has tried to connect */
-    bool stopping;
+    bool was_tried;                 /* the first worker has tried to connect */
+    atomic_bool stopping;           /* set with the lock held */
     enum store_result first_result; /* of that */
     struct status away;             /* why the store was unavailable at the last try */
     char told[STATUS_MESSAGE_SIZE]; /* the last reason in the log, or CONNECTED */
@@ -174,24 +169,6 @@ static void ops_fail(struct op *ops, const struct status *status)
     ops_finish(ops);
 }
 
-/* Takes those out of `ops` that are not begun and whose deadline has passed. */
-static struct op *take_expired(struct op **ops)
-{
-    int64_t now_ms = clock_monotonic_ms();
-    struct op *expired = NULL;
-    while (*ops) {
-        struct op *op = *ops;
-        if (op->deadline_ms > now_ms || op->first > 0) {
-            ops = &op->next;
-            continue;
-        }
-        *ops = op->next;
-        op->next = expired;
-        expired = op;
-    }
-    return expired;
-}
-
 /* ---- batches ---- */
 
 /* Moves towards the measured value, faster the longer that is on the same side. */
@@ -212,40 +189,40 @@ static void follow(struct estimate *estimate, int64_t seen)
 
 /* Called with the lock held, as are the next ones. The time of a batch beyond what its units may
  * take is that of its commit. */
-static void note_pace(struct lane_pace *pace, size_t cost, int64_t took_us)
+static void note_pace(struct lane *lane, size_t cost, int64_t took_us)
 {
     int64_t units = (int64_t)cost;
     int64_t fixed_us = took_us - units * MAX_UNIT_NS / 1000;
     if (cost <= TURN_LITTLE)
-        follow(&pace->fixed_us, took_us);
-    else if (fixed_us > pace->fixed_us.value)
-        follow(&pace->fixed_us, fixed_us);
+        follow(&lane->fixed_us, took_us);
+    else if (fixed_us > lane->fixed_us.value)
+        follow(&lane->fixed_us, fixed_us);
     else
-        follow(&pace->unit_ns, (took_us - pace->fixed_us.value) * 1000 / units);
+        follow(&lane->unit_ns, (took_us - lane->fixed_us.value) * 1000 / units);
 }
 
 /* The cost of a batch that takes the longest time allowed. */
-static size_t pace_room(const struct lane_pace *pace)
+static size_t pace_room(const struct lane *lane)
 {
-    int64_t fixed_us = pace->fixed_us.value;
+    int64_t fixed_us = lane->fixed_us.value;
     int64_t goal_us = fixed_us * PACE_FACTOR;
     if (goal_us < PACE_MIN_US)
         goal_us = PACE_MIN_US;
-    return (size_t)((goal_us - fixed_us) * 1000 / pace->unit_ns.value) + TURN_LITTLE;
+    return (size_t)((goal_us - fixed_us) * 1000 / lane->unit_ns.value) + TURN_LITTLE;
 }
 
 /* How many items of `op` fit besides `taken` into a batch of at most `room` cost; 0: none. */
-static size_t fitting_items(const struct lane_config *config, const struct lane_batch *taken,
+static size_t fitting_items(const struct lane *lane, const struct lane_batch *taken,
                             const struct op *op, size_t room)
 {
     CHECK(op->first < op->items);
     size_t rest = op->items - op->first;
-    bool fits = taken->items + rest <= config->max_batch &&
+    bool fits = taken->items + rest <= lane->config.max_batch &&
                 taken->cost + turn_cost(op, rest) <= room &&
-                taken->bytes + op->bytes <= config->max_batch_bytes;
+                taken->bytes + op->bytes <= lane->config.max_batch_bytes;
     if (fits)
         return rest;
-    if (!config->divides)
+    if (!lane->config.divides)
         return taken->items == 0 ? rest : 0;
     CHECK(taken->cost <= room || taken->items == 0);
     size_t part = (room - taken->cost) * op->items / turn_cost(op, op->items);
@@ -254,53 +231,51 @@ static size_t fitting_items(const struct lane_config *config, const struct lane_
     return part == 0 && taken->items == 0 ? 1 : part;
 }
 
-/* Takes what fits into a batch of `room` cost, for one tenant. */
-static struct lane_batch fill_batch(struct lane *lane, bool fresh_only, size_t room)
+/* Takes what fits into a batch of `room` cost, for one tenant, and what has expired before it. */
+static void fill_batch(struct lane *lane, struct lane_batch *batch, bool fresh_only, size_t room)
 {
-    struct lane_batch batch = {0};
-    struct op **end = &batch.ops;
+    int64_t now_ms = clock_monotonic_ms();
+    struct op **end = &batch->ops;
     struct op *op;
+    CHECK(batch->items == 0);
     while ((op = turns_next(&lane->turns, fresh_only))) {
-        size_t items = fitting_items(&lane->config, &batch, op, room);
-        if (items == 0 || (batch.items > 0 && op->scope.tenant != batch.ops->scope.tenant))
+        if (op->deadline_ms <= now_ms && op->first == 0) {
+            turns_take(&lane->turns, op, op->items);
+            turns_release(&lane->turns, op);
+            op->next = batch->expired;
+            batch->expired = op;
+            continue;
+        }
+        size_t items = fitting_items(lane, batch, op, room);
+        if (items == 0 || (batch->ops && op->scope.tenant != batch->ops->scope.tenant))
             break;
         turns_take(&lane->turns, op, items);
-        batch.items += items;
-        batch.cost += turn_cost(op, items);
-        batch.bytes += op->bytes;
+        batch->items += items;
+        batch->cost += turn_cost(op, items);
+        batch->bytes += op->bytes;
         *end = op;
         end = &op->next;
+        *end = NULL;
     }
-    *end = NULL;
-    CHECK(!batch.ops == (batch.items == 0));
-    return batch;
 }
 
 /* While there are several callers, those that ask for little do not wait for a long batch with the
  * others, nor the others for them: one batch is for them, the next for everybody. */
 static struct lane_batch take_batch(struct lane *lane)
 {
-    const struct lane_config *config = &lane->config;
-    size_t room = config->divides ? config->max_batch : SIZE_MAX;
+    size_t room = lane->config.divides ? lane->config.max_batch : SIZE_MAX;
     struct lane_batch batch = {0};
     bool company = clock_monotonic_ms() < lane->company_until_ms;
-    bool fresh_first = company && !lane->fresh_last && lane->turns.fresh && lane->turns.all.ring;
-    if (fresh_first)
-        batch = fill_batch(lane, true, room);
+    if (company && !lane->fresh_last && lane->turns.fresh && lane->turns.all.ring)
+        fill_batch(lane, &batch, true, room);
     lane->fresh_last = batch.items > 0;
-    if (company && pace_room(&lane->pace) < room)
-        room = pace_room(&lane->pace);
+    if (company && pace_room(lane) < room)
+        room = pace_room(lane);
     if (batch.items == 0)
-        batch = fill_batch(lane, false, room);
+        fill_batch(lane, &batch, false, room);
     if (batch.items > 0)
-        metric_observe(&lane_batch_items, config->kind, (int64_t)batch.items);
+        metric_observe(&lane_batch_items, lane->config.kind, (int64_t)batch.items);
     return batch;
-}
-
-static void wake_for_work(struct lane *lane)
-{
-    if (lane->turns.waiting > 0 && lane->idle > 0)
-        pthread_cond_signal(&lane->work);
 }
 
 /* ---- sessions ---- */
@@ -409,14 +384,6 @@ static void worker_back_off(struct worker *worker, int64_t deadline_ms)
     pthread_mutex_unlock(&lane->lock);
 }
 
-static bool is_stopping(struct lane *lane)
-{
-    pthread_mutex_lock(&lane->lock);
-    bool stopping = lane->stopping;
-    pthread_mutex_unlock(&lane->lock);
-    return stopping;
-}
-
 /* A store may allow fewer sessions than there are workers: no lane opens a second one while another
  * has none, and it closes one for that lane. When the lane stops, the first worker may have left,
  * and only this one may have something left to do. */
@@ -424,12 +391,12 @@ static bool worker_may_connect(const struct worker *worker)
 {
     struct lane *lane = worker->lane;
     return worker == lane->workers || atomic_load(&lane->config.store->wanting) == 0 ||
-           is_stopping(lane);
+           lane->stopping;
 }
 
 bool worker_may_retry(struct worker *worker, int64_t deadline_ms)
 {
-    return !is_stopping(worker->lane) && clock_monotonic_ms() < deadline_ms;
+    return !worker->lane->stopping && clock_monotonic_ms() < deadline_ms;
 }
 
 bool worker_reconnect(struct worker *worker, int64_t deadline_ms, struct status *status)
@@ -450,33 +417,43 @@ bool worker_reconnect(struct worker *worker, int64_t deadline_ms, struct status 
 
 /* ---- workers ---- */
 
-/* Waits for work. The batch is empty when there is none within the ping interval, or when the lane
- * stops. */
-static struct lane_batch worker_take(struct worker *worker)
+/* Waits for work. The batch is empty when there is none within the ping interval. False when the
+ * lane stops and nothing is queued: then the worker leaves, and nobody counts on its session any
+ * more, which lane_close closes, as SQLite's writer is to close last. */
+static bool worker_take(struct worker *worker, struct lane_batch *batch)
 {
     struct lane *lane = worker->lane;
     int64_t until_ms = clock_monotonic_ms() + PING_INTERVAL_MS;
     pthread_mutex_lock(&lane->lock);
-    lane->idle++;
     while (lane->turns.waiting == 0 && !lane->stopping && clock_monotonic_ms() < until_ms)
         wait_until(&lane->work, &lane->lock, until_ms);
-    CHECK(lane->idle > 0);
-    lane->idle--;
-    struct lane_batch batch = take_batch(lane);
-    wake_for_work(lane);
+    bool leaves = lane->stopping && lane->turns.waiting == 0;
+    if (leaves)
+        note_disconnected(lane);
+    *batch = take_batch(lane);
+    if (batch->expired)
+        note_held(lane);
+    if (lane->turns.waiting > 0)
+        pthread_cond_signal(&lane->work); /* another worker takes the rest */
     pthread_mutex_unlock(&lane->lock);
-    return batch;
+    return !leaves;
 }
 
-/* Takes the finished operations out of `ops`; the others wait for their next turn. A finished one
- * no longer counts as held. */
-static struct op *settle(struct lane *lane, struct op *ops)
+/* Carries out a batch and finishes those of its operations that have no items left, which no longer
+ * count as held; the others wait for their next turn. */
+static void worker_run(struct worker *worker, const struct lane_batch *batch)
 {
+    struct lane *lane = worker->lane;
     struct op *done = NULL;
     struct op **end = &done;
-    while (ops) {
-        struct op *op = ops;
-        ops = op->next;
+    CHECK(worker->session);
+    int64_t started_us = clock_monotonic_us();
+    lane->config.run(worker, batch->ops);
+    int64_t took_us = clock_monotonic_us() - started_us;
+    pthread_mutex_lock(&lane->lock);
+    note_pace(lane, batch->cost, took_us);
+    for (struct op *op = batch->ops, *next; op; op = next) {
+        next = op->next;
         CHECK(op->first <= op->end && op->end <= op->items);
         if (op->end < op->items) {
             turns_put_back(&lane->turns, op);
@@ -488,41 +465,18 @@ static struct op *settle(struct lane *lane, struct op *ops)
     }
     *end = NULL;
     note_held(lane);
-    wake_for_work(lane);
-    return done;
+    if (lane->turns.waiting > 0)
+        pthread_cond_signal(&lane->work);
+    pthread_mutex_unlock(&lane->lock);
+    ops_finish(done);
 }
 
-static void fail_expired(struct lane *lane, struct op *expired)
+static void fail_expired(struct op *expired)
 {
     struct status late;
     status_fail(&late, STATUS_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED",
                 "the deadline passed before the store was asked; nothing was changed");
-    for (struct op *op = expired; op; op = op->next)
-        op->end = op->items;
-    pthread_mutex_lock(&lane->lock);
-    expired = settle(lane, expired);
-    pthread_mutex_unlock(&lane->lock);
     ops_fail(expired, &late);
-}
-
-static void worker_run(struct worker *worker, struct lane_batch batch)
-{
-    struct lane *lane = worker->lane;
-    struct op *expired = take_expired(&batch.ops);
-    if (expired)
-        fail_expired(lane, expired);
-    if (!batch.ops)
-        return;
-    CHECK(worker->session);
-    int64_t started_us = clock_monotonic_us();
-    lane->config.run(worker, batch.ops);
-    int64_t took_us = clock_monotonic_us() - started_us;
-    pthread_mutex_lock(&lane->lock);
-    if (!expired)
-        note_pace(&lane->pace, batch.cost, took_us);
-    struct op *done = settle(lane, batch.ops);
-    pthread_mutex_unlock(&lane->lock);
-    ops_finish(done);
 }
 
 static void worker_ping(struct worker *worker)
@@ -534,21 +488,6 @@ static void worker_ping(struct worker *worker)
         return;
     worker_disconnect(worker);
     note_away(worker->lane, &status);
-}
-
-/* Whether a worker of a stopping lane has nothing left to do, nothing being queued, or others doing
- * it. Then it leaves: nobody counts on its session any more, which lane_close closes, as SQLite's
- * writer is to close last. */
-static bool worker_leaves(const struct worker *worker)
-{
-    struct lane *lane = worker->lane;
-    pthread_mutex_lock(&lane->lock);
-    bool others = !worker->session && lane->connected > 0;
-    bool leaves = lane->stopping && (lane->turns.waiting == 0 || others);
-    if (leaves && worker->session)
-        note_disconnected(lane);
-    pthread_mutex_unlock(&lane->lock);
-    return leaves;
 }
 
 static void worker_first_try(struct worker *worker)
@@ -564,31 +503,40 @@ static void worker_first_try(struct worker *worker)
     pthread_mutex_unlock(&lane->lock);
 }
 
-/* Carries out and finishes what is queued. */
-static void worker_use_session(struct worker *worker)
+/* Whether the lane stops and has no work for a worker without a session: none is queued, or others
+ * do it. */
+static bool is_over(struct lane *lane)
 {
+    pthread_mutex_lock(&lane->lock);
+    bool over = lane->stopping && (lane->turns.waiting == 0 || lane->connected > 0);
+    pthread_mutex_unlock(&lane->lock);
+    return over;
+}
+
+/* Gets a session, and with it carries out what is queued. False when the worker leaves. */
+static bool worker_step(struct worker *worker)
+{
+    struct lane_batch batch;
     struct status status;
+    if (worker == worker->lane->workers && !worker->lane->was_tried)
+        worker_first_try(worker);
     bool allowed = worker_may_connect(worker);
     if (!allowed)
         worker_disconnect(worker);
+    if (!worker->session && is_over(worker->lane))
+        return false;
     if (!worker->session && (!allowed || worker_connect(worker, &status) != STORE_OK)) {
         worker_back_off(worker, INT64_MAX);
-        return;
+        return true;
     }
-    struct lane_batch batch = worker_take(worker);
-    if (batch.ops)
-        worker_run(worker, batch);
-    else if (!is_stopping(worker->lane))
-        worker_ping(worker);
-}
-
-static bool worker_step(struct worker *worker)
-{
-    if (worker == worker->lane->workers && !worker->lane->was_tried)
-        worker_first_try(worker);
-    if (worker_leaves(worker))
+    if (!worker_take(worker, &batch))
         return false;
-    worker_use_session(worker);
+    if (batch.expired)
+        fail_expired(batch.expired);
+    if (batch.ops)
+        worker_run(worker, &batch);
+    else if (!batch.expired)
+        worker_ping(worker);
     return true;
 }
 
@@ -625,7 +573,8 @@ static void lane_init(struct lane *lane, const struct lane_config *config)
     if (lane->config.workers > MAX_WORKERS)
         lane->config.workers = MAX_WORKERS;
     atomic_fetch_add(&lane->config.store->wanting, 1);
-    lane->pace = (struct lane_pace){.fixed_us = {1000, 0}, .unit_ns = {10000, 0}};
+    lane->fixed_us = (struct estimate){1000, 0};
+    lane->unit_ns = (struct estimate){10000, 0};
     status_fail(&lane->away, STATUS_UNAVAILABLE, "STORE_UNAVAILABLE",
                 "the store has not been reached yet");
     lane->away.retry_delay_ms = MAX_BACKOFF_MS;
@@ -719,7 +668,7 @@ bool lane_submit(struct lane *lane, struct op *op, struct status *status)
         taken = true;
         note_caller(lane, &op->caller);
         note_held(lane);
-        wake_for_work(lane);
+        pthread_cond_signal(&lane->work);
     }
     pthread_mutex_unlock(&lane->lock);
     return taken;
@@ -749,7 +698,7 @@ void lane_close(struct lane *lane)
     lane_stop(lane);
     for (unsigned i = 0; i < lane->config.workers; i++)
         worker_close(&lane->workers[i]);
-    CHECK(lane->connected == 0 && lane->idle == 0);
+    CHECK(lane->connected == 0);
     ops_fail(turns_clear(&lane->turns), &lane->away); /* queued for a store that was unavailable */
     note_held(lane);
     turns_fini(&lane->turns);
