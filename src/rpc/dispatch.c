@@ -162,10 +162,9 @@ static void invoke(struct dispatcher *dispatcher, struct call *call,
     atomic_store(&call->deadline_ms, call->started_us / 1000 + timeout_ms);
     uint8_t *body = (uint8_t *)envelope->body.next;
     size_t size = (size_t)(envelope->body.end - envelope->body.next);
-    struct status status;
-    struct field_violation wrong;
-    if (!wire_clean(method->request, body, &size, "REQUEST_MALFORMED", &wrong, &status)) {
-        call_fail(call, &status, &wrong, wrong.field ? 1 : 0);
+    struct wire_check check;
+    if (!wire_clean(method->request, body, &size, "REQUEST_MALFORMED", &check)) {
+        call_fail(call, &check.status, &check.violation, check.violation.field ? 1 : 0);
         return;
     }
     ProtobufCMessage *request =
@@ -182,18 +181,18 @@ static void invoke(struct dispatcher *dispatcher, struct call *call,
 void dispatch(struct dispatcher *dispatcher, struct call *call, uint8_t *bytes, size_t size)
 {
     struct request_envelope envelope;
-    struct status status;
-    struct field_violation wrong;
+    struct wire_check check;
     call_begin(call);
     if (size > dispatcher->max_message) {
+        struct status status;
         status_fail(&status, STATUS_INVALID_ARGUMENT, "MESSAGE_TOO_LARGE",
                     "the message is over %zu bytes; send smaller batches", dispatcher->max_message);
         call_fail(call, &status, NULL, 0);
         return;
     }
     if (!wire_clean(&triggers__rpc__v1__request__descriptor, bytes, &size, "ENVELOPE_MALFORMED",
-                    &wrong, &status)) {
-        call_fail(call, &status, &wrong, wrong.field ? 1 : 0);
+                    &check)) {
+        call_fail(call, &check.status, &check.violation, check.violation.field ? 1 : 0);
         return;
     }
     read_envelope(call, (struct wire_reader){bytes, bytes + size}, &envelope);

@@ -37,30 +37,23 @@ bool wire_next(struct wire_reader *in, struct wire_field *field)
 
 /* ---- checking ---- */
 
-struct check {
-    const char *reason;
-    struct field_violation *violation;
-    struct status *status;
-    bool unknown; /* out: there are unknown fields */
-};
-
-static bool fail(const struct check *check, const ProtobufCFieldDescriptor *field,
+static bool fail(struct wire_check *check, const ProtobufCFieldDescriptor *field,
                  const char *description)
 {
-    *check->violation = (struct field_violation){field->name, description};
-    return status_fail(check->status, STATUS_INVALID_ARGUMENT, check->reason, "field %s %s",
+    check->violation = (struct field_violation){field->name, description};
+    return status_fail(&check->status, STATUS_INVALID_ARGUMENT, check->reason, "field %s %s",
                        field->name, description);
 }
 
-static bool fail_too_many(const struct check *check, const ProtobufCFieldDescriptor *field,
+static bool fail_too_many(struct wire_check *check, const ProtobufCFieldDescriptor *field,
                           struct wire_reader rest)
 {
     size_t count = WIRE_MAX_ELEMENTS + 1;
     struct wire_field next;
     while (rest.next < rest.end && wire_next(&rest, &next))
         count += next.number == field->id;
-    *check->violation = (struct field_violation){field->name, "must have 1 to 1000 elements"};
-    return status_fail(check->status, STATUS_INVALID_ARGUMENT, "BATCH_SIZE_INVALID",
+    check->violation = (struct field_violation){field->name, "must have 1 to 1000 elements"};
+    return status_fail(&check->status, STATUS_INVALID_ARGUMENT, "BATCH_SIZE_INVALID",
                        "%s must have 1 to %d elements, has %zu", field->name, WIRE_MAX_ELEMENTS,
                        count);
 }
@@ -75,7 +68,7 @@ static const enum wire_type WIRE_TYPES[] = {
 };
 
 /* No message of ours repeats numbers, which might come packed. */
-static bool check_message(struct check *check, const ProtobufCMessageDescriptor *type,
+static bool check_message(struct wire_check *check, const ProtobufCMessageDescriptor *type,
                           struct wire_reader in)
 {
     size_t elements = 0; /* of the repeated field; our messages have at most one */
@@ -83,7 +76,7 @@ static bool check_message(struct check *check, const ProtobufCMessageDescriptor 
     while (in.next < in.end) {
         struct wire_field found;
         if (!wire_next(&in, &found))
-            return status_fail(check->status, STATUS_INVALID_ARGUMENT, check->reason,
+            return status_fail(&check->status, STATUS_INVALID_ARGUMENT, check->reason,
                                "the bytes are not a %s message", type->name);
         const ProtobufCFieldDescriptor *field =
             protobuf_c_message_descriptor_get_field(type, found.number);
@@ -156,16 +149,17 @@ static uint8_t *keep_known(const ProtobufCMessageDescriptor *type, struct wire_r
 }
 
 bool wire_clean(const ProtobufCMessageDescriptor *type, uint8_t *bytes, size_t *size,
-                const char *reason, struct field_violation *violation, struct status *status)
+                const char *reason, struct wire_check *check)
 {
-    *violation = (struct field_violation){0};
+    check->reason = reason;
+    check->violation = (struct field_violation){0};
+    check->unknown = false;
     if (*size == 0)
         return true; /* `bytes` may be NULL */
-    struct check check = {.reason = reason, .violation = violation, .status = status};
     struct wire_reader in = {bytes, bytes + *size};
-    if (!check_message(&check, type, in))
+    if (!check_message(check, type, in))
         return false;
-    if (check.unknown)
+    if (check->unknown)
         *size = (size_t)(keep_known(type, in, bytes) - bytes);
     return true;
 }

@@ -34,16 +34,22 @@ struct wire_field {
 /* Steps over the next field. False when the bytes from there on are not a message. */
 bool wire_next(struct wire_reader *in, struct wire_field *field);
 
+/* What is wrong with a message. */
+struct wire_check {
+    const char *reason;               /* of `status`, unless BATCH_SIZE_INVALID */
+    struct status status;             /* when something is wrong: INVALID_ARGUMENT */
+    struct field_violation violation; /* the field at fault; it has no name when none is */
+    bool unknown;                     /* not wrong: there were unknown fields */
+};
+
 /* Checks `*size` bytes as a message of the given type, nested ones included: fields have the types
  * that the .proto file says, strings are UTF-8 (proto3) and, because protobuf-c hands them out as C
  * strings, hold no NUL, and no field is given too often. Unknown fields, which proto3 accepts and
  * protobuf-c would keep, are dropped: the bytes move together in place and `*size` shrinks.
  *
- * False with INVALID_ARGUMENT and `reason` (BATCH_SIZE_INVALID when a repeated field has too many
- * elements); `violation` says which field is at fault; it has no field when none is. `bytes` may be
- * NULL when there are none. Allocates nothing. Any thread. */
+ * False when something is wrong, for `reason` (BATCH_SIZE_INVALID when a repeated field has too
+ * many elements). `bytes` may be NULL when there are none. Allocates nothing. Any thread. */
 bool wire_clean(const ProtobufCMessageDescriptor *type, uint8_t *bytes, size_t *size,
-                const char *reason, struct field_violation *violation,
-                struct status *status) MUST_CHECK;
+                const char *reason, struct wire_check *check) MUST_CHECK;
 
 #endif

@@ -114,10 +114,9 @@ static void check_error(const Triggers__Rpc__V1__Response *response)
 /* Bytes are a message of this type that any protobuf implementation reads. */
 static ProtobufCMessage *decode(const ProtobufCMessageDescriptor *type, uint8_t *bytes, size_t size)
 {
-    struct status status;
-    struct field_violation violation;
+    struct wire_check check;
     size_t before = size;
-    MUST(wire_clean(type, bytes, &size, "BROKEN", &violation, &status) && size == before);
+    MUST(wire_clean(type, bytes, &size, "BROKEN", &check) && size == before);
     ProtobufCMessage *message = protobuf_c_message_unpack(type, NULL, size, bytes);
     MUST(message);
     return message;

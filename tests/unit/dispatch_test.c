@@ -193,11 +193,10 @@ static void a_call_reaches_its_handler_and_its_answer_comes_back(void **state)
 static void a_request_without_a_body_is_an_empty_message(void **state)
 {
     (void)state;
-    struct status status;
-    struct field_violation violation;
+    struct wire_check check;
     size_t none = 0;
     assert_true(wire_clean(&triggers__health__v1__health_check_request__descriptor, NULL, &none,
-                           "X", &violation, &status));
+                           "X", &check));
     uint8_t bytes[1024];
     dispatch(&dispatcher, &call, bytes, pack_request(CHECK, 0, "", bytes));
     Triggers__Rpc__V1__Response *response = answered();
@@ -469,10 +468,9 @@ static void unknown_fields_are_dropped_at_every_depth(void **state)
         size += nested_size;
         size += put_unknown(bytes + size, 100);
     }
-    struct status status;
-    struct field_violation fault;
-    assert_true(wire_clean(&triggers__rpc__v1__error_details__descriptor, bytes, &size, "X", &fault,
-                           &status));
+    struct wire_check check;
+    assert_true(
+        wire_clean(&triggers__rpc__v1__error_details__descriptor, bytes, &size, "X", &check));
     assert_true(size < 100);
     Triggers__Rpc__V1__ErrorDetails *details =
         triggers__rpc__v1__error_details__unpack(NULL, size, bytes);
