@@ -7,7 +7,7 @@
 #include "base/metrics.h"
 #include "base/status.h"
 #include "net/listen.h"
-#include "rpc/call_pool.h"
+#include "rpc/call.h"
 #include "rpc/dispatch.h"
 
 struct server;

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "rpc/call_pool.h"
+#include "rpc/call.h"
 #include "steps.h"
 
 enum { STEPS = 300000, MAX_RUNNING = 3, MAX_PARKED = 3, OBJECTS = MAX_RUNNING + MAX_PARKED };
