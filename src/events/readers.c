@@ -25,15 +25,6 @@ struct readers {
 typedef enum store_result read_attempt(struct worker *worker, struct op **ops, size_t count,
                                        struct status *status);
 
-static enum store_result read_once(struct worker *worker, read_attempt *attempt, struct op **ops,
-                                   size_t count, struct status *status)
-{
-    int64_t started_us = clock_monotonic_us();
-    enum store_result result = attempt(worker, ops, count, status);
-    worker_note_store(worker, started_us, result);
-    return result;
-}
-
 /* Tries again while the failure is a passing one. A read that lost its session tries a new one at
  * once, and only one: waiting longer helps nobody. */
 static enum store_result read_stubbornly(struct worker *worker, read_attempt *attempt,
@@ -43,7 +34,9 @@ static enum store_result read_stubbornly(struct worker *worker, read_attempt *at
     if (!worker_session(worker) && !worker_reconnect(worker, 0, status))
         return STORE_LOST;
     for (int tries = 0; tries < MAX_TRIES; tries++) {
-        enum store_result result = read_once(worker, attempt, ops, count, status);
+        int64_t started_us = clock_monotonic_us();
+        enum store_result result = attempt(worker, ops, count, status);
+        worker_note_store(worker, started_us, result);
         if (result == STORE_RETRY)
             continue;
         if (result != STORE_LOST || reconnected)
