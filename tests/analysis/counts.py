@@ -6,10 +6,10 @@ Checks: uses of CHECK in 1000 lines of .c and .h files of src, bridge and client
 One create, one list: the functions of the core that run for each, from its arrival to its answer, on
 a connection that stands, when nothing fails; the files they are in and the types that they name.
 For that a build with coverage is run and gcov asked which functions ran once more for one call more:
-    meson setup build/coverage -Db_coverage=true && ninja -C build/coverage
+    meson setup build/coverage -Db_coverage=true -Dbuildtype=debug && ninja -C build/coverage
     build/venv/bin/python tests/analysis/counts.py build/coverage
-Left out are base/, sp/ and the drivers of the store, which are used by their contracts alone. What
-the compiler inlines is counted too.
+Left out are base/, sp/ and the drivers of the store, which are used by their contracts alone. With
+optimization, small functions that the compiler inlines would not be counted.
 """
 
 import argparse

@@ -465,6 +465,22 @@ static void an_expired_operation_is_not_run(void **state)
     lane_close(lane);
 }
 
+static void what_has_expired_takes_no_room_in_a_batch(void **state)
+{
+    (void)state;
+    open_lane(1, 1, true);
+    begin_together();
+    submit(&ops[0], 1, 3900);
+    submit(&ops[1], 1, 3900);
+    ops[0].deadline_ms = clock_monotonic_ms();
+    set_gate(false);
+    wait_done(3);
+    assert_int_equal(ops[0].status.code, STATUS_DEADLINE_EXCEEDED);
+    assert_int_equal(ops[1].status.code, STATUS_OK);
+    assert_int_equal(world.batches, 2);
+    lane_close(lane);
+}
+
 /* However the tenants come, each batch is about one. */
 static void tenants_share_no_batch(void **state)
 {
@@ -527,6 +543,7 @@ int main(void)
         cmocka_unit_test_setup(a_small_operation_waits_for_no_long_batch, setup),
         cmocka_unit_test_setup(an_operation_that_is_not_divided_is_run_at_once, setup),
         cmocka_unit_test_setup(an_expired_operation_is_not_run, setup),
+        cmocka_unit_test_setup(what_has_expired_takes_no_room_in_a_batch, setup),
         cmocka_unit_test_setup(tenants_share_no_batch, setup),
         cmocka_unit_test_setup(a_read_that_fails_fails_no_other, setup),
     };

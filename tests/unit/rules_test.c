@@ -97,6 +97,22 @@ static void names_must_not_be_blank(void **state)
     assert_false(rule_name(" \xe2\x80\xa8\x1f ", &arena, &out, &why));
 }
 
+static void that_memory_ran_out_is_no_fault_of_the_name(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"crm", "\xc3\x84RGER"};
+    for (size_t i = 0; i < 2; i++) {
+        struct arena none;
+        struct slice out;
+        const char *why = "";
+        arena_init(&none, 2);
+        assert_false(rule_name(names[i], &none, &out, &why));
+        assert_null(why);
+        assert_true(none.exhausted);
+        arena_fini(&none);
+    }
+}
+
 static bool payload_by(const char *text, const struct payload_rules *rules)
 {
     const char *why = "";
@@ -172,6 +188,7 @@ int main(void)
         cmocka_unit_test(names_count_characters_not_bytes),
         cmocka_unit_test(names_count_characters_as_they_are_stored),
         cmocka_unit_test(names_must_not_be_blank),
+        cmocka_unit_test(that_memory_ran_out_is_no_fault_of_the_name),
         cmocka_unit_test(payloads_that_not_every_reader_takes_are_for_operators_to_allow),
         cmocka_unit_test(payloads_are_one_object_within_the_limit),
         cmocka_unit_test(page_tokens_come_back_and_are_bound_to_their_list),
