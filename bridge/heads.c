@@ -9,9 +9,8 @@
 #include <sys/socket.h>
 
 #include "base/check.h"
-#include "connections.h"
 #include "headers.h"
-#include "respond.h"
+#include "problem.h"
 
 /* How much is still read after a head that was refused, so that the peer can read the answer, which
  * a reset would destroy (RFC 9112 section 9.6). */
@@ -35,6 +34,12 @@ static const struct problem HEAD_MALFORMED = {
     .code = "MALFORMED_REQUEST",
     .detail = "A header has a character that is not allowed there, is folded, or its line does not "
               "end with CRLF",
+};
+
+static const struct problem CHUNKS_MALFORMED = {
+    .status = 400,
+    .code = "MALFORMED_REQUEST",
+    .detail = "A line of the chunked body does not end with CRLF",
 };
 
 /* ---- the filter ---- */
@@ -281,13 +286,13 @@ struct received received_begin(const struct head *head, char *bytes, size_t room
 /* ---- sockets ---- */
 
 /* By descriptor; each is used on one thread until the descriptor is closed. */
-static struct connection **watched;
+static struct head **watched;
 static size_t watched_count;
 
 bool heads_init(size_t count)
 {
     CHECK(!watched);
-    watched = calloc(count, sizeof(struct connection *));
+    watched = calloc(count, sizeof(struct head *));
     watched_count = watched ? count : 0;
     return watched;
 }
@@ -299,56 +304,54 @@ void heads_fini(void)
     watched_count = 0;
 }
 
-static struct connection *find(int socket)
+static struct head *find(int socket)
 {
     return socket >= 0 && (size_t)socket < watched_count ? watched[socket] : NULL;
 }
 
-void heads_watch(struct connection *connection)
+void heads_watch(int socket, struct head *head)
 {
-    CHECK(connection->socket >= 0);
-    if ((size_t)connection->socket < watched_count)
-        watched[connection->socket] = connection;
+    CHECK(socket >= 0);
+    if ((size_t)socket < watched_count)
+        watched[socket] = head;
 }
 
-void heads_forget(struct connection *connection)
+void heads_forget(int socket, const struct head *head)
 {
-    if (find(connection->socket) == connection)
-        watched[connection->socket] = NULL;
+    if (find(socket) == head)
+        watched[socket] = NULL;
 }
 
 /* Reads and throws away what has arrived; reports the end of the stream when that is too much. */
-static ssize_t discard(struct connection *connection, void *buffer, size_t size, int flags)
+static ssize_t discard(struct head *head, int socket, void *buffer, size_t size, int flags)
 {
     ssize_t received;
-    CHECK(connection->head.refused);
-    if (!connection->head.told)
-        respond_directly(connection, connection->head.refused);
-    connection->head.told = true;
+    CHECK(head->refused);
+    if (!head->told)
+        problem_send(head->refused, socket);
+    head->told = true;
     do {
-        received = recvfrom(connection->socket, buffer, size, flags, NULL, NULL);
+        received = recvfrom(socket, buffer, size, flags, NULL, NULL);
         if (received > 0)
-            connection->head.bytes += (size_t)received;
-    } while (received > 0 && connection->head.bytes < DISCARD_MAX);
+            head->bytes += (size_t)received;
+    } while (received > 0 && head->bytes < DISCARD_MAX);
     return received > 0 ? 0 : received;
 }
 
 /* Returns less than there is room for only when there is no more, which libmicrohttpd relies on. */
-static ssize_t pass(struct connection *connection, void *buffer, size_t size, int flags)
+static ssize_t pass(struct head *head, int socket, void *buffer, size_t size, int flags)
 {
-    struct head *head = &connection->head;
     struct received received = received_begin(head, buffer, size);
     ssize_t count;
     size_t asked;
     do {
         asked = size - received.kept;
-        count =
-            recvfrom(connection->socket, received.bytes + received.kept, asked, flags, NULL, NULL);
+        count = recvfrom(socket, received.bytes + received.kept, asked, flags, NULL, NULL);
         if (count > 0)
             head_filter(head, &received, (size_t)count);
     } while (count == (ssize_t)asked && received.kept < size && !head->refused);
     if (head->refused && received.kept == 0)
-        return discard(connection, buffer, size, flags);
+        return discard(head, socket, buffer, size, flags);
     if (received.kept > 0)
         return (ssize_t)received.kept;
     if (count > 0)
@@ -356,22 +359,22 @@ static ssize_t pass(struct connection *connection, void *buffer, size_t size, in
     return count > 0 ? -1 : count;
 }
 
-static ssize_t finish_stand_in(struct connection *connection, char *buffer, size_t size)
+static ssize_t finish_stand_in(struct head *head, char *buffer, size_t size)
 {
-    struct received received = received_begin(&connection->head, buffer, size);
-    stand_in(&connection->head, &received);
+    struct received received = received_begin(head, buffer, size);
+    stand_in(head, &received);
     return (ssize_t)received.kept;
 }
 
 __attribute__((visibility("default"))) ssize_t recv(int socket, void *buffer, size_t size,
                                                     int flags)
 {
-    struct connection *connection = find(socket);
-    if (!connection)
+    struct head *head = find(socket);
+    if (!head)
         return recvfrom(socket, buffer, size, flags, NULL, NULL);
-    if (connection->head.refused && connection->head.stand_in > 0 && !connection->head.told)
-        return finish_stand_in(connection, buffer, size);
-    if (connection->head.refused)
-        return discard(connection, buffer, size, flags);
-    return pass(connection, buffer, size, flags);
+    if (head->refused && head->stand_in > 0 && !head->told)
+        return finish_stand_in(head, buffer, size);
+    if (head->refused)
+        return discard(head, socket, buffer, size, flags);
+    return pass(head, socket, buffer, size, flags);
 }

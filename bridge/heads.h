@@ -24,7 +24,6 @@
 /* The longest name of a field that is used. */
 #define HEAD_NAME_MAX 32
 
-struct connection;
 struct problem;
 
 enum head_part {
@@ -82,8 +81,9 @@ void head_filter(struct head *head, struct received *received, size_t size);
 bool heads_init(size_t count);
 void heads_fini(void);
 
-/* Begins, or ends, to filter the connection's socket. On the thread that reads it. */
-void heads_watch(struct connection *connection);
-void heads_forget(struct connection *connection);
+/* Begins, or ends, to filter what `socket` receives. On the thread that reads it. heads_forget does
+ * nothing when the socket was closed and its number belongs to another head by now. */
+void heads_watch(int socket, struct head *head);
+void heads_forget(int socket, const struct head *head);
 
 #endif

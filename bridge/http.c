@@ -264,7 +264,7 @@ static void refuse_length(struct connection *peer, void *loop)
     if (problem.detail && problem.status == 413)
         problem.code = "BODY_TOO_LARGE";
     if (problem.detail)
-        respond_directly(peer, &problem);
+        problem_send(&problem, peer->socket);
 }
 
 __attribute__((format(printf, 2, 0))) static void log_library(void *user_data, const char *format,

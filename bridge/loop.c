@@ -52,7 +52,7 @@ void loop_resume(struct connection *connection)
 
 static void forget(struct loop *loop, struct connection *connection)
 {
-    heads_forget(connection);
+    heads_forget(connection->socket, &connection->head);
     connections_remove(loop->connections, connection);
     CHECK(atomic_fetch_sub(&loop->load, 1) > 0);
 }
@@ -78,7 +78,7 @@ static void add(struct loop *loop, struct connection *connection)
 {
     CHECK(!loop->adding && connection->loop == loop);
     loop->adding = connection;
-    heads_watch(connection);
+    heads_watch(connection->socket, &connection->head);
     MHD_add_connection(loop->daemon, connection->socket,
                        (const struct sockaddr *)&connection->address, connection->address_size);
     /* It was refused for lack of memory, and closed, before we were told of it. */

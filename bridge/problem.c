@@ -2,9 +2,14 @@
 #include "problem.h"
 
 #include <string.h>
+#include <sys/socket.h>
+#include <time.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/status.h"
+
+#define RESPONSE_CAP 4096
 
 static const char *title_of(unsigned status)
 {
@@ -120,6 +125,36 @@ void problem_write_item(struct buffer *buffer, const struct problem *problem, co
     buffer_append_text(buffer, "{\"error\":");
     problem_write(buffer, &placed, NULL);
     buffer_append_text(buffer, "}");
+}
+
+/* As in a Date header. */
+static void format_now(char date[64])
+{
+    struct tm utc;
+    time_t now = (time_t)(clock_now_us() / 1000000);
+    strftime(date, 64, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &utc));
+}
+
+void problem_send(const struct problem *problem, int socket)
+{
+    char date[64];
+    CHECK(socket >= 0);
+    format_now(date);
+    struct buffer body, text;
+    buffer_init(&body, RESPONSE_CAP);
+    buffer_init(&text, RESPONSE_CAP);
+    problem_write(&body, problem, NULL);
+    buffer_append_format(&text,
+                         "HTTP/1.1 %u %s\r\nDate: %s\r\nConnection: close\r\n"
+                         "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+                         "Content-Type: application/problem+json\r\nContent-Length: %zu\r\n\r\n",
+                         problem->status, title_of(problem->status), date, body.size);
+    buffer_append(&text, body.data, body.size);
+    if (!body.failed && !text.failed)
+        send(socket, text.data, text.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    shutdown(socket, SHUT_WR);
+    buffer_fini(&text);
+    buffer_fini(&body);
 }
 
 /* REST may be open to everyone, so only the logs say where core and store are, and what they

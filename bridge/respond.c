@@ -5,14 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <time.h>
 
 #include "base/check.h"
-#include "base/clock.h"
 #include "gzip.h"
 
-#define DIRECT_ANSWER_CAP 4096
 #define COMPRESSED_BLOCK 4096 /* sent at once over HTTP/1.0, which has no chunks */
 #define ALL_METHODS "GET, HEAD, POST, DELETE, OPTIONS"
 
@@ -135,41 +131,4 @@ bool respond(struct request *request)
         MHD_queue_response(request->peer->http, request->answer.status, response);
     MHD_destroy_response(response);
     return queued == MHD_YES;
-}
-
-/* As in a Date header. */
-static void format_now(char date[64])
-{
-    struct tm utc;
-    time_t now = (time_t)(clock_now_us() / 1000000);
-    strftime(date, 64, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &utc));
-}
-
-const struct problem CHUNKS_MALFORMED = {
-    .status = 400,
-    .code = "MALFORMED_REQUEST",
-    .detail = "A line of the chunked body does not end with CRLF",
-};
-
-void respond_directly(const struct connection *peer, const struct problem *problem)
-{
-    char date[64];
-    CHECK(peer->socket >= 0);
-    format_now(date);
-    struct buffer body, text;
-    buffer_init(&body, DIRECT_ANSWER_CAP);
-    buffer_init(&text, DIRECT_ANSWER_CAP);
-    problem_write(&body, problem, NULL);
-    buffer_append_format(&text,
-                         "HTTP/1.1 %u %s\r\nDate: %s\r\nConnection: close\r\n"
-                         "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
-                         "Content-Type: application/problem+json\r\nContent-Length: %zu\r\n\r\n",
-                         problem->status, MHD_get_reason_phrase_for(problem->status), date,
-                         body.size);
-    buffer_append(&text, body.data, body.size);
-    if (!body.failed && !text.failed)
-        send(peer->socket, text.data, text.size, MSG_NOSIGNAL | MSG_DONTWAIT);
-    shutdown(peer->socket, SHUT_WR);
-    buffer_fini(&text);
-    buffer_fini(&body);
 }

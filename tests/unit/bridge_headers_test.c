@@ -11,7 +11,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "connections.h"
 #include "headers.h"
 #include "heads.h"
 #include "problem.h"
@@ -206,14 +205,14 @@ static void a_fault_is_told_whatever_room_is_left(void **state)
         int pair[2];
         char out[256];
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
-        struct connection connection = {.magic = CONNECTION_MAGIC, .socket = pair[0]};
+        struct head head = {0};
         assert_true(heads_init(1024));
-        heads_watch(&connection);
+        heads_watch(pair[0], &head);
         assert_int_equal(send(pair[1], sent, sizeof(sent) - 1, 0), sizeof(sent) - 1);
         receive_all(pair[0], out, sizeof(stand_in) - 1, room);
         assert_memory_equal(out, stand_in, sizeof(stand_in) - 1);
-        assert_true(connection.head.told);
-        heads_forget(&connection);
+        assert_true(head.told);
+        heads_forget(pair[0], &head);
         heads_fini();
         close(pair[0]);
         close(pair[1]);
