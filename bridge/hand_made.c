@@ -6,9 +6,6 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "routes.h"
-
-#define PROBLEM_CAP (4u << 20)
 
 /* ---- events in ---- */
 
@@ -297,10 +294,9 @@ static void append_field(struct buffer *body, const char *where, const struct pr
     append_message(body, field);
 }
 
-static void append_malformed(struct buffer *body, const struct request *request,
-                             const struct problem *problem)
+static void append_malformed(struct buffer *body, const struct problem *problem, bool empty)
 {
-    if (request->body_size == 0) {
+    if (empty) {
         buffer_append_text(body, "{\"loc\":[\"body\"]");
         append_words(body, "Field required", "missing");
         return;
@@ -323,21 +319,17 @@ static void append_fields(struct buffer *body, const char *where, const struct p
     }
 }
 
-bool hand_made_answer_problem(struct request *request, const struct problem *problem)
+bool hand_made_write_problem(struct buffer *buffer, const struct problem *problem,
+                             const char *where, bool empty)
 {
     bool malformed = strcmp(problem->code, "MALFORMED_JSON") == 0;
     if (problem->status != 422 && !malformed)
         return false;
-    CHECK(request->route);
-    struct buffer body;
-    buffer_init(&body, PROBLEM_CAP);
-    buffer_append_text(&body, "{\"detail\":[");
+    buffer_append_text(buffer, "{\"detail\":[");
     if (malformed)
-        append_malformed(&body, request, problem);
+        append_malformed(buffer, problem, empty);
     else
-        append_fields(&body, request->route->body == BODY_UNUSED ? "query" : "body", problem);
-    buffer_append_text(&body, "]}");
-    request_answer(request, 422, &body);
-    request->answer.content_type = "application/json";
+        append_fields(buffer, where, problem);
+    buffer_append_text(buffer, "]}");
     return true;
 }

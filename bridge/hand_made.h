@@ -5,11 +5,14 @@
 #define TRIGGERS_BRIDGE_HAND_MADE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "base/json.h"
-#include "request.h"
+#include "problem.h"
+#include "settings.h"
+#include "triggers.h"
 
 #define HAND_MADE_FIELDS 4 /* event_id, source, event_type, payload */
 
@@ -51,9 +54,11 @@ void hand_made_write_page(struct buffer *buffer, const triggers_reply *reply,
  * of item 3. */
 problem_field_of hand_made_field;
 
-/* For API_COMPATIBILITY=fastapi: answers {"detail": [{"loc": …, "msg": …, "type": …}]} with 422, in
- * pydantic's words where it has some. False, without an answer, when the problem is not wrong
- * input. */
-bool hand_made_answer_problem(struct request *request, const struct problem *problem);
+/* For API_COMPATIBILITY=fastapi: writes {"detail": [{"loc": …, "msg": …, "type": …}]}, the answer
+ * to wrong input, which has 422, in pydantic's words where it has some. `where` is what was wrong:
+ * "query", or "body", which may have been `empty`. False, with nothing written, when the problem is
+ * not wrong input. */
+bool hand_made_write_problem(struct buffer *buffer, const struct problem *problem,
+                             const char *where, bool empty);
 
 #endif

@@ -326,21 +326,23 @@ void request_answer_text(struct request *request, unsigned status, const char *j
     request->answer.content_type = status < 400 ? "application/json" : "application/problem+json";
 }
 
-/* The old service had no errors for calls that it did not have. */
-static bool is_transcoded(const struct request *request)
+static const char *wrong_part(const struct request *request)
 {
-    return request->route && request->route->start == transcoded_start;
+    return request->route && request->route->body != BODY_UNUSED ? "body" : "query";
 }
 
 void request_answer_problem(struct request *request, const struct problem *problem)
 {
     if (request->answer.status)
         return;
-    if (request->bridge->settings.fastapi && !is_transcoded(request) &&
-        hand_made_answer_problem(request, problem))
-        return;
     struct buffer body;
     buffer_init(&body, PROBLEM_CAP);
+    if (request->bridge->settings.fastapi && !request->transcoded &&
+        hand_made_write_problem(&body, problem, wrong_part(request), request->body_size == 0)) {
+        request_answer(request, 422, &body);
+        request->answer.content_type = "application/json";
+        return;
+    }
     problem_write(&body, problem, request->id);
     if (problem->status == 429 || problem->status == 503)
         request->answer.retry_after_s = problem_retry_after(problem);
@@ -349,7 +351,7 @@ void request_answer_problem(struct request *request, const struct problem *probl
 
 void request_answer_error(struct request *request, const triggers_error *error)
 {
-    problem_field_of *field_of = is_transcoded(request) ? problem_field_at : hand_made_field;
+    problem_field_of *field_of = request->transcoded ? problem_field_at : hand_made_field;
     struct problem problem = problem_from_error(error, field_of, &request->arena);
     request_answer_problem(request, &problem);
 }
