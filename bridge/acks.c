@@ -79,14 +79,13 @@ static size_t read_ids(struct request *request, const char *ids[TRIGGERS_MAX_BAT
 bool batch_ack_events_start(struct request *request)
 {
     const char *ids[TRIGGERS_MAX_BATCH];
-    struct bridge *bridge;
     triggers_call_options options;
     size_t count = read_ids(request, ids);
-    if (count == 0 || !core_call_begin(request, &bridge, &options))
+    if (count == 0 || !core_call_begin(request, &options))
         return true;
-    triggers_ack_batch_async(bridge->client, ids, count, &options, core_call_done, request);
-    core_call_started(bridge);
-    request_drop_sent_body(request);
+    triggers_ack_batch_async(request->bridge->client, ids, count, &options, core_call_done,
+                             request);
+    core_call_started(request);
     return false;
 }
 

@@ -242,14 +242,12 @@ bool batch_create_events_start(struct request *request)
         answer_batch(request, NULL);
         return true;
     }
-    struct bridge *bridge;
     triggers_call_options options;
-    if (!core_call_begin(request, &bridge, &options))
+    if (!core_call_begin(request, &options))
         return true;
-    triggers_create_batch_async(bridge->client, batch->events, batch->sent, &options,
+    triggers_create_batch_async(request->bridge->client, batch->events, batch->sent, &options,
                                 core_call_done, request);
-    core_call_started(bridge);
-    request_drop_sent_body(request);
+    core_call_started(request);
     return false;
 }
 

@@ -171,11 +171,11 @@ bool bridge_metrics_show_start(struct request *request)
         answer(request, NULL); /* the hour in which the bridge's own bridge_metrics are wanted */
         return true;
     }
-    if (!core_call_begin(request, &bridge, &options))
+    if (!core_call_begin(request, &options))
         return true;
     options.timeout_ms = CORE_TIMEOUT_MS;
-    triggers_stats_async(bridge->client, &options, core_call_done, request);
-    core_call_started(bridge);
+    triggers_stats_async(request->bridge->client, &options, core_call_done, request);
+    core_call_started(request);
     return false;
 }
 

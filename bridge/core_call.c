@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "body.h"
 #include "loop.h"
 
 /* Calls above the limit, for health probes. */
@@ -19,21 +20,20 @@ static bool refuse_call(struct request *request, unsigned status, const char *co
     return false;
 }
 
-bool core_call_begin(struct request *request, struct bridge **bridge,
-                     triggers_call_options *options)
+bool core_call_begin(struct request *request, triggers_call_options *options)
 {
-    struct bridge *shared = request->bridge;
+    struct bridge *bridge = request->bridge;
     CHECK(!request->reply && !request->answer.status);
-    long most = shared->settings.max_calls + (request->charge.urgent ? CALLS_FOR_PROBES : 0);
-    if (atomic_fetch_add(&shared->calls, 1) >= most)
+    long most = bridge->settings.max_calls + (request->charge.urgent ? CALLS_FOR_PROBES : 0);
+    if (atomic_fetch_add(&bridge->calls, 1) >= most)
         return refuse_call(request, 503, "OVERLOADED", "Too many requests at once, try again");
-    if (!idempotency_enter(&shared->keys, &request->key))
+    if (!idempotency_enter(&bridge->keys, &request->key))
         return refuse_call(request, 409, "IDEMPOTENCY_KEY_IN_USE",
                            "A request with this Idempotency-Key is being handled, try again later");
-    bridge_enter(&shared->starting);
-    if (atomic_load(&shared->client_closed)) {
-        bridge_leave(shared, &shared->starting);
-        idempotency_leave(&shared->keys, &request->key);
+    bridge_enter(&bridge->starting);
+    if (atomic_load(&bridge->client_closed)) {
+        bridge_leave(bridge, &bridge->starting);
+        idempotency_leave(&bridge->keys, &request->key);
         return refuse_call(request, 503, "STOPPING", "The service is stopping");
     }
     *options = (triggers_call_options){
@@ -41,7 +41,6 @@ bool core_call_begin(struct request *request, struct bridge **bridge,
         .traceparent = request->traceparent[0] ? request->traceparent : NULL,
         .caller = request->peer->name,
     };
-    *bridge = shared;
     if (request->again)
         memory_favour(request);
     request_use_reserved(request, request_reply_room(request));
@@ -50,8 +49,13 @@ bool core_call_begin(struct request *request, struct bridge **bridge,
     return true;
 }
 
-void core_call_started(struct bridge *bridge)
+/* The call may have been answered already, and its request resumed; but that waits for this thread.
+ */
+void core_call_started(struct request *request)
 {
+    struct bridge *bridge = request->bridge;
+    if (!request->unsent)
+        body_drop(request);
     bridge_leave(bridge, &bridge->starting);
 }
 

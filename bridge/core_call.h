@@ -6,17 +6,16 @@
 
 /* Suspends the request's connection, fills `options`, and lets one call be started:
  *
- *     if (!core_call_begin(request, &bridge, &options))
+ *     if (!core_call_begin(request, &options))
  *         return true;
- *     triggers_get_async(bridge->client, id, &options, core_call_done, request);
- *     core_call_started(bridge);
+ *     triggers_get_async(request->bridge->client, id, &options, core_call_done, request);
+ *     core_call_started(request);
  *     return false;
  *
- * After the asynchronous function the request belongs to the call: do not touch it any more. False
- * after having answered 503. */
-bool core_call_begin(struct request *request, struct bridge **bridge,
-                     triggers_call_options *options);
-void core_call_started(struct bridge *bridge);
+ * core_call_begin is false after having answered 409 or 503. core_call_started frees the body,
+ * which the asynchronous function has read. On the connection's thread. */
+bool core_call_begin(struct request *request, triggers_call_options *options);
+void core_call_started(struct request *request);
 
 /* The triggers_callback of every call; `request` is user_data. The route's `finish` runs next, on
  * the connection's thread. */

@@ -47,18 +47,16 @@ static bool read_event(struct request *request, triggers_new_event *event)
 
 bool create_event_start(struct request *request)
 {
-    struct bridge *bridge;
     triggers_call_options options;
     triggers_new_event event;
     if (!request_read_key(request, 0) || !read_event(request, &event))
         return true;
     event.idempotency_key = request->key.text;
     request->key.source = event.source;
-    if (!core_call_begin(request, &bridge, &options))
+    if (!core_call_begin(request, &options))
         return true;
-    triggers_create_async(bridge->client, &event, &options, core_call_done, request);
-    core_call_started(bridge);
-    request_drop_sent_body(request);
+    triggers_create_async(request->bridge->client, &event, &options, core_call_done, request);
+    core_call_started(request);
     return false;
 }
 
@@ -91,12 +89,12 @@ static bool has_event_id(struct request *request)
 
 bool get_event_start(struct request *request)
 {
-    struct bridge *bridge;
     triggers_call_options options;
-    if (!has_event_id(request) || !core_call_begin(request, &bridge, &options))
+    if (!has_event_id(request) || !core_call_begin(request, &options))
         return true;
-    triggers_get_async(bridge->client, request->event_id, &options, core_call_done, request);
-    core_call_started(bridge);
+    triggers_get_async(request->bridge->client, request->event_id, &options, core_call_done,
+                       request);
+    core_call_started(request);
     return false;
 }
 
@@ -113,12 +111,12 @@ void get_event_finish(struct request *request)
 
 bool ack_event_start(struct request *request)
 {
-    struct bridge *bridge;
     triggers_call_options options;
-    if (!has_event_id(request) || !core_call_begin(request, &bridge, &options))
+    if (!has_event_id(request) || !core_call_begin(request, &options))
         return true;
-    triggers_ack_async(bridge->client, request->event_id, &options, core_call_done, request);
-    core_call_started(bridge);
+    triggers_ack_async(request->bridge->client, request->event_id, &options, core_call_done,
+                       request);
+    core_call_started(request);
     return false;
 }
 

@@ -12,8 +12,8 @@
 #include "accept.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "body.h"
 #include "bridge_metrics.h"
-#include "gzip.h"
 #include "respond.h"
 #include "routes.h"
 
@@ -22,35 +22,6 @@ struct http {
     size_t loop_count;
     struct loop loops[];
 };
-
-static void refuse_coding(struct request *request)
-{
-    request_fail(request, 415, "CONTENT_ENCODING_UNSUPPORTED",
-                 "Content-Encoding must be gzip, or identity for a body that is not compressed");
-    request->answer.wrong_coding = true;
-}
-
-static void check_content(struct request *request)
-{
-    CHECK(request->body_cap == 0 && !request->gunzip);
-    bool batch = request->route->body == BODY_LIST;
-    enum media_type type = headers_media_type(&request->headers);
-    enum content_coding coding = headers_content_coding(&request->headers);
-    size_t cap = batch ? REQUEST_BATCH_MAX
-                       : (size_t)request->bridge->settings.max_payload + REQUEST_BODY_SLACK;
-    if (type == MEDIA_OTHER || (type == MEDIA_NDJSON && !batch))
-        request_fail(request, 415, "CONTENT_TYPE_UNSUPPORTED",
-                     batch ? "Content-Type must be application/json or application/x-ndjson"
-                           : "Content-Type must be application/json");
-    else if (coding == CODING_OTHER)
-        refuse_coding(request);
-    else if (headers_content_length(&request->headers) > cap)
-        request_fail(request, 413, "BODY_TOO_LARGE", "The body is too large");
-    else
-        request->body_cap = cap;
-    if (request->body_cap > 0 && coding == CODING_GZIP)
-        gunzip_begin(request);
-}
 
 /* Gives the answer; from now on we wait for the peer to take it. */
 static enum MHD_Result give_answer(struct request *request)
@@ -97,8 +68,8 @@ static enum MHD_Result begin(struct bridge *bridge, struct MHD_Connection *conne
         return give_answer(request);
     routes_find(request);
     if (!request->answer.status && request->route->body != BODY_UNUSED)
-        check_content(request);
-    bool far = headers_content_length(&request->headers) > REQUEST_DISCARD_MAX;
+        body_begin(request);
+    bool far = headers_content_length(&request->headers) > BODY_DISCARD_MAX;
     if (!request->answer.status && far)
         request_fail(request, 413, "BODY_TOO_LARGE", "The body is too large");
     if (request->answer.status && (far || headers_expect_continue(&request->headers)))
@@ -140,7 +111,7 @@ static enum MHD_Result proceed(struct request *request)
         request_try_again(request);
     }
     /* When suspended, the request is not ours until we are called again. */
-    if (request->gunzip && !gunzip_end(request))
+    if (!body_end(request))
         return MHD_YES;
     if (!request->answer.status && !request_reserve(request))
         return MHD_YES;
@@ -150,17 +121,6 @@ static enum MHD_Result proceed(struct request *request)
         finish(request);
     enum MHD_Result result = give_answer(request);
     set_waiting(request, true);
-    return result;
-}
-
-/* What has been read is subtracted from `size`. */
-static enum body_result add_body(struct request *request, const char *bytes, size_t *size)
-{
-    if (request->gunzip)
-        return gunzip_add(request, bytes, size);
-    enum body_result result = request_add_body(request, bytes, *size);
-    if (result != BODY_WAITS)
-        *size = 0;
     return result;
 }
 
@@ -175,7 +135,7 @@ static enum MHD_Result on_request(void *bridge, struct MHD_Connection *connectio
         return proceed(request);
     struct pace *pace = &request->peer->pace;
     bool waited = request->room.state != ROOM_UNASKED;
-    enum body_result result = add_body(request, upload, upload_size);
+    enum body_result result = body_add(request, upload, upload_size);
     if (result == BODY_WAITS)
         return MHD_YES;
     if (waited)
@@ -220,6 +180,7 @@ static void on_completed(void *bridge, struct MHD_Connection *connection, void *
         log_request(request, how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     bridge_metrics_note_ended(request);
     pace_begin(&request->peer->pace, PACE_IDLE);
+    body_drop(request);
     request_free(request);
 }
 

@@ -51,7 +51,6 @@ static void answer_stopping(struct request *request)
 
 bool info_ready_start(struct request *request)
 {
-    struct bridge *bridge;
     triggers_call_options options;
     bool stopping = atomic_load(&request->bridge->stopping);
     if (stopping || bridge_is_overloaded(request->bridge)) {
@@ -59,11 +58,11 @@ bool info_ready_start(struct request *request)
         return true;
     }
     request->charge.urgent = true;
-    if (!core_call_begin(request, &bridge, &options))
+    if (!core_call_begin(request, &options))
         return true;
     options.timeout_ms = READY_TIMEOUT_MS;
-    triggers_health_async(bridge->client, &options, core_call_done, request);
-    core_call_started(bridge);
+    triggers_health_async(request->bridge->client, &options, core_call_done, request);
+    core_call_started(request);
     return false;
 }
 

@@ -121,12 +121,11 @@ bool list_inbox_start(struct request *request)
         request_answer_text(request, 200, "{\"events\":[],\"total\":0,\"next_cursor\":null}");
         return true;
     }
-    struct bridge *bridge;
     triggers_call_options options;
-    if (!core_call_begin(request, &bridge, &options))
+    if (!core_call_begin(request, &options))
         return true;
-    triggers_list_async(bridge->client, &query.list, &options, core_call_done, request);
-    core_call_started(bridge);
+    triggers_list_async(request->bridge->client, &query.list, &options, core_call_done, request);
+    core_call_started(request);
     return false;
 }
 

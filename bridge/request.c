@@ -1,4 +1,4 @@
-/* Life, body and answer of a request. */
+/* Life and answer of a request, and the memory that it reserves. */
 #include "request.h"
 
 #include <stdio.h>
@@ -8,7 +8,6 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "gzip.h"
 #include "hand_made.h"
 #include "routes.h"
 
@@ -16,9 +15,6 @@
 /* Decoded strings and the items of a batch; never more than the body and a share for each item. */
 #define ARENA_CAP (REQUEST_BATCH_MAX + (4u << 20))
 #define PROBLEM_CAP (4u << 20)
-
-/* The room that a body gets at first. */
-#define BODY_FIRST_ROOM 1024
 
 /* For the reply to a batch: a result takes about 300 bytes, and 120 as JSON. */
 #define REPLY_ROOM_MAX (512u << 10)
@@ -86,10 +82,9 @@ void request_free(struct request *request)
 {
     struct bridge *bridge = request->bridge;
     triggers_reply_free(request->reply);
-    request_drop_body(request);
     buffer_fini(&request->answer.body);
     arena_fini(&request->arena);
-    CHECK(request->room.state != ROOM_WAITED_FOR && !request->key.next);
+    CHECK(request->room.state != ROOM_WAITED_FOR && !request->key.next && !request->body);
     charge_release(&request->charge, request->charge.held);
     memory_unfavour(request);
     memory_serve(&bridge->memory);
@@ -101,110 +96,20 @@ void request_free(struct request *request)
     bridge_leave(bridge, &bridge->requests);
 }
 
-/* A call holds its request twice until it has left: once for sending it again, and once on its way.
- */
-static size_t call_room(size_t body)
-{
-    return 2 * body;
-}
+/* ---- memory for what follows ---- */
 
-/* Room for the reply to a batch, and its text. */
+/* For the reply to a batch, and its text. */
 static size_t reply_room(size_t body)
 {
     return 4 * body < REPLY_ROOM_MAX ? 4 * body : REPLY_ROOM_MAX;
 }
 
-void request_drop_body(struct request *request)
+/* A call holds its request twice until it has left: once for sending it again, and once on its way.
+ */
+size_t request_call_room(size_t body)
 {
-    free(request->body);
-    charge_release(&request->charge, request->body_room);
-    request->body = NULL;
-    request->body_size = 0;
-    request->body_room = 0;
-    request->body_cap = 0;
-    gunzip_free(request->gunzip);
-    request->gunzip = NULL;
+    return 2 * body + reply_room(body);
 }
-
-/* How much room to make when `size` bytes are there: twice as much as before, so that little is
- * moved, but no more than the whole body if its length is known. */
-static size_t next_room(const struct request *request, size_t size)
-{
-    uint64_t stated = headers_content_length(&request->headers);
-    size_t room =
-        request->body_room > BODY_FIRST_ROOM / 2 ? 2 * request->body_room : BODY_FIRST_ROOM;
-    if (stated >= size && room > stated)
-        room = (size_t)stated;
-    return room > size ? room : size;
-}
-
-void request_drop_sent_body(struct request *request)
-{
-    if (!request->unsent)
-        request_drop_body(request);
-}
-
-/* A body of this size is useful only when there is room for its call. A quarter is left for those
- * ahead of it. */
-static size_t body_spare(const struct request *request, size_t size)
-{
-    size_t call = call_room(size) + reply_room(size);
-    size_t quarter = request->bridge->memory.budget.ceiling / 4;
-    return call > quarter ? call : quarter;
-}
-
-enum memory_result request_make_room(struct request *request, size_t size)
-{
-    CHECK(request->body_size <= request->body_room);
-    if (size <= request->body_room)
-        return MEMORY_TAKEN;
-    size_t room = next_room(request, size);
-    enum memory_result result =
-        memory_take(request, room - request->body_room, body_spare(request, room));
-    if (result != MEMORY_TAKEN)
-        return result;
-    char *body = realloc(request->body, room);
-    if (!body) {
-        charge_release(&request->charge, room - request->body_room);
-        return MEMORY_REFUSED;
-    }
-    request->body = body;
-    request->body_room = room;
-    return MEMORY_TAKEN;
-}
-
-void request_fail_overloaded(struct request *request)
-{
-    request_fail(request, 503, "OVERLOADED", "Too many large requests at once, try again");
-}
-
-enum body_result request_add_body(struct request *request, const char *bytes, size_t size)
-{
-    bool kept = request->body_cap > 0 && !request->answer.status;
-    CHECK(!kept || request->body_size <= request->body_cap);
-    bool fits = kept && size <= request->body_cap - request->body_size;
-    enum memory_result room =
-        fits ? request_make_room(request, request->body_size + size) : MEMORY_REFUSED;
-    if (room == MEMORY_WAITS)
-        return BODY_WAITS;
-    request->received += size;
-    if (!kept)
-        return request->received <= REQUEST_DISCARD_MAX ? BODY_TAKEN : BODY_CLOSES;
-    if (room == MEMORY_TAKEN) {
-        CHECK(size <= request->body_room - request->body_size);
-        memcpy(request->body + request->body_size, bytes, size);
-        request->body_size += size;
-        return BODY_TAKEN;
-    }
-    if (fits)
-        request_fail_overloaded(request);
-    else
-        request_fail(request, 413, "BODY_TOO_LARGE", "The body is too large");
-    request_drop_body(request);
-    return BODY_TAKEN;
-}
-
-/* ---- memory for what follows ---- */
 
 size_t request_reply_room(const struct request *request)
 {
@@ -238,7 +143,7 @@ static size_t needed_room(const struct request *request)
         return text_room(request->reply);
     if (request->again && is_read(request))
         return PAGE_ROOM;
-    return call_room(request->body_size) + request_reply_room(request);
+    return request_call_room(request->body_size);
 }
 
 bool request_reserve(struct request *request)
@@ -360,6 +265,11 @@ void request_fail(struct request *request, unsigned status, const char *code, co
 {
     struct problem problem = {.status = status, .code = code, .detail = detail};
     request_answer_problem(request, &problem);
+}
+
+void request_fail_overloaded(struct request *request)
+{
+    request_fail(request, 503, "OVERLOADED", "Too many large requests at once, try again");
 }
 
 void request_fail_cut(struct request *request)

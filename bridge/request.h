@@ -20,11 +20,7 @@
 #include "problem.h"
 
 #define REQUEST_ID_SIZE 129
-/* The most bytes of a body: of a create besides its payload, of a batch, and of a refused one that
- * is read and dropped so that its sender can read the answer. */
-#define REQUEST_BODY_SLACK 65536
-#define REQUEST_BATCH_MAX (8u << 20)
-#define REQUEST_DISCARD_MAX (16u << 20)
+#define REQUEST_BATCH_MAX (8u << 20) /* the most bytes of the body of a batch */
 
 struct route;
 struct gunzip;
@@ -90,25 +86,11 @@ struct request {
 /* The strings are the connection's. NULL without memory. */
 struct request *request_new(struct bridge *bridge, struct connection *peer,
                             const struct headers *headers, const char *method, const char *path);
+/* Its body has been dropped: see body.h. */
 void request_free(struct request *request);
 
 /* The request that libmicrohttpd's pointer leads to. */
 struct request *request_cast(void *pointer);
-
-enum body_result {
-    BODY_TAKEN,
-    BODY_WAITS, /* for memory, suspended: give the same piece again */
-    BODY_CLOSES /* even throwing it away would take too much: close the connection */
-};
-
-/* Keeps a piece of the body, or only counts it; answers 413 or 503 when it is too much. */
-enum body_result request_add_body(struct request *request, const char *bytes, size_t size);
-void request_drop_body(struct request *request);
-/* Frees the body; call it after the call was begun, which has read it. */
-void request_drop_sent_body(struct request *request);
-
-/* Makes room for `size` bytes in request->body. */
-enum memory_result request_make_room(struct request *request, size_t size);
 
 /* Reserves memory for the next step of a large request, or answers 503; call it before the request
  * is started, and before the reply to its call becomes the answer. False when it waits for memory.
@@ -121,6 +103,9 @@ void request_try_again(struct request *request);
 
 /* Releases what was reserved except `kept` bytes; call it right before these are taken. */
 void request_use_reserved(struct request *request, size_t kept);
+
+/* What the call for a body of `body` bytes needs, with its reply. */
+size_t request_call_room(size_t body);
 
 /* What stays reserved for the reply while the call is in flight. */
 size_t request_reply_room(const struct request *request);

@@ -118,13 +118,12 @@ bool transcoded_start(struct request *request)
     request->transcoded = true;
     const struct api_method *call = request->route->call;
     const ProtobufCMessage *message = read_request(request);
-    struct bridge *bridge;
     triggers_call_options options;
-    if (!message || !core_call_begin(request, &bridge, &options))
+    if (!message || !core_call_begin(request, &options))
         return true;
-    triggers_call_async(bridge->client, call->name, message, &options, core_call_done, request);
-    core_call_started(bridge);
-    request_drop_sent_body(request);
+    triggers_call_async(request->bridge->client, call->name, message, &options, core_call_done,
+                        request);
+    core_call_started(request);
     return false;
 }
 
