@@ -78,8 +78,8 @@ static enum memory_result make_room(struct request *request, size_t size)
     if (size <= request->body_room)
         return MEMORY_TAKEN;
     size_t room = next_room(request, size);
-    enum memory_result result =
-        memory_take(request, room - request->body_room, body_spare(request, room));
+    enum memory_result result = memory_take(&request->bridge->memory, &request->room,
+                                            room - request->body_room, body_spare(request, room));
     if (result != MEMORY_TAKEN)
         return result;
     char *body = realloc(request->body, room);

@@ -16,9 +16,8 @@ void bridge_init(struct bridge *bridge)
     wait_init(&bridge->idle);
     pthread_mutex_init(&bridge->idle_mutex, NULL);
     idempotency_init(&bridge->keys);
-    memory_init(&bridge->memory, (size_t)bridge->settings.max_memory);
-    connections_init(&bridge->connections);
-    bridge->connections.memory = &bridge->memory;
+    memory_init(&bridge->memory, (size_t)bridge->settings.max_memory, &bridge->connections);
+    connections_init(&bridge->connections, &bridge->memory.budget);
     bridge->connections.patience_ms = bridge->settings.request_timeout;
 }
 
@@ -59,7 +58,7 @@ static bool is_full(struct bridge *bridge)
 void bridge_check(struct bridge *bridge)
 {
     connections_check(&bridge->connections);
-    memory_check(bridge);
+    memory_check(&bridge->memory);
     atomic_store(&bridge->full_for, is_full(bridge) ? atomic_load(&bridge->full_for) + 1 : 0);
 }
 

@@ -1,10 +1,11 @@
-/* A list of those that wait, from the oldest to the newest. */
+/* A list of those that wait, from the oldest to the newest, and a hash table of addresses. */
 #include "connections.h"
 
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -16,9 +17,9 @@ struct connection *connection_cast(void *pointer)
     return connection;
 }
 
-void connections_init(struct connections *connections)
+void connections_init(struct connections *connections, struct budget *budget)
 {
-    *connections = (struct connections){0};
+    *connections = (struct connections){.budget = budget, .others.share.budget = budget};
     pthread_mutex_init(&connections->mutex, NULL);
 }
 
@@ -93,6 +94,79 @@ void connections_close_oldest(struct connections *connections)
     pthread_mutex_unlock(&connections->mutex);
 }
 
+/* ---- addresses; called with the lock held ---- */
+
+static void read_address(const struct sockaddr_storage *peer, uint8_t bytes[16])
+{
+    memset(bytes, 0, 16);
+    if (peer->ss_family == AF_INET6) {
+        const struct in6_addr *address = &((const struct sockaddr_in6 *)peer)->sin6_addr;
+        memcpy(bytes, address, IN6_IS_ADDR_V4MAPPED(address) ? 16 : 8);
+    } else if (peer->ss_family == AF_INET) {
+        bytes[10] = bytes[11] = 0xFF;
+        memcpy(bytes + 12, &((const struct sockaddr_in *)peer)->sin_addr, 4);
+    }
+}
+
+/* FNV-1a, 32 bits. */
+static struct peer_address **bucket(struct connections *connections, const uint8_t bytes[16])
+{
+    size_t count = sizeof(connections->addresses) / sizeof(connections->addresses[0]);
+    uint32_t hash = 2166136261u;
+    for (size_t i = 0; i < 16; i++)
+        hash = (hash ^ bytes[i]) * 16777619u;
+    return &connections->addresses[hash % count];
+}
+
+/* NULL without memory. */
+static struct peer_address *find_address(struct connections *connections, const uint8_t bytes[16])
+{
+    struct peer_address **first = bucket(connections, bytes);
+    struct peer_address *address = *first;
+    while (address && memcmp(address->bytes, bytes, 16) != 0)
+        address = address->next;
+    if (address || !(address = calloc(1, sizeof(*address))))
+        return address;
+    address->share.budget = connections->budget;
+    memcpy(address->bytes, bytes, 16);
+    address->next = *first;
+    *first = address;
+    return address;
+}
+
+/* The share of a connection's peer, until `leave`. */
+static struct budget_share *join(struct connections *connections,
+                                 const struct sockaddr_storage *peer)
+{
+    uint8_t bytes[16];
+    read_address(peer, bytes);
+    CHECK(atomic_fetch_sub(&connections->budget->ceiling, CONNECTION_COST) >= CONNECTION_COST);
+    struct peer_address *address = find_address(connections, bytes);
+    if (!address)
+        address = &connections->others;
+    address->connections++;
+    return &address->share;
+}
+
+static void leave(struct connections *connections, struct budget_share *share)
+{
+    struct peer_address *address = (struct peer_address *)share;
+    atomic_fetch_add(&connections->budget->ceiling, CONNECTION_COST);
+    CHECK(address->connections > 0);
+    if (--address->connections > 0 || address == &connections->others)
+        return;
+    CHECK(share->held == 0);
+    struct peer_address **link = bucket(connections, address->bytes);
+    while (*link != address) {
+        CHECK(*link);
+        link = &(*link)->next;
+    }
+    *link = address->next;
+    free(address);
+}
+
+/* ---- from accepting to closing ---- */
+
 static void set_name(struct connection *connection)
 {
     char host[INET6_ADDRSTRLEN];
@@ -114,9 +188,9 @@ struct connection *connections_add(struct connections *connections, int socket,
     added->address = *address;
     added->address_size = size;
     set_name(added);
-    added->share = memory_join(connections->memory, address);
     pace_init(&added->pace, clock_monotonic_ms());
     pthread_mutex_lock(&connections->mutex);
+    added->share = join(connections, address);
     connections->open++;
     close_excess(connections);
     pthread_mutex_unlock(&connections->mutex);
@@ -131,8 +205,8 @@ void connections_remove(struct connections *connections, struct connection *conn
     connections->closing -= connection->closing;
     CHECK(connections->closing >= 0 && connections->closing <= connections->open);
     unlink_waiting(connections, connection);
+    leave(connections, connection->share);
     pthread_mutex_unlock(&connections->mutex);
-    memory_leave(connections->memory, connection->share);
     connection->magic = 0;
     free(connection);
 }

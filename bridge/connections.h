@@ -1,5 +1,6 @@
-/* The open connections. When there are too many, the one that has waited for its peer longest makes
- * room, so peers that hold connections without using them keep nobody out. */
+/* The open connections, and the addresses that they come from. When there are too many, the one
+ * that has waited for its peer longest makes room, so peers that hold connections without using
+ * them keep nobody out. */
 #ifndef TRIGGERS_BRIDGE_CONNECTIONS_H
 #define TRIGGERS_BRIDGE_CONNECTIONS_H
 
@@ -7,12 +8,29 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
+#include "base/budget.h"
 #include "heads.h"
-#include "memory.h"
 #include "pace.h"
+
+/* For libmicrohttpd: what heads.h leaves of the head of a request, and pieces of its body. */
+#define CONNECTION_MEMORY 16384
+
+/* What a connection takes of the budget: that, and the small parts of one request. */
+#define CONNECTION_COST (CONNECTION_MEMORY + 4096)
 
 struct MHD_Connection;
 struct loop;
+
+/* An address from which connections are open; an IPv6 network of 64 bits counts as one. */
+struct peer_address {
+    struct budget_share share; /* first */
+    uint8_t bytes[16];         /* IPv6, with IPv4 as a part of it (RFC 4291 section 2.5.5.2) */
+    long connections;
+    /* In which turn of memory.c, whose lock is held for it, one of its requests did not fit: one
+     * that goes on, and one that begins. */
+    unsigned long passed_over[2];
+    struct peer_address *next;
+};
 
 /* An accepted connection. It belongs to the loop that it is dealt to, except the members of the
  * list, and while it waits the socket, which belong to `connections`. */
@@ -27,7 +45,7 @@ struct connection {
                     */
     struct loop *loop;           /* serves it */
     struct MHD_Connection *http; /* once the loop has taken it */
-    struct budget_share *share;  /* of its peer */
+    struct budget_share *share;  /* of its peer's address */
     struct pace pace;            /* of its peer */
     struct head head;            /* what the peer sends; on the loop's thread */
     struct connection *next_handed;
@@ -38,11 +56,13 @@ struct connection {
 };
 
 struct connections {
-    struct memory *memory; /* set before the first connection, as is `patience_ms` */
-    long patience_ms;      /* see pace.h */
+    struct budget *budget; /* its ceiling is lower by what the connections take */
+    long patience_ms;      /* set before the first connection; see pace.h */
     atomic_ulong late;     /* closed since the start: for a slow peer, and to make room */
     atomic_ulong for_room;
     pthread_mutex_t mutex; /* of the rest */
+    struct peer_address *addresses[256];
+    struct peer_address others; /* all those for which there was no memory */
     long open;
     long max; /* set before the first connection; one more closes the one that has waited longest */
     long leaving; /* how many more may be open until those that were told to have closed */
@@ -56,7 +76,7 @@ struct connections {
 /* The connection that a pointer of libmicrohttpd leads to. */
 struct connection *connection_cast(void *pointer);
 
-void connections_init(struct connections *connections);
+void connections_init(struct connections *connections, struct budget *budget);
 void connections_fini(struct connections *connections);
 
 /* Whether no more may be accepted until some have been closed. With more than `max` open, closes

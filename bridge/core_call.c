@@ -42,7 +42,7 @@ bool core_call_begin(struct request *request, triggers_call_options *options)
         .caller = request->peer->name,
     };
     if (request->again)
-        memory_favour(request);
+        memory_favour(&bridge->memory, &request->room);
     request_use_reserved(request, request_reply_room(request));
     /* First, because the callback may come before the call's function returns. */
     loop_suspend(request->peer);

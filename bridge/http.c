@@ -107,7 +107,7 @@ static enum MHD_Result proceed(struct request *request)
         bridge_enter(&request->bridge->answering);
     }
     if (request->reply) {
-        memory_unfavour(request);
+        memory_unfavour(&request->bridge->memory, &request->room);
         request_try_again(request);
     }
     /* When suspended, the request is not ours until we are called again. */

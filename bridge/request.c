@@ -1,6 +1,7 @@
 /* Life and answer of a request, and the memory that it reserves. */
 #include "request.h"
 
+#include <protobuf-c/protobuf-c.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,7 +60,11 @@ struct request *request_new(struct bridge *bridge, struct connection *peer,
     request->method = method;
     request->path = path;
     request->started_us = clock_monotonic_us();
-    request->charge.share = request->peer->share;
+    request->charge.share = peer->share;
+    request->room = (struct room){.peer = peer,
+                                  .charge = &request->charge,
+                                  .since_us = request->started_us,
+                                  .large = headers_content_length(headers) > BUDGET_SMALL};
     arena_init(&request->arena, ARENA_CAP);
     request->arena.charge = &request->charge;
     if (request->headers.request_id && headers_request_id_valid(request->headers.request_id))
@@ -86,7 +91,7 @@ void request_free(struct request *request)
     arena_fini(&request->arena);
     CHECK(request->room.state != ROOM_WAITED_FOR && !request->key.next && !request->body);
     charge_release(&request->charge, request->charge.held);
-    memory_unfavour(request);
+    memory_unfavour(&bridge->memory, &request->room);
     memory_serve(&bridge->memory);
     bool answering = request->answering;
     request->magic = 0;
@@ -153,7 +158,8 @@ bool request_reserve(struct request *request)
     if (size <= BUDGET_SMALL || size <= request->reserved || request->charge.urgent)
         return true;
     size -= request->reserved;
-    enum memory_result result = memory_take(request, size, 0);
+    request->room.has_reply = request->reply;
+    enum memory_result result = memory_take(&request->bridge->memory, &request->room, size, 0);
     if (result == MEMORY_TAKEN)
         request->reserved += size;
     if (result == MEMORY_REFUSED)

@@ -25,16 +25,6 @@
 struct route;
 struct gunzip;
 
-/* What a request asked of the memory, and with which result: see memory.c. */
-enum room_state { ROOM_UNASKED, ROOM_WAITED_FOR, ROOM_GIVEN, ROOM_DENIED };
-struct room {
-    enum room_state state;
-    size_t size;
-    size_t spare;
-    int64_t until_ms;
-    struct request *next;
-};
-
 /* The answer. Strings are static or belong to the request. */
 struct answer {
     unsigned status;          /* 0: not answered yet */

@@ -11,9 +11,9 @@
 
 #include "connections.h"
 
-enum { MAX = 4, LEAVING = 2 };
+enum { MAX = 4, LEAVING = 2, CEILING = 64 << 20 };
 
-static struct memory memory;
+static struct budget budget;
 static struct connections connections;
 static struct connection *open_ones[MAX + LEAVING];
 static int peers[MAX + LEAVING];
@@ -21,9 +21,8 @@ static int peers[MAX + LEAVING];
 static int setup(void **state)
 {
     (void)state;
-    memory_init(&memory, (size_t)64 << 20);
-    connections_init(&connections);
-    connections.memory = &memory;
+    budget.ceiling = CEILING;
+    connections_init(&connections, &budget);
     connections.max = MAX;
     connections.leaving = LEAVING;
     return 0;
@@ -32,8 +31,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
+    assert_int_equal(budget.ceiling, CEILING);
     connections_fini(&connections);
-    memory_fini(&memory);
     return 0;
 }
 
