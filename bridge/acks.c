@@ -4,7 +4,7 @@
 
 #include "core_call.h"
 #include "hand_made.h"
-#include "routes.h"
+#include "handlers.h"
 
 #define RESULTS_CAP (16u << 20)
 

@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "core_call.h"
 #include "hand_made.h"
-#include "routes.h"
+#include "handlers.h"
 
 #define RESULTS_CAP (16u << 20)
 #define WHY_SIZE 128

@@ -7,7 +7,6 @@
 #include <zlib.h>
 
 #include "base/check.h"
-#include "routes.h"
 
 /* The room that a body gets at first. */
 #define FIRST_ROOM 1024

@@ -5,10 +5,10 @@
 #include <stdio.h>
 
 #include "base/check.h"
-#include "base/clock.h"
+#include "base/metrics.h"
 #include "core_call.h"
+#include "handlers.h"
 #include "problem.h"
-#include "routes.h"
 
 #define TEXT_CAP (256u << 10)
 #define CORE_TIMEOUT_MS 2000
@@ -109,11 +109,11 @@ static size_t status_number(unsigned status)
     return 0;
 }
 
-void bridge_metrics_note_ended(const struct request *request)
+void bridge_metrics_note_ended(size_t route, unsigned status, int64_t took_us)
 {
-    size_t route = request->route ? routes_index(request->route) : ROUTES_COUNT;
-    metric_add(&requests, route * STATUS_COUNT + status_number(request->answer.status), 1);
-    metric_observe(&duration, route, clock_monotonic_us() - request->started_us);
+    CHECK(route < ROW_COUNT);
+    metric_add(&requests, route * STATUS_COUNT + status_number(status), 1);
+    metric_observe(&duration, route, took_us);
     metric_add(&in_flight, 0, -1);
 }
 

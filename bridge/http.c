@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "body.h"
 #include "bridge_metrics.h"
+#include "handlers.h"
 #include "respond.h"
 #include "routes.h"
 
@@ -178,7 +179,8 @@ static void on_completed(void *bridge, struct MHD_Connection *connection, void *
     *context = NULL;
     if (log_enabled(LOG_DEBUG))
         log_request(request, how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
-    bridge_metrics_note_ended(request);
+    bridge_metrics_note_ended(request->route ? routes_index(request->route) : ROUTES_COUNT,
+                              request->answer.status, clock_monotonic_us() - request->started_us);
     pace_begin(&request->peer->pace, PACE_IDLE);
     body_drop(request);
     request_free(request);
@@ -190,27 +192,6 @@ static size_t keep_escapes(void *user_data, struct MHD_Connection *connection, c
     (void)user_data;
     (void)connection;
     return strlen(text);
-}
-
-struct visit {
-    bool (*visit)(void *argument, const char *name, const char *value);
-    void *argument;
-};
-
-static enum MHD_Result visit_parameter(void *pointer, enum MHD_ValueKind kind, const char *name,
-                                       const char *value)
-{
-    (void)kind;
-    const struct visit *visit = pointer;
-    return visit->visit(visit->argument, name, value) ? MHD_YES : MHD_NO;
-}
-
-void http_each_parameter(const struct request *request,
-                         bool (*visit)(void *argument, const char *name, const char *value),
-                         void *argument)
-{
-    MHD_get_connection_values(request->peer->http, MHD_GET_ARGUMENT_KIND, visit_parameter,
-                              &(struct visit){visit, argument});
 }
 
 /* libmicrohttpd does not say which connection it means; all whose length is wrong are refused. */
@@ -252,7 +233,9 @@ __attribute__((format(printf, 2, 0))) static void log_library(void *user_data, c
 static void on_connection(void *loop, struct MHD_Connection *connection, void **context,
                           enum MHD_ConnectionNotificationCode what)
 {
-    if (what == MHD_CONNECTION_NOTIFY_STARTED)
+    bool opened = what == MHD_CONNECTION_NOTIFY_STARTED;
+    bridge_metrics_note_connection(opened);
+    if (opened)
         *context = loop_connection_opened(loop, connection);
     else
         loop_connection_closed(loop, connection_cast(*context));

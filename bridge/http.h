@@ -8,7 +8,6 @@
 #include "bridge.h"
 
 struct http;
-struct request;
 
 /* Serves on `count` listening, non-blocking sockets, at most ACCEPT_LISTENERS_MAX, which it takes
  * over. NULL when libmicrohttpd or the threads cannot start. */
@@ -19,11 +18,5 @@ void http_stop_accepting(struct http *http);
 
 /* Closes all connections, after http_stop_accepting. No call may be in flight. */
 void http_stop(struct http *http);
-
-/* Visits the parameters of the request's target, as they were sent, percent signs and all, until
- * `visit` returns false; the value is NULL without "=". */
-void http_each_parameter(const struct request *request,
-                         bool (*visit)(void *argument, const char *name, const char *value),
-                         void *argument);
 
 #endif

@@ -1,8 +1,9 @@
-/* What the service says about itself: its root, its health and whether it is ready. */
-#include <string.h>
-
+/* What the service says about itself: its root, its health, whether it is ready, and how it is
+ * used: the description of the interface and the pages that show it. */
+#include "base/check.h"
 #include "core_call.h"
-#include "routes.h"
+#include "docs.h"
+#include "handlers.h"
 
 #define READY_TIMEOUT_MS 2000
 #define ROOT_CAP 4096
@@ -79,4 +80,30 @@ void info_ready_finish(struct request *request)
                      "{\"status\":\"unavailable\",\"core\":\"ok\",\"store\":\"unavailable\"}");
     else
         answer_ready(request, 200, "{\"status\":\"ready\",\"core\":\"ok\",\"store\":\"ok\"}");
+}
+
+static bool answer_file(struct request *request, const struct docs_file *file)
+{
+    CHECK(!request->answer.status && file->size > 0);
+    request->answer.status = 200;
+    request->answer.content_type = file->content_type;
+    request->answer.policy = file->policy;
+    request->answer.file = file->bytes;
+    request->answer.file_size = file->size;
+    return true;
+}
+
+bool info_openapi(struct request *request)
+{
+    return answer_file(request, &DOCS_OPENAPI);
+}
+
+bool info_docs(struct request *request)
+{
+    return answer_file(request, &DOCS_PAGE);
+}
+
+bool info_redoc(struct request *request)
+{
+    return answer_file(request, &DOCS_REFERENCE);
 }

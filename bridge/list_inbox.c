@@ -5,9 +5,9 @@
 #include "base/check.h"
 #include "core_call.h"
 #include "hand_made.h"
+#include "handlers.h"
 #include "heads.h"
-#include "http.h"
-#include "routes.h"
+#include "loop.h"
 #include "url.h"
 
 #define QUERY_FIELDS 4
@@ -101,7 +101,7 @@ static bool read_parameter(void *argument, const char *name, const char *value)
 bool list_inbox_start(struct request *request)
 {
     struct query query = {.arena = &request->arena, .fastapi = request->bridge->settings.fastapi};
-    http_each_parameter(request, read_parameter, &query);
+    loop_each_parameter(request->peer, read_parameter, &query);
     if (query.no_memory) {
         request_fail_memory(request);
         return true;

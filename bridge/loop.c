@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "bridge_metrics.h"
 
 /* ---- any thread ---- */
 
@@ -50,18 +49,10 @@ void loop_resume(struct connection *connection)
 
 /* ---- the loop's thread ---- */
 
-static void forget(struct loop *loop, struct connection *connection)
-{
-    heads_forget(connection->socket, &connection->head);
-    connections_remove(loop->connections, connection);
-    CHECK(atomic_fetch_sub(&loop->load, 1) > 0);
-}
-
 struct connection *loop_connection_opened(struct loop *loop, struct MHD_Connection *http)
 {
     struct connection *connection = loop->adding;
     CHECK(connection && !connection->http);
-    bridge_metrics_note_connection(true);
     connection->http = http;
     loop->adding = NULL;
     connections_set_waiting(loop->connections, connection, true);
@@ -70,8 +61,30 @@ struct connection *loop_connection_opened(struct loop *loop, struct MHD_Connecti
 
 void loop_connection_closed(struct loop *loop, struct connection *connection)
 {
-    bridge_metrics_note_connection(false);
-    forget(loop, connection);
+    heads_forget(connection->socket, &connection->head);
+    connections_remove(loop->connections, connection);
+    CHECK(atomic_fetch_sub(&loop->load, 1) > 0);
+}
+
+struct visit {
+    bool (*visit)(void *argument, const char *name, const char *value);
+    void *argument;
+};
+
+static enum MHD_Result visit_parameter(void *pointer, enum MHD_ValueKind kind, const char *name,
+                                       const char *value)
+{
+    (void)kind;
+    const struct visit *visit = pointer;
+    return visit->visit(visit->argument, name, value) ? MHD_YES : MHD_NO;
+}
+
+void loop_each_parameter(const struct connection *connection,
+                         bool (*visit)(void *argument, const char *name, const char *value),
+                         void *argument)
+{
+    MHD_get_connection_values(connection->http, MHD_GET_ARGUMENT_KIND, visit_parameter,
+                              &(struct visit){visit, argument});
 }
 
 static void add(struct loop *loop, struct connection *connection)
@@ -83,7 +96,7 @@ static void add(struct loop *loop, struct connection *connection)
                        (const struct sockaddr *)&connection->address, connection->address_size);
     /* It was refused for lack of memory, and closed, before we were told of it. */
     if (loop->adding)
-        forget(loop, connection);
+        loop_connection_closed(loop, connection);
     loop->adding = NULL;
 }
 

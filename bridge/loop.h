@@ -45,6 +45,12 @@ void loop_suspend(struct connection *connection);
 /* Resumes a connection that was suspended: from now on it belongs to the loop. Any thread. */
 void loop_resume(struct connection *connection);
 
+/* Visits the parameters of the target of the connection's request, as they were sent, percent signs
+ * and all, until `visit` returns false; the value is NULL without "=". On the loop's thread. */
+void loop_each_parameter(const struct connection *connection,
+                         bool (*visit)(void *argument, const char *name, const char *value),
+                         void *argument);
+
 /* libmicrohttpd has taken the connection that the loop is giving it, which is returned. On the
  * loop's thread. */
 struct connection *loop_connection_opened(struct loop *loop, struct MHD_Connection *http);

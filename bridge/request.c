@@ -10,7 +10,6 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "hand_made.h"
-#include "routes.h"
 
 #define REQUEST_MAGIC 0x52455155u
 /* Decoded strings and the items of a batch; never more than the body and a share for each item. */

@@ -22,8 +22,28 @@
 #define REQUEST_ID_SIZE 129
 #define REQUEST_BATCH_MAX (8u << 20) /* the most bytes of the body of a batch */
 
-struct route;
+struct api_method;
 struct gunzip;
+struct request;
+
+enum body_kind {
+    BODY_UNUSED, /* a body is read and thrown away */
+    BODY_OBJECT, /* one JSON object */
+    BODY_LIST,   /* as a JSON array or as NDJSON */
+};
+
+/* How requests to one path with one method are served; handlers.h lists the routes. */
+struct route {
+    const char *method;
+    const char *path; /* {field} stands for one segment */
+    enum body_kind body;
+    /* Runs when the whole request has arrived: answers it, or starts a call and returns false. */
+    bool (*start)(struct request *request);
+    /* Runs when the call's reply is in `request->reply`: answers. */
+    void (*finish)(struct request *request);
+    const struct api_method *call; /* NULL: it is not a method of the protocol */
+    const char *field; /* the field of the call's request that is the body; "*": all; "": none */
+};
 
 /* The answer. Strings are static or belong to the request. */
 struct answer {

@@ -3,13 +3,12 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/check.h"
+#include "handlers.h"
 #include "url.h"
 
 #define ALLOW_SIZE 64
-#define HOST_SIZE (WEB_MAX_ENTRY_SIZE + 8) /* with a port and a NUL */
 
 #define ROUTE(method, path, label, body, start, finish, call, field)                               \
     {method, path, BODY_##body, start, finish, call, field},
@@ -94,23 +93,6 @@ static void refuse_method(struct request *request)
 
 /* ---- whom a request is for, and from which page ---- */
 
-/* Whether the target has the absolute form, whose host replaces that of the header (RFC 9112
- * section 3.2.2). `host` is "" when it is too long; `path` is what follows. */
-static bool split_absolute(const char *target, char host[HOST_SIZE], const char **path)
-{
-    size_t scheme = strncasecmp(target, "http://", 7) == 0    ? 7
-                    : strncasecmp(target, "https://", 8) == 0 ? 8
-                                                              : 0;
-    if (scheme == 0)
-        return false;
-    size_t length = strcspn(target + scheme, "/");
-    bool fits = length < HOST_SIZE;
-    memcpy(host, target + scheme, fits ? length : 0);
-    host[fits ? length : 0] = '\0';
-    *path = target[scheme + length] ? target + scheme + length : "/";
-    return true;
-}
-
 static bool changes_something(const char *method)
 {
     return strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0 &&
@@ -150,25 +132,6 @@ static bool admit(struct request *request, const char *host)
     return false;
 }
 
-/* No path here ends with a slash, but the service that this one replaces accepted one. */
-static void drop_slashes(char *path)
-{
-    size_t length = strlen(path);
-    while (length > 1 && path[length - 1] == '/')
-        path[--length] = '\0';
-}
-
-bool routes_decode_path(const struct request *request, char path[ROUTES_PATH_SIZE])
-{
-    char host[HOST_SIZE];
-    const char *target = request->path;
-    split_absolute(request->path, host, &target);
-    if (!url_decode_path(target, path, ROUTES_PATH_SIZE))
-        return false;
-    drop_slashes(path);
-    return true;
-}
-
 /* An event id is the last segment of a path; no other path ends with one. */
 static void keep_event_id(struct request *request, const char *path)
 {
@@ -181,9 +144,9 @@ static void keep_event_id(struct request *request, const char *path)
 
 void routes_find(struct request *request)
 {
-    char host[HOST_SIZE];
-    const char *target = request->path;
-    bool absolute = split_absolute(request->path, host, &target);
+    char host[URL_HOST_SIZE];
+    const char *rest;
+    bool absolute = url_split(request->path, host, &rest);
     if (!admit(request, absolute ? host : request->headers.host))
         return;
     /* A preflight says nothing about the path; the call that follows does. */
@@ -192,8 +155,8 @@ void routes_find(struct request *request)
         answer_options(request);
         return;
     }
-    char path[ROUTES_PATH_SIZE];
-    size_t first = routes_decode_path(request, path) ? find_path(path) : SIZE_MAX;
+    char path[URL_PATH_SIZE];
+    size_t first = url_target_path(request->path, path) ? find_path(path) : SIZE_MAX;
     if (!routes_at(first)) {
         request_fail(request, 404, "ROUTE_NOT_FOUND", "Not found");
         return;

@@ -4,9 +4,9 @@
 
 #include "base/check.h"
 #include "core_call.h"
+#include "handlers.h"
 #include "heads.h"
-#include "http.h"
-#include "routes.h"
+#include "loop.h"
 #include "transcode.h"
 #include "url.h"
 
@@ -66,7 +66,7 @@ static bool read_all(struct making *making)
 {
     struct request *request = making->request;
     const char *body = request->route->field;
-    char path[ROUTES_PATH_SIZE];
+    char path[URL_PATH_SIZE];
     struct json_value value;
     if (body[0] && !request_read_json(request, &value))
         return false;
@@ -74,8 +74,8 @@ static bool read_all(struct making *making)
         note(making,
              transcode_read(&value, body, making->message, &request->arena, &making->errors));
     if (strcmp(body, "*") != 0)
-        http_each_parameter(request, take_parameter, making);
-    if (routes_decode_path(request, path))
+        loop_each_parameter(request->peer, take_parameter, making);
+    if (url_target_path(request->path, path))
         url_match(request->route->path, path, take_segment, making);
     return true;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/buffer.h"
+#include "handlers.h"
 #include "routes.h"
 #include "transcode.h"
 #include "url.h"
