@@ -40,6 +40,7 @@ LIBRARIES = {
     r"triggers\.h": "libtriggers",
 }
 ONE_WAY = [
+    "bridge",
     "clients/c",
     "clients/cli",
     "src/base",
