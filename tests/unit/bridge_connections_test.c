@@ -1,4 +1,5 @@
-/* Which connections make room, and when: those that are accepted before a loop takes them, too. */
+/* Which connections make room, and when: those that are accepted before a loop takes them, too. And
+ * which of them share. */
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,6 +9,9 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <string.h>
 
 #include "connections.h"
 
@@ -36,15 +40,29 @@ static int teardown(void **state)
     return 0;
 }
 
-static void add(size_t number)
+static struct sockaddr_storage read_address(const char *text)
 {
-    struct sockaddr_storage address = {.ss_family = AF_INET};
+    struct sockaddr_storage address = {.ss_family = strchr(text, ':') ? AF_INET6 : AF_INET};
+    void *bytes = address.ss_family == AF_INET6
+                      ? (void *)&((struct sockaddr_in6 *)&address)->sin6_addr
+                      : (void *)&((struct sockaddr_in *)&address)->sin_addr;
+    assert_int_equal(inet_pton(address.ss_family, text, bytes), 1);
+    return address;
+}
+
+static void add_from(size_t number, const char *text)
+{
+    struct sockaddr_storage address = read_address(text);
     int ends[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
     peers[number] = ends[1];
-    open_ones[number] =
-        connections_add(&connections, ends[0], &address, sizeof(struct sockaddr_in));
+    open_ones[number] = connections_add(&connections, ends[0], &address, sizeof(address));
     assert_non_null(open_ones[number]);
+}
+
+static void add(size_t number)
+{
+    add_from(number, "192.0.2.1");
 }
 
 static void wait_for_its_peer(size_t number)
@@ -112,11 +130,35 @@ static void what_no_loop_has_taken_makes_room_later(void **state)
         remove_one(i);
 }
 
+/* An IPv6 network of 64 bits is one caller, and so is an address written in both ways. */
+static void an_address_has_one_share(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t same_as; /* the first of its address */
+    } cases[] = {
+        {"192.0.2.1", 0},   {"::ffff:192.0.2.1", 0}, {"192.0.2.2", 2},
+        {"2001:db8::1", 3}, {"2001:db8::ffff:1", 3}, {"2001:db8:0:1::1", 5},
+    };
+    enum { COUNT = sizeof(cases) / sizeof(cases[0]) };
+    for (size_t i = 0; i < COUNT; i++) {
+        add_from(i, cases[i].text);
+        for (size_t j = 0; j < i; j++)
+            assert_int_equal(open_ones[i]->share == open_ones[j]->share,
+                             cases[i].same_as == cases[j].same_as);
+    }
+    assert_int_equal(budget.ceiling, CEILING - COUNT * CONNECTION_COST);
+    for (size_t i = 0; i < COUNT; i++)
+        remove_one(i);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_oldest_that_waits_makes_room, setup, teardown),
         cmocka_unit_test_setup_teardown(what_no_loop_has_taken_makes_room_later, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_address_has_one_share, setup, teardown),
     };
     return cmocka_run_group_tests_name("bridge_connections", tests, NULL, NULL);
 }
