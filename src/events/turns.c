@@ -190,9 +190,10 @@ struct op *turns_next(struct turns *turns, bool fresh_only)
 void turns_take(struct turns *turns, struct op *op, size_t items)
 {
     struct turn *client = op->turn;
-    CHECK(client->first == op && items > 0 && op->first + items <= op->items);
-    size_t cost = turn_cost(op, items);
     struct turn *connection = client->parent;
+    CHECK(connection && client->first == op);
+    CHECK(items > 0 && op->first + items <= op->items);
+    size_t cost = turn_cost(op, items);
     for (struct turn *turn = client; turn->parent; turn = turn->parent)
         turn->credit -= cost < turn->credit ? cost : turn->credit; /* it may have come first */
     op->end = op->first + items;

@@ -13,7 +13,7 @@ bool wire_next(struct wire_reader *in, struct wire_field *field)
     uint64_t number;
     uint64_t size = 0;
     CHECK(in->next < in->end);
-    field->start = in->next;
+    *field = (struct wire_field){.start = in->next};
     if (!varint_read(&in->next, in->end, &number) || number >> 3 == 0 || number > UINT32_MAX)
         return false;
     field->number = (uint32_t)number >> 3;
