@@ -16,8 +16,9 @@
 
 #define BATCH_ROWS 500
 #define BATCH_BYTES ((size_t)8 << 20)
-#define ARENA_BYTES (2 * BATCH_BYTES) /* the last row of a batch goes over */
-#define MAX_TRIES 8                   /* for a batch that met contention or lost its session */
+/* The last row of a batch goes over; its names, in two forms, take little. */
+#define ARENA_BYTES (BATCH_BYTES + EVENT_MAX_PAYLOAD + (64u << 10))
+#define MAX_TRIES 8 /* for a batch that met contention or lost its session */
 
 struct import_row {
     struct store_item append;

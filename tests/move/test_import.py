@@ -288,6 +288,16 @@ def test_rows_of_a_file_that_cannot_be_imported_are_named(new_store_url, start_c
             assert event.created_at.ToDatetime(UTC) == event.acknowledged_at.ToDatetime(UTC) == CREATED
 
 
+def test_the_largest_payload_after_an_almost_full_batch(new_store_url, tmp_path):
+    old = OldFile(tmp_path / "old.db")
+    sizes = [(8 << 20) - 4096, 10 << 20, 100, 100]
+    rows = [(old_id(n), json.dumps({"n": "x" * (size - 9)}), CREATED.isoformat()) for n, size in enumerate(sizes)]
+    old.sql("insert into events values (?, 'crm', 'lead', ?, 'pending', ?, null)", *rows)
+    done, figures, log = import_from(old, new_store_url(), tmp_path, TRIGGERS_MAX_PAYLOAD=10 << 20)
+    assert done.returncode == 0, log
+    assert figures == {"read": 4, "stored": 4, "already_there": 0, "refused": 0}
+
+
 def test_text_that_is_not_utf8_is_named(postgres, new_store_url, tmp_path):
     name = postgres.database_name()
     postgres.psql(f"create database {name} encoding 'SQL_ASCII' template template0")
