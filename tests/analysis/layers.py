@@ -51,6 +51,7 @@ ONE_WAY = [
     "src/rpc",
     "src/service",
     "src/sp",
+    "src/store/postgres",
     "src/store/sqlite",
 ]
 # Libraries that only these files of a folder may include.

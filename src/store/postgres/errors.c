@@ -1,5 +1,4 @@
 /* The one place where SQLSTATEs become results of the contract. */
-#include <ctype.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -60,23 +59,6 @@ static enum meaning meaning_of(const PGresult *result, const char *sqlstate)
     enum meaning meaning = meaning_of_code(sqlstate);
     bool waited = meaning == RETRY || meaning == LOCKED || meaning == SLOW;
     return !waited && raised_by_function(result) ? REJECTED : meaning;
-}
-
-void postgres_one_line(const char *text, char *line, size_t size)
-{
-    size_t length = 0;
-    bool space = false;
-    for (; *text && length + 2 < size; text++) {
-        if (isspace((unsigned char)*text)) {
-            space = length > 0;
-            continue;
-        }
-        if (space)
-            line[length++] = ' ';
-        space = false;
-        line[length++] = *text;
-    }
-    line[length] = '\0';
 }
 
 bool postgres_failed_with(const PGresult *result, const char *sqlstate)

@@ -6,8 +6,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/buffer.h"
 #include "store/drivers.h"
-#include "store/postgres/session.h"
+#include "store/postgres/uri.h"
 
 #define PREFIX "postgresql://"
 
@@ -248,4 +249,21 @@ int postgres_uri_host_count(const PQconninfoOption *options)
     for (; hosts && *hosts; hosts++)
         count += *hosts == ',';
     return count;
+}
+
+void postgres_one_line(const char *text, char *line, size_t size)
+{
+    size_t length = 0;
+    bool space = false;
+    for (; *text && length + 2 < size; text++) {
+        if (isspace((unsigned char)*text)) {
+            space = length > 0;
+            continue;
+        }
+        if (space)
+            line[length++] = ' ';
+        space = false;
+        line[length++] = *text;
+    }
+    line[length] = '\0';
 }
