@@ -85,7 +85,7 @@ struct request {
     struct room room;
     bool unsent;              /* its call was not started, because there was no room for it */
     bool again;               /* it was started again, with room for the call and its answer */
-    bool transcoded;          /* the old service had no such call, and no such errors */
+    bool transcoded;          /* by its route: the old service had no such call and errors */
     bool answering;           /* it has arrived completely, and is counted as such */
     triggers_reply *reply;    /* of the call, once it has arrived */
     struct batch_body *batch; /* used by batch.c; in the arena */

@@ -163,6 +163,7 @@ void routes_find(struct request *request)
     }
     request->route = find_method(first, request->method);
     if (request->route) {
+        request->transcoded = request->route->start == transcoded_start;
         keep_event_id(request, path);
         return;
     }

@@ -115,7 +115,6 @@ static ProtobufCMessage *read_request(struct request *request)
 
 bool transcoded_start(struct request *request)
 {
-    request->transcoded = true;
     const struct api_method *call = request->route->call;
     const ProtobufCMessage *message = read_request(request);
     triggers_call_options options;

@@ -40,7 +40,6 @@
 
 struct slot {
     struct call call; /* first: a call is its slot */
-    struct server_peer *peer;
     uint8_t route[LINK_MAX_ROUTE];
     size_t route_size;
     struct link_message answer;
@@ -120,11 +119,15 @@ static struct server_peer *peer_cast(void *owner)
 
 /* ---- calls ---- */
 
+static struct server_peer *peer_of(struct call_source *source)
+{
+    return peer_cast((char *)source - offsetof(struct server_peer, source));
+}
+
 /* The peer waits no longer for a call. */
 static void on_place(struct call_source *source)
 {
-    struct server_peer *peer = peer_cast((char *)source - offsetof(struct server_peer, source));
-    struct link *link = peer->link;
+    struct link *link = peer_of(source)->link;
     link_resume(link);
     link_release(link);
 }
@@ -151,7 +154,7 @@ static void on_sent(void *owner, struct link *link, struct link_message *message
 static void slot_send(struct call *call)
 {
     struct slot *slot = (struct slot *)call;
-    struct server_peer *peer = slot->peer;
+    struct server_peer *peer = peer_of(call->source);
     if (slot->answer.memory)
         link_send(peer->link, &slot->answer);
     else
@@ -162,7 +165,7 @@ static void slot_send(struct call *call)
 static void slot_end(struct call *call)
 {
     struct slot *slot = (struct slot *)call;
-    struct link *link = slot->peer->link;
+    struct link *link = peer_of(call->source)->link;
     CHECK(slot->memory.held == 0 && slot->sending.held == 0 && !slot->answer.memory);
     call_pool_put(call->pool, call);
     link_release(link);
@@ -188,7 +191,6 @@ static bool on_received(void *owner, struct link *link, const struct link_receiv
         pthread_mutex_unlock(&server->lock);
     }
     struct slot *slot = (struct slot *)call;
-    slot->peer = peer;
     slot->memory.share = slot->sending.share = &peer->share;
     call->arena.charge = &slot->memory;
     call->caller = (struct caller){.connection = peer->number};
