@@ -275,13 +275,3 @@ size_t connections_make_room(struct connections *connections, size_t size)
     pthread_mutex_unlock(&connections->mutex);
     return made;
 }
-
-void connections_visit_waiting(struct connections *connections,
-                               void (*visit)(struct connection *connection, void *argument),
-                               void *argument)
-{
-    pthread_mutex_lock(&connections->mutex);
-    for (struct connection *each = connections->oldest; each; each = each->newer)
-        visit(each, argument);
-    pthread_mutex_unlock(&connections->mutex);
-}

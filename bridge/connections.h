@@ -103,11 +103,6 @@ void connections_check(struct connections *connections);
  * they hold. */
 size_t connections_make_room(struct connections *connections, size_t size);
 
-/* Visits those that wait, and which must go on waiting meanwhile. */
-void connections_visit_waiting(struct connections *connections,
-                               void (*visit)(struct connection *connection, void *argument),
-                               void *argument);
-
 /* Closes the one that has waited longest, if any waits. */
 void connections_close_oldest(struct connections *connections);
 

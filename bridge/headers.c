@@ -2,7 +2,6 @@
 #include "headers.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,17 +75,6 @@ const char *headers_framing_error(const struct headers *headers, const char *ver
     if (headers->hosts > 1 || (headers->hosts == 0 && !http_1_0))
         return "Exactly one Host header is needed";
     return NULL;
-}
-
-const char *headers_length_error(const char *length, unsigned *status)
-{
-    bool digits = length && length[0] && length[strspn(length, "0123456789")] == '\0';
-    *status = digits ? 413 : 400;
-    if (!digits)
-        return length ? "Content-Length is not a number" : NULL;
-    errno = 0;
-    strtoull(length, NULL, 10);
-    return errno == ERANGE ? "The body is too large" : NULL;
 }
 
 uint64_t headers_content_length(const struct headers *headers)

@@ -47,10 +47,6 @@ bool headers_are_read(const char *name);
  * be made to let others pass unseen. */
 const char *headers_framing_error(const struct headers *headers, const char *version);
 
-/* NULL, or what is wrong with a Content-Length (NULL: not sent), and the status to answer with.
- * libmicrohttpd would answer these by itself. */
-const char *headers_length_error(const char *length, unsigned *status);
-
 /* The length of the body, as stated; 0 when it is not stated. */
 uint64_t headers_content_length(const struct headers *headers);
 

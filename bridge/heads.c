@@ -36,6 +36,18 @@ static const struct problem HEAD_MALFORMED = {
               "end with CRLF",
 };
 
+static const struct problem LENGTH_MALFORMED = {
+    .status = 400,
+    .code = "MALFORMED_REQUEST",
+    .detail = "Content-Length is not a number",
+};
+
+static const struct problem LENGTH_TOO_LARGE = {
+    .status = 413,
+    .code = "BODY_TOO_LARGE",
+    .detail = "The body is too large",
+};
+
 static const struct problem CHUNKS_MALFORMED = {
     .status = 400,
     .code = "MALFORMED_REQUEST",
@@ -63,18 +75,20 @@ static void begin_field(struct head *head, struct received *received)
     received->line = received->kept;
 }
 
-/* Notes what `value` states about the body; blanks at its end were removed. */
+/* Notes what `value` states about the body. */
 static void note_frame(struct head *head, bool length)
 {
     size_t size = head->in_line < sizeof(head->value) ? head->in_line : sizeof(head->value) - 1;
-    while (size > 0 && (head->value[size - 1] == ' ' || head->value[size - 1] == '\t'))
-        size--;
     head->value[size] = '\0';
     bool digits = size > 0 && head->value[strspn(head->value, "0123456789")] == '\0';
     head->chunked = !length && strcasecmp(head->value, "chunked") == 0;
     head->left = length && digits ? strtoull(head->value, NULL, 10) : 0;
-    head->unknown = head->frames++ > 0 || (length ? !digits : !head->chunked) ||
-                    head->in_line >= sizeof(head->value);
+    head->unknown =
+        head->frames++ > 0 || (!length && !head->chunked) || head->in_line >= sizeof(head->value);
+    if (length && !digits)
+        head->wrong_length = &LENGTH_MALFORMED;
+    else if (head->left == UINT64_MAX) /* as strtoull tells that it is even more */
+        head->wrong_length = &LENGTH_TOO_LARGE;
 }
 
 static void end_field(struct head *head, struct received *received)
@@ -90,8 +104,8 @@ static void end_field(struct head *head, struct received *received)
 
 static void end_head(struct head *head)
 {
-    struct head next = {.left = head->left};
-    if (head->unknown)
+    struct head next = {.left = head->left, .refused = head->wrong_length};
+    if (head->unknown || head->wrong_length)
         next.part = BODY_UNKNOWN;
     else if (head->chunked)
         next.part = BODY_CHUNKED;
@@ -141,6 +155,7 @@ static void end_name(struct head *head, struct received *received)
         received->kept = received->line;
     }
     head->part = HEAD_VALUE;
+    head->after_blank = false;
     head->in_line = 0;
 }
 
@@ -161,14 +176,25 @@ static void scan_name(struct head *head, struct received *received, char byte)
     head->in_line++;
 }
 
+static void add_to_value(struct head *head, char byte)
+{
+    if (head->in_line < sizeof(head->value))
+        head->value[head->in_line] = byte;
+    head->in_line++;
+}
+
+/* Of the value is noted neither how many blanks surround it nor how many zeros a number begins
+ * with. */
 static void scan_value(struct head *head, struct received *received, char byte)
 {
-    bool leading = head->in_line == 0 && (byte == ' ' || byte == '\t');
-    if (!leading) {
-        if (head->in_line < sizeof(head->value))
-            head->value[head->in_line] = byte;
-        head->in_line++;
-    }
+    bool blank = byte == ' ' || byte == '\t';
+    if (!blank && head->after_blank && head->in_line > 0)
+        add_to_value(head, ' ');
+    if (head->in_line == 1 && head->value[0] == '0' && isdigit((unsigned char)byte))
+        head->in_line = 0;
+    if (!blank)
+        add_to_value(head, byte);
+    head->after_blank = blank;
     if (head->passed)
         keep(head, received, byte);
 }

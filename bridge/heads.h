@@ -1,9 +1,9 @@
 /* A filter for what a connection sends, before libmicrohttpd sees it: it finds where each head and
  * body ends, checks every line by RFC 9112, and leaves of a head only the fields that are used
  * here. libmicrohttpd 0.9.75 accepts lines that a proxy in front reads differently, answers a head
- * that is too long in HTML or not at all, has no limit except its memory for a connection, and
- * zeroes all of that for each request. It reads its sockets with recv(2), which the program
- * replaces by its own. */
+ * that is too long in HTML or not at all, answers a length that is no number twice, has no limit
+ * except its memory for a connection, and zeroes all of that for each request. It reads its sockets
+ * with recv(2), which the program replaces by its own. */
 #ifndef TRIGGERS_BRIDGE_HEADS_H
 #define TRIGGERS_BRIDGE_HEADS_H
 
@@ -43,6 +43,7 @@ struct head {
     size_t stand_in;               /* bytes given of the request in its place */
     enum head_part part;
     bool after_cr;
+    bool after_blank; /* in a field's value */
     bool passed;      /* the value of the current field is passed on */
     bool name_passed; /* the field is not passed on, but it was too late to hold its name back */
     size_t bytes;     /* of the head so far */
@@ -50,11 +51,12 @@ struct head {
     size_t fields;
     size_t in_line; /* bytes so far of the line, or of the field's value */
     char name[HEAD_NAME_MAX];
-    char value[24];  /* the first bytes of the field's value */
-    unsigned frames; /* how many fields state where the body ends */
-    bool chunked;    /* what they state; otherwise `left` */
-    bool unknown;    /* what they state makes no sense */
-    uint64_t left;   /* of a body with a length */
+    char value[24];                     /* the first bytes of the field's value */
+    unsigned frames;                    /* how many fields state where the body ends */
+    bool chunked;                       /* what they state; otherwise `left` */
+    bool unknown;                       /* what they state makes no sense */
+    const struct problem *wrong_length; /* why a length among them cannot be read */
+    uint64_t left;                      /* of a body with a length */
     struct chunks chunks;
 };
 

@@ -194,29 +194,11 @@ static size_t keep_escapes(void *user_data, struct MHD_Connection *connection, c
     return strlen(text);
 }
 
-/* libmicrohttpd does not say which connection it means; all whose length is wrong are refused. */
-static void refuse_length(struct connection *peer, void *loop)
-{
-    struct problem problem = {.code = "MALFORMED_REQUEST"};
-    if (peer->loop != loop)
-        return;
-    problem.detail = headers_length_error(
-        MHD_lookup_connection_value(peer->http, MHD_HEADER_KIND, "Content-Length"),
-        &problem.status);
-    if (problem.detail && problem.status == 413)
-        problem.code = "BODY_TOO_LARGE";
-    if (problem.detail)
-        problem_send(&problem, peer->socket);
-}
-
 __attribute__((format(printf, 2, 0))) static void log_library(void *user_data, const char *format,
                                                               va_list args)
 {
-    struct loop *loop = user_data;
     char text[256];
-    /* 0.9.75 then sends the head of its answer twice, without asking us. */
-    if (strstr(format, "Content-Length' header"))
-        connections_visit_waiting(loop->connections, refuse_length, loop);
+    (void)user_data;
     vsnprintf(text, sizeof(text), format, args);
     text[strcspn(text, "\r\n")] = '\0';
     log_debug("libmicrohttpd", {"text", text});
@@ -258,7 +240,7 @@ static struct MHD_Daemon *start_daemon(struct bridge *bridge, struct loop *loop)
     return MHD_start_daemon(MHD_USE_NO_LISTEN_SOCKET | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
                                 MHD_USE_ERROR_LOG | ONE_THREAD,
                             0, NULL, NULL, on_request, bridge, MHD_OPTION_EXTERNAL_LOGGER,
-                            log_library, loop, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+                            log_library, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
                             MHD_OPTION_NOTIFY_CONNECTION, on_connection, loop,
                             MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_ARRAY,
                             options, MHD_OPTION_END);

@@ -76,6 +76,24 @@ def test_burst_of_requests_on_open_connections(core, start_bridge, count):
                 assert {wire.read().status for wire in wires} == {served}
 
 
+def test_wrong_lengths_beside_connections_that_end(core, start_bridge):
+    """In one turn of libmicrohttpd, which frees the memory of those that end before it tells us of it."""
+    bridge = start_bridge(core, TRIGGERS_BRIDGE_THREADS=1)
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            halves = [Wire(bridge) for _ in range(10)]
+            wrong = [stack.enter_context(Wire(bridge)) for _ in range(10)]
+            ask_all(wrong + halves, get("/health"), 200)
+            for half in halves:
+                half.send(POST[: -len(BODY) // 2])
+            ask_all(wrong, get("/health"), 200)  # the halves have been read by now
+            with bridge.paused():
+                for half, wire in zip(halves, wrong):
+                    half.close()
+                    wire.send(POST.replace("Content-Length: ", "Content-Length: x"))
+            assert {wire.read().status for wire in wrong} == {400}
+
+
 def ask_all(wires, request, status):
     for wire in wires:
         wire.send(request)

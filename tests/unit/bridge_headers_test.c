@@ -183,6 +183,51 @@ static void lines_that_can_be_read_in_two_ways_are_refused(void **state)
     }
 }
 
+/* However they are cut, and only when the head is complete. */
+static void lengths_are_numbers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *value;
+        unsigned status; /* 0: it states four bytes */
+    } cases[] = {
+        {"4", 0},
+        {"4                              ", 0},
+        {" \t 4\t", 0},
+        {"0000000000000000000000000000000000004", 0},
+        {"18446744073709551615", 413},
+        {"18446744073709551616", 413},
+        {"444444444444444444444444444444", 413},
+        {"", 400},
+        {"   ", 400},
+        {"4 4", 400},
+        {"-4", 400},
+        {"+4", 400},
+        {"4,4", 400},
+        {"0x4", 400},
+        {"00000000000000000000000000000x4", 400},
+        {"4\r\nContent-Length: x", 400},
+        {"x\r\nTransfer-Encoding: chunked", 400},
+    };
+    char text[512], out[1024];
+    size_t size;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        size_t head = (size_t)snprintf(text, sizeof(text),
+                                       "POST / HTTP/1.1\r\nContent-Length:%s\r\n", cases[i].value);
+        assert_int_equal(filter(text, head, 1, out, &size), 0);
+        /* What follows the body is a head that is refused. */
+        size_t length =
+            head + (size_t)snprintf(text + head, sizeof(text) - head, "\r\n\n\r\n\nGET\n");
+        for (size_t piece = 1; piece <= length; piece++)
+            assert_int_equal(filter(text, length, piece, out, &size),
+                             cases[i].status ? cases[i].status : 400);
+        if (cases[i].status == 0) {
+            assert_int_equal(filter(text, length - 4, 1, out, &size), 0);
+            assert_int_equal(size, length - 4);
+        }
+    }
+}
+
 /* Receives until `length` bytes are there, as often as there is room for them only. */
 static void receive_all(int socket, char *out, size_t length, size_t room)
 {
@@ -289,6 +334,7 @@ int main(void)
         cmocka_unit_test(framing_that_can_be_read_in_two_ways_is_refused),
         cmocka_unit_test(of_heads_what_is_read_is_kept_however_they_come),
         cmocka_unit_test(lines_that_can_be_read_in_two_ways_are_refused),
+        cmocka_unit_test(lengths_are_numbers),
         cmocka_unit_test(a_fault_is_told_whatever_room_is_left),
         cmocka_unit_test(media_types_are_told_apart),
         cmocka_unit_test(request_ids_are_visible_ascii),
