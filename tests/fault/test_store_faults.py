@@ -246,6 +246,7 @@ def test_deadlocks_and_locks_in_postgres(own_postgres, start_core, ledger, kept,
     broken = 0
     chance = random.Random()
     with Session(own_postgres, url) as session, Load(ledger, core.url, 6) as load:
+        session.execute("set deadlock_timeout = '20s'")  # a machine that stands still for 1 s is no deadlock
         load.wait_for_creates(20)
         start = time.monotonic()
         while time.monotonic() < start + pick(4, 120) or not count_given_up(core):
