@@ -14,3 +14,11 @@ class ByModuleAndStore(LoadScopeScheduling):
         module, _, test = nodeid.partition("::")
         found = STORE.search(test)
         return f"{module} {found[0]}" if found else module
+
+    def remove_node(self, node):
+        """Of a worker that died, only what it has not finished is given to others. pytest-xdist 3.8 gives
+        away finished modules, too, and waits for ever for their tests once nothing else is left."""
+        workload = self.assigned_work[node]
+        for scope in [scope for scope, unit in workload.items() if all(unit.values())]:
+            del workload[scope]
+        return super().remove_node(node)
