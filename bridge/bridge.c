@@ -23,7 +23,8 @@ void bridge_init(struct bridge *bridge)
 
 void bridge_fini(struct bridge *bridge)
 {
-    CHECK(bridge->calls == 0 && bridge->requests == 0 && bridge->answering == 0);
+    CHECK(bridge->calls == 0 && bridge->waiting == 0 && bridge->requests == 0 &&
+          bridge->answering == 0);
     connections_fini(&bridge->connections);
     memory_fini(&bridge->memory);
     idempotency_fini(&bridge->keys);

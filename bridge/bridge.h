@@ -23,7 +23,8 @@ struct bridge {
     struct idempotency keys;
     struct connections connections;
     struct memory memory;
-    atomic_long calls;     /* with the core now */
+    atomic_long calls;     /* with the core now, but for those of requests that wait */
+    atomic_long waiting;   /* requests that wait for events */
     atomic_int full_for;   /* times in a row that bridge_check found it full */
     atomic_bool core_lost; /* the last call found no core, which is logged once */
     atomic_bool stopping;  /* /ready says so */

@@ -29,8 +29,8 @@ static const char *status_labels[STATUS_COUNT + 1] = {"status=\"none\""}; /* bro
 
 static metric_cell request_cells[ROW_COUNT * STATUS_COUNT];
 static metric_cell duration_cells[ROW_COUNT * METRIC_HISTOGRAM_CELLS(METRIC_DURATION_BOUNDS)];
-static metric_cell in_flight_cell, connection_cell, call_cell, memory_cell, memory_limit_cell,
-    refused_cell, closed_cells[2];
+static metric_cell in_flight_cell, connection_cell, call_cell, waiting_cell, memory_cell,
+    memory_limit_cell, refused_cell, closed_cells[2];
 static const char *closed_labels[] = {"reason=\"late\"", "reason=\"memory\"", NULL};
 
 static struct metric requests = {.name = "requests_total",
@@ -42,7 +42,7 @@ static struct metric requests = {.name = "requests_total",
                                  .cells = request_cells};
 static struct metric duration = {.name = "request_duration_seconds",
                                  .help = "Time from a request's head to the end of its answer, by "
-                                         "route and method.",
+                                         "route and method; without those that wait for events.",
                                  .kind = METRIC_HISTOGRAM,
                                  .unit = 1e-6,
                                  .rows = ROUTE_LABELS,
@@ -57,10 +57,16 @@ static struct metric connections = {.name = "connections",
                                     .help = "Open HTTP connections.",
                                     .kind = METRIC_GAUGE,
                                     .cells = &connection_cell};
-static struct metric calls = {.name = "core_calls_in_flight",
-                              .help = "Calls to the core that are not yet answered.",
-                              .kind = METRIC_GAUGE,
-                              .cells = &call_cell};
+static struct metric calls = {
+    .name = "core_calls_in_flight",
+    .help = "Calls to the core that are not yet answered, but for those of requests "
+            "that wait for events.",
+    .kind = METRIC_GAUGE,
+    .cells = &call_cell};
+static struct metric waiting = {.name = "waiting_requests",
+                                .help = "HTTP requests that wait for events, and streams of them.",
+                                .kind = METRIC_GAUGE,
+                                .cells = &waiting_cell};
 static struct metric memory = {.name = "held_memory_bytes",
                                .help = "Memory held for connections, requests, calls and answers.",
                                .kind = METRIC_GAUGE,
@@ -80,8 +86,9 @@ static struct metric closed = {.name = "slow_connections_closed_total",
                                .kind = METRIC_COUNTER,
                                .rows = closed_labels,
                                .cells = closed_cells};
-static struct metric *const LIST[] = {&requests, &duration,     &in_flight, &connections, &calls,
-                                      &memory,   &memory_limit, &refused,   &closed,      NULL};
+static struct metric *const LIST[] = {&requests, &duration, &in_flight, &connections,
+                                      &calls,    &waiting,  &memory,    &memory_limit,
+                                      &refused,  &closed,   NULL};
 static struct metrics bridge_metrics = {.program = "triggers-bridge",
                                         .prefix = "triggers_bridge",
                                         .labels = "",
@@ -113,7 +120,8 @@ void bridge_metrics_note_ended(size_t route, unsigned status, int64_t took_us)
 {
     CHECK(route < ROW_COUNT);
     metric_add(&requests, route * STATUS_COUNT + status_number(status), 1);
-    metric_observe(&duration, route, took_us);
+    if (took_us >= 0)
+        metric_observe(&duration, route, took_us);
     metric_add(&in_flight, 0, -1);
 }
 
@@ -125,6 +133,7 @@ void bridge_metrics_note_connection(bool opened)
 static void look(struct bridge *bridge)
 {
     metric_set(&calls, 0, atomic_load(&bridge->calls));
+    metric_set(&waiting, 0, atomic_load(&bridge->waiting));
     size_t ceiling = atomic_load(&bridge->memory.budget.ceiling);
     CHECK(ceiling <= bridge->memory.ceiling);
     size_t connected = bridge->memory.ceiling - ceiling;

@@ -8,7 +8,7 @@
 void bridge_metrics_init(void);
 
 /* Call around every request and connection; `route` is the place of the request's in ROUTE_LIST, or
- * ROUTES_COUNT without one. Any thread. */
+ * ROUTES_COUNT without one; the time of one that waited is -1, as it says nothing. Any thread. */
 void bridge_metrics_note_begun(void);
 void bridge_metrics_note_ended(size_t route, unsigned status, int64_t took_us);
 void bridge_metrics_note_connection(bool opened);

@@ -19,7 +19,20 @@
 #define CONNECTION_COST (CONNECTION_MEMORY + 4096)
 
 struct MHD_Connection;
+struct connection;
 struct loop;
+
+/* Why a wait ends. */
+enum loop_end { LOOP_GOES_ON, LOOP_HUNG_UP, LOOP_STOPS };
+
+/* Whom loop_watch tells. */
+struct watch {
+    void (*end)(void *user_data, enum loop_end why); /* NULL: it does not watch */
+    void *user_data;
+    int64_t until_ms; /* see loop_sleep; 0: until it is resumed by somebody */
+    struct connection *previous;
+    struct connection *next;
+};
 
 /* An address from which connections are open; an IPv6 network of 64 bits counts as one. */
 struct peer_address {
@@ -48,6 +61,7 @@ struct connection {
     struct budget_share *share;  /* of its peer's address */
     struct pace pace;            /* of its peer */
     struct head head;            /* what the peer sends; on the loop's thread */
+    struct watch watch;          /* see loop_watch */
     struct connection *next_handed;
     bool waiting; /* it is in the list */
     bool closing; /* it was told to close, and is not in the list again */

@@ -15,7 +15,8 @@
 static bool refuse_call(struct request *request, unsigned status, const char *code,
                         const char *detail)
 {
-    atomic_fetch_sub(&request->bridge->calls, 1);
+    if (!request->waits)
+        atomic_fetch_sub(&request->bridge->calls, 1);
     request_fail(request, status, code, detail);
     return false;
 }
@@ -23,9 +24,9 @@ static bool refuse_call(struct request *request, unsigned status, const char *co
 bool core_call_begin(struct request *request, triggers_call_options *options)
 {
     struct bridge *bridge = request->bridge;
-    CHECK(!request->reply && !request->answer.status);
+    CHECK(!request->reply && (!request->answer.status || request->answer.more));
     long most = bridge->settings.max_calls + (request->charge.urgent ? CALLS_FOR_PROBES : 0);
-    if (atomic_fetch_add(&bridge->calls, 1) >= most)
+    if (!request->waits && atomic_fetch_add(&bridge->calls, 1) >= most)
         return refuse_call(request, 503, "OVERLOADED", "Too many requests at once, try again");
     if (!idempotency_enter(&bridge->keys, &request->key))
         return refuse_call(request, 409, "IDEMPOTENCY_KEY_IN_USE",
@@ -44,6 +45,7 @@ bool core_call_begin(struct request *request, triggers_call_options *options)
     if (request->again)
         memory_favour(&bridge->memory, &request->room);
     request_use_reserved(request, request_reply_room(request));
+    request->calling = true;
     /* First, because the callback may come before the call's function returns. */
     loop_suspend(request->peer);
     return true;
@@ -54,7 +56,8 @@ bool core_call_begin(struct request *request, triggers_call_options *options)
 void core_call_started(struct request *request)
 {
     struct bridge *bridge = request->bridge;
-    if (!request->unsent)
+    /* One that waits is started again when the bridge stops. */
+    if (!request->unsent && !request->waits)
         body_drop(request);
     bridge_leave(bridge, &bridge->starting);
 }
@@ -89,6 +92,6 @@ void core_call_done(triggers_reply *reply, void *user_data)
     if (strcmp(reply->error.reason, "CLIENT_BUSY") == 0)
         request->unsent = true;
     idempotency_leave(&bridge->keys, &request->key);
-    CHECK(atomic_fetch_sub(&bridge->calls, 1) > 0);
+    CHECK(request->waits || atomic_fetch_sub(&bridge->calls, 1) > 0);
     loop_resume(request->peer);
 }

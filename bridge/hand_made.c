@@ -2,6 +2,7 @@
  * pydantic's shapes of errors and times are for answers only: the same input is accepted. */
 #include "hand_made.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -134,6 +135,11 @@ static void append_string(struct buffer *buffer, const char *name, const char *t
     append_text(buffer, text);
 }
 
+static void append_sequence(struct buffer *buffer, const triggers_event *event)
+{
+    buffer_append_format(buffer, ",\"sequence\":%" PRId64, event->sequence);
+}
+
 void hand_made_write_created(struct buffer *buffer, const triggers_event *event,
                              const char *message, const struct bridge_settings *settings)
 {
@@ -142,13 +148,16 @@ void hand_made_write_created(struct buffer *buffer, const triggers_event *event,
     append_time(buffer, event->created_at_us, settings);
     if (message)
         append_string(buffer, ",\"message\":", message);
+    append_sequence(buffer, event);
     buffer_append_text(buffer, "}");
 }
 
 static void append_payload(struct buffer *buffer, const triggers_event *event, bool portable)
 {
     buffer_append_text(buffer, ",\"payload\":");
-    if (!portable || json_is_portable(event->payload, event->payload_size))
+    if (event->payload_size == 0)
+        buffer_append_text(buffer, "null,\"payload_erased\":true");
+    else if (!portable || json_is_portable(event->payload, event->payload_size))
         buffer_append(buffer, event->payload, event->payload_size);
     else
         buffer_append_text(buffer, "null,\"payload_omitted\":true");
@@ -179,11 +188,12 @@ void hand_made_write_event(struct buffer *buffer, const triggers_event *event, b
         append_time(buffer, event->acknowledged_at_us, settings);
     else
         buffer_append_text(buffer, "null");
+    append_sequence(buffer, event);
     buffer_append_text(buffer, "}");
 }
 
-void hand_made_write_page(struct buffer *buffer, const triggers_reply *reply,
-                          const struct bridge_settings *settings)
+static void write_events(struct buffer *buffer, const triggers_reply *reply,
+                         const struct bridge_settings *settings)
 {
     buffer_append_text(buffer, "{\"events\":[");
     for (size_t i = 0; i < reply->item_count; i++) {
@@ -191,12 +201,27 @@ void hand_made_write_page(struct buffer *buffer, const triggers_reply *reply,
             buffer_append_text(buffer, ",");
         hand_made_write_event(buffer, &reply->items[i].event, settings->payloads == 0, settings);
     }
-    buffer_append_format(buffer, "],\"total\":%zu,\"next_cursor\":", reply->item_count);
+    buffer_append_text(buffer, "]");
+}
+
+void hand_made_write_page(struct buffer *buffer, const triggers_reply *reply,
+                          const struct bridge_settings *settings)
+{
+    write_events(buffer, reply, settings);
+    buffer_append_format(buffer, ",\"total\":%zu,\"next_cursor\":", reply->item_count);
     if (reply->next_page_token[0])
         append_text(buffer, reply->next_page_token);
     else
         buffer_append_text(buffer, "null");
     buffer_append_text(buffer, "}");
+}
+
+void hand_made_write_log(struct buffer *buffer, const triggers_reply *reply,
+                         const struct bridge_settings *settings)
+{
+    write_events(buffer, reply, settings);
+    buffer_append_format(buffer, ",\"next_after\":%" PRId64 ",\"first_sequence\":%" PRId64 "}",
+                         reply->next_after, reply->first_sequence);
 }
 
 /* ---- errors ---- */
@@ -207,23 +232,31 @@ static const struct {
     const char *name;
     const char *detail; /* NULL: the core's text */
 } NAMES[] = {
-    {"page_token", "cursor", "must be the next_cursor of a page with the same status and order"},
+    {"page_token", "cursor",
+     "must be the next_cursor of a page with the same status, order and filter"},
     {"page_size", "limit", NULL},
+    {"after_sequence", "after", NULL},
+    {"wait_ms", "wait", NULL},
+    {"filter.sources", "source", NULL},
+    {"filter.event_types", "event_type", NULL},
+    {"filter.from_time", "from", NULL},
+    {"filter.until_time", "until", "must be after from"},
 };
 
 struct problem_field hand_made_field(const char *field, const char *detail, struct arena *arena)
 {
     (void)arena;
     const char *close = strchr(field, ']');
+    for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
+        size_t size = strcspn(field, "[");
+        if (strncmp(field, NAMES[i].field, size) == 0 && !NAMES[i].field[size])
+            return (struct problem_field){NAMES[i].name,
+                                          NAMES[i].detail ? NAMES[i].detail : detail};
+    }
     if (close)
         field = close[1] == '.' ? close + 2 : close + 1;
     else if (strcmp(field, "events") == 0)
         field = "";
-    for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
-        if (strcmp(field, NAMES[i].field) == 0)
-            return (struct problem_field){NAMES[i].name,
-                                          NAMES[i].detail ? NAMES[i].detail : detail};
-    }
     return (struct problem_field){field, detail};
 }
 

@@ -50,8 +50,12 @@ void hand_made_write_event(struct buffer *buffer, const triggers_event *event, b
 void hand_made_write_page(struct buffer *buffer, const triggers_reply *reply,
                           const struct bridge_settings *settings);
 
-/* What a field of the protocol is called: "events[3].source" is "source", and "event_ids[3]" is "",
- * of item 3. */
+/* Writes a part of the log. */
+void hand_made_write_log(struct buffer *buffer, const triggers_reply *reply,
+                         const struct bridge_settings *settings);
+
+/* What a field of the protocol is called: "events[3].source" is "source", "event_ids[3]" is "", of
+ * item 3, and "filter.sources[3]" is the parameter "source". */
 problem_field_of hand_made_field;
 
 /* For API_COMPATIBILITY=fastapi: writes {"detail": [{"loc": …, "msg": …, "type": …}]}, the answer

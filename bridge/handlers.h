@@ -18,6 +18,8 @@
     X("GET", "/openapi.json", "/openapi.json", UNUSED, info_openapi, NULL, NULL, "")               \
     X("GET", "/docs", "/docs", UNUSED, info_docs, NULL, NULL, "")                                  \
     X("GET", "/redoc", "/redoc", UNUSED, info_redoc, NULL, NULL, "")                               \
+    X("GET", "/api/v1/events/stream", "/api/v1/events/stream", UNUSED, stream_events_start,        \
+      stream_events_finish, NULL, "")                                                              \
     API_ROUTE_LIST(X)
 #define ROUTE_ONE(...) +1 /* NOLINT(bugprone-macro-parentheses): a sum of them */
 enum { ROUTES_COUNT = 0 ROUTE_LIST(ROUTE_ONE) };
@@ -31,6 +33,8 @@ void bridge_metrics_show_finish(struct request *request);
 bool info_openapi(struct request *request);
 bool info_docs(struct request *request);
 bool info_redoc(struct request *request);
+bool stream_events_start(struct request *request);
+void stream_events_finish(struct request *request);
 
 /* Declares create_event_start, create_event_finish and so on, and those of transcoded calls. */
 #define ROUTE_HANDLERS(method, path, label, body, start, finish, ...)                              \

@@ -30,6 +30,7 @@ static const struct {
     {"Sec-Fetch-Site", offsetof(struct headers, fetch_site), 0},
     {"X-Request-ID", offsetof(struct headers, request_id), 0},
     {"traceparent", offsetof(struct headers, traceparent), 0},
+    {"Last-Event-ID", offsetof(struct headers, last_event_id), 0},
     {"Idempotency-Key", offsetof(struct headers, idempotency_key),
      offsetof(struct headers, idempotency_keys)},
     {"X-Idempotency-Key", offsetof(struct headers, x_idempotency_key),

@@ -22,6 +22,7 @@ struct headers {
     const char *fetch_site; /* Sec-Fetch-Site: browsers only */
     const char *request_id;
     const char *traceparent;
+    const char *last_event_id; /* Last-Event-ID */
     const char *idempotency_key;
     const char *x_idempotency_key; /* X-Idempotency-Key, the name that some clients use */
     const char *forwarded_prefix;

@@ -15,6 +15,7 @@
 #include "body.h"
 #include "bridge_metrics.h"
 #include "handlers.h"
+#include "pulls.h"
 #include "respond.h"
 #include "routes.h"
 
@@ -84,15 +85,19 @@ static void set_waiting(const struct request *request, bool waiting)
     connections_set_waiting(&request->bridge->connections, request->peer, waiting);
 }
 
-/* Makes the answer from the reply, and releases everything else. */
+/* Makes the answer from the reply, and releases everything else; or another call has been started.
+ */
 static void finish(struct request *request)
 {
     CHECK(request->reply && !request->answer.status && request->route->finish);
     request_use_reserved(request, 0);
     request->route->finish(request);
+    if (request->calling)
+        return;
     triggers_reply_free(request->reply);
     request->reply = NULL;
-    arena_fini(&request->arena);
+    if (!request->answer.more)
+        arena_fini(&request->arena);
     memory_serve(&request->bridge->memory);
 }
 
@@ -103,6 +108,7 @@ static enum MHD_Result proceed(struct request *request)
     CHECK(request->route || request->answer.status);
     set_waiting(request, false);
     pace_begin(&request->peer->pace, PACE_OURS);
+    request->calling = false;
     if (!request->answering) {
         request->answering = true;
         bridge_enter(&request->bridge->answering);
@@ -120,6 +126,10 @@ static enum MHD_Result proceed(struct request *request)
         return MHD_YES;
     if (!request->answer.status)
         finish(request);
+    if (request->calling)
+        return MHD_YES;
+    if (!request->answer.status)
+        return MHD_NO; /* its client has hung up */
     enum MHD_Result result = give_answer(request);
     set_waiting(request, true);
     return result;
@@ -179,10 +189,12 @@ static void on_completed(void *bridge, struct MHD_Connection *connection, void *
     *context = NULL;
     if (log_enabled(LOG_DEBUG))
         log_request(request, how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+    int64_t took_us = request->waits ? -1 : clock_monotonic_us() - request->started_us;
     bridge_metrics_note_ended(request->route ? routes_index(request->route) : ROUTES_COUNT,
-                              request->answer.status, clock_monotonic_us() - request->started_us);
+                              request->answer.status, took_us);
     pace_begin(&request->peer->pace, PACE_IDLE);
     body_drop(request);
+    pulls_end(request, how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     request_free(request);
 }
 
@@ -281,6 +293,12 @@ struct http *http_start(struct bridge *bridge, const int *listeners, size_t coun
 void http_stop_accepting(struct http *http)
 {
     acceptor_stop(&http->acceptor);
+}
+
+void http_end_waits(struct http *http)
+{
+    for (size_t i = 0; i < http->loop_count; i++)
+        loop_end_waits(&http->loops[i]);
 }
 
 void http_stop(struct http *http)

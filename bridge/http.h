@@ -16,6 +16,9 @@ struct http *http_start(struct bridge *bridge, const int *listeners, size_t coun
 /* Accepts no more connections; those that are open are still served. */
 void http_stop_accepting(struct http *http);
 
+/* Ends the waits of requests that wait for events; later ones do not wait. */
+void http_end_waits(struct http *http);
+
 /* Closes all connections, after http_stop_accepting. No call may be in flight. */
 void http_stop(struct http *http);
 

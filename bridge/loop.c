@@ -5,10 +5,17 @@
 #include <limits.h>
 #include <microhttpd.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/clock.h"
+
+/* Taken at once. */
+#define HANG_UPS 64
+
+#define LONG_AGO 1 /* a time that has passed */
 
 /* ---- any thread ---- */
 
@@ -45,6 +52,114 @@ void loop_resume(struct connection *connection)
 {
     CHECK(connection->http && connection->loop);
     hand_over(connection->loop, connection);
+}
+
+void loop_end_waits(struct loop *loop)
+{
+    atomic_store(&loop->ending, true);
+    eventfd_write(loop->wake, 1);
+}
+
+bool loop_is_ending(const struct loop *loop)
+{
+    return atomic_load(&loop->ending);
+}
+
+/* ---- watching; on the loop's thread ---- */
+
+void loop_watch(struct connection *connection, void (*end)(void *user_data, enum loop_end why),
+                void *user_data)
+{
+    struct loop *loop = connection->loop;
+    CHECK(!connection->watch.end && end);
+    connection->watch = (struct watch){.end = end, .user_data = user_data, .next = loop->watched};
+    if (loop->watched)
+        loop->watched->watch.previous = connection;
+    loop->watched = connection;
+    /* Without memory in the kernel the wait ends by itself. */
+    struct epoll_event event = {.events = EPOLLRDHUP | EPOLLONESHOT, .data.ptr = connection};
+    (void)epoll_ctl(loop->hang_ups, EPOLL_CTL_ADD, connection->socket, &event);
+    if (loop->ended)
+        end(user_data, LOOP_STOPS);
+}
+
+void loop_sleep(struct connection *connection, int64_t sleep_ms)
+{
+    struct loop *loop = connection->loop;
+    CHECK(connection->watch.end && connection->watch.until_ms == 0 && sleep_ms > 0);
+    connection->watch.until_ms = loop->ended ? LONG_AGO : clock_monotonic_ms() + sleep_ms;
+    loop->sleeping++;
+}
+
+static void tell(struct connection *connection, enum loop_end why)
+{
+    CHECK(connection->watch.end);
+    connection->watch.end(connection->watch.user_data, why);
+    if (connection->watch.until_ms)
+        connection->watch.until_ms = LONG_AGO;
+}
+
+static void unwatch(struct loop *loop, struct connection *connection)
+{
+    struct watch *watch = &connection->watch;
+    if (!watch->end)
+        return;
+    (void)epoll_ctl(loop->hang_ups, EPOLL_CTL_DEL, connection->socket, NULL);
+    if (watch->next)
+        watch->next->watch.previous = watch->previous;
+    if (watch->previous)
+        watch->previous->watch.next = watch->next;
+    else
+        loop->watched = watch->next;
+    loop->sleeping -= watch->until_ms != 0;
+    *watch = (struct watch){0};
+}
+
+static void take_hang_ups(struct loop *loop)
+{
+    struct epoll_event events[HANG_UPS];
+    int count;
+    do {
+        count = epoll_wait(loop->hang_ups, events, HANG_UPS, 0);
+        for (int i = 0; i < count; i++) {
+            tell(connection_cast(events[i].data.ptr), LOOP_HUNG_UP);
+        }
+    } while (count == HANG_UPS);
+}
+
+static void end_waits(struct loop *loop)
+{
+    if (loop->ended || !atomic_load(&loop->ending))
+        return;
+    loop->ended = true;
+    for (struct connection *each = loop->watched; each; each = each->watch.next)
+        tell(each, LOOP_STOPS);
+}
+
+/* Resumes those whose time has come. */
+static void end_sleeps(struct loop *loop)
+{
+    int64_t now_ms = loop->sleeping > 0 ? clock_monotonic_ms() : 0;
+    struct connection *next;
+    for (struct connection *each = loop->sleeping > 0 ? loop->watched : NULL; each; each = next) {
+        next = each->watch.next;
+        if (each->watch.until_ms == 0 || each->watch.until_ms > now_ms)
+            continue;
+        unwatch(loop, each);
+        MHD_resume_connection(each->http);
+    }
+}
+
+/* Milliseconds until the first of them; -1: nobody sleeps. */
+static int next_sleep(const struct loop *loop)
+{
+    int64_t first_ms = INT64_MAX;
+    for (const struct connection *each = loop->watched; each; each = each->watch.next) {
+        if (each->watch.until_ms && each->watch.until_ms < first_ms)
+            first_ms = each->watch.until_ms;
+    }
+    int64_t left_ms = first_ms - clock_monotonic_ms();
+    return left_ms > 0 ? (int)left_ms : 0;
 }
 
 /* ---- the loop's thread ---- */
@@ -105,6 +220,7 @@ static void take(struct loop *loop, struct connection *handed)
     while (handed) {
         struct connection *connection = handed;
         handed = connection->next_handed;
+        unwatch(loop, connection);
         if (connection->http)
             MHD_resume_connection(connection->http);
         else
@@ -112,13 +228,16 @@ static void take(struct loop *loop, struct connection *handed)
     }
 }
 
-/* Milliseconds until a connection times out; 0: libmicrohttpd has more to do; -1: no limit. */
+/* Milliseconds until a connection times out or has slept enough; 0: libmicrohttpd has more to do;
+ * -1: no limit. */
 static int patience(const struct loop *loop)
 {
     MHD_UNSIGNED_LONG_LONG timeout_ms;
+    int sleep_ms = loop->sleeping > 0 ? next_sleep(loop) : -1;
     if (MHD_get_timeout(loop->daemon, &timeout_ms) == MHD_NO)
-        return -1;
-    return timeout_ms < INT_MAX ? (int)timeout_ms : INT_MAX;
+        return sleep_ms;
+    int left_ms = timeout_ms < INT_MAX ? (int)timeout_ms : INT_MAX;
+    return sleep_ms >= 0 && sleep_ms < left_ms ? sleep_ms : left_ms;
 }
 
 /* Begins to wait unless something was handed over already. */
@@ -146,19 +265,24 @@ static void *serve_connections(void *argument)
     struct loop *loop = argument;
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(loop->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     struct pollfd watched[] = {{.fd = info->epoll_fd, .events = POLLIN},
-                               {.fd = loop->wake, .events = POLLIN}};
+                               {.fd = loop->wake, .events = POLLIN},
+                               {.fd = loop->hang_ups, .events = POLLIN}};
     while (!atomic_load(&loop->stopping)) {
         if (begin_waiting(loop))
-            poll(watched, 2, patience(loop));
+            poll(watched, sizeof(watched) / sizeof(watched[0]), patience(loop));
         eventfd_t count;
         if (watched[1].revents)
             eventfd_read(loop->wake, &count);
+        if (watched[2].revents)
+            take_hang_ups(loop);
+        end_waits(loop);
+        end_sleeps(loop);
         take(loop, end_waiting(loop));
         MHD_run(loop->daemon);
     }
     take(loop, end_waiting(loop));
     MHD_stop_daemon(loop->daemon);
-    CHECK(loop->load == 0 && !loop->handed);
+    CHECK(loop->load == 0 && !loop->handed && !loop->watched);
     return NULL;
 }
 
@@ -170,11 +294,14 @@ bool loop_start(struct loop *loop, struct MHD_Daemon *daemon, struct connections
     loop->daemon = daemon;
     loop->connections = connections;
     loop->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    loop->hang_ups = epoll_create1(EPOLL_CLOEXEC);
     pthread_mutex_init(&loop->mutex, NULL);
-    if (loop->wake >= 0 && pthread_create(&loop->thread, NULL, serve_connections, loop) == 0)
+    if (loop->wake >= 0 && loop->hang_ups >= 0 &&
+        pthread_create(&loop->thread, NULL, serve_connections, loop) == 0)
         return true;
     MHD_stop_daemon(daemon);
     close(loop->wake);
+    close(loop->hang_ups);
     pthread_mutex_destroy(&loop->mutex);
     return false;
 }
@@ -185,5 +312,6 @@ void loop_stop(struct loop *loop)
     eventfd_write(loop->wake, 1);
     pthread_join(loop->thread, NULL);
     close(loop->wake);
+    close(loop->hang_ups);
     pthread_mutex_destroy(&loop->mutex);
 }

@@ -21,7 +21,12 @@ struct loop {
     struct connections *connections;
     atomic_long load; /* connections that are served or dealt */
     pthread_t thread;
-    int wake; /* an eventfd, written to wake the thread */
+    int wake;     /* an eventfd, written to wake the thread */
+    int hang_ups; /* an epoll with the sockets of the connections that are watched */
+    struct connection *watched;
+    size_t sleeping;    /* of those; see loop_sleep */
+    atomic_bool ending; /* see loop_end_waits */
+    bool ended;         /* the thread has done so */
     atomic_bool stopping;
     pthread_mutex_t mutex;     /* of these two */
     bool waiting;              /* the thread is waiting */
@@ -44,6 +49,20 @@ void loop_suspend(struct connection *connection);
 
 /* Resumes a connection that was suspended: from now on it belongs to the loop. Any thread. */
 void loop_resume(struct connection *connection);
+
+/* Calls `end` when the peer of a suspended connection hangs up, or at loop_end_waits, until the
+ * connection is resumed. A peer that only sends no more counts as one that has hung up. On the
+ * loop's thread, as is `end`, which may not resume the connection. */
+void loop_watch(struct connection *connection, void (*end)(void *user_data, enum loop_end why),
+                void *user_data);
+
+/* Resumes a connection that is suspended and watched after so many milliseconds, or when its watch
+ * ends. On the loop's thread. */
+void loop_sleep(struct connection *connection, int64_t sleep_ms);
+
+/* Ends the waits of all connections that are or will be watched. Any thread. */
+void loop_end_waits(struct loop *loop);
+bool loop_is_ending(const struct loop *loop);
 
 /* Visits the parameters of the target of the connection's request, as they were sent, percent signs
  * and all, until `visit` returns false; the value is NULL without "=". On the loop's thread. */

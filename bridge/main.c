@@ -30,7 +30,7 @@
 /* Descriptors besides those of connections: for the program (its output, nng, listeners, the core's
  * connections, with the files read while one is opened), and for a thread. */
 #define PROGRAM_FILES 32
-#define THREAD_FILES 2
+#define THREAD_FILES 3
 #define MIN_CONNECTIONS 8
 
 #define PAYLOAD_COPIES 8
@@ -126,7 +126,7 @@ static bool open_client(struct bridge *bridge, char *error, size_t size)
         .tls_ca_file = settings->tls_ca,
         .name = "triggers-bridge/" TRIGGERS_VERSION,
         .timeout_ms = (uint32_t)settings->call_timeout,
-        .max_in_flight = (uint32_t)settings->max_calls + SPARE_CALLS,
+        .max_in_flight = (uint32_t)(settings->max_calls + settings->max_connections) + SPARE_CALLS,
         .no_retry = TRIGGERS_NO_BACKOFF, /* HTTP clients are told at once, with Retry-After */
         .memory = &bridge->memory.core,
     };
@@ -140,6 +140,8 @@ static void stop(struct bridge *bridge, struct http *http)
     CHECK(bridge->client && !atomic_load(&bridge->draining));
     http_stop_accepting(http);
     memory_close(&bridge->memory);
+    atomic_store(&bridge->draining, true); /* before the answers to those that waited */
+    http_end_waits(http);
     bool done = bridge_drain(bridge, &bridge->requests, RECEIVE_MS) ||
                 bridge_drain(bridge, &bridge->answering, DRAIN_MS);
     if (!done)

@@ -1,6 +1,7 @@
 /* Statuses, titles and the JSON form. */
 #include "problem.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -39,6 +40,11 @@ unsigned problem_status(triggers_code code, const char *reason)
         return 503;
     if (strcmp(reason, "PAYLOAD_TOO_LARGE") == 0 || strcmp(reason, "MESSAGE_TOO_LARGE") == 0)
         return 413;
+    if (strcmp(reason, "POSITION_REMOVED") == 0)
+        return 410;
+    /* It is the service that is full: no caller asked too often. */
+    if (strcmp(reason, "TOO_MANY_WAITERS") == 0)
+        return 503;
     return status_code_http((enum status_code)code);
 }
 
@@ -106,6 +112,8 @@ void problem_write(struct buffer *buffer, const struct problem *problem, const c
         buffer_append_text(buffer, ",\"request_id\":");
         append_string(buffer, request_id);
     }
+    if (problem->first_sequence > 0)
+        buffer_append_format(buffer, ",\"first_sequence\":%" PRId64, problem->first_sequence);
     if (problem->field_count > 0) {
         buffer_append_text(buffer, ",\"errors\":[");
         for (size_t i = 0; i < problem->field_count; i++) {
@@ -201,6 +209,7 @@ struct problem problem_from_error(const triggers_error *error, problem_field_of 
         .code = public_code(error),
         .detail = public_detail(error),
         .retry_delay_ms = error->retry_delay_ms,
+        .first_sequence = error->first_sequence,
     };
     size_t count = error->violation_count;
     struct problem_field *fields = count ? arena_calloc(arena, count, sizeof(*fields)) : NULL;

@@ -19,6 +19,7 @@
     STATUS(405, "Method Not Allowed")                                                              \
     STATUS(408, "Request Timeout")                                                                 \
     STATUS(409, "Conflict")                                                                        \
+    STATUS(410, "Gone")                                                                            \
     STATUS(413, "Content Too Large")                                                               \
     STATUS(414, "URI Too Long")                                                                    \
     STATUS(415, "Unsupported Media Type")                                                          \
@@ -47,7 +48,8 @@ struct problem {
     size_t field_count;
     const char *place; /* a pointer to the item in a batch, such as "/3"; NULL: the body itself */
     uint32_t retry_delay_ms;
-    size_t at; /* the byte at which a body stops being JSON */
+    int64_t first_sequence; /* of a position in the log that was removed; else 0 */
+    size_t at;              /* the byte at which a body stops being JSON */
 };
 
 /* Writes the problem as one JSON object; without request_id when that is NULL. */

@@ -16,9 +16,9 @@
 #define ARENA_CAP (REQUEST_BATCH_MAX + (4u << 20))
 #define PROBLEM_CAP (4u << 20)
 
-/* For the reply to a batch: a result takes about 300 bytes, and 120 as JSON. */
+/* For the reply to a batch: a result takes about 300 bytes, and 150 as JSON. */
 #define REPLY_ROOM_MAX (512u << 10)
-#define ITEM_TEXT_ROOM 200 /* of an event, besides its payload and names */
+#define ITEM_TEXT_ROOM 280 /* of an event, besides its payload and names */
 
 /* For the largest answer, a page, as received and decoded. */
 #define PAGE_ROOM (18u << 20)
@@ -92,6 +92,8 @@ void request_free(struct request *request)
     charge_release(&request->charge, request->charge.held);
     memory_unfavour(&bridge->memory, &request->room);
     memory_serve(&bridge->memory);
+    if (request->waits)
+        CHECK(atomic_fetch_sub(&bridge->waiting, 1) > 0);
     bool answering = request->answering;
     request->magic = 0;
     free(request);
@@ -150,27 +152,40 @@ static size_t needed_room(const struct request *request)
     return request_call_room(request->body_size);
 }
 
-bool request_reserve(struct request *request)
+enum memory_result request_take_room(struct request *request)
 {
     size_t size = needed_room(request);
     CHECK(request->reserved <= request->charge.held);
     if (size <= BUDGET_SMALL || size <= request->reserved || request->charge.urgent)
-        return true;
+        return MEMORY_TAKEN;
     size -= request->reserved;
     request->room.has_reply = request->reply;
     enum memory_result result = memory_take(&request->bridge->memory, &request->room, size, 0);
     if (result == MEMORY_TAKEN)
         request->reserved += size;
+    return result;
+}
+
+bool request_reserve(struct request *request)
+{
+    enum memory_result result = request_take_room(request);
     if (result == MEMORY_REFUSED)
         request_fail_overloaded(request);
     return result != MEMORY_WAITS;
+}
+
+bool request_was_ended(const struct request *request)
+{
+    return request->ended != LOOP_GOES_ON && request->reply &&
+           strcmp(request->reply->error.reason, "CALL_CANCELLED") == 0;
 }
 
 void request_try_again(struct request *request)
 {
     CHECK(request->reply && !request->answer.status);
     bool unread = strcmp(request->reply->error.reason, "ANSWER_TOO_LARGE") == 0;
-    if (request->again || !(request->unsent || (unread && is_read(request))))
+    bool stops = request->ended == LOOP_STOPS && request_was_ended(request);
+    if (request->again || !(request->unsent || (unread && is_read(request)) || stops))
         return;
     request_use_reserved(request, 0);
     triggers_reply_free(request->reply);
@@ -178,7 +193,7 @@ void request_try_again(struct request *request)
     request->reply = NULL;
     request->batch = NULL;
     request->unsent = false;
-    request->again = true;
+    request->again |= !stops;
 }
 
 void request_use_reserved(struct request *request, size_t kept)

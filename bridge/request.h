@@ -9,6 +9,7 @@
 #define TRIGGERS_BRIDGE_REQUEST_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/arena.h"
 #include "base/buffer.h"
@@ -17,6 +18,7 @@
 #include "base/typeid.h"
 #include "bridge.h"
 #include "headers.h"
+#include "loop.h"
 #include "problem.h"
 
 #define REQUEST_ID_SIZE 129
@@ -25,6 +27,8 @@
 struct api_method;
 struct gunzip;
 struct request;
+struct request_pull;
+struct stream;
 
 enum body_kind {
     BODY_UNUSED, /* a body is read and thrown away */
@@ -39,11 +43,15 @@ struct route {
     enum body_kind body;
     /* Runs when the whole request has arrived: answers it, or starts a call and returns false. */
     bool (*start)(struct request *request);
-    /* Runs when the call's reply is in `request->reply`: answers. */
+    /* Runs when the call's reply is in `request->reply`: answers, or frees it and starts another.
+     */
     void (*finish)(struct request *request);
     const struct api_method *call; /* NULL: it is not a method of the protocol */
     const char *field; /* the field of the call's request that is the body; "*": all; "": none */
 };
+
+#define STREAM_END (-1)   /* of the body, in place of a size */
+#define STREAM_BREAK (-2) /* the connection is to be closed */
 
 /* The answer. Strings are static or belong to the request. */
 struct answer {
@@ -58,6 +66,9 @@ struct answer {
     char location[HEADERS_PREFIX_SIZE + 64];
     unsigned retry_after_s; /* 0: none */
     bool preflight;         /* answers a CORS preflight */
+    /* Gives the body of a stream, piece by piece, as there is room for more: see stream_events.c.
+     * 0: the connection is suspended. NULL: the body is all there. */
+    ssize_t (*more)(void *request, uint64_t position, char *out, size_t room);
 };
 
 struct request {
@@ -83,12 +94,17 @@ struct request {
     struct charge charge;  /* for all that it holds */
     size_t reserved;       /* bytes of `charge` for what it will hold */
     struct room room;
-    bool unsent;              /* its call was not started, because there was no room for it */
-    bool again;               /* it was started again, with room for the call and its answer */
-    bool transcoded;          /* by its route: the old service had no such call and errors */
-    bool answering;           /* it has arrived completely, and is counted as such */
-    triggers_reply *reply;    /* of the call, once it has arrived */
-    struct batch_body *batch; /* used by batch.c; in the arena */
+    bool unsent;               /* its call was not started, because there was no room for it */
+    bool again;                /* it was started again, with room for the call and its answer */
+    bool transcoded;           /* by its route: the old service had no such call and errors */
+    bool waits;                /* see waiting.h */
+    enum loop_end ended;       /* why its wait ends */
+    bool answering;            /* it has arrived completely, and is counted as such */
+    bool calling;              /* it is suspended, for a call or a pause, and not yet resumed */
+    triggers_reply *reply;     /* of the call, once it has arrived */
+    struct batch_body *batch;  /* used by batch.c; in the arena */
+    struct stream *stream;     /* used by stream_events.c; in the arena */
+    struct request_pull *pull; /* used by pulls.c */
     struct arena arena;
     struct answer answer;
 };
@@ -102,13 +118,20 @@ void request_free(struct request *request);
 /* The request that libmicrohttpd's pointer leads to. */
 struct request *request_cast(void *pointer);
 
+/* Reserves memory for the next step: for the text of the reply, or for the call. */
+enum memory_result request_take_room(struct request *request);
+
 /* Reserves memory for the next step of a large request, or answers 503; call it before the request
  * is started, and before the reply to its call becomes the answer. False when it waits for memory.
  */
 bool request_reserve(struct request *request);
 
+/* Whether the reply says that its call was ended for `ended`, see waiting.h. */
+bool request_was_ended(const struct request *request);
+
 /* When the reply says that there was no room for the call, or for the answer to a call that only
- * reads, forgets the reply, so that the request is started again, once. */
+ * reads, or that it ended because the bridge stops, forgets the reply, so that the request is
+ * started again, once. */
 void request_try_again(struct request *request);
 
 /* Releases what was reserved except `kept` bytes; call it right before these are taken. */

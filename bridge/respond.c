@@ -24,8 +24,9 @@
 
 #define GZIP_STEP 65536 /* of the text, in one go */
 
+#define STREAM_BLOCK 4096     /* the same, of a stream */
 #define COMPRESSED_BLOCK 4096 /* sent at once over HTTP/1.0, which has no chunks */
-#define ALL_METHODS "GET, HEAD, POST, DELETE, OPTIONS"
+#define ALL_METHODS "GET, HEAD, POST, PUT, DELETE, OPTIONS"
 
 static struct MHD_Response *make_plain_response(struct answer *answer)
 {
@@ -117,10 +118,21 @@ static struct MHD_Response *make_compressed_response(struct request *request)
 
 /* ---- the response ---- */
 
+_Static_assert((ssize_t)MHD_CONTENT_READER_END_OF_STREAM == STREAM_END, "as in request.h");
+_Static_assert((ssize_t)MHD_CONTENT_READER_END_WITH_ERROR == STREAM_BREAK, "as in request.h");
+
+static struct MHD_Response *make_stream(struct request *request)
+{
+    return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, request->answer.more,
+                                             request, NULL);
+}
+
 static struct MHD_Response *make_response(struct request *request)
 {
     struct answer *answer = &request->answer;
     CHECK(!answer->file || !answer->body.data);
+    if (answer->more)
+        return make_stream(request);
     size_t size = answer->file ? answer->file_size : answer->body.size;
     if (size <= GZIP_ANSWER_MIN)
         return make_plain_response(answer);
@@ -173,6 +185,8 @@ static void add_headers(struct MHD_Response *response, const struct request *req
         MHD_add_response_header(response, "Content-Security-Policy", answer->policy);
         MHD_add_response_header(response, "X-Frame-Options", "DENY"); /* it has buttons */
     }
+    if (answer->more) /* proxies such as nginx would collect it */
+        MHD_add_response_header(response, "X-Accel-Buffering", "no");
     if (answer->allow)
         MHD_add_response_header(response, "Allow", answer->allow);
     if (answer->wrong_coding)

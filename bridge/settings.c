@@ -50,7 +50,7 @@ enum config_result bridge_settings_load(struct bridge_settings *settings, int ar
          config_integer, &settings->threads, 1, 64},
         {"TRIGGERS_BRIDGE_CONNECTIONS", "max-connections", "1000", "COUNT",
          "HTTP connections open at once; one more closes the one that has waited for its peer "
-         "longest.",
+         "longest. At most three quarters may wait for events.",
          config_integer, &settings->max_connections, 1, 100000},
         {"TRIGGERS_BRIDGE_CALLS", "max-calls", "1024", "COUNT",
          "Calls to the core at once; further ones are answered 503.", config_integer,

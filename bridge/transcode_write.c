@@ -8,6 +8,7 @@
 #include "base/base64.h"
 #include "base/check.h"
 #include "transcode.h"
+#include "triggers/v1/events.pb-c.h"
 
 typedef ProtobufCFieldDescriptor Field;
 
@@ -127,6 +128,18 @@ static void write_bytes(struct buffer *buffer, const ProtobufCBinaryData *bytes)
     buffer_append(buffer, "\"", 1);
 }
 
+static void write_problem(struct buffer *buffer, const Triggers__V1__ItemError *error)
+{
+    const Triggers__Rpc__V1__ErrorDetails *details = error->details;
+    const triggers_error failure = {
+        .code = (triggers_code)(error->code ? error->code : TRIGGERS_UNKNOWN),
+        .message = error->message,
+        .reason = details ? details->reason : "",
+    };
+    struct problem problem = problem_from_error(&failure, NULL, NULL);
+    problem_write(buffer, &problem, NULL);
+}
+
 static void write_members(struct json_writer *writer, const ProtobufCMessage *message);
 
 static void write_message(struct json_writer *writer, const ProtobufCMessage *message)
@@ -136,6 +149,8 @@ static void write_message(struct json_writer *writer, const ProtobufCMessage *me
         buffer_append_text(writer->buffer, "null");
     else if (form)
         form->append(writer->buffer, message);
+    else if (message->descriptor == &triggers__v1__item_error__descriptor)
+        write_problem(writer->buffer, (const Triggers__V1__ItemError *)message);
     else
         write_members(writer, message);
 }
@@ -253,16 +268,28 @@ static void write_field(struct json_writer *writer, const ProtobufCMessage *mess
         write_value(writer, field, member_of(message, field->offset));
 }
 
+/* What is said of a payload, when it is not so. */
+static bool is_left_out(const ProtobufCMessage *message, const Field *field)
+{
+    return field->type == PROTOBUF_C_TYPE_BOOL && field->label != PROTOBUF_C_LABEL_REPEATED &&
+           strncmp(field->name, "payload_", strlen("payload_")) == 0 &&
+           !*(const protobuf_c_boolean *)member_of(message, field->offset);
+}
+
 static void write_members(struct json_writer *writer, const ProtobufCMessage *message)
 {
     const ProtobufCMessageDescriptor *type = message->descriptor;
     struct buffer *buffer = writer->buffer;
+    const char *separator = "\"";
     CHECK(type->magic == PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC);
     if (++writer->depth > TRANSCODE_MAX_DEPTH)
         buffer->failed = true;
     buffer_append(buffer, "{", 1);
     for (unsigned i = 0; i < type->n_fields && !buffer->failed; i++) {
-        buffer_append_text(buffer, i > 0 ? ",\"" : "\"");
+        if (is_left_out(message, &type->fields[i]))
+            continue;
+        buffer_append_text(buffer, separator);
+        separator = ",\"";
         buffer_append_text(buffer, type->fields[i].name);
         buffer_append(buffer, "\":", 2);
         write_field(writer, message, &type->fields[i]);

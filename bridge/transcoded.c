@@ -7,8 +7,10 @@
 #include "handlers.h"
 #include "heads.h"
 #include "loop.h"
+#include "pulls.h"
 #include "transcode.h"
 #include "url.h"
+#include "waiting.h"
 
 #define ANSWER_CAP (32u << 20)
 
@@ -116,19 +118,31 @@ static ProtobufCMessage *read_request(struct request *request)
 bool transcoded_start(struct request *request)
 {
     const struct api_method *call = request->route->call;
-    const ProtobufCMessage *message = read_request(request);
+    ProtobufCMessage *message = read_request(request);
     triggers_call_options options;
-    if (!message || !core_call_begin(request, &options))
+    if (!message)
         return true;
+    if (!pulls_note(request, message)) {
+        request_fail_memory(request);
+        return true;
+    }
+    uint32_t *wait_ms = api_wait_ms(call, message);
+    if ((wait_ms && !waiting_begin_call(request, wait_ms)) || !core_call_begin(request, &options))
+        return true;
+    options.tag = request;
     triggers_call_async(request->bridge->client, call->name, message, &options, core_call_done,
                         request);
     core_call_started(request);
+    if (wait_ms && *wait_ms > 0)
+        waiting_watch(request);
     return false;
 }
 
 void transcoded_finish(struct request *request)
 {
     const triggers_reply *reply = request->reply;
+    if (waiting_hung_up(request))
+        return;
     if (reply->code != TRIGGERS_OK) {
         request_answer_error(request, &reply->error);
         return;

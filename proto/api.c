@@ -7,6 +7,7 @@
 #include "triggers/health/v1/health.pb-c.h"
 #include "triggers/stats/v1/stats.pb-c.h"
 #include "triggers/v1/events.pb-c.h"
+#include "triggers/v1/subscriptions.pb-c.h"
 
 #define METHOD(enumerator, full_name, short, service_type, number, request_type, response_type,    \
                scope_name, is_repeatable, does_wait)                                               \
@@ -31,4 +32,13 @@ static int compare_name(const void *name, const void *method)
 const struct api_method *api_find_method(const char *name)
 {
     return bsearch(name, api_methods, API_METHOD_COUNT, sizeof(api_methods[0]), compare_name);
+}
+
+uint32_t *api_wait_ms(const struct api_method *method, const ProtobufCMessage *request)
+{
+    if (!method->waits)
+        return NULL;
+    const ProtobufCFieldDescriptor *field =
+        protobuf_c_message_descriptor_get_field_by_name(method->request, "wait_ms");
+    return field ? (uint32_t *)((char *)request + field->offset) : NULL;
 }

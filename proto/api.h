@@ -36,4 +36,8 @@ extern const struct api_method api_methods[API_METHOD_COUNT];
 /* The method with that full name, or NULL. */
 const struct api_method *api_find_method(const char *name);
 
+/* Where a request of the method says for how many milliseconds it may wait; NULL: the method does
+ * not wait. */
+uint32_t *api_wait_ms(const struct api_method *method, const ProtobufCMessage *request);
+
 #endif

@@ -111,7 +111,7 @@ def _read(options, service, index, rpc, comment):
 
 def _check(method, request):
     fields = {field.name: field for field in request.field}
-    path = r"(/(\w+|\{\w+\}))+"
+    path = r"(/([\w-]+|\{\w+\}))+"
     if method.path and (method.verb not in HTTP_METHODS or not re.fullmatch(path, method.path)):
         _refuse(method, 'http must be a method and a path, such as "GET /api/v1/events/{event_id}"')
     if method.scope == "UNSPECIFIED":
@@ -121,6 +121,8 @@ def _check(method, request):
             _refuse(method, f"{{{name}}} in the path is no single field of {method.request}")
     if method.body not in ("", "*") and method.body not in fields:
         _refuse(method, f'body "{method.body}" is no field of {method.request}')
+    if method.waits and ("wait_ms" not in fields or fields["wait_ms"].type != Field.TYPE_UINT32):
+        _refuse(method, f"a method that waits has a field wait_ms, a uint32, in {method.request}")
     if method.body and method.verb in ("GET", "DELETE"):
         _refuse(method, f"{method.verb} has no body")
 

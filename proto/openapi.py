@@ -5,6 +5,7 @@ Paths, operations, their errors, and schemas of messages come from the .proto fi
 by default, with their comments. FRAME is a JSON file with the rest of the document, and beside it
 
     operations  by rpc, what a call has otherwise or besides
+    examples    by rpc, the `body` and the `answer` of one whose JSON is that of its messages
     errors      the response of each status, by name; `always` are those of every operation, `core`
                 of those that ask the core
 
@@ -121,7 +122,15 @@ class Schemas:
             schema = {"type": "array", "items": schema}
         elif "$ref" in schema:
             schema = {"anyOf": [schema, {"type": "null"}]}
+        elif field.HasField("oneof_index"):
+            schema = self.nullable(schema)
         return {**schema, "description": self.types.comments[f"{message}.{field.name}"]}
+
+    def nullable(self, schema):
+        """One of a field that may be absent."""
+        kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"], "null"]
+        enum = {"enum": [*schema["enum"], None]} if "enum" in schema else {}
+        return {**schema, "type": kinds, **enum}
 
     def is_map(self, field):
         message = self.types.messages.get(field.type_name[1:])
@@ -132,6 +141,8 @@ class Schemas:
             return dict(TIME)
         if field.type_name == ".google.protobuf.Duration":
             return dict(DURATION)
+        if field.type_name == ".triggers.v1.ItemError":
+            return {"$ref": "#/components/schemas/Problem"}
         if self.is_map(field):
             _, value = self.types.messages[field.type_name[1:]].field
             return {"type": "object", "additionalProperties": self.value(value)}
@@ -170,7 +181,8 @@ class Schemas:
             return {name: self.example(part) for name, part in parts if name != "payload_omitted"}
         if schema["type"] == "array":
             return [self.example(schema["items"])]
-        return {"string": named[1] if named else "text", "boolean": True}.get(schema["type"], 1)
+        kind = schema["type"] if isinstance(schema["type"], str) else schema["type"][0]
+        return {"string": named[1] if named else "text", "boolean": True}.get(kind, 1)
 
 
 class Description:
@@ -181,6 +193,7 @@ class Description:
         self.types = Types(files)
         self.operations = frame.pop("operations")
         self.errors = frame.pop("errors")
+        self.examples = frame.pop("examples")
         self.parameters = frame["components"]["parameters"]
         self.schemas = Schemas(self.types, frame["components"]["schemas"])
         frame["components"]["schemas"] = self.schemas.made
@@ -244,18 +257,21 @@ class Description:
             operation["parameters"] = [self.parameter(method, name, "query") for name in query]
         if method.body:
             operation["requestBody"] = {"required": True, "content": self.body(method)}
-        answer = self.content(self.schemas.reference(method.response))
+        reference = self.schemas.reference(method.response)
+        answer = self.content(reference, self.examples.get(method.short, {}).get("answer"))
         told = self.types.comments[method.response]
         operation["responses"] = {"200": {"description": told, "content": answer}}
         return operation
 
     def body(self, method):
         if method.body == "*":
-            return self.content(self.schemas.message(method.request, method.path_fields))
+            schema = self.schemas.message(method.request, method.path_fields)
+            return self.content(schema, self.examples.get(method.short, {}).get("body"))
         return self.content(self.parameter(method, method.body, "body")["schema"])
 
-    def content(self, schema):
-        return {"application/json": {"schema": schema, "example": self.schemas.example(schema)}}
+    def content(self, schema, example=None):
+        example = example or self.schemas.example(schema)
+        return {"application/json": {"schema": schema, "example": example}}
 
     def errors_of(self, method):
         """Statuses that follow from what a call is."""
@@ -270,6 +286,8 @@ class Description:
             errors.append("404")
         if "ALREADY_EXISTS" in method.comment or "ABORTED" in method.comment:
             errors.append("409")
+        if "OUT_OF_RANGE" in method.comment:
+            errors.append("410")
         return errors
 
     def add_errors(self, operation, statuses):

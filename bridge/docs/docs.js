@@ -55,6 +55,8 @@ async function copy(block, status) {
 
 // ---- the answer ----
 
+const STREAM_MILLISECONDS = 5000;
+
 function pretty(text, type) {
   if (!/json/.test(type ?? "")) return text;
   try {
@@ -75,13 +77,24 @@ function answerElements(call, answer, text) {
   return [make("h5", {}, "Headers"), codeBlock(headers), make("h5", {}, "Body"), text ? body : make("p", {}, "None")];
 }
 
+// The body; of a stream, which does not end, what comes in the first seconds.
+async function textOf(answer) {
+  if (!/event-stream/.test(answer.headers.get("Content-Type") ?? "")) return answer.text();
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  const stop = setTimeout(() => reader.cancel(), STREAM_MILLISECONDS);
+  let text = "";
+  for (let part = await reader.read(); !part.done; part = await reader.read()) text += part.value;
+  clearTimeout(stop);
+  return text;
+}
+
 async function send(call, request, status, output) {
   status.textContent = "Sending …";
   output.replaceChildren();
   const start = performance.now();
   try {
     const answer = await fetch(request.url, request);
-    const text = await answer.text();
+    const text = await textOf(answer);
     const milliseconds = Math.round(performance.now() - start);
     status.replaceChildren(
       make("strong", { class: answer.ok ? "good" : "bad" }, `${answer.status} ${answer.statusText}`.trim()),

@@ -214,10 +214,13 @@ function fieldHead(name, schema, required) {
   ];
 }
 
+// Of an array also what its items are.
 function fieldText(schema, description) {
   const limits = limitsOf(schema);
+  const { description: own, items } = resolveSchema(schema);
   return [
-    ...prose(description ?? resolveSchema(schema).description),
+    ...prose(description ?? own),
+    ...(items ? prose(resolveSchema(items).description) : []),
     ...(limits.length ? [make("p", { class: "limits" }, ...between(limits, "; "))] : []),
   ];
 }

@@ -77,6 +77,22 @@ static bool check_event(const triggers_new_event *event, struct status *status)
                                          "an event's payload is NULL");
 }
 
+static bool check_names(const char *const *names, size_t count, struct status *status)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!names || !names[i])
+            return status_fail(status, STATUS_INVALID_ARGUMENT, "FILTER_INVALID",
+                               "a name in the filter is NULL");
+    }
+    return true;
+}
+
+static bool check_filter(const triggers_filter *filter, struct status *status)
+{
+    return check_names(filter->sources, filter->source_count, status) &&
+           check_names(filter->event_types, filter->event_type_count, status);
+}
+
 /* Starts the call, or ends it when there is no client or its arguments are `wrong` (NULL: they are
  * not); `request` is not used then. */
 static void start(triggers_client *client, const struct invocation *call,
@@ -118,7 +134,7 @@ void triggers_create_async(triggers_client *client, const triggers_new_event *ev
                            const triggers_call_options *options, triggers_callback *callback,
                            void *user_data)
 {
-    struct invocation call = {&method_create, options, 0, callback, user_data};
+    struct invocation call = {&reply_methods[API_CREATE_EVENT], options, 0, callback, user_data};
     struct status status;
     char made_id[TRIGGERS_ID_SIZE];
     CreateRequest request;
@@ -171,7 +187,8 @@ void triggers_create_batch_async(triggers_client *client, const triggers_new_eve
                                  size_t count, const triggers_call_options *options,
                                  triggers_callback *callback, void *user_data)
 {
-    struct invocation call = {&method_create_batch, options, count, callback, user_data};
+    struct invocation call = {&reply_methods[API_BATCH_CREATE_EVENTS], options, count, callback,
+                              user_data};
     struct status status;
     if (check_events(events, count, &status))
         start_create_batch(client, &call, events, count);
@@ -185,11 +202,42 @@ void triggers_get_async(triggers_client *client, const char *event_id,
                         const triggers_call_options *options, triggers_callback *callback,
                         void *user_data)
 {
-    struct invocation call = {&method_get, options, 0, callback, user_data};
+    struct invocation call = {&reply_methods[API_GET_EVENT], options, 0, callback, user_data};
     Triggers__V1__GetEventRequest request = TRIGGERS__V1__GET_EVENT_REQUEST__INIT;
     struct status status;
     request.event_id = (char *)event_id;
     start(client, &call, &request.base, check_id(event_id, &status) ? NULL : &status);
+}
+
+/* The storage of a filter's message. */
+struct filter {
+    Triggers__V1__EventFilter message;
+    Google__Protobuf__Timestamp from_time;
+    Google__Protobuf__Timestamp until_time;
+};
+
+/* The time as a message in `storage`; NULL for none. */
+static Google__Protobuf__Timestamp *fill_time(int64_t time_us, Google__Protobuf__Timestamp *storage)
+{
+    *storage = (Google__Protobuf__Timestamp)GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+    storage->seconds = time_us / 1000000 - (time_us % 1000000 < 0);
+    storage->nanos = (int32_t)(time_us - storage->seconds * 1000000) * 1000;
+    return time_us ? storage : NULL;
+}
+
+/* The same for the filter. */
+static Triggers__V1__EventFilter *fill_filter(const triggers_filter *from, struct filter *storage)
+{
+    bool any = from->source_count || from->event_type_count || from->from_us || from->until_us;
+    Triggers__V1__EventFilter *to = &storage->message;
+    *to = (Triggers__V1__EventFilter)TRIGGERS__V1__EVENT_FILTER__INIT;
+    to->sources = (char **)from->sources;
+    to->n_sources = from->source_count;
+    to->event_types = (char **)from->event_types;
+    to->n_event_types = from->event_type_count;
+    to->from_time = fill_time(from->from_us, &storage->from_time);
+    to->until_time = fill_time(from->until_us, &storage->until_time);
+    return any ? to : NULL;
 }
 
 void triggers_list_async(triggers_client *client, const triggers_list_request *request,
@@ -197,7 +245,7 @@ void triggers_list_async(triggers_client *client, const triggers_list_request *r
                          void *user_data)
 {
     static const triggers_list_request defaults;
-    struct invocation call = {&method_list, options, 0, callback, user_data};
+    struct invocation call = {&reply_methods[API_LIST_INBOX], options, 0, callback, user_data};
     if (!request)
         request = &defaults;
     Triggers__V1__ListInboxRequest message = TRIGGERS__V1__LIST_INBOX_REQUEST__INIT;
@@ -206,6 +254,40 @@ void triggers_list_async(triggers_client *client, const triggers_list_request *r
     message.page_token = (char *)request->page_token;
     message.order = request->oldest_first ? TRIGGERS__V1__SORT_ORDER__SORT_ORDER_OLDEST_FIRST
                                           : TRIGGERS__V1__SORT_ORDER__SORT_ORDER_NEWEST_FIRST;
+    struct filter filter;
+    message.filter = fill_filter(&request->filter, &filter);
+    struct status status;
+    start(client, &call, &message.base, check_filter(&request->filter, &status) ? NULL : &status);
+}
+
+void triggers_list_events_async(triggers_client *client, const triggers_log_request *request,
+                                const triggers_call_options *options, triggers_callback *callback,
+                                void *user_data)
+{
+    static const triggers_log_request defaults;
+    if (!request)
+        request = &defaults;
+    struct invocation call = {&reply_methods[API_LIST_EVENTS], options, 0, callback, user_data};
+    Triggers__V1__ListEventsRequest message = TRIGGERS__V1__LIST_EVENTS_REQUEST__INIT;
+    message.after_sequence = request->after_sequence;
+    message.page_size = request->page_size;
+    message.wait_ms = request->wait_ms;
+    struct filter filter;
+    message.filter = fill_filter(&request->filter, &filter);
+    struct status status;
+    start(client, &call, &message.base, check_filter(&request->filter, &status) ? NULL : &status);
+}
+
+void triggers_list_kinds_async(triggers_client *client, const triggers_kinds_request *request,
+                               const triggers_call_options *options, triggers_callback *callback,
+                               void *user_data)
+{
+    struct invocation call = {&reply_methods[API_LIST_KINDS], options, 0, callback, user_data};
+    Triggers__V1__ListKindsRequest message = TRIGGERS__V1__LIST_KINDS_REQUEST__INIT;
+    if (request) {
+        message.page_size = request->page_size;
+        message.page_token = (char *)request->page_token;
+    }
     start(client, &call, &message.base, NULL);
 }
 
@@ -215,7 +297,7 @@ void triggers_ack_async(triggers_client *client, const char *event_id,
                         const triggers_call_options *options, triggers_callback *callback,
                         void *user_data)
 {
-    struct invocation call = {&method_ack, options, 0, callback, user_data};
+    struct invocation call = {&reply_methods[API_ACK_EVENT], options, 0, callback, user_data};
     Triggers__V1__AckEventRequest request = TRIGGERS__V1__ACK_EVENT_REQUEST__INIT;
     struct status status;
     request.event_id = (char *)event_id;
@@ -237,7 +319,8 @@ void triggers_ack_batch_async(triggers_client *client, const char *const *event_
                               const triggers_call_options *options, triggers_callback *callback,
                               void *user_data)
 {
-    struct invocation call = {&method_ack_batch, options, count, callback, user_data};
+    struct invocation call = {&reply_methods[API_BATCH_ACK_EVENTS], options, count, callback,
+                              user_data};
     Triggers__V1__BatchAckEventsRequest request = TRIGGERS__V1__BATCH_ACK_EVENTS_REQUEST__INIT;
     struct status status;
     request.n_event_ids = count;
@@ -245,12 +328,25 @@ void triggers_ack_batch_async(triggers_client *client, const char *const *event_
     start(client, &call, &request.base, check_ids(event_ids, count, &status) ? NULL : &status);
 }
 
+/* ---- erase ---- */
+
+void triggers_erase_async(triggers_client *client, const char *event_id,
+                          const triggers_call_options *options, triggers_callback *callback,
+                          void *user_data)
+{
+    struct invocation call = {&reply_methods[API_ERASE_EVENT], options, 0, callback, user_data};
+    Triggers__V1__EraseEventRequest request = TRIGGERS__V1__ERASE_EVENT_REQUEST__INIT;
+    struct status status;
+    request.event_id = (char *)event_id;
+    start(client, &call, &request.base, check_id(event_id, &status) ? NULL : &status);
+}
+
 /* ---- health, stats and any other ---- */
 
 void triggers_health_async(triggers_client *client, const triggers_call_options *options,
                            triggers_callback *callback, void *user_data)
 {
-    struct invocation call = {&method_health, options, 0, callback, user_data};
+    struct invocation call = {&reply_methods[API_CHECK], options, 0, callback, user_data};
     Triggers__Health__V1__HealthCheckRequest request =
         TRIGGERS__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
     start(client, &call, &request.base, NULL);
@@ -259,7 +355,7 @@ void triggers_health_async(triggers_client *client, const triggers_call_options 
 void triggers_stats_async(triggers_client *client, const triggers_call_options *options,
                           triggers_callback *callback, void *user_data)
 {
-    struct invocation call = {&method_stats, options, 0, callback, user_data};
+    struct invocation call = {&reply_methods[API_GET_STATS], options, 0, callback, user_data};
     Triggers__Stats__V1__GetStatsRequest request = TRIGGERS__STATS__V1__GET_STATS_REQUEST__INIT;
     start(client, &call, &request.base, NULL);
 }
@@ -316,6 +412,22 @@ triggers_reply *triggers_list(triggers_client *client, const triggers_list_reque
     return waiter_wait(&waiter);
 }
 
+triggers_reply *triggers_list_events(triggers_client *client, const triggers_log_request *request,
+                                     const triggers_call_options *options)
+{
+    struct waiter waiter = WAITER_INIT;
+    triggers_list_events_async(client, request, options, waiter_finish, &waiter);
+    return waiter_wait(&waiter);
+}
+
+triggers_reply *triggers_list_kinds(triggers_client *client, const triggers_kinds_request *request,
+                                    const triggers_call_options *options)
+{
+    struct waiter waiter = WAITER_INIT;
+    triggers_list_kinds_async(client, request, options, waiter_finish, &waiter);
+    return waiter_wait(&waiter);
+}
+
 triggers_reply *triggers_ack(triggers_client *client, const char *event_id,
                              const triggers_call_options *options)
 {
@@ -332,6 +444,14 @@ triggers_reply *triggers_ack_batch(triggers_client *client, const char *const *e
     return waiter_wait(&waiter);
 }
 
+triggers_reply *triggers_erase(triggers_client *client, const char *event_id,
+                               const triggers_call_options *options)
+{
+    struct waiter waiter = WAITER_INIT;
+    triggers_erase_async(client, event_id, options, waiter_finish, &waiter);
+    return waiter_wait(&waiter);
+}
+
 triggers_reply *triggers_health(triggers_client *client, const triggers_call_options *options)
 {
     struct waiter waiter = WAITER_INIT;
@@ -343,5 +463,13 @@ triggers_reply *triggers_stats(triggers_client *client, const triggers_call_opti
 {
     struct waiter waiter = WAITER_INIT;
     triggers_stats_async(client, options, waiter_finish, &waiter);
+    return waiter_wait(&waiter);
+}
+
+triggers_reply *triggers_call(triggers_client *client, const char *method,
+                              const ProtobufCMessage *request, const triggers_call_options *options)
+{
+    struct waiter waiter = WAITER_INIT;
+    triggers_call_async(client, method, request, options, waiter_finish, &waiter);
     return waiter_wait(&waiter);
 }

@@ -12,6 +12,11 @@
  * its method does not wait. Sending more often would only burden a slow core. */
 #define RESEND_MS 5000
 
+/* A connection that is silent for this long, with a call that got no answer, is dead: a core
+ * answers every call by its deadline, if only with an error. nng does not notice a peer that
+ * vanished without closing, and would send it call after call. */
+#define SILENCE_MS 1000
+
 /* ---- the lists and the table; all called with the lock held ---- */
 
 static void flight_move(struct flight *flight, enum flight_phase to)
@@ -112,8 +117,8 @@ static struct departure place_on_peer(struct flights *flights, struct flight *fl
     CHECK(peer->number < flights->peers->count);
     int64_t now_ms = clock_monotonic_ms();
     CHECK(flight->message);
-    if (!flight->method.api->waits)
-        peer_expect_answer(peer, now_ms);
+    bool late = flight->method.api->waits && flight->deadline_ms > now_ms + SILENCE_MS;
+    peer_expect_answer(peer, late ? flight->deadline_ms : now_ms + SILENCE_MS);
     flight->message = NULL;
     flight->left = true;
     flight->peer = peer;

@@ -337,10 +337,18 @@ void invocations_serve_due(triggers_client *client)
 
 /* ---- starting ---- */
 
-static uint32_t timeout_of(const triggers_client *client, const triggers_call_options *options)
+/* A call that waits and has no timeout of its own has the client's, and the time that it waits. */
+static uint32_t timeout_of(const triggers_client *client, const struct invocation *invocation,
+                           const ProtobufCMessage *body)
 {
-    uint32_t timeout = options && options->timeout_ms ? options->timeout_ms : client->timeout_ms;
-    return timeout < INT32_MAX ? timeout : INT32_MAX;
+    const triggers_call_options *options = invocation->options;
+    const uint32_t *wait_ms = api_wait_ms(invocation->method->api, body);
+    uint64_t timeout = client->timeout_ms;
+    if (options && options->timeout_ms)
+        timeout = options->timeout_ms;
+    else if (wait_ms)
+        timeout += *wait_ms < TRIGGERS_MAX_WAIT_MS ? *wait_ms : TRIGGERS_MAX_WAIT_MS;
+    return timeout < INT32_MAX ? (uint32_t)timeout : INT32_MAX;
 }
 
 static bool pack(struct flight *flight, const struct invocation *invocation,
@@ -379,7 +387,7 @@ static struct flight *flight_new(triggers_client *client, const struct invocatio
     flight->callback = invocation->callback;
     flight->user_data = invocation->user_data;
     flight->tag = invocation->options ? invocation->options->tag : NULL;
-    flight->timeout_ms = timeout_of(client, invocation->options);
+    flight->timeout_ms = timeout_of(client, invocation, body);
     flight->deadline_ms = clock_monotonic_ms() + flight->timeout_ms;
     flight->repeatable = flight->method.api->repeatable && client->no_retry != TRIGGERS_SEND_ONCE;
     flight->impatient = client->no_retry != 0;

@@ -16,11 +16,6 @@
  * closed lets one that has begun end, for this long. */
 #define DIAL_CLOSE_MS 200
 
-/* A connection that is silent for this long, with a call that got no answer, is dead: a core
- * answers every call by its deadline, if only with an error. nng does not notice a peer that
- * vanished without closing, and would send it call after call. */
-#define SILENCE_MS 1000
-
 /* The largest answer is a page of 8 MiB of payloads with what belongs to them. */
 #define MAX_ANSWER LINK_MAX_MESSAGE
 
@@ -53,7 +48,7 @@ static bool on_received(void *owner, struct link *link, const struct link_receiv
 {
     (void)link;
     struct peer *peer = peer_cast(owner);
-    peer->silent_since_ms = 0;
+    peer->silent_from_ms = 0;
     peer->peers->events->received(peer->peers->owner, received);
     return true;
 }
@@ -75,7 +70,7 @@ static void on_greeted(void *owner, struct link *link)
     if (peer->state == PEER_CONNECTED) {
         peer_move(peer, PEER_OPEN);
         peer->backoff_ms = RECONNECT_MIN_MS;
-        peer->silent_since_ms = 0;
+        peer->silent_from_ms = 0;
         peers->open++;
         peers->gave_up = false;
     }
@@ -339,10 +334,12 @@ struct peer *peers_hold_next(struct peers *peers, struct peer *avoided)
     return next;
 }
 
-void peer_expect_answer(struct peer *peer, int64_t now_ms)
+void peer_expect_answer(struct peer *peer, int64_t by_ms)
 {
-    int64_t none = 0;
-    atomic_compare_exchange_strong(&peer->silent_since_ms, &none, now_ms);
+    int64_t from_ms = peer->silent_from_ms;
+    while ((from_ms == 0 || by_ms < from_ms) &&
+           !atomic_compare_exchange_weak(&peer->silent_from_ms, &from_ms, by_ms))
+        ;
 }
 
 /* A held link is not freed, so it still belongs to the peer. */
@@ -358,12 +355,12 @@ void peers_close_silent(struct peers *peers)
 {
     struct link *silent[CORE_ADDRESS_MAX];
     size_t count = 0;
-    int64_t limit_ms = clock_monotonic_ms() - SILENCE_MS;
+    int64_t now_ms = clock_monotonic_ms();
     pthread_mutex_lock(&peers->mutex);
     for (size_t i = 0; i < peers->count; i++) {
         struct peer *peer = &peers->items[i];
-        int64_t since_ms = peer->silent_since_ms;
-        if (peer->state == PEER_OPEN && since_ms != 0 && since_ms <= limit_ms)
+        int64_t from_ms = peer->silent_from_ms;
+        if (peer->state == PEER_OPEN && from_ms != 0 && from_ms <= now_ms)
             silent[count++] = hold_link(peer);
     }
     peers->gave_up = peers->gave_up || count > 0;

@@ -46,10 +46,10 @@ struct peer {
     struct peers *peers;
     nng_stream_dialer *dialer;
     struct link_address address;
-    nng_aio *aio;        /* dials, or waits before that */
-    uint32_t backoff_ms; /* see backoff_next_ms */
-    _Atomic int64_t
-        silent_since_ms; /* when the first call was sent since it was last heard of; 0: none was */
+    nng_aio *aio;                   /* dials, or waits before that */
+    uint32_t backoff_ms;            /* see backoff_next_ms */
+    _Atomic int64_t silent_from_ms; /* if nothing is heard of it until then, it is silent; 0: no
+                                       answer is expected */
 
     /* Under `mutex`. */
     enum peer_state state; /* moved by peer_move */
@@ -93,16 +93,16 @@ void peers_fini(struct peers *peers);
  * peer_send must follow. Any thread. */
 struct peer *peers_hold_next(struct peers *peers, struct peer *avoided) MUST_CHECK;
 
-/* A call that its core answers without waiting is about to be sent: if nothing comes back from now
- * on, the peer is silent. */
-void peer_expect_answer(struct peer *peer, int64_t now_ms);
+/* A call that its core answers by then is about to be sent: if nothing comes back until then, the
+ * peer is silent. */
+void peer_expect_answer(struct peer *peer, int64_t by_ms);
 
 /* Sends to a held peer, unless it has been lost meanwhile, and releases it. Call it without a lock
  * that the events take. */
 void peer_send(struct peer *peer, struct link_message *message);
 
-/* After a call without an answer: ends the connections that have been silent for a second or more.
- * Each is replaced at once. Call it without a lock that the events take. */
+/* After a call without an answer: ends the connections that are silent. Each is replaced at once.
+ * Call it without a lock that the events take. */
 void peers_close_silent(struct peers *peers);
 
 /* Frees the connections that have ended and dials again; called by the keeper, as it may block. */

@@ -170,6 +170,7 @@ bool reply_error_read(struct arena *arena, Triggers__Rpc__V1__Code code, const c
         return true;
     error->reason = details->reason;
     error->retry_delay_ms = details->retry_delay_ms;
+    error->first_sequence = details->first_sequence;
     return details->n_field_violations == 0 || read_violations(arena, details, error);
 }
 

@@ -9,6 +9,7 @@
 #include "api.h"
 #include "base/arena.h"
 #include "base/status.h"
+#include "google/protobuf/timestamp.pb-c.h"
 #include "triggers.h"
 #include "triggers/rpc/v1/envelope.pb-c.h"
 
@@ -31,9 +32,12 @@ struct method {
 /* The `read` of any method: the response is the reply's message. */
 bool reply_read_message(struct reply_builder *builder, const ProtobufCMessage *response);
 
-/* The methods; they live in results.c. */
-extern const struct method method_create, method_create_batch, method_get, method_list, method_ack,
-    method_ack_batch, method_health, method_stats;
+/* Microseconds since 1970; 0 when absent or out of range. */
+int64_t reply_time_us(const Google__Protobuf__Timestamp *time);
+
+/* How the functions of triggers.h read their answers; those of methods that have none are zero.
+ * They live in results.c. */
+extern const struct method reply_methods[API_METHOD_COUNT];
 
 /* The reply for a failure on this side. Never NULL. */
 triggers_reply *reply_from_status(const struct status *status);

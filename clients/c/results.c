@@ -40,8 +40,7 @@ static triggers_item *add_batch_items(struct reply_builder *builder, size_t coun
     return NULL;
 }
 
-/* Microseconds since 1970; 0 when absent or out of range. */
-static int64_t time_us(const Google__Protobuf__Timestamp *time)
+int64_t reply_time_us(const Google__Protobuf__Timestamp *time)
 {
     int64_t us;
     if (!time || __builtin_mul_overflow(time->seconds, INT64_C(1000000), &us) ||
@@ -68,22 +67,25 @@ static void read_event(const Triggers__V1__Event *from, triggers_event *to)
         .payload = from->payload.len > 0 ? (const char *)from->payload.data : "",
         .payload_size = from->payload.len,
         .status = known_status(from->status),
-        .created_at_us = time_us(from->created_at),
-        .acknowledged_at_us = time_us(from->acknowledged_at),
+        .created_at_us = reply_time_us(from->created_at),
+        .acknowledged_at_us = reply_time_us(from->acknowledged_at),
+        .sequence = from->sequence,
+        .payload_erased = from->payload_erased,
     };
 }
 
 static void read_created(const Triggers__V1__CreateEventResponse *from, triggers_event *to)
 {
     to->event_id = from->event_id;
-    to->created_at_us = time_us(from->created_at);
+    to->created_at_us = reply_time_us(from->created_at);
+    to->sequence = from->sequence;
 }
 
 static void read_acknowledged(const Triggers__V1__AckEventResponse *from, triggers_event *to)
 {
     to->event_id = from->event_id;
     to->status = TRIGGERS_STATUS_ACKNOWLEDGED;
-    to->acknowledged_at_us = time_us(from->acknowledged_at);
+    to->acknowledged_at_us = reply_time_us(from->acknowledged_at);
 }
 
 static bool read_item_error(struct reply_builder *builder, const Triggers__V1__ItemError *from,
@@ -135,15 +137,47 @@ static bool read_get(struct reply_builder *builder, const ProtobufCMessage *mess
     return true;
 }
 
+static bool read_events(struct reply_builder *builder, Triggers__V1__Event *const *events,
+                        size_t count)
+{
+    triggers_item *items = add_items(builder, count);
+    for (size_t i = 0; items && i < count; i++)
+        read_event(events[i], &items[i].event);
+    return items != NULL;
+}
+
 static bool read_list(struct reply_builder *builder, const ProtobufCMessage *message)
 {
     const Triggers__V1__ListInboxResponse *response =
         (const Triggers__V1__ListInboxResponse *)message;
     builder->reply->next_page_token = response->next_page_token;
-    triggers_item *items = add_items(builder, response->n_events);
-    for (size_t i = 0; items && i < response->n_events; i++)
-        read_event(response->events[i], &items[i].event);
-    return items != NULL;
+    return read_events(builder, response->events, response->n_events);
+}
+
+static bool read_list_events(struct reply_builder *builder, const ProtobufCMessage *message)
+{
+    const Triggers__V1__ListEventsResponse *response =
+        (const Triggers__V1__ListEventsResponse *)message;
+    builder->reply->next_after = response->next_after;
+    builder->reply->first_sequence = response->first_sequence;
+    return read_events(builder, response->events, response->n_events);
+}
+
+static bool read_list_kinds(struct reply_builder *builder, const ProtobufCMessage *message)
+{
+    const Triggers__V1__ListKindsResponse *response =
+        (const Triggers__V1__ListKindsResponse *)message;
+    triggers_kind *kinds = arena_calloc(builder->arena, response->n_kinds, sizeof(*kinds));
+    if (!kinds)
+        return false;
+    for (size_t i = 0; i < response->n_kinds; i++) {
+        kinds[i].source = response->kinds[i]->source;
+        kinds[i].event_type = response->kinds[i]->event_type;
+    }
+    builder->reply->kinds = kinds;
+    builder->reply->kind_count = response->n_kinds;
+    builder->reply->next_page_token = response->next_page_token;
+    return true;
 }
 
 static bool read_ack(struct reply_builder *builder, const ProtobufCMessage *message)
@@ -176,6 +210,19 @@ static bool read_ack_batch(struct reply_builder *builder, const ProtobufCMessage
     return items != NULL;
 }
 
+static bool read_erase(struct reply_builder *builder, const ProtobufCMessage *message)
+{
+    const Triggers__V1__EraseEventResponse *response =
+        (const Triggers__V1__EraseEventResponse *)message;
+    triggers_item *item = add_items(builder, 1);
+    if (!item)
+        return false;
+    item->event.event_id = response->event_id;
+    item->event.sequence = response->sequence;
+    item->event.payload_erased = 1;
+    return true;
+}
+
 static bool read_health(struct reply_builder *builder, const ProtobufCMessage *message)
 {
     const Triggers__Health__V1__HealthCheckResponse *response =
@@ -201,6 +248,11 @@ static bool read_stats(struct reply_builder *builder, const ProtobufCMessage *me
     return true;
 }
 
+void triggers_event_read(const ProtobufCMessage *message, triggers_event *event)
+{
+    read_event((const Triggers__V1__Event *)message, event);
+}
+
 bool reply_read_message(struct reply_builder *builder, const ProtobufCMessage *message)
 {
     CHECK(!builder->reply->message);
@@ -208,12 +260,16 @@ bool reply_read_message(struct reply_builder *builder, const ProtobufCMessage *m
     return true;
 }
 
-const struct method method_create = {&api_methods[API_CREATE_EVENT], read_create};
-const struct method method_create_batch = {&api_methods[API_BATCH_CREATE_EVENTS],
-                                           read_create_batch};
-const struct method method_get = {&api_methods[API_GET_EVENT], read_get};
-const struct method method_list = {&api_methods[API_LIST_INBOX], read_list};
-const struct method method_ack = {&api_methods[API_ACK_EVENT], read_ack};
-const struct method method_ack_batch = {&api_methods[API_BATCH_ACK_EVENTS], read_ack_batch};
-const struct method method_health = {&api_methods[API_CHECK], read_health};
-const struct method method_stats = {&api_methods[API_GET_STATS], read_stats};
+const struct method reply_methods[API_METHOD_COUNT] = {
+    [API_CREATE_EVENT] = {&api_methods[API_CREATE_EVENT], read_create},
+    [API_BATCH_CREATE_EVENTS] = {&api_methods[API_BATCH_CREATE_EVENTS], read_create_batch},
+    [API_GET_EVENT] = {&api_methods[API_GET_EVENT], read_get},
+    [API_LIST_INBOX] = {&api_methods[API_LIST_INBOX], read_list},
+    [API_LIST_EVENTS] = {&api_methods[API_LIST_EVENTS], read_list_events},
+    [API_LIST_KINDS] = {&api_methods[API_LIST_KINDS], read_list_kinds},
+    [API_ACK_EVENT] = {&api_methods[API_ACK_EVENT], read_ack},
+    [API_BATCH_ACK_EVENTS] = {&api_methods[API_BATCH_ACK_EVENTS], read_ack_batch},
+    [API_ERASE_EVENT] = {&api_methods[API_ERASE_EVENT], read_erase},
+    [API_CHECK] = {&api_methods[API_CHECK], read_health},
+    [API_GET_STATS] = {&api_methods[API_GET_STATS], read_stats},
+};

@@ -72,6 +72,8 @@ typedef enum triggers_serving {
 #define TRIGGERS_MAX_BATCH 1000 /* events or ids in one batch */
 #define TRIGGERS_MAX_PAGE 1000  /* events in one page */
 #define TRIGGERS_MAX_NAME 255   /* characters of a source or event type */
+#define TRIGGERS_MAX_FILTER 100 /* sources, and event types, in one filter */
+#define TRIGGERS_MAX_WAIT_MS 20000
 #define TRIGGERS_MAX_MESSAGE                                                                       \
     10551296                      /* bytes of one encoded request; a core takes 8388608 unless     \
                                      larger payloads are set for it */
@@ -120,24 +122,61 @@ typedef struct triggers_new_event {
     size_t payload_size;
 } triggers_new_event;
 
+/* Which events: those that pass each of these. Zero-initialised: all. */
+typedef struct triggers_filter {
+    /* Sources, each as it is stored or, with "*" at its end, the beginning of one; one of them must
+     * fit. The same for event types. NULL and 0: any. */
+    const char *const *sources;
+    size_t source_count;
+    const char *const *event_types;
+    size_t event_type_count;
+    int64_t from_us;  /* created at this time or later, in microseconds since 1970 UTC; 0: any */
+    int64_t until_us; /* created before this time; 0: any */
+} triggers_filter;
+
 /* Which events to list. Zero-initialise. */
 typedef struct triggers_list_request {
     triggers_status status; /* UNSPECIFIED: pending */
     int32_t page_size;      /* 0: 50; at most 1000 */
     const char *page_token; /* the next_page_token of the previous page; NULL: the first page */
     int oldest_first;       /* 0: newest first */
+    triggers_filter filter;
 } triggers_list_request;
+
+/* Which part of the log to read. Zero-initialise. */
+typedef struct triggers_log_request {
+    int64_t after_sequence; /* events after this one; 0: from the beginning of the log */
+    int32_t page_size;      /* 0: 50; at most 1000 */
+    uint32_t wait_ms; /* how long to wait when there is nothing to return; 0: not at all; at most
+                         TRIGGERS_MAX_WAIT_MS */
+    triggers_filter filter;
+} triggers_log_request;
+
+/* Which kinds to list. Zero-initialise. */
+typedef struct triggers_kinds_request {
+    int32_t page_size;      /* 0: 50; at most 1000 */
+    const char *page_token; /* the next_page_token of the previous page; NULL: the first page */
+} triggers_kinds_request;
 
 typedef struct triggers_event {
     const char *event_id; /* never NULL; "" when the reply does not carry it */
-    const char *source;   /* "" in replies to create and ack, as are the next three */
+    const char *source;   /* "" in replies to create, ack and erase, as are the next two */
     const char *event_type;
-    const char *payload; /* the bytes as they were sent, and a NUL after them */
+    const char *payload; /* the bytes as they were sent, none once they were erased, and a NUL
+                            after them */
     size_t payload_size;
     triggers_status status;
     int64_t created_at_us;      /* microseconds since 1970 UTC; 0: not in this reply */
     int64_t acknowledged_at_us; /* the same; 0: pending or not in this reply */
+    int64_t sequence;           /* its place in the log, from 1; 0: not in this reply */
+    int payload_erased;         /* 1: the payload was removed for good, and is empty */
 } triggers_event;
+
+/* What events are about. */
+typedef struct triggers_kind {
+    const char *source;
+    const char *event_type;
+} triggers_kind;
 
 typedef struct triggers_violation {
     const char *field; /* path in the request, such as "source" or "events[3].payload" */
@@ -151,6 +190,7 @@ typedef struct triggers_error {
     uint32_t retry_delay_ms;
     const triggers_violation *violations;
     size_t violation_count;
+    int64_t first_sequence; /* OUT_OF_RANGE: the first one of the log that is there; otherwise 0 */
 } triggers_error;
 
 /* One event of the answer, or in a batch the reason why it failed. */
@@ -160,20 +200,24 @@ typedef struct triggers_item {
 } triggers_item;
 
 /* The outcome of a call; everything it points to lives as long as it does.
- * items: create, get, ack: one. Batches: one per event or id, in the order sent. List: the page.
- * None when `code` is not OK. */
+ * items: create, get, ack, erase: one. Batches: one per event or id, in the order sent. Lists of
+ * events: the page. None when `code` is not OK. */
 typedef struct triggers_reply {
     triggers_code code;   /* the same as error.code */
     triggers_error error; /* why the call as a whole failed */
     const triggers_item *items;
     size_t item_count;
-    const char *next_page_token; /* list: "" on the last page; never NULL */
+    const char *next_page_token; /* list, kinds: "" on the last page; never NULL */
     triggers_serving serving;    /* health */
     const char *server_version;  /* health; "" otherwise; never NULL */
     const char *server_store;    /* health: "sqlite" or "postgresql" */
     const char *request_id;      /* as the core used it; "" when it did not answer */
     const char *stats;           /* stats: metrics as Prometheus text; "" otherwise; never NULL */
     const struct ProtobufCMessage *message; /* triggers_call_async: the response; NULL otherwise */
+    int64_t next_after;         /* list of events: the position to continue from; 0 otherwise */
+    int64_t first_sequence;     /* list of events: the first from which on none was removed */
+    const triggers_kind *kinds; /* kinds: the page; NULL otherwise */
+    size_t kind_count;
 } triggers_reply;
 
 /* Takes the reply, which it must free (any time, any thread). */
@@ -265,6 +309,28 @@ TRIGGERS_API void triggers_list_async(triggers_client *client, const triggers_li
                                       const triggers_call_options *options,
                                       triggers_callback *callback, void *user_data);
 
+/* Reads the log: the events of every status in the order in which they were stored. Whoever
+ * continues from the reply's next_after misses none and gets none twice. OUT_OF_RANGE: events after
+ * the position were removed. `request` may be NULL: the first 50. A call that waits (wait_ms) needs
+ * a timeout that is longer; without one in `options` it has the client's and wait_ms. */
+TRIGGERS_API triggers_reply *triggers_list_events(triggers_client *client,
+                                                  const triggers_log_request *request,
+                                                  const triggers_call_options *options);
+TRIGGERS_API void triggers_list_events_async(triggers_client *client,
+                                             const triggers_log_request *request,
+                                             const triggers_call_options *options,
+                                             triggers_callback *callback, void *user_data);
+
+/* Lists the kinds of events that there are, or were, in the order in which they first came.
+ * `request` may be NULL: the first 50. */
+TRIGGERS_API triggers_reply *triggers_list_kinds(triggers_client *client,
+                                                 const triggers_kinds_request *request,
+                                                 const triggers_call_options *options);
+TRIGGERS_API void triggers_list_kinds_async(triggers_client *client,
+                                            const triggers_kinds_request *request,
+                                            const triggers_call_options *options,
+                                            triggers_callback *callback, void *user_data);
+
 /* Walks a list to its end, fetching page after page; one thread at a time.
  *
  *     triggers_inbox *inbox = triggers_inbox_open(client, NULL, NULL);
@@ -276,7 +342,8 @@ TRIGGERS_API void triggers_list_async(triggers_client *client, const triggers_li
 typedef struct triggers_inbox triggers_inbox;
 
 /* `request` is as in triggers_list, except that its page_token is not used; its page_size is that
- * of each page. Of the options only the timeout is used, for each page. NULL without memory. */
+ * of each page, and the names of its filter must live until the close. Of the options only the
+ * timeout is used, for each page. NULL without memory. */
 TRIGGERS_API triggers_inbox *triggers_inbox_open(triggers_client *client,
                                                  const triggers_list_request *request,
                                                  const triggers_call_options *options);
@@ -285,6 +352,34 @@ TRIGGERS_API const triggers_event *triggers_inbox_next(triggers_inbox *inbox);
 /* Why the last page could not be fetched; its code is OK otherwise. Lives like an event. */
 TRIGGERS_API const triggers_error *triggers_inbox_error(const triggers_inbox *inbox);
 TRIGGERS_API void triggers_inbox_close(triggers_inbox *inbox); /* NULL is allowed */
+
+/* Follows the log from a position on: each event once, in order, and then each that comes; one
+ * thread at a time.
+ *
+ *     triggers_log_request request = {.after_sequence = position};
+ *     triggers_follower *follower = triggers_follower_open(client, &request, NULL);
+ *     const triggers_event *event;
+ *     while ((event = triggers_follower_next(follower))) …
+ *     position = triggers_follower_position(follower);
+ *     if (triggers_follower_error(follower)->code != TRIGGERS_OK) …
+ *     triggers_follower_close(follower);
+ */
+typedef struct triggers_follower triggers_follower;
+
+/* `request` is as in triggers_list_events, except that wait_ms 0 means the longest; the names of
+ * its filter must live until the close. Of the options the timeout is used, for each page and
+ * longer than wait_ms, and the tag, with which triggers_cancel ends a wait. NULL without memory. */
+TRIGGERS_API triggers_follower *triggers_follower_open(triggers_client *client,
+                                                       const triggers_log_request *request,
+                                                       const triggers_call_options *options);
+/* The next event, which lives until the next call or close; waits until there is one. NULL after a
+ * failure or a cancelled wait: asked again, it goes on where it was. */
+TRIGGERS_API const triggers_event *triggers_follower_next(triggers_follower *follower);
+/* Where another follower is to start: after the event that was given last. */
+TRIGGERS_API int64_t triggers_follower_position(const triggers_follower *follower);
+/* Why there was no next event; its code is OK otherwise. Lives like an event. */
+TRIGGERS_API const triggers_error *triggers_follower_error(const triggers_follower *follower);
+TRIGGERS_API void triggers_follower_close(triggers_follower *follower); /* NULL is allowed */
 
 TRIGGERS_API triggers_reply *triggers_ack(triggers_client *client, const char *event_id,
                                           const triggers_call_options *options);
@@ -298,6 +393,15 @@ TRIGGERS_API triggers_reply *triggers_ack_batch(triggers_client *client,
 TRIGGERS_API void triggers_ack_batch_async(triggers_client *client, const char *const *event_ids,
                                            size_t count, const triggers_call_options *options,
                                            triggers_callback *callback, void *user_data);
+
+/* Removes the payload of the event for good; it cannot be undone. All else stays: the event keeps
+ * its place in the log and its status, and its create sent again answers as before. Erasing again
+ * changes nothing. The reply has the event's id and sequence. */
+TRIGGERS_API triggers_reply *triggers_erase(triggers_client *client, const char *event_id,
+                                            const triggers_call_options *options);
+TRIGGERS_API void triggers_erase_async(triggers_client *client, const char *event_id,
+                                       const triggers_call_options *options,
+                                       triggers_callback *callback, void *user_data);
 
 TRIGGERS_API triggers_reply *triggers_health(triggers_client *client,
                                              const triggers_call_options *options);
@@ -314,13 +418,129 @@ TRIGGERS_API void triggers_stats_async(triggers_client *client,
 
 /* Any call, with messages of protobuf-c: `method` is its full name, such as
  * "triggers.v1.EventService/GetEvent", `request` its request, which is read before the function
- * returns. INVALID_ARGUMENT: METHOD_UNKNOWN when this library knows no such method, REQUEST_INVALID
- * when the request is that of another. */
+ * returns. A call that waits has a timeout as that of triggers_list_events. INVALID_ARGUMENT:
+ * METHOD_UNKNOWN when this library knows no such method, REQUEST_INVALID when the request is that
+ * of another. */
 struct ProtobufCMessage;
 TRIGGERS_API void triggers_call_async(triggers_client *client, const char *method,
                                       const struct ProtobufCMessage *request,
                                       const triggers_call_options *options,
                                       triggers_callback *callback, void *user_data);
+
+/* The same, and waits for the reply. */
+TRIGGERS_API triggers_reply *triggers_call(triggers_client *client, const char *method,
+                                           const struct ProtobufCMessage *request,
+                                           const triggers_call_options *options);
+
+/* Reads a triggers.v1.Event in such a response; the texts are the message's. */
+TRIGGERS_API void triggers_event_read(const struct ProtobufCMessage *message,
+                                      triggers_event *event);
+
+/* ---- working on a subscription's events ----
+ *
+ * A consumer pulls events, hands each to a handler on one of its threads, and settles it as the
+ * handler says. It prolongs leases while handlers run, and goes on by itself after the core or its
+ * store was unavailable.
+ *
+ *     static void handle(const triggers_delivery *delivery, triggers_outcome *outcome, void *data)
+ *     {
+ *         if (!send_mail(delivery->event.payload)) {
+ *             outcome->kind = TRIGGERS_OUTCOME_NACK;
+ *             snprintf(outcome->reason, sizeof(outcome->reason), "no mail server");
+ *         }
+ *     }
+ *     triggers_consumer_options options = {
+ *         .subscription = "mail", .handle = handle, .concurrency = 8};
+ *     triggers_consumer *consumer;
+ *     if (triggers_consumer_open(&consumer, client, puller, &options, error, sizeof(error)) …
+ *     … wait for a signal …
+ *     triggers_consumer_close(consumer);
+ *
+ * An event may be handled more than once: by another consumer when a lease was lost, or again when
+ * the core did not learn in time what became of it. */
+
+#define TRIGGERS_MAX_CONCURRENCY 1000
+#define TRIGGERS_MAX_REASON 1000 /* bytes */
+
+/* An event that was given out. It lives until its handler returns. */
+typedef struct triggers_delivery {
+    triggers_event event;
+    const char *ack_id;          /* settles this delivery; opaque */
+    uint32_t attempt;            /* how often the event was given out, this time included */
+    int64_t lease_expires_at_us; /* as it was pulled; microseconds since 1970 UTC */
+} triggers_delivery;
+
+/* What becomes of a delivery. */
+typedef enum triggers_outcome_kind {
+    TRIGGERS_OUTCOME_ACK = 0, /* done */
+    TRIGGERS_OUTCOME_NACK,    /* failed: it comes again after a pause, or becomes a dead letter */
+    TRIGGERS_OUTCOME_RELEASE, /* not begun: it comes again at once, and the attempt is not counted
+                               */
+    TRIGGERS_OUTCOME_KEEP     /* keep the lease, and release it when the consumer stops */
+} triggers_outcome_kind;
+
+typedef struct triggers_outcome {
+    triggers_outcome_kind kind;
+    /* Of TRIGGERS_OUTCOME_NACK: */
+    char reason[TRIGGERS_MAX_REASON + 1]; /* for people; UTF-8 */
+    int delayed;                          /* 1: the pause is delay_seconds, to 43200 */
+    uint32_t delay_seconds;
+    int dead_letter; /* 1: no further attempt */
+} triggers_outcome;
+
+/* Zero-initialise; `subscription` and `handle` are needed. */
+typedef struct triggers_consumer_options {
+    const char *subscription;
+    uint32_t concurrency;   /* handlers at once, to TRIGGERS_MAX_CONCURRENCY; 0: 1 */
+    uint32_t prefetch;      /* deliveries to hold besides those that are handled, to 1000: for
+                               handlers that are quicker than a call, and for those that keep */
+    uint32_t lease_seconds; /* 0: as the subscription says */
+    uint64_t max_events;    /* stop when so many were handled; 0: go on */
+    int no_wait;            /* 1: stop when there is nothing to give out */
+
+    /* Deals with a delivery; may block. The outcome is zeroed, which means done. Several run at
+     * once. */
+    void (*handle)(const triggers_delivery *delivery, triggers_outcome *outcome, void *user_data);
+    /* The rest may be NULL. They run on a thread of the consumer, one at a time, and hold it up.
+     * The lease of a delivery is lost: somebody else may have it, or it was settled. Its handler
+     * still runs, and its outcome will not matter. */
+    void (*lost)(const triggers_delivery *delivery, void *user_data);
+    /* A call failed, of which only the first of a row is told, and is made again unless the
+     * consumer stops; or, with a delivery (else NULL), its outcome could not be stored. */
+    void (*failed)(const triggers_error *error, const triggers_delivery *delivery, void *user_data);
+    /* It has stopped, and all is settled. */
+    void (*ended)(void *user_data);
+    void *user_data;
+} triggers_consumer_options;
+
+/* How many deliveries had which end. */
+typedef struct triggers_consumer_counts {
+    uint64_t acked;
+    uint64_t nacked;
+    uint64_t released;
+    uint64_t lost; /* begun, but the lease was lost, or the outcome could not be sent */
+} triggers_consumer_counts;
+
+typedef struct triggers_consumer triggers_consumer;
+
+/* Starts to work; no core need be reachable yet. `client` must outlive the consumer. `puller` is
+ * another one, which the consumer takes, on failure too, and closes when it stops: as its
+ * connection ends, the core gives nothing to a pull that nobody waits for any more. On failure
+ * (INVALID_ARGUMENT, RESOURCE_EXHAUSTED) *consumer is NULL and `error` gets a text. */
+TRIGGERS_API triggers_code triggers_consumer_open(triggers_consumer **consumer,
+                                                  triggers_client *client, triggers_client *puller,
+                                                  const triggers_consumer_options *options,
+                                                  char *error, size_t error_size);
+/* Nothing more is begun: what runs is finished and settled, the rest released. Does not wait; any
+ * thread, a handler too. */
+TRIGGERS_API void triggers_consumer_stop(triggers_consumer *consumer);
+/* Waits until it has stopped: by triggers_consumer_stop, max_events or no_wait, or as a call failed
+ * for good, as when there is no such subscription. `counts` may be NULL. Returns why it failed, or
+ * OK; lives until the close. Not from a handler. */
+TRIGGERS_API const triggers_error *triggers_consumer_wait(triggers_consumer *consumer,
+                                                          triggers_consumer_counts *counts);
+/* Stops, waits and frees. NULL is allowed; not from a handler. */
+TRIGGERS_API void triggers_consumer_close(triggers_consumer *consumer);
 
 #ifdef __cplusplus
 }

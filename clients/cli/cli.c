@@ -87,6 +87,13 @@ enum exit_code cli_exit_code(triggers_code code)
     return triggers_code_is_retryable(code) ? EXIT_TRY_LATER : EXIT_CALL_FAILED;
 }
 
+int cli_worse(int a, int b)
+{
+    if (a == EXIT_DONE || (a == EXIT_NOT_FOUND && b != EXIT_DONE))
+        return b;
+    return a;
+}
+
 int cli_fail(const triggers_error *error, const char *what)
 {
     enum exit_code code = cli_exit_code(error->code);

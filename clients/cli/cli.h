@@ -25,6 +25,14 @@ enum option_kind {
     OPTION_NUMBER,  /* target: long, from min to max */
     OPTION_SECONDS, /* target: long, milliseconds; given in seconds from min to max, with a point */
     OPTION_CHOICE,  /* target: int, an index into choices */
+    OPTION_LIST,    /* target: struct word_list; may be repeated */
+    OPTION_TIME,    /* target: int64_t, microseconds since 1970; see when_parse */
+};
+
+/* Zero-initialise. The most that a filter takes. */
+struct word_list {
+    const char *words[TRIGGERS_MAX_FILTER];
+    size_t count;
 };
 
 struct option_spec {
@@ -56,8 +64,9 @@ extern const struct option_spec global_options[];
 extern bool cli_wants_help;
 extern bool cli_wants_version;
 
-extern const struct command command_create, command_inbox, command_get, command_ack, command_health,
-    command_bench, command_backup, command_completion;
+extern const struct command command_create, command_inbox, command_tail, command_kinds, command_get,
+    command_ack, command_erase, command_subscriptions, command_consume, command_dead_letters,
+    command_seek, command_health, command_bench, command_backup, command_completion;
 
 /* Whether the output is one JSON object per line; else tables. */
 bool cli_output_is_json(void);
@@ -74,6 +83,8 @@ int cli_fail(const triggers_error *error, const char *what);
 /* The same for one item of a batch, without the index in the batch that the core's message has. */
 int cli_fail_item(const triggers_error *error, const char *what);
 enum exit_code cli_exit_code(triggers_code code);
+/* The graver of two exit codes: anything except "no such event" comes first. */
+int cli_worse(int a, int b);
 
 /* A client as the global options describe it, for `max_in_flight` calls at once. NULL after saying
  * why on stderr; the exit code is EXIT_USAGE then. */

@@ -1,14 +1,18 @@
 /* triggers inbox: pages of events up to the limit; follow.c follows the inbox. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
+#include "filter_options.h"
 #include "follow.h"
+#include "interrupt.h"
 #include "print.h"
 
 #define DEFAULT_LIMIT 50
 #define NO_LIMIT 0
+#define NOT_GIVEN (-1)
 
 enum asked { ASKED_PENDING, ASKED_ACKNOWLEDGED };
 enum order { ORDER_NEWEST, ORDER_OLDEST };
@@ -21,6 +25,7 @@ static int order = -1;
 static long limit = NO_LIMIT;
 static bool all;
 static bool follow;
+static long after = NOT_GIVEN;
 
 static const struct option_spec options[] = {
     {"status", OPTION_CHOICE, &status, "STATUS", "pending (default) or acknowledged",
@@ -31,8 +36,11 @@ static const struct option_spec options[] = {
     {"order", OPTION_CHOICE, &order, "ORDER", "newest (default) or oldest first",
      .choices = orders},
     {"follow", OPTION_FLAG, &follow, NULL,
-     "Print the oldest first, then each new event as it comes, until interrupted"},
-    {0},
+     "Print what is pending, oldest first, then each event as it comes, until interrupted"},
+    {"after", OPTION_NUMBER, &after, "N",
+     "With --follow: print only what came after the event with sequence N", .min = 0,
+     .max = LONG_MAX},
+    FILTER_OPTIONS{0},
 };
 
 static triggers_status asked_status(void)
@@ -69,8 +77,8 @@ static char *next_token(const triggers_reply *reply)
 
 static int print_pages(triggers_client *client, long left)
 {
-    triggers_list_request request = {.status = asked_status(),
-                                     .oldest_first = order == ORDER_OLDEST};
+    triggers_list_request request = {
+        .status = asked_status(), .oldest_first = order == ORDER_OLDEST, .filter = filter_asked()};
     char *token = NULL;
     int code = EXIT_DONE;
     do {
@@ -91,21 +99,54 @@ static int print_pages(triggers_client *client, long left)
     return code;
 }
 
+/* What is pending at the start, and then the log from there on. */
+static int follow_inbox(triggers_client *client)
+{
+    struct follower follower = {.client = client,
+                                .filter = filter_asked(),
+                                .print = print_event,
+                                .limit = limit,
+                                .after = after,
+                                .has_position = true};
+    int code = -1;
+    if (after == NOT_GIVEN) {
+        code = follow_find_newest(&follower, 0);
+        if (code < 0)
+            code = follow_print_pending(&follower);
+    }
+    return code < 0 ? follow_log(&follower) : code;
+}
+
+static int check_options(void)
+{
+    if (all && limit != NO_LIMIT)
+        return cli_usage("--all and --limit exclude each other");
+    if (follow && order == ORDER_NEWEST)
+        return cli_usage("--follow takes no --order newest: it prints the oldest first");
+    if (follow && status == ASKED_ACKNOWLEDGED)
+        return cli_usage("--follow takes no --status acknowledged: it prints events as they come");
+    if (follow && filter_until_us != 0)
+        return cli_usage("--follow and --until exclude each other");
+    if (!follow && after != NOT_GIVEN)
+        return cli_usage("--after goes with --follow");
+    return EXIT_DONE;
+}
+
 static int run(int count, char **words)
 {
     (void)words;
     if (count != 0)
         return cli_usage("inbox takes no arguments; for one event: triggers get ID");
-    if (all && limit != NO_LIMIT)
-        return cli_usage("--all and --limit exclude each other");
-    if (follow && order == ORDER_NEWEST)
-        return cli_usage("--follow takes no --order newest: it prints the oldest first");
+    if (check_options() != EXIT_DONE)
+        return EXIT_USAGE;
+    if (follow)
+        interrupt_catch();
     triggers_client *client = cli_open(1);
     if (!client)
         return EXIT_USAGE;
     if (!cli_output_is_json())
         print_event_header(status == ASKED_ACKNOWLEDGED);
-    int code = follow ? follow_inbox(client, asked_status(), limit, print_event)
+    int code = follow ? follow_inbox(client)
                       : print_pages(client, limit == NO_LIMIT ? DEFAULT_LIMIT : limit);
     triggers_client_close(client);
     return code;
@@ -115,12 +156,15 @@ const struct command command_inbox = {
     .name = "inbox",
     .arguments = "",
     .summary = "List events, or follow them as they come",
-    .details = "--follow asks once a second, waits while triggersd is unavailable, and never\n"
-               "prints an event twice. With --limit it ends after that many events.\n\n"
+    .details = "--follow waits while triggersd is unavailable, misses no event and prints none\n"
+               "twice. When it is interrupted it says from where to continue with --after;\n"
+               "otherwise that is the sequence of the last event printed. With --limit it ends\n"
+               "after that many events. For acknowledged ones too: triggers tail.\n\n"
                "Examples:\n"
                "  triggers inbox\n"
                "  triggers inbox --status acknowledged --limit 5 --output table\n"
                "  triggers inbox --all --order oldest --output json > inbox.ndjson\n"
+               "  triggers inbox --source crm --event-type 'lead.*' --since 2h\n"
                "  triggers inbox --follow --output json | while read -r event; do ...; done\n",
     .options = options,
     .run = run,

@@ -1,11 +1,14 @@
 /* The `triggers` program: finds the command, parses its options and runs it. */
+#include <errno.h>
 #include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "cli.h"
+#include "when.h"
 
 /* The most options of one command, including the global ones. */
 #define OPTIONS_MAX 32
@@ -21,8 +24,23 @@ static const struct command command_help = {
 };
 
 const struct command *const commands[] = {
-    &command_create, &command_inbox,  &command_get,  &command_ack,        &command_health,
-    &command_bench,  &command_backup, &command_help, &command_completion, NULL,
+    &command_create,
+    &command_inbox,
+    &command_tail,
+    &command_kinds,
+    &command_get,
+    &command_ack,
+    &command_erase,
+    &command_subscriptions,
+    &command_consume,
+    &command_dead_letters,
+    &command_seek,
+    &command_health,
+    &command_bench,
+    &command_backup,
+    &command_help,
+    &command_completion,
+    NULL,
 };
 
 static const struct command *find_command(const char *name)
@@ -49,24 +67,27 @@ static void print_options(const struct option_spec *options)
 
 static void print_all_help(void)
 {
-    printf("triggers: send events to an inbox; list, read and acknowledge them\n\n"
+    printf("triggers: send events to an inbox; list, follow, read, acknowledge and erase them;\n"
+           "work on them by subscriptions\n\n"
            "Usage: triggers [options] COMMAND [options] [arguments]\n\nCommands:\n");
     for (size_t i = 0; commands[i]; i++)
-        printf("  %-12s %s\n", commands[i]->name, commands[i]->summary);
+        printf("  %-13s %s\n", commands[i]->name, commands[i]->summary);
     printf("\nOptions for every command:\n");
     print_options(global_options);
     printf("\nExit status:\n"
            "  0  done\n"
            "  1  the call failed, or some of its items did\n"
            "  2  wrong command line or setting\n"
-           "  3  no such event\n"
+           "  3  no such event or subscription\n"
            "  4  triggersd is not reachable, not ready, too busy or did not answer in time: the\n"
            "     same command may succeed later\n"
            "A failed call prints one line on stderr, with its reason in capitals.\n\n"
            "Examples:\n"
            "  triggers create crm lead.created '{\"name\":\"Ada\"}'\n"
            "  triggers inbox --limit 10\n"
-           "  triggers ack evt_01h455vb4pex5vsknk084sn02q\n");
+           "  triggers tail --since 2h\n"
+           "  triggers ack evt_01h455vb4pex5vsknk084sn02q\n"
+           "  triggers consume inbox --exec './handle'\n");
 }
 
 static void print_command_help(const struct command *command)
@@ -115,10 +136,11 @@ static bool refuse(const struct option_spec *option, const char *text, const cha
 static bool parse_number(const struct option_spec *option, const char *text)
 {
     char *end;
+    errno = 0;
     long number = strtol(text, &end, 10);
     char accepted[80];
     snprintf(accepted, sizeof(accepted), "whole numbers from %ld to %ld", option->min, option->max);
-    if (end == text || *end || number < option->min || number > option->max)
+    if (end == text || *end || errno || number < option->min || number > option->max)
         return refuse(option, text, accepted);
     *(long *)option->target = number;
     return true;
@@ -151,6 +173,17 @@ static bool parse_choice(const struct option_spec *option, const char *text)
     return refuse(option, text, accepted);
 }
 
+static bool parse_word(const struct option_spec *option, const char *text)
+{
+    struct word_list *list = option->target;
+    if (list->count < TRIGGERS_MAX_FILTER) {
+        list->words[list->count++] = text;
+        return true;
+    }
+    cli_usage("--%s is given too often; accepted: %d times", option->name, TRIGGERS_MAX_FILTER);
+    return false;
+}
+
 static bool parse_value(const struct option_spec *option, const char *text)
 {
     switch (option->kind) {
@@ -160,6 +193,10 @@ static bool parse_value(const struct option_spec *option, const char *text)
     case OPTION_NUMBER: return parse_number(option, text);
     case OPTION_SECONDS: return parse_seconds(option, text);
     case OPTION_CHOICE: return parse_choice(option, text);
+    case OPTION_LIST: return parse_word(option, text);
+    case OPTION_TIME:
+        return when_parse(text, clock_now_us(), option->target) ||
+               refuse(option, text, WHEN_ACCEPTED);
     }
     return false;
 }

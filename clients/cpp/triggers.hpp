@@ -21,6 +21,7 @@
 #include <iterator>
 #include <limits>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -86,6 +87,7 @@ class Error : public std::runtime_error
         : Error(static_cast<Code>(error.code), error.reason, error.message)
     {
         retry_delay_ = std::chrono::milliseconds(error.retry_delay_ms);
+        first_sequence_ = error.first_sequence;
         for (std::size_t i = 0; i < error.violation_count; i++)
             violations_.push_back({error.violations[i].field, error.violations[i].description});
     }
@@ -116,12 +118,19 @@ class Error : public std::runtime_error
     {
         return retry_delay_;
     }
+    // Code::out_of_range: the first sequence of the log that is there; go on after the one before
+    // it. 0 otherwise.
+    std::int64_t first_sequence() const noexcept
+    {
+        return first_sequence_;
+    }
 
   private:
     Code code_;
     std::string reason_;
     std::vector<Violation> violations_;
     std::chrono::milliseconds retry_delay_{0};
+    std::int64_t first_sequence_ = 0;
 };
 
 // An event to create. The payload is one JSON object. Without event_id and idempotency_key the
@@ -138,20 +147,28 @@ struct Event {
     std::string event_id;
     std::string source;
     std::string event_type;
-    std::string payload; // the bytes as they were sent
+    std::string payload; // the bytes as they were sent; empty once they were erased
     Status status;
     Time created_at;
     std::optional<Time> acknowledged_at;
+    std::int64_t sequence = 0;   // its place in the log, from 1
+    bool payload_erased = false; // the payload was removed for good, and is empty
 };
 
 struct Created {
     std::string event_id;
-    Time created_at; // of the first create when this one was a repeat
+    Time created_at; // of the first create when this one was a repeat, as is the next
+    std::int64_t sequence = 0;
 };
 
 struct Acknowledged {
     std::string event_id;
     Time acknowledged_at; // the first time
+};
+
+struct Erased {
+    std::string event_id;
+    std::int64_t sequence = 0;
 };
 
 // What became of one item of a batch.
@@ -186,15 +203,56 @@ template <class T> class Result
     std::variant<T, Error> outcome_;
 };
 
+// Which events: those that pass each of these. A name is exact or, with "*" at its end, the
+// beginning of one; one of them must fit, and without any all do.
+struct Filter {
+    std::vector<std::string> sources{};
+    std::vector<std::string> event_types{};
+    std::optional<Time> from_time{};  // created at this time or later
+    std::optional<Time> until_time{}; // created before this time
+};
+
 struct ListRequest {
     Status status = Status::pending;
     Order order = Order::newest_first;
+    std::int32_t page_size = 0; // 0: 50; at most 1000
+    std::string page_token{};   // of the page before; empty: from the start
+    Filter filter{};
+};
+
+struct LogRequest {
+    std::int64_t after = 0;     // the position: events after this sequence; 0: from the beginning
+    std::int32_t page_size = 0; // 0: 50; at most 1000
+    Timeout wait{0};            // for events, when there are none; at most 20 s
+    Filter filter{};
+};
+
+struct KindsRequest {
     std::int32_t page_size = 0; // 0: 50; at most 1000
     std::string page_token{};   // of the page before; empty: from the start
 };
 
 struct Page {
     std::vector<Event> events;
+    std::string next_page_token; // empty on the last page
+};
+
+// A part of the log, in its order. Whoever goes on after next_after misses nothing and gets nothing
+// twice. From first_sequence on nothing was removed.
+struct LogPage {
+    std::vector<Event> events;
+    std::int64_t next_after;
+    std::int64_t first_sequence;
+};
+
+// What events are about.
+struct Kind {
+    std::string source;
+    std::string event_type;
+};
+
+struct KindPage {
+    std::vector<Kind> kinds;     // in the order in which they first came
     std::string next_page_token; // empty on the last page
 };
 
@@ -299,12 +357,11 @@ inline const char *text_or_null(const std::string &text, const char *reason)
     return text.empty() ? nullptr : to_text(text, reason);
 }
 
-inline std::uint32_t to_ms(Timeout timeout)
+inline std::uint32_t to_ms(Timeout timeout, const char *reason = "TIMEOUT_INVALID")
 {
     const Timeout::rep most = std::numeric_limits<std::uint32_t>::max();
     if (timeout.count() < 0 || timeout.count() > most)
-        throw Error(Code::invalid_argument, "TIMEOUT_INVALID",
-                    "a timeout is not from 0, the default, to 4294967295 ms");
+        throw Error(Code::invalid_argument, reason, "a time is not from 0 to 4294967295 ms");
     return static_cast<std::uint32_t>(timeout.count());
 }
 
@@ -321,7 +378,9 @@ inline Event to_event(const triggers_event &event)
                  std::string(event.payload, event.payload_size),
                  event.acknowledged_at_us ? Status::acknowledged : Status::pending,
                  to_time(event.created_at_us),
-                 std::nullopt};
+                 std::nullopt,
+                 event.sequence,
+                 event.payload_erased != 0};
     if (event.acknowledged_at_us)
         result.acknowledged_at = to_time(event.acknowledged_at_us);
     return result;
@@ -329,12 +388,17 @@ inline Event to_event(const triggers_event &event)
 
 inline Created to_created(const triggers_event &event)
 {
-    return {event.event_id, to_time(event.created_at_us)};
+    return {event.event_id, to_time(event.created_at_us), event.sequence};
 }
 
 inline Acknowledged to_acknowledged(const triggers_event &event)
 {
     return {event.event_id, to_time(event.acknowledged_at_us)};
+}
+
+inline Erased to_erased(const triggers_event &event)
+{
+    return {event.event_id, event.sequence};
 }
 
 inline triggers_new_event to_c(const NewEvent &event)
@@ -348,6 +412,48 @@ inline triggers_new_event to_c(const NewEvent &event)
     result.payload_size = event.payload.size();
     return result;
 }
+
+// A filter for C, which lives as long as this and the one that it is made of.
+class CFilter
+{
+  public:
+    explicit CFilter(const Filter &filter)
+        : sources_(to_names(filter.sources)), event_types_(to_names(filter.event_types))
+    {
+        c_.sources = sources_.data();
+        c_.source_count = sources_.size();
+        c_.event_types = event_types_.data();
+        c_.event_type_count = event_types_.size();
+        c_.from_us = to_us(filter.from_time);
+        c_.until_us = to_us(filter.until_time);
+    }
+    const triggers_filter &c() const
+    {
+        return c_;
+    }
+
+  private:
+    static std::vector<const char *> to_names(const std::vector<std::string> &texts)
+    {
+        std::vector<const char *> names;
+        names.reserve(texts.size());
+        for (const std::string &text : texts)
+            names.push_back(to_text(text, "FILTER_INVALID"));
+        return names;
+    }
+    // 0 is none for C, so the beginning of 1970 becomes the microsecond before.
+    static std::int64_t to_us(const std::optional<Time> &time)
+    {
+        if (!time)
+            return 0;
+        const std::int64_t us = time->time_since_epoch().count();
+        return us == 0 ? -1 : us;
+    }
+
+    std::vector<const char *> sources_;
+    std::vector<const char *> event_types_;
+    triggers_filter c_{};
+};
 
 template <class T, class Convert>
 std::vector<Result<T>> to_results(const triggers_reply &reply, Convert convert)
@@ -364,13 +470,31 @@ std::vector<Result<T>> to_results(const triggers_reply &reply, Convert convert)
     return results;
 }
 
+inline std::vector<Event> to_events(const triggers_reply &reply)
+{
+    std::vector<Event> events;
+    events.reserve(reply.item_count);
+    for (std::size_t i = 0; i < reply.item_count; i++)
+        events.push_back(to_event(reply.items[i].event));
+    return events;
+}
+
 inline Page to_page(Reply &reply)
 {
-    Page page;
-    page.next_page_token = reply->next_page_token;
-    page.events.reserve(reply->item_count);
-    for (std::size_t i = 0; i < reply->item_count; i++)
-        page.events.push_back(to_event(reply->items[i].event));
+    return {to_events(*reply), reply->next_page_token};
+}
+
+inline LogPage to_log_page(Reply &reply)
+{
+    return {to_events(*reply), reply->next_after, reply->first_sequence};
+}
+
+inline KindPage to_kind_page(Reply &reply)
+{
+    KindPage page{{}, reply->next_page_token};
+    page.kinds.reserve(reply->kind_count);
+    for (std::size_t i = 0; i < reply->kind_count; i++)
+        page.kinds.push_back({reply->kinds[i].source, reply->kinds[i].event_type});
     return page;
 }
 
@@ -434,6 +558,7 @@ inline triggers_call_options to_c(const CallOptions &options)
 
 } // namespace detail
 
+class Follower;
 class Inbox;
 
 class Client
@@ -506,9 +631,40 @@ class Client
             given.page_size = request.page_size;
             given.page_token = detail::to_text(request.page_token, "PAGE_TOKEN_INVALID");
             given.oldest_first = request.order == Order::oldest_first;
+            const detail::CFilter filter(request.filter);
+            given.filter = filter.c();
             const auto how = detail::to_c(options);
             triggers_list_async(client_.get(), &given, &how, done, data);
         });
+    }
+
+    std::future<LogPage> list_events_async(const LogRequest &request = {},
+                                           const CallOptions &options = {}) const
+    {
+        return detail::start<LogPage>(
+            detail::to_log_page, [&](triggers_callback *done, void *data) {
+                triggers_log_request given{};
+                given.after_sequence = request.after;
+                given.page_size = request.page_size;
+                given.wait_ms = detail::to_ms(request.wait, "WAIT_INVALID");
+                const detail::CFilter filter(request.filter);
+                given.filter = filter.c();
+                const auto how = detail::to_c(options);
+                triggers_list_events_async(client_.get(), &given, &how, done, data);
+            });
+    }
+
+    std::future<KindPage> list_kinds_async(const KindsRequest &request = {},
+                                           const CallOptions &options = {}) const
+    {
+        return detail::start<KindPage>(
+            detail::to_kind_page, [&](triggers_callback *done, void *data) {
+                triggers_kinds_request given{};
+                given.page_size = request.page_size;
+                given.page_token = detail::to_text(request.page_token, "PAGE_TOKEN_INVALID");
+                const auto how = detail::to_c(options);
+                triggers_list_kinds_async(client_.get(), &given, &how, done, data);
+            });
     }
 
     std::future<Acknowledged> ack_async(const std::string &event_id,
@@ -539,6 +695,18 @@ class Client
                 const auto how = detail::to_c(options);
                 triggers_ack_batch_async(client_.get(), given.data(), given.size(), &how, done,
                                          data);
+            });
+    }
+
+    std::future<Erased> erase_async(const std::string &event_id,
+                                    const CallOptions &options = {}) const
+    {
+        return detail::start<Erased>(
+            [](detail::Reply &reply) { return detail::to_erased(reply->items[0].event); },
+            [&](triggers_callback *done, void *data) {
+                const char *given = detail::to_text(event_id, "EVENT_ID_INVALID");
+                const auto how = detail::to_c(options);
+                triggers_erase_async(client_.get(), given, &how, done, data);
             });
     }
 
@@ -594,6 +762,19 @@ class Client
     {
         return list_async(request, options).get();
     }
+    // Reads a part of the log, the events of every status in the order of the commits. Continue
+    // from next_after. With a wait, an answer without events comes when that time is over; a call
+    // without a timeout has the client's and the wait. Code::out_of_range when events after the
+    // position were removed.
+    LogPage list_events(const LogRequest &request = {}, const CallOptions &options = {}) const
+    {
+        return list_events_async(request, options).get();
+    }
+    // Reads a page of the kinds, the pairs of source and event type that events have or had.
+    KindPage list_kinds(const KindsRequest &request = {}, const CallOptions &options = {}) const
+    {
+        return list_kinds_async(request, options).get();
+    }
     Acknowledged ack(const std::string &event_id, const CallOptions &options = {}) const
     {
         return ack_async(event_id, options).get();
@@ -602,6 +783,13 @@ class Client
                                                 const CallOptions &options = {}) const
     {
         return ack_batch_async(event_ids, options).get();
+    }
+    // Removes the payload of the event for good; it cannot be undone. The event keeps its place in
+    // the log and its status, and its create sent again answers as before. Erasing again changes
+    // nothing.
+    Erased erase(const std::string &event_id, const CallOptions &options = {}) const
+    {
+        return erase_async(event_id, options).get();
     }
     Health health(const CallOptions &options = {}) const
     {
@@ -618,6 +806,10 @@ class Client
 
     // A range over all events of a list, fetched page after page; see Inbox.
     inline Inbox inbox(ListRequest request = {}, const CallOptions &options = {}) const;
+
+    // The events of the log after a position and, by waiting at its end, those to come; see
+    // Follower. The wait, 20 s when it is zero, is that of one call.
+    inline Follower follow(LogRequest request = {}, const CallOptions &options = {}) const;
 
   private:
     struct Close {
@@ -715,6 +907,154 @@ class Inbox
     std::size_t next_ = 0;
     bool last_ = false;
 };
+
+// Walks through the log, and waits at its end for more: each event once, in order. One thread at a
+// time walks, while the client lives; any may stop it. The options, but for their tag, are those of
+// each call, which throws Error when it fails; asked again, the follower goes on where it was.
+class Follower
+{
+  public:
+    class iterator
+    {
+      public:
+        using iterator_category = std::input_iterator_tag;
+        using value_type = Event;
+        using difference_type = std::ptrdiff_t;
+        using pointer = const Event *;
+        using reference = const Event &;
+
+        iterator() = default;
+        explicit iterator(Follower *follower) : follower_(follower)
+        {
+            ++*this;
+        }
+        reference operator*() const
+        {
+            return *event_;
+        }
+        pointer operator->() const
+        {
+            return &*event_;
+        }
+        iterator &operator++()
+        {
+            event_ = follower_->next();
+            if (!event_)
+                follower_ = nullptr;
+            return *this;
+        }
+        bool operator==(const iterator &other) const
+        {
+            return follower_ == other.follower_;
+        }
+        bool operator!=(const iterator &other) const
+        {
+            return follower_ != other.follower_;
+        }
+
+      private:
+        Follower *follower_ = nullptr;
+        std::optional<Event> event_;
+    };
+
+    Follower(const Client &client, LogRequest request, const CallOptions &options)
+        : client_(&client), request_(std::move(request)), options_(options), after_(request_.after)
+    {
+        options_.tag = this;
+        if (request_.wait == Timeout(0))
+            request_.wait = Timeout(TRIGGERS_MAX_WAIT_MS);
+    }
+    Follower(const Follower &) = delete;
+    Follower &operator=(const Follower &) = delete;
+
+    // Goes on where it was.
+    iterator begin()
+    {
+        return iterator(this);
+    }
+    iterator end()
+    {
+        return {};
+    }
+
+    // Waits for the next event; none after stop().
+    std::optional<Event> next()
+    {
+        while (!is_stopped()) {
+            if (next_ < page_.events.size())
+                return take();
+            fetch();
+        }
+        return std::nullopt;
+    }
+
+    // The position after the event that was given last: save it, and follow from there the next
+    // time.
+    std::int64_t next_after() const
+    {
+        return after_;
+    }
+
+    // Ends the walk, also while it waits.
+    void stop()
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        stopped_ = true;
+        client_->cancel(this);
+    }
+
+  private:
+    Event take()
+    {
+        Event event = std::move(page_.events[next_++]);
+        after_ = next_ < page_.events.size() ? event.sequence : request_.after;
+        return event;
+    }
+
+    void fetch()
+    {
+        try {
+            page_ = start().get();
+        } catch (const Error &) {
+            if (is_stopped())
+                return;
+            throw;
+        }
+        next_ = 0;
+        request_.after = page_.next_after;
+        if (page_.events.empty())
+            after_ = page_.next_after;
+    }
+
+    bool is_stopped()
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        return stopped_;
+    }
+
+    // Under the mutex, so that stop() finds the call.
+    std::future<LogPage> start()
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (stopped_)
+            throw Error(Code::cancelled, "CALL_CANCELLED", "the follower was stopped");
+        return client_->list_events_async(request_, options_);
+    }
+
+    const Client *client_;
+    LogRequest request_; // its position: everything up to there was read
+    CallOptions options_;
+    LogPage page_{};
+    std::size_t next_ = 0; // of page_: not given yet
+    std::int64_t after_;
+    std::mutex mutex_;
+    bool stopped_ = false; // under the mutex
+};
+
+inline Follower Client::follow(LogRequest request, const CallOptions &options) const
+{
+    return Follower(*this, std::move(request), options);
+}
 
 inline Inbox Client::inbox(ListRequest request, const CallOptions &options) const
 {

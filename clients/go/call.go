@@ -23,6 +23,9 @@ const (
 	// peer that vanished without closing is not noticed otherwise. Not when the method waits or may not
 	// be repeated.
 	resendAfter = 5 * time.Second
+	// A core answers every call by its deadline: a connection on which nothing came for so long until
+	// then is dead.
+	silence = time.Second
 	// Bytes of one encoded request. A core takes 8 MiB unless larger payloads are set for it.
 	maxMessage = 10551296
 	// SP marks a request's number by the top bit.
@@ -216,6 +219,7 @@ func (c *Client) send(
 		resend.Stop()
 	}
 	outgoing := to.outgoing
+	began, heard := time.Now(), to.heard.Load()
 	for {
 		select {
 		case outgoing <- message:
@@ -232,7 +236,12 @@ func (c *Client) send(
 		case <-resend.C:
 			return nil, nil
 		case <-ctx.Done():
-			return nil, stopped(ctx)
+			failed := stopped(ctx)
+			due := failed.Code == rpcpb.Code_DEADLINE_EXCEEDED && time.Since(began) >= c.silence
+			if due && outgoing == nil && to.heard.Load() == heard {
+				go to.wire.close() // its link dials again
+			}
+			return nil, failed
 		case <-c.closed.Done():
 			return nil, clientClosed()
 		}

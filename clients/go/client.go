@@ -20,6 +20,7 @@ const (
 	defaultTimeout = 10 * time.Second
 	service        = "triggers.v1.EventService/"
 	healthCheck    = "triggers.health.v1.Health/Check"
+	maxWaitMS      = 20000 // a core waits no longer
 )
 
 // Options are a client's; every field has a default.
@@ -40,6 +41,7 @@ type Options struct {
 type Client struct {
 	timeout     time.Duration
 	resendAfter time.Duration
+	silence     time.Duration
 	name        string
 	pool        *pool
 	pending     *pending
@@ -63,7 +65,7 @@ func Open(options Options) (*Client, error) {
 		return nil, err
 	}
 	client := &Client{
-		timeout: options.Timeout, resendAfter: resendAfter, name: clientName(options.Name),
+		timeout: options.Timeout, resendAfter: resendAfter, silence: silence, name: clientName(options.Name),
 		pool: newPool(), pending: newPending(),
 	}
 	if client.timeout == 0 {
@@ -216,6 +218,37 @@ func (c *Client) Events(ctx context.Context, request *triggerspb.ListInboxReques
 	}
 }
 
+// ListEvents reads a part of the log, the events of every status in the order of the commits; nil asks
+// for the first 50. Continue from NextAfter. With WaitMs an answer without events comes when that time
+// is over; without a deadline in ctx the call has so much more. The error's code is OUT_OF_RANGE when
+// events after the position were removed; see [Error.FirstSequence].
+func (c *Client) ListEvents(ctx context.Context, request *triggerspb.ListEventsRequest) (*triggerspb.ListEventsResponse, error) {
+	if _, limited := ctx.Deadline(); !limited {
+		wait := time.Duration(min(request.GetWaitMs(), maxWaitMS)) * time.Millisecond
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, max(c.timeout, c.timeout+wait)) // which may overflow
+		defer cancel()
+	}
+	return Call[*triggerspb.ListEventsResponse](ctx, c, service+"ListEvents", request)
+}
+
+// Follow gives a Follower of the log, from the request's position on; nil follows all of it from its
+// beginning. The request's WaitMs, 20 seconds when it is 0, is that of one call.
+func (c *Client) Follow(request *triggerspb.ListEventsRequest) *Follower {
+	next := &triggerspb.ListEventsRequest{}
+	proto.Merge(next, request)
+	if next.GetWaitMs() == 0 {
+		next.WaitMs = maxWaitMS
+	}
+	return &Follower{client: c, next: next, after: next.GetAfterSequence()}
+}
+
+// ListKinds gives one page of the kinds, the pairs of source and event type that events have or had;
+// nil asks for the first 50. A page without NextPageToken is the last.
+func (c *Client) ListKinds(ctx context.Context, request *triggerspb.ListKindsRequest) (*triggerspb.ListKindsResponse, error) {
+	return Call[*triggerspb.ListKindsResponse](ctx, c, service+"ListKinds", request)
+}
+
 // Ack acknowledges one event. Again, it gives the first time.
 func (c *Client) Ack(ctx context.Context, eventID string) (*triggerspb.AckEventResponse, error) {
 	response, err := Call[*triggerspb.AckEventResponse](ctx, c, service+"AckEvent", &triggerspb.AckEventRequest{EventId: eventID})
@@ -244,6 +277,19 @@ func (c *Client) AckBatch(ctx context.Context, eventIDs []string) ([]*triggerspb
 		}
 	}
 	return response.GetResults(), nil
+}
+
+// Erase removes the payload of one event for good; it cannot be undone. The event keeps its place in
+// the log and its status, and its create sent again answers as before. Erasing again changes nothing.
+func (c *Client) Erase(ctx context.Context, eventID string) (*triggerspb.EraseEventResponse, error) {
+	response, err := Call[*triggerspb.EraseEventResponse](ctx, c, service+"EraseEvent", &triggerspb.EraseEventRequest{EventId: eventID})
+	if err != nil {
+		return nil, err
+	}
+	if response.GetEventId() == "" {
+		return nil, malformed("has no event id")
+	}
+	return response, nil
 }
 
 // Health says whether events can be stored and read now, and the core's version and store.

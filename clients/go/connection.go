@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,6 +24,7 @@ type connection struct {
 	wire     wire
 	outgoing chan []byte
 	lost     chan struct{} // closed when it broke
+	heard    atomic.Int64  // messages that came
 }
 
 // write sends what callers queue, so that a peer that does not read holds up no caller past its deadline.
@@ -83,6 +85,7 @@ func (l *link) connect(ctx context.Context) (answered bool, err error) {
 		var message []byte
 		if message, err = wire.receive(); err == nil {
 			answered = true
+			connection.heard.Add(1)
 			err = l.deliver(message)
 		}
 	}

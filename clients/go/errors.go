@@ -22,6 +22,9 @@ type Error struct {
 	Violations []*rpcpb.FieldViolation
 	// RetryDelay is how long to wait before another try; 0 is no advice.
 	RetryDelay time.Duration
+	// FirstSequence is the first of the log that is there, when Code is OUT_OF_RANGE: go on after the one
+	// before it. 0 otherwise.
+	FirstSequence int64
 	// RequestID names the call in the core's log; "" when the core did not answer, and in batches' items.
 	RequestID string
 
@@ -78,11 +81,12 @@ func newError(code rpcpb.Code, message string, details *rpcpb.ErrorDetails) *Err
 		code = rpcpb.Code_UNKNOWN
 	}
 	return &Error{
-		Code:       code,
-		Reason:     details.GetReason(),
-		Message:    message,
-		Violations: details.GetFieldViolations(),
-		RetryDelay: time.Duration(details.GetRetryDelayMs()) * time.Millisecond,
+		Code:          code,
+		Reason:        details.GetReason(),
+		Message:       message,
+		Violations:    details.GetFieldViolations(),
+		RetryDelay:    time.Duration(details.GetRetryDelayMs()) * time.Millisecond,
+		FirstSequence: details.GetFirstSequence(),
 	}
 }
 

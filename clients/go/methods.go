@@ -39,11 +39,15 @@ func Call[Response proto.Message](ctx context.Context, client *Client, name stri
 		return none, failure(rpcpb.Code_INVALID_ARGUMENT, "REQUEST_INVALID",
 			"the request is %T; accepted is %s", request, accepted)
 	}
-	options, _ := proto.GetExtension(found.Options(), apipb.E_Call).(*apipb.Call)
-	if err := client.call(ctx, method{name, options.GetRepeatable(), options.GetWaits()}, request, response); err != nil {
+	if err := client.call(ctx, methodOf(found, name), request, response); err != nil {
 		return none, err
 	}
 	return response, nil
+}
+
+func methodOf(descriptor protoreflect.MethodDescriptor, name string) method {
+	options, _ := proto.GetExtension(descriptor.Options(), apipb.E_Call).(*apipb.Call)
+	return method{name, options.GetRepeatable(), options.GetWaits()}
 }
 
 func findMethod(name string) (protoreflect.MethodDescriptor, *Error) {

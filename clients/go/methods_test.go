@@ -2,6 +2,7 @@ package triggers
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -82,5 +83,28 @@ func TestACallThatWaitsIsNotSentAgainForItsSilence(t *testing.T) {
 	expect(t, err, rpcpb.Code_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
 	if requests, _ := core.seen(); len(requests) != 1 {
 		t.Fatalf("%d requests", len(requests))
+	}
+}
+
+func TestAConnectionThatIsSilentAtADeadlineIsReplaced(t *testing.T) {
+	var asked atomic.Int32
+	core := startCore(t, func(request *rpcpb.Request) *rpcpb.Response {
+		if asked.Add(1) == 1 {
+			return nil
+		}
+		return healthy(request)
+	})
+	client := open(t, Options{URL: core.url})
+	client.silence = 10 * time.Millisecond
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	waiting := method{name: healthCheck, repeatable: true, waits: true}
+	var response healthpb.HealthCheckResponse
+	err := client.call(ctx, waiting, &healthpb.HealthCheckRequest{}, &response)
+	expect(t, err, rpcpb.Code_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
+	for connections := 0; connections < 2; _, connections = core.seen() {
+		if _, err := client.Health(context.Background()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

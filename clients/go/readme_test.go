@@ -11,7 +11,7 @@ func TestTheReadmeShowsTheExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"producer", "consumer"} {
+	for _, name := range []string{"producer", "consumer", "worker"} {
 		example, err := os.ReadFile("examples/" + name + ".go")
 		if err != nil || !strings.Contains(string(readme), "```go\n"+string(example)+"```\n") {
 			t.Errorf("README.md does not show examples/%s.go as it is (%v)", name, err)

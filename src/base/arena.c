@@ -69,6 +69,42 @@ void arena_reset(struct arena *arena)
     arena->exhausted = arena->over_budget = false;
 }
 
+struct arena_place arena_mark(const struct arena *arena)
+{
+    CHECK(arena->blocks);
+    return (struct arena_place){arena->blocks, arena->blocks->next, arena->blocks->used,
+                                arena->used};
+}
+
+/* Frees the blocks from `block` to before `end`, which were charged. */
+static void free_charged(struct arena *arena, struct arena_block *block,
+                         const struct arena_block *end)
+{
+    while (block != end) {
+        struct arena_block *next = block->next;
+        size_t bytes = sizeof(*block) + block->size;
+        if (arena->charge) {
+            CHECK(arena->charged >= bytes);
+            charge_release(arena->charge, bytes);
+            arena->charged -= bytes;
+        }
+        free(block);
+        block = next;
+    }
+}
+
+void arena_rewind(struct arena *arena, struct arena_place place)
+{
+    CHECK(place.newest && place.used <= arena->used);
+    free_charged(arena, arena->blocks, place.newest);
+    free_charged(arena, place.newest->next, place.next); /* large ones, see block_for */
+    place.newest->next = place.next;
+    place.newest->used = place.newest_used;
+    arena->blocks = place.newest;
+    arena->used = place.used;
+    arena->exhausted = arena->over_budget = false;
+}
+
 static struct arena_block *block_new(struct arena *arena, size_t size)
 {
     size_t bytes = sizeof(struct arena_block) + size;

@@ -31,6 +31,19 @@ void arena_fini(struct arena *arena);
 /* Forgets all allocations but keeps one small block for the next use. */
 void arena_reset(struct arena *arena);
 
+/* A place that an arena has reached, to go back to. */
+struct arena_place {
+    struct arena_block *newest;
+    struct arena_block *next; /* after it */
+    size_t newest_used, used;
+};
+
+/* Where the arena is, which is not empty. */
+struct arena_place arena_mark(const struct arena *arena);
+
+/* Frees what was allocated after `place`. */
+void arena_rewind(struct arena *arena, struct arena_place place);
+
 /* `size` bytes aligned for any type, not cleared; NULL when the cap, the budget or memory is
  * exhausted. */
 void *arena_alloc(struct arena *arena, size_t size);

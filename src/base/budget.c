@@ -5,12 +5,17 @@
 
 #define SHARE_OF_REST 3
 
+/* Whether there is room for others below the limit. */
+static bool is_fair(size_t limit, size_t held, size_t by_caller)
+{
+    return held <= limit && by_caller / SHARE_OF_REST <= limit - held;
+}
+
 static bool fits(size_t ceiling, const struct charge *charge, size_t held, size_t by_caller)
 {
     if (charge->urgent || charge->held <= BUDGET_SMALL)
         return held <= ceiling;
-    size_t limit = ceiling / 4 * 3;
-    return held <= limit && by_caller / SHARE_OF_REST <= limit - held;
+    return is_fair(ceiling / 4 * 3, held, by_caller);
 }
 
 bool charge_add(struct charge *charge, size_t size)
@@ -29,6 +34,17 @@ bool charge_add(struct charge *charge, size_t size)
     size_t by_caller = atomic_fetch_add(&share->held, size) + size;
     size_t held = atomic_fetch_add(&budget->held, size) + size;
     if (fits(ceiling, charge, held, by_caller))
+        return true;
+    charge_release(charge, size);
+    return false;
+}
+
+bool charge_add_lasting(struct charge *charge, size_t size)
+{
+    struct budget_share *share = charge->share;
+    if (!charge_add(charge, size))
+        return false;
+    if (!share || is_fair(share->budget->ceiling / 2, share->budget->held, share->held))
         return true;
     charge_release(charge, size);
     return false;

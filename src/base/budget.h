@@ -37,6 +37,10 @@ struct charge {
  * sevenths each. */
 bool charge_add(struct charge *charge, size_t size);
 
+/* The same for what is kept for long, as by calls that wait: in the first half of the budget, and
+ * not over three times what its caller leaves of that to others. */
+bool charge_add_lasting(struct charge *charge, size_t size);
+
 /* Holds `size` bytes less; at most charge->held. */
 void charge_release(struct charge *charge, size_t size);
 

@@ -83,6 +83,34 @@ bool config_integer(const struct config_setting *setting, const char *text, char
     return false;
 }
 
+bool config_duration(const struct config_setting *setting, const char *text, char *why, size_t size)
+{
+    static const struct {
+        char name;
+        long seconds;
+    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+    const long most = 36525L * 86400;
+    size_t digits = strspn(text, "0123456789");
+    errno = 0;
+    long number = strtol(text, NULL, 10);
+    CHECK(setting->target);
+    bool valid = strcmp(text, "forever") == 0;
+    if (valid)
+        *(long *)setting->target = 0;
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]) && !valid; i++) {
+        valid = digits > 0 && text[digits] == units[i].name && text[digits + 1] == '\0' &&
+                errno == 0 && number >= 1 && number <= most / units[i].seconds;
+        if (valid)
+            *(long *)setting->target = number * units[i].seconds;
+    }
+    if (!valid)
+        snprintf(
+            why, size,
+            "a whole number and s, m, h or d is accepted, such as 12h or 30d, up to 36525d; or "
+            "forever");
+    return valid;
+}
+
 bool config_choice(const struct config_setting *setting, const char *text, char *why, size_t size)
 {
     CHECK(setting->target && setting->choices);

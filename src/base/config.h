@@ -50,6 +50,10 @@ void config_show(FILE *out, const char *text);
 bool config_text(const struct config_setting *setting, const char *text, char *why, size_t size);
 /* target: long; from min to max */
 bool config_integer(const struct config_setting *setting, const char *text, char *why, size_t size);
+/* target: long, in seconds; a whole number and its unit, s, m, h or d, such as 30d; at least 1 s
+ * and at most 100 years. "forever" is 0. */
+bool config_duration(const struct config_setting *setting, const char *text, char *why,
+                     size_t size);
 /* target: int, the number of the word in `choices`, from 0 */
 bool config_choice(const struct config_setting *setting, const char *text, char *why, size_t size);
 /* target: struct origins */

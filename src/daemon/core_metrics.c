@@ -6,29 +6,24 @@
 
 #include "events/backlog.h"
 #include "events/lane.h"
+#include "events/retention.h"
 #include "events/writer.h"
 #include "net/server.h"
 
 static struct metric *const LIST[] = {
-    &call_requests,
-    &call_duration,
-    &call_in_flight,
-    &server_connections,
-    &server_memory,
-    &server_memory_ceiling,
-    &call_refusals,
-    &lane_queue_depth,
-    &lane_batch_items,
-    &lane_sessions,
-    &lane_store_duration,
-    &lane_store_errors,
-    &writer_commits,
-    &writer_created,
-    &writer_acknowledged,
-    &backlog_pending,
-    &backlog_oldest_age,
-    &backlog_standbys,
-    NULL,
+    &call_requests,           &call_duration,
+    &call_in_flight,          &call_waiting,
+    &server_connections,      &server_memory,
+    &server_memory_ceiling,   &call_refusals,
+    &lane_queue_depth,        &lane_batch_items,
+    &lane_sessions,           &lane_store_duration,
+    &lane_store_errors,       &writer_commits,
+    &writer_created,          &writer_acknowledged,
+    &writer_erased,           &writer_settlements,
+    &retention_removed,       &retention_first_sequence,
+    &retention_last_time,     &backlog_pending,
+    &backlog_oldest_age,      &backlog_standbys,
+    &backlog_oldest_snapshot, NULL,
 };
 
 struct metrics *core_metrics_init(const char *store_name)

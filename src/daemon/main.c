@@ -11,10 +11,15 @@
 #include "daemon/core_metrics.h"
 #include "daemon/settings.h"
 #include "events/backlog.h"
+#include "events/notices.h"
+#include "events/retention.h"
+#include "events/waiters.h"
 #include "net/server.h"
 #include "service/event_service.h"
 #include "service/health_service.h"
 #include "service/stats_service.h"
+#include "service/subscription_service.h"
+#include "subscriptions/subscriptions.h"
 
 #define GRACE_SECONDS 28 /* for stopping; ECS kills after 30 */
 #define DRAIN_MS 20000   /* part of it, for the calls in progress */
@@ -44,12 +49,17 @@ struct daemon {
     struct store *store;
     struct writer *writer;
     struct readers *readers;
+    struct waiters *waiters;
+    struct notices *notices; /* NULL: the store has none */
+    struct retention *retention;
+    struct subscriptions *subscriptions;
     struct event_service events;
     struct health_service health;
     struct stats_service stats;
+    struct subscription_service subscription_calls;
     struct metrics *metrics;
     struct backlog backlog;
-    ProtobufCService *services[4];
+    ProtobufCService *services[5];
     struct dispatcher dispatcher;
     struct server *server;
 };
@@ -60,32 +70,68 @@ static int fail_with(const struct status *status, int exit_code)
     return exit_code;
 }
 
-/* How the sessions are shared: one reads by id, and few write, because a writer that finds
- * everything queued makes larger batches. SQLite has one writer, whatever the setting. */
-static unsigned write_sessions(const struct daemon *daemon)
-{
-    unsigned quarter = (unsigned)daemon->settings.db_connections / 4;
-    return quarter == 0 || strcmp(daemon->store->driver->name, "sqlite") == 0 ? 1 : quarter;
-}
+/* Besides those that are counted in TRIGGERS_DB_CONNECTIONS. */
+#define LEDGER_SESSIONS 1
+
+/* One session writes, since events are stored one after the other in any case and a writer that
+ * finds everything queued makes larger batches; one reads by id; the others list. */
+#define WRITE_SESSIONS 1
 
 static unsigned list_sessions(const struct daemon *daemon)
 {
-    unsigned others = 1 + write_sessions(daemon);
+    unsigned others = 1 + WRITE_SESSIONS;
     CHECK((unsigned)daemon->settings.db_connections > others);
     return (unsigned)daemon->settings.db_connections - others;
+}
+
+/* Events were committed: who waits for them here, and the other cores, are told. */
+static void on_committed(void *context, struct scope scope, const struct store_event *const *events,
+                         size_t count)
+{
+    struct daemon *daemon = context;
+    int64_t last = 0;
+    for (size_t i = 0; i < count; i++)
+        last = events[i]->sequence > last ? events[i]->sequence : last;
+    waiters_note(daemon->waiters, scope, events, count);
+    if (daemon->notices)
+        notices_tell(daemon->notices, scope.tenant, last);
+}
+
+/* Another core has committed events; without a notice, perhaps. */
+static void on_heard(void *context, const struct store_notice *notice)
+{
+    struct daemon *daemon = context;
+    if (notice)
+        waiters_hear(daemon->waiters, notice->tenant, notice->last);
+    else
+        waiters_look(daemon->waiters);
+}
+
+/* Also who is told by the writer: waiters and notices. */
+static bool open_readers(struct daemon *daemon)
+{
+    daemon->readers = readers_open(daemon->store, list_sessions(daemon));
+    daemon->waiters = daemon->readers ? waiters_open(daemon->readers) : NULL;
+    if (daemon->waiters && notices_are_possible(daemon->store))
+        daemon->notices = notices_open(daemon->store, on_heard, daemon);
+    return daemon->waiters && (daemon->notices || !notices_are_possible(daemon->store));
 }
 
 /* Opens the lanes and waits for their first try. A store that is unavailable is waited for while
  * serving; one that a person must mend ends the start. */
 static bool open_lanes(struct daemon *daemon, struct status *status)
 {
-    daemon->writer = writer_open(daemon->store, write_sessions(daemon));
-    daemon->readers = readers_open(daemon->store, list_sessions(daemon));
-    if (!daemon->writer || !daemon->readers)
+    if (open_readers(daemon))
+        daemon->writer = writer_open(daemon->store, WRITE_SESSIONS, on_committed, daemon);
+    if (daemon->writer)
+        daemon->subscriptions =
+            subscriptions_open(daemon->store, daemon->writer, daemon->waiters, LEDGER_SESSIONS);
+    if (!daemon->subscriptions)
         return status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY",
                            "cannot start the store's workers: out of memory or threads");
     struct lane *lanes[] = {writer_lane(daemon->writer), readers_get_lane(daemon->readers),
-                            readers_list_lane(daemon->readers)};
+                            readers_list_lane(daemon->readers),
+                            subscriptions_lane(daemon->subscriptions)};
     for (size_t i = 0; i < sizeof(lanes) / sizeof(lanes[0]); i++) {
         if (lane_await_first_try(lanes[i], status) == STORE_FATAL)
             return false;
@@ -99,19 +145,37 @@ static size_t max_message(const struct core_settings *settings)
     return one_event > RPC_MAX_MESSAGE ? one_event : RPC_MAX_MESSAGE;
 }
 
+/* Called when the writer is open. */
+static bool open_retention(struct daemon *daemon, struct status *status)
+{
+    daemon->retention = retention_open(
+        daemon->writer, &(struct retention_config){
+                            .keep_acknowledged_us = daemon->settings.keep_acknowledged * 1000000,
+                            .keep_pending_us = daemon->settings.keep_pending * 1000000,
+                        });
+    return daemon->retention ||
+           status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY",
+                       "cannot start the removal of old events: out of memory or threads");
+}
+
 static bool start(struct daemon *daemon, struct status *status)
 {
-    if (!open_lanes(daemon, status))
+    if (!open_lanes(daemon, status) || !open_retention(daemon, status))
         return false;
     struct payload_rules payloads = store_settings_payload_rules(&daemon->settings.store);
-    event_service_init(&daemon->events, daemon->writer, daemon->readers, &payloads);
-    health_service_init(&daemon->health, daemon->writer, daemon->readers,
-                        daemon->store->driver->name);
+    event_service_init(&daemon->events, daemon->writer, daemon->readers, daemon->waiters,
+                       &payloads);
+    struct lane *const lanes[HEALTH_LANES] = {
+        writer_lane(daemon->writer), readers_get_lane(daemon->readers),
+        readers_list_lane(daemon->readers), subscriptions_lane(daemon->subscriptions)};
+    health_service_init(&daemon->health, lanes, daemon->store->driver->name);
     daemon->services[0] = &daemon->events.base.base;
     daemon->services[1] = &daemon->health.base.base;
     daemon->metrics = core_metrics_init(daemon->store->driver->name);
     stats_service_init(&daemon->stats, daemon->metrics);
     daemon->services[2] = &daemon->stats.base.base;
+    subscription_service_init(&daemon->subscription_calls, daemon->subscriptions);
+    daemon->services[3] = &daemon->subscription_calls.base.base;
     dispatcher_init(&daemon->dispatcher, daemon->services);
     daemon->dispatcher.max_message = max_message(&daemon->settings);
     return server_start(&daemon->server_config, &daemon->dispatcher, &daemon->server, status);
@@ -122,6 +186,7 @@ static void serve(struct daemon *daemon)
 {
     do {
         backlog_ask(&daemon->backlog, daemon->readers);
+        waiters_look(daemon->waiters);
         server_note_memory(daemon->server);
         metrics_log(daemon->metrics, daemon->settings.metrics_log);
     } while (!signals_wait(GRACE_SECONDS, 1));
@@ -135,14 +200,23 @@ static void stop(struct daemon *daemon)
         lane_stop(writer_lane(daemon->writer));
         lane_stop(readers_get_lane(daemon->readers));
         lane_stop(readers_list_lane(daemon->readers));
+        lane_stop(subscriptions_lane(daemon->subscriptions));
         if (!server_drain(daemon->server, DRAIN_MS))
             log_warning("not every call was answered in time");
     }
+    retention_close(daemon->retention);
+    if (daemon->subscriptions)
+        subscriptions_stop(daemon->subscriptions);
     /* The lanes answer what they hold, so they end before the server does. */
+    notices_close(daemon->notices);
+    if (daemon->waiters)
+        waiters_stop(daemon->waiters);
     readers_close(daemon->readers);
     writer_close(daemon->writer);
+    subscriptions_close(daemon->subscriptions);
     if (daemon->server)
         server_stop(daemon->server);
+    waiters_close(daemon->waiters);
     daemon->store->driver->close(daemon->store);
 }
 
@@ -157,7 +231,7 @@ static void tune_malloc(void)
 /* Whether there is enough left for callers. */
 static bool make_budget(struct daemon *daemon, struct status *status)
 {
-    size_t sessions = (size_t)daemon->settings.db_connections;
+    size_t sessions = (size_t)daemon->settings.db_connections + LEDGER_SESSIONS;
     size_t message = max_message(&daemon->settings);
     size_t besides = BASE_MEMORY + SERVER_MEMORY + sessions * SESSION_MEMORY;
     besides += PARAMETER_COPIES * (message - RPC_MAX_MESSAGE);
@@ -176,14 +250,27 @@ static bool make_budget(struct daemon *daemon, struct status *status)
 static bool count_connections(struct daemon *daemon, struct status *status)
 {
     size_t files = process_raise_files(SIZE_MAX);
-    size_t sessions = (size_t)daemon->settings.db_connections;
-    size_t besides = PROGRAM_FILES + sessions * SESSION_FILES;
+    size_t sessions = (size_t)daemon->settings.db_connections + LEDGER_SESSIONS;
+    size_t besides = PROGRAM_FILES + (sessions + 1) * SESSION_FILES; /* one for notices */
     daemon->server_config.max_connections = files > besides ? files - besides : 0;
     return daemon->server_config.max_connections >= MIN_CONNECTIONS ||
            status_fail(status, STATUS_INVALID_ARGUMENT, "TOO_FEW_FILES",
                        "%zu file descriptors (ulimit -n, LimitNOFILE) are too few: with %zu "
                        "sessions with the store there must be at least %zu",
                        files, sessions, besides + MIN_CONNECTIONS);
+}
+
+/* Blocks go from the log when what is acknowledged in them is old enough, and only then what is
+ * pending, too. */
+static bool check_retention(const struct core_settings *settings, struct status *status)
+{
+    return settings->keep_pending == 0 ||
+           (settings->keep_acknowledged > 0 &&
+            settings->keep_pending >= settings->keep_acknowledged) ||
+           status_fail(
+               status, STATUS_INVALID_ARGUMENT, "RETENTION_INVALID",
+               "TRIGGERS_KEEP_PENDING needs TRIGGERS_KEEP_ACKNOWLEDGED and must be at least "
+               "as long");
 }
 
 static bool check(struct daemon *daemon, struct status *status)
@@ -195,7 +282,8 @@ static bool check(struct daemon *daemon, struct status *status)
                    .access = &daemon->settings.access},
         .budget = &daemon->budget,
     };
-    return make_budget(daemon, status) && count_connections(daemon, status) &&
+    return check_retention(&daemon->settings, status) && make_budget(daemon, status) &&
+           count_connections(daemon, status) &&
            listen_check(&daemon->server_config.listen, status) &&
            store_open(daemon->settings.store.database_url, &daemon->store, status);
 }

@@ -42,10 +42,18 @@ enum config_result core_settings_load(struct core_settings *settings, int argc, 
          config_integer, &settings->max_memory, 88080384, 1L << 40},
         STORE_SETTING_MAX_PAYLOAD(&settings->store),
         STORE_SETTING_PAYLOADS(&settings->store),
+        {"TRIGGERS_KEEP_ACKNOWLEDGED", "keep-acknowledged", "forever", "DURATION",
+         "How long events are kept after they were created and acknowledged, such as 12h or 30d; "
+         "then they are removed, in blocks of 256, from the old end of the log. The newest few "
+         "hundred events always stay.",
+         config_duration, &settings->keep_acknowledged},
+        {"TRIGGERS_KEEP_PENDING", "keep-pending", "forever", "DURATION",
+         "The same for events that nobody has acknowledged; at least as long as "
+         "TRIGGERS_KEEP_ACKNOWLEDGED, which must be set.",
+         config_duration, &settings->keep_pending},
         {"TRIGGERS_DB_CONNECTIONS", "db-connections", "4", "COUNT",
-         "Sessions with the store, 3 to 64: a quarter of them write (one with SQLite), one reads "
-         "by "
-         "id, the others list.",
+         "Sessions with the store, 3 to 64: one writes, one reads by id, the others list. One more "
+         "is for subscriptions and, with PostgreSQL, one for notices between cores.",
          config_integer, &settings->db_connections, 3, 64},
         {"TRIGGERS_IMPORT_FROM", "import-from", NULL, "URL", NULL, import_moved, NULL,
          .secret = true},

@@ -13,6 +13,8 @@ struct core_settings {
     const char *tls_cert;
     const char *tls_key;
     struct handshake_access access; /* to WebSockets */
+    long keep_acknowledged;         /* seconds; 0: for ever */
+    long keep_pending;              /* the same */
     long max_memory;                /* bytes that the program may take */
     long db_connections;            /* sessions with the store, all lanes together */
     enum log_level log_level;

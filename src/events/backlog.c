@@ -1,20 +1,24 @@
 /* One operation, which is used again and again. */
 #include "events/backlog.h"
 
+#include <string.h>
+
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
 
 #define INTERVAL_MS 5000
 #define DEADLINE_MS 10000
+#define OLD_SNAPSHOT_US (INT64_C(300) * 1000 * 1000)
+#define OLD_SNAPSHOT_TRANSACTIONS 1000000
 
 static metric_cell pending_cell = METRIC_UNKNOWN, age_cell = METRIC_UNKNOWN,
-                   standbys_cell = METRIC_UNKNOWN;
+                   standbys_cell = METRIC_UNKNOWN, snapshot_cell = METRIC_UNKNOWN;
 
 struct metric backlog_pending = {
     .name = "pending_events",
-    .help = "Pending events in the store, a few seconds ago; above 10000 on PostgreSQL the "
-            "estimate of its planner.",
+    .help = "Pending events in the store, a few seconds ago; an estimate when they are spread "
+            "over more than 200 blocks of the log, of 256 events each.",
     .kind = METRIC_GAUGE,
     .cells = &pending_cell};
 struct metric backlog_oldest_age = {
@@ -29,9 +33,17 @@ struct metric backlog_standbys = {
             "that were acknowledged.",
     .kind = METRIC_GAUGE,
     .cells = &standbys_cell};
+struct metric backlog_oldest_snapshot = {
+    .name = "oldest_snapshot_seconds",
+    .help = "For how long the transaction has been open that keeps removed rows of the database "
+            "from being cleaned away. After five minutes the core's log names who holds it.",
+    .kind = METRIC_GAUGE,
+    .unit = 1e-6,
+    .cells = &snapshot_cell};
 
-static void show(int64_t pending, int64_t age_us, int64_t standbys)
+static void show(int64_t pending, int64_t age_us, int64_t standbys, int64_t snapshot_us)
 {
+    metric_set(&backlog_oldest_snapshot, 0, snapshot_us);
     metric_set(&backlog_pending, 0, pending);
     metric_set(&backlog_oldest_age, 0, age_us);
     metric_set(&backlog_standbys, 0, standbys);
@@ -39,7 +51,7 @@ static void show(int64_t pending, int64_t age_us, int64_t standbys)
 
 static void show_unknown(void)
 {
-    show(METRIC_UNKNOWN, METRIC_UNKNOWN, METRIC_UNKNOWN);
+    show(METRIC_UNKNOWN, METRIC_UNKNOWN, METRIC_UNKNOWN, METRIC_UNKNOWN);
 }
 
 static int64_t age_of(const struct store_backlog *found)
@@ -58,6 +70,27 @@ static void warn_of_standbys(struct backlog *backlog)
     backlog->warned = standbys > 0;
 }
 
+/* A slot, or a standby, does not say for how long. */
+static void warn_of_snapshot(struct backlog *backlog)
+{
+    const struct store_backlog *found = &backlog->found;
+    bool old = found->oldest_snapshot_us > OLD_SNAPSHOT_US ||
+               (found->oldest_snapshot_us == 0 &&
+                found->oldest_snapshot_transactions > OLD_SNAPSHOT_TRANSACTIONS);
+    if (!old) {
+        backlog->warned_of[0] = '\0';
+        return;
+    }
+    if (strcmp(found->snapshot_holder, backlog->warned_of) == 0)
+        return;
+    memcpy(backlog->warned_of, found->snapshot_holder, sizeof(backlog->warned_of));
+    log_warning("an old transaction or replication slot keeps removed rows in the database, which "
+                "slows it down over time: end the transaction, or drop an unused slot",
+                {"holder", found->snapshot_holder},
+                {"seconds", NULL, (double)found->oldest_snapshot_us / 1e6},
+                {"transactions", NULL, (double)found->oldest_snapshot_transactions});
+}
+
 static enum store_result ask_store(struct store_session *session, struct list_op *op,
                                    struct status *status)
 {
@@ -70,8 +103,10 @@ static void on_found(struct op *op)
     struct backlog *backlog = (struct backlog *)op;
     CHECK(atomic_load(&backlog->asked));
     if (op->status.code == STATUS_OK) {
-        show(backlog->found.pending, age_of(&backlog->found), backlog->found.asynchronous_standbys);
+        show(backlog->found.pending, age_of(&backlog->found), backlog->found.asynchronous_standbys,
+             backlog->found.oldest_snapshot_us);
         warn_of_standbys(backlog);
+        warn_of_snapshot(backlog);
     } else {
         show_unknown();
     }

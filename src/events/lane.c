@@ -45,6 +45,7 @@ struct lane_batch {
     size_t items;       /* as the next two, of `ops` */
     size_t bytes;
     size_t cost;
+    bool fresh_only; /* of clients that come before the turns */
 };
 
 struct worker {
@@ -52,6 +53,7 @@ struct worker {
     pthread_t thread;
     bool started;
     struct store_session *session; /* from here on used only by the thread */
+    struct lane_batch batch;       /* that it carries out */
     int64_t backoff_ms;            /* wait before the next try to connect */
 };
 
@@ -76,14 +78,17 @@ struct lane {
     struct worker workers[MAX_WORKERS];
 };
 
-static const char *const LANE_NAMES[] = {
-    [LANE_WRITES] = "writes", [LANE_GETS] = "gets", [LANE_LISTS] = "lists"};
+static const char *const LANE_NAMES[] = {[LANE_WRITES] = "writes",
+                                         [LANE_GETS] = "gets",
+                                         [LANE_LISTS] = "lists",
+                                         [LANE_LEDGERS] = "ledgers"};
 
 /* ---- metrics; each kind of lane has a cell or a histogram of its own ---- */
 
 static const char *const LANE_LABELS[] = {[LANE_WRITES] = "lane=\"writes\"",
                                           [LANE_GETS] = "lane=\"gets\"",
                                           [LANE_LISTS] = "lane=\"lists\"",
+                                          [LANE_LEDGERS] = "lane=\"ledgers\"",
                                           [LANE_KIND_COUNT] = NULL};
 /* By enum store_result, from STORE_RETRY on; STORE_FATAL is not a result of an operation. */
 static const char *const RESULT_LABELS[FAILURES + 1] = {
@@ -224,21 +229,22 @@ static size_t fitting_items(const struct lane *lane, const struct lane_batch *ta
         return rest;
     if (!lane->config.divides)
         return taken->items == 0 ? rest : 0;
-    CHECK(taken->cost <= room || taken->items == 0);
-    size_t part = (room - taken->cost) * op->items / turn_cost(op, op->items);
+    size_t left = taken->cost < room ? room - taken->cost : 0;
+    size_t part = left * op->items / turn_cost(op, op->items);
     if (part > rest)
         part = rest;
     return part == 0 && taken->items == 0 ? 1 : part;
 }
 
 /* Takes what fits into a batch of `room` cost, for one tenant, and what has expired before it. */
-static void fill_batch(struct lane *lane, struct lane_batch *batch, bool fresh_only, size_t room)
+static void fill_batch(struct lane *lane, struct lane_batch *batch, size_t room)
 {
     int64_t now_ms = clock_monotonic_ms();
     struct op **end = &batch->ops;
     struct op *op;
-    CHECK(batch->items == 0);
-    while ((op = turns_next(&lane->turns, fresh_only))) {
+    while (*end)
+        end = &(*end)->next;
+    while ((op = turns_next(&lane->turns, batch->fresh_only))) {
         if (op->deadline_ms <= now_ms && op->first == 0) {
             turns_take(&lane->turns, op, op->items);
             turns_release(&lane->turns, op);
@@ -259,22 +265,25 @@ static void fill_batch(struct lane *lane, struct lane_batch *batch, bool fresh_o
     }
 }
 
+static size_t batch_room(const struct lane *lane, bool fresh_only)
+{
+    size_t room = lane->config.divides ? lane->config.max_batch : SIZE_MAX;
+    bool company = clock_monotonic_ms() < lane->company_until_ms;
+    return company && !fresh_only && pace_room(lane) < room ? pace_room(lane) : room;
+}
+
 /* While there are several callers, those that ask for little do not wait for a long batch with the
  * others, nor the others for them: one batch is for them, the next for everybody. */
 static struct lane_batch take_batch(struct lane *lane)
 {
-    size_t room = lane->config.divides ? lane->config.max_batch : SIZE_MAX;
-    struct lane_batch batch = {0};
     bool company = clock_monotonic_ms() < lane->company_until_ms;
-    if (company && !lane->fresh_last && lane->turns.fresh && lane->turns.all.ring)
-        fill_batch(lane, &batch, true, room);
-    lane->fresh_last = batch.items > 0;
-    if (company && pace_room(lane) < room)
-        room = pace_room(lane);
+    bool fresh = company && !lane->fresh_last && lane->turns.fresh && lane->turns.all.ring;
+    struct lane_batch batch = {.fresh_only = fresh};
+    if (fresh)
+        fill_batch(lane, &batch, batch_room(lane, true));
+    batch.fresh_only = lane->fresh_last = batch.items > 0;
     if (batch.items == 0)
-        fill_batch(lane, &batch, false, room);
-    if (batch.items > 0)
-        metric_observe(&lane_batch_items, lane->config.kind, (int64_t)batch.items);
+        fill_batch(lane, &batch, batch_room(lane, false));
     return batch;
 }
 
@@ -360,6 +369,8 @@ static enum store_result worker_connect(struct worker *worker, struct status *st
         return result;
     }
     worker->session = NULL;
+    if (status->retry_delay_ms > 0 && status->retry_delay_ms < worker->backoff_ms)
+        worker->backoff_ms = status->retry_delay_ms; /* the store goes on with something */
     note_away(lane, status);
     fail_queue_when_away(lane);
     return result;
@@ -401,13 +412,16 @@ bool worker_may_retry(struct worker *worker, int64_t deadline_ms)
 
 bool worker_reconnect(struct worker *worker, int64_t deadline_ms, struct status *status)
 {
-    if (worker->session) {
+    bool replaces = worker->session; /* one that the store allowed */
+    if (replaces) {
         worker_disconnect(worker);
         note_away(worker->lane, status);
         fail_queue_when_away(worker->lane);
     }
     worker->backoff_ms = FIRST_BACKOFF_MS;
-    while (!worker_may_connect(worker) || worker_connect(worker, status) != STORE_OK) {
+    while ((!replaces && !worker_may_connect(worker)) ||
+           worker_connect(worker, status) != STORE_OK) {
+        replaces = false;
         if (!worker_may_retry(worker, deadline_ms))
             return false;
         worker_back_off(worker, deadline_ms);
@@ -420,7 +434,7 @@ bool worker_reconnect(struct worker *worker, int64_t deadline_ms, struct status 
 /* Waits for work. The batch is empty when there is none within the ping interval. False when the
  * lane stops and nothing is queued: then the worker leaves, and nobody counts on its session any
  * more, which lane_close closes, as SQLite's writer is to close last. */
-static bool worker_take(struct worker *worker, struct lane_batch *batch)
+static bool worker_take(struct worker *worker)
 {
     struct lane *lane = worker->lane;
     int64_t until_ms = clock_monotonic_ms() + PING_INTERVAL_MS;
@@ -430,8 +444,8 @@ static bool worker_take(struct worker *worker, struct lane_batch *batch)
     bool leaves = lane->stopping && lane->turns.waiting == 0;
     if (leaves)
         note_disconnected(lane);
-    *batch = take_batch(lane);
-    if (batch->expired)
+    worker->batch = take_batch(lane);
+    if (worker->batch.expired)
         note_held(lane);
     if (lane->turns.waiting > 0)
         pthread_cond_signal(&lane->work); /* another worker takes the rest */
@@ -439,17 +453,45 @@ static bool worker_take(struct worker *worker, struct lane_batch *batch)
     return !leaves;
 }
 
-/* Carries out a batch and finishes those of its operations that have no items left, which no longer
- * count as held; the others wait for their next turn. */
-static void worker_run(struct worker *worker, const struct lane_batch *batch)
+static void fail_expired(struct lane_batch *batch)
+{
+    struct status late;
+    status_fail(&late, STATUS_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED",
+                "the deadline passed before the store was asked; nothing was changed");
+    struct op *expired = batch->expired;
+    batch->expired = NULL;
+    ops_fail(expired, &late);
+}
+
+struct op *worker_take_more(struct worker *worker)
 {
     struct lane *lane = worker->lane;
+    struct lane_batch *batch = &worker->batch;
+    struct op *last = batch->ops;
+    CHECK(last);
+    while (last->next)
+        last = last->next;
+    pthread_mutex_lock(&lane->lock);
+    fill_batch(lane, batch, batch_room(lane, batch->fresh_only));
+    note_held(lane);
+    pthread_mutex_unlock(&lane->lock);
+    fail_expired(batch);
+    return last->next;
+}
+
+/* Carries out a batch and finishes those of its operations that have no items left, which no longer
+ * count as held; the others wait for their next turn. */
+static void worker_run(struct worker *worker)
+{
+    struct lane *lane = worker->lane;
+    const struct lane_batch *batch = &worker->batch;
     struct op *done = NULL;
     struct op **end = &done;
     CHECK(worker->session);
     int64_t started_us = clock_monotonic_us();
     lane->config.run(worker, batch->ops);
     int64_t took_us = clock_monotonic_us() - started_us;
+    metric_observe(&lane_batch_items, lane->config.kind, (int64_t)batch->items);
     pthread_mutex_lock(&lane->lock);
     note_pace(lane, batch->cost, took_us);
     for (struct op *op = batch->ops, *next; op; op = next) {
@@ -469,14 +511,6 @@ static void worker_run(struct worker *worker, const struct lane_batch *batch)
         pthread_cond_signal(&lane->work);
     pthread_mutex_unlock(&lane->lock);
     ops_finish(done);
-}
-
-static void fail_expired(struct op *expired)
-{
-    struct status late;
-    status_fail(&late, STATUS_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED",
-                "the deadline passed before the store was asked; nothing was changed");
-    ops_fail(expired, &late);
 }
 
 static void worker_ping(struct worker *worker)
@@ -516,7 +550,6 @@ static bool is_over(struct lane *lane)
 /* Gets a session, and with it carries out what is queued. False when the worker leaves. */
 static bool worker_step(struct worker *worker)
 {
-    struct lane_batch batch;
     struct status status;
     if (worker == worker->lane->workers && !worker->lane->was_tried)
         worker_first_try(worker);
@@ -529,13 +562,13 @@ static bool worker_step(struct worker *worker)
         worker_back_off(worker, INT64_MAX);
         return true;
     }
-    if (!worker_take(worker, &batch))
+    if (!worker_take(worker))
         return false;
-    if (batch.expired)
-        fail_expired(batch.expired);
-    if (batch.ops)
-        worker_run(worker, &batch);
-    else if (!batch.expired)
+    bool idle = !worker->batch.ops && !worker->batch.expired;
+    fail_expired(&worker->batch);
+    if (worker->batch.ops)
+        worker_run(worker);
+    else if (idle)
         worker_ping(worker);
     return true;
 }

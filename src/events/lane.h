@@ -1,8 +1,8 @@
 /* A lane: a bounded queue of operations and the workers that carry them out, each with a store
- * session of its own. There is one lane for writes, one for reads by id and one for lists, so that
- * none waits for another. A worker takes everything that queued while it was busy: group commit
- * without a timer. Callers are served in turn, see turns.h, and while there are several, no batch
- * keeps the others waiting for long. */
+ * session of its own. There is one lane for writes, one for reads by id, one for lists and one for
+ * the ledgers of subscriptions, so that none waits for another. A worker takes everything that
+ * queued while it was busy: group commit without a timer. Callers are served in turn, see turns.h,
+ * and while there are several, no batch keeps the others waiting for long. */
 #ifndef TRIGGERS_EVENTS_LANE_H
 #define TRIGGERS_EVENTS_LANE_H
 
@@ -14,7 +14,7 @@ struct lane;
 struct worker;
 
 /* What the lane is for, in logs and metrics. */
-enum lane_kind { LANE_WRITES, LANE_GETS, LANE_LISTS, LANE_KIND_COUNT };
+enum lane_kind { LANE_WRITES, LANE_GETS, LANE_LISTS, LANE_LEDGERS, LANE_KIND_COUNT };
 
 /* By kind, for the whole process. */
 extern struct metric lane_queue_depth, lane_batch_items, lane_sessions, lane_store_duration,
@@ -69,6 +69,11 @@ void lane_close(struct lane *lane);
 /* For `run`. The session is not NULL when `run` is called. */
 struct store_session *worker_session(struct worker *worker);
 void *worker_context(struct worker *worker);
+
+/* For `run`: takes further operations, which came meanwhile, if they are of the same tenant and fit
+ * into the batch. Returns the first of them, which follow those that `run` was given in their list;
+ * NULL: none. */
+struct op *worker_take_more(struct worker *worker);
 
 /* Counts an operation of the store that began at `started_us` (monotonic) and has just ended. */
 void worker_note_store(const struct worker *worker, int64_t started_us, enum store_result result);

@@ -13,7 +13,7 @@ struct get_op {
 /* A page, or what `ask` reads in its place. */
 struct list_op {
     struct op op;
-    struct store_list list; /* in: all but events, count, more, no_memory */
+    struct store_list list; /* in: all but what store.h calls out */
     /* NULL: read the page. Else another question to the store, whose failure concerns no other. */
     enum store_result (*ask)(struct store_session *session, struct list_op *op,
                              struct status *status);

@@ -8,6 +8,7 @@
 #include <unictype.h>
 #include <unistr.h>
 
+#include "base/check.h"
 #include "base/hex.h"
 #include "base/json.h"
 
@@ -71,16 +72,57 @@ bool rule_key(const char *key)
     return !is_too_long((struct slice){key, strlen(key)});
 }
 
+/* Lower-cases a name whose length, as it is stored, is limited; false with a text, or without
+ * memory. */
+static bool lower_name(struct slice trimmed, struct arena *arena, struct slice *out,
+                       const char **description)
+{
+    *description = NULL;
+    if (is_too_long(trimmed) /* lower case never has fewer characters */
+        || (lower(trimmed, arena, out) && is_too_long(*out)))
+        *description = "must have at most 255 characters in lower case, as it is stored";
+    return !*description && !arena->exhausted;
+}
+
 bool rule_name(const char *text, struct arena *arena, struct slice *out, const char **description)
 {
     struct slice trimmed = trim(text);
-    *description = NULL;
-    if (trimmed.size == 0)
+    if (trimmed.size > 0)
+        return lower_name(trimmed, arena, out, description);
+    *description = "must have at least 1 character other than white space";
+    return false;
+}
+
+/* Without memory NULL, as the arena remembers. */
+static const char *append_star(struct slice name, struct arena *arena)
+{
+    char *pattern = arena_alloc(arena, name.size + 1);
+    if (!pattern)
+        return NULL;
+    memcpy(pattern, name.data, name.size);
+    pattern[name.size] = '*';
+    return pattern;
+}
+
+bool rule_pattern(const char *text, struct arena *arena, struct slice *out,
+                  const char **description)
+{
+    struct slice name = trim(text);
+    bool is_start = name.size > 0 && name.data[name.size - 1] == '*';
+    name.size -= is_start;
+    if (memchr(name.data, '*', name.size)) {
+        *description = "must have no '*' but one at its end";
+        return false;
+    }
+    if (name.size == 0 && !is_start) {
         *description = "must have at least 1 character other than white space";
-    else if (is_too_long(trimmed) /* lower case never has fewer characters */
-             || (lower(trimmed, arena, out) && is_too_long(*out)))
-        *description = "must have at most 255 characters in lower case, as it is stored";
-    return !*description && !arena->exhausted;
+        return false;
+    }
+    if (!lower_name(name, arena, out, description))
+        return false;
+    if (is_start)
+        *out = (struct slice){append_star(*out, arena), out->size + 1};
+    return out->data != NULL;
 }
 
 #define DESCRIPTION_SIZE 160
@@ -107,36 +149,81 @@ bool rule_payload(struct slice payload, const struct payload_rules *rules, struc
     return false;
 }
 
-#define TOKEN_BYTES 26 /* version, flags, time, id */
-#define TOKEN_VERSION 1
-
-static uint8_t token_flags(const struct store_list *list)
+static void put_number(uint8_t bytes[8], uint64_t number)
 {
-    return (uint8_t)((list->acknowledged ? 1 : 0) | (list->oldest_first ? 2 : 0));
+    for (int i = 0; i < 8; i++)
+        bytes[i] = (uint8_t)(number >> (56 - 8 * i));
 }
 
-void page_token_format(const struct store_list *list, const struct store_position *last,
-                       char token[PAGE_TOKEN_SIZE])
+/* FNV-1a: tells lists apart, and is no secret. */
+#define HASH_START UINT64_C(0xcbf29ce484222325)
+#define HASH_PRIME UINT64_C(0x100000001b3)
+
+static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t size)
 {
-    uint8_t bytes[TOKEN_BYTES] = {TOKEN_VERSION, token_flags(list)};
+    const uint8_t *next = bytes;
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ next[i]) * HASH_PRIME;
+    return hash;
+}
+
+static uint64_t hash_number(uint64_t hash, int64_t number)
+{
+    uint8_t bytes[8];
+    put_number(bytes, (uint64_t)number);
+    return hash_bytes(hash, bytes, sizeof(bytes));
+}
+
+static uint64_t hash_names(uint64_t hash, const struct slice *names, size_t count)
+{
+    hash = hash_number(hash, (int64_t)count);
+    for (size_t i = 0; i < count; i++) {
+        hash = hash_number(hash, (int64_t)names[i].size);
+        hash = hash_bytes(hash, names[i].data, names[i].size);
+    }
+    return hash;
+}
+
+uint64_t page_list_of(const struct store_list *list)
+{
+    const struct store_filter *filter = &list->filter;
+    uint64_t hash = HASH_START;
+    hash = hash_number(hash, (int64_t)list->set);
+    hash = hash_number(hash, list->oldest_first);
+    hash = hash_names(hash, filter->sources, filter->source_count);
+    hash = hash_names(hash, filter->types, filter->type_count);
+    hash = hash_number(hash, filter->from_us);
+    hash = hash_number(hash, filter->until_us);
+    return hash;
+}
+
+#define TOKEN_BYTES 17 /* version, list, position */
+#define TOKEN_VERSION 2
+
+static uint64_t take_number(const uint8_t bytes[8])
+{
+    uint64_t number = 0;
     for (int i = 0; i < 8; i++)
-        bytes[2 + i] = (uint8_t)((uint64_t)last->created_at_us >> (56 - 8 * i));
-    memcpy(bytes + 10, last->id, TYPEID_BYTES);
+        number = number << 8 | bytes[i];
+    return number;
+}
+
+void page_token_format(uint64_t list, int64_t after, char token[PAGE_TOKEN_SIZE])
+{
+    CHECK(after >= 1);
+    uint8_t bytes[TOKEN_BYTES] = {TOKEN_VERSION};
+    put_number(bytes + 1, list);
+    put_number(bytes + 9, (uint64_t)after);
     hex_write(bytes, TOKEN_BYTES, token);
 }
 
-bool page_token_parse(const char *token, struct store_list *list)
+bool page_token_parse(const char *token, uint64_t list, int64_t *after)
 {
     uint8_t bytes[TOKEN_BYTES];
     if (strlen(token) != 2 * TOKEN_BYTES || !hex_read(token, bytes, TOKEN_BYTES))
         return false;
-    if (bytes[0] != TOKEN_VERSION || bytes[1] != token_flags(list))
+    if (bytes[0] != TOKEN_VERSION || take_number(bytes + 1) != list)
         return false;
-    uint64_t time = 0;
-    for (int i = 0; i < 8; i++)
-        time = time << 8 | bytes[2 + i];
-    list->has_after = true;
-    list->after.created_at_us = (int64_t)time;
-    memcpy(list->after.id, bytes + 10, TYPEID_BYTES);
-    return true;
+    *after = (int64_t)take_number(bytes + 9);
+    return *after >= 1;
 }

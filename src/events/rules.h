@@ -19,6 +19,11 @@
  * memory, as the arena remembers. */
 bool rule_name(const char *text, struct arena *arena, struct slice *out, const char **description);
 
+/* The same for a name in a filter, which may end in '*': then it is the beginning of a name, of at
+ * most 255 characters besides the '*'. There must be no other. */
+bool rule_pattern(const char *text, struct arena *arena, struct slice *out,
+                  const char **description);
+
 /* Whether an idempotency key has at most 255 characters. `key` is valid UTF-8. */
 bool rule_key(const char *key);
 
@@ -32,12 +37,15 @@ struct payload_rules {
 bool rule_payload(struct slice payload, const struct payload_rules *rules, struct arena *arena,
                   const char **description);
 
-/* An opaque page token: where a list continues, bound to its status and order. */
-#define PAGE_TOKEN_SIZE 53 /* characters with the NUL */
-void page_token_format(const struct store_list *list, const struct store_position *last,
-                       char token[PAGE_TOKEN_SIZE]);
-/* Fills has_after and after of `list`, whose status and order are set. False when the token is not
- * one of ours or belongs to a list with another status or order. */
-bool page_token_parse(const char *token, struct store_list *list);
+/* What the page tokens of a list are bound to: a hash of its set, order and filter. */
+uint64_t page_list_of(const struct store_list *list);
+#define PAGE_LIST_OF_KINDS 0
+#define PAGE_LIST_OF_SUBSCRIPTIONS 1
+
+/* An opaque page token: where the list continues, after a sequence or the number of a kind. */
+#define PAGE_TOKEN_SIZE 35 /* characters with the NUL */
+void page_token_format(uint64_t list, int64_t after, char token[PAGE_TOKEN_SIZE]);
+/* Sets `after`, which is at least 1. False when the token is not one of ours or of another list. */
+bool page_token_parse(const char *token, uint64_t list, int64_t *after) MUST_CHECK;
 
 #endif

@@ -30,10 +30,12 @@
 struct writer {
     int64_t former_ids_until_ms; /* monotonic */
     struct lane *lane;
+    writer_committed *committed; /* NULL: nobody is told */
+    void *context;               /* for it */
     atomic_int_fast64_t last_time_us;
 };
 
-static metric_cell commit_cell, created_cell, acknowledged_cell;
+static metric_cell commit_cell, created_cell, acknowledged_cell, erased_cell, settlement_cell;
 struct metric writer_commits = {.name = "commits_total",
                                 .help = "Committed transactions that wrote.",
                                 .kind = METRIC_COUNTER,
@@ -46,9 +48,19 @@ struct metric writer_acknowledged = {.name = "events_acknowledged_total",
                                      .help = "Events acknowledged for the first time.",
                                      .kind = METRIC_COUNTER,
                                      .cells = &acknowledged_cell};
+struct metric writer_erased = {.name = "payloads_erased_total",
+                               .help = "Payloads removed for good, on demand.",
+                               .kind = METRIC_COUNTER,
+                               .cells = &erased_cell};
 
-/* The times of one writer ascend strictly, so that events are listed in the order in which they
- * came. If the clock was set back by more than MAX_AHEAD_US, they follow the clock. */
+struct metric writer_settlements = {.name = "settlements_total",
+                                    .help = "Settlements written to the ledgers of subscriptions; "
+                                            "each is about many deliveries.",
+                                    .kind = METRIC_COUNTER,
+                                    .cells = &settlement_cell};
+
+/* The times of one writer ascend strictly, so that people see them in the order of the log. If the
+ * clock was set back by more than MAX_AHEAD_US, they follow the clock. */
 static int64_t next_time_us(struct writer *writer)
 {
     int64_t now = clock_now_us();
@@ -86,6 +98,13 @@ static void stamp_ack(struct writer *writer, struct store_event *event)
     event->acknowledged_at_us = clock_now_us();
 }
 
+/* They need no time of ours. */
+static void stamp_nothing(struct writer *writer, struct store_event *event)
+{
+    (void)writer;
+    (void)event;
+}
+
 /* The kinds of items: how one gets its time, and the metric that counts those that were done. */
 static const struct {
     void (*stamp)(struct writer *writer, struct store_event *event);
@@ -93,7 +112,25 @@ static const struct {
 } KINDS[STORE_KIND_COUNT] = {
     [STORE_APPEND] = {stamp_append, &writer_created},
     [STORE_ACK] = {stamp_ack, &writer_acknowledged},
+    [STORE_ERASE] = {stamp_nothing, &writer_erased},
+    [STORE_SETTLE] = {stamp_nothing, &writer_settlements},
 };
+
+/* Tells of the events that were appended, by this commit or by one whose answer was lost. */
+static void tell_committed(const struct writer *writer, struct scope scope,
+                           const struct store_write *write)
+{
+    const struct store_event *events[MAX_BATCH];
+    size_t count = 0;
+    CHECK(write->count <= MAX_BATCH);
+    for (size_t i = 0; i < write->count; i++) {
+        const struct store_item *item = write->items[i];
+        if (item->kind == STORE_APPEND && item->outcome != STORE_CONFLICT)
+            events[count++] = &item->event;
+    }
+    if (count > 0 && writer->committed)
+        writer->committed(writer->context, scope, events, count);
+}
 
 static void note_commit(const struct store_write *write)
 {
@@ -152,35 +189,77 @@ static enum store_result take_former_ids(struct write_batch *batch, size_t first
     return found > 0 ? get_former(batch, items, found, gets, status) : STORE_OK;
 }
 
-/* Writes items [first, first + count) as one transaction, once. */
-static enum store_result write_once(struct write_batch *batch, size_t first, size_t count,
-                                    struct status *status)
+static void gather_op(struct write_batch *batch, struct write_op *op)
 {
-    struct store_write write = {batch->stored + first, count, .part = count < batch->count};
+    struct writer *writer = worker_context(batch->worker);
+    if (op->trim)
+        return;
+    for (size_t i = op->op.first; i < op->op.end; i++) {
+        struct write_item *item = &op->items[i];
+        if (item->wrong)
+            continue;
+        CHECK(item->stored.kind < STORE_KIND_COUNT);
+        KINDS[item->stored.kind].stamp(writer, &item->stored.event);
+        CHECK(batch->count < MAX_BATCH);
+        batch->ops[batch->count] = op;
+        batch->stored[batch->count] = &item->stored;
+        batch->items[batch->count++] = item;
+    }
+    if (op->op.deadline_ms > batch->deadline_ms)
+        batch->deadline_ms = op->op.deadline_ms;
+}
+
+/* The store has waited for its turn: what came meanwhile joins the batch. */
+static enum store_result gather_more(struct store_write *write, struct status *status)
+{
+    struct write_batch *batch = write->context;
+    CHECK(write->items == batch->stored && write->count == batch->count);
+    for (struct op *op = worker_take_more(batch->worker); op; op = op->next)
+        gather_op(batch, (struct write_op *)op);
+    size_t first = write->count;
+    write->count = batch->count;
+    return take_former_ids(batch, first, batch->count - first, status);
+}
+
+/* Writes items [first, first + *count) as one transaction, once; if it `grows`, they become more.
+ */
+static enum store_result write_once(struct write_batch *batch, size_t first, size_t *count,
+                                    bool grows, struct status *status)
+{
+    struct store_write write = {.items = batch->stored + first,
+                                .count = *count,
+                                .part = *count < batch->count,
+                                .gather = grows ? gather_more : NULL,
+                                .context = batch};
     CHECK(worker_session(batch->worker));
-    enum store_result result = take_former_ids(batch, first, count, status);
+    enum store_result result = take_former_ids(batch, first, *count, status);
     if (result != STORE_OK)
         return result;
     struct store_session *session = worker_session(batch->worker);
     int64_t started_us = clock_monotonic_us();
     result = session->store->driver->write(session, batch->scope, &write, status);
+    *count = write.count;
     worker_note_store(batch->worker, started_us, result);
-    if (result == STORE_OK)
+    if (result == STORE_OK) {
         note_commit(&write);
+        tell_committed(worker_context(batch->worker), batch->scope, &write);
+    }
     return result;
 }
 
 /* The same, and tries again after passing failures. A lost session leaves it unknown whether the
- * batch was written; writing it again is safe because the ids say what is already there. A failure
- * after that leaves it unknown for good, and so does a lock: the lost session may still hold it and
+ * batch was written; writing it again is safe because the ids say what is already there. It must
+ * not grow then: a refusal says that nothing was written only of the same batch. A failure after
+ * that leaves it unknown for good, and so does a lock: the lost session may still hold it and
  * commit. */
-static enum store_result write_stubbornly(struct write_batch *batch, size_t first, size_t count,
+static enum store_result write_stubbornly(struct write_batch *batch, size_t first, size_t *count,
                                           struct status *status)
 {
     enum store_result result = STORE_RETRY;
     bool unknown = false;
     for (int tries = 0; tries <= MAX_RETRIES; tries++) {
-        result = write_once(batch, first, count, status);
+        bool grows = tries == 0 && *count == batch->count;
+        result = write_once(batch, first, count, grows, status);
         unknown = unknown || result == STORE_LOST;
         if (result == STORE_LOST && worker_reconnect(batch->worker, batch->deadline_ms, status))
             continue;
@@ -253,7 +332,7 @@ static bool write_range(struct write_batch *batch, size_t first, size_t count)
 {
     struct status status = STATUS_INIT;
     CHECK(count > 0 && first + count <= batch->count);
-    enum store_result result = write_stubbornly(batch, first, count, &status);
+    enum store_result result = write_stubbornly(batch, first, &count, &status);
     switch (result) {
     case STORE_OK: fail_items(batch->items + first, count, NULL); return true;
     case STORE_REJECTED:
@@ -276,24 +355,6 @@ static bool write_range(struct write_batch *batch, size_t first, size_t count)
     return write_range(batch, first, half) && write_range(batch, first + half, count - half);
 }
 
-static void gather_op(struct write_batch *batch, struct write_op *op)
-{
-    struct writer *writer = worker_context(batch->worker);
-    for (size_t i = op->op.first; i < op->op.end; i++) {
-        struct write_item *item = &op->items[i];
-        if (item->wrong)
-            continue;
-        CHECK(item->stored.kind < STORE_KIND_COUNT);
-        KINDS[item->stored.kind].stamp(writer, &item->stored.event);
-        CHECK(batch->count < MAX_BATCH);
-        batch->ops[batch->count] = op;
-        batch->stored[batch->count] = &item->stored;
-        batch->items[batch->count++] = item;
-    }
-    if (op->op.deadline_ms > batch->deadline_ms)
-        batch->deadline_ms = op->op.deadline_ms;
-}
-
 /* The store failed, perhaps before the items of this operation were written: then the rest is not
  * tried either, and the failure is copied, to outlive the batch. */
 static void end_op(const struct write_batch *batch, struct write_op *op)
@@ -314,6 +375,25 @@ static void end_op(const struct write_batch *batch, struct write_op *op)
     }
 }
 
+/* Its failure concerns no caller. */
+static void carry_out_trim(struct worker *worker, struct write_op *op)
+{
+    struct store_session *session = worker_session(worker);
+    op->op.status = NOT_WRITTEN;
+    if (!session)
+        return; /* it was lost by the batch before */
+    int64_t started_us = clock_monotonic_us();
+    enum store_result result =
+        session->store->driver->trim(session, op->op.scope, op->trim, &op->op.status);
+    worker_note_store(worker, started_us, result);
+    op->took_us = clock_monotonic_us() - started_us;
+    if (result == STORE_OK)
+        op->op.status = STATUS_INIT;
+    bool connected =
+        result != STORE_LOST || worker_reconnect(worker, op->op.deadline_ms, &op->op.status);
+    (void)connected; /* the lane sees that itself */
+}
+
 static void writer_run(struct worker *worker, struct op *ops)
 {
     /* One thread's stack holds a batch's pointers: 3 * 8 * 4096 bytes. */
@@ -328,10 +408,13 @@ static void writer_run(struct worker *worker, struct op *ops)
                                 .failure = STATUS_INIT};
     for (struct op *op = ops; op; op = op->next)
         gather_op(&batch, (struct write_op *)op);
-    if (batch.count == 0 || write_range(&batch, 0, batch.count))
-        return;
-    for (struct op *op = ops; op; op = op->next)
-        end_op(&batch, (struct write_op *)op);
+    bool failed = batch.count > 0 && !write_range(&batch, 0, batch.count);
+    for (struct op *op = ops; op; op = op->next) {
+        if (((struct write_op *)op)->trim)
+            carry_out_trim(worker, (struct write_op *)op);
+        else if (failed)
+            end_op(&batch, (struct write_op *)op);
+    }
 }
 
 /* Why all items failed, if the reason is the same for all and not one item's own; else NULL. */
@@ -354,6 +437,10 @@ static void on_done(struct op *base)
 {
     struct write_op *op = (struct write_op *)base;
     CHECK(op->count == base->items);
+    if (op->trim) {
+        op->done(op);
+        return;
+    }
     if (base->status.code != STATUS_OK && base->first > 0) {
         op->failure = base->status;
         for (size_t i = base->first; i < op->count; i++)
@@ -366,11 +453,14 @@ static void on_done(struct op *base)
     op->done(op);
 }
 
-struct writer *writer_open(struct store *store, unsigned workers)
+struct writer *writer_open(struct store *store, unsigned workers, writer_committed *committed,
+                           void *context)
 {
     struct writer *writer = calloc(1, sizeof(*writer));
     if (!writer)
         return NULL;
+    writer->committed = committed;
+    writer->context = context;
     writer->former_ids_until_ms = clock_monotonic_ms() + FORMER_IDS_MS;
     writer->lane = lane_open(&(struct lane_config){
         .kind = LANE_WRITES,
@@ -391,12 +481,16 @@ struct writer *writer_open(struct store *store, unsigned workers)
 
 bool writer_submit(struct writer *writer, struct write_op *op, struct status *status)
 {
-    CHECK(op->count > 0 && op->count <= WRITER_MAX_ITEMS && op->arena && op->done);
+    CHECK(op->count > 0 && op->count <= WRITER_MAX_ITEMS && op->done);
+    CHECK(op->trim ? op->count == 1 && !op->items : op->arena != NULL);
     op->op.items = op->count;
     op->op.done = on_done;
     op->op.bytes = sizeof(*op) + op->count * sizeof(*op->items);
-    for (size_t i = 0; i < op->count; i++)
-        op->op.bytes += op->items[i].stored.event.payload.size;
+    for (size_t i = 0; i < op->count && op->items; i++) {
+        const struct store_item *item = &op->items[i].stored;
+        op->op.bytes +=
+            item->settlement ? item->settlement->entry.body.size : item->event.payload.size;
+    }
     return lane_submit(writer->lane, &op->op, status);
 }
 

@@ -29,17 +29,29 @@ struct write_op {
     struct write_item *items;
     size_t count;
     struct arena *arena;               /* for the texts of items that fail */
+    struct store_trim *trim;           /* NULL; else this is done instead of items, of which there
+                                          are none: `count` is 1 */
+    int64_t took_us;                   /* out: how long the store took for that */
     struct status failure;             /* of the items whose transaction failed */
     void (*done)(struct write_op *op); /* in: like op.done, which the writer uses */
 };
 
 /* Commits of this process, and what they stored. */
-extern struct metric writer_commits, writer_created, writer_acknowledged;
+extern struct metric writer_commits, writer_created, writer_acknowledged, writer_erased,
+    writer_settlements;
 
 struct writer;
 
-/* NULL without memory. */
-struct writer *writer_open(struct store *store, unsigned workers);
+/* A commit appended these events of one tenant; or some of them are repeated, as when the answer of
+ * an earlier commit was lost. `count` is not 0. On a worker's thread, before the operations are
+ * done.
+ */
+typedef void writer_committed(void *context, struct scope scope,
+                              const struct store_event *const *events, size_t count);
+
+/* NULL without memory. `committed` may be NULL. */
+struct writer *writer_open(struct store *store, unsigned workers, writer_committed *committed,
+                           void *context);
 
 /* Fills op.bytes, op.items and op.done and queues: see lane_submit. In: op.caller, op.deadline_ms.
  */

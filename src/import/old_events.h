@@ -1,5 +1,6 @@
 /* The `events` table of the service that this one replaces, in PostgreSQL or in an SQLite file,
- * read once from beginning to end, in one snapshot. Nothing is written to it. One thread. */
+ * read once, in one snapshot, in the order of created_at and id, which becomes that of the log.
+ * Nothing is written to it. One thread. */
 #ifndef TRIGGERS_IMPORT_OLD_EVENTS_H
 #define TRIGGERS_IMPORT_OLD_EVENTS_H
 
@@ -27,7 +28,7 @@ enum old_events_result { OLD_EVENTS_ROW, OLD_EVENTS_END, OLD_EVENTS_FAILED };
 
 /* What each kind of database's own struct begins with. */
 struct old_events {
-    /* The next row, in no particular order. `status` is filled on failure. */
+    /* The next row. `status` is filled on failure. */
     enum old_events_result (*next)(struct old_events *events, struct old_event *event,
                                    struct status *status);
     void (*close)(struct old_events *events); /* frees it */

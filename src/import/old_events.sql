@@ -1,5 +1,6 @@
 -- The old service's table in PostgreSQL, read as text, as SQLAlchemy may have made the columns in
--- several types. It is read from end to end, so no statement relies on an index.
+-- several types. It is read from end to end, in the order in which its events came, so no statement
+-- relies on an index.
 
 -- name: begin
 -- One snapshot; times without a zone are read as UTC, and no time-out ends a long read.
@@ -36,7 +37,8 @@ select e.id::text, e.source::text, e.event_type::text, e.payload::text, lower(e.
             then round(extract(epoch from e.acknowledged_at) * 1000000)::bigint end,
         case when e.created_at between '0001-01-01' and '9999-12-31 23:59:59.999999'
             then round(extract(epoch from e.created_at) * 1000000)::bigint end)
-from events e;
+from events e
+order by e.created_at, e.id;
 
 -- name: read_unacknowledged
 -- The same for a table without acknowledged_at.
@@ -45,4 +47,5 @@ select e.id::text, e.source::text, e.event_type::text, e.payload::text, lower(e.
 from events e
 cross join lateral (
     select case when e.created_at between '0001-01-01' and '9999-12-31 23:59:59.999999'
-        then round(extract(epoch from e.created_at) * 1000000)::bigint end as created_at) t;
+        then round(extract(epoch from e.created_at) * 1000000)::bigint end as created_at) t
+order by e.created_at, e.id;

@@ -66,9 +66,9 @@ static bool start_reading(struct sqlite_old_events *events, const char *path, bo
 {
     const char *sql = acknowledged_at
                           ? "select id, source, event_type, payload, lower(status), created_at,"
-                            " acknowledged_at from events"
+                            " acknowledged_at from events order by created_at, id"
                           : "select id, source, event_type, payload, lower(status), created_at,"
-                            " null from events";
+                            " null from events order by created_at, id";
     return sqlite3_prepare_v2(events->db, sql, -1, &events->rows, NULL) == SQLITE_OK ||
            fail(events, path, status);
 }

@@ -25,7 +25,7 @@ struct server_config {
 #define SERVER_MAX_CALLS 2048
 
 /* Further calls that are parked, as far as the budget holds them. */
-#define SERVER_MAX_PARKED 8192
+#define SERVER_MAX_PARKED 10000
 
 /* Memory that the server needs besides its budget: every call with the first block of its arena,
  * and answers too small to be refused. */

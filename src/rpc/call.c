@@ -31,7 +31,7 @@ static const char *const CODE_LABELS[STATUS_CODE_COUNT + 1] = {
 };
 static metric_cell request_cells[ROW_COUNT * STATUS_CODE_COUNT];
 static metric_cell duration_cells[ROW_COUNT * METRIC_HISTOGRAM_CELLS(METRIC_DURATION_BOUNDS)];
-static metric_cell in_flight_cell, refusals_cell;
+static metric_cell in_flight_cell, waiting_cell, refusals_cell;
 
 struct metric call_requests = {.name = "requests_total",
                                .help = "Calls answered, by method and google.rpc.Code.",
@@ -51,6 +51,10 @@ struct metric call_in_flight = {.name = "requests_in_flight",
                                 .help = "Calls that have come and are not yet answered.",
                                 .kind = METRIC_GAUGE,
                                 .cells = &in_flight_cell};
+struct metric call_waiting = {.name = "requests_waiting",
+                              .help = "Calls in flight that wait for something to answer with.",
+                              .kind = METRIC_GAUGE,
+                              .cells = &waiting_cell};
 struct metric call_refusals = {.name = "held_memory_refusals_total",
                                .help = "Requests and answers refused because they would have "
                                        "taken more memory.",
@@ -222,6 +226,7 @@ static void fail(struct call *call, const struct status *status,
     Triggers__Rpc__V1__ErrorDetails details = TRIGGERS__RPC__V1__ERROR_DETAILS__INIT;
     details.reason = (char *)status->reason;
     details.retry_delay_ms = status->retry_delay_ms;
+    details.first_sequence = status->first_sequence;
     details.field_violations = pointers;
     details.n_field_violations = count;
     Triggers__Rpc__V1__Response envelope = TRIGGERS__RPC__V1__RESPONSE__INIT;
@@ -416,20 +421,33 @@ void call_pool_leave(struct call_pool *pool, struct call_source *source)
 
 /* ---- parked ---- */
 
-/* Whether the call may wait, which is charged then. Called with the lock held. */
-static bool may_park(struct call_pool *pool, struct call *call)
-{
-    return !pool->stopping && !call->source->closed && pool->parked < pool->config.max_parked &&
-           (!call->arena.charge || charge_add(call->arena.charge, CALL_BYTES));
-}
-
 static void uncharge_parked(struct call *call)
 {
     if (call->arena.charge)
         charge_release(call->arena.charge, CALL_BYTES);
 }
 
-bool call_park(struct call *call, struct call_waiter *waiter, int64_t until_ms)
+/* Called with the lock held. */
+static enum call_parking park(struct call_pool *pool, struct call *call)
+{
+    if (pool->stopping || call->source->closed)
+        return CALL_PARKS_NO_MORE;
+    if (pool->parked >= pool->config.max_parked)
+        return CALL_TOO_MANY_PARKED;
+    if (call->arena.charge && !charge_add_lasting(call->arena.charge, CALL_BYTES))
+        return CALL_TOO_MANY_PARKED;
+    if (!call_change(call, atomic_load(&call->life), CALL_RUNNING, CALL_PARKED)) {
+        uncharge_parked(call);
+        return CALL_PARKS_NO_MORE;
+    }
+    CHECK(pool->running > 0);
+    pool->parked++;
+    pool->running--; /* for call_pool_watch to pass on: here nobody may be resumed */
+    metric_add(&call_waiting, 0, 1);
+    return CALL_PARKS;
+}
+
+enum call_parking call_park(struct call *call, struct call_waiter *waiter, int64_t until_ms)
 {
     struct call_pool *pool = call->pool;
     int64_t deadline_ms = atomic_load(&call->deadline_ms);
@@ -437,17 +455,9 @@ bool call_park(struct call *call, struct call_waiter *waiter, int64_t until_ms)
     call->waiter = waiter;
     atomic_store(&call->parked_until_ms, until_ms < deadline_ms ? until_ms : deadline_ms);
     pthread_mutex_lock(&pool->lock);
-    bool allowed = may_park(pool, call);
-    bool parked = allowed && call_change(call, atomic_load(&call->life), CALL_RUNNING, CALL_PARKED);
-    if (parked) {
-        CHECK(pool->running > 0);
-        pool->parked++;
-        pool->running--; /* for call_pool_watch to pass on: here nobody may be resumed */
-    } else if (allowed) {
-        uncharge_parked(call);
-    }
+    enum call_parking parking = park(pool, call);
     pthread_mutex_unlock(&pool->lock);
-    return parked;
+    return parking;
 }
 
 /* Called with the lock held. False when another has woken it. */
@@ -458,6 +468,7 @@ static bool unpark(struct call_pool *pool, struct call *call)
     CHECK(pool->parked > 0);
     pool->running++; /* even if there is no place: it will be answered soon */
     pool->parked--;
+    metric_add(&call_waiting, 0, -1);
     uncharge_parked(call);
     return true;
 }
@@ -466,7 +477,7 @@ bool call_unpark(struct call *call)
 {
     struct call_pool *pool = call->pool;
     pthread_mutex_lock(&pool->lock);
-    bool unparked = unpark(pool, call);
+    bool unparked = !call->source->closed && unpark(pool, call);
     pthread_mutex_unlock(&pool->lock);
     return unparked;
 }
@@ -505,6 +516,15 @@ static void wake_parked(struct call_pool *pool, int64_t now_ms)
 }
 
 /* ---- all of them ---- */
+
+bool call_is_abandoned(const struct call *call)
+{
+    struct call_pool *pool = call->pool;
+    pthread_mutex_lock(&pool->lock);
+    bool closed = call->source->closed;
+    pthread_mutex_unlock(&pool->lock);
+    return closed || call_state_of(call) == CALL_ANSWERED;
+}
 
 bool call_pool_is_busy(const struct call_pool *pool)
 {

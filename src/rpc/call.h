@@ -62,6 +62,13 @@ enum call_wake {
     CALL_STOPPING, /* the server stops */
 };
 
+/* Whether a call waits now, or why it cannot. */
+enum call_parking {
+    CALL_PARKS,
+    CALL_TOO_MANY_PARKED, /* by their number or their memory */
+    CALL_PARKS_NO_MORE,   /* its connection has closed, it has expired, or the server stops */
+};
+
 /* What a parked call waits with, in a handler's own structure, as in the call's arena. `woken` gets
  * the call back for the handler, which answers it soon. Any thread, no lock held. */
 struct call_waiter {
@@ -101,9 +108,9 @@ struct call {
     enum call_wake why;                  /* it is woken */
 };
 
-/* What calls are counted in, by method; requests and answers refused because they would have taken
- * too much memory. */
-extern struct metric call_requests, call_duration, call_in_flight, call_refusals;
+/* What calls are counted in, by method; those that are parked; requests and answers refused because
+ * they would have taken too much memory. */
+extern struct metric call_requests, call_duration, call_in_flight, call_waiting, call_refusals;
 
 /* Its state at this moment; another thread may change it at once. */
 enum call_state call_state_of(const struct call *call);
@@ -114,6 +121,10 @@ void call_fini(struct call *call);
 
 /* Readies the call, which has ended, for its next request: RUNNING. */
 void call_begin(struct call *call);
+
+/* For the handler that holds the call: whether nobody will have its answer, as it has expired or
+ * its connection has closed. */
+bool call_is_abandoned(const struct call *call);
 
 /* Answers with OK and `response`, which is borrowed until the function returns. */
 void call_reply(struct call *call, const ProtobufCMessage *response);
@@ -139,15 +150,16 @@ void call_expire(struct call *call, int64_t now_ms);
 
 /* Lets the call wait, without a place among those that run, until call_unpark or `waiter->woken`,
  * which is at `until_ms` (monotonic) or at its deadline at the latest; the handler holds it no
- * longer. False when it cannot wait, because too many do, the connection has closed or the server
- * stops: then the handler still holds it, and answers.
+ * longer, unless the result says why it cannot wait: then the handler still holds it, and answers.
  *
  * A lock of the handler's that its source and `woken` take may be held: so a call is parked and
  * listed at once. */
-bool call_park(struct call *call, struct call_waiter *waiter, int64_t until_ms) MUST_CHECK;
+enum call_parking call_park(struct call *call, struct call_waiter *waiter,
+                            int64_t until_ms) MUST_CHECK;
 
 /* For the source that a parked call waits for, under the lock that it was parked with: the call is
- * the handler's again. False when another has woken it, which will call `woken`. */
+ * the handler's again. False when another has woken it, or will as its connection is closed: that
+ * one calls `woken`. */
 bool call_unpark(struct call *call) MUST_CHECK;
 
 /* ---- the calls of a server: their memory, the places of those that run at once, the connections

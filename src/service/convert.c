@@ -44,7 +44,18 @@ Triggers__V1__Event *convert_event(struct arena *arena, const struct store_event
     message->created_at = convert_time(arena, event->created_at_us);
     if (acknowledged)
         message->acknowledged_at = convert_time(arena, event->acknowledged_at_us);
+    message->sequence = event->sequence;
+    message->payload_erased = event->payload.size == 0; /* no payload is empty otherwise */
     return arena->exhausted ? NULL : message;
+}
+
+Triggers__V1__Event **convert_page(struct arena *arena, const struct store_list *list)
+{
+    CHECK(list->count <= list->limit);
+    Triggers__V1__Event **messages = arena_alloc(arena, list->count * sizeof(*messages));
+    for (size_t i = 0; messages && i < list->count; i++)
+        messages[i] = convert_event(arena, &list->events[i]);
+    return arena->exhausted ? NULL : messages;
 }
 
 void *convert_repeated(struct arena *arena, void *messages, size_t count, size_t size)

@@ -26,6 +26,9 @@ char *convert_id(struct arena *arena, const uint8_t id[TYPEID_BYTES]);
 
 Triggers__V1__Event *convert_event(struct arena *arena, const struct store_event *event);
 
+/* The `count` events of a page. */
+Triggers__V1__Event **convert_page(struct arena *arena, const struct store_list *list);
+
 /* An array of `count` pointers to the elements of `messages`, each of `size` bytes, which is how
  * protobuf-c holds repeated fields. */
 void *convert_repeated(struct arena *arena, void *messages, size_t count, size_t size);

@@ -5,6 +5,8 @@
 #include "events/rules.h"
 #include "service/convert.h"
 #include "service/event_service.h"
+#include "service/list_request.h"
+#include "service/request_checks.h"
 
 struct get_call {
     struct get_op op; /* first */
@@ -15,15 +17,6 @@ struct list_call {
     struct list_op op; /* first */
     struct call *call;
 };
-
-static void fail(struct call *call, enum status_code code, const char *reason, const char *field,
-                 const char *message)
-{
-    struct status status;
-    struct field_violation violation = {field, message};
-    status_fail(&status, code, reason, "%s%s%s", field ? field : "", field ? " " : "", message);
-    call_fail(call, &status, &violation, field ? 1 : 0);
-}
 
 /* ---- get ---- */
 
@@ -40,7 +33,9 @@ static void on_got(struct op *op)
         return;
     }
     if (get->op.get.outcome == STORE_NOT_FOUND) {
-        fail(call, STATUS_NOT_FOUND, "EVENT_NOT_FOUND", NULL, "Event not found");
+        struct status status;
+        status_fail(&status, STATUS_NOT_FOUND, "EVENT_NOT_FOUND", "Event not found");
+        call_fail(call, &status, NULL, 0);
         return;
     }
     CHECK(get->op.get.outcome == STORE_DONE);
@@ -63,7 +58,7 @@ EVENT_HANDLER(get_event, GetEvent)
         return;
     }
     if (!typeid_parse(request->event_id, strlen(request->event_id), get->op.get.id)) {
-        fail(call, STATUS_INVALID_ARGUMENT, "EVENT_ID_INVALID", "event_id", ID_RULE);
+        request_refuse(call, "EVENT_ID_INVALID", "event_id", ID_RULE);
         return;
     }
     get->call = call;
@@ -82,25 +77,17 @@ EVENT_HANDLER(get_event, GetEvent)
 static bool fill_page(struct arena *arena, const struct store_list *list,
                       Triggers__V1__ListInboxResponse *response)
 {
-    CHECK(list->count <= list->limit);
-    response->events = arena_alloc(arena, list->count * sizeof(*response->events));
+    response->events = convert_page(arena, list);
     if (!response->events)
         return false;
-    for (size_t i = 0; i < list->count; i++) {
-        response->events[i] = convert_event(arena, &list->events[i]);
-        if (!response->events[i])
-            return false;
-    }
     response->n_events = list->count;
     if (!list->more)
         return true;
     CHECK(list->count > 0);
-    const struct store_event *last = &list->events[list->count - 1];
-    struct store_position position = {.created_at_us = last->created_at_us};
-    memcpy(position.id, last->id, TYPEID_BYTES);
     response->next_page_token = arena_alloc(arena, PAGE_TOKEN_SIZE);
     if (response->next_page_token)
-        page_token_format(list, &position, response->next_page_token);
+        page_token_format(page_list_of(list), list->events[list->count - 1].sequence,
+                          response->next_page_token);
     return response->next_page_token != NULL;
 }
 
@@ -121,35 +108,21 @@ static void on_listed(struct op *op)
 static bool read_list_request(struct call *call, const Triggers__V1__ListInboxRequest *request,
                               struct store_list *list)
 {
-    int32_t size = request->page_size;
-    if (size < 0) {
-        fail(call, STATUS_INVALID_ARGUMENT, "PAGE_SIZE_INVALID", "page_size",
-             "must not be negative; 0 means 50, over 1000 means 1000");
-        return false;
-    }
     if (request->status < 0 ||
-        request->status > TRIGGERS__V1__EVENT_STATUS__EVENT_STATUS_ACKNOWLEDGED) {
-        fail(call, STATUS_INVALID_ARGUMENT, "STATUS_INVALID", "status",
-             "must be EVENT_STATUS_PENDING or EVENT_STATUS_ACKNOWLEDGED");
-        return false;
-    }
-    if (request->order < 0 || request->order > TRIGGERS__V1__SORT_ORDER__SORT_ORDER_OLDEST_FIRST) {
-        fail(call, STATUS_INVALID_ARGUMENT, "ORDER_INVALID", "order",
-             "must be SORT_ORDER_NEWEST_FIRST or SORT_ORDER_OLDEST_FIRST");
-        return false;
-    }
-    list->limit =
-        size == 0 ? EVENT_PAGE_DEFAULT : (uint32_t)(size > EVENT_PAGE_MAX ? EVENT_PAGE_MAX : size);
-    list->acknowledged = request->status == TRIGGERS__V1__EVENT_STATUS__EVENT_STATUS_ACKNOWLEDGED;
+        request->status > TRIGGERS__V1__EVENT_STATUS__EVENT_STATUS_ACKNOWLEDGED)
+        return request_refuse(call, "STATUS_INVALID", "status",
+                              "must be EVENT_STATUS_PENDING or EVENT_STATUS_ACKNOWLEDGED");
+    if (request->order < 0 || request->order > TRIGGERS__V1__SORT_ORDER__SORT_ORDER_OLDEST_FIRST)
+        return request_refuse(call, "ORDER_INVALID", "order",
+                              "must be SORT_ORDER_NEWEST_FIRST or SORT_ORDER_OLDEST_FIRST");
+    bool acknowledged = request->status == TRIGGERS__V1__EVENT_STATUS__EVENT_STATUS_ACKNOWLEDGED;
+    list->set = acknowledged ? STORE_ACKNOWLEDGED : STORE_PENDING;
     list->oldest_first = request->order == TRIGGERS__V1__SORT_ORDER__SORT_ORDER_OLDEST_FIRST;
     list->max_bytes = EVENT_PAGE_MAX_BYTES;
     list->arena = &call->arena;
-    if (request->page_token[0] && !page_token_parse(request->page_token, list)) {
-        fail(call, STATUS_INVALID_ARGUMENT, "PAGE_TOKEN_INVALID", "page_token",
-             "must be the next_page_token of a page with the same status and order");
-        return false;
-    }
-    return true;
+    return list_request_size(call, request->page_size, &list->limit) &&
+           list_request_filter(call, request->filter, &list->filter) &&
+           list_request_token(call, request->page_token, page_list_of(list), &list->after);
 }
 
 EVENT_HANDLER(list_inbox, ListInbox)

@@ -8,6 +8,7 @@
 #include "events/rules.h"
 #include "service/convert.h"
 #include "service/event_service.h"
+#include "service/request_checks.h"
 
 /* One call of this file; in the call's arena. */
 struct write_call {
@@ -127,11 +128,6 @@ static struct status unwanted_outcome(enum store_outcome outcome, bool keyed)
                     "event");
     else if (outcome == STORE_NOT_FOUND)
         status_fail(&status, STATUS_NOT_FOUND, "EVENT_NOT_FOUND", "Event not found");
-    else if (outcome == STORE_BUSY) {
-        status_fail(&status, STATUS_UNAVAILABLE, "STORE_LOCKED",
-                    "another session of the database holds this event; acknowledge it again");
-        status.retry_delay_ms = 1000;
-    }
     return status;
 }
 
@@ -194,18 +190,6 @@ static void submit(struct event_service *service, struct write_call *write)
         call_fail(write->call, &status, NULL, 0);
 }
 
-static bool check_count(struct call *call, size_t count, const char *field)
-{
-    if (count >= 1 && count <= WRITER_MAX_ITEMS)
-        return true;
-    struct status status;
-    struct field_violation violation = {field, "must have 1 to 1000 elements"};
-    status_fail(&status, STATUS_INVALID_ARGUMENT, "BATCH_SIZE_INVALID",
-                "%s must have 1 to %d elements, has %zu", field, WRITER_MAX_ITEMS, count);
-    call_fail(call, &status, &violation, 1);
-    return false;
-}
-
 /* ---- create ---- */
 
 /* Checks the event; its item gets what is wrong with it. */
@@ -241,6 +225,7 @@ static bool fill_created(struct arena *arena, const struct write_item *item,
     triggers__v1__create_event_response__init(created);
     created->event_id = convert_id(arena, item->stored.event.id);
     created->created_at = convert_time(arena, item->stored.event.created_at_us);
+    created->sequence = item->stored.event.sequence;
     return !arena->exhausted;
 }
 
@@ -306,7 +291,7 @@ EVENT_HANDLER(batch_create_events, BatchCreateEvents)
 {
     (void)closure;
     struct event_service *self = (struct event_service *)service;
-    if (!check_count(call, request->n_events, "events"))
+    if (!request_check_count(call, "events", request->n_events))
         return;
     struct write_call *write = write_call_new(call, request->n_events, answer_batch_create);
     if (!write)
@@ -321,12 +306,14 @@ EVENT_HANDLER(batch_create_events, BatchCreateEvents)
 
 /* ---- acknowledge ---- */
 
-static void add_ack(struct write_call *write, size_t index, const char *event_id, const char *field)
+/* An item of this kind for the event with that id. */
+static void add_change(struct write_call *write, size_t index, enum store_kind kind,
+                       const char *event_id, const char *field)
 {
     CHECK(index < write->op.count);
     struct arena *arena = write->op.arena;
     struct write_item *item = &write->op.items[index];
-    item->stored.kind = STORE_ACK;
+    item->stored.kind = kind;
     if (!typeid_parse(event_id, strlen(event_id), item->stored.event.id))
         add_violation(arena, item, "EVENT_ID_INVALID", field_path(arena, field, ""), ID_RULE);
     write->sound += !item->wrong;
@@ -361,7 +348,7 @@ EVENT_HANDLER(ack_event, AckEvent)
     struct write_call *write = write_call_new(call, 1, answer_ack);
     if (!write)
         return;
-    add_ack(write, 0, request->event_id, "event_id");
+    add_change(write, 0, STORE_ACK, request->event_id, "event_id");
     submit((struct event_service *)service, write);
 }
 
@@ -399,7 +386,7 @@ static void answer_batch_ack(struct write_call *write)
 EVENT_HANDLER(batch_ack_events, BatchAckEvents)
 {
     (void)closure;
-    if (!check_count(call, request->n_event_ids, "event_ids"))
+    if (!request_check_count(call, "event_ids", request->n_event_ids))
         return;
     struct write_call *write = write_call_new(call, request->n_event_ids, answer_batch_ack);
     if (!write)
@@ -407,7 +394,38 @@ EVENT_HANDLER(batch_ack_events, BatchAckEvents)
     for (size_t i = 0; i < request->n_event_ids; i++) {
         char field[32];
         snprintf(field, sizeof(field), "event_ids[%zu]", i);
-        add_ack(write, i, request->event_ids[i], field);
+        add_change(write, i, STORE_ACK, request->event_ids[i], field);
     }
+    submit((struct event_service *)service, write);
+}
+
+/* ---- erase ---- */
+
+static void answer_erase(struct write_call *write)
+{
+    Triggers__V1__EraseEventResponse response = TRIGGERS__V1__ERASE_EVENT_RESPONSE__INIT;
+    struct call *call = write->call;
+    const struct write_item *item = &write->op.items[0];
+    CHECK(write->op.count == 1);
+    if (item->wrong) {
+        call_fail(call, &item->wrong->status, item->wrong->violations,
+                  item->wrong->violation_count);
+        return;
+    }
+    response.event_id = convert_id(&call->arena, item->stored.event.id);
+    response.sequence = item->stored.event.sequence;
+    if (response.event_id)
+        call_reply(call, &response.base);
+    else
+        call_fail_no_memory(call);
+}
+
+EVENT_HANDLER(erase_event, EraseEvent)
+{
+    (void)closure;
+    struct write_call *write = write_call_new(call, 1, answer_erase);
+    if (!write)
+        return;
+    add_change(write, 0, STORE_ERASE, request->event_id, "event_id");
     submit((struct event_service *)service, write);
 }

@@ -1,4 +1,4 @@
-/* Serving means that every lane has a session: events can be stored and read now. */
+/* Serving means that every lane has a session: events can be stored, read and given out now. */
 #include "service/health_service.h"
 
 #include <string.h>
@@ -7,9 +7,10 @@
 
 static bool is_serving(const struct health_service *service)
 {
-    return lane_is_connected(writer_lane(service->writer)) &&
-           lane_is_connected(readers_get_lane(service->readers)) &&
-           lane_is_connected(readers_list_lane(service->readers));
+    bool serving = true;
+    for (size_t i = 0; i < HEALTH_LANES && serving; i++)
+        serving = lane_is_connected(service->lanes[i]);
+    return serving;
 }
 
 static void health_service_check(Triggers__Health__V1__Health_Service *base,
@@ -37,13 +38,12 @@ static void health_service_check(Triggers__Health__V1__Health_Service *base,
     call_reply(call, &response.base);
 }
 
-void health_service_init(struct health_service *service, struct writer *writer,
-                         struct readers *readers, const char *store_name)
+void health_service_init(struct health_service *service, struct lane *const lanes[HEALTH_LANES],
+                         const char *store_name)
 {
     *service = (struct health_service){
         .base = TRIGGERS__HEALTH__V1__HEALTH__INIT(health_service_),
-        .writer = writer,
-        .readers = readers,
         .store_name = store_name,
     };
+    memcpy(service->lanes, lanes, sizeof(service->lanes));
 }

@@ -2,18 +2,19 @@
 #ifndef TRIGGERS_SERVICE_HEALTH_SERVICE_H
 #define TRIGGERS_SERVICE_HEALTH_SERVICE_H
 
-#include "events/readers.h"
-#include "events/writer.h"
+#include "events/lane.h"
 #include "triggers/health/v1/health.pb-c.h"
+
+enum { HEALTH_LANES = 4 };
 
 struct health_service {
     Triggers__Health__V1__Health_Service base; /* first: what the dispatcher holds */
-    struct writer *writer;
-    struct readers *readers;
+    struct lane *lanes[HEALTH_LANES];
     const char *store_name; /* static */
 };
 
-void health_service_init(struct health_service *service, struct writer *writer,
-                         struct readers *readers, const char *store_name);
+/* `lanes` are all there are: while one has no session, others keep theirs to one each for it. */
+void health_service_init(struct health_service *service, struct lane *const lanes[HEALTH_LANES],
+                         const char *store_name);
 
 #endif

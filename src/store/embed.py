@@ -5,7 +5,10 @@ usage: embed.py migrations KIND OUTPUT.c FILE...     (files named 0001_subject.s
 
 Migrations become an array that also records each version where its kind of store keeps it. Statements
 begin with a line "-- name: NAME" and become enum GROUP_statement, GROUP_NAME, and the array
-GROUP_STATEMENTS. Comments on lines of their own are left out.
+GROUP_STATEMENTS. Comments on lines of their own are left out. After the name may follow
+", sized by $N", which makes a second statement NAME_sized that stops where the payloads exceed $N
+bytes, and ", with PART", which puts the query after "-- part: PART" before it as a common table
+expression, or before its own.
 """
 
 import pathlib
@@ -16,6 +19,17 @@ RECORD_VERSION = {
     "sqlite": "pragma user_version = {};",
     "postgres": "insert into triggers.schema_version (version) values ({});",
 }
+
+HEADING = r"^-- (name|part): (\w+)(?:, sized by (\$\d+))?(?:, with (\w+))?$"
+
+# A payload counts where it begins, so that the event that exceeds the limit is the last: it tells that
+# there is more.
+SIZED = """select * from (
+select page.*, row_number() over (rows unbounded preceding) as number,
+sum(octet_length(payload)) over (rows unbounded preceding) - octet_length(payload) as before
+from (
+{sql}) page) sized
+where payload is null or number <= 2 or before <= {size}::bigint;"""
 
 
 def c_string(text):
@@ -46,14 +60,25 @@ def migrations(kind, output, *files):
 
 def statements(group, source, header, *files):
     found = {}
+    parts = {}
     for path in map(pathlib.Path, files):
-        parts = re.split(r"^-- name: (\w+)$", path.read_text(), flags=re.MULTILINE)
-        if without_comments(parts[0]):
+        pieces = re.split(HEADING, path.read_text(), flags=re.MULTILINE)
+        if without_comments(pieces[0]):
             sys.exit(f"{path}: SQL before the first name")
-        for name, text in zip(parts[1::2], parts[2::2]):
-            if name in found or not without_comments(text):
+        for kind, name, size, part, text in zip(*(pieces[i::5] for i in range(1, 6))):
+            sql = without_comments(text)
+            if name in found or name in parts or not sql:
                 sys.exit(f"{path}: {name} is there twice or empty")
-            found[name] = without_comments(text)
+            if kind == "part":
+                parts[name] = sql
+                continue
+            prefix = f"with {part} as materialized (\n{parts[part]})" if part else ""
+            if part:
+                prefix += ",\n" if sql.startswith("with ") else "\n"
+                sql = sql.removeprefix("with ")
+            found[name] = prefix + sql
+            if size:
+                found[name + "_sized"] = prefix + SIZED.format(sql=sql.removesuffix(";"), size=size)
     prefix = group.upper()
     numbers = "".join(f"    {prefix}_{name.upper()},\n" for name in found)
     pathlib.Path(header).write_text(

@@ -1,6 +1,7 @@
 /* Helpers shared by the stores; see items.h. */
 #include "store/items.h"
 
+#include <endian.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,14 +10,64 @@
 
 #define RETRY_DELAY_MS 1000
 
-struct store_position store_list_start(const struct store_list *list)
+int64_t store_list_start(const struct store_list *list)
 {
     CHECK(list->limit >= 1 && list->limit <= STORE_LIST_MAX);
-    if (list->has_after)
+    CHECK(list->set != STORE_LOG || list->oldest_first);
+    if (list->after != 0 || list->oldest_first)
         return list->after;
-    struct store_position start = {.created_at_us = list->oldest_first ? INT64_MIN : INT64_MAX};
-    memset(start.id, list->oldest_first ? 0x00 : 0xFF, sizeof(start.id));
-    return start;
+    return INT64_MAX;
+}
+
+int64_t store_filter_from(const struct store_filter *filter)
+{
+    return filter->from_us == 0 ? INT64_MIN : filter->from_us;
+}
+
+int64_t store_filter_until(const struct store_filter *filter)
+{
+    return filter->until_us == 0 ? INT64_MAX : filter->until_us;
+}
+
+bool slice_equals(struct slice a, struct slice b)
+{
+    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
+
+static bool name_fits(struct slice pattern, struct slice name)
+{
+    if (pattern.size == 0 || pattern.data[pattern.size - 1] != '*')
+        return slice_equals(pattern, name);
+    struct slice beginning = {pattern.data, pattern.size - 1};
+    return name.size >= beginning.size &&
+           slice_equals(beginning, (struct slice){name.data, beginning.size});
+}
+
+bool store_filter_fits(const struct slice *names, size_t count, struct slice name)
+{
+    bool fits = count == 0;
+    for (size_t i = 0; i < count && !fits; i++)
+        fits = name_fits(names[i], name);
+    return fits;
+}
+
+bool store_list_lacks_events(const struct store_list *list)
+{
+    return list->after > 0 && list->after < list->first - 1;
+}
+
+void store_settlement_id(const struct store_settlement *settlement, uint8_t id[TYPEID_BYTES])
+{
+    uint64_t subscription = htobe64((uint64_t)settlement->subscription);
+    uint64_t number = htobe64((uint64_t)settlement->before.number + 1);
+    memcpy(id, &subscription, sizeof(subscription));
+    memcpy(id + sizeof(subscription), &number, sizeof(number));
+}
+
+bool store_slice_copy(struct slice *slice, struct arena *arena)
+{
+    slice->data = arena_copy(arena, slice->size ? slice->data : "", slice->size);
+    return slice->data != NULL;
 }
 
 static struct slice slice_copy(char **end, struct slice slice)

@@ -1,9 +1,11 @@
-/* What both stores share: the form of their SQL, where a list starts, copying an event into its
+/* What both stores share: the form of their SQL, the blocks of the log, copying an event into its
  * caller's arena, the status of each result. */
 #ifndef TRIGGERS_STORE_ITEMS_H
 #define TRIGGERS_STORE_ITEMS_H
 
 #include "store/store.h"
+
+bool slice_equals(struct slice a, struct slice b);
 
 /* A statement of the .sql files, as embed.py makes it. */
 struct statement {
@@ -11,8 +13,20 @@ struct statement {
     const char *sql;
 };
 
+/* The log in blocks of as many sequences. What a store keeps to find events quickly (which kinds a
+ * block has, from when to when, whether anything in it is pending) it keeps by block, written once,
+ * in the transaction that fills the block. The block that is not full yet is looked at itself. */
+#define STORE_BLOCK 256
+
 /* Where the list starts: `after`, or a position before every event in the order asked for. */
-struct store_position store_list_start(const struct store_list *list);
+int64_t store_list_start(const struct store_list *list);
+
+/* The same, as the times of the filter: INT64_MIN and INT64_MAX for any. */
+int64_t store_filter_from(const struct store_filter *filter);
+int64_t store_filter_until(const struct store_filter *filter);
+
+/* Points `slice` at a copy in `arena`; false when it does not fit. */
+bool store_slice_copy(struct slice *slice, struct arena *arena) MUST_CHECK;
 
 /* Points the slices of `event` at copies in `arena`; false when they do not fit. */
 bool store_event_copy(struct store_event *event, struct arena *arena) MUST_CHECK;

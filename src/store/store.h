@@ -5,15 +5,19 @@
  * sessions of one store may be used by different threads at once. Nothing here touches the network
  * or the disk until a session is opened.
  *
- * An event's immutable part (id, source, type, payload, created_at) is kept apart from its delivery
- * state (pending or acknowledged), which is all that changes. An operation is about the events of
- * one tenant, that of its scope; those of others do not exist for it.
+ * An event's immutable part (id, sequence, source, type, payload, created_at) is kept apart from
+ * its delivery state (pending or acknowledged), which is all that changes. An operation is about
+ * the events of one tenant, that of its scope; those of others do not exist for it.
  *
- * Order: events are listed by (created_at, id), both ascending or both descending; the id compares
- * bytewise. The keyset cursor is that pair. */
+ * The log: each event of a tenant has a sequence, 1, 2, 3 and so on, without a gap, in the order of
+ * the commits, and in a batch in the order of its items. Whoever has read the log up to s never
+ * finds anything new at or below s, whatever sessions and processes write it at once, however slow
+ * they are and wherever they are cut off. All lists are in the order of the sequences, ascending or
+ * descending, and continue after one of them. Times are for people: no order hangs on them. */
 #ifndef TRIGGERS_STORE_STORE_H
 #define TRIGGERS_STORE_STORE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,9 +40,11 @@ struct slice {
 
 struct store_event {
     uint8_t id[TYPEID_BYTES];
+    int64_t sequence;    /* its place in the log, from 1 */
+    int32_t kind;        /* out: the number of its source and type; the store's */
     struct slice source; /* UTF-8 without NUL, as all text here */
     struct slice type;
-    struct slice payload;       /* any bytes; returned as they were given */
+    struct slice payload;       /* any bytes; returned as they were given; empty once erased */
     int64_t created_at_us;      /* microseconds since 1970 UTC */
     int64_t acknowledged_at_us; /* the same; 0 while pending */
 };
@@ -68,31 +74,111 @@ enum store_result {
 
 /* What happened to one item. Set only when the operation returned STORE_OK. */
 enum store_outcome {
-    STORE_DONE,      /* append: stored now; ack: acknowledged now; get: found */
-    STORE_REPEATED,  /* append: was there with the same content; ack: was acknowledged before */
+    STORE_DONE,      /* append: stored now; ack, erase: done now; get: found */
+    STORE_REPEATED,  /* append: was there with the same content; ack, erase: was done before */
     STORE_CONFLICT,  /* append: the id is there with other content; nothing was changed */
-    STORE_NOT_FOUND, /* ack, get: no such event */
-    STORE_BUSY,      /* ack: somebody else holds the event's lock; it was not acknowledged */
+    STORE_NOT_FOUND, /* ack, erase, get: no such event; take, settle: no such subscription */
+    STORE_STALE,     /* take, settle: somebody else has written to the ledger, or changed the
+                        subscription; nothing was changed */
 };
 
 /* What may be written. Items of one kind happen before those of later kinds, whatever their order
  * in the batch, so a batch may acknowledge what it appends. */
 enum store_kind {
-    /* In: everything of the event except acknowledged_at_us. Out: created_at_us of the stored event
-     * when STORE_REPEATED (the first one's). Content is source, type and payload. */
+    /* In: everything of the event except sequence and acknowledged_at_us. Out: sequence, and
+     * created_at_us when STORE_REPEATED, of the stored event (the first one's). Content is source,
+     * type and payload; of an event that was erased, source and type. */
     STORE_APPEND,
     /* In: the event's id, and in acknowledged_at_us the time to set. If the event was created
      * later, which happens when clocks are changed, its created_at is set. Out: acknowledged_at_us
-     * as it was set, now or, when STORE_REPEATED, the first time. */
+     * as it was set, now or, when STORE_REPEATED, the first time; sequence. */
     STORE_ACK,
+    /* Removes the payload for good; the rest of the event stays, and its state is not changed. In:
+     * the event's id. Out: sequence. Afterwards nothing in the store's tables has the payload.
+     * Copies outlive it for a while where databases keep them: in SQLite's write-ahead log until
+     * that is written over, in rows that PostgreSQL has yet to vacuum, in its write-ahead log and
+     * standbys, and in backups. */
+    STORE_ERASE,
+    /* Appends a settlement to a subscription's ledger, with what it does to events and dead
+     * letters. In: `settlement`, and in the event's id store_settlement_id, which is a batch's key
+     * as with other kinds. STORE_DONE, STORE_REPEATED (it is there already, as after a lost
+     * answer), STORE_STALE or STORE_NOT_FOUND. A batch has at most one of each subscription. */
+    STORE_SETTLE,
     STORE_KIND_COUNT
+};
+
+/* ---- ledgers: what a subscription has handed out, and what became of it ----
+ *
+ * Each subscription has a ledger of two lists of entries, numbered 1, 2, 3 and so on: its takes,
+ * which give out new events of the log, and its settlements, which say everything else. What an
+ * entry's body means is src/subscriptions/ledger.h's; the stores keep entries in order. Whoever
+ * appends one says which one it follows, and must have seen all up to there: when another process
+ * has appended meanwhile, or the subscription was changed, nothing is written (STORE_STALE), and he
+ * reads on and decides anew. So what is decided is right, in the order of the entries, whoever
+ * writes.
+ *
+ * A settlement is durable before the write returns. A take is not (unless `durable`): when the
+ * database crashes, the last ones may be lost, never one that a later durable write of the same
+ * session or of any that has seen it depends on. Another entry may then come in its place, which
+ * its token tells. */
+struct store_entry {
+    int64_t number; /* from 1 */
+    uint64_t token; /* random */
+    int64_t at_us;  /* out: when it was written, by the one clock of the store: the database's where
+                       several processes share it; never before an earlier entry of its list */
+    struct slice body;
+};
+
+/* The entry that another follows; all zero before the first. */
+struct store_entry_before {
+    int64_t number;
+    uint64_t token;
+};
+
+struct store_take {
+    int64_t subscription;
+    int64_t revision; /* of the subscription */
+    struct store_entry_before before;
+    struct store_entry entry; /* in: token, body; out: number, at_us */
+    bool durable;
+    enum store_outcome outcome; /* out: DONE, STALE or NOT_FOUND */
+};
+
+/* An event that is not given out any more, as its last attempt has failed. */
+struct store_dead_letter {
+    int64_t sequence;
+    uint32_t attempts;
+    int64_t first_us;    /* when it was given out for the first time */
+    int64_t dead_us;     /* out, of a list: at_us of its settlement */
+    struct slice reason; /* UTF-8, may be empty */
+};
+
+struct store_settlement {
+    int64_t subscription;
+    int64_t revision;
+    struct store_entry_before before;
+    struct store_entry_before seen; /* the last take that its writer has seen: if it was lost, the
+                                       settlement is STORE_STALE */
+    struct store_entry entry;       /* in: token, body; out: number, at_us */
+    int64_t takes; /* -1; of a checkpoint, whose body replaces all entries before: the number of the
+                      last take that it includes */
+    const int64_t *acknowledged; /* sequences to acknowledge in the inbox as well, at at_us */
+    size_t acknowledged_count;
+    const struct store_dead_letter *dead; /* to put there; one that is there is replaced */
+    size_t dead_count;
+    const int64_t *revived; /* sequences to remove from the dead letters */
+    size_t revived_count;
 };
 
 struct store_item {
     enum store_kind kind;
     enum store_outcome outcome; /* out */
     struct store_event event;
+    struct store_settlement *settlement; /* of STORE_SETTLE */
 };
+
+/* The subscription's and the new entry's number. */
+void store_settlement_id(const struct store_settlement *settlement, uint8_t id[TYPEID_BYTES]);
 
 /* A batch of writes: one transaction, durable before the call returns. Ids may repeat within a
  * batch: the earliest item of a kind wins, the others are STORE_REPEATED or STORE_CONFLICT. */
@@ -100,9 +186,15 @@ struct store_write {
     struct store_item **items;
     size_t count;
     bool part; /* a part of a batch that failed: hardly waits for locks, as it has just waited */
+    /* Adds what came while the store waited for its turn to write: after the other items, for which
+     * there is room. It may read with the session; a failure becomes that of the write. NULL:
+     * nothing is added. */
+    enum store_result (*gather)(struct store_write *batch, struct status *status);
+    void *context; /* for `gather` */
 };
 
 struct store_get {
+    int64_t sequence; /* of the event, when it is not 0; else its id counts */
     uint8_t id[TYPEID_BYTES];
     struct arena *arena; /* the event's slices are copied here */
     struct store_event event;
@@ -110,17 +202,32 @@ struct store_get {
     bool no_memory;             /* out: the event was there but did not fit the arena */
 };
 
-struct store_position {
-    int64_t created_at_us;
-    uint8_t id[TYPEID_BYTES];
+/* Which events a list has: those that pass each of these. A name is exact or, with '*' at its end,
+ * the beginning of one; one of the names must fit. */
+struct store_filter {
+    const struct slice *sources; /* none: every source */
+    size_t source_count;
+    const struct slice *types; /* the same */
+    size_t type_count;
+    int64_t from_us, until_us; /* created_at_us from the one to before the other; 0, 0: any */
+};
+
+/* Whether one of the names fits, or there are none. */
+bool store_filter_fits(const struct slice *names, size_t count, struct slice name);
+
+enum store_set {
+    STORE_PENDING,
+    STORE_ACKNOWLEDGED,
+    STORE_LOG, /* both; listed oldest first only */
 };
 
 #define STORE_LIST_MAX 1000
 struct store_list {
-    bool acknowledged; /* list acknowledged instead of pending events */
+    enum store_set set;
     bool oldest_first;
-    bool has_after; /* start after `after` (exclusive), in the order asked for */
-    struct store_position after;
+    int64_t after; /* the sequence after which it starts (exclusive), in the order asked for; 0: at
+                      its beginning */
+    struct store_filter filter;
     uint32_t limit;      /* 1 to STORE_LIST_MAX events */
     size_t max_bytes;    /* stop before the payloads exceed this, but return at least one event if
                             there is one */
@@ -129,20 +236,162 @@ struct store_list {
     size_t count;
     bool more;      /* events follow the last one */
     bool no_memory; /* out: the page did not fit the arena; events and count are not set */
+    /* Out, of STORE_LOG, and of STORE_PENDING oldest first: no event that the list is of is missing
+     * after `after` and up to `read_to`, which is at least `after`. Of STORE_LOG: from `first` on
+     * nothing was removed from the log; before it there may be single events that are still
+     * pending. 1 in a log that never lost any.
+     */
+    int64_t read_to;
+    int64_t first;
 };
 
-/* How many events are pending, and whether they are safe. SQLite, where one transaction writes at a
- * time, keeps the exact count. On PostgreSQL several cores would wait for each other at such a row,
- * so the events are counted one by one up to STORE_BACKLOG_EXACT, which costs a walk over so many
- * entries of an index, whatever the store holds. Above that it is the planner's estimate, which
- * autovacuum refreshes, but at least STORE_BACKLOG_EXACT + 1. */
-#define STORE_BACKLOG_EXACT 10000
+/* Whether events after the position were removed before they were read. Position 0 is the
+ * beginning, wherever that is. Of STORE_LOG, after it was read. */
+bool store_list_lacks_events(const struct store_list *list);
+
+/* A pair of source and event type, in the order in which pairs first came. */
+struct store_kinds {
+    int32_t after; /* continues after this number; 0: from the beginning */
+    uint32_t limit;
+    struct arena *arena;
+    struct store_named_kind {
+        int32_t number; /* from 1 */
+        struct slice source;
+        struct slice type;
+    } * kinds;
+    size_t count;
+    bool more;
+    bool no_memory; /* as in store_list */
+};
+
+/* How many events are pending, and whether they are safe. They are counted while at most
+ * STORE_BACKLOG_BLOCKS blocks of the log (of 256 events, see items.h) have pending ones; else it is
+ * an estimate from that many. */
+#define STORE_BACKLOG_BLOCKS 200
 struct store_backlog {
     int64_t pending;
     int64_t oldest_created_at_us; /* of the pending events; 0 when there is none */
     /* Standbys of the database when none of them is synchronous, so a failover to one may lose the
      * latest writes. Else 0. Without the role pg_monitor a running backup counts too. */
     int64_t asynchronous_standbys;
+    /* Who keeps removed rows from being cleaned away for longest, such as a transaction that was
+     * left open: "" when nobody does; for how long (0 when that is not known) and for how many
+     * transactions. PostgreSQL only. */
+    char snapshot_holder[160];
+    int64_t oldest_snapshot_us;
+    int64_t oldest_snapshot_transactions;
+};
+
+/* Removal of what need not be kept any more, from the old end of the log: a small step. The events
+ * of the log's first block go when it is full and not the newest of the full ones, and all of them
+ * were created, and those that are acknowledged were acknowledged, before `acknowledged_before_us`.
+ * Of them, those that are pending and were not created before `pending_before_us` stay as single
+ * events before the log's beginning, until they are acknowledged long enough or are old enough
+ * themselves. So the newest events always stay, and the sequences go on after them. */
+struct store_trim {
+    int64_t acknowledged_before_us; /* INT64_MIN: nothing is removed */
+    int64_t pending_before_us;      /* at most that; INT64_MIN: no pending event is removed */
+    uint32_t blocks;                /* the most blocks of which events are removed, at least 1 */
+    /* In, out: how far the sweep has come that finds what was left behind by sessions that were cut
+     * off; 0, 0: it begins, or has come to its end. */
+    int32_t swept_kind;
+    int64_t swept_block;
+    /* Out. */
+    int64_t acknowledged; /* so many of either were removed */
+    int64_t pending;
+    int64_t first; /* the first sequence from which on nothing was removed */
+    bool more;     /* there is more to do at once, besides the sweep */
+};
+
+/* A subscription as the store has it. Those that were removed are listed until everything of theirs
+ * is gone, see subscription_remove. */
+struct store_subscription {
+    int64_t id;       /* from 1; never given twice */
+    int64_t revision; /* grows with each change */
+    int64_t created_at_us;
+    bool removed;
+    struct slice name;     /* [a-z0-9._-], unique among those that were not removed */
+    struct slice settings; /* the caller's */
+};
+
+#define STORE_SUBSCRIPTIONS_MAX 1000 /* of a tenant, those that were removed not counted */
+struct store_subscriptions {
+    struct slice name; /* data not NULL: only the one of this name that was not removed */
+    int64_t after;     /* continues after this id; 0: from the beginning */
+    uint32_t limit;
+    struct arena *arena;
+    struct store_subscription *subscriptions; /* by id */
+    size_t count;
+    bool more;
+    bool no_memory; /* as in store_list */
+};
+
+/* Creates a subscription, with its first settlement, a checkpoint of no takes; or changes one. */
+struct store_put {
+    struct slice name;
+    struct slice settings;
+    int64_t revision; /* the one to change has this revision; 0: there must be none of the name */
+    struct slice checkpoint; /* of a new one: body of settlement 1, whose token is 0 */
+    int64_t id;              /* out */
+    int64_t created_at_us;   /* out */
+    /* Out: STORE_DONE, with the new revision in `revision`; STORE_STALE: it has another revision,
+     * is there, or is not; STORE_CONFLICT: the tenant has too many. */
+    enum store_outcome outcome;
+};
+
+/* Everything of a ledger after what is known. First the settlements are read and then the takes, so
+ * every take is there that a settlement depends on. */
+struct store_ledger {
+    int64_t subscription;
+    struct store_entry_before takes, settlements; /* known; all zero: from the newest checkpoint on,
+                                                     which is the first of `new_settlements` */
+    struct arena *arena;
+    struct store_entry *new_takes, *new_settlements;
+    size_t new_take_count, new_settlement_count;
+    int64_t checkpoint_takes; /* out: `takes` of the newest checkpoint when it was read, else -1 */
+    struct store_subscription row; /* out: the subscription as it is now */
+    int64_t now_us;                /* out: the clock that entries get their times from */
+    enum store_outcome outcome;    /* out: DONE; NOT_FOUND: no such subscription, or removed; STALE:
+                                      the    entries that are known are not there any more (trimmed, or
+                                      others    came in their place): read from the checkpoint */
+    bool no_memory;
+};
+
+/* Where ledgers are, to see whether something is new: of each of `ids`, zeros when it is not there.
+ */
+struct store_ledger_heads {
+    const int64_t *ids;
+    size_t count;
+    struct store_ledger_head {
+        int64_t revision, take, settlement; /* numbers of the newest entries */
+    } * heads;                              /* in: room for `count` */
+};
+
+/* Dead letters of a subscription, the last to come first. Those whose events retention has removed
+ * pass no filter. */
+struct store_dead_letters {
+    int64_t subscription;
+    int64_t after_settlement, after_sequence; /* continues after this one; 0, 0: from the newest */
+    const int64_t *sequences; /* only those of these events, in any order; NULL: of all */
+    size_t sequence_count;
+    struct store_filter filter;
+    uint32_t limit;   /* 1 to STORE_LIST_MAX */
+    size_t max_bytes; /* as in store_list */
+    struct arena *arena;
+    struct store_listed_dead_letter {
+        struct store_dead_letter letter;
+        int64_t settlement;       /* that moved it there */
+        struct store_event event; /* id 0 and no texts when retention has removed it */
+    } * letters;
+    size_t count;
+    bool more;
+    bool no_memory;
+};
+
+/* What the processes that share a store tell each other: the tenant's log has events up to here. */
+struct store_notice {
+    int64_t tenant;
+    int64_t last; /* sequence */
 };
 
 struct store_driver {
@@ -153,7 +402,8 @@ struct store_driver {
 
     /* Connects, and for the first session of the process brings the schema up to date (creating the
      * database where that is possible); other processes may do the same at once. STORE_OK,
-     * STORE_UNAVAILABLE or STORE_FATAL; blocks for at most about five seconds. */
+     * STORE_UNAVAILABLE, also while there are older events to move, see moving.h, or STORE_FATAL;
+     * blocks for at most about five seconds. */
     enum store_result (*session_open)(struct store *store, bool read_only,
                                       struct store_session **session, struct status *status);
     void (*session_close)(struct store_session *session); /* any state; NULL is allowed */
@@ -169,10 +419,81 @@ struct store_driver {
     /* Several pages in one round trip, if the store needs one; a failure is that of all of them. */
     enum store_result (*list)(struct store_session *session, struct scope scope,
                               struct store_list **lists, size_t count, struct status *status);
+    /* The kinds that the tenant's events have, or had. */
+    enum store_result (*kinds)(struct store_session *session, struct scope scope,
+                               struct store_kinds *kinds, struct status *status);
     enum store_result (*backlog)(struct store_session *session, struct scope scope,
                                  struct store_backlog *backlog, struct status *status);
+    /* One step, in one transaction. While another session is at it, nothing happens. In a session
+     * that writes. */
+    enum store_result (*trim)(struct store_session *session, struct scope scope,
+                              struct store_trim *trim, struct status *status);
+
+    /* Ledgers, in a session that writes. Every operation is one transaction, durable unless it says
+     * otherwise. */
+    enum store_result (*subscriptions)(struct store_session *session, struct scope scope,
+                                       struct store_subscriptions *list, struct status *status);
+    enum store_result (*subscription_put)(struct store_session *session, struct scope scope,
+                                          struct store_put *put, struct status *status);
+    /* A step of removing one: the first hides it, and ends its name and ledger; further ones remove
+     * rows until there are none, when *more is false. It may be listed for a minute then: a step
+     * after that finds what others were still appending. */
+    enum store_result (*subscription_remove)(struct store_session *session, struct scope scope,
+                                             int64_t id, bool *more, struct status *status);
+    /* Each has its own outcome. At most one of a subscription. */
+    enum store_result (*take)(struct store_session *session, struct scope scope,
+                              struct store_take **takes, size_t count, struct status *status);
+    enum store_result (*ledger)(struct store_session *session, struct scope scope,
+                                struct store_ledger *ledger, struct status *status);
+    enum store_result (*ledger_heads)(struct store_session *session, struct scope scope,
+                                      struct store_ledger_heads *heads, struct status *status);
+    /* Removes what a checkpoint has replaced: settlements before `to.settlement`, which is at most
+     * the checkpoint's number, and takes before `to.take`, which is at most its `takes`, as the
+     * next ones follow these. `from`, in: up to where earlier calls have removed, or zeros; out: up
+     * to where all is removed now. Some stay for a later call: there is much to do, or they are not
+     * a minute old, so that somebody may still be appending after them. */
+    enum store_result (*ledger_trim)(struct store_session *session, struct scope scope,
+                                     int64_t subscription, struct store_ledger_head *from,
+                                     struct store_ledger_head to, struct status *status);
+    enum store_result (*dead_letters)(struct store_session *session, struct scope scope,
+                                      struct store_dead_letters *list, struct status *status);
+    /* The highest sequence of the tenant's log; 0: it has no event. */
+    enum store_result (*log_end)(struct store_session *session, struct scope scope, int64_t *last,
+                                 struct status *status);
+
     /* One cheap round trip: is the store there? STORE_OK, STORE_UNAVAILABLE or STORE_LOST. */
     enum store_result (*ping)(struct store_session *session, struct status *status);
+
+    /* Notices between processes; NULL in a store that has none. They take a session of their own,
+     * apart from all writes, which session_close closes and which can do nothing else. A notice may
+     * be lost, and none comes back to the session that sent it. */
+
+    /* As session_open, for an existing store. STORE_FATAL: notices do not get through to this
+     * process (a pooler is in between), though the store may well work. */
+    enum store_result (*notice_open)(struct store *store, struct store_session **session,
+                                     struct status *status);
+    enum store_result (*notice_send)(struct store_session *session,
+                                     const struct store_notice *notices, size_t count,
+                                     struct status *status);
+    /* Waits for notices, at most for `wait_ms` or until the descriptor `wake` is readable. In:
+     * *count is the room in `notices`, at least 1; out: how many there are, perhaps 0. Others come
+     * next time, or are lost when they were sent together. */
+    enum store_result (*notice_await)(struct store_session *session, int wake, int64_t wait_ms,
+                                      struct store_notice *notices, size_t *count,
+                                      struct status *status);
+};
+
+/* How far the moving of older events is, see moving.h; begins as {.lock =
+ * PTHREAD_MUTEX_INITIALIZER}.
+ */
+struct store_moving {
+    pthread_mutex_t lock; /* held by the thread that moves them; guards the rest */
+    int64_t total;        /* events, about */
+    int64_t moved;        /* of them */
+    int64_t first;        /* the same when this process began */
+    int64_t started_ms;   /* when that was, on clock_monotonic_ms */
+    int64_t size;         /* events of the next slice; 0: it has not begun */
+    bool announced;       /* the log says how long it takes */
 };
 
 /* What every implementation's own struct begins with. */
@@ -180,7 +501,8 @@ struct store {
     const struct store_driver *driver;
     char *description;   /* for logs: file path, or host, port and database; never a password */
     atomic_uint wanting; /* users that have no session now; nobody opens a second session before
-                            they have one */
+                            they have one, but in place of one that was lost */
+    struct store_moving moving;
 };
 struct store_session {
     struct store *store;

@@ -24,12 +24,13 @@ MAY_INCLUDE = {
     "src/store/postgres": {"base", "store", "store/migrations", "libpq"},
     "src/store/sqlite": {"base", "store", "store/migrations", "sqlite"},
     "src/events": {"base", "store"},
-    "src/service": {"base", "rpc", "store", "events", "protobuf"},
-    "src/daemon": {"base", "sp", "rpc", "net", "store", "events", "service"},
+    "src/subscriptions": {"base", "store", "events"},
+    "src/service": {"base", "rpc", "store", "events", "subscriptions", "protobuf"},
+    "src/daemon": {"base", "sp", "rpc", "net", "store", "events", "subscriptions", "service"},
     "src/import": {"base", "store", "store/postgres", "events", "libpq", "sqlite"},
     "bridge": {"base", "protobuf", "libtriggers", "microhttpd"},
     "clients/c": {"base", "sp", "protobuf", "nng"},
-    "clients/cli": {"base", "libtriggers", "sqlite"},
+    "clients/cli": {"base", "protobuf", "libtriggers", "sqlite"},
 }
 LIBRARIES = {
     r".*\.pb-c\.h|protobuf-c/.*": "protobuf",
@@ -53,6 +54,7 @@ ONE_WAY = [
     "src/sp",
     "src/store/postgres",
     "src/store/sqlite",
+    "src/subscriptions",
 ]
 # Libraries that only these files of a folder may include.
 ONLY = {("bridge", "microhttpd"): {"http.c", "loop.c", "respond.c"}}

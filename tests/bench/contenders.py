@@ -12,6 +12,7 @@ from pathlib import Path
 
 from servers import (
     EVENT_TYPE,
+    HERE,
     PAYLOAD,
     SOURCE,
     BenchmarkFailed,
@@ -29,6 +30,29 @@ from support.typeid import encode
 BASE = 0x0190_0000_0000_0000
 FIRST_TIME = 1_767_225_600_000_000  # 2026-01-01, in microseconds
 CLIENTS = 64
+
+
+# What the transactions that fill blocks write, for all that are full: of kind 1 alone.
+FILL_BLOCKS = """
+insert into triggers.blocks
+    select 0, k.kind, sequence >> 8, min(created_at), max(created_at),
+        case k.kind when 1 then array_agg((sequence & 255)::smallint order by sequence) end
+    from triggers.events e cross join (values (0), (1)) k (kind)
+    group by k.kind, sequence >> 8
+    having (sequence >> 8) < (select (max(sequence) + 1) >> 8 from triggers.events)
+    on conflict do nothing;
+insert into triggers.pending
+    select b.tenant_id, b.kind, b.block from triggers.blocks b
+    where not exists (
+        select from triggers.acknowledged where tenant_id = 0 and sequence = (b.block << 8) + 255)
+    on conflict do nothing"""
+
+
+class Nothing:
+    """A server that there is not."""
+
+    def stop(self):
+        pass
 
 
 def once(method):
@@ -57,7 +81,7 @@ class World:
         os.chmod(self.folder, 0o711)  # PostgreSQL of another user lives below it
         tempfile.tempdir = str(self.folder)
         self.started = {}
-        self.seeded = 0  # events in PostgreSQL's inbox that have known ids
+        self.seeded = {}  # events in PostgreSQL that have known ids, by schema
 
     def close(self):
         for server in reversed(self.started.values()):
@@ -117,10 +141,16 @@ class World:
     def on_full(self):
         """A core whose database holds many pending and as many acknowledged events."""
         core = self.core(self.postgres.url("full"))
-        self.store_events(1, self.pending, "pending", "full")
-        self.store_events(self.pending + 1, self.pending, "acknowledged", "full")
-        self.settle("full")
+        self.fill("full", "triggers")
         return core
+
+    @once
+    def plain_full(self):
+        """The same for pgbench, in tables of its own."""
+        self.on_full
+        self.make_plain("full")
+        self.fill("full", "plain")
+        return Nothing()
 
     @once
     def rest_on_full(self):
@@ -130,20 +160,44 @@ class World:
 
     def sql(self, text):
         self.on_postgres  # makes the tables
+        self.make_plain("bench")
         return self.postgres.psql(text, "bench")
 
-    def store_events(self, first, count, table, database):
+    def make_plain(self, database):
+        self.postgres.psql((HERE / "pgbench" / "tables.sql").read_text(), database)
+
+    def fill(self, database, schema):
+        self.store_events(1, self.pending, "pending", database, schema)
+        self.store_events(self.pending + 1, self.pending, "acknowledged", database, schema)
+        self.settle(database)
+
+    def has_log(self, database):
+        """Whether the commit that is measured keeps a log."""
+        return self.postgres.psql("select to_regclass('triggers.blocks') is not null", database) == "t"
+
+    def store_events(self, first, count, table, database, schema="triggers"):
         """Stores events `first` and following straight into the tables."""
         key = f"encode(int8send({BASE} + n) || int8send(n), 'hex')::uuid"
         time = f"to_timestamp({FIRST_TIME // 1_000_000}) + n * interval '1 microsecond'"
-        more = ", now()" if table == "acknowledged" else ""
+        acknowledged = table == "acknowledged"
+        payload = f"convert_to('{PAYLOAD}', 'UTF8')"
         numbers = f"generate_series({first}::bigint, {first + count - 1}) n"
-        self.postgres.psql(
-            f"insert into triggers.events select 0, {key}, {time}, '{SOURCE}', '{EVENT_TYPE}',"
-            f" convert_to('{PAYLOAD}', 'UTF8') from {numbers};"
-            f" insert into triggers.{table} select 0, {time}, {key}{more} from {numbers}",
-            database,
-        )
+        if schema == "triggers" and self.has_log(database):
+            statements = [
+                f"insert into triggers.kinds values (0, 1, '{SOURCE}', '{EVENT_TYPE}') on conflict do nothing",
+                "insert into triggers.events (tenant_id, sequence, event_id, created_at, kind, payload)"
+                f" select 0, n, {key}, {time}, 1, {payload} from {numbers}",
+                f"insert into triggers.acknowledged select 0, n, 1, now() from {numbers} where {acknowledged}",
+                FILL_BLOCKS,
+            ]
+        else:
+            more = ", now()" if acknowledged else ""
+            statements = [
+                f"insert into {schema}.events select 0, {key}, {time}, '{SOURCE}', '{EVENT_TYPE}',"
+                f" {payload} from {numbers}",
+                f"insert into {schema}.{table} select 0, {time}, {key}{more} from {numbers}",
+            ]
+        self.postgres.psql("; ".join(statements), database)
 
     def settle(self, database):
         """As autovacuum and a checkpoint leave the tables."""
@@ -151,30 +205,44 @@ class World:
         self.postgres.psql("checkpoint", database)
 
     def empty_postgres(self):
-        tables = "triggers.events, triggers.pending, triggers.acknowledged"
-        self.sql(f"truncate {tables}")
+        tables = ["events", "pending", "acknowledged"]
+        tables = [f"{schema}.{table}" for schema in ("triggers", "plain") for table in tables]
+        self.sql("select 1")
+        tables += ["triggers.blocks"] if self.has_log("bench") else []
+        self.sql(f"truncate {', '.join(tables)}")
         self.sql("checkpoint")
-        self.seeded = 0
+        self.seeded = {}
 
-    def seed_postgres(self, count):
+    def seed_postgres(self, count, schema="triggers"):
         """Puts `count` pending events into otherwise empty tables."""
-        if self.seeded == count:
+        if self.seeded == {schema: count}:
             return
         self.empty_postgres()
-        self.store_events(1, count, "pending", "bench")
+        self.store_events(1, count, "pending", "bench", schema)
         self.settle("bench")
-        self.seeded = count
+        self.seeded = {schema: count}
 
     def seed_sqlite(self, count):
+        """Before any other event is in the store."""
         self.on_sqlite  # makes the tables
         with sqlite3.connect(self.sqlite_file) as database:
             found = database.execute("select count(*) from events where created_at < ?",
                                      (FIRST_TIME + 10**12,)).fetchone()[0]
-            ids = (((BASE + n) << 64 | n).to_bytes(16, "big") for n in range(found + 1, count + 1))
-            for n, event_id in enumerate(ids, found + 1):
+            if found > 0:
+                return
+            last = database.execute("select count(*) from events").fetchone()[0]
+            log = database.execute("select 1 from sqlite_schema where name = 'blocks'").fetchone()
+            for n in range(1, count + 1):
+                event_id = ((BASE + n) << 64 | n).to_bytes(16, "big")
                 row = (event_id, FIRST_TIME + n, SOURCE, EVENT_TYPE, PAYLOAD.encode())
-                database.execute("insert into events values (0, ?, ?, ?, ?, ?)", row)
-                database.execute("insert into pending values (0, ?, ?)", (row[1], row[0]))
+                if log:
+                    database.execute("insert into kinds values (0, 1, ?, ?) on conflict do nothing", row[2:4])
+                    database.execute(
+                        "insert into events (position, tenant_id, event_id, created_at, kind, payload)"
+                        " values (?, 0, ?, ?, 1, ?)", (last + n, *row[:2], row[4]))
+                else:
+                    database.execute("insert into events values (0, ?, ?, ?, ?, ?)", row)
+                    database.execute("insert into pending values (0, ?, ?)", (row[1], row[0]))
 
     def ids(self, first, count, most=200_000):
         """A file of ids of seeded events, `first` and following: at most so many, spread evenly."""
@@ -212,7 +280,6 @@ def answers_http(bridge):
 
 
 def pgbench_create(world, clients=CLIENTS):
-    world.on_postgres
     world.empty_postgres()
     return world.pgbench("create", clients, **event_variables())
 
@@ -257,17 +324,17 @@ def copy_rows(world, tables):
         "events": "event_id, created_at, source, event_type, payload",
         "pending": "created_at, event_id",
     }
-    world.seed_postgres(count)
+    world.seed_postgres(count, "plain")
     folder = world.postgres.folder
     for table in tables:
         path = folder / f"{table}.{count}"
         if not path.exists():
-            world.sql(f"copy triggers.{table} (tenant_id, {files[table]}) to '{path}'")
+            world.sql(f"copy plain.{table} (tenant_id, {files[table]}) to '{path}'")
     world.empty_postgres()
-    copies = "; ".join(f"copy triggers.{t} from '{folder}/{t}.{count}'" for t in tables)
+    copies = "; ".join(f"copy plain.{t} from '{folder}/{t}.{count}'" for t in tables)
     start = now = "extract(epoch from clock_timestamp())"
     first, last = world.sql(f"select {start}; begin; {copies}; commit; select {now}").split()
-    world.seeded = -1
+    world.seeded = {}
     return count / (float(last) - float(first))
 
 
@@ -275,7 +342,7 @@ def copy_rows(world, tables):
 
 
 def pgbench_get(world):
-    world.seed_postgres(world.rows)
+    world.seed_postgres(world.rows, "plain")
     return world.pgbench("get", base=BASE, rows=world.rows)
 
 
@@ -309,7 +376,7 @@ def rest_get(world, bridge):
 
 
 def pgbench_inbox(world):
-    world.on_full
+    world.plain_full
     return world.pgbench("inbox", database="full")
 
 
@@ -325,16 +392,16 @@ def small_inbox(world):
 # ---- acknowledgements ----
 
 
-def seed_to_acknowledge(world):
+def seed_to_acknowledge(world, schema="triggers"):
     world.empty_postgres()
     count = 60_000 * world.seconds
-    world.seed_postgres(count)
-    world.seeded = -1
+    world.seed_postgres(count, schema)
+    world.seeded = {}
     return count
 
 
 def pgbench_ack(world):
-    seed_to_acknowledge(world)
+    seed_to_acknowledge(world, "plain")
     return world.pgbench("ack", base=BASE, callers=CLIENTS, n=0)
 
 
@@ -357,7 +424,7 @@ def full_create(world):
 
 
 def pgbench_full_get(world):
-    world.on_full
+    world.plain_full
     return world.pgbench("get", database="full", base=BASE, rows=2 * world.pending)
 
 

@@ -61,7 +61,8 @@ def build():
         TOOLS / "load",
         [HERE / "load.c", ROOT / "src" / "net" / "threads.c"],
         *("cc", "-std=gnu17", "-D_GNU_SOURCE", "-O2", "-I", ROOT / "clients" / "c"),
-        *("-L", library, f"-Wl,-rpath,{library}", "-ltriggers", "-pthread"),
+        *("-I", BUILD / "proto", "-L", BUILD / "proto", "-L", library, f"-Wl,-rpath,{library}"),
+        *("-ltriggers", "-lproto", "-lprotobuf-c", "-pthread"),
     )
 
 

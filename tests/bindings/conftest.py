@@ -48,7 +48,7 @@ def conformance(reports):
     for report in reports:
         found = SCENARIO.search(report.nodeid)
         if found:
-            mark = "passed" if report.passed else "FAILED"
+            mark = "passed" if report.passed else "lacking" if report.skipped else "FAILED"
             columns.setdefault(found["column"], {})[found["scenario"]] = mark
     names = scenario_names()
     width = max(map(len, names))
@@ -62,7 +62,7 @@ def conformance(reports):
 def pytest_terminal_summary(terminalreporter):
     """What passed by binding and store, and what was left out, also of a binding's own tests."""
     say = terminalreporter.write_line
-    reports = [each for kind in ("passed", "failed", "error") for each in terminalreporter.getreports(kind)]
+    reports = [each for kind in ("passed", "failed", "error", "skipped") for each in terminalreporter.getreports(kind)]
     if any(SCENARIO.search(report.nodeid) for report in reports):
         terminalreporter.section("conformance")
         for line in conformance(reports):

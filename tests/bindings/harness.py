@@ -3,6 +3,7 @@ clients/conformance/README.md."""
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -11,6 +12,7 @@ from bindings.scripted import ScriptedCore, check_requests
 from support.certificates import make_certificate
 from support.network import free_port
 from support.program import ROOT, clean_environment, sanitizer_reports
+from support.rpc import BareClient
 from support.services import Core
 
 CONFORMANCE = ROOT / "clients" / "conformance"
@@ -24,13 +26,45 @@ def project_version():
     return text.split("version: '", 1)[1].split("'", 1)[0]
 
 
+def scenario_files():
+    """The name of each file and its scenarios, in the order in which they are run."""
+    for path in sorted((CONFORMANCE / "scenarios").glob("*.json")):
+        yield path.name, json.loads(path.read_text())
+
+
+def lacking(binding):
+    """Scenarios that need what a binding has not got yet."""
+    scenarios = [scenario for _, file in scenario_files() for scenario in file]
+    return {each["name"] for each in scenarios if each.get("needs") in binding.lacks}
+
+
+def folder_for(binding, folder):
+    """The conformance folder for a runner: of those scenarios that are for its binding."""
+    left_out = lacking(binding)
+    if not left_out:
+        return CONFORMANCE
+    made = folder / "conformance"
+    shutil.copytree(CONFORMANCE, made, dirs_exist_ok=True)
+    for name, scenarios in scenario_files():
+        kept = [each for each in scenarios if each["name"] not in left_out]
+        (made / "scenarios" / name).write_text(json.dumps(kept))
+    return made
+
+
 def scenario_names():
     """Every scenario and vector file that a binding has to report."""
-    names = []
-    for path in sorted((CONFORMANCE / "scenarios").glob("*.json")):
-        names += [scenario["name"] for scenario in json.loads(path.read_text())]
+    names = [scenario["name"] for _, file in scenario_files() for scenario in file]
     assert len(set(names)) == len(names), "two scenarios have one name"
     return names + VECTORS
+
+
+def look_up(message, path):
+    """What a path of fields and numbers leads to in a message; of lists and texts their length."""
+    for name in path.split("."):
+        if name == "length":
+            return len(message)
+        message = message[int(name)] if name.isdigit() else getattr(message, name)
+    return message
 
 
 class World:
@@ -84,6 +118,14 @@ class World:
         elif action == "start_later":
             self._later = threading.Timer(wish["after_ms"] / 1000, self._launch)
             self._later.start()
+        elif action == "create_later":
+            self._later = threading.Timer(wish["after_ms"] / 1000, self._create, [wish["event"]])
+            self._later.start()
+        elif action == "restart_later":
+            self._later = threading.Timer(wish["after_ms"] / 1000, self.restart)
+            self._later.start()
+        elif action == "subscription":
+            return self._subscription(wish)
         elif action in ("restart", "stop", "start", "empty_store", "pause", "resume"):
             getattr(self, action)()
         else:
@@ -92,6 +134,21 @@ class World:
 
     def _launch(self):
         self.core = Core(self.folder, **self._settings)
+
+    def _create(self, event):
+        client = BareClient(self.core.urls[1])
+        client.create(event["source"], event["event_type"], event["payload"].encode())
+        client.close()
+
+    def _subscription(self, wish):
+        """Makes a call of SubscriptionService; returns how its answer differs from what is expected."""
+        client = BareClient(self.core.urls[1])
+        try:
+            answer = client.subscription(wish["method"], **wish["request"])
+        finally:
+            client.close()
+        found = {path: look_up(answer, path) for path in wish.get("expect", {})}
+        return "" if found == wish.get("expect", {}) else f"{wish['method']}: {found}"
 
     def start(self):
         self._launch()
@@ -153,7 +210,7 @@ def run_binding(binding, world):
     results = Results()
     report = world.folder / f"sanitizer-{binding.name}"
     environment = clean_environment(report, {})
-    environment["TRIGGERS_CONFORMANCE"] = str(CONFORMANCE)
+    environment["TRIGGERS_CONFORMANCE"] = str(folder_for(binding, world.folder))
     environment["TRIGGERS_CONFORMANCE_VARIABLES"] = json.dumps(world.variables)
     with open(world.folder / "stderr", "w+b") as stderr:
         process = subprocess.Popen(

@@ -2,9 +2,10 @@
 
 A reply of a script is an object: without members it answers OK with a plausible response; `response`
 (as protojson) gives that response; `code` (with `reason`, `message`, `fields`, `retry_delay_ms`) an
-error. `do` is one of drop (closes the connection), silent, garbage, empty (OK without a body), and
-hold (waits for `count` requests and answers them in reverse order). Replies are used in turn, the last
-one again and again."""
+error, of which `first_sequence` is a detail too. `do` is one of drop (closes the connection), silent, garbage, empty (OK without a body), and
+hold (waits for `count` requests and answers them in reverse order); `delay_ms` puts an answer off.
+Replies are used in turn, the last one again and again. In place of a list there may be an object with
+a list for each method by its short name; requests of others are answered as by {}."""
 
 import re
 import threading
@@ -15,7 +16,7 @@ import pynng
 from google.protobuf import json_format
 
 from support.network import DEADLINE
-from support.protocol import envelope, events, health, stats
+from support.protocol import envelope, events, health, stats, subscriptions
 from support.typeid import ALPHABET
 
 MAX_MESSAGE = 16 << 20
@@ -25,7 +26,7 @@ ANSWER_MALFORMED = b"\xff\xff\xff\xff"
 
 METHODS = {
     f"{service.full_name}/{method.name}": (module, method)
-    for module in (events, health, stats)
+    for module in (events, health, stats, subscriptions)
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }
@@ -45,10 +46,18 @@ class Sent:
 
 @dataclass
 class Script:
-    replies: list
+    replies: list | dict
     sent: list = field(default_factory=list)
     held: int = 0  # requests that wait for the others
     released: int = 0  # of them, those that were answered
+
+    def next_reply(self, method):
+        """The reply to the next request, which is of that method."""
+        replies, before = self.replies, len(self.sent)
+        if isinstance(replies, dict):
+            replies = replies.get(method.partition("/")[2], [{}])
+            before = sum(each.request.method == method for each in self.sent)
+        return replies[min(before, len(replies) - 1)]
 
 
 class ScriptedCore:
@@ -102,11 +111,12 @@ class ScriptedCore:
         body = REQUESTS[request.method].FromString(request.body)
         with self._changed:
             script = self._script
-            reply = script.replies[min(len(script.sent), len(script.replies) - 1)]
+            reply = script.next_reply(request.method)
             script.sent.append(Sent(time.monotonic(), message.pipe.id, request, body))
             what = reply.get("do")
             if what == "hold":
                 self._hold(script, reply["count"])
+        time.sleep(reply.get("delay_ms", 0) / 1000)
         if what == "drop":
             message.pipe.close()
         if what in ("drop", "silent"):
@@ -142,6 +152,7 @@ def fill_error(reply, response):
     response.message = reply.get("message", "")
     response.details.reason = reply.get("reason", "")
     response.details.retry_delay_ms = reply.get("retry_delay_ms", 0)
+    response.details.first_sequence = reply.get("first_sequence", 0)
     for name in reply.get("fields", []):
         response.details.field_violations.add(field=name, description="is wrong")
 
@@ -166,6 +177,9 @@ def make_response(reply, method, body):
     elif method.endswith("/BatchAckEvents"):
         for event_id in body.event_ids:
             fill_acked(response.results.add().acknowledged, event_id)
+    elif hasattr(body, "ack_ids"):
+        for _ in body.ack_ids:
+            response.results.add()
     elif method.endswith("/Check"):
         response.status = health.HealthCheckResponse.SERVING
     return response
@@ -183,10 +197,13 @@ def fill_acked(acked, event_id):
 
 def check_requests(sent, expected, version):
     """What is wrong with the requests that were sent, "" when they are as expected. `expected` has:
-    count [least, most]; and optionally method; body (its fields); event_id, of every request;
+    count [least, most]; and optionally method; body (its fields); filter (its fields); event_id, of
+    every request; after_sequences, of the requests in order, as texts;
     event_ids, of all requests in any order; same_body (true); made_ids (how many events of a batch
     have ids of their own); timeout_ms [least, most]; timeout_falls (true); gap_ms [least, most]
-    between requests; one_connection (true: all came over the same); client_name (true: the metadata "client" names a client of our version)."""
+    between requests; pulls (of the first ones a letter that stands for the pull id, and max_events); calls
+(short names of methods → [least, most] requests); settled (a method's short name → all ack ids, in any
+order); one_connection (true: all came over the same); client_name (true: the metadata "client" names a client of our version)."""
     least, most = expected["count"]
     if not least <= len(sent) <= most:
         return f"{len(sent)} requests instead of {least} to {most}"
@@ -208,6 +225,16 @@ def check_body(sent, fields, _):
         if found != value:
             return f"{name} is {found!r} instead of {value!r}"
     return ""
+
+
+def check_filter(sent, fields, _):
+    found = {name: list(getattr(sent[0].body.filter, name)) for name in fields}
+    return "" if found == fields else f"the filter is {found} instead of {fields}"
+
+
+def check_after_sequences(sent, expected, _):
+    found = [str(each.body.after_sequence) for each in sent]
+    return "" if found == expected else f"positions {found} instead of {expected}"
 
 
 def check_event_id(sent, event_id, _):
@@ -259,9 +286,37 @@ def check_client_name(sent, _, version):
     return "" if good else f'metadata "client" is {name!r}, not [PROGRAM ]BINDING/{version}'
 
 
+def sent_to(sent, name):
+    return [each for each in sent if each.request.method.endswith("/" + name)]
+
+
+def check_pulls(sent, expected, _):
+    letters, found = {}, []
+    for pull in sent_to(sent, "Pull")[: len(expected)]:
+        letter = letters.setdefault(pull.body.pull_id, "abcdefgh"[len(letters)])
+        found.append([letter, pull.body.max_events])
+    return "" if found == expected and "" not in letters else f"pulls {found} instead of {expected}"
+
+
+def check_calls(sent, expected, _):
+    found = {name: len(sent_to(sent, name)) for name in expected}
+    good = all(least <= found[name] <= most for name, (least, most) in expected.items())
+    return "" if good else f"calls {found}, not within {expected}"
+
+
+def check_settled(sent, expected, _):
+    found = {name: sorted(id for each in sent_to(sent, name) for id in each.body.ack_ids) for name in expected}
+    return "" if found == expected else f"settled were {found} instead of {expected}"
+
+
 CHECKS = {
+    "pulls": check_pulls,
+    "calls": check_calls,
+    "settled": check_settled,
     "method": check_method,
     "body": check_body,
+    "filter": check_filter,
+    "after_sequences": check_after_sequences,
     "event_id": check_event_id,
     "event_ids": check_event_ids,
     "same_body": check_same_body,

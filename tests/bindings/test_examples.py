@@ -1,13 +1,20 @@
 """The examples in every binding's README do what they say."""
 
+import itertools
+import os
 import re
+import signal
 import subprocess
+import threading
 
 import pytest
 
 from bindings.harness import RUN_SECONDS
 from support.program import ROOT, clean_environment
 from support.protocol import events
+
+
+WORKER_SECONDS = 120  # it is built by then
 
 
 def run_example(binding, name, core):
@@ -42,9 +49,32 @@ def test_consumer_of_an_empty_inbox_ends(binding, start_core):
     assert not [line for line in run_example(binding, "consumer", start_core()) if "evt_" in line]
 
 
-@pytest.mark.parametrize("name", ["producer", "consumer"])
+def test_a_worker_handles_everything_until_it_is_interrupted(binding, start_core):
+    if "worker" in binding.lacks or binding.compiled:
+        pytest.skip("no example of a worker")
+    core = start_core()
+    made = ids_in(run_example(binding, "producer", core))
+    words = [str(word) for word in binding.command("examples/run", "worker")]
+    environment = clean_environment(core.report, {"TRIGGERS_CORE": core.url})
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True) as worker:
+        limit = threading.Timer(WORKER_SECONDS, os.killpg, [worker.pid, signal.SIGKILL])
+        limit.start()
+        shown = ids_in(itertools.islice((line for line in worker.stdout if "evt_" in line), len(made)))
+        if len(shown) == len(made):
+            os.killpg(worker.pid, signal.SIGINT)
+        status = worker.wait()
+        limit.cancel()
+    assert status == 0, f"{shown} of {made}"
+    assert sorted(shown) == sorted(made)
+    with core.client() as rpc:
+        assert not rpc.event("ListInbox").events
+
+
+@pytest.mark.parametrize("name", ["producer", "consumer", "worker"])
 def test_readme_shows_the_examples(binding, name):
     """As they are, but for lines of a language's packaging that a reader need not see."""
+    if name == "worker" and ("worker" in binding.lacks or binding.compiled):
+        pytest.skip("no example of a worker")
     readme = (binding.folder / "README.md").read_text()
     files = [
         path

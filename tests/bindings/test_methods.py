@@ -31,6 +31,8 @@ message PullRequest {
   PullResponse inner = 3;
   // At most so many.
   int32 amount = 4;
+  // So long.
+  uint32 wait_ms = 5;
 }
 // What was taken.
 message PullResponse {
@@ -52,7 +54,7 @@ message PullResponse {
   repeated bytes marks = 7;
 }
 """
-GOOD = {"http": '"POST /api/v1/things/{name}/pull"', "body": '"inner"', "scope": "SCOPE_SUBSCRIPTIONS_CONSUME"}
+GOOD = {"http": '"POST /api/v1/things/{name}/pull-all"', "body": '"inner"', "scope": "SCOPE_SUBSCRIPTIONS_CONSUME"}
 
 
 def write_protocol(folder, **options):
@@ -79,7 +81,7 @@ def test_a_transcoded_method_is_in_the_table_and_has_its_route(tmp_path):
     row = f'X(PULL_HTTPTHINGS, {name}, "PullHTTPThings", {types}, triggers__sample__v1__pull_response'
     assert f"{row}, SUBSCRIPTIONS_CONSUME, false, true)" in made
     handlers = "transcoded_start, transcoded_finish, &api_methods[API_PULL_HTTPTHINGS]"
-    path = '"/api/v1/things/{name}/pull", "/api/v1/things/{id}/pull"'
+    path = '"/api/v1/things/{name}/pull-all", "/api/v1/things/{id}/pull-all"'
     assert f'X("POST", {path}, OBJECT, {handlers}, "inner")' in made
 
 
@@ -93,6 +95,11 @@ def test_a_method_without_a_path_has_no_route(tmp_path):
     made = generate(tmp_path, http='""', body='""')
     assert "X(PULL_HTTPTHINGS, " in made
     assert "_start" not in made
+
+
+def test_a_method_that_waits_is_told_for_how_long(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "PROTO", PROTO.replace("wait_ms", "wait_s"))
+    assert "a method that waits has a field wait_ms" in generate(tmp_path, waits="true")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +127,7 @@ def describe(folder, **options):
     frame = ROOT / "bridge/docs/frame.json"
     subprocess.run([sys.executable, ROOT / "proto/openapi.py", frame, made, folder], check=True)
     api = json.loads(made.read_text())
-    return api["paths"]["/api/v1/things/{name}/pull"], api
+    return api["paths"]["/api/v1/things/{name}/pull-all"], api
 
 
 def test_a_transcoded_method_is_described_by_its_messages_and_comments(tmp_path):
@@ -138,7 +145,7 @@ def test_a_transcoded_method_is_described_by_its_messages_and_comments(tmp_path)
         "schema": {"type": "string"},
         "example": "orders",
     }
-    assert [parameter["name"] for parameter in call["parameters"]] == ["names", "amount"]
+    assert [parameter["name"] for parameter in call["parameters"]] == ["names", "amount", "wait_ms"]
     assert call["parameters"][1]["schema"] == {"type": "integer", "format": "int32"}
     assert {"200", "403", "404", "415", "422", "429", "504"} < set(call["responses"])
     assert "409" not in call["responses"]
@@ -160,5 +167,5 @@ def test_a_transcoded_method_is_described_by_its_messages_and_comments(tmp_path)
 def test_a_body_of_all_fields_has_none_of_the_path(tmp_path):
     item, _ = describe(tmp_path, body='"*"')
     body = item["post"]["requestBody"]["content"]["application/json"]
-    assert set(body["schema"]["properties"]) == {"names", "inner", "amount"} == set(body["example"])
+    assert set(body["schema"]["properties"]) == {"names", "inner", "amount", "wait_ms"} == set(body["example"])
     assert "parameters" not in item["post"]

@@ -316,6 +316,22 @@ def test_query_and_headers_are_sent(open_page, http):
     assert first == again
 
 
+def test_the_first_seconds_of_a_stream_are_shown(open_page, http):
+    event_id = create(http)
+    call = open_call(page := open_page("/docs"), "streamEvents")
+    call.locator("[name=after]").fill("earliest")
+    status, text = send(page, call)
+    assert status.startswith("200 OK") and f'"event_id":"{event_id}"' in text
+
+
+def test_the_log_is_read_with_several_names(open_page, http):
+    create(http, source="from-docs-1"), create(http, source="from-docs-2")
+    call = open_call(page := open_page("/docs"), "listEvents")
+    call.locator("[name=source]").fill("from-docs-1, from-docs-2*")
+    sources = [event["source"] for event in json.loads(send(page, call)[1])["events"]]
+    assert sources == ["from-docs-1", "from-docs-2"]
+
+
 def test_another_media_type(open_page):
     page = open_page("/docs")
     call = open_call(page, "createEvents")
@@ -440,7 +456,7 @@ def test_a_screen_reader_is_told(open_page):
     call = open_call(page, "getEvent")
     field = call.get_by_role("textbox", name="event_id string required")
     described = field.get_attribute("aria-describedby")
-    assert "The id a create answered with" in page.locator(f"[id='{described}']").text_content()
+    assert "The id that the create answered with" in page.locator(f"[id='{described}']").text_content()
     assert page.get_by_role("heading", level=3, name="GET /api/v1/events/{event_id} Read an event").count() == 1
     assert call.get_by_role("form", name="Try getEvent").count() == 1
 

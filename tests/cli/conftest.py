@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.program import run
+from support.program import Program, program_path, run
 
 
 @pytest.fixture
@@ -14,3 +14,15 @@ def cli(core, tmp_path):
         return run("triggers", *arguments, folder=tmp_path, stdin=stdin, **settings)
 
     return call
+
+
+@pytest.fixture
+def follow(started, tmp_path):
+    """follow(core, *words): `triggers` with these words, running, with its events in `log`."""
+
+    def start(core, *words):
+        program = Program([program_path("triggers"), *words], tmp_path, TRIGGERS_CORE=core.url)
+        started.append(program)
+        return program
+
+    return start

@@ -22,7 +22,7 @@ def lines(done):
 def created(cli, *arguments, **options):
     """The id of an event that `create` stored."""
     (event,) = lines(cli("create", *arguments, **options))
-    assert set(event) == {"event_id", "created_at"}
+    assert set(event) == {"event_id", "sequence", "created_at"} and event["sequence"] > 0
     return event["event_id"]
 
 
@@ -46,6 +46,7 @@ def test_create_and_get(cli):
     (event,) = lines(cli("get", event_id))
     times = (event.pop("created_at"), event.pop("acknowledged_at"))
     assert times[0].endswith("Z") and len(times[0]) == 27 and times[1] is None
+    assert event.pop("sequence") > 0
     assert event == {
         "event_id": event_id,
         "source": "crm",
@@ -53,6 +54,22 @@ def test_create_and_get(cli):
         "payload": {"name": "Ada"},
         "status": "pending",
     }
+
+
+def test_an_erased_payload_is_null(cli):
+    event_id = created(cli, "crm", "lead.created", '{"name":"Ada"}')
+    (before,) = lines(cli("get", event_id))
+    erased = lines(cli("erase", event_id))
+    assert erased == [{"event_id": event_id, "sequence": before["sequence"]}]
+    (event,) = lines(cli("get", event_id))
+    assert event == {**before, "payload": None, "payload_erased": True}
+    assert event in lines(cli("inbox"))
+    assert lines(cli("erase", event_id)) == erased
+    again = lines(cli("create", "crm", "lead.created", '{"name":"Ada"}', "--id", event_id))
+    assert again[0]["sequence"] == before["sequence"]
+    shown = cli("get", event_id, "--output", "table")
+    assert "(erased)" in shown.stdout and "Ada" not in shown.stdout
+    assert cli("get", event_id, "--payload").stdout == ""
 
 
 PAYLOAD = b'{"big":1234567890123456789012345678901234567890,"e":1e400,"z":-0.0,"a":1,"a":2,\n "u":"\\u0000"}'
@@ -123,14 +140,29 @@ def test_acknowledging_from_stdin(cli):
     assert lines(cli("inbox", "--all")) == []
 
 
+def test_erasing_from_stdin(cli):
+    ids = [created(cli, "crm", "lead") for _ in range(3)]
+    done = cli("erase", "-", stdin="\n".join(["", f" {ids[0]}\r", *ids[1:]]).encode())
+    assert [result["event_id"] for result in lines(done)] == ids
+    assert all(lines(cli("get", event_id))[0]["payload_erased"] for event_id in ids)
+
+
+def test_help_says_that_erasing_cannot_be_undone(cli):
+    assert "cannot be undone" in cli("erase", "--help").stdout
+
+
 def test_what_does_not_exist_is_exit_status_3(cli):
     event_id = created(cli, "crm", "lead")
     failed(cli("get", NO_EVENT), 3, NO_EVENT, "EVENT_NOT_FOUND")
-    done = cli("ack", NO_EVENT, event_id)
-    assert done.returncode == 3 and NO_EVENT in done.stderr
-    assert json.loads(done.stdout)["event_id"] == event_id
-    done = cli("ack", NO_EVENT, "nonsense")
-    assert done.returncode == 1 and "EVENT_ID_INVALID" in done.stderr
+    for command in ("ack", "erase"):
+        done = cli(command, NO_EVENT, event_id)
+        assert done.returncode == 3 and NO_EVENT in done.stderr
+        assert json.loads(done.stdout)["event_id"] == event_id
+        done = cli(command, NO_EVENT, "nonsense")
+        assert done.returncode == 1 and "EVENT_ID_INVALID" in done.stderr
+        done = cli(command, "x" * 64, event_id)
+        assert done.returncode == 1 and "EVENT_ID_INVALID" in done.stderr
+        assert json.loads(done.stdout)["event_id"] == event_id
 
 
 def test_inbox_orders_and_limits(cli):
@@ -153,6 +185,43 @@ def test_inbox_goes_over_many_pages(cli):
     events = lines(cli("inbox", "--limit", "2100"))
     assert len({event["event_id"] for event in events}) == 2100
     assert len(lines(cli("inbox", "--all", "--order", "oldest"))) >= 2300
+
+
+def test_inbox_filters(cli):
+    """What each filter lets through, exact and by its beginning, alone and together."""
+    stored = {}
+    for source, event_type in (("crm.eu", "lead.won"), ("crm.us", "lead.lost"), ("shop", "lead.won")):
+        stored[source] = created(cli, source, event_type)
+    prefix = ("--source", "crm.*", "--source", "shop", "--source", "nobody*")
+
+    def listed(*arguments):
+        return [event["event_id"] for event in lines(cli("inbox", "--all", *arguments))]
+
+    assert listed(*prefix) == [stored["shop"], stored["crm.us"], stored["crm.eu"]]
+    assert listed(*prefix, "--event-type", "lead.won") == [stored["shop"], stored["crm.eu"]]
+    assert listed("--source=crm.*", "--event-type=lead.l*") == [stored["crm.us"]]
+    assert listed("--source", "crm") == [] or stored["crm.eu"] not in listed("--source", "crm")
+    (event,) = lines(cli("get", stored["crm.us"]))
+    assert stored["crm.eu"] not in listed(*prefix, "--since", event["created_at"])
+    assert listed(*prefix, "--since", event["created_at"], "--order", "oldest")[0] == stored["crm.us"]
+    assert listed(*prefix, "--until", event["created_at"]) == [stored["crm.eu"]]
+    assert set(listed("--since", "1h")) >= set(stored.values())
+    assert listed("--until", "1h") == []
+    failed(cli("inbox", "--source", "c*m"), 1, "FILTER_INVALID", "source")
+    failed(cli("inbox", "--event-type", ""), 1, "FILTER_INVALID", "event_type")
+
+
+def test_kinds(cli):
+    for source, event_type in (("k1", "a"), ("k2", "a"), ("k1", "b"), ("k1", "a")):
+        created(cli, source, event_type)
+    kinds = [(kind["source"], kind["event_type"]) for kind in lines(cli("kinds"))]
+    assert [kind for kind in kinds if kind[0] in ("k1", "k2")] == [
+        ("k1", "a"),
+        ("k2", "a"),
+        ("k1", "b"),
+    ]
+    table = cli("kinds", "--output", "table").stdout.splitlines()
+    assert table[0].split() == ["SOURCE", "TYPE"] and ["k2", "a"] in [row.split() for row in table]
 
 
 BAD_LINES = [
@@ -226,11 +295,15 @@ def test_bench_counts_batches_and_failures(cli):
 def test_tables(cli):
     event_id = created(cli, "crm", "lead", '{"evil":"\\u001b"}')
     header, row, *_ = cli("inbox", "--output", "table", "--limit", "1").stdout.splitlines()
-    assert header.split() == ["EVENT", "ID", "CREATED", "SOURCE", "TYPE", "PAYLOAD"]
+    assert header.split() == ["EVENT", "ID", "SEQUENCE", "CREATED", "SOURCE", "TYPE", "PAYLOAD"]
     assert row.split()[0] == event_id and row.index("crm") == header.index("SOURCE")
+    assert int(row.split()[1]) > 0
     assert f"event id      {event_id}\n" in cli("get", event_id, "--output", "table").stdout
     header, row = cli("ack", event_id, "--output", "table").stdout.splitlines()
     assert header.split() == ["EVENT", "ID", "ACKNOWLEDGED"] and row.split()[0] == event_id
+    header, row = cli("erase", event_id, "--output", "table").stdout.splitlines()
+    assert header.split() == ["EVENT", "ID", "SEQUENCE"] and row.split()[0] == event_id
+    assert row.split()[1].isdigit()
 
 
 # Some C1 controls, marks that change the order of a text, separators of lines; and what is none of these.

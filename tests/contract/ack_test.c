@@ -3,9 +3,9 @@
 
 #define LATER (NOON + 7200 * SECOND) /* than any event here was created */
 
-static size_t count_listed(struct world *world, bool acknowledged)
+static size_t count_listed(struct world *world, enum store_set set)
 {
-    return list_page(world, (struct store_list){.acknowledged = acknowledged, .limit = 1000}).count;
+    return list_page(world, (struct store_list){.set = set, .limit = 1000}).count;
 }
 
 static void moves_an_event_out_of_the_inbox(void **state)
@@ -19,13 +19,13 @@ static void moves_an_event_out_of_the_inbox(void **state)
     assert_int_equal(get_number(world, 2).acknowledged_at_us, NOON + 60 * SECOND);
     assert_int_equal(get_number(world, 1).acknowledged_at_us, 0);
     struct store_list done =
-        list_page(world, (struct store_list){.acknowledged = true, .limit = 10});
+        list_page(world, (struct store_list){.set = STORE_ACKNOWLEDGED, .limit = 10});
     assert_int_equal(done.count, 1);
     assert_int_equal(id_number(done.events[0].id), 2);
     assert_int_equal(done.events[0].created_at_us, NOON + 2 * SECOND);
     assert_int_equal(done.events[0].acknowledged_at_us, NOON + 60 * SECOND);
     assert_slice(done.events[0].payload, "{\"a\": 1.0}", 10);
-    assert_int_equal(count_listed(world, false), 2);
+    assert_int_equal(count_listed(world, STORE_PENDING), 2);
 }
 
 static void again_keeps_the_first_time(void **state)
@@ -39,7 +39,7 @@ static void again_keeps_the_first_time(void **state)
     assert_int_equal(again.outcome, STORE_REPEATED);
     assert_int_equal(again.event.acknowledged_at_us, NOON + 60 * SECOND);
     assert_int_equal(get_number(world, 1).acknowledged_at_us, NOON + 60 * SECOND);
-    assert_int_equal(count_listed(world, true), 1);
+    assert_int_equal(count_listed(world, STORE_ACKNOWLEDGED), 1);
 }
 
 static void an_unknown_id_is_not_found(void **state)
@@ -90,8 +90,8 @@ static void a_batch_may_acknowledge_what_it_appends(void **state)
     assert_int_equal(acks[0].outcome, STORE_NOT_FOUND);
     assert_int_equal(acks[1].outcome, STORE_DONE);
     assert_int_equal(acks[2].outcome, STORE_DONE);
-    assert_int_equal(count_listed(world, false), 0);
-    assert_int_equal(count_listed(world, true), 2);
+    assert_int_equal(count_listed(world, STORE_PENDING), 0);
+    assert_int_equal(count_listed(world, STORE_ACKNOWLEDGED), 2);
 }
 
 static void appending_again_does_not_bring_it_back(void **state)
@@ -103,7 +103,7 @@ static void appending_again_does_not_bring_it_back(void **state)
     struct store_item again = event_numbered(1);
     append_items(world, &again, 1);
     assert_int_equal(again.outcome, STORE_REPEATED);
-    assert_int_equal(count_listed(world, false), 0);
+    assert_int_equal(count_listed(world, STORE_PENDING), 0);
     assert_int_equal(get_number(world, 1).acknowledged_at_us, LATER + 5);
 }
 
@@ -117,8 +117,8 @@ static void a_thousand_at_once(void **state)
     ack_items(world, acks, 1000);
     for (uint32_t i = 0; i < 1000; i++)
         assert_int_equal(acks[i].outcome, STORE_DONE);
-    assert_int_equal(count_listed(world, false), 500);
-    assert_int_equal(count_listed(world, true), 1000);
+    assert_int_equal(count_listed(world, STORE_PENDING), 500);
+    assert_int_equal(count_listed(world, STORE_ACKNOWLEDGED), 1000);
     assert_int_equal(get_number(world, 1).acknowledged_at_us, LATER + 999);
 }
 

@@ -31,10 +31,13 @@ void database_remove(const char *url);
 
 /* Runs SQL on the database of `url` beside the store; asserts success. */
 void database_execute(const char *url, const char *sql);
+/* The same for a query of one number; tables of ours need no schema before their name. */
+int64_t database_number(const char *url, const char *sql);
 
-/* PostgreSQL only: SQL outside the tests' databases; URL options that put a host where nothing
- * listens in front of the real one. */
+/* PostgreSQL only: SQL outside the tests' databases; ending sessions; URL options that put a host
+ * where nothing listens in front of the real one. */
 void database_server_execute(const char *sql);
+void database_end_sessions(const char *url); /* of everybody in that database */
 void database_put_address_behind_dead_host(char *options, size_t size);
 
 /* A connection beside the store that holds a transaction open. */
@@ -66,6 +69,7 @@ int world_tear_down(void **state);
 struct store *store_at(const char *url); /* asserts that the URL is accepted */
 enum store_result session_at(struct world *world, struct store_session **session,
                              struct status *status);
+void reopen(struct world *world); /* closes both sessions and opens them again */
 
 /* Event `number`: its own id, made at NOON + `number` seconds, with plain content. */
 struct store_item event_numbered(uint32_t number);
@@ -83,7 +87,11 @@ void ack_items(struct world *world, struct store_item *acks, size_t count);
 void append_numbers(struct world *world, uint32_t first, uint32_t count);
 struct store_event get_number(struct world *world, uint32_t number); /* asserts that it is there */
 bool has_number(struct world *world, uint32_t number);
+/* The numbers from `first` to `last`, in several batches; of the acks each `step`th. */
+void append_up_to(struct world *world, uint32_t first, uint32_t last);
+void ack_up_to(struct world *world, uint32_t first, uint32_t last, uint32_t step);
 struct store_list list_page(struct world *world, struct store_list list);
+struct store_kinds kinds_page(struct world *world, int32_t after, uint32_t limit);
 struct store_backlog backlog_of(struct world *world);
 
 void assert_slice(struct slice slice, const void *bytes, size_t size);
@@ -94,15 +102,28 @@ int run_append_tests(void);
 int run_ack_tests(void);
 int run_get_tests(void);
 int run_list_tests(void);
+int run_log_tests(void);
+int run_filter_tests(void);
+int run_kinds_tests(void);
+int run_blocks_tests(void);
+int run_sequence_tests(void);
+int run_follow_tests(void);
+int run_follow_writer(int count, char **arguments); /* a process of the follow tests */
 int run_backlog_tests(void);
 int run_model_tests(void);
 int run_concurrency_tests(void);
 int run_failure_tests(void);
 int run_scope_tests(void);
+int run_erase_tests(void);
+int run_trim_tests(void);
+int run_ledgers_tests(void);
+int run_subscription_rows_tests(void);
 int run_plan_tests(void);
 int run_schema_tests(void);
 int run_sqlite_tests(void);
+int run_notices_tests(void);
 int run_postgres_tests(void);
+int run_subscription_tests(void);
 int run_url_tests(void);
 
 #endif

@@ -155,6 +155,35 @@ void database_execute(const char *url, const char *sql)
     side_end(side);
 }
 
+int64_t database_number(const char *url, const char *sql)
+{
+    struct side *side = side_open(url);
+    int64_t number = 0;
+    if (side->postgres) {
+        side_execute(side, "set search_path to triggers");
+        PGresult *result = PQexec(side->postgres, sql);
+        if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1)
+            fail_msg("%s", PQerrorMessage(side->postgres));
+        number = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+        PQclear(result);
+    } else {
+        sqlite3_stmt *query = NULL;
+        if (sqlite3_prepare_v2(side->sqlite, sql, -1, &query, NULL) != SQLITE_OK ||
+            sqlite3_step(query) != SQLITE_ROW)
+            fail_msg("%s", sqlite3_errmsg(side->sqlite));
+        number = sqlite3_column_int64(query, 0);
+        sqlite3_finalize(query);
+    }
+    side_end(side);
+    return number;
+}
+
+void database_end_sessions(const char *url)
+{
+    database_execute(url, "select pg_terminate_backend(pid) from pg_stat_activity"
+                          " where datname = current_database() and pid <> pg_backend_pid()");
+}
+
 void database_server_execute(const char *sql)
 {
     side_execute(&(struct side){.postgres = place.server}, sql);

@@ -3,23 +3,23 @@
 
 #include "contract.h"
 
-/* From now on the database refuses events of the source "bad" and acks of one time. */
+/* From now on the database refuses events whose payload is "bad", and acks of one time. */
 static void refuse_bad_items(struct world *world)
 {
-    database_execute(world->url,
-                     database_is_postgres()
-                         ? "create function triggers.refuse() returns trigger language plpgsql as"
-                           " $$ begin raise exception 'refused: %', new; end $$;"
-                           "create trigger refuse before insert on triggers.events for each row"
-                           " when (new.source = 'bad') execute function triggers.refuse();"
-                           "create trigger refuse before insert on triggers.acknowledged"
-                           " for each row when (new.acknowledged_at = '2030-01-01Z')"
-                           " execute function triggers.refuse()"
-                         : "create trigger refuse_event before insert on events"
-                           " when new.source = 'bad' begin select raise(abort, 'refused'); end;"
-                           "create trigger refuse_ack before insert on acknowledged"
-                           " when new.acknowledged_at = 1893456000000000"
-                           " begin select raise(abort, 'refused'); end");
+    database_execute(
+        world->url, database_is_postgres()
+                        ? "create function triggers.refuse() returns trigger language plpgsql as"
+                          " $$ begin raise exception 'refused: %', new; end $$;"
+                          "create trigger refuse before insert on triggers.events for each row"
+                          " when (new.payload = '\\x626164') execute function triggers.refuse();"
+                          "create trigger refuse before insert on triggers.acknowledged"
+                          " for each row when (new.acknowledged_at = '2030-01-01Z')"
+                          " execute function triggers.refuse()"
+                        : "create trigger refuse_event before insert on events"
+                          " when new.payload = x'626164' begin select raise(abort, 'refused'); end;"
+                          "create trigger refuse_ack before insert on acknowledged"
+                          " when new.acknowledged_at = 1893456000000000"
+                          " begin select raise(abort, 'refused'); end");
 }
 
 /* A caller may send it again, and does not drop it for good. */
@@ -36,7 +36,7 @@ static void a_refused_event_takes_its_batch_along(void **state)
     refuse_bad_items(world);
 
     struct store_item appends[3] = {event_numbered(2), event_numbered(3), event_numbered(4)};
-    appends[1].event.source = slice_of("bad");
+    appends[1].event.payload = slice_of("bad");
     struct store_item ack = ack_numbered(1, NOON);
     struct status status = STATUS_INIT;
     assert_int_equal(write_items(world, appends, 3, &ack, 1, &status), STORE_REJECTED);
@@ -49,6 +49,8 @@ static void a_refused_event_takes_its_batch_along(void **state)
     /* The session goes on, with the rest of the batch. */
     append_items(world, &appends[0], 1);
     append_items(world, &appends[2], 1);
+    assert_int_equal(appends[0].event.sequence, 2); /* what was refused leaves no gap */
+    assert_int_equal(appends[2].event.sequence, 3);
     assert_int_equal(write_items(world, &appends[1], 1, NULL, 0, &status), STORE_REJECTED);
     assert_int_equal(list_page(world, (struct store_list){.limit = 10}).count, 3);
 }
@@ -89,18 +91,19 @@ static void no_failure_of_the_database_is_the_callers(void **state)
                                " language plpgsql as $$ begin raise using errcode = '%s'; end $$;"
                                "drop trigger if exists fail on triggers.events;"
                                "create trigger fail before insert on triggers.events for each row"
-                               " when (new.source = 'bad') execute function triggers.fail()"
+                               " when (new.payload = '\\x626164') execute function triggers.fail()"
                              : "drop trigger if exists fail; create trigger fail before insert on"
-                               " events when new.source = 'bad' begin select %s; end",
+                               " events when new.payload = x'626164' begin select %s; end",
                  is_postgres ? postgres[i] : sqlite[i]);
         database_execute(world->url, sql);
         struct store_item appends[2] = {event_numbered(2 * i), event_numbered(2 * i + 1)};
-        appends[1].event.source = slice_of("bad");
+        appends[1].event.payload = slice_of("bad");
         struct status status = STATUS_INIT;
         assert_int_equal(write_items(world, appends, 2, NULL, 0, &status), STORE_REJECTED);
         assert_is_the_stores_fault(&status);
         append_items(world, appends, 1);
         assert_int_equal(appends[0].outcome, STORE_DONE);
+        assert_int_equal(appends[0].event.sequence, i + 1);
     }
 }
 
@@ -109,8 +112,8 @@ static void a_writer_that_is_kept_out_is_told_in_time(void **state)
     struct world *world = *state;
     append_numbers(world, 1, 1);
     struct side *side = side_begin(world->url, database_is_postgres()
-                                                   ? "lock table triggers.pending in exclusive mode"
-                                                   : "update pending set created_at = created_at");
+                                                   ? "lock table triggers.events in exclusive mode"
+                                                   : "update events set kind = kind");
     struct store_item append = event_numbered(2);
     struct status status = STATUS_INIT;
     assert_int_equal(write_items(world, &append, 1, NULL, 0, &status),
@@ -120,6 +123,7 @@ static void a_writer_that_is_kept_out_is_told_in_time(void **state)
     side_end(side);
     append_items(world, &append, 1);
     assert_int_equal(append.outcome, STORE_DONE);
+    assert_int_equal(append.event.sequence, 2);
 }
 
 int run_failure_tests(void)

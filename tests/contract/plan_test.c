@@ -10,25 +10,57 @@
 
 /* ---- PostgreSQL ---- */
 
-/* 100,000 events, of which each fourth is another tenant's and each other acknowledged; some ids of
- * them; and how a statement is checked: of the tables it may only read what a key that begins with
- * the tenant finds, or a row by its place, and not as many rows as the tenant has in any. */
-static const char SEED[] =
-    "insert into triggers.events select i % 4 / 3,"
+/* 100,000 events of 50 kinds among 3000, of which each fourth is another tenant's and each other
+ * acknowledged; some ids of them; and how a statement is checked: of the tables it may only read
+ * what a key that begins with the tenant finds, or a row by its place, and not as many rows as the
+ * tenant has in any, and start no workers. Half a block of the tenant's log is still to be filled.
+ */
+static const char ROWS[] =
+    "insert into triggers.tenants select generate_series(1, 5000);"
+    "insert into triggers.kinds select t, k, case when k <= 50 then 'source' else 'former' end || "
+    "k,"
+    "  'type' || k % 7 from generate_series(0, 1) t, generate_series(1, 3000) k;"
+    "insert into triggers.events (tenant_id, sequence, event_id, created_at, kind, payload)"
+    "  select i % 4 / 3, case i % 4 when 3 then i / 4 + 1 else i / 4 * 3 + i % 4 + 1 end,"
     "  ('00000000-0000-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid,"
-    "  timestamptz '2026-01-01Z' + i * interval '1 s', 'crm', 'lead.created', '{}'"
-    "  from generate_series(1, 100000) i;"
-    "insert into triggers.pending select tenant_id, created_at, event_id from triggers.events"
-    "  where extract(epoch from created_at)::bigint % 2 = 0;"
-    "insert into triggers.acknowledged select tenant_id, created_at, event_id, created_at"
-    "  from triggers.events where extract(epoch from created_at)::bigint % 2 = 1;"
-    "create function triggers.ids(of text) returns uuid[] language plpgsql as $$ declare"
-    "  ids uuid[]; begin execute 'select array(select event_id from triggers.' || of ||"
-    "  ' where tenant_id = 0 order by event_id limit 100)' into ids; return ids; end $$;"
+    "  timestamptz '2026-01-01Z' + i * interval '1 s', 1 + (i / 7) % 50, '{}'"
+    "  from generate_series(0, 99999) i;"
+    "insert into triggers.acknowledged select tenant_id, sequence, kind, created_at"
+    "  from triggers.events where sequence % 2 = 1;"
+    "insert into triggers.blocks select tenant_id, coalesce(kind, 0), sequence >> 8,"
+    "  min(created_at), max(created_at),"
+    "  case when kind is not null then array_agg((sequence & 255)::smallint order by sequence) end"
+    "  from triggers.events where sequence >> 8 < case tenant_id when 0 then 291 else 97 end"
+    "  group by grouping sets ((tenant_id, sequence >> 8, kind), (tenant_id, sequence >> 8));"
+    "insert into triggers.pending select tenant_id, kind, block from triggers.blocks;"
+    "insert into triggers.subscriptions select t, s, 1, now(), case when s > 1000 then now() end,"
+    "  'name' || s, '' from generate_series(0, 1) t, generate_series(1, 4000) s"
+    "  where t = 1 or s <= 100 or s = 1001;"
+    "alter table triggers.subscriptions alter subscription restart with 5000;"
+    "insert into triggers.takes select t, s, n, n, now() - interval '1 hour', ''"
+    "  from generate_series(0, 1) t, generate_series(1, 1001) s, generate_series(1, 200) n"
+    "  where s % 50 = 0 or s <= 100 and n <= s or s = 1001;"
+    "insert into triggers.settlements select tenant_id, subscription, number, token, written_at,"
+    "  case when number % 100 = 1 then number end, body from triggers.takes;"
+    "insert into triggers.dead_letters select tenant_id, subscription, number, 1 + number % 50, 1,"
+    "  written_at, number, written_at, '' from triggers.takes";
+static const char FUNCTIONS[] =
+    "create function triggers.ids() returns uuid[] language plpgsql as $$ declare"
+    "  ids uuid[]; begin execute 'select array(select event_id from triggers.events"
+    "  where tenant_id = 0 order by event_id limit 100)' into ids; return ids; end $$;"
     "create function triggers.times() returns timestamptz[] language sql as"
     "  $$ select array_fill(now(), array[100]) $$;"
     "create function triggers.texts() returns text[] language sql as"
     "  $$ select array_fill('x'::text, array[100]) $$;"
+    "create function triggers.new_texts() returns text[] language sql as"
+    "  $$ select array(select 'new' || generate_series(1, 100)) $$;"
+    "create function triggers.numbers() returns integer[] language sql as"
+    "  $$ select array_fill(1 + 1, array[100]) $$;"
+    "create function triggers.sequences() returns bigint[] language sql as"
+    "  $$ select array(select l.sequence + generate_series(1, 100) from (select"
+    "  coalesce(max(sequence), 0) as sequence from triggers.events where tenant_id = 0) l) $$;"
+    "create function triggers.some_blocks() returns bigint[] language sql as"
+    "  $$ select array(select generate_series(1::bigint, 100)) $$;"
     "create function triggers.payloads() returns bytea[] language sql as"
     "  $$ select array_fill('{}'::bytea, array[100]) $$;"
     "create function triggers.new_ids() returns uuid[] language sql as"
@@ -36,48 +68,126 @@ static const char SEED[] =
     "create function triggers.check_plan(call text) returns void language plpgsql as $$ declare"
     "  plan jsonb; node jsonb; begin"
     "  execute 'explain (analyze, timing off, format json) execute ' || call into plan;"
+    "  if jsonb_path_exists(plan, '$.**.\"Workers Planned\"') then"
+    "    raise exception '%: in parallel', call; end if;"
     "  for node in select jsonb_path_query(plan, '$.** ? (@.\"Relation Name\" == \"events\" ||"
-    "    @.\"Relation Name\" == \"pending\" || @.\"Relation Name\" == \"acknowledged\")') loop"
+    "    @.\"Relation Name\" == \"pending\" || @.\"Relation Name\" == \"acknowledged\" ||"
+    "    @.\"Relation Name\" == \"blocks\" || @.\"Relation Name\" == \"kinds\" ||"
+    "    @.\"Relation Name\" == \"tenants\" || @.\"Relation Name\" == \"subscriptions\" ||"
+    "    @.\"Relation Name\" == \"takes\" || @.\"Relation Name\" == \"settlements\" ||"
+    "    @.\"Relation Name\" == \"dead_letters\")') loop"
     "    if (node->>'Actual Loops')::numeric * ((node->>'Actual Rows')::numeric +"
     "        coalesce((node->>'Rows Removed by Filter')::numeric, 0)) > 20000"
     "        or node->>'Node Type' not in ('ModifyTable', 'Tid Scan')"
-    "        and coalesce(node->>'Index Cond', '') not like '%(tenant_id = $1)%' then"
+    "        and coalesce(node->>'Index Cond', node->>'Recheck Cond', '')"
+    "          not like '%(tenant_id = $1)%' then"
     "      raise exception '%: %', call, node - 'Plans'; end if;"
-    "  end loop; end $$;"
-    "analyze";
+    "  end loop; end $$";
 
-#define NEW_EVENTS                                                                                 \
-    "(0, triggers.new_ids(), triggers.times(), triggers.texts(), triggers.texts(),"                \
-    " triggers.payloads())"
-#define PAGE "(0, '2026-01-01 12:00Z', '00000000-0000-7000-8000-000000000000', "
+/* From the middle of the log, or its end. */
+#define PAGE "(0, 40000, '2026-01-01Z', '2027-01-01Z', "
+/* Subscriptions whose revision is 1 and whose newest entry has their own number, token too. */
+#define LEDGERS                                                                                    \
+    "triggers.some_blocks(), array_fill(1::bigint, array[100]), triggers.some_blocks(),"           \
+    " triggers.some_blocks(), triggers.some_blocks()"
+#define OF_KINDS "array['source3', 'source11*'], '{}'"
+
+#define SETTINGS "(true, '5s', extract(epoch from pg_postmaster_start_time()) * 1000000)"
 
 /* Realistic parameters of each. */
 static const char *const POSTGRES_PARAMETERS[POSTGRES_STATEMENT_COUNT] = {
-    [POSTGRES_SETTINGS] = "(true, '5s')",
-    [POSTGRES_APPEND_NEW] = NEW_EVENTS,
-    [POSTGRES_APPEND] = NEW_EVENTS,
-    [POSTGRES_ACK] = "(0, triggers.ids('pending'), triggers.times())",
-    [POSTGRES_ACK_UNLOCKED] = "(0, triggers.ids('pending'), triggers.times())",
-    [POSTGRES_COMPARE] = "(0, triggers.ids('events'), triggers.texts(), triggers.texts(),"
-                         " triggers.payloads())",
-    [POSTGRES_ACKNOWLEDGED_AT] = "(0, triggers.ids('events'))",
-    [POSTGRES_TABLES_LOCKED] = "",
-    [POSTGRES_GET] = "(0, triggers.ids('events'))",
+    [POSTGRES_SETTINGS] = SETTINGS,
+    [POSTGRES_APPEND] = "(0, triggers.sequences(), triggers.new_ids(), triggers.times(),"
+                        " triggers.numbers(), triggers.payloads())",
+    [POSTGRES_FOUND_TENANT] = "(0)",
+    [POSTGRES_LOCK_LOG] = "(0)",
+    [POSTGRES_HIGHEST_SEQUENCE] = "(0)",
+    [POSTGRES_APPEND_AFTER_OTHERS] = "(0, triggers.sequences(), triggers.new_ids(),"
+                                     " triggers.times(), triggers.numbers(),"
+                                     " triggers.payloads())",
+    [POSTGRES_FILL] = "(0)",
+    [POSTGRES_ACK] = "(0, triggers.ids(), triggers.times())",
+    [POSTGRES_SETTLE] = "(0, triggers.numbers(), triggers.some_blocks())",
+    [POSTGRES_ERASE] = "(0, triggers.ids())",
+    [POSTGRES_ERASED] = "(0, triggers.ids())",
+    [POSTGRES_BEGIN_TRIM] = "",
+    [POSTGRES_TRIM_BLOCKS] = "(0, '2027-01-01Z', '2027-01-01Z', 4)",
+    [POSTGRES_TRIM_SINGLES] = "(0, '2027-01-01Z', '2027-01-01Z', 1024)",
+    [POSTGRES_SWEEP] = "(0, 20, 5, 64)",
+    [POSTGRES_LOG_BEGINNING] = "(0)",
+    [POSTGRES_COMPARE] = "(0, triggers.ids(), triggers.numbers(), triggers.payloads())",
+    [POSTGRES_ACKNOWLEDGED_AT] = "(0, triggers.ids())",
+    [POSTGRES_ADD_KINDS] = "(0, triggers.new_texts(), triggers.texts())",
+    [POSTGRES_FIND_KINDS] = "(0, triggers.texts(), triggers.texts())",
+    [POSTGRES_EVENTS_LOCKED] = "",
+    [POSTGRES_GET] = "(0, triggers.ids())",
+    [POSTGRES_NAMES] = "(0, triggers.numbers())",
+    [POSTGRES_KINDS] = "(0, 10, 20)",
     [POSTGRES_LIST_PENDING_NEWEST] = PAGE "51)",
     [POSTGRES_LIST_PENDING_OLDEST] = PAGE "51)",
     [POSTGRES_LIST_ACKNOWLEDGED_NEWEST] = PAGE "51)",
     [POSTGRES_LIST_ACKNOWLEDGED_OLDEST] = PAGE "51)",
+    [POSTGRES_LIST_LOG] = PAGE "51)",
     [POSTGRES_LIST_PENDING_NEWEST_SIZED] = PAGE "1001, 8388608)",
     [POSTGRES_LIST_PENDING_OLDEST_SIZED] = PAGE "1001, 8388608)",
     [POSTGRES_LIST_ACKNOWLEDGED_NEWEST_SIZED] = PAGE "1001, 8388608)",
     [POSTGRES_LIST_ACKNOWLEDGED_OLDEST_SIZED] = PAGE "1001, 8388608)",
-    [POSTGRES_BACKLOG] = "(0, 10001)",
+    [POSTGRES_LIST_LOG_SIZED] = PAGE "1001, 8388608)",
+    [POSTGRES_LIST_PENDING_NEWEST_OF_KINDS] = PAGE "51, " OF_KINDS ")",
+    [POSTGRES_LIST_PENDING_OLDEST_OF_KINDS] = PAGE "51, " OF_KINDS ")",
+    [POSTGRES_LIST_ACKNOWLEDGED_NEWEST_OF_KINDS] = PAGE "51, " OF_KINDS ")",
+    [POSTGRES_LIST_ACKNOWLEDGED_OLDEST_OF_KINDS] = PAGE "51, " OF_KINDS ")",
+    [POSTGRES_LIST_LOG_OF_KINDS] = PAGE "51, " OF_KINDS ")",
+    [POSTGRES_LIST_PENDING_NEWEST_OF_KINDS_SIZED] = PAGE "151, " OF_KINDS ", 8388608)",
+    [POSTGRES_LIST_PENDING_OLDEST_OF_KINDS_SIZED] = PAGE "151, " OF_KINDS ", 8388608)",
+    [POSTGRES_LIST_ACKNOWLEDGED_NEWEST_OF_KINDS_SIZED] = PAGE "151, " OF_KINDS ", 8388608)",
+    [POSTGRES_LIST_ACKNOWLEDGED_OLDEST_OF_KINDS_SIZED] = PAGE "151, " OF_KINDS ", 8388608)",
+    [POSTGRES_LIST_LOG_OF_KINDS_SIZED] = PAGE "151, " OF_KINDS ", 8388608)",
+    [POSTGRES_BACKLOG] = "(0, 50)",
+    [POSTGRES_APPEND_TAKES] = "(0, " LEDGERS ", triggers.payloads(), false)",
+    [POSTGRES_APPEND_BARE_SETTLEMENTS] =
+        "(0, " LEDGERS ", array_fill(-1::bigint, array[100]), triggers.payloads(),"
+        " triggers.some_blocks(), triggers.some_blocks())",
+    [POSTGRES_APPEND_SETTLEMENTS] =
+        "(0, " LEDGERS ", array_fill(-1::bigint, array[100]), triggers.payloads(),"
+        " triggers.some_blocks(), triggers.some_blocks(), triggers.some_blocks(),"
+        " triggers.sequences(), triggers.some_blocks(), triggers.sequences(),"
+        " triggers.some_blocks(), triggers.times(), triggers.texts(), triggers.some_blocks(),"
+        " triggers.some_blocks())",
+    [POSTGRES_SETTLED_AT] = "(0, triggers.some_blocks(), triggers.some_blocks(),"
+                            " triggers.some_blocks())",
+    [POSTGRES_LEDGER_ROW] = "(0, 50)",
+    [POSTGRES_LEDGER_SETTLEMENTS] = "(0, 50, 150)",
+    [POSTGRES_LEDGER_TAKES] = "(0, 50, 150)",
+    [POSTGRES_LEDGER_HEADS] = "(0, triggers.some_blocks())",
+    [POSTGRES_TRIM_LEDGER] = "(0, 50, 50, 100, 50, 100)",
+    [POSTGRES_LOG_END] = "(0)",
+    [POSTGRES_GET_BY_SEQUENCE] = "(0, triggers.some_blocks())",
+    [POSTGRES_SUBSCRIPTIONS] = "(0, 50, 21)",
+    [POSTGRES_SUBSCRIPTION_NAMED] = "(0, 'name50')",
+    [POSTGRES_CREATE_SUBSCRIPTION] = "(0, 'new', '', '', 1000)",
+    [POSTGRES_CHANGE_SUBSCRIPTION] = "(0, 'name50', '', 1)",
+    [POSTGRES_HIDE_SUBSCRIPTION] = "(0, 50)",
+    [POSTGRES_REMOVE_SUBSCRIPTION] = "(0, 1001)",
+    [POSTGRES_DEAD_LETTERS] = "(0, 50, 150, 2, 51)",
+    [POSTGRES_DEAD_LETTERS_OF_KINDS] =
+        "(0, 50, 150, 2, 51, " OF_KINDS ", '2026-01-01Z', '2027-01-01Z')",
+    [POSTGRES_DEAD_LETTERS_OF_EVENTS] =
+        "(0, 50, 150, 2, 51, " OF_KINDS
+        ", '2026-01-01Z', '2027-01-01Z', triggers.some_blocks(), true)",
+    [POSTGRES_DEAD_LETTERS_SIZED] = "(0, 50, 150, 2, 1001, 8388608)",
+    [POSTGRES_DEAD_LETTERS_OF_KINDS_SIZED] =
+        "(0, 50, 150, 2, 151, " OF_KINDS ", '2026-01-01Z', '2027-01-01Z', 8388608)",
+    [POSTGRES_DEAD_LETTERS_OF_EVENTS_SIZED] =
+        "(0, 50, 150, 2, 1001, " OF_KINDS
+        ", '2026-01-01Z', '2027-01-01Z', triggers.some_blocks(), true, 8388608)",
     [POSTGRES_STANDBYS] = "",
+    [POSTGRES_SNAPSHOT_HOLDER] = "",
 };
 
 static void check_postgres_plans(const struct side *side)
 {
-    char sql[1024];
+    char sql[2048];
     for (size_t i = 0; i < POSTGRES_STATEMENT_COUNT; i++) {
         assert_non_null(POSTGRES_PARAMETERS[i]);
         side_execute(side, "savepoint before");
@@ -88,20 +198,44 @@ static void check_postgres_plans(const struct side *side)
     }
 }
 
-/* As sessions of ours are set, and with what is off there on: no setting hides a missing index. */
-static void postgres_walks_along_indexes(void **state)
+static struct side *prepare_statements(const struct world *world)
 {
-    struct world *world = *state;
-    database_execute(world->url, SEED);
-    struct side *side = side_begin(world->url, "set local plan_cache_mode = force_generic_plan");
+    struct side *side = side_begin(world->url, "set local plan_cache_mode = force_generic_plan;"
+                                               " set local triggers.trims = true");
     for (size_t i = 0; i < POSTGRES_STATEMENT_COUNT; i++) {
         char sql[8192];
         snprintf(sql, sizeof(sql), "prepare %s as %s", POSTGRES_STATEMENTS[i].name,
                  POSTGRES_STATEMENTS[i].sql);
         side_execute(side, sql);
     }
+    return side;
+}
+
+/* As sessions of ours are set, and with what is off there on: no setting hides a missing index. */
+static void postgres_walks_along_indexes(void **state)
+{
+    struct world *world = *state;
+    database_execute(world->url, ROWS);
+    database_execute(world->url, FUNCTIONS);
+    database_execute(world->url, "analyze");
+    struct side *side = prepare_statements(world);
     check_postgres_plans(side);
-    side_execute(side, "execute triggers_settings(true, '5s'); discard plans");
+    side_execute(side, "execute triggers_settings" SETTINGS "; discard plans;"
+                       " set local parallel_setup_cost = 0; set local parallel_tuple_cost = 0;"
+                       " set local min_parallel_index_scan_size = 0");
+    check_postgres_plans(side);
+    side_end(side);
+}
+
+/* A session may be opened before the first event is there, and keeps its plans. */
+static void postgres_walks_as_planned_in_empty_tables(void **state)
+{
+    struct world *world = *state;
+    database_execute(world->url, FUNCTIONS);
+    struct side *side = prepare_statements(world);
+    side_execute(side, "execute triggers_settings" SETTINGS);
+    check_postgres_plans(side);
+    side_execute(side, ROWS);
     check_postgres_plans(side);
     side_end(side);
 }
@@ -113,11 +247,11 @@ static int check_step(void *context, int count, char **values, char **names)
 {
     (void)count;
     (void)names;
-    const char *step = values[3];
+    const char *step = values[3]; /* list_places sorts those of one block */
     bool walks = strncmp(step, "SCAN", 4) == 0 && strcmp(step, "SCAN CONSTANT ROW") != 0;
     bool strays = strncmp(step, "SEARCH", 6) == 0 && !strstr(step, "(tenant_id=?") &&
-                  strncmp(step, "SEARCH pending_count", 20) != 0; /* whose key is the tenant */
-    bool sorts = strstr(step, "TEMP B-TREE") != NULL;
+                  !strstr(step, "PRIMARY KEY (rowid"); /* a position, which has the tenant */
+    bool sorts = strstr(step, "TEMP B-TREE") && strcmp(context, "triggers_list_places") != 0;
     if (walks || strays || sorts)
         fail_msg("%s: %s", (const char *)context, step);
     return 0;
@@ -125,8 +259,10 @@ static int check_step(void *context, int count, char **values, char **names)
 
 static bool names_a_table_of_events(const char *sql)
 {
-    static const char *const tables[] = {" events", " pending", " acknowledged"};
-    for (size_t i = 0; i < 3; i++)
+    static const char *const tables[] = {
+        " events",      " pending",       " acknowledged", " blocks",      " kinds",
+        " kind_blocks", " subscriptions", " takes",        " settlements", " dead_letters"};
+    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         if (strstr(sql, tables[i]))
             return true;
     return false;
@@ -152,7 +288,8 @@ static void sqlite_searches_along_indexes(void **state)
 
 int run_plan_tests(void)
 {
-    const struct CMUnitTest postgres[] = {WORLD_TEST(postgres_walks_along_indexes)};
+    const struct CMUnitTest postgres[] = {WORLD_TEST(postgres_walks_along_indexes),
+                                          WORLD_TEST(postgres_walks_as_planned_in_empty_tables)};
     const struct CMUnitTest sqlite[] = {WORLD_TEST(sqlite_searches_along_indexes)};
     return database_is_postgres() ? cmocka_run_group_tests_name("plan", postgres, NULL, NULL)
                                   : cmocka_run_group_tests_name("plan", sqlite, NULL, NULL);

@@ -19,6 +19,11 @@ static void ids_are_each_tenants_own(void **state)
     assert_int_equal(appends[2].outcome, STORE_REPEATED);
     assert_slice(get_number(world, 1).source, "other", 5);
 
+    assert_int_equal(appends[0].event.sequence, 1); /* each tenant has its own log */
+    assert_int_equal(appends[1].event.sequence, 2);
+    assert_int_equal(appends[2].event.sequence, 1);
+    assert_int_equal(get_number(world, 2).sequence, 2);
+
     world->scope = SCOPE_DEFAULT;
     assert_slice(get_number(world, 1).source, "crm", 3);
     append_items(world, appends, 2); /* compared with its own */
@@ -53,8 +58,7 @@ static void an_acknowledgement_is_of_its_tenant(void **state)
 static void check_lists(struct world *world, uint32_t pending, uint32_t acknowledged)
 {
     for (int i = 0; i < 8; i++) {
-        struct store_list list = {
-            .acknowledged = i & 1, .oldest_first = i & 2, .limit = i & 4 ? 100 : 10};
+        struct store_list list = {.set = i & 1, .oldest_first = i & 2, .limit = i & 4 ? 100 : 10};
         assert_int_equal(list_page(world, list).count, i & 1 ? acknowledged : pending);
     }
     assert_int_equal(backlog_of(world).pending, pending);

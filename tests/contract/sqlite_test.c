@@ -1,11 +1,15 @@
-/* What only a file can do wrong: not be there, be something else, be damaged, be full. */
+/* What only a file can do wrong: not be there, be something else, be damaged, be full; and how
+ * those who write into it share it. */
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "contract.h"
@@ -141,18 +145,164 @@ static void a_commit_that_breaks_off_loses_the_session(void **state)
     assert_int_equal(list_page(world, (struct store_list){.limit = 1000}).count, 200);
 }
 
+/* ---- when commits reach the disk, and in which order ---- */
+
+static void assert_synchronous(struct store_session *session, int expected)
+{
+    sqlite3 *db = ((struct sqlite_session *)session)->db;
+    sqlite3_stmt *asked = NULL;
+    assert_int_equal(sqlite3_prepare_v2(db, "pragma synchronous", -1, &asked, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(asked), SQLITE_ROW);
+    assert_int_equal(sqlite3_column_int(asked, 0), expected); /* 1: normal, 2: full */
+    sqlite3_finalize(asked);
+}
+
 /* Each connection says it once; SQLite has nothing by which another could take it back. */
 static void commits_reach_the_disk(void **state)
 {
     struct world *world = *state;
     database_execute(world->url, "pragma synchronous = off");
     append_numbers(world, 1, 1);
-    sqlite3 *db = ((struct sqlite_session *)world->writer)->db;
-    sqlite3_stmt *asked = NULL;
-    assert_int_equal(sqlite3_prepare_v2(db, "pragma synchronous", -1, &asked, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(asked), SQLITE_ROW);
-    assert_int_equal(sqlite3_column_int(asked, 0), 2); /* full */
-    sqlite3_finalize(asked);
+    assert_synchronous(world->writer, 2);
+}
+
+static void subscribe(struct world *world)
+{
+    struct store_put put = {.name = slice_of("a"),
+                            .settings = slice_of("settings"),
+                            .checkpoint = slice_of("checkpoint")};
+    struct status status = STATUS_INIT;
+    assert_int_equal(
+        world->store->driver->subscription_put(world->writer, world->scope, &put, &status),
+        STORE_OK);
+    assert_int_equal(put.outcome, STORE_DONE);
+    assert_int_equal(put.id, 1);
+}
+
+/* Take number `number` of the subscription, with its number as its token. */
+static bool take_number(struct store_session *session, struct scope scope, int64_t number,
+                        bool durable)
+{
+    struct store_take take = {
+        .subscription = 1,
+        .revision = 1,
+        .before = {number - 1, (uint64_t)number - 1},
+        .entry = {.token = (uint64_t)number, .body = slice_of("take")},
+        .durable = durable,
+    };
+    struct status status = STATUS_INIT;
+    return session->store->driver->take(session, scope, &(struct store_take *){&take}, 1,
+                                        &status) == STORE_OK &&
+           take.outcome == STORE_DONE && take.entry.number == number;
+}
+
+static void takes_do_not_wait_for_the_disk(void **state)
+{
+    struct world *world = *state;
+    subscribe(world);
+    assert_synchronous(world->writer, 2);
+    assert_true(take_number(world->writer, world->scope, 1, false));
+    assert_synchronous(world->writer, 1);
+    assert_true(take_number(world->writer, world->scope, 2, true));
+    assert_synchronous(world->writer, 2);
+    assert_true(take_number(world->writer, world->scope, 3, false));
+    append_numbers(world, 1, 1);
+    assert_synchronous(world->writer, 2);
+}
+
+static void a_take_outlives_its_process(void **state)
+{
+    struct world *world = *state;
+    struct status status = STATUS_INIT;
+    assert_int_equal(session_at(world, &world->writer, &status), STORE_OK);
+    subscribe(world);
+    world->store->driver->session_close(world->writer);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        if (session_at(world, &world->writer, &status) == STORE_OK &&
+            take_number(world->writer, world->scope, 1, false))
+            raise(SIGKILL);
+        _exit(1);
+    }
+    int end;
+    assert_int_equal(waitpid(child, &end, 0), child);
+    assert_true(WIFSIGNALED(end));
+    assert_int_equal(session_at(world, &world->writer, &status), STORE_OK);
+    assert_int_equal(database_number(world->url, "select count(*) from takes"), 1);
+    assert_true(take_number(world->writer, world->scope, 2, false));
+}
+
+/* One who writes at once, in a thread and session of his own. */
+struct waiting_writer {
+    struct world *world;
+    struct store_session *session;
+    pthread_t thread;
+    struct store_item append;
+    uint32_t number; /* of its event */
+    enum store_result result;
+};
+
+static void *write_one(void *context)
+{
+    struct waiting_writer *writer = context;
+    struct status status = STATUS_INIT;
+    struct store_item *items[] = {&writer->append};
+    struct store_write batch = {items, 1};
+    writer->append = event_numbered(writer->number);
+    writer->result = writer->session->store->driver->write(writer->session, writer->world->scope,
+                                                           &batch, &status);
+    return NULL;
+}
+
+static void await_turns_drawn(struct world *world, uint64_t count)
+{
+    struct sqlite_store *store = (struct sqlite_store *)world->store;
+    bool drawn = false;
+    while (!drawn) {
+        pthread_mutex_lock(&store->lock);
+        drawn = store->turns_drawn == count;
+        pthread_mutex_unlock(&store->lock);
+        sched_yield();
+    }
+}
+
+static void writers_take_turns_in_the_order_in_which_they_came(void **state)
+{
+    enum { WRITERS = 4 };
+    struct world *world = *state;
+    struct sqlite_session *first = (struct sqlite_session *)world->writer;
+    struct waiting_writer writers[WRITERS] = {0};
+    struct status status = STATUS_INIT;
+    assert_int_equal(sqlite_begin_writing(first, true), SQLITE_DONE);
+    uint64_t drawn = ((struct sqlite_store *)world->store)->turns_drawn;
+    for (uint32_t i = 0; i < WRITERS; i++) {
+        writers[i] = (struct waiting_writer){.world = world, .number = WRITERS - i};
+        assert_int_equal(session_at(world, &writers[i].session, &status), STORE_OK);
+        assert_int_equal(pthread_create(&writers[i].thread, NULL, write_one, &writers[i]), 0);
+        await_turns_drawn(world, drawn + i + 1);
+    }
+    assert_int_equal(sqlite_end_writing(first, SQLITE_DONE, &status), STORE_OK);
+    for (uint32_t i = 0; i < WRITERS; i++) {
+        assert_int_equal(pthread_join(writers[i].thread, NULL), 0);
+        assert_int_equal(writers[i].result, STORE_OK);
+        assert_int_equal(writers[i].append.event.sequence, i + 1);
+        world->store->driver->session_close(writers[i].session);
+    }
+}
+
+/* Whoever fails, even without a transaction, leaves the turn to others. */
+static void a_write_that_fails_ends_its_turn(void **state)
+{
+    struct world *world = *state;
+    struct side *side = side_begin(world->url, "insert into blocks values (9, 9, 9, 9)");
+    sqlite3_busy_timeout(((struct sqlite_session *)world->writer)->db, 1);
+    struct store_item append = event_numbered(1);
+    struct status status = STATUS_INIT;
+    assert_int_equal(write_items(world, &append, 1, NULL, 0, &status), STORE_UNAVAILABLE);
+    side_end(side);
+    append_items(world, &append, 1);
+    assert_int_equal(append.event.sequence, 1);
 }
 
 static void damage_is_data_loss(void **state)
@@ -164,13 +314,21 @@ static void damage_is_data_loss(void **state)
     driver->session_close(world->writer);
     world->reader = world->writer = NULL;
 
+    /* The pages that tables and indexes begin with; the schema, which has pages of its own, stays.
+     */
     int file = open(path_of(world), O_RDWR);
     assert_true(file >= 0);
     static const char garbage[4096] = "garbage";
-    struct stat info;
-    assert_int_equal(fstat(file, &info), 0);
-    for (off_t offset = 4096; offset < info.st_size; offset += 4096)
-        assert_int_equal(pwrite(file, garbage, 4096, offset), 4096);
+    for (int64_t page = 0;;) {
+        char sql[128];
+        snprintf(sql, sizeof(sql),
+                 "select coalesce(min(rootpage), 0) from sqlite_schema where rootpage > %d",
+                 (int)page);
+        page = database_number(world->url, sql);
+        if (page == 0)
+            break;
+        assert_int_equal(pwrite(file, garbage, 4096, (page - 1) * 4096), 4096);
+    }
     close(file);
 
     struct status status = STATUS_INIT;
@@ -183,24 +341,30 @@ static void damage_is_data_loss(void **state)
     assert_int_equal(driver->ping(world->reader, &status), STORE_UNAVAILABLE);
 }
 
-static void a_file_of_the_first_version_is_counted_once(void **state)
+/* What version 4 keeps of full blocks is made of the events that version 3 had. */
+static void the_kinds_of_version_3_are_found(void **state)
 {
     struct world *world = *state;
-    append_numbers(world, 1, 5);
-    struct store_item ack = ack_numbered(3, NOON);
-    ack_items(world, &ack, 1);
-    const struct store_driver *driver = world->store->driver;
-    driver->session_close(world->reader);
-    driver->session_close(world->writer);
-    world->reader = world->writer = NULL;
-    database_execute(world->url, "drop table pending_count; pragma user_version = 1");
-
+    static struct store_item appends[3 * STORE_BLOCK];
+    for (uint32_t i = 0; i < 3 * STORE_BLOCK; i++) {
+        appends[i] = event_numbered(i + 1);
+        appends[i].event.type = slice_of(i % 7 == 0 ? "rare" : "often");
+    }
+    append_items(world, appends, 3 * STORE_BLOCK);
+    database_execute(world->url, "create table expected as select * from kind_blocks");
+    assert_int_equal(database_number(world->url, "select count(*) from expected"), 6);
+    database_execute(world->url, "drop table kind_blocks;"
+                                 "create index events_kinds on events (tenant_id, kind, position);"
+                                 "drop table subscriptions; drop table subscription_numbers;"
+                                 "drop table takes;"
+                                 "drop table settlements; drop table dead_letters;"
+                                 "pragma user_version = 3");
+    struct store_session *session;
     struct status status = STATUS_INIT;
-    assert_int_equal(driver->session_open(world->store, true, &world->reader, &status), STORE_OK);
-    assert_int_equal(backlog_of(world).pending, 4);
-    assert_int_equal(session_at(world, &world->writer, &status), STORE_OK);
-    append_numbers(world, 6, 1);
-    assert_int_equal(backlog_of(world).pending, 5);
+    assert_int_equal(session_at(world, &session, &status), STORE_OK);
+    world->store->driver->session_close(session);
+    assert_int_equal(
+        database_number(world->url, "select count(*) from kind_blocks natural join expected"), 6);
 }
 
 int run_sqlite_tests(void)
@@ -214,8 +378,12 @@ int run_sqlite_tests(void)
         WORLD_TEST(a_file_that_cannot_grow_is_unavailable_until_it_can),
         WORLD_TEST(a_commit_that_breaks_off_loses_the_session),
         WORLD_TEST(commits_reach_the_disk),
+        WORLD_TEST(takes_do_not_wait_for_the_disk),
+        CLOSED_WORLD_TEST(a_take_outlives_its_process),
+        WORLD_TEST(writers_take_turns_in_the_order_in_which_they_came),
+        WORLD_TEST(a_write_that_fails_ends_its_turn),
         WORLD_TEST(damage_is_data_loss),
-        WORLD_TEST(a_file_of_the_first_version_is_counted_once),
+        WORLD_TEST(the_kinds_of_version_3_are_found),
     };
     return cmocka_run_group_tests_name("sqlite", tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 
 #define ARENA_CAP ((size_t)64 << 20)
 #define MAX_ITEMS 2000
+#define STEP 500 /* items of a batch where there are many */
 
 struct store *store_at(const char *url)
 {
@@ -57,6 +58,17 @@ enum store_result session_at(struct world *world, struct store_session **session
                              struct status *status)
 {
     return world->store->driver->session_open(world->store, false, session, status);
+}
+
+void reopen(struct world *world)
+{
+    const struct store_driver *driver = world->store->driver;
+    struct status status = STATUS_INIT;
+    driver->session_close(world->writer);
+    driver->session_close(world->reader);
+    world->writer = world->reader = NULL;
+    assert_int_equal(session_at(world, &world->writer, &status), STORE_OK);
+    assert_int_equal(driver->session_open(world->store, true, &world->reader, &status), STORE_OK);
 }
 
 struct slice slice_of(const char *text)
@@ -139,6 +151,23 @@ void append_numbers(struct world *world, uint32_t first, uint32_t count)
     append_items(world, appends, count);
 }
 
+void append_up_to(struct world *world, uint32_t first, uint32_t last)
+{
+    for (; first <= last; first += STEP)
+        append_numbers(world, first, last - first < STEP ? last - first + 1 : STEP);
+}
+
+void ack_up_to(struct world *world, uint32_t first, uint32_t last, uint32_t step)
+{
+    struct store_item acks[STEP];
+    while (first <= last) {
+        size_t count = 0;
+        for (; count < STEP && first <= last; first += step)
+            acks[count++] = ack_numbered(first, NOON + first * SECOND);
+        ack_items(world, acks, count);
+    }
+}
+
 static struct store_get get(struct world *world, uint32_t number)
 {
     struct store_get wanted = {.arena = &world->arena};
@@ -164,6 +193,29 @@ bool has_number(struct world *world, uint32_t number)
     return get(world, number).outcome == STORE_DONE;
 }
 
+/* What holds for every page. */
+static void check_page(const struct store_list *page)
+{
+    int64_t last = page->after;
+    assert_true(page->count <= page->limit);
+    for (size_t i = 0; i < page->count; i++) {
+        const struct store_event *event = &page->events[i];
+        bool beginning = last == 0 && !page->oldest_first;
+        assert_true(page->oldest_first ? event->sequence > last
+                                       : event->sequence < last || beginning);
+        assert_true(event->sequence > 0);
+        if (page->set != STORE_LOG)
+            assert_int_equal(event->acknowledged_at_us != 0, page->set == STORE_ACKNOWLEDGED);
+        assert_true(page->filter.from_us == 0 || event->created_at_us >= page->filter.from_us);
+        assert_true(page->filter.until_us == 0 || event->created_at_us < page->filter.until_us);
+        last = event->sequence;
+    }
+    if (page->set != STORE_LOG)
+        return;
+    assert_true(page->read_to >= page->after && page->read_to >= last);
+    assert_true(page->first >= 1);
+}
+
 struct store_list list_page(struct world *world, struct store_list list)
 {
     struct status status = STATUS_INIT;
@@ -172,7 +224,18 @@ struct store_list list_page(struct world *world, struct store_list list)
     if (world->store->driver->list(world->reader, world->scope, &(struct store_list *){&list}, 1,
                                    &status) != STORE_OK)
         fail_msg("%s", status.message);
+    if (!list.no_memory)
+        check_page(&list);
     return list;
+}
+
+struct store_kinds kinds_page(struct world *world, int32_t after, uint32_t limit)
+{
+    struct store_kinds kinds = {.after = after, .limit = limit, .arena = &world->arena};
+    struct status status = STATUS_INIT;
+    if (world->store->driver->kinds(world->reader, world->scope, &kinds, &status) != STORE_OK)
+        fail_msg("%s", status.message);
+    return kinds;
 }
 
 struct store_backlog backlog_of(struct world *world)

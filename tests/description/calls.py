@@ -11,7 +11,9 @@ from made.api.events import (
     create_event,
     create_events,
     get_event,
+    list_events,
     list_inbox,
+    list_kinds,
 )
 from made.api.service import health, metrics, ready, root
 from made.models import (
@@ -48,6 +50,16 @@ def inbox(client):
     return [event.event_id for event in events]
 
 
+def log(client, after):
+    """What the log has after a position, part by part."""
+    ids = []
+    while (part := list_events.sync(client=client, after=after, limit=2, source=["sh*"])).events:
+        ids += [event.event_id for event in part.events]
+        after = part.next_after
+    assert part.first_sequence == 1
+    return ids
+
+
 def main(address):
     client = Client(base_url=address)
     before = inbox(client)
@@ -65,6 +77,11 @@ def main(address):
     assert event.payload["amount"] == 7 and event.acknowledged_at is None
     assert event.created_at.tzinfo
     assert inbox(client) == [*before, created.event_id, good.event_id]
+    assert good.sequence > created.sequence == event.sequence
+    assert log(client, created.sequence - 1) == [created.event_id, good.event_id]
+    waited = list_events.sync(client=client, after=good.sequence, wait=1)
+    assert waited.events == [] and waited.next_after == good.sequence
+    assert "shop" in [kind.source for kind in list_kinds.sync(client=client).kinds]
 
     assert acknowledge_event.sync(created.event_id, client=client).status == "acknowledged"
     ids = EventIds(event_ids=[created.event_id, good.event_id, "none"])

@@ -77,6 +77,19 @@ async function readAll(): Promise<number> {
   return count;
 }
 
+async function follow(after: number): Promise<number[]> {
+  const found: number[] = [];
+  for (;;) {
+    const { data } = await api.GET("/api/v1/events", {
+      params: { query: { after, limit: 2, wait: 0, source: ["sh*"], event_type: ["order.paid"] } },
+    });
+    const part = must(data, "part of the log");
+    if (part.events.length === 0) return found;
+    found.push(...part.events.map((event) => event.sequence));
+    after = part.next_after;
+  }
+}
+
 async function fail(): Promise<void> {
   const event_id = "evt_01h455vb4pex5vsknk084sn02q";
   const missing = await api.GET("/api/v1/events/{event_id}", { params: { path: { event_id } } });
@@ -101,6 +114,10 @@ const { data: event } = await api.GET("/api/v1/events/{event_id}", {
 });
 same(amountOf(must(event, "event")), 7);
 same(await readAll(), before + 3);
+const sequence = must(event, "event").sequence;
+same((await follow(sequence - 1)).join(), [sequence, sequence + 1, sequence + 2].join());
+const { data: kinds } = await api.GET("/api/v1/kinds", { params: { query: { page_size: 1000 } } });
+same(must(kinds?.kinds, "kinds").some((kind) => kind.source === "shop"), true);
 const { data: acked } = await api.DELETE("/api/v1/events/{event_id}", {
   params: { path: { event_id: first } },
 });

@@ -38,12 +38,12 @@ def pytest_runtest_logreport(report):
 
 @pytest.fixture
 def kept(ledger, told):
-    """kept(core, what): asserts that the core's store holds what the ledger's callers were told, and
-    prints what was done."""
+    """kept(core, what, removes=False): asserts that the core's store holds what the ledger's callers were
+    told, but for what it was to remove, and prints what was done."""
 
-    def check(core, what):
+    def check(core, what, removes=False):
         with core.client() as rpc:
-            wrong = ledger.check(rpc)
+            wrong = ledger.check(rpc, removes)
         told(f"{what}: {ledger.summary()}; answers {ledger.answers}; {len(wrong)} wrong")
         assert not wrong, f"{len(wrong)} wrong: " + "\n".join(wrong[:20])
         assert any(entry.created_at for entry in ledger.entries.values()), "nothing was created"

@@ -11,7 +11,7 @@ import pytest
 from support.network import free_url, wait_until
 from support.rpc import RpcError
 
-FILES = 64
+FILES = 72
 CLIENTS = 200
 
 
@@ -88,7 +88,7 @@ def test_bridge_without_a_descriptor_left(start_core, start_bridge, crowd):
 def test_too_few_are_told(start_core, start_bridge, files):
     core = start_core(files=files, TRIGGERS_DB_CONNECTIONS=16, wait=False)
     bridge = start_bridge(None, files=files, TRIGGERS_BRIDGE_THREADS=4, wait=False)
-    for program, needed in [(core, 96), (bridge, 48)]:
+    for program, needed in [(core, 104), (bridge, 52)]:
         assert program.wait() == 2
         (line,) = program.stderr
         assert f"{files} file descriptors (ulimit -n, LimitNOFILE) are too few" in line

@@ -10,16 +10,9 @@ import httpx
 from support.load import Load
 from support.metrics import scrape
 from support.network import wait_until
-from support.replica import Replica
+from support.replica import Replica, two_host_url
 
 BACK_WITHIN = 2.0  # seconds from the promotion to the first write
-
-
-def two_host_url(first, second):
-    """The URL of a database on whichever of two servers takes writes."""
-    url = first.create_database()
-    hosts = f"127.0.0.1:{first.port},127.0.0.1:{second.port}"
-    return url.replace(f"127.0.0.1:{first.port}", hosts) + "?target_session_attrs=read-write"
 
 
 def test_promoted_replica_takes_over(own_postgres, start_core, start_bridge, ledger, kept, pick):

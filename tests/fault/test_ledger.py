@@ -7,19 +7,24 @@ from support.protocol import events
 
 
 class Answers:
-    """A core that has stored `stored`."""
+    """A core that has stored `stored`; its log has `log`, by default the same, and begins at `first`."""
 
-    def __init__(self, *stored):
+    def __init__(self, *stored, log=None, first=1):
         self.stored = stored
+        self.log = stored if log is None else log
+        self.first = first
 
-    def event(self, method, status, page_size, page_token):
+    def event(self, method, page_size, status=None, page_token="", after_sequence=0):
+        if method == "ListEvents":
+            listed = [event for event in self.log if event.sequence > after_sequence]
+            return events.ListEventsResponse(events=listed, first_sequence=self.first)
         listed = [event for event in self.stored if event.status == status]
         return events.ListInboxResponse(events=listed)
 
 
-def stored(event_id="evt_1", seconds=7, acked=0, payload=payload_of("m")):
+def stored(event_id="evt_1", seconds=7, acked=0, payload=payload_of("m"), sequence=1):
     event = events.Event(
-        event_id=event_id, source="crm", event_type="lead", payload=payload,
+        event_id=event_id, source="crm", event_type="lead", payload=payload, sequence=sequence,
         status=events.EVENT_STATUS_ACKNOWLEDGED if acked else events.EVENT_STATUS_PENDING,
     )
     event.created_at.seconds = seconds
@@ -75,3 +80,40 @@ def test_broken_acknowledgements_are_seen(ledger, told):
 def test_two_answers_that_differ_are_seen(ledger, told):
     ledger.created(told, "evt_2", 7_000_000)
     assert any("two ids" in line for line in ledger.check(Answers(stored("evt_2"))))
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        [],
+        [stored(sequence=2)],
+        [stored(), stored(sequence=2)],
+        [stored("evt_2")],
+    ],
+)
+def test_broken_logs_are_seen(ledger, told, log):
+    assert any("log" in line for line in ledger.check(Answers(stored(), log=log)))
+
+
+@pytest.mark.parametrize(
+    "found, complaint",
+    [
+        ([], ""),
+        ([stored(acked=9, sequence=256)], ""),
+        ([stored(sequence=256)], "acknowledgement was lost"),
+        ([stored(acked=9)], "not removed"),
+        ([stored(acked=9, sequence=257)], "after 255"),
+    ],
+)
+def test_removal_is_seen(ledger, told, found, complaint):
+    ledger.ack_sent(told)
+    ledger.acknowledged(told, 9_000_000)
+    log = [event for event in found if event.sequence >= 256]
+    wrong = ledger.check(Answers(*found, log=log, first=256), removes=True)
+    assert any(complaint in line for line in wrong) if complaint else wrong == []
+
+
+def test_pending_events_may_not_be_removed(ledger, told):
+    assert ledger.check(Answers(stored(), log=[], first=256), removes=True) == []
+    assert any("lost" in line for line in ledger.check(Answers(first=256), removes=True))
+    assert any("begins at 256" in line for line in ledger.check(Answers(stored(), log=[], first=256)))

@@ -243,7 +243,7 @@ def test_clients_that_never_read(start_core, pick, told):
 def test_pages_that_nobody_reads(start_core, pick, told, scheme):
     """Clients that ask for the largest page and never read it hold no more memory than the core has
     for answers; they are cut off, and then there is room for who reads."""
-    core = start_core(TRIGGERS_LISTEN=free_url(scheme), LOG_LEVEL="error", TRIGGERS_MAX_MEMORY=128 << 20)
+    core = start_core(TRIGGERS_LISTEN=free_url(scheme), LOG_LEVEL="error", TRIGGERS_MAX_MEMORY=132 << 20)
     with BareClient(core.url) as rpc, contextlib.ExitStack() as stack:
         for _ in range(34):
             rpc.create(payload=b'{"a":"%s"}' % (b"x" * 250_000))

@@ -6,6 +6,8 @@ import pytest
 from support.load import Load
 from support.network import wait_until
 from support.pgbouncer import PgBouncer
+from support.rpc import RpcError
+from support.typeid import new_event_id
 
 OURS = (
     "select name from pg_settings where source = 'session' and (name ~ '^(enable_|lock_|statement_)'"
@@ -70,3 +72,43 @@ def test_cores_share_a_pooler(pooler, pooled_url, start_core, ledger, kept):
     with Load(ledger, urls, 6) as load:
         load.wait_for_creates(200)
     kept(cores[0], "three cores on three sessions of PgBouncer")
+
+
+def patiently(call, *arguments, **fields):
+    """The answer, once the store is there."""
+
+    def ask():
+        try:
+            return call(*arguments, **fields)
+        except RpcError as error:
+            assert error.code == "UNAVAILABLE"
+
+    return wait_until(ask, "an answer")
+
+
+def test_the_server_that_returns_lacks_the_latest_commits(own_postgres, pooler, pooled_url, start_core):
+    """As after a failover. Neither the writer nor a reader goes by what it remembers: the log has no gap, and
+    events of the kind that has the lost one's number have their own names."""
+    core = start_core(DATABASE_URL=pooled_url, LOG_LEVEL="warning")
+    with core.client() as rpc:
+        create = lambda source: patiently(rpc.create, source, event_id=new_event_id())  # noqa: E731
+        latest = lambda: [  # noqa: E731
+            (event.sequence, event.source)
+            for event in patiently(rpc.event, "ListEvents", after_sequence=3).events
+        ]
+        for _ in range(3):
+            create("first")
+        own_postgres.stop()
+        own_postgres.save()
+        own_postgres.start()
+        for _ in range(3):
+            create("lost")
+        assert latest() == [(4, "lost"), (5, "lost"), (6, "lost")]
+        with pooler.paused():
+            own_postgres.stop()
+            own_postgres.restore()
+            own_postgres.start()
+        for source in ("other", "lost", "first"):
+            create(source)
+        assert latest() == [(4, "other"), (5, "lost"), (6, "first")]
+    core.wait_for_line("the pooler leads to another server")

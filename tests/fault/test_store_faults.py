@@ -215,10 +215,14 @@ def test_refusal_by_the_database_is_not_the_callers_fault(postgres, start_core, 
     url = postgres.create_database()
     core = start_core(DATABASE_URL=url, LOG_LEVEL="warning")
     postgres.psql(
-        "create function triggers.fail() returns trigger language plpgsql as"
-        " $$ begin raise exception using errcode = upper(new.event_type), message = 'no'; end $$;"
+        "create function triggers.fail() returns trigger language plpgsql as $$"
+        " declare k triggers.kinds; begin"
+        "  select * into k from triggers.kinds where kind = new.kind;"
+        "  if k.source = 'bad' then"
+        "   raise exception using errcode = upper(k.event_type), message = 'no'; end if;"
+        "  return new; end $$;"
         "create trigger fail before insert on triggers.events for each row"
-        " when (new.source = 'bad') execute function triggers.fail()",
+        " execute function triggers.fail()",
         url.rsplit("/", 1)[1],
     )
     bridge = start_bridge(core, TRIGGERS_CALL_TIMEOUT=2500)

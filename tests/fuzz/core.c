@@ -16,6 +16,7 @@
 #include "service/event_service.h"
 #include "service/health_service.h"
 #include "service/stats_service.h"
+#include "subscriptions/subscriptions.h"
 #include "triggers/rpc/v1/envelope.pb-c.h"
 
 #define MAX_NAME 128
@@ -65,6 +66,10 @@ static void transport_end(struct call *owner)
     pthread_cond_signal(&over);
     pthread_mutex_unlock(&lock);
 }
+
+/* Nothing waits: there is nobody to wake it. */
+static struct call_pool no_pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .stopping = true};
+static struct call_source no_source;
 
 static const struct call_transport TRANSPORT = {
     .reserve = transport_reserve, .send = transport_send, .end = transport_end};
@@ -170,19 +175,29 @@ void core_start(void)
     silence_log();
     clock_set_now_for_test(steady_now_us);
     random_set_for_test(steady_random);
-    struct writer *writer = writer_open(&fake_store, 1);
+    struct writer *writer = writer_open(&fake_store, 1, NULL, NULL);
     struct readers *readers = readers_open(&fake_store, 1);
     MUST(writer && readers);
     struct status status;
     MUST(lane_await_first_try(writer_lane(writer), &status) == STORE_OK);
     MUST(lane_await_first_try(readers_get_lane(readers), &status) == STORE_OK);
     MUST(lane_await_first_try(readers_list_lane(readers), &status) == STORE_OK);
-    event_service_init(&event_service, writer, readers,
+    struct waiters *waiters = waiters_open(readers);
+    MUST(waiters);
+    struct subscriptions *subscriptions = subscriptions_open(&fake_store, writer, waiters, 1);
+    MUST(subscriptions &&
+         lane_await_first_try(subscriptions_lane(subscriptions), &status) == STORE_OK);
+    event_service_init(&event_service, writer, readers, waiters,
                        &(struct payload_rules){.max_size = EVENT_MAX_PAYLOAD, .any = true});
-    health_service_init(&health_service, writer, readers, "fake");
+    struct lane *const lanes[HEALTH_LANES] = {writer_lane(writer), readers_get_lane(readers),
+                                              readers_list_lane(readers),
+                                              subscriptions_lane(subscriptions)};
+    health_service_init(&health_service, lanes, "fake");
     stats_service_init(&stats_service, &metrics);
     dispatcher_init(&dispatcher, services);
     call_init(&call, &TRANSPORT);
+    call.pool = &no_pool;
+    call.source = &no_source;
 }
 
 void core_call(const uint8_t *bytes, size_t size, const ProtobufCMethodDescriptor *method)

@@ -24,10 +24,10 @@ static enum wish wish_of(const uint8_t id[TYPEID_BYTES])
     return id[TYPEID_BYTES - 1] % 16;
 }
 
-/* STORE_OK, or how the whole operation fails because of this id. */
-static enum store_result result_of(const uint8_t id[TYPEID_BYTES], struct status *status)
+/* STORE_OK, or how the whole operation fails because of this wish. */
+static enum store_result result_of(enum wish wish, struct status *status)
 {
-    switch (wish_of(id)) {
+    switch (wish) {
     case WISH_REJECTED: return store_rejected(status);
     case WISH_RETRY: return store_retry(status);
     case WISH_UNAVAILABLE: return store_unavailable(status, "as wished");
@@ -70,10 +70,12 @@ static enum store_result fake_write(struct store_session *session, struct scope 
     } failures[STORE_KIND_COUNT] = {
         [STORE_APPEND] = {WISH_CONFLICT, STORE_CONFLICT},
         [STORE_ACK] = {WISH_NOT_FOUND, STORE_NOT_FOUND},
+        [STORE_ERASE] = {WISH_NOT_FOUND, STORE_NOT_FOUND},
     };
     for (size_t i = 0; i < batch->count && result == STORE_OK; i++) {
         struct store_item *item = batch->items[i];
-        result = result_of(item->event.id, status);
+        result = result_of(wish_of(item->event.id), status);
+        item->event.sequence = (int64_t)i + 1;
         item->outcome = write_outcome(wish_of(item->event.id), failures[item->kind].wish,
                                       failures[item->kind].outcome);
     }
@@ -83,6 +85,7 @@ static enum store_result fake_write(struct store_session *session, struct scope 
 static struct store_event make_event(const uint8_t id[TYPEID_BYTES])
 {
     struct store_event event = {
+        .sequence = 1,
         .source = {"fuzz", 4},
         .type = {"event", 5},
         .payload = {"{}", wish_of(id) == WISH_HUGE ? HUGE_PAYLOAD : 2},
@@ -101,7 +104,7 @@ static enum store_result fake_get(struct store_session *session, struct scope sc
     enum store_result result = STORE_OK;
     for (size_t i = 0; i < count && result == STORE_OK; i++) {
         struct store_get *get = gets[i];
-        result = result_of(get->id, status);
+        result = result_of(wish_of(get->id), status);
         get->outcome = wish_of(get->id) == WISH_NOT_FOUND ? STORE_NOT_FOUND : STORE_DONE;
         get->event = make_event(get->id);
         get->no_memory = get->outcome == STORE_DONE && !store_event_copy(&get->event, get->arena);
@@ -109,17 +112,20 @@ static enum store_result fake_get(struct store_session *session, struct scope sc
     return result;
 }
 
-/* As many events as the last byte of the position says, all with its id. */
+/* As many events as the last byte of the position says, all with ids that end in it. */
 static void fill_list(struct store_list *list)
 {
-    struct store_position after = store_list_start(list);
-    size_t there = after.id[TYPEID_BYTES - 1];
+    int64_t after = store_list_start(list);
+    uint8_t id[TYPEID_BYTES] = {[TYPEID_BYTES - 1] = (uint8_t)after};
+    size_t there = (uint8_t)after;
     list->more = there > list->limit;
     list->count = list->more ? list->limit : there;
+    list->read_to = after;
+    list->first = wish_of(id) == WISH_CONFLICT ? INT64_MAX : 1;
     list->events = arena_calloc(list->arena, list->count, sizeof(*list->events));
     list->no_memory = !list->events;
     for (size_t i = 0; i < list->count && !list->no_memory; i++) {
-        list->events[i] = make_event(after.id);
+        list->events[i] = make_event(id);
         list->no_memory = !store_event_copy(&list->events[i], list->arena);
     }
 }
@@ -131,10 +137,26 @@ static enum store_result fake_list(struct store_session *session, struct scope s
     (void)session;
     enum store_result result = STORE_OK;
     for (size_t i = 0; i < count && result == STORE_OK; i++) {
-        result = result_of(store_list_start(lists[i]).id, status);
+        result = result_of((enum wish)(store_list_start(lists[i]) % 16), status);
         fill_list(lists[i]);
     }
     return result;
+}
+
+/* As many kinds as the last byte of the position says. */
+static enum store_result fake_kinds(struct store_session *session, struct scope scope,
+                                    struct store_kinds *kinds, struct status *status)
+{
+    (void)scope;
+    (void)session;
+    size_t there = (uint8_t)kinds->after;
+    kinds->more = there > kinds->limit;
+    kinds->count = kinds->more ? kinds->limit : there;
+    kinds->kinds = arena_calloc(kinds->arena, kinds->count, sizeof(*kinds->kinds));
+    kinds->no_memory = !kinds->kinds;
+    for (size_t i = 0; i < kinds->count && !kinds->no_memory; i++)
+        kinds->kinds[i] = (struct store_named_kind){(int32_t)i + 1, {"fuzz", 4}, {"event", 5}};
+    return result_of((enum wish)(kinds->after % 16), status);
 }
 
 static enum store_result fake_backlog(struct store_session *session, struct scope scope,
@@ -144,6 +166,18 @@ static enum store_result fake_backlog(struct store_session *session, struct scop
     (void)session;
     (void)status;
     *backlog = (struct store_backlog){0};
+    return STORE_OK;
+}
+
+/* None: what looks after them in the background finds nothing to do. */
+static enum store_result fake_subscriptions(struct store_session *session, struct scope scope,
+                                            struct store_subscriptions *list, struct status *status)
+{
+    (void)session;
+    (void)scope;
+    (void)status;
+    list->count = 0;
+    list->more = false;
     return STORE_OK;
 }
 
@@ -161,7 +195,9 @@ static const struct store_driver FAKE = {
     .write = fake_write,
     .get = fake_get,
     .list = fake_list,
+    .kinds = fake_kinds,
     .backlog = fake_backlog,
+    .subscriptions = fake_subscriptions,
     .ping = fake_ping,
 };
 

@@ -32,15 +32,21 @@ static void try_id_bytes(const char *text)
 
 static void try_token(const char *text)
 {
-    unsigned accepted = 0;
-    for (unsigned flags = 0; flags < 4; flags++) {
-        struct store_list list = {.acknowledged = flags & 1, .oldest_first = flags & 2};
+    const struct slice name = {"crm", 3};
+    const struct store_list lists[] = {
+        {0},
+        {.oldest_first = true},
+        {.set = STORE_ACKNOWLEDGED},
+        {.set = STORE_ACKNOWLEDGED, .filter = {.sources = &name, .source_count = 1}},
+    };
+    int64_t after;
+    unsigned accepted = page_token_parse(text, PAGE_LIST_OF_KINDS, &after);
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         char again[PAGE_TOKEN_SIZE];
-        if (!page_token_parse(text, &list))
+        if (!page_token_parse(text, page_list_of(&lists[i]), &after))
             continue;
         accepted++;
-        MUST(list.has_after);
-        page_token_format(&list, &list.after, again);
+        page_token_format(page_list_of(&lists[i]), after, again);
         MUST(strcmp(again, text) == 0);
     }
     MUST(accepted <= 1); /* a token belongs to one list */
@@ -77,9 +83,27 @@ static void try_name(const char *text)
     arena_fini(&arena);
 }
 
+static void try_pattern(const char *text)
+{
+    if (u8_check((const uint8_t *)text, strlen(text)))
+        return;
+    struct arena arena;
+    struct slice pattern;
+    const char *why = NULL;
+    arena_init(&arena, 1 << 20);
+    if (rule_pattern(text, &arena, &pattern, &why)) {
+        const char *star = memchr(pattern.data, '*', pattern.size);
+        MUST(pattern.size > 0 && (!star || star == pattern.data + pattern.size - 1));
+    } else {
+        MUST(why ? why[0] : arena.exhausted);
+    }
+    arena_fini(&arena);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const tries[])(const char *text) = {try_id, try_id_bytes, try_token, try_name};
+    static void (*const tries[])(const char *text) = {try_id, try_id_bytes, try_token, try_name,
+                                                      try_pattern};
     struct input input = {data, size};
     uint8_t which = input_byte(&input) % (sizeof(tries) / sizeof(tries[0]));
     char *text = input_text(&input);

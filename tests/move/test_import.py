@@ -167,6 +167,7 @@ def test_events_keep_their_ids_times_and_acknowledgements(
             "event_type": "lead.created",
             "payload": {"n": 1},
             "status": "pending",
+            "sequence": 2,
             "created_at": "2025-11-10T09:30:16.123456Z",
             "acknowledged_at": None,
         }
@@ -176,6 +177,24 @@ def test_events_keep_their_ids_times_and_acknowledgements(
 
     listed = run("triggers", "inbox", "--limit", "1", folder=tmp_path, TRIGGERS_CORE=core.url)
     assert json.loads(listed.stdout)["event_id"] == old_id(1199)
+
+
+def test_the_log_has_them_in_the_order_in_which_they_came(old, new_store_url, start_core, tmp_path):
+    """By time and then by id, however the old table has them."""
+    old.insert(600, first=600)
+    old.insert(600)
+    old.sql(f"update events set created_at = (select created_at from events where id = '{old_id(700)}')"
+            f" where id in ('{old_id(2)}', '{old_id(699)}', '{old_id(1100)}')")
+    url = new_store_url()
+    assert import_from(old, url, tmp_path)[0].returncode == 0
+    numbers = [n for n in range(1200) if n not in (2, 699, 1100)]
+    place = numbers.index(700)
+    numbers[place : place + 1] = [2, 699, 700, 1100]
+    with start_core(DATABASE_URL=url).client() as rpc:
+        pages = [rpc.event("ListEvents", after_sequence=after, page_size=1000) for after in (0, 1000)]
+        log = [event for page in pages for event in page.events]
+        assert [event.event_id for event in log] == [old_id(n) for n in numbers]
+        assert [event.sequence for event in log] == list(range(1, 1201))
 
 
 def test_a_second_run_brings_only_what_is_new(old, new_store_url, start_core, tmp_path):
@@ -281,7 +300,8 @@ def test_rows_of_a_file_that_cannot_be_imported_are_named(new_store_url, start_c
     assert done.returncode == 1
     assert figures == {"read": count + 3, "stored": 3, "already_there": 0, "refused": count}
     reasons = [line["reason"] for line in log if "reason" in line]
-    assert all(told.startswith(why) for told, (_, why) in zip(reasons, BAD_FILE_ROWS, strict=True)), reasons
+    bad_rows = sorted(BAD_FILE_ROWS, key=lambda item: (item[0][5] or "", item[0][0]))
+    assert all(told.startswith(why) for told, (_, why) in zip(reasons, bad_rows, strict=True)), reasons
     with start_core(DATABASE_URL=url).client() as rpc:
         for n in range(3):
             event = rpc.event("GetEvent", event_id=old_id(100 + n)).event

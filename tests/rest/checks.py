@@ -1,6 +1,9 @@
 """What holds for every answer of its kind."""
 
+import contextlib
 import re
+import sqlite3
+from urllib.parse import urlsplit
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 EVENT_ID = re.compile(r"evt_[0-7][0-9a-hjkmnp-tv-z]{25}")
@@ -53,6 +56,19 @@ def create_raw(http, payload):
     )
     assert answer.status_code == 201, answer.text
     return answer.json()["event_id"]
+
+
+def remove_first_block(store_url, request):
+    """What retention does to the oldest events: the log of a store, which has at least 512, begins at 256
+    now. `request` is pytest's."""
+    sql = "delete from blocks where block = 0; delete from pending where block = 0"
+    if store_url.startswith("sqlite"):
+        path = store_url.removeprefix("sqlite:///")
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as store:
+            store.executescript(sql)
+    else:
+        postgres = request.getfixturevalue("postgres")
+        postgres.psql(f"set search_path = triggers; {sql}", urlsplit(store_url).path.removeprefix("/"))
 
 
 def payload_bytes(event):

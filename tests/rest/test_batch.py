@@ -24,7 +24,7 @@ def results(answer):
 
 
 def check_created(result):
-    assert list(result) == ["event_id", "status", "created_at"]
+    assert list(result) == ["event_id", "status", "created_at", "sequence"]
     assert EVENT_ID.fullmatch(result["event_id"])
     assert result["status"] == "received"
     assert TIME.fullmatch(result["created_at"])

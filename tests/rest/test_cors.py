@@ -82,7 +82,7 @@ def test_preflight(http, path):
         "access-control-allow-origin": LISTED[0],
         "access-control-allow-credentials": "true",
         "access-control-expose-headers": "X-Request-ID, Location, Retry-After",
-        "access-control-allow-methods": "GET, HEAD, POST, DELETE, OPTIONS",
+        "access-control-allow-methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",
         "access-control-allow-headers": "content-type,x-request-id",
         "access-control-max-age": "600",
     }
@@ -98,7 +98,7 @@ def test_preflight_echoes_only_header_names(http):
 def test_options_without_preflight_headers_lists_methods(http):
     answer = http.options("/api/v1/events", headers={"Origin": LISTED[0]})
     assert answer.status_code == 204
-    assert answer.headers["allow"] == "POST, OPTIONS"
+    assert answer.headers["allow"] == "POST, GET, HEAD, OPTIONS"
     assert answer.headers["access-control-allow-origin"] == LISTED[0]
     assert "access-control-allow-methods" not in answer.headers
 

@@ -14,11 +14,12 @@ def test_create_answers_with_the_documented_members(http):
     assert answer.status_code == 201
     assert answer.headers["content-type"] == "application/json"
     body = answer.json()
-    assert list(body) == ["event_id", "status", "created_at", "message"]
+    assert list(body) == ["event_id", "status", "created_at", "message", "sequence"]
     assert EVENT_ID.fullmatch(body["event_id"])
     assert TIME.fullmatch(body["created_at"])
     assert body["status"] == "received"
     assert body["message"] == "Event successfully ingested"
+    assert type(body["sequence"]) is int and body["sequence"] >= 1
     assert answer.headers["location"] == f"/api/v1/events/{body['event_id']}"
 
 
@@ -32,6 +33,7 @@ def test_created_event_is_read_at_its_location(http):
         "status": "pending",
         "created_at": created.json()["created_at"],
         "acknowledged_at": None,
+        "sequence": created.json()["sequence"],
     }
     assert list(answer.json()) == [
         "event_id",
@@ -41,6 +43,7 @@ def test_created_event_is_read_at_its_location(http):
         "status",
         "created_at",
         "acknowledged_at",
+        "sequence",
     ]
 
 

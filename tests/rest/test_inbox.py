@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from rest.checks import CREATE, TIME, check_problem, create, create_raw
+from support.rpc import OLD_TOKEN
 
 
 @pytest.fixture
@@ -145,10 +146,10 @@ def test_right_parameters(http, query):
     assert http.get(f"/api/v1/inbox?{query}").status_code == 200
 
 
-@pytest.mark.parametrize("cursor", ["x", "0" * 52, "é", "a b", "x" * 3000])
+@pytest.mark.parametrize("cursor", ["x", "0" * 52, "é", "a b", "x" * 3000, OLD_TOKEN])
 def test_cursors_that_are_none(http, cursor):
     answer = http.get("/api/v1/inbox", params={"cursor": cursor})
-    detail = "cursor must be the next_cursor of a page with the same status and order"
+    detail = "cursor must be the next_cursor of a page with the same status, order and filter"
     check_problem(answer, 422, "PAGE_TOKEN_INVALID", detail, ["#/cursor"])
 
 

@@ -55,8 +55,22 @@ def test_openapi_describes_every_route(http):
         "/api/v1/events",
         "/api/v1/events/batch",
         "/api/v1/events/ack",
+        "/api/v1/events/stream",
         "/api/v1/events/{event_id}",
+        "/api/v1/events/{event_id}/erase",
         "/api/v1/inbox",
+        "/api/v1/kinds",
+        "/api/v1/subscriptions",
+        "/api/v1/subscriptions/{name}",
+        "/api/v1/subscriptions/{name}/pull",
+        "/api/v1/subscriptions/{name}/ack",
+        "/api/v1/subscriptions/{name}/nack",
+        "/api/v1/subscriptions/{name}/extend",
+        "/api/v1/subscriptions/{name}/release",
+        "/api/v1/subscriptions/{name}/seek",
+        "/api/v1/subscriptions/{name}/dead-letters",
+        "/api/v1/subscriptions/{name}/dead-letters/redrive",
+        "/api/v1/subscriptions/{name}/dead-letters/delete",
         "/api/v1/health",
         "/api/v1/stats",
     }
@@ -68,8 +82,8 @@ def test_openapi_describes_every_route(http):
 
 def test_openapi_paths_allow_what_they_say(http):
     for path, item in http.get("/openapi.json").json()["paths"].items():
-        allowed = http.options(path.replace("{event_id}", MISSING_ID)).headers["allow"].split(", ")
-        described = {name.upper() for name in item if name in ("get", "post", "delete")}
+        allowed = http.options(re.sub(r"\{\w+\}", MISSING_ID, path)).headers["allow"].split(", ")
+        described = {name.upper() for name in item if name in ("get", "post", "put", "delete")}
         assert described == set(allowed) - {"HEAD", "OPTIONS"}
 
 
@@ -166,8 +180,9 @@ def test_slashes_at_the_end_make_no_difference(bridge, http, end):
     created = http.post(f"/api/v1/events{end}", json=CREATE)
     assert created.headers["location"] == f"/api/v1/events/{created.json()['event_id']}"
     assert http.delete(f"/api/v1/events/{event_id}{end}").json()["status"] == "acknowledged"
-    refused = http.get(f"/api/v1/events{end}")
-    assert refused.status_code == 405 and refused.headers["allow"] == "POST, OPTIONS"
+    assert http.get(f"/api/v1/events{end}").json()["first_sequence"] == 1
+    refused = http.put(f"/api/v1/events{end}")
+    assert refused.status_code == 405 and refused.headers["allow"] == "POST, GET, HEAD, OPTIONS"
 
 
 @pytest.mark.parametrize("base", ["http://localhost", "HTTP://LOCALHOST:8000", "https://127.0.0.1"])
@@ -202,10 +217,10 @@ def test_escapes_of_plain_characters_make_no_difference(http):
     [
         ("POST", "/health", "GET, HEAD, OPTIONS"),
         ("DELETE", "/", "GET, HEAD, OPTIONS"),
-        ("GET", "/api/v1/events", "POST, OPTIONS"),
-        ("HEAD", "/api/v1/events", "POST, OPTIONS"),
-        ("PUT", "/api/v1/events", "POST, OPTIONS"),
+        ("PUT", "/api/v1/events", "POST, GET, HEAD, OPTIONS"),
+        ("DELETE", "/api/v1/events/stream", "GET, HEAD, OPTIONS"),
         ("GET", "/api/v1/events/batch", "POST, OPTIONS"),
+        ("HEAD", "/api/v1/events/batch", "POST, OPTIONS"),
         ("DELETE", "/api/v1/inbox", "GET, HEAD, OPTIONS"),
         ("PATCH", f"/api/v1/events/{MISSING_ID}", "GET, HEAD, DELETE, OPTIONS"),
         ("POST", f"/api/v1/events/{MISSING_ID}", "GET, HEAD, DELETE, OPTIONS"),

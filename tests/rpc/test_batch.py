@@ -20,6 +20,8 @@ def test_results_are_in_the_order_sent(rpc):
     ids = [new_event_id() for _ in range(1000)]
     results = create(rpc, [item(event_id=i, payload=b'{"i":"%s"}' % i.encode()) for i in ids])
     assert [result.created.event_id for result in results] == ids
+    first = results[0].created.sequence
+    assert [result.created.sequence for result in results] == list(range(first, first + 1000))
     event = rpc.event("GetEvent", event_id=ids[617]).event
     assert event.payload == b'{"i":"%s"}' % ids[617].encode()
 

@@ -22,6 +22,7 @@ def test_create_then_get_returns_the_event(rpc):
     assert event.payload == b'{"name":"Ada"}'
     assert event.status == events.EVENT_STATUS_PENDING
     assert event.created_at == created.created_at
+    assert event.sequence == created.sequence >= 1
     assert not event.HasField("acknowledged_at")
     assert before - 2 <= seconds(created.created_at) <= time.time() + 2
     assert created.created_at.nanos % 1000 == 0

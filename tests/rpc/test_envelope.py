@@ -10,6 +10,7 @@ import pytest
 from support.peer import connect
 from support.protocol import envelope, events
 from support.rpc import EVENT_SERVICE, HEALTH_CHECK, RpcError, decode, encode, fails
+from support.typeid import new_event_id
 
 MIB = 1 << 20
 
@@ -74,9 +75,17 @@ def test_bodies_that_do_not_decode_are_invalid(rpc):
 
 def test_random_bytes_and_mutations_are_answered(rpc):
     chance = random.Random(20250101)
-    good = encode(f"{EVENT_SERVICE}/CreateEvent", create_request(), {"request-id": "r"}, 5000)
-    for _ in range(300):
-        message = bytearray(good)
+    wanted = events.EventFilter(sources=["crm", "x*"], from_time={"seconds": 1}, until_time={"seconds": 2})
+    requests = [
+        create_request(),
+        events.ListEventsRequest(after_sequence=7, filter=wanted, page_size=3),
+        events.ListKindsRequest(page_size=3, page_token="0" * 34),
+        events.EraseEventRequest(event_id=new_event_id()),
+    ]
+    for number in range(400):
+        request = requests[number % len(requests)]
+        method = type(request).__name__.removesuffix("Request")
+        message = bytearray(encode(f"{EVENT_SERVICE}/{method}", request, {"request-id": "r"}, 1000))
         for _ in range(chance.randrange(1, 6)):
             message[chance.randrange(len(message))] = chance.randrange(256)
         rpc.raw(bytes(message[: chance.randrange(1, len(message) + 1)]))
@@ -90,6 +99,15 @@ def test_strings_with_invalid_utf8_or_nul_are_refused(rpc, bad):
     fails("INVALID_ARGUMENT", send, rpc, encode(f"{EVENT_SERVICE}/CreateEvent", body))
     fails("INVALID_ARGUMENT", send, rpc, encode(f"{EVENT_SERVICE}/GetEvent", b"\x0a\x02" + bad[:2]))
     fails("INVALID_ARGUMENT", send, rpc, b"\x0a" + bytes([len(bad)]) + bad)
+    name = bytes([len(bad)]) + bad
+    names = bytes([len(name) + 1])
+    for method, body in (
+        ("ListEvents", b"\x12" + names + b"\x0a" + name),
+        ("ListEvents", b"\x12" + names + b"\x12" + name),
+        ("ListKinds", b"\x12" + name),
+        ("EraseEvent", b"\x0a" + name),
+    ):
+        fails("INVALID_ARGUMENT", send, rpc, encode(f"{EVENT_SERVICE}/{method}", body))
 
 
 def test_unknown_fields_are_ignored(rpc):

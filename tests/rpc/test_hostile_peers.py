@@ -205,7 +205,8 @@ def test_wrong_wire_types_are_refused_or_ignored(honest, tag, wire_type):
     """Every field of a request with every wire type; the values are too short for some."""
     values = {0: b"\x01", 1: b"12345678", 2: b"\x01x", 5: b"1234"}
     body = bytes([tag << 3 | wire_type]) + values.get(wire_type, b"\x01")
-    for method in ("CreateEvent", "BatchCreateEvents", "GetEvent", "ListInbox", "BatchAckEvents"):
+    methods = ["CreateEvent", "BatchCreateEvents", "GetEvent", "AckEvent", "BatchAckEvents", "EraseEvent"]
+    for method in [*methods, "ListInbox", "ListEvents", "ListKinds"]:
         data = honest.raw(encode(f"{EVENT_SERVICE}/{method}", body))
         response = envelope.Response.FromString(data)
         assert response.code in (envelope.OK, envelope.INVALID_ARGUMENT, envelope.NOT_FOUND)

@@ -1,10 +1,10 @@
-"""ListInbox: order, pages, tokens, and what bad requests get. Each test has a core of its own, so
-that the whole inbox is known."""
+"""ListInbox: order, pages, filters, tokens, and what bad requests get. Each test has a core of its
+own, so that the whole inbox is known."""
 
 import pytest
 
 from support.protocol import events
-from support.rpc import fails
+from support.rpc import OLD_TOKEN, fails
 
 NEWEST = events.SORT_ORDER_NEWEST_FIRST
 OLDEST = events.SORT_ORDER_OLDEST_FIRST
@@ -21,7 +21,7 @@ def inbox(start_core, new_store_url):
 
 
 def fill(rpc, count):
-    """Creates events in several commits; returns their ids, oldest first by (time, id)."""
+    """Creates events in several commits; returns their ids, in the order of their sequences."""
     keys = []
     while len(keys) < count:
         items = [
@@ -29,9 +29,8 @@ def fill(rpc, count):
             for _ in range(min(7, count - len(keys)))
         ]
         for result in rpc.event("BatchCreateEvents", events=items).results:
-            time = result.created.created_at
-            keys.append((time.seconds, time.nanos, result.created.event_id))
-    return [key[2] for key in sorted(keys)]
+            keys.append((result.created.sequence, result.created.event_id))
+    return [key[1] for key in sorted(keys)]
 
 
 def pages(rpc, **fields):
@@ -131,14 +130,119 @@ def test_unknown_status_and_order_are_refused(inbox, fields):
     assert error.fields == list(fields)
 
 
-@pytest.mark.parametrize("token", ["x", "0" * 52, "é", "A" * 5000, " "])
+@pytest.mark.parametrize("token", ["x", "0" * 52, "0" * 34, "é", "A" * 5000, " ", OLD_TOKEN])
 def test_bad_page_tokens_are_refused(inbox, token):
     error = fails("INVALID_ARGUMENT", inbox.event, "ListInbox", page_token=token)
-    assert error.fields == ["page_token"]
+    assert error.fields == ["page_token"] and error.reason == "PAGE_TOKEN_INVALID"
 
 
 def test_page_tokens_of_another_list_are_refused(inbox):
     fill(inbox, 3)
-    token = inbox.event("ListInbox", page_size=1).next_page_token
-    for fields in ({"status": ACKNOWLEDGED}, {"order": OLDEST}):
-        fails("INVALID_ARGUMENT", inbox.event, "ListInbox", page_token=token, **fields)
+    for fields in ({}, {"filter": {"sources": ["crm"]}}):
+        token = inbox.event("ListInbox", page_size=1, **fields).next_page_token
+        for other in (
+            {"status": ACKNOWLEDGED},
+            {"order": OLDEST},
+            {"filter": {"sources": ["cr*"]}},
+            {"filter": {"event_types": ["crm"]}},
+            {"filter": {"sources": ["crm"], "from_time": {"seconds": 1}}},
+        ):
+            error = fails(
+                "INVALID_ARGUMENT",
+                inbox.event,
+                "ListInbox",
+                page_token=token,
+                **{**fields, **other},
+            )
+            assert error.reason == "PAGE_TOKEN_INVALID"
+        error = fails("INVALID_ARGUMENT", inbox.event, "ListKinds", page_token=token)
+        assert error.reason == "PAGE_TOKEN_INVALID"
+
+
+def test_page_tokens_of_kinds_are_of_no_other_list(inbox):
+    inbox.create("crm", "lead")
+    inbox.create("crm", "deal")
+    token = inbox.event("ListKinds", page_size=1).next_page_token
+    error = fails("INVALID_ARGUMENT", inbox.event, "ListInbox", page_token=token)
+    assert error.reason == "PAGE_TOKEN_INVALID"
+
+
+def test_a_filter_said_in_other_words_is_the_same_list(inbox):
+    ids = fill(inbox, 3)
+    first = inbox.event("ListInbox", page_size=2, filter={"sources": ["crm"]})
+    rest = inbox.event(
+        "ListInbox", page_token=first.next_page_token, filter={"sources": [" CRM "]}
+    )
+    assert [event.event_id for event in rest.events] == [ids[0]]
+
+
+@pytest.mark.parametrize("order", [NEWEST, OLDEST])
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_filtered_pages(inbox, order, size):
+    """More events than a block of the log has, some kinds in all of them, one in a few."""
+    kinds = [("crm", "lead.new"), ("crm", "lead.won"), ("crm.eu", "deal"), ("erp", "lead.new")]
+    items = [
+        events.CreateEventRequest(source=source, event_type=name, payload=b"{}")
+        for number in range(300)
+        for source, name in [("rare", "x")] * (number % 100 == 7) + [kinds[number % 4]]
+    ]
+    results = inbox.event("BatchCreateEvents", events=items).results
+    ids = [result.created.event_id for result in results]
+    acked = ids[::5]
+    inbox.event("BatchAckEvents", event_ids=acked)
+    for status in (PENDING, ACKNOWLEDGED):
+        for sources, names in (
+            (["crm"], []),
+            (["crm*"], []),
+            (["crm", "rare"], []),
+            ([], ["lead.*"]),
+            (["erp", "crm.*"], ["lead.new", "deal"]),
+            (["*"], ["x"]),
+            (["rare"], ["*"]),
+            (["nobody"], []),
+            (["crm"], ["deal"]),
+        ):
+            expected = [
+                event_id
+                for item, event_id in zip(items, ids)
+                if fits(item.source, sources)
+                and fits(item.event_type, names)
+                and (event_id in acked) == (status == ACKNOWLEDGED)
+            ]
+            if size == 1 and len(expected) > 20:
+                continue  # the same with more calls
+            found = pages(
+                inbox,
+                status=status,
+                order=order,
+                page_size=size,
+                filter={"sources": sources, "event_types": names},
+            )
+            assert sum(found, []) == (expected if order == OLDEST else expected[::-1])
+
+
+def fits(name, patterns):
+    return not patterns or any(
+        name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+        for pattern in patterns
+    )
+
+
+def test_filters_by_time(inbox):
+    ids = [inbox.create().event_id for _ in range(4)]
+    times = [event.created_at for event in inbox.event("ListInbox", order=OLDEST).events]
+    for fields, expected in (
+        ({"from_time": times[1]}, ids[1:]),
+        ({"until_time": times[1]}, ids[:1]),
+        ({"from_time": times[1], "until_time": times[3]}, ids[1:3]),
+        ({"from_time": later(times[1], 1), "until_time": later(times[2], 1)}, ids[2:3]),
+        ({"until_time": {"seconds": 0}}, []),
+        ({"from_time": {"seconds": -62135596800}}, ids),
+        ({"until_time": {"seconds": 253402300799, "nanos": 999999999}}, ids),
+        ({"from_time": later(times[3], 1)}, []),
+    ):
+        assert sum(pages(inbox, order=OLDEST, page_size=3, filter=fields), []) == expected
+
+
+def later(time, nanos):
+    return {"seconds": time.seconds, "nanos": time.nanos + nanos}

@@ -24,6 +24,7 @@ SHAPES = [
     (r'(key: "request-id"\s+value:) "[0-9a-f]{16}"', r"\1 HEX"),
     (r'^body: ".*"$', "BODY"),
     (r"^(  (?:seconds|nanos):) \d+$", r"\1 N"),
+    (r'"ack_id":"[A-Za-z0-9_-]+"', "ACK"),
     (r"\b\d+ bytes\b", "N bytes"),
     (r"\bin \d+\.\d{3} s$", "in N s"),
     (r"^(load .*), \d+\.\d+ s$", r"\1, N s"),

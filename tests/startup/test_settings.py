@@ -113,7 +113,7 @@ def test_bridge_refuses_an_unreadable_ca_file(tmp_path):
 
 def test_many_sessions_need_more_memory(tmp_path):
     line = refused("triggersd", tmp_path, TRIGGERS_DB_CONNECTIONS=64)
-    assert "TRIGGERS_MAX_MEMORY" in line and "64 sessions" in line
+    assert "TRIGGERS_MAX_MEMORY" in line and "65 sessions" in line
 
 
 def test_large_payloads_need_more_memory(tmp_path):

@@ -76,10 +76,11 @@ class Ledger:
             entry.acknowledged_at.add(acknowledged_at)
             self.answers["acknowledged"] = self.answers.get("acknowledged", 0) + 1
 
-    def check(self, rpc):
-        """Compares with all that `rpc`'s core has stored; returns what is wrong, a line each."""
+    def check(self, rpc, removes=False):
+        """Compares with all that `rpc`'s core has stored; returns what is wrong, a line each. `removes`:
+        it has removed whatever was acknowledged before the beginning of its log."""
         stored, wrong = read_everything(rpc)
-        wrong += self.broken
+        wrong += self.broken + check_log(rpc, stored, removes)
         by_marker = {}
         for event in stored.values():
             marker = marker_of(event.payload)
@@ -89,7 +90,7 @@ class Ledger:
         for marker in by_marker.keys() - self.entries.keys():
             wrong.append(f"{marker}: stored but never sent")
         for entry in self.entries.values():
-            wrong += check_entry(entry, by_marker.get(entry.marker))
+            wrong += check_entry(entry, by_marker.get(entry.marker), removes)
         return wrong
 
     def summary(self):
@@ -98,9 +99,10 @@ class Ledger:
         return f"{told} creates and {acked} acks acknowledged of {len(self.entries)} events sent"
 
 
-def check_entry(entry, event):
+def check_entry(entry, event, removes):
     if event is None:
-        return [f"{entry.marker}: acknowledged but lost"] if entry.created_at else []
+        lost = entry.created_at and not (removes and entry.ack_sent)
+        return [f"{entry.marker}: acknowledged but lost"] if lost else []
     wrong = []
     if (event.source, event.event_type, event.payload) != (
         entry.source,
@@ -132,12 +134,38 @@ def payload_of(marker, size=0):
     return b'{"marker":"%s","text":"%s"}' % (marker.encode(), b"x" * size)
 
 
-def read_page(rpc, **request):
+def check_log(rpc, stored, removes=False):
+    """The log has each of the stored events from its beginning on, in order and without a gap. If it
+    `removes` events, what is stored from before that is pending."""
+    sequences = {event.sequence: event.event_id for event in stored.values()}
+    first = read_page(rpc, "ListEvents", page_size=1).first_sequence
+    after, wrong = first - 1, []
+    if len(sequences) != len(stored):
+        wrong.append(f"{len(stored)} events have {len(sequences)} sequences in the log")
+    if first != 1 and not removes:
+        wrong.append(f"the log begins at {first}")
+    while True:
+        part = read_page(rpc, "ListEvents", after_sequence=after, page_size=PAGE)
+        for event in part.events:
+            if event.sequence != after + 1 or sequences.get(event.sequence) != event.event_id:
+                wrong.append(f"{event.event_id}: sequence {event.sequence} after {after} in the log")
+            after = event.sequence
+        if not part.events:
+            break
+    for event in stored.values():
+        if event.sequence > after:
+            wrong.append(f"{event.event_id}: sequence {event.sequence} is not in the log, up to {after}")
+        if event.sequence < first and event.status != events.EVENT_STATUS_PENDING:
+            wrong.append(f"{event.event_id}: sequence {event.sequence} is not removed, before {first}")
+    return wrong
+
+
+def read_page(rpc, method="ListInbox", **request):
     """A store that was killed may take a while to lose its old sessions, of a pooler's too."""
 
     def read():
         try:
-            return rpc.event("ListInbox", **request)
+            return rpc.event(method, **request)
         except RpcError as error:
             assert error.code == "UNAVAILABLE", error
             return None

@@ -1,11 +1,14 @@
 """Ports of this machine and waiting for conditions."""
 
+import collections
 import random
 import socket
 import struct
 import time
 
 DEADLINE = 30.0  # seconds; generous, for sanitizer builds on a busy machine
+MAX_RESERVATIONS = 200
+reservations = collections.deque()  # of ports: names of sockets, which end with the process
 
 
 def free_url(scheme):
@@ -14,15 +17,23 @@ def free_url(scheme):
 
 
 def free_port():
-    """A loopback port nobody listens on, below the range the kernel hands out by itself."""
+    """A loopback port nobody listens on, below the range the kernel hands out by itself. No other process
+    that runs tests gets it before this one has asked for many more or has ended: a server that is started
+    again finds its port free."""
     for _ in range(1000):
         port = random.randrange(15000, 32000)
-        with socket.socket() as probe:
-            try:
+        reservation = socket.socket(socket.AF_UNIX)
+        try:
+            reservation.bind(f"\0triggers-tests-port-{port}")
+            with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
+        except OSError:
+            reservation.close()
+            continue
+        reservations.append(reservation)
+        if len(reservations) > MAX_RESERVATIONS:
+            reservations.popleft().close()
+        return port
     raise RuntimeError("no free port on 127.0.0.1")
 
 

@@ -1,6 +1,7 @@
 """PgBouncer in front of a PostgresServer, on a loopback port, in transaction mode: a client has a server's
 session for the length of a transaction, and another client has it next."""
 
+import contextlib
 import shutil
 import signal
 import subprocess
@@ -19,13 +20,15 @@ class PgBouncer:
         self.folder = make_folder()
         self.process = None
         secret = server.password.replace('"', '""')
-        (self.folder / "users").write_text(f'"{USER}" "{secret}"\n')
+        users = {USER: secret, "holder": "pw"}  # the latter is a role of backlog_test.c
+        (self.folder / "users").write_text("".join(f'"{u}" "{p}"\n' for u, p in users.items()))
         settings = {
             "listen_addr": "127.0.0.1",
             "listen_port": self.port,
             "unix_socket_dir": "",
             "auth_type": "scram-sha-256",
             "auth_file": self.folder / "users",
+            "admin_users": USER,
             "pool_mode": "transaction",
             "default_pool_size": sessions,
             "max_client_conn": 500,
@@ -54,6 +57,17 @@ class PgBouncer:
         if self.process.poll() is not None:
             raise RuntimeError(f"PgBouncer ended: {(self.folder / 'log').read_text()}")
         return self.server.run_psql("select 1", "postgres", self.port).returncode == 0
+
+    @contextlib.contextmanager
+    def paused(self):
+        """Clients stay and wait, without a session of the server."""
+        self._command("pause")
+        yield
+        self._command("resume")
+
+    def _command(self, command):
+        done = self.server.run_psql(command, "pgbouncer", self.port)
+        assert done.returncode == 0, done.stderr
 
     def stop(self):
         self._end(signal.SIGINT)

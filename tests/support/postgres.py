@@ -133,6 +133,15 @@ class PostgresServer:
             self.process.wait()
         self.process = None
 
+    def save(self):
+        """Keeps what the server, which has stopped, has."""
+        subprocess.run(["cp", "-a", self.folder / "data", self.folder / "saved"], check=True)
+
+    def restore(self):
+        """Loses what was committed since, in a server that has stopped."""
+        shutil.rmtree(self.folder / "data")
+        (self.folder / "saved").rename(self.folder / "data")
+
     def close(self):
         self._end(signal.SIGQUIT)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,10 +1,17 @@
-"""A streaming replica of a PostgresServer, which can be promoted."""
+"""A streaming replica of a PostgresServer, which can be promoted, and the URL of both."""
 
 import os
 import subprocess
 
 from support.network import wait_until
 from support.postgres import PostgresServer, server_owner
+
+
+def two_host_url(first, second):
+    """The URL of a database on whichever of two servers takes writes."""
+    url = first.create_database()
+    hosts = f"127.0.0.1:{first.port},127.0.0.1:{second.port}"
+    return url.replace(f"127.0.0.1:{first.port}", hosts) + "?target_session_attrs=read-write"
 
 
 class Replica(PostgresServer):

@@ -6,11 +6,14 @@ import threading
 import pynng
 
 from support.peer import connect
-from support.protocol import envelope, events, health
+from support.protocol import envelope, events, health, subscriptions
 
 EVENT_SERVICE = "triggers.v1.EventService"
+SUBSCRIPTION_SERVICE = "triggers.v1.SubscriptionService"
 HEALTH_CHECK = "triggers.health.v1.Health/Check"
 GET_STATS = "triggers.stats.v1.StatsService/GetStats"
+# A page token as the version before the log made them: version, list, time and id.
+OLD_TOKEN = (bytes([1, 0]) + (1769903999000001).to_bytes(8, "big") + bytes(range(16))).hex()
 MAX_MESSAGE = 64 << 20  # bytes this client takes; more than any answer has
 
 
@@ -105,6 +108,12 @@ class RpcClient:
             request = getattr(events, method + "Request")(**fields)
         response = self.call(f"{EVENT_SERVICE}/{method}", request, timeout, timeout_ms=timeout_ms)
         return decode(response, getattr(events, method + "Response"))
+
+    def subscription(self, method, name, timeout=20.0, timeout_ms=0, **fields):
+        """The same for a method of SubscriptionService about the subscription of that name."""
+        request = getattr(subscriptions, method + "Request")(name=name, **fields)
+        response = self.call(f"{SUBSCRIPTION_SERVICE}/{method}", request, timeout, timeout_ms=timeout_ms)
+        return decode(response, getattr(subscriptions, method + "Response"))
 
     def health(self, service="", timeout=20.0):
         """Health Check; returns HealthCheckResponse, raises RpcError."""

@@ -42,6 +42,40 @@ static void arena_refuses_what_exceeds_its_cap(void **state)
     arena_fini(&arena);
 }
 
+/* What was allocated since a mark is freed, in whatever blocks it is; what came before stays. */
+static void arena_goes_back_to_a_mark(void **state)
+{
+    (void)state;
+    struct budget budget = {.ceiling = (size_t)4 << 20};
+    struct budget_share share = {.budget = &budget};
+    struct charge charge = {.share = &share};
+    static const size_t before[] = {16, 3000, 4090, 9000};
+    static const size_t sizes[] = {16, 500, 4000, 5000, 100000};
+    struct arena arena;
+    arena_init(&arena, 1 << 20);
+    arena.charge = &charge;
+    for (size_t i = 0; i < 4; i++) {
+        char *kept = arena_alloc(&arena, before[i]);
+        assert_non_null(kept);
+        memset(kept, 'k', before[i]);
+        struct arena_place mark = arena_mark(&arena);
+        size_t used = arena.used, held = budget.held;
+        for (int round = 0; round < 30; round++) {
+            for (size_t j = 0; j < 8; j++) {
+                char *more = arena_alloc(&arena, sizes[(i + j + (size_t)round) % 5]);
+                assert_non_null(more);
+                memset(more, 'm', sizes[(i + j + (size_t)round) % 5]);
+            }
+            assert_null(arena_alloc(&arena, 1 << 20));
+            arena_rewind(&arena, mark);
+            assert_true(arena.used == used && budget.held == held && !arena.exhausted);
+        }
+        assert_true(kept[0] == 'k' && kept[before[i] - 1] == 'k');
+    }
+    arena_fini(&arena);
+    assert_int_equal(budget.held, 0);
+}
+
 static void arena_allocations_do_not_overlap(void **state)
 {
     (void)state;
@@ -91,6 +125,24 @@ static void budget_leaves_room_for_others_and_for_small_charges(void **state)
     assert_int_equal(budget.held, budget.ceiling);
     assert_false(charge_to(&other, 1));
     assert_false(charge_to(&greedy, 1));
+}
+
+static void what_is_kept_for_long_leaves_half_of_the_budget(void **state)
+{
+    (void)state;
+    struct budget budget = {.ceiling = 1 << 20};
+    struct budget_share shares[2] = {{.budget = &budget}, {.budget = &budget}};
+    struct charge charges[2] = {{.share = &shares[0]}, {.share = &shares[1]}};
+    while (charge_add_lasting(&charges[0], 1024))
+        ;
+    assert_int_equal(charges[0].held, (1 << 20) / 8 * 3); /* three quarters of half */
+    while (charge_add_lasting(&charges[1], 1024))
+        ;
+    assert_true(charges[1].held > 0 && budget.held <= budget.ceiling / 2);
+    assert_int_equal(budget.held, charges[0].held + charges[1].held);
+    assert_true(charge_to(&shares[0], BUDGET_SMALL));
+    struct charge uncounted = {0};
+    assert_true(charge_add_lasting(&uncounted, 1 << 20));
 }
 
 static void urgent_and_uncounted_charges(void **state)
@@ -552,7 +604,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arena_refuses_what_exceeds_its_cap),
         cmocka_unit_test(arena_allocations_do_not_overlap),
+        cmocka_unit_test(arena_goes_back_to_a_mark),
         cmocka_unit_test(budget_leaves_room_for_others_and_for_small_charges),
+        cmocka_unit_test(what_is_kept_for_long_leaves_half_of_the_budget),
         cmocka_unit_test(urgent_and_uncounted_charges),
         cmocka_unit_test(charge_grows_and_shrinks),
         cmocka_unit_test(arena_charges_its_blocks_but_for_the_kept_one),

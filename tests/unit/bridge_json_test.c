@@ -101,6 +101,7 @@ static void an_event_is_written(void **state)
         .payload_size = 13,
         .status = TRIGGERS_STATUS_PENDING,
         .created_at_us = 1,
+        .sequence = INT64_MAX,
     };
     struct buffer out;
     buffer_init(&out, 4096);
@@ -108,13 +109,46 @@ static void an_event_is_written(void **state)
     assert_string_equal(out.data,
                         "{\"event_id\":\"evt_1\",\"source\":\"a\\\"b\",\"event_type\":\"\xc3\xa9\","
                         "\"payload\":{ \"n\": -0.0 },\"status\":\"pending\",\"created_at\":"
-                        "\"1970-01-01T00:00:00.000001Z\",\"acknowledged_at\":null}");
+                        "\"1970-01-01T00:00:00.000001Z\",\"acknowledged_at\":null,"
+                        "\"sequence\":9223372036854775807}");
     buffer_fini(&out);
     event.status = TRIGGERS_STATUS_ACKNOWLEDGED;
     event.acknowledged_at_us = 1000000;
     hand_made_write_event(&out, &event, true, &settings);
     assert_non_null(strstr(out.data, "\"status\":\"acknowledged\""));
-    assert_non_null(strstr(out.data, "\"acknowledged_at\":\"1970-01-01T00:00:01.000000Z\"}"));
+    assert_non_null(strstr(out.data, "\"acknowledged_at\":\"1970-01-01T00:00:01.000000Z\","));
+    buffer_fini(&out);
+}
+
+static void a_part_of_the_log_is_written(void **state)
+{
+    (void)state;
+    static const struct bridge_settings settings;
+    const triggers_item items[] = {
+        {.event = {.event_id = "evt_1",
+                   .source = "a",
+                   .event_type = "b",
+                   .payload = "{}",
+                   .payload_size = 2,
+                   .sequence = 7}},
+        {.event = {.event_id = "evt_2",
+                   .source = "a",
+                   .event_type = "b",
+                   .payload = "{}",
+                   .payload_size = 2,
+                   .sequence = 9}},
+    };
+    triggers_reply reply = {.items = items, .item_count = 2, .next_after = 12, .first_sequence = 1};
+    struct buffer out;
+    buffer_init(&out, 4096);
+    hand_made_write_log(&out, &reply, &settings);
+    assert_non_null(strstr(out.data, "{\"events\":[{\"event_id\":\"evt_1\","));
+    assert_non_null(strstr(out.data, ",\"sequence\":7},{\"event_id\":\"evt_2\","));
+    assert_non_null(strstr(out.data, ",\"sequence\":9}],\"next_after\":12,\"first_sequence\":1}"));
+    buffer_fini(&out);
+    reply.item_count = 0;
+    hand_made_write_log(&out, &reply, &settings);
+    assert_string_equal(out.data, "{\"events\":[],\"next_after\":12,\"first_sequence\":1}");
     buffer_fini(&out);
 }
 
@@ -144,9 +178,53 @@ static void codes_become_statuses(void **state)
         assert_int_equal(problem_status((triggers_code)code, "X"), expected[code]);
     assert_int_equal(problem_status((triggers_code)99, ""), 500);
     assert_int_equal(problem_status(TRIGGERS_INVALID_ARGUMENT, "PAYLOAD_TOO_LARGE"), 413);
+    assert_int_equal(problem_status(TRIGGERS_OUT_OF_RANGE, "POSITION_REMOVED"), 410);
+    assert_int_equal(problem_status(TRIGGERS_RESOURCE_EXHAUSTED, "TOO_MANY_WAITERS"), 503);
 }
 
-#define CURSOR_RULE "must be the next_cursor of a page with the same status and order"
+#define CURSOR_RULE "must be the next_cursor of a page with the same status, order and filter"
+
+static void a_removed_position_says_where_the_log_begins(void **state)
+{
+    (void)state;
+    struct arena arena;
+    arena_init(&arena, 65536);
+    triggers_error error = {.code = TRIGGERS_OUT_OF_RANGE,
+                            .reason = "POSITION_REMOVED",
+                            .message = "gone",
+                            .first_sequence = 5000000000};
+    struct problem problem = problem_from_error(&error, hand_made_field, &arena);
+    struct buffer out;
+    buffer_init(&out, 4096);
+    problem_write(&out, &problem, "id");
+    assert_string_equal(out.data, "{\"type\":\"about:blank\",\"title\":\"Gone\",\"status\":410,"
+                                  "\"detail\":\"gone\",\"code\":\"POSITION_REMOVED\","
+                                  "\"request_id\":\"id\",\"first_sequence\":5000000000}");
+    buffer_fini(&out);
+    arena_fini(&arena);
+}
+
+static void fields_are_called_as_their_parameters(void **state)
+{
+    (void)state;
+    static const char *const names[][2] = {
+        {"filter.sources[3]", "source"},
+        {"filter.event_types[0]", "event_type"},
+        {"filter.sources", "source"},
+        {"filter.from_time", "from"},
+        {"filter.until_time", "until"},
+        {"after_sequence", "after"},
+        {"wait_ms", "wait"},
+        {"page_size", "limit"},
+        {"events[3].source", "source"},
+        {"event_ids[3]", ""},
+        {"events", ""},
+        {"filter.source", "filter.source"},
+        {"", ""},
+    };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        assert_string_equal(hand_made_field(names[i][0], "", NULL).name, names[i][1]);
+}
 
 static void errors_of_the_core_become_problems(void **state)
 {
@@ -195,6 +273,9 @@ int main(void)
         cmocka_unit_test(an_event_is_written),
         cmocka_unit_test(codes_become_statuses),
         cmocka_unit_test(errors_of_the_core_become_problems),
+        cmocka_unit_test(a_part_of_the_log_is_written),
+        cmocka_unit_test(a_removed_position_says_where_the_log_begins),
+        cmocka_unit_test(fields_are_called_as_their_parameters),
         cmocka_unit_test(retry_after_is_in_whole_seconds),
     };
     return cmocka_run_group_tests_name("bridge_json", tests, NULL, NULL);

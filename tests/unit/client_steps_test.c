@@ -68,10 +68,10 @@ struct peer *peers_hold_next(struct peers *peers, struct peer *avoided)
     return other;
 }
 
-void peer_expect_answer(struct peer *peer, int64_t now_ms)
+void peer_expect_answer(struct peer *peer, int64_t by_ms)
 {
     assert_int_equal(peer->state, PEER_OPEN);
-    assert_int_equal(now_ms, clock_monotonic_ms());
+    assert_true(by_ms > clock_monotonic_ms());
 }
 
 /* Whether so many tries are right is known by what has become of the ones before. */
@@ -117,7 +117,7 @@ static void begin_call(void)
     struct story *story = &stories[story_count++];
     bool full = client->flights.count == MAX_IN_FLIGHT;
     uint32_t timeout_ms = 1 + chance(one_in(2) ? 400 : 15000);
-    *story = (struct story){.api = *method_get.api, .permitted = 1};
+    *story = (struct story){.api = api_methods[API_GET_EVENT], .permitted = 1};
     story->api.repeatable = !one_in(3);
     story->api.waits = one_in(4);
     story->method = (struct method){&story->api, reply_read_message};

@@ -38,6 +38,7 @@ static struct {
     unsigned passes;   /* but for so many */
     unsigned at_gate;
     size_t batches;
+    bool takes_more; /* once they have passed the gate */
     struct run runs[MAX_RUNS];
     size_t run_count;
     size_t done;
@@ -127,6 +128,8 @@ static void note_runs(struct worker *worker, struct op *batch)
 {
     assert_non_null(worker_session(worker));
     pass_gate();
+    if (world.takes_more)
+        worker_take_more(worker);
     pthread_mutex_lock(&world.lock);
     for (struct op *op = batch; op; op = op->next)
         world.runs[world.run_count++] = (struct run){op, op->first, op->end, world.batches};
@@ -165,20 +168,26 @@ static int setup(void **state)
     world.sessions = world.open = world.refused = world.at_gate = 0;
     world.tries = 0;
     world.batches = world.run_count = world.done = 0;
-    world.gate_closed = false;
+    world.gate_closed = world.takes_more = false;
     return 0;
 }
 
-static void submit_for(struct op *op, uint64_t connection, size_t items, int64_t tenant)
+static void submit_with(struct op *op, uint64_t connection, size_t items, int64_t tenant,
+                        size_t bytes)
 {
     struct status status;
     *op = (struct op){.caller = {.connection = connection},
                       .scope = {.tenant = tenant},
                       .deadline_ms = clock_monotonic_ms() + 30000,
-                      .bytes = items * 100,
+                      .bytes = bytes,
                       .items = items,
                       .done = on_done};
     assert_true(lane_submit(lane, op, &status));
+}
+
+static void submit_for(struct op *op, uint64_t connection, size_t items, int64_t tenant)
+{
+    submit_with(op, connection, items, tenant, items * 100);
 }
 
 static void submit(struct op *op, uint64_t connection, size_t items)
@@ -505,6 +514,45 @@ static void tenants_share_no_batch(void **state)
 
 /* ---- reads ---- */
 
+/* While it waits for its turn at the store. */
+static void what_comes_meanwhile_joins_the_batch(void **state)
+{
+    (void)state;
+    open_lane(1, 1, true);
+    world.takes_more = true;
+    begin_together();
+    submit(&ops[0], 1, 100);
+    submit(&ops[1], 1, 10);
+    submit(&ops[2], 1, 4000);
+    submit_for(&ops[3], 1, 1, 7);
+    ops[1].deadline_ms = clock_monotonic_ms();
+    set_gate(false);
+    wait_done(5);
+    assert_int_equal(ops[1].status.code, STATUS_DEADLINE_EXCEEDED);
+    assert_int_equal(world.runs[1].op, &ops[0]);
+    assert_int_equal(world.runs[1].batch, 1);
+    assert_int_equal(world.runs[2].op, &ops[2]);
+    assert_int_equal(world.runs[2].batch, 1);
+    assert_true(world.runs[2].end < 4000); /* the rest is for the next one */
+    assert_int_equal(batch_of(&ops[2]), 2);
+    assert_int_equal(batch_of(&ops[3]), 3);
+    lane_close(lane);
+}
+
+/* It costs more than a batch may while there are several callers. */
+static void a_large_operation_has_a_batch_of_its_own(void **state)
+{
+    (void)state;
+    open_lane(1, 1, true);
+    begin_together();
+    for (size_t i = 0; i < 6; i++)
+        submit_with(&ops[i], 2 + i % 2, 1, 0, (size_t)64 << 20);
+    set_gate(false);
+    wait_done(7);
+    assert_int_equal(world.batches, 7);
+    lane_close(lane);
+}
+
 static void a_read_that_fails_fails_no_other(void **state)
 {
     (void)state;
@@ -545,6 +593,8 @@ int main(void)
         cmocka_unit_test_setup(an_expired_operation_is_not_run, setup),
         cmocka_unit_test_setup(what_has_expired_takes_no_room_in_a_batch, setup),
         cmocka_unit_test_setup(tenants_share_no_batch, setup),
+        cmocka_unit_test_setup(what_comes_meanwhile_joins_the_batch, setup),
+        cmocka_unit_test_setup(a_large_operation_has_a_batch_of_its_own, setup),
         cmocka_unit_test_setup(a_read_that_fails_fails_no_other, setup),
     };
     return cmocka_run_group_tests_name("lane", tests, NULL, NULL);

@@ -69,7 +69,8 @@ static bool wait_for_something(struct call *call)
     waiting->waiter.woken = on_woken;
     pthread_mutex_lock(&lock);
     asked++;
-    bool parked = call_park(call, &waiting->waiter, atomic_load(&call->deadline_ms) - 1000);
+    int64_t until_ms = atomic_load(&call->deadline_ms) - 1000;
+    bool parked = call_park(call, &waiting->waiter, until_ms) == CALL_PARKS;
     if (parked) {
         waiting->next = listed;
         waiting->previous = &listed;

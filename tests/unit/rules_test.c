@@ -152,33 +152,99 @@ static void payloads_are_one_object_within_the_limit(void **state)
     assert_false(payload("{}{}", 100));
 }
 
+static void patterns_are_names_that_may_end_in_a_star(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *given;
+        const char *kept; /* NULL: refused */
+    } cases[] = {
+        {" CRM ", "crm"}, {" CRM.* ", "crm.*"}, {"*", "*"},     {"", NULL},
+        {" ", NULL},      {"**", NULL},         {"a*b", NULL},  {"*a", NULL},
+        {"a**", NULL},    {"a* *", NULL},       {"a *", "a *"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct slice out;
+        const char *why = NULL;
+        assert_int_equal(rule_pattern(cases[i].given, &arena, &out, &why), cases[i].kept != NULL);
+        if (cases[i].kept) {
+            assert_int_equal(out.size, strlen(cases[i].kept));
+            assert_memory_equal(out.data, cases[i].kept, out.size);
+        } else {
+            assert_non_null(why);
+        }
+    }
+}
+
+static void the_star_does_not_count(void **state)
+{
+    (void)state;
+    char text[258] = "";
+    struct slice out;
+    const char *why;
+    memset(text, 'x', 255);
+    text[255] = '*';
+    assert_true(rule_pattern(text, &arena, &out, &why));
+    assert_int_equal(out.size, 256);
+    memset(text, 'x', 256);
+    text[256] = '*';
+    assert_false(rule_pattern(text, &arena, &out, &why));
+    assert_non_null(strstr(why, "255"));
+}
+
 static void page_tokens_come_back_and_are_bound_to_their_list(void **state)
 {
     (void)state;
-    struct store_list list = {.acknowledged = true};
-    struct store_position last = {.created_at_us = 1769903999000001};
     char token[PAGE_TOKEN_SIZE];
-    for (size_t i = 0; i < TYPEID_BYTES; i++)
-        last.id[i] = (uint8_t)(i * 17);
-    page_token_format(&list, &last, token);
-
-    struct store_list same = {.acknowledged = true};
-    assert_true(page_token_parse(token, &same));
-    assert_true(same.has_after);
-    assert_int_equal(same.after.created_at_us, last.created_at_us);
-    assert_memory_equal(same.after.id, last.id, TYPEID_BYTES);
-
-    struct store_list other_status = {0};
-    struct store_list other_order = {.acknowledged = true, .oldest_first = true};
-    assert_false(page_token_parse(token, &other_status));
-    assert_false(page_token_parse(token, &other_order));
+    int64_t after = 0;
+    page_token_format(0xfedcba9876543210, INT64_C(0x123456789abcdef), token);
+    assert_true(page_token_parse(token, 0xfedcba9876543210, &after));
+    assert_int_equal(after, INT64_C(0x123456789abcdef));
+    assert_false(page_token_parse(token, 0xfedcba9876543211, &after));
     for (size_t length = 0; length < strlen(token); length++) {
         char cut[PAGE_TOKEN_SIZE] = "";
         memcpy(cut, token, length);
-        assert_false(page_token_parse(cut, &same));
+        assert_false(page_token_parse(cut, 0xfedcba9876543210, &after));
     }
     token[5] = 'g';
-    assert_false(page_token_parse(token, &same));
+    assert_false(page_token_parse(token, 0xfedcba9876543210, &after));
+}
+
+static void page_tokens_hold_positions_from_1_on(void **state)
+{
+    (void)state;
+    int64_t after;
+    assert_false(page_token_parse("0200000000000000070000000000000000", 7, &after));
+    assert_false(page_token_parse("0200000000000000078000000000000000", 7, &after));
+    assert_false(page_token_parse("0100000000000000070000000000000001", 7, &after));
+    assert_true(page_token_parse("0200000000000000070000000000000001", 7, &after));
+    assert_int_equal(after, 1);
+}
+
+static void lists_differ_by_set_order_and_each_part_of_the_filter(void **state)
+{
+    (void)state;
+    const struct slice names[] = {{"ab", 2}, {"c", 1}};
+    const struct slice others[] = {{"a", 1}, {"bc", 2}};
+    const struct store_list lists[] = {
+        {0},
+        {.set = STORE_ACKNOWLEDGED},
+        {.oldest_first = true},
+        {.filter = {.sources = names, .source_count = 2}},
+        {.filter = {.sources = others, .source_count = 2}},
+        {.filter = {.sources = names, .source_count = 1}},
+        {.filter = {.types = names, .type_count = 2}},
+        {.filter = {.sources = names, .source_count = 1, .types = names + 1, .type_count = 1}},
+        {.filter = {.from_us = 1}},
+        {.filter = {.until_us = 1}},
+    };
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        struct store_list same = lists[i];
+        same.limit = 7; /* pages of one list may have other sizes */
+        assert_true(page_list_of(&lists[i]) == page_list_of(&same));
+        for (size_t k = 0; k < i; k++)
+            assert_true(page_list_of(&lists[i]) != page_list_of(&lists[k]));
+    }
 }
 
 int main(void)
@@ -191,7 +257,11 @@ int main(void)
         cmocka_unit_test(that_memory_ran_out_is_no_fault_of_the_name),
         cmocka_unit_test(payloads_that_not_every_reader_takes_are_for_operators_to_allow),
         cmocka_unit_test(payloads_are_one_object_within_the_limit),
+        cmocka_unit_test(patterns_are_names_that_may_end_in_a_star),
+        cmocka_unit_test(the_star_does_not_count),
         cmocka_unit_test(page_tokens_come_back_and_are_bound_to_their_list),
+        cmocka_unit_test(page_tokens_hold_positions_from_1_on),
+        cmocka_unit_test(lists_differ_by_set_order_and_each_part_of_the_filter),
     };
     return cmocka_run_group_tests_name("rules", tests, setup, teardown);
 }

@@ -13,6 +13,7 @@
 
 #include "kinds.pb-c.h"
 #include "transcode.h"
+#include "triggers/v1/events.pb-c.h"
 
 typedef Triggers__Test__V1__Kinds Kinds;
 
@@ -362,6 +363,40 @@ static void payloads_that_not_all_can_read_are_left_out_of_pages(void **state)
     assert_null(strstr(text, "{\"e\""));
 }
 
+static void what_is_not_so_of_a_payload_is_left_out(void **state)
+{
+    struct fixture *fixture = *state;
+    must_be_fine(fixture, "{}");
+    assert_null(strstr(written(fixture), "payload_lost"));
+    must_be_fine(fixture, "{\"payload_lost\":true}");
+    must_show(fixture, ",\"payload_lost\":true");
+}
+
+static void the_error_of_an_item_is_a_problem(void **state)
+{
+    struct fixture *fixture = *state;
+    Triggers__Rpc__V1__ErrorDetails details = TRIGGERS__RPC__V1__ERROR_DETAILS__INIT;
+    Triggers__V1__ItemError error = TRIGGERS__V1__ITEM_ERROR__INIT;
+    Triggers__V1__AckEventResult result = TRIGGERS__V1__ACK_EVENT_RESULT__INIT;
+    details.reason = "LEASE_LOST";
+    error.code = TRIGGERS__RPC__V1__CODE__ABORTED;
+    error.message = "somebody else has it";
+    error.details = &details;
+    result.outcome_case = TRIGGERS__V1__ACK_EVENT_RESULT__OUTCOME_ERROR;
+    result.error = &error;
+    transcode_write(&fixture->text, &result.base, false);
+    assert_string_equal(fixture->text.data,
+                        "{\"acknowledged\":null,\"error\":{\"type\":\"about:blank\","
+                        "\"title\":\"Conflict\",\"status\":409,"
+                        "\"detail\":\"somebody else has it\",\"code\":\"LEASE_LOST\"}}");
+    /* Nothing that a core sends is taken on trust. */
+    error = (Triggers__V1__ItemError)TRIGGERS__V1__ITEM_ERROR__INIT;
+    fixture->text.size = 0;
+    transcode_write(&fixture->text, &result.base, false);
+    assert_false(fixture->text.failed);
+    assert_non_null(strstr(fixture->text.data, "\"status\":500"));
+}
+
 /* `count` times `open`, then `inside`, then `count` times `close`. */
 static char *nest(int count, const char *open, const char *inside, const char *close)
 {
@@ -609,6 +644,8 @@ int main(void)
         TEST(durations_are_those_of_protobuf),
         TEST(bytes_are_base64),
         TEST(payloads_that_not_all_can_read_are_left_out_of_pages),
+        TEST(what_is_not_so_of_a_payload_is_left_out),
+        TEST(the_error_of_an_item_is_a_problem),
         TEST(nesting_is_limited_both_ways),
         TEST(arrays_and_maps_have_a_most),
         TEST(of_equal_keys_the_last_is_written),

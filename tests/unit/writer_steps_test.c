@@ -1,7 +1,7 @@
 /* The writer between a lane and a store that do, step by step, all that they may, see steps.h: the
  * lane divides operations, stops, and is without the store; the store refuses items, is in the way,
- * loses sessions after a commit or before it, and fails for good. What each item is told is held
- * against what became of it. */
+ * loses sessions after a commit or before it, fails for good, and asks for more. What each item is
+ * told is held against what became of it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -42,6 +42,7 @@ struct model_op {
     struct arena arena;
     bool roomy; /* its arena */
     bool queued;
+    bool taken; /* by the run */
 };
 
 struct model_event {
@@ -53,7 +54,7 @@ struct model_event {
 static struct model_op ops[OPS];
 static struct model_event events[IDS];
 static int64_t last_time_us, commits, created, acknowledged, opened_ms;
-static int run_count, unknown_count; /* that were seen */
+static int run_count, unknown_count, gathered_count; /* that were seen */
 static struct {
     struct store_session session;
     bool lost;
@@ -64,6 +65,7 @@ static struct {
 
 /* One run of the writer. */
 static struct {
+    struct op *batch;
     size_t count, poison, locked;
     int64_t deadline_ms;
     bool over;   /* nothing more may be asked of the store */
@@ -173,7 +175,6 @@ static void commit_ack(struct store_item *item, struct model_event *event, bool 
 {
     enum store_outcome outcome = !event->there            ? STORE_NOT_FOUND
                                  : event->acknowledged_us ? STORE_REPEATED
-                                 : one_in(16)             ? STORE_BUSY
                                                           : STORE_DONE;
     if (outcome == STORE_DONE)
         event->acknowledged_us = item->event.acknowledged_at_us;
@@ -241,8 +242,22 @@ static void check_write(const struct store_write *batch)
     run.size = batch->count;
     run.writes++;
     assert_true(run.tries <= MAX_TRIES);
+    assert_true(!batch->gather || (run.tries == 1 && !batch->part));
     for (size_t i = 0; i < batch->count; i++)
         check_item_to_write(batch->items[i], first + i);
+}
+
+/* The writer adds what the lane has got meanwhile. */
+static enum store_result gather(struct store_write *batch, struct status *status)
+{
+    size_t before = batch->count;
+    enum store_result result = batch->gather(batch, status);
+    assert_int_equal(batch->count, run.count);
+    run.size = batch->count;
+    for (size_t i = before; i < batch->count && result == STORE_OK; i++)
+        check_item_to_write(batch->items[i], i);
+    gathered_count += batch->count > before;
+    return result;
 }
 
 static enum store_result stepped_write(struct store_session *session, struct scope scope,
@@ -251,8 +266,13 @@ static enum store_result stepped_write(struct store_session *session, struct sco
     (void)scope;
     check_asked(session);
     check_write(batch);
-    enum store_result result = any_fault(status);
     struct status ignored;
+    enum store_result result = STORE_OK;
+    if (batch->gather && one_in(4))
+        result = gather(batch, status);
+    if (result != STORE_OK)
+        return result;
+    result = any_fault(status);
     if (result == STORE_OK)
         result = natural_result(batch, status);
     bool commits_unseen =
@@ -379,14 +399,15 @@ static void add_to_run(struct model_op *op, size_t end)
 }
 
 /* Some of what is queued, of each perhaps not all items. */
-static struct op *choose_batch(void)
+static struct op *take_some(void)
 {
     struct op *batch = NULL;
     struct op **end = &batch;
     for (size_t i = 0; i < OPS; i++) {
         struct op *op = &ops[i].write.op;
-        if (!ops[i].queued || one_in(3))
+        if (!ops[i].queued || ops[i].taken || one_in(3))
             continue;
+        ops[i].taken = true;
         size_t rest = op->items - op->first;
         add_to_run(&ops[i], op->first + (one_in(3) ? 1 + chance((unsigned)rest) : rest));
         *end = op;
@@ -394,6 +415,15 @@ static struct op *choose_batch(void)
     }
     *end = NULL;
     return batch;
+}
+
+struct op *worker_take_more(struct worker *of)
+{
+    struct op *last = run.batch;
+    (void)of;
+    while (last->next)
+        last = last->next;
+    return last->next = take_some();
 }
 
 /* What lay on the stack is there no more. */
@@ -436,7 +466,9 @@ static void check_run(const struct op *batch)
 static void run_some(void)
 {
     memset(&run, 0, sizeof(run));
-    struct op *batch = choose_batch();
+    for (size_t i = 0; i < OPS; i++)
+        ops[i].taken = false;
+    struct op *batch = run.batch = take_some();
     if (!batch)
         return;
     lane.config.run(&worker, batch);
@@ -578,7 +610,7 @@ static void go_one_round(void)
     world.passing = one_in(3);
     last_time_us = 0;
     memset(events, 0, sizeof(events));
-    struct writer *writer = writer_open(&store, 1);
+    struct writer *writer = writer_open(&store, 1, NULL, NULL);
     for (int i = 0; i < 60; i++)
         step(writer);
     fail_queued(STATUS_UNAVAILABLE);
@@ -595,7 +627,7 @@ static void each_item_is_told_what_became_of_it(void **state)
     (void)state;
     for (int i = 0; i < ROUNDS; i++)
         go_one_round();
-    assert_true(run_count > ROUNDS && unknown_count > ROUNDS);
+    assert_true(run_count > ROUNDS && unknown_count > ROUNDS && gathered_count > ROUNDS / 4);
 }
 
 int main(void)

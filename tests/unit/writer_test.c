@@ -29,6 +29,7 @@ static struct {
     size_t step;
     bool gate_closed; /* writes wait */
     bool away;        /* session_open fails */
+    bool repeated;    /* what is written was there */
     size_t waiting;   /* writes at the gate */
     size_t writes;
     size_t largest; /* items of a write */
@@ -97,7 +98,7 @@ static enum store_result fake_write(struct store_session *session, struct scope 
     if (result != STORE_OK)
         status_fail(status, STATUS_INTERNAL, "SCRIPTED", "scripted, poison %d", poison);
     for (size_t i = 0; result == STORE_OK && i < batch->count; i++)
-        batch->items[i]->outcome = STORE_DONE;
+        batch->items[i]->outcome = script.repeated ? STORE_REPEATED : STORE_DONE;
     return result;
 }
 
@@ -186,6 +187,23 @@ static void wait_at_gate(void)
     pthread_mutex_unlock(&script.lock);
 }
 
+/* ---- who hears of commits ---- */
+
+static size_t heard_count;
+static uint8_t heard_first; /* serial number */
+
+static void on_committed(void *context, struct scope scope, const struct store_event *const *events,
+                         size_t count)
+{
+    assert_ptr_equal(context, &script);
+    assert_int_equal(scope.tenant, 0);
+    pthread_mutex_lock(&script.lock);
+    if (heard_count == 0)
+        heard_first = events[0]->id[15];
+    heard_count += count;
+    pthread_mutex_unlock(&script.lock);
+}
+
 static struct writer *writer;
 
 static int setup(void **state)
@@ -193,8 +211,9 @@ static int setup(void **state)
     (void)state;
     script.step_count = script.step = script.writes = script.largest = 0;
     script.opened = script.stored = script.parts = done_count = 0;
-    script.gate_closed = script.away = false;
-    writer = writer_open(&fake_store, 1);
+    script.gate_closed = script.away = script.repeated = false;
+    heard_count = 0;
+    writer = writer_open(&fake_store, 1, on_committed, &script);
     struct status status;
     return lane_await_first_try(writer_lane(writer), &status) == STORE_OK ? 0 : -1;
 }
@@ -236,6 +255,27 @@ static void what_queues_during_a_commit_is_the_next_batch(void **state)
         }
         tracked_free(ops[i]);
     }
+}
+
+/* Of those in a commit whose answer was lost too, which are repeated in the next. */
+static void who_listens_hears_of_what_is_appended(void **state)
+{
+    (void)state;
+    struct tracked *batch = tracked_new(3);
+    struct tracked *ack = tracked_new(1);
+    ack->items[0].stored.kind = STORE_ACK;
+    script.steps[0] = STORE_LOST;
+    script.step_count = 1;
+    script.repeated = true;
+    submit(batch);
+    wait_done(1);
+    assert_int_equal(heard_count, 3);
+    assert_int_equal(heard_first, batch->items[0].stored.event.id[15]);
+    submit(ack);
+    wait_done(2);
+    assert_int_equal(heard_count, 3);
+    tracked_free(batch);
+    tracked_free(ack);
 }
 
 /* Submits while one write is at the store, so that what is submitted is the next batch. */
@@ -601,6 +641,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_queues_during_a_commit_is_the_next_batch, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(who_listens_hears_of_what_is_appended, setup, teardown),
         cmocka_unit_test_setup_teardown(each_guilty_item_of_a_batch_is_told_its_own_failure, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(an_item_that_is_wrong_is_left_out, setup, teardown),

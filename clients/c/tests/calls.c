@@ -11,6 +11,7 @@
 #include "triggers/stats/v1/stats.pb-c.h"
 
 #define MAX_PARALLEL 256
+#define MAX_NAMES 1024 /* of a filter */
 
 /* A call that is to be made, and what came of it. */
 struct task {
@@ -19,9 +20,10 @@ struct task {
     const struct value *request;
     triggers_call_options options;
     triggers_reply *reply;
-    triggers_inbox *inbox; /* of list_all, instead of a reply */
-    struct value *all;     /* its events */
-    struct arena *arena;   /* for `all`; list_all is not made in parallel */
+    triggers_inbox *inbox;       /* of list_all, instead of a reply */
+    triggers_follower *follower; /* of follow, in the same way */
+    struct value *all;           /* its events */
+    struct arena *arena;         /* for `all`; neither is made in parallel */
     int64_t elapsed_ms;
 };
 
@@ -63,7 +65,33 @@ static triggers_reply *ack_batch(const struct task *task)
     return reply;
 }
 
-static triggers_list_request list_request(const struct value *request)
+/* The names of a request's filter. */
+struct filter_names {
+    const char *sources[MAX_NAMES];
+    const char *event_types[MAX_NAMES];
+};
+
+static size_t copy_names(const struct value *list, const char *names[MAX_NAMES])
+{
+    for (size_t i = 0; i < list->count; i++)
+        names[i] = list->items[i]->text;
+    return list->count;
+}
+
+static triggers_filter new_filter(const struct value *request, struct filter_names *names)
+{
+    const struct value *filter = value_member(request, "filter");
+    return (triggers_filter){
+        .sources = names->sources,
+        .source_count = copy_names(value_member(filter, "sources"), names->sources),
+        .event_types = names->event_types,
+        .event_type_count = copy_names(value_member(filter, "event_types"), names->event_types),
+        .from_us = value_member_number(filter, "from_time", 0),
+        .until_us = value_member_number(filter, "until_time", 0),
+    };
+}
+
+static triggers_list_request list_request(const struct value *request, struct filter_names *names)
 {
     const char *status = value_member_text(request, "status");
     const char *order = value_member_text(request, "order");
@@ -74,7 +102,34 @@ static triggers_list_request list_request(const struct value *request)
         .page_size = (int32_t)value_member_number(request, "page_size", 0),
         .page_token = value_member_text(request, "page_token"),
         .oldest_first = order && strcmp(order, "OLDEST_FIRST") == 0,
+        .filter = new_filter(request, names),
     };
+}
+
+static triggers_log_request log_request(const struct value *request, struct filter_names *names)
+{
+    return (triggers_log_request){
+        .after_sequence = value_member_number(request, "after", 0),
+        .page_size = (int32_t)value_member_number(request, "page_size", 0),
+        .wait_ms = (uint32_t)value_member_number(request, "wait_ms", 0),
+        .filter = new_filter(request, names),
+    };
+}
+
+static triggers_reply *list_events(const struct task *task)
+{
+    struct filter_names names;
+    triggers_log_request request = log_request(task->request, &names);
+    return triggers_list_events(task->client, &request, &task->options);
+}
+
+static triggers_reply *list_kinds(const struct task *task)
+{
+    triggers_kinds_request request = {
+        .page_size = (int32_t)value_member_number(task->request, "page_size", 0),
+        .page_token = value_member_text(task->request, "page_token"),
+    };
+    return triggers_list_kinds(task->client, &request, &task->options);
 }
 
 /* ---- outcomes ---- */
@@ -95,6 +150,10 @@ static struct value *event_value(struct arena *arena, const triggers_event *even
     value_set(arena, value, "status", value_text(arena, acked ? "ACKNOWLEDGED" : "PENDING"));
     set_time(arena, value, "created_at", event->created_at_us);
     set_time(arena, value, "acknowledged_at", event->acknowledged_at_us);
+    value_set(arena, value, "sequence", value_number(arena, event->sequence));
+    struct value *erased = value_new(arena, VALUE_BOOLEAN);
+    erased->number = event->payload_erased;
+    value_set(arena, value, "payload_erased", erased);
     return value;
 }
 
@@ -109,6 +168,7 @@ static struct value *error_value(struct arena *arena, const triggers_error *erro
     value_set(arena, value, "message", value_text(arena, error->message));
     value_set(arena, value, "fields", fields);
     value_set(arena, value, "retry_delay_ms", value_number(arena, error->retry_delay_ms));
+    value_set(arena, value, "first_sequence", value_number(arena, error->first_sequence));
     struct value *retryable = value_new(arena, VALUE_BOOLEAN);
     retryable->number = triggers_code_is_retryable(error->code);
     value_set(arena, value, "retryable", retryable);
@@ -125,6 +185,18 @@ static struct value *items_value(struct arena *arena, const triggers_reply *repl
             value = value_new(arena, VALUE_OBJECT);
             value_set(arena, value, "error", error_value(arena, &item->error));
         }
+        value_push(arena, list, value);
+    }
+    return list;
+}
+
+static struct value *kinds_value(struct arena *arena, const triggers_reply *reply)
+{
+    struct value *list = value_new(arena, VALUE_LIST);
+    for (size_t i = 0; i < reply->kind_count; i++) {
+        struct value *value = value_new(arena, VALUE_OBJECT);
+        value_set(arena, value, "source", value_text(arena, reply->kinds[i].source));
+        value_set(arena, value, "event_type", value_text(arena, reply->kinds[i].event_type));
         value_push(arena, list, value);
     }
     return list;
@@ -169,7 +241,11 @@ static const struct value *response_value(struct arena *arena, const struct task
     struct value *value = value_new(arena, VALUE_OBJECT);
     if (strcmp(method, "list_all") == 0)
         value_set(arena, value, "events", task->all);
-    else if (strcmp(method, "health") == 0)
+    else if (strcmp(method, "follow") == 0) {
+        int64_t position = triggers_follower_position(task->follower);
+        value_set(arena, value, "events", task->all);
+        value_set(arena, value, "next_after", value_number(arena, position));
+    } else if (strcmp(method, "health") == 0)
         return health_value(arena, reply);
     else if (strcmp(method, "check") == 0)
         return check_value(arena, reply->message);
@@ -177,6 +253,13 @@ static const struct value *response_value(struct arena *arena, const struct task
         return stats_value(arena, reply->message);
     else if (strcmp(method, "list") == 0) {
         value_set(arena, value, "events", items_value(arena, reply));
+        value_set(arena, value, "next_page_token", value_text(arena, reply->next_page_token));
+    } else if (strcmp(method, "list_events") == 0) {
+        value_set(arena, value, "events", items_value(arena, reply));
+        value_set(arena, value, "next_after", value_number(arena, reply->next_after));
+        value_set(arena, value, "first_sequence", value_number(arena, reply->first_sequence));
+    } else if (strcmp(method, "list_kinds") == 0) {
+        value_set(arena, value, "kinds", kinds_value(arena, reply));
         value_set(arena, value, "next_page_token", value_text(arena, reply->next_page_token));
     } else if (strstr(method, "_batch"))
         value_set(arena, value, "results", items_value(arena, reply));
@@ -187,8 +270,9 @@ static const struct value *response_value(struct arena *arena, const struct task
 
 static struct value *outcome_value(struct arena *arena, const struct task *task)
 {
-    const triggers_error *error =
-        task->inbox ? triggers_inbox_error(task->inbox) : &task->reply->error;
+    const triggers_error *error = task->inbox      ? triggers_inbox_error(task->inbox)
+                                  : task->follower ? triggers_follower_error(task->follower)
+                                                   : &task->reply->error;
     struct value *outcome = error_value(arena, error);
     if (error->code == TRIGGERS_OK)
         value_set(arena, outcome, "response", response_value(arena, task));
@@ -200,11 +284,24 @@ static struct value *outcome_value(struct arena *arena, const struct task *task)
 
 static void walk(struct task *task)
 {
-    triggers_list_request request = list_request(task->request);
+    struct filter_names names;
+    triggers_list_request request = list_request(task->request, &names);
     task->inbox = triggers_inbox_open(task->client, &request, &task->options);
     task->all = value_new(task->arena, VALUE_LIST);
     const triggers_event *event;
     while ((event = triggers_inbox_next(task->inbox)))
+        value_push(task->arena, task->all, event_value(task->arena, event));
+}
+
+static void follow(struct task *task)
+{
+    struct filter_names names;
+    triggers_log_request request = log_request(task->request, &names);
+    task->follower = triggers_follower_open(task->client, &request, &task->options);
+    task->all = value_new(task->arena, VALUE_LIST);
+    int64_t count = value_member_number(task->request, "count", 1);
+    const triggers_event *event;
+    while ((int64_t)task->all->count < count && (event = triggers_follower_next(task->follower)))
         value_push(task->arena, task->all, event_value(task->arena, event));
 }
 
@@ -260,13 +357,20 @@ static triggers_reply *make(const struct task *task)
         return triggers_create(client, &event, options);
     }
     if (strcmp(task->method, "list") == 0) {
-        triggers_list_request request = list_request(task->request);
+        struct filter_names names;
+        triggers_list_request request = list_request(task->request, &names);
         return triggers_list(client, &request, options);
     }
+    if (strcmp(task->method, "list_events") == 0)
+        return list_events(task);
+    if (strcmp(task->method, "list_kinds") == 0)
+        return list_kinds(task);
     if (strcmp(task->method, "get") == 0)
         return triggers_get(client, event_id, options);
     if (strcmp(task->method, "ack") == 0)
         return triggers_ack(client, event_id, options);
+    if (strcmp(task->method, "erase") == 0)
+        return triggers_erase(client, event_id, options);
     if (strcmp(task->method, "create_batch") == 0)
         return create_batch(task);
     if (strcmp(task->method, "ack_batch") == 0)
@@ -287,6 +391,8 @@ static void *run(void *data)
     int64_t start = clock_monotonic_ms();
     if (strcmp(task->method, "list_all") == 0)
         walk(task);
+    else if (strcmp(task->method, "follow") == 0)
+        follow(task);
     else
         task->reply = make(task);
     task->elapsed_ms = clock_monotonic_ms() - start;
@@ -324,6 +430,7 @@ const struct value *calls_make(struct arena *arena, triggers_client *client, con
         value_push(arena, outcomes, outcome_value(arena, &tasks[i]));
         triggers_reply_free(tasks[i].reply);
         triggers_inbox_close(tasks[i].inbox);
+        triggers_follower_close(tasks[i].follower);
     }
     return outcomes;
 }

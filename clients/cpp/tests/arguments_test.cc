@@ -52,6 +52,7 @@ int main()
     expect("EVENT_TYPE_INVALID", [&] { client.create_batch({{"s", text, "{}"}}); });
     expect("EVENT_ID_INVALID", [&] { client.get(text); });
     expect("EVENT_ID_INVALID", [&] { client.ack_batch({text}); });
+    expect("EVENT_ID_INVALID", [&] { client.erase(text); });
 
     const Triggers__Stats__V1__GetStatsRequest stats = TRIGGERS__STATS__V1__GET_STATS_REQUEST__INIT;
     const auto call = [&](const std::string &method, const triggers::CallOptions &how) {

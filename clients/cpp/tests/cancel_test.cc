@@ -35,5 +35,12 @@ int main()
         std::cerr << "a call without the tag ended too\n";
         return 1;
     }
+    triggers::Follower follower = client.follow({}, 1min);
+    auto found = std::async(std::launch::async, [&] { return follower.next(); });
+    auto stopping = std::async(std::launch::async, [&] { follower.stop(); });
+    if (found.get()) {
+        std::cerr << "a follower that was stopped has an event\n";
+        return 1;
+    }
     return 0;
 }

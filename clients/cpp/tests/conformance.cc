@@ -156,24 +156,32 @@ Json time_json(triggers::Time time)
 Json to_json(const triggers::Event &event)
 {
     bool acknowledged = event.status == triggers::Status::acknowledged;
-    return {
-        {"event_id", event.event_id},
-        {"source", event.source},
-        {"event_type", event.event_type},
-        {"payload", event.payload},
-        {"status", acknowledged ? "ACKNOWLEDGED" : "PENDING"},
-        {"created_at", time_json(event.created_at)},
-        {"acknowledged_at", event.acknowledged_at ? time_json(*event.acknowledged_at) : Json()}};
+    return {{"event_id", event.event_id},
+            {"source", event.source},
+            {"event_type", event.event_type},
+            {"payload", event.payload},
+            {"status", acknowledged ? "ACKNOWLEDGED" : "PENDING"},
+            {"created_at", time_json(event.created_at)},
+            {"acknowledged_at", event.acknowledged_at ? time_json(*event.acknowledged_at) : Json()},
+            {"sequence", event.sequence},
+            {"payload_erased", event.payload_erased}};
 }
 
 Json to_json(const triggers::Created &created)
 {
-    return {{"event_id", created.event_id}, {"created_at", time_json(created.created_at)}};
+    return {{"event_id", created.event_id},
+            {"created_at", time_json(created.created_at)},
+            {"sequence", created.sequence}};
 }
 
 Json to_json(const triggers::Acknowledged &acked)
 {
     return {{"event_id", acked.event_id}, {"acknowledged_at", time_json(acked.acknowledged_at)}};
+}
+
+Json to_json(const triggers::Erased &erased)
+{
+    return {{"event_id", erased.event_id}, {"sequence", erased.sequence}};
 }
 
 Json to_json(const triggers::Error &error)
@@ -186,7 +194,8 @@ Json to_json(const triggers::Error &error)
             {"message", error.what()},
             {"fields", fields},
             {"retry_delay_ms", error.retry_delay().count()},
-            {"retryable", error.retryable()}};
+            {"retryable", error.retryable()},
+            {"first_sequence", error.first_sequence()}};
 }
 
 template <class T> Json to_json(const std::vector<triggers::Result<T>> &results)
@@ -198,12 +207,32 @@ template <class T> Json to_json(const std::vector<triggers::Result<T>> &results)
     return {{"results", list}};
 }
 
+Json to_json(const std::vector<triggers::Event> &events)
+{
+    Json list = Json::array();
+    for (const triggers::Event &event : events)
+        list.push_back(to_json(event));
+    return list;
+}
+
 Json to_json(const triggers::Page &page)
 {
-    Json events = Json::array();
-    for (const triggers::Event &event : page.events)
-        events.push_back(to_json(event));
-    return {{"events", events}, {"next_page_token", page.next_page_token}};
+    return {{"events", to_json(page.events)}, {"next_page_token", page.next_page_token}};
+}
+
+Json to_json(const triggers::LogPage &page)
+{
+    return {{"events", to_json(page.events)},
+            {"next_after", page.next_after},
+            {"first_sequence", page.first_sequence}};
+}
+
+Json to_json(const triggers::KindPage &page)
+{
+    Json kinds = Json::array();
+    for (const triggers::Kind &kind : page.kinds)
+        kinds.push_back({{"source", kind.source}, {"event_type", kind.event_type}});
+    return {{"kinds", kinds}, {"next_page_token", page.next_page_token}};
 }
 
 Json to_json(const triggers::Health &health)
@@ -224,6 +253,24 @@ triggers::NewEvent new_event(const Json &request)
     return event;
 }
 
+std::optional<triggers::Time> time_of(const Json &filter, const char *name)
+{
+    if (!filter.contains(name))
+        return std::nullopt;
+    return triggers::Time(std::chrono::microseconds(filter[name].get<std::int64_t>()));
+}
+
+triggers::Filter filter_of(const Json &request)
+{
+    const Json given = request.value("filter", Json::object());
+    triggers::Filter filter;
+    filter.sources = given.value("sources", std::vector<std::string>());
+    filter.event_types = given.value("event_types", std::vector<std::string>());
+    filter.from_time = time_of(given, "from_time");
+    filter.until_time = time_of(given, "until_time");
+    return filter;
+}
+
 triggers::ListRequest list_request(const Json &request)
 {
     triggers::ListRequest list;
@@ -233,7 +280,34 @@ triggers::ListRequest list_request(const Json &request)
         list.order = triggers::Order::oldest_first;
     list.page_size = request.value("page_size", 0);
     list.page_token = request.value("page_token", "");
+    list.filter = filter_of(request);
     return list;
+}
+
+triggers::LogRequest log_request(const Json &request)
+{
+    triggers::LogRequest log;
+    log.after = request.value("after", std::int64_t{0});
+    log.page_size = request.value("page_size", 0);
+    log.wait = triggers::Timeout(request.value("wait_ms", 0));
+    log.filter = filter_of(request);
+    return log;
+}
+
+Json follow(const triggers::Client &client, const Json &request, triggers::Timeout timeout)
+{
+    const std::size_t count = request["count"];
+    std::vector<triggers::Event> events;
+    triggers::Follower follower(client, log_request(request), timeout);
+    for (const triggers::Event &event : follower) {
+        events.push_back(event);
+        if (events.size() == count)
+            break;
+    }
+    follower.stop();
+    if (follower.next())
+        throw Failure("a follower that was stopped has another event");
+    return {{"events", to_json(events)}, {"next_after", follower.next_after()}};
 }
 
 Json check(const triggers::Client &client, std::string service, triggers::Timeout timeout)
@@ -271,8 +345,17 @@ Json call(const triggers::Client &client, const std::string &method, const Json 
             events.push_back(to_json(event));
         return {{"events", events}};
     }
+    if (method == "list_events")
+        return to_json(client.list_events(log_request(request), timeout));
+    if (method == "follow")
+        return follow(client, request, timeout);
+    if (method == "list_kinds")
+        return to_json(client.list_kinds(
+            {request.value("page_size", 0), request.value("page_token", "")}, timeout));
     if (method == "ack")
         return to_json(client.ack(request["event_id"], timeout));
+    if (method == "erase")
+        return to_json(client.erase(request["event_id"], timeout));
     if (method == "ack_batch")
         return to_json(client.ack_batch(request["event_ids"], timeout));
     if (method == "health")

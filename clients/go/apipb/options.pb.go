@@ -120,8 +120,8 @@ type Call struct {
 	// Doing it twice has the effect of doing it once, so a client may send it again when it does not
 	// know what happened.
 	Repeatable bool `protobuf:"varint,5,opt,name=repeatable,proto3" json:"repeatable,omitempty"`
-	// The answer may wait until there is something to report, up to the caller's deadline. Until
-	// then, silence is no sign of trouble.
+	// The answer may wait until there is something to report, for as many milliseconds as the
+	// request's field wait_ms says. Until then, silence is no sign of trouble.
 	Waits         bool `protobuf:"varint,6,opt,name=waits,proto3" json:"waits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

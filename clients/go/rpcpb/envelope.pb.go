@@ -301,7 +301,9 @@ type ErrorDetails struct {
 	// The request fields at fault.
 	FieldViolations []*FieldViolation `protobuf:"bytes,2,rep,name=field_violations,json=fieldViolations,proto3" json:"field_violations,omitempty"`
 	// Wait this long before trying again, in milliseconds. 0: no advice.
-	RetryDelayMs  uint32 `protobuf:"varint,3,opt,name=retry_delay_ms,json=retryDelayMs,proto3" json:"retry_delay_ms,omitempty"`
+	RetryDelayMs uint32 `protobuf:"varint,3,opt,name=retry_delay_ms,json=retryDelayMs,proto3" json:"retry_delay_ms,omitempty"`
+	// With OUT_OF_RANGE: the first sequence of the log that is there. Else 0.
+	FirstSequence int64 `protobuf:"varint,4,opt,name=first_sequence,json=firstSequence,proto3" json:"first_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -353,6 +355,13 @@ func (x *ErrorDetails) GetFieldViolations() []*FieldViolation {
 func (x *ErrorDetails) GetRetryDelayMs() uint32 {
 	if x != nil {
 		return x.RetryDelayMs
+	}
+	return 0
+}
+
+func (x *ErrorDetails) GetFirstSequence() int64 {
+	if x != nil {
+		return x.FirstSequence
 	}
 	return 0
 }
@@ -434,11 +443,12 @@ const file_triggers_rpc_v1_envelope_proto_rawDesc = "" +
 	"\x04body\x18\x05 \x01(\fR\x04body\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x98\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xbf\x01\n" +
 	"\fErrorDetails\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12J\n" +
 	"\x10field_violations\x18\x02 \x03(\v2\x1f.triggers.rpc.v1.FieldViolationR\x0ffieldViolations\x12$\n" +
-	"\x0eretry_delay_ms\x18\x03 \x01(\rR\fretryDelayMs\"H\n" +
+	"\x0eretry_delay_ms\x18\x03 \x01(\rR\fretryDelayMs\x12%\n" +
+	"\x0efirst_sequence\x18\x04 \x01(\x03R\rfirstSequence\"H\n" +
 	"\x0eFieldViolation\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription*\xb7\x02\n" +

@@ -142,7 +142,7 @@ type Event struct {
 	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
 	// Trimmed and lower-cased, 1 to 255 characters.
 	EventType string `protobuf:"bytes,3,opt,name=event_type,json=eventType,proto3" json:"event_type,omitempty"`
-	// One JSON object, with the bytes as they were sent.
+	// One JSON object, with the bytes as they were sent; empty once it was erased.
 	Payload []byte `protobuf:"bytes,4,opt,name=payload,proto3" json:"payload,omitempty"`
 	// Where the event is in its life.
 	Status EventStatus `protobuf:"varint,5,opt,name=status,proto3,enum=triggers.v1.EventStatus" json:"status,omitempty"`
@@ -150,8 +150,12 @@ type Event struct {
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	// When it was first acknowledged. Absent while pending.
 	AcknowledgedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=acknowledged_at,json=acknowledgedAt,proto3" json:"acknowledged_at,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Its place in the log: 1, 2, 3 and so on, without a gap, in the order of the commits.
+	Sequence int64 `protobuf:"varint,8,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// The payload was removed for good, and is empty.
+	PayloadErased bool `protobuf:"varint,9,opt,name=payload_erased,json=payloadErased,proto3" json:"payload_erased,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Event) Reset() {
@@ -231,6 +235,20 @@ func (x *Event) GetAcknowledgedAt() *timestamppb.Timestamp {
 		return x.AcknowledgedAt
 	}
 	return nil
+}
+
+func (x *Event) GetSequence() int64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Event) GetPayloadErased() bool {
+	if x != nil {
+		return x.PayloadErased
+	}
+	return false
 }
 
 // An event to store.
@@ -328,7 +346,9 @@ type CreateEventResponse struct {
 	// The event's id.
 	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	// When it was stored; for a repeated create, when the first one was.
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// Its place in the log; for a repeated create, that of the first one.
+	Sequence      int64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -375,6 +395,13 @@ func (x *CreateEventResponse) GetCreatedAt() *timestamppb.Timestamp {
 		return x.CreatedAt
 	}
 	return nil
+}
+
+func (x *CreateEventResponse) GetSequence() int64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
 }
 
 // Events to store.
@@ -712,6 +739,82 @@ func (x *GetEventResponse) GetEvent() *Event {
 	return nil
 }
 
+// Which events are listed: those that pass each of these.
+type EventFilter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sources, each trimmed and lower-cased by the server as in a new event, or, with "*" at its end,
+	// the beginning of one; one of them must fit. 1 to 255 characters besides the "*", which alone fits
+	// every source. At most 100; none: every source.
+	Sources []string `protobuf:"bytes,1,rep,name=sources,proto3" json:"sources,omitempty"`
+	// The same for event types.
+	EventTypes []string `protobuf:"bytes,2,rep,name=event_types,json=eventTypes,proto3" json:"event_types,omitempty"`
+	// Events created at this time or later. Absent: any. Times are for people: they need not ascend
+	// as the sequences do.
+	FromTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=from_time,json=fromTime,proto3" json:"from_time,omitempty"`
+	// Events created before this time, which is after from_time. Absent: any.
+	UntilTime     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=until_time,json=untilTime,proto3" json:"until_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventFilter) Reset() {
+	*x = EventFilter{}
+	mi := &file_triggers_v1_events_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventFilter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventFilter) ProtoMessage() {}
+
+func (x *EventFilter) ProtoReflect() protoreflect.Message {
+	mi := &file_triggers_v1_events_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventFilter.ProtoReflect.Descriptor instead.
+func (*EventFilter) Descriptor() ([]byte, []int) {
+	return file_triggers_v1_events_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *EventFilter) GetSources() []string {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
+}
+
+func (x *EventFilter) GetEventTypes() []string {
+	if x != nil {
+		return x.EventTypes
+	}
+	return nil
+}
+
+func (x *EventFilter) GetFromTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FromTime
+	}
+	return nil
+}
+
+func (x *EventFilter) GetUntilTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UntilTime
+	}
+	return nil
+}
+
 // Which part of the inbox to list.
 type ListInboxRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -719,18 +822,20 @@ type ListInboxRequest struct {
 	Status EventStatus `protobuf:"varint,1,opt,name=status,proto3,enum=triggers.v1.EventStatus" json:"status,omitempty"`
 	// Most events to return. 0: 50; over 1000: 1000; negative: INVALID_ARGUMENT.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the previous page, with the same status and order. Empty: the first
-	// page.
+	// The next_page_token of the previous page, with the same status, order and filter. Empty: the
+	// first page.
 	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// Newest first when unspecified.
-	Order         SortOrder `protobuf:"varint,4,opt,name=order,proto3,enum=triggers.v1.SortOrder" json:"order,omitempty"`
+	Order SortOrder `protobuf:"varint,4,opt,name=order,proto3,enum=triggers.v1.SortOrder" json:"order,omitempty"`
+	// Which events. Absent: all of them.
+	Filter        *EventFilter `protobuf:"bytes,5,opt,name=filter,proto3" json:"filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListInboxRequest) Reset() {
 	*x = ListInboxRequest{}
-	mi := &file_triggers_v1_events_proto_msgTypes[9]
+	mi := &file_triggers_v1_events_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -742,7 +847,7 @@ func (x *ListInboxRequest) String() string {
 func (*ListInboxRequest) ProtoMessage() {}
 
 func (x *ListInboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_events_proto_msgTypes[9]
+	mi := &file_triggers_v1_events_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -755,7 +860,7 @@ func (x *ListInboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInboxRequest.ProtoReflect.Descriptor instead.
 func (*ListInboxRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_events_proto_rawDescGZIP(), []int{9}
+	return file_triggers_v1_events_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListInboxRequest) GetStatus() EventStatus {
@@ -786,6 +891,13 @@ func (x *ListInboxRequest) GetOrder() SortOrder {
 	return SortOrder_SORT_ORDER_UNSPECIFIED
 }
 
+func (x *ListInboxRequest) GetFilter() *EventFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
 // A page of events.
 type ListInboxResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -799,7 +911,7 @@ type ListInboxResponse struct {
 
 func (x *ListInboxResponse) Reset() {
 	*x = ListInboxResponse{}
-	mi := &file_triggers_v1_events_proto_msgTypes[10]
+	mi := &file_triggers_v1_events_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -811,7 +923,7 @@ func (x *ListInboxResponse) String() string {
 func (*ListInboxResponse) ProtoMessage() {}
 
 func (x *ListInboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_events_proto_msgTypes[10]
+	mi := &file_triggers_v1_events_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -824,7 +936,7 @@ func (x *ListInboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInboxResponse.ProtoReflect.Descriptor instead.
 func (*ListInboxResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_events_proto_rawDescGZIP(), []int{10}
+	return file_triggers_v1_events_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListInboxResponse) GetEvents() []*Event {
@@ -835,6 +947,310 @@ func (x *ListInboxResponse) GetEvents() []*Event {
 }
 
 func (x *ListInboxResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Which part of the log to read.
+type ListEventsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The position: events after this sequence. 0: from the beginning of the log. After its end:
+	// nothing, until there is more.
+	AfterSequence int64 `protobuf:"varint,1,opt,name=after_sequence,json=afterSequence,proto3" json:"after_sequence,omitempty"`
+	// Which events. Absent: all of them.
+	Filter *EventFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Most events to return. 0: 50; over 1000: 1000; negative: INVALID_ARGUMENT.
+	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// How long to wait, in milliseconds, when there is nothing to return. 0: not at all; over 20000:
+	// 20000.
+	WaitMs        uint32 `protobuf:"varint,4,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEventsRequest) Reset() {
+	*x = ListEventsRequest{}
+	mi := &file_triggers_v1_events_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEventsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEventsRequest) ProtoMessage() {}
+
+func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_triggers_v1_events_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
+func (*ListEventsRequest) Descriptor() ([]byte, []int) {
+	return file_triggers_v1_events_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListEventsRequest) GetAfterSequence() int64 {
+	if x != nil {
+		return x.AfterSequence
+	}
+	return 0
+}
+
+func (x *ListEventsRequest) GetFilter() *EventFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *ListEventsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListEventsRequest) GetWaitMs() uint32 {
+	if x != nil {
+		return x.WaitMs
+	}
+	return 0
+}
+
+// A part of the log.
+type ListEventsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of their sequences; at most 8 MiB in all.
+	Events []*Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// The position to continue from.
+	NextAfter int64 `protobuf:"varint,2,opt,name=next_after,json=nextAfter,proto3" json:"next_after,omitempty"`
+	// The first sequence from which on nothing was removed: 1 in a log that never lost anything.
+	FirstSequence int64 `protobuf:"varint,3,opt,name=first_sequence,json=firstSequence,proto3" json:"first_sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEventsResponse) Reset() {
+	*x = ListEventsResponse{}
+	mi := &file_triggers_v1_events_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEventsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEventsResponse) ProtoMessage() {}
+
+func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_triggers_v1_events_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
+func (*ListEventsResponse) Descriptor() ([]byte, []int) {
+	return file_triggers_v1_events_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ListEventsResponse) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *ListEventsResponse) GetNextAfter() int64 {
+	if x != nil {
+		return x.NextAfter
+	}
+	return 0
+}
+
+func (x *ListEventsResponse) GetFirstSequence() int64 {
+	if x != nil {
+		return x.FirstSequence
+	}
+	return 0
+}
+
+// Which kinds to list.
+type ListKindsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Most kinds to return. 0: 50; over 1000: 1000; negative: INVALID_ARGUMENT.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the previous page. Empty: the first page.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListKindsRequest) Reset() {
+	*x = ListKindsRequest{}
+	mi := &file_triggers_v1_events_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListKindsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListKindsRequest) ProtoMessage() {}
+
+func (x *ListKindsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_triggers_v1_events_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListKindsRequest.ProtoReflect.Descriptor instead.
+func (*ListKindsRequest) Descriptor() ([]byte, []int) {
+	return file_triggers_v1_events_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListKindsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListKindsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// What an event is about.
+type EventKind struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who sends it.
+	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	// What happened.
+	EventType     string `protobuf:"bytes,2,opt,name=event_type,json=eventType,proto3" json:"event_type,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventKind) Reset() {
+	*x = EventKind{}
+	mi := &file_triggers_v1_events_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventKind) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventKind) ProtoMessage() {}
+
+func (x *EventKind) ProtoReflect() protoreflect.Message {
+	mi := &file_triggers_v1_events_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventKind.ProtoReflect.Descriptor instead.
+func (*EventKind) Descriptor() ([]byte, []int) {
+	return file_triggers_v1_events_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *EventKind) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *EventKind) GetEventType() string {
+	if x != nil {
+		return x.EventType
+	}
+	return ""
+}
+
+// A page of kinds.
+type ListKindsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order in which they first came.
+	Kinds []*EventKind `protobuf:"bytes,1,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	// Continues the list. Empty: this was the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListKindsResponse) Reset() {
+	*x = ListKindsResponse{}
+	mi := &file_triggers_v1_events_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListKindsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListKindsResponse) ProtoMessage() {}
+
+func (x *ListKindsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_triggers_v1_events_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListKindsResponse.ProtoReflect.Descriptor instead.
+func (*ListKindsResponse) Descriptor() ([]byte, []int) {
+	return file_triggers_v1_events_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ListKindsResponse) GetKinds() []*EventKind {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *ListKindsResponse) GetNextPageToken() string {
 	if x != nil {
 		return x.NextPageToken
 	}
@@ -852,7 +1268,7 @@ type AckEventRequest struct {
 
 func (x *AckEventRequest) Reset() {
 	*x = AckEventRequest{}
-	mi := &file_triggers_v1_events_proto_msgTypes[11]
+	mi := &file_triggers_v1_events_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -864,7 +1280,7 @@ func (x *AckEventRequest) String() string {
 func (*AckEventRequest) ProtoMessage() {}
 
 func (x *AckEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_events_proto_msgTypes[11]
+	mi := &file_triggers_v1_events_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -877,7 +1293,7 @@ func (x *AckEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AckEventRequest.ProtoReflect.Descriptor instead.
 func (*AckEventRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_events_proto_rawDescGZIP(), []int{11}
+	return file_triggers_v1_events_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AckEventRequest) GetEventId() string {
@@ -900,7 +1316,7 @@ type AckEventResponse struct {
 
 func (x *AckEventResponse) Reset() {
 	*x = AckEventResponse{}
-	mi := &file_triggers_v1_events_proto_msgTypes[12]
+	mi := &file_triggers_v1_events_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -912,7 +1328,7 @@ func (x *AckEventResponse) String() string {
 func (*AckEventResponse) ProtoMessage() {}
 
 func (x *AckEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_events_proto_msgTypes[12]
+	mi := &file_triggers_v1_events_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -925,7 +1341,7 @@ func (x *AckEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AckEventResponse.ProtoReflect.Descriptor instead.
 func (*AckEventResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_events_proto_rawDescGZIP(), []int{12}
+	return file_triggers_v1_events_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AckEventResponse) GetEventId() string {
@@ -953,7 +1369,7 @@ type BatchAckEventsRequest struct {
 
 func (x *BatchAckEventsRequest) Reset() {
 	*x = BatchAckEventsRequest{}
-	mi := &file_triggers_v1_events_proto_msgTypes[13]
+	mi := &file_triggers_v1_events_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -965,7 +1381,7 @@ func (x *BatchAckEventsRequest) String() string {
 func (*BatchAckEventsRequest) ProtoMessage() {}
 
 func (x *BatchAckEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_events_proto_msgTypes[13]
+	mi := &file_triggers_v1_events_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -978,7 +1394,7 @@ func (x *BatchAckEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchAckEventsRequest.ProtoReflect.Descriptor instead.
 func (*BatchAckEventsRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_events_proto_rawDescGZIP(), []int{13}
+	return file_triggers_v1_events_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *BatchAckEventsRequest) GetEventIds() []string {
@@ -999,7 +1415,7 @@ type BatchAckEventsResponse struct {
 
 func (x *BatchAckEventsResponse) Reset() {
 	*x = BatchAckEventsResponse{}
-	mi := &file_triggers_v1_events_proto_msgTypes[14]
+	mi := &file_triggers_v1_events_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1011,7 +1427,7 @@ func (x *BatchAckEventsResponse) String() string {
 func (*BatchAckEventsResponse) ProtoMessage() {}
 
 func (x *BatchAckEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_events_proto_msgTypes[14]
+	mi := &file_triggers_v1_events_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1024,7 +1440,7 @@ func (x *BatchAckEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchAckEventsResponse.ProtoReflect.Descriptor instead.
 func (*BatchAckEventsResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_events_proto_rawDescGZIP(), []int{14}
+	return file_triggers_v1_events_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *BatchAckEventsResponse) GetResults() []*AckEventResult {
@@ -1050,7 +1466,7 @@ type AckEventResult struct {
 
 func (x *AckEventResult) Reset() {
 	*x = AckEventResult{}
-	mi := &file_triggers_v1_events_proto_msgTypes[15]
+	mi := &file_triggers_v1_events_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1062,7 +1478,7 @@ func (x *AckEventResult) String() string {
 func (*AckEventResult) ProtoMessage() {}
 
 func (x *AckEventResult) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_events_proto_msgTypes[15]
+	mi := &file_triggers_v1_events_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1075,7 +1491,7 @@ func (x *AckEventResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AckEventResult.ProtoReflect.Descriptor instead.
 func (*AckEventResult) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_events_proto_rawDescGZIP(), []int{15}
+	return file_triggers_v1_events_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AckEventResult) GetOutcome() isAckEventResult_Outcome {
@@ -1121,11 +1537,112 @@ func (*AckEventResult_Acknowledged) isAckEventResult_Outcome() {}
 
 func (*AckEventResult_Error) isAckEventResult_Outcome() {}
 
+// Whose payload to remove.
+type EraseEventRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the event.
+	EventId       string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseEventRequest) Reset() {
+	*x = EraseEventRequest{}
+	mi := &file_triggers_v1_events_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseEventRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseEventRequest) ProtoMessage() {}
+
+func (x *EraseEventRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_triggers_v1_events_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseEventRequest.ProtoReflect.Descriptor instead.
+func (*EraseEventRequest) Descriptor() ([]byte, []int) {
+	return file_triggers_v1_events_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *EraseEventRequest) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+// The event that has no payload any more.
+type EraseEventResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The event's id.
+	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	// Its place in the log.
+	Sequence      int64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseEventResponse) Reset() {
+	*x = EraseEventResponse{}
+	mi := &file_triggers_v1_events_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseEventResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseEventResponse) ProtoMessage() {}
+
+func (x *EraseEventResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_triggers_v1_events_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseEventResponse.ProtoReflect.Descriptor instead.
+func (*EraseEventResponse) Descriptor() ([]byte, []int) {
+	return file_triggers_v1_events_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *EraseEventResponse) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+func (x *EraseEventResponse) GetSequence() int64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
 var File_triggers_v1_events_proto protoreflect.FileDescriptor
 
 const file_triggers_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x18triggers/v1/events.proto\x12\vtriggers.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtriggers/api/v1/options.proto\x1a\x1etriggers/rpc/v1/envelope.proto\"\xa5\x02\n" +
+	"\x18triggers/v1/events.proto\x12\vtriggers.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtriggers/api/v1/options.proto\x1a\x1etriggers/rpc/v1/envelope.proto\"\xe8\x02\n" +
 	"\x05Event\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x1d\n" +
@@ -1135,18 +1652,21 @@ const file_triggers_v1_events_proto_rawDesc = "" +
 	"\x06status\x18\x05 \x01(\x0e2\x18.triggers.v1.EventStatusR\x06status\x129\n" +
 	"\n" +
 	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12C\n" +
-	"\x0facknowledged_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x0eacknowledgedAt\"\xa9\x01\n" +
+	"\x0facknowledged_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x0eacknowledgedAt\x12\x1a\n" +
+	"\bsequence\x18\b \x01(\x03R\bsequence\x12%\n" +
+	"\x0epayload_erased\x18\t \x01(\bR\rpayloadErased\"\xa9\x01\n" +
 	"\x12CreateEventRequest\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x1d\n" +
 	"\n" +
 	"event_type\x18\x03 \x01(\tR\teventType\x12\x18\n" +
 	"\apayload\x18\x04 \x01(\fR\apayload\x12'\n" +
-	"\x0fidempotency_key\x18\x05 \x01(\tR\x0eidempotencyKey\"k\n" +
+	"\x0fidempotency_key\x18\x05 \x01(\tR\x0eidempotencyKey\"\x87\x01\n" +
 	"\x13CreateEventResponse\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x129\n" +
 	"\n" +
-	"created_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"S\n" +
+	"created_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1a\n" +
+	"\bsequence\x18\x03 \x01(\x03R\bsequence\"S\n" +
 	"\x18BatchCreateEventsRequest\x127\n" +
 	"\x06events\x18\x01 \x03(\v2\x1f.triggers.v1.CreateEventRequestR\x06events\"U\n" +
 	"\x19BatchCreateEventsResponse\x128\n" +
@@ -1162,15 +1682,44 @@ const file_triggers_v1_events_proto_rawDesc = "" +
 	"\x0fGetEventRequest\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\"<\n" +
 	"\x10GetEventResponse\x12(\n" +
-	"\x05event\x18\x01 \x01(\v2\x12.triggers.v1.EventR\x05event\"\xae\x01\n" +
+	"\x05event\x18\x01 \x01(\v2\x12.triggers.v1.EventR\x05event\"\xbc\x01\n" +
+	"\vEventFilter\x12\x18\n" +
+	"\asources\x18\x01 \x03(\tR\asources\x12\x1f\n" +
+	"\vevent_types\x18\x02 \x03(\tR\n" +
+	"eventTypes\x127\n" +
+	"\tfrom_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bfromTime\x129\n" +
+	"\n" +
+	"until_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tuntilTime\"\xe0\x01\n" +
 	"\x10ListInboxRequest\x120\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x18.triggers.v1.EventStatusR\x06status\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\x12,\n" +
-	"\x05order\x18\x04 \x01(\x0e2\x16.triggers.v1.SortOrderR\x05order\"g\n" +
+	"\x05order\x18\x04 \x01(\x0e2\x16.triggers.v1.SortOrderR\x05order\x120\n" +
+	"\x06filter\x18\x05 \x01(\v2\x18.triggers.v1.EventFilterR\x06filter\"g\n" +
 	"\x11ListInboxResponse\x12*\n" +
 	"\x06events\x18\x01 \x03(\v2\x12.triggers.v1.EventR\x06events\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa2\x01\n" +
+	"\x11ListEventsRequest\x12%\n" +
+	"\x0eafter_sequence\x18\x01 \x01(\x03R\rafterSequence\x120\n" +
+	"\x06filter\x18\x02 \x01(\v2\x18.triggers.v1.EventFilterR\x06filter\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x17\n" +
+	"\await_ms\x18\x04 \x01(\rR\x06waitMs\"\x86\x01\n" +
+	"\x12ListEventsResponse\x12*\n" +
+	"\x06events\x18\x01 \x03(\v2\x12.triggers.v1.EventR\x06events\x12\x1d\n" +
+	"\n" +
+	"next_after\x18\x02 \x01(\x03R\tnextAfter\x12%\n" +
+	"\x0efirst_sequence\x18\x03 \x01(\x03R\rfirstSequence\"N\n" +
+	"\x10ListKindsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"B\n" +
+	"\tEventKind\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\x12\x1d\n" +
+	"\n" +
+	"event_type\x18\x02 \x01(\tR\teventType\"i\n" +
+	"\x11ListKindsResponse\x12,\n" +
+	"\x05kinds\x18\x01 \x03(\v2\x16.triggers.v1.EventKindR\x05kinds\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\",\n" +
 	"\x0fAckEventRequest\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\"r\n" +
@@ -1184,7 +1733,12 @@ const file_triggers_v1_events_proto_rawDesc = "" +
 	"\x0eAckEventResult\x12C\n" +
 	"\facknowledged\x18\x01 \x01(\v2\x1d.triggers.v1.AckEventResponseH\x00R\facknowledged\x12.\n" +
 	"\x05error\x18\x02 \x01(\v2\x16.triggers.v1.ItemErrorH\x00R\x05errorB\t\n" +
-	"\aoutcome*d\n" +
+	"\aoutcome\".\n" +
+	"\x11EraseEventRequest\x12\x19\n" +
+	"\bevent_id\x18\x01 \x01(\tR\aeventId\"K\n" +
+	"\x12EraseEventResponse\x12\x19\n" +
+	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x03R\bsequence*d\n" +
 	"\vEventStatus\x12\x1c\n" +
 	"\x18EVENT_STATUS_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14EVENT_STATUS_PENDING\x10\x01\x12\x1d\n" +
@@ -1192,7 +1746,7 @@ const file_triggers_v1_events_proto_rawDesc = "" +
 	"\tSortOrder\x12\x1a\n" +
 	"\x16SORT_ORDER_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17SORT_ORDER_NEWEST_FIRST\x10\x01\x12\x1b\n" +
-	"\x17SORT_ORDER_OLDEST_FIRST\x10\x022\xf2\x05\n" +
+	"\x17SORT_ORDER_OLDEST_FIRST\x10\x022\xcb\b\n" +
 	"\fEventService\x12t\n" +
 	"\vCreateEvent\x12\x1f.triggers.v1.CreateEventRequest\x1a .triggers.v1.CreateEventResponse\"\"\xaa\x9f\x19\x1e\n" +
 	"\x13POST /api/v1/events\x12\x01*\x18\x01 \x02(\x01\x12\x91\x01\n" +
@@ -1201,11 +1755,19 @@ const file_triggers_v1_events_proto_rawDesc = "" +
 	"\bGetEvent\x12\x1c.triggers.v1.GetEventRequest\x1a\x1d.triggers.v1.GetEventResponse\")\xaa\x9f\x19%\n" +
 	"\x1dGET /api/v1/events/{event_id}\x18\x01 \x03(\x01\x12i\n" +
 	"\tListInbox\x12\x1d.triggers.v1.ListInboxRequest\x1a\x1e.triggers.v1.ListInboxResponse\"\x1d\xaa\x9f\x19\x19\n" +
-	"\x11GET /api/v1/inbox\x18\x01 \x03(\x01\x12u\n" +
+	"\x11GET /api/v1/inbox\x18\x01 \x03(\x01\x12o\n" +
+	"\n" +
+	"ListEvents\x12\x1e.triggers.v1.ListEventsRequest\x1a\x1f.triggers.v1.ListEventsResponse\" \xaa\x9f\x19\x1c\n" +
+	"\x12GET /api/v1/events\x18\x01 \x03(\x010\x01\x12g\n" +
+	"\tListKinds\x12\x1d.triggers.v1.ListKindsRequest\x1a\x1e.triggers.v1.ListKindsResponse\"\x1b\xaa\x9f\x19\x17\n" +
+	"\x11GET /api/v1/kinds \x03(\x01\x12u\n" +
 	"\bAckEvent\x12\x1c.triggers.v1.AckEventRequest\x1a\x1d.triggers.v1.AckEventResponse\",\xaa\x9f\x19(\n" +
 	" DELETE /api/v1/events/{event_id}\x18\x01 \x04(\x01\x12\x81\x01\n" +
 	"\x0eBatchAckEvents\x12\".triggers.v1.BatchAckEventsRequest\x1a#.triggers.v1.BatchAckEventsResponse\"&\xaa\x9f\x19\"\n" +
-	"\x17POST /api/v1/events/ack\x12\x01*\x18\x01 \x04(\x01B6\n" +
+	"\x17POST /api/v1/events/ack\x12\x01*\x18\x01 \x04(\x01\x12}\n" +
+	"\n" +
+	"EraseEvent\x12\x1e.triggers.v1.EraseEventRequest\x1a\x1f.triggers.v1.EraseEventResponse\".\xaa\x9f\x19*\n" +
+	"$POST /api/v1/events/{event_id}/erase \x04(\x01B6\n" +
 	"\vtriggers.v1P\x01Z%triggers.internal/triggers/triggerspbb\x06proto3"
 
 var (
@@ -1221,7 +1783,7 @@ func file_triggers_v1_events_proto_rawDescGZIP() []byte {
 }
 
 var file_triggers_v1_events_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_triggers_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_triggers_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_triggers_v1_events_proto_goTypes = []any{
 	(EventStatus)(0),                  // 0: triggers.v1.EventStatus
 	(SortOrder)(0),                    // 1: triggers.v1.SortOrder
@@ -1234,53 +1796,73 @@ var file_triggers_v1_events_proto_goTypes = []any{
 	(*ItemError)(nil),                 // 8: triggers.v1.ItemError
 	(*GetEventRequest)(nil),           // 9: triggers.v1.GetEventRequest
 	(*GetEventResponse)(nil),          // 10: triggers.v1.GetEventResponse
-	(*ListInboxRequest)(nil),          // 11: triggers.v1.ListInboxRequest
-	(*ListInboxResponse)(nil),         // 12: triggers.v1.ListInboxResponse
-	(*AckEventRequest)(nil),           // 13: triggers.v1.AckEventRequest
-	(*AckEventResponse)(nil),          // 14: triggers.v1.AckEventResponse
-	(*BatchAckEventsRequest)(nil),     // 15: triggers.v1.BatchAckEventsRequest
-	(*BatchAckEventsResponse)(nil),    // 16: triggers.v1.BatchAckEventsResponse
-	(*AckEventResult)(nil),            // 17: triggers.v1.AckEventResult
-	(*timestamppb.Timestamp)(nil),     // 18: google.protobuf.Timestamp
-	(rpcpb.Code)(0),                   // 19: triggers.rpc.v1.Code
-	(*rpcpb.ErrorDetails)(nil),        // 20: triggers.rpc.v1.ErrorDetails
+	(*EventFilter)(nil),               // 11: triggers.v1.EventFilter
+	(*ListInboxRequest)(nil),          // 12: triggers.v1.ListInboxRequest
+	(*ListInboxResponse)(nil),         // 13: triggers.v1.ListInboxResponse
+	(*ListEventsRequest)(nil),         // 14: triggers.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),        // 15: triggers.v1.ListEventsResponse
+	(*ListKindsRequest)(nil),          // 16: triggers.v1.ListKindsRequest
+	(*EventKind)(nil),                 // 17: triggers.v1.EventKind
+	(*ListKindsResponse)(nil),         // 18: triggers.v1.ListKindsResponse
+	(*AckEventRequest)(nil),           // 19: triggers.v1.AckEventRequest
+	(*AckEventResponse)(nil),          // 20: triggers.v1.AckEventResponse
+	(*BatchAckEventsRequest)(nil),     // 21: triggers.v1.BatchAckEventsRequest
+	(*BatchAckEventsResponse)(nil),    // 22: triggers.v1.BatchAckEventsResponse
+	(*AckEventResult)(nil),            // 23: triggers.v1.AckEventResult
+	(*EraseEventRequest)(nil),         // 24: triggers.v1.EraseEventRequest
+	(*EraseEventResponse)(nil),        // 25: triggers.v1.EraseEventResponse
+	(*timestamppb.Timestamp)(nil),     // 26: google.protobuf.Timestamp
+	(rpcpb.Code)(0),                   // 27: triggers.rpc.v1.Code
+	(*rpcpb.ErrorDetails)(nil),        // 28: triggers.rpc.v1.ErrorDetails
 }
 var file_triggers_v1_events_proto_depIdxs = []int32{
 	0,  // 0: triggers.v1.Event.status:type_name -> triggers.v1.EventStatus
-	18, // 1: triggers.v1.Event.created_at:type_name -> google.protobuf.Timestamp
-	18, // 2: triggers.v1.Event.acknowledged_at:type_name -> google.protobuf.Timestamp
-	18, // 3: triggers.v1.CreateEventResponse.created_at:type_name -> google.protobuf.Timestamp
+	26, // 1: triggers.v1.Event.created_at:type_name -> google.protobuf.Timestamp
+	26, // 2: triggers.v1.Event.acknowledged_at:type_name -> google.protobuf.Timestamp
+	26, // 3: triggers.v1.CreateEventResponse.created_at:type_name -> google.protobuf.Timestamp
 	3,  // 4: triggers.v1.BatchCreateEventsRequest.events:type_name -> triggers.v1.CreateEventRequest
 	7,  // 5: triggers.v1.BatchCreateEventsResponse.results:type_name -> triggers.v1.CreateEventResult
 	4,  // 6: triggers.v1.CreateEventResult.created:type_name -> triggers.v1.CreateEventResponse
 	8,  // 7: triggers.v1.CreateEventResult.error:type_name -> triggers.v1.ItemError
-	19, // 8: triggers.v1.ItemError.code:type_name -> triggers.rpc.v1.Code
-	20, // 9: triggers.v1.ItemError.details:type_name -> triggers.rpc.v1.ErrorDetails
+	27, // 8: triggers.v1.ItemError.code:type_name -> triggers.rpc.v1.Code
+	28, // 9: triggers.v1.ItemError.details:type_name -> triggers.rpc.v1.ErrorDetails
 	2,  // 10: triggers.v1.GetEventResponse.event:type_name -> triggers.v1.Event
-	0,  // 11: triggers.v1.ListInboxRequest.status:type_name -> triggers.v1.EventStatus
-	1,  // 12: triggers.v1.ListInboxRequest.order:type_name -> triggers.v1.SortOrder
-	2,  // 13: triggers.v1.ListInboxResponse.events:type_name -> triggers.v1.Event
-	18, // 14: triggers.v1.AckEventResponse.acknowledged_at:type_name -> google.protobuf.Timestamp
-	17, // 15: triggers.v1.BatchAckEventsResponse.results:type_name -> triggers.v1.AckEventResult
-	14, // 16: triggers.v1.AckEventResult.acknowledged:type_name -> triggers.v1.AckEventResponse
-	8,  // 17: triggers.v1.AckEventResult.error:type_name -> triggers.v1.ItemError
-	3,  // 18: triggers.v1.EventService.CreateEvent:input_type -> triggers.v1.CreateEventRequest
-	5,  // 19: triggers.v1.EventService.BatchCreateEvents:input_type -> triggers.v1.BatchCreateEventsRequest
-	9,  // 20: triggers.v1.EventService.GetEvent:input_type -> triggers.v1.GetEventRequest
-	11, // 21: triggers.v1.EventService.ListInbox:input_type -> triggers.v1.ListInboxRequest
-	13, // 22: triggers.v1.EventService.AckEvent:input_type -> triggers.v1.AckEventRequest
-	15, // 23: triggers.v1.EventService.BatchAckEvents:input_type -> triggers.v1.BatchAckEventsRequest
-	4,  // 24: triggers.v1.EventService.CreateEvent:output_type -> triggers.v1.CreateEventResponse
-	6,  // 25: triggers.v1.EventService.BatchCreateEvents:output_type -> triggers.v1.BatchCreateEventsResponse
-	10, // 26: triggers.v1.EventService.GetEvent:output_type -> triggers.v1.GetEventResponse
-	12, // 27: triggers.v1.EventService.ListInbox:output_type -> triggers.v1.ListInboxResponse
-	14, // 28: triggers.v1.EventService.AckEvent:output_type -> triggers.v1.AckEventResponse
-	16, // 29: triggers.v1.EventService.BatchAckEvents:output_type -> triggers.v1.BatchAckEventsResponse
-	24, // [24:30] is the sub-list for method output_type
-	18, // [18:24] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	26, // 11: triggers.v1.EventFilter.from_time:type_name -> google.protobuf.Timestamp
+	26, // 12: triggers.v1.EventFilter.until_time:type_name -> google.protobuf.Timestamp
+	0,  // 13: triggers.v1.ListInboxRequest.status:type_name -> triggers.v1.EventStatus
+	1,  // 14: triggers.v1.ListInboxRequest.order:type_name -> triggers.v1.SortOrder
+	11, // 15: triggers.v1.ListInboxRequest.filter:type_name -> triggers.v1.EventFilter
+	2,  // 16: triggers.v1.ListInboxResponse.events:type_name -> triggers.v1.Event
+	11, // 17: triggers.v1.ListEventsRequest.filter:type_name -> triggers.v1.EventFilter
+	2,  // 18: triggers.v1.ListEventsResponse.events:type_name -> triggers.v1.Event
+	17, // 19: triggers.v1.ListKindsResponse.kinds:type_name -> triggers.v1.EventKind
+	26, // 20: triggers.v1.AckEventResponse.acknowledged_at:type_name -> google.protobuf.Timestamp
+	23, // 21: triggers.v1.BatchAckEventsResponse.results:type_name -> triggers.v1.AckEventResult
+	20, // 22: triggers.v1.AckEventResult.acknowledged:type_name -> triggers.v1.AckEventResponse
+	8,  // 23: triggers.v1.AckEventResult.error:type_name -> triggers.v1.ItemError
+	3,  // 24: triggers.v1.EventService.CreateEvent:input_type -> triggers.v1.CreateEventRequest
+	5,  // 25: triggers.v1.EventService.BatchCreateEvents:input_type -> triggers.v1.BatchCreateEventsRequest
+	9,  // 26: triggers.v1.EventService.GetEvent:input_type -> triggers.v1.GetEventRequest
+	12, // 27: triggers.v1.EventService.ListInbox:input_type -> triggers.v1.ListInboxRequest
+	14, // 28: triggers.v1.EventService.ListEvents:input_type -> triggers.v1.ListEventsRequest
+	16, // 29: triggers.v1.EventService.ListKinds:input_type -> triggers.v1.ListKindsRequest
+	19, // 30: triggers.v1.EventService.AckEvent:input_type -> triggers.v1.AckEventRequest
+	21, // 31: triggers.v1.EventService.BatchAckEvents:input_type -> triggers.v1.BatchAckEventsRequest
+	24, // 32: triggers.v1.EventService.EraseEvent:input_type -> triggers.v1.EraseEventRequest
+	4,  // 33: triggers.v1.EventService.CreateEvent:output_type -> triggers.v1.CreateEventResponse
+	6,  // 34: triggers.v1.EventService.BatchCreateEvents:output_type -> triggers.v1.BatchCreateEventsResponse
+	10, // 35: triggers.v1.EventService.GetEvent:output_type -> triggers.v1.GetEventResponse
+	13, // 36: triggers.v1.EventService.ListInbox:output_type -> triggers.v1.ListInboxResponse
+	15, // 37: triggers.v1.EventService.ListEvents:output_type -> triggers.v1.ListEventsResponse
+	18, // 38: triggers.v1.EventService.ListKinds:output_type -> triggers.v1.ListKindsResponse
+	20, // 39: triggers.v1.EventService.AckEvent:output_type -> triggers.v1.AckEventResponse
+	22, // 40: triggers.v1.EventService.BatchAckEvents:output_type -> triggers.v1.BatchAckEventsResponse
+	25, // 41: triggers.v1.EventService.EraseEvent:output_type -> triggers.v1.EraseEventResponse
+	33, // [33:42] is the sub-list for method output_type
+	24, // [24:33] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_triggers_v1_events_proto_init() }
@@ -1292,7 +1874,7 @@ func file_triggers_v1_events_proto_init() {
 		(*CreateEventResult_Created)(nil),
 		(*CreateEventResult_Error)(nil),
 	}
-	file_triggers_v1_events_proto_msgTypes[15].OneofWrappers = []any{
+	file_triggers_v1_events_proto_msgTypes[21].OneofWrappers = []any{
 		(*AckEventResult_Acknowledged)(nil),
 		(*AckEventResult_Error)(nil),
 	}
@@ -1302,7 +1884,7 @@ func file_triggers_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_triggers_v1_events_proto_rawDesc), len(file_triggers_v1_events_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   16,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import math
 import os
 import sys
+import threading
 import time
 import uuid
 from array import array
@@ -15,6 +17,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +119,7 @@ def error_json(error: tc.TriggersError) -> Json:
         "fields": [violation.field for violation in error.violations],
         "retry_delay_ms": round(error.retry_delay * 1000),
         "retryable": error.retryable,
+        "first_sequence": error.first_sequence,
     }
 
 
@@ -123,10 +127,16 @@ def result_json(result: Json) -> Json:
     if isinstance(result, tc.TriggersError):
         return {"error": error_json(result)}
     if isinstance(result, tc.Created):
-        return {"event_id": result.event_id, "created_at": microseconds(result.created_at)}
+        return {
+            "event_id": result.event_id,
+            "created_at": microseconds(result.created_at),
+            "sequence": result.sequence,
+        }
     if isinstance(result, tc.Acknowledged):
         at = microseconds(result.acknowledged_at)
         return {"event_id": result.event_id, "acknowledged_at": at}
+    if isinstance(result, tc.Erased):
+        return {"event_id": result.event_id, "sequence": result.sequence}
     if isinstance(result, tc.Event):
         return {
             "event_id": result.event_id,
@@ -136,6 +146,8 @@ def result_json(result: Json) -> Json:
             "status": result.status.name,
             "created_at": microseconds(result.created_at),
             "acknowledged_at": microseconds(result.acknowledged_at),
+            "sequence": result.sequence,
+            "payload_erased": result.payload_erased,
         }
     if isinstance(result, tc.Health):
         return {
@@ -151,6 +163,15 @@ def result_json(result: Json) -> Json:
     if isinstance(result, tc.Page):
         events = [result_json(event) for event in result.events]
         return {"events": events, "next_page_token": result.next_page_token}
+    if isinstance(result, tc.LogPage):
+        return {
+            "events": [result_json(event) for event in result.events],
+            "next_after": result.next_after,
+            "first_sequence": result.first_sequence,
+        }
+    if isinstance(result, tc.KindPage):
+        kinds = [{"source": kind.source, "event_type": kind.event_type} for kind in result.kinds]
+        return {"kinds": kinds, "next_page_token": result.next_page_token}
     raise AssertionError(result)
 
 
@@ -200,6 +221,71 @@ NONSENSE: dict[str, Json] = {
 }
 
 
+# ---- workers ----
+
+
+class Work:
+    """What workers do in a scenario, and when they have done it."""
+
+    def __init__(self, count: int, workers: int = 1, handle_ms: int = 0, fail: str = "") -> None:
+        self.left = count  # handlers that are to end
+        self.workers = workers
+        self.seconds = handle_ms / 1000
+        self.fail = fail
+        self.begun: list[tc.Delivery] = []
+        self.stops: list[Callable[[], None]] = []
+        self.lock = threading.Lock()
+
+    def begin(self, delivery: tc.Delivery) -> None:
+        with self.lock:
+            self.begun.append(delivery)
+
+    def end(self) -> None:
+        with self.lock:
+            self.left -= 1
+            if self.left == 0:
+                for stop in self.stops:
+                    stop()
+
+    def handle(self, delivery: tc.Delivery) -> None:
+        self.begin(delivery)
+        delivery.lost.wait(self.seconds)
+        self.end()
+        if self.fail:
+            raise RuntimeError(self.fail)
+
+    async def ahandle(self, delivery: tc.Delivery) -> None:
+        self.begin(delivery)
+        try:
+            await asyncio.sleep(self.seconds)
+        finally:
+            self.end()
+        if self.fail:
+            raise RuntimeError(self.fail)
+
+    def response(self) -> Json:
+        return {
+            "deliveries": [
+                {
+                    "event_id": delivery.event.event_id,
+                    "attempt": delivery.attempt,
+                    "lost": delivery.lost.is_set(),
+                }
+                for delivery in self.begun
+            ]
+        }
+
+
+def work_of(request: dict[str, Json]) -> tuple[Work, dict[str, Json]]:
+    """The work, and what is given to the client's worker."""
+    given = dict(request)
+    names = [name for name in ("count", "workers", "handle_ms", "fail") if name in given]
+    work = Work(**{name: given.pop(name) for name in names})
+    if "lease_seconds" in given:
+        given["lease"] = given.pop("lease_seconds")
+    return work, given
+
+
 # ---- calls ----
 
 
@@ -209,10 +295,24 @@ def arguments_of(method: str, request: dict[str, Json]) -> dict[str, Json]:
         arguments["status"] = NAMED.get(str(arguments["status"]), arguments["status"])
     if "order" in arguments:
         arguments["order"] = NAMED.get(str(arguments["order"]), arguments["order"])
+    if "wait_ms" in arguments:
+        wait = arguments.pop("wait_ms")
+        arguments["wait"] = wait / 1000 if type(wait) is int else wait
+    if isinstance(arguments.get("filter"), dict):
+        arguments["filter"] = filter_of(arguments["filter"])
     if method == "create_batch" and isinstance(arguments["events"], list):
         events = arguments["events"]
         arguments["events"] = [tc.NewEvent(**e) if isinstance(e, dict) else e for e in events]
     return arguments
+
+
+def filter_of(fields: dict[str, Json]) -> tc.Filter:
+    times = {
+        name: EPOCH + timedelta(microseconds=value)
+        for name, value in fields.items()
+        if name.endswith("_time") and type(value) is int
+    }
+    return tc.Filter(**{**fields, **times})
 
 
 NAMED = {member.name: member for member in (*tc.EventStatus, *tc.Order)}
@@ -253,12 +353,34 @@ class Blocking:
         self.client.close()
 
     def call(self, method: str, arguments: dict[str, Json]) -> Json:
+        if method == "follow":
+            return self.follow(**arguments)
+        if method == "work":
+            return self.work(arguments)
         result = start_call(self.client, method, arguments)
         if method == "list_all":
             return {"events": [result_json(event) for event in result]}
         if isinstance(result, list):
             return {"results": [result_json(item) for item in result]}
         return result_json(result)
+
+    def follow(self, count: int, **arguments: Json) -> Json:
+        follower = self.client.follow(**arguments)
+        events = [result_json(event) for event in islice(follower, count)]
+        follower.stop()
+        assert not list(follower)
+        return {"events": events, "next_after": follower.next_after}
+
+    def work(self, request: dict[str, Json]) -> Json:
+        work, options = work_of(request)
+        workers = [self.client.worker(handler=work.handle, **options) for _ in range(work.workers)]
+        work.stops = [worker.stop for worker in workers]
+        with contextlib.ExitStack() as stack:
+            for worker in workers:
+                stack.enter_context(worker)
+            for worker in workers:
+                worker.wait()
+        return work.response()
 
     def outcomes(self, times: int, parallel: bool, make: Callable[[], Json]) -> list[Json]:
         with ThreadPoolExecutor(times if parallel else 1) as pool:
@@ -285,7 +407,25 @@ class Asynchronous(Blocking):
     def call(self, method: str, arguments: dict[str, Json]) -> Json:
         return self.run(self.acall(method, arguments))
 
+    async def afollow(self, count: int, **arguments: Json) -> Json:
+        follower = self.aio.follow(**arguments)
+        events = [result_json(await anext(follower)) for _ in range(count)]
+        follower.stop()
+        assert not [event async for event in follower]
+        return {"events": events, "next_after": follower.next_after}
+
+    async def awork(self, request: dict[str, Json]) -> Json:
+        work, options = work_of(request)
+        workers = [self.aio.worker(handler=work.ahandle, **options) for _ in range(work.workers)]
+        work.stops = [worker.stop for worker in workers]
+        await asyncio.gather(*(worker.run() for worker in workers))
+        return work.response()
+
     async def acall(self, method: str, arguments: dict[str, Json]) -> Json:
+        if method == "follow":
+            return await self.afollow(**arguments)
+        if method == "work":
+            return await self.awork(arguments)
         result = start_call(self.aio, method, arguments)
         if method == "list_all":
             return {"events": [result_json(event) async for event in result]}

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use triggers::proto::health::{Check, HealthCheckRequest};
 use triggers::proto::stats::{GetStats, GetStatsRequest};
 use triggers::{
-    AckEventResponse, Client, CreateEventRequest, CreateEventResponse, Error, Event, EventStatus,
-    HealthCheckResponse, ListInboxRequest, SortOrder, Timestamp,
+    AckEventResponse, Client, CreateEventRequest, CreateEventResponse, Error, Event, EventFilter,
+    EventKind, EventStatus, HealthCheckResponse, ListEventsRequest, ListInboxRequest,
+    ListKindsRequest, SortOrder, Timestamp,
 };
 
 /// Makes one call and gives its outcome.
@@ -44,10 +45,38 @@ async fn call(client: &Client, method: &str, request: &Value) -> Result<Value, E
             }
             json!({ "events": events })
         }
+        "list_events" => {
+            let page = client.list_events(log_request(request)).await?;
+            let events: Value = page.events.iter().map(event_json).collect();
+            json!({"events": events, "next_after": page.next_after,
+                   "first_sequence": page.first_sequence})
+        }
+        "follow" => {
+            let mut follower = client.follow(log_request(request));
+            let mut events = Vec::new();
+            for _ in 0..number(request, "count") {
+                events.push(event_json(&follower.next().await?));
+            }
+            json!({"events": events, "next_after": follower.next_after()})
+        }
+        "list_kinds" => {
+            let page = client
+                .list_kinds(ListKindsRequest {
+                    page_size: number(request, "page_size") as i32,
+                    page_token: text(request, "page_token"),
+                })
+                .await?;
+            let kinds: Value = page.kinds.iter().map(kind_json).collect();
+            json!({"kinds": kinds, "next_page_token": page.next_page_token})
+        }
         "ack" => acked_json(&client.ack(id).await?),
         "ack_batch" => {
             let ids = elements(request, "event_ids").map(|id| id.as_str().unwrap_or_default());
             results_json(client.ack_batch(ids).await?, acked_json)
+        }
+        "erase" => {
+            let erased = client.erase(id).await?;
+            json!({"event_id": erased.event_id, "sequence": erased.sequence})
         }
         "health" => health_json(&client.health().await?),
         "check" => {
@@ -65,6 +94,16 @@ async fn call(client: &Client, method: &str, request: &Value) -> Result<Value, E
 
 fn text(request: &Value, name: &str) -> String {
     request[name].as_str().unwrap_or_default().to_owned()
+}
+
+fn number(request: &Value, name: &str) -> i64 {
+    request[name].as_i64().unwrap_or_default()
+}
+
+fn texts(request: &Value, name: &str) -> Vec<String> {
+    elements(request, name)
+        .map(|each| each.as_str().unwrap_or_default().to_owned())
+        .collect()
 }
 
 fn elements<'a>(request: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
@@ -95,9 +134,37 @@ fn list_request(request: &Value) -> ListInboxRequest {
             .unwrap_or_default()
             .into(),
         order: SortOrder::from_str_name(&order).unwrap_or_default().into(),
-        page_size: request["page_size"].as_i64().unwrap_or_default() as i32,
+        page_size: number(request, "page_size") as i32,
         page_token: text(request, "page_token"),
+        filter: filter(request),
     }
+}
+
+fn log_request(request: &Value) -> ListEventsRequest {
+    ListEventsRequest {
+        after_sequence: number(request, "after"),
+        filter: filter(request),
+        page_size: number(request, "page_size") as i32,
+        wait_ms: number(request, "wait_ms") as u32,
+    }
+}
+
+fn filter(request: &Value) -> Option<EventFilter> {
+    let given = request.get("filter")?;
+    Some(EventFilter {
+        sources: texts(given, "sources"),
+        event_types: texts(given, "event_types"),
+        from_time: timestamp(&given["from_time"]),
+        until_time: timestamp(&given["until_time"]),
+    })
+}
+
+fn timestamp(micros: &Value) -> Option<Timestamp> {
+    let micros = micros.as_i64()?;
+    Some(Timestamp {
+        seconds: micros.div_euclid(1_000_000),
+        nanos: micros.rem_euclid(1_000_000) as i32 * 1000,
+    })
 }
 
 fn micros(time: &Option<Timestamp>) -> Value {
@@ -113,11 +180,16 @@ fn health_json(health: &HealthCheckResponse) -> Value {
 }
 
 fn created_json(created: &CreateEventResponse) -> Value {
-    json!({"event_id": created.event_id, "created_at": micros(&created.created_at)})
+    json!({"event_id": created.event_id, "created_at": micros(&created.created_at),
+           "sequence": created.sequence})
 }
 
 fn acked_json(acked: &AckEventResponse) -> Value {
     json!({"event_id": acked.event_id, "acknowledged_at": micros(&acked.acknowledged_at)})
+}
+
+fn kind_json(kind: &EventKind) -> Value {
+    json!({"source": kind.source, "event_type": kind.event_type})
 }
 
 fn event_json(event: &Event) -> Value {
@@ -129,6 +201,8 @@ fn event_json(event: &Event) -> Value {
         "status": event.status().as_str_name().trim_start_matches("EVENT_STATUS_"),
         "created_at": micros(&event.created_at),
         "acknowledged_at": micros(&event.acknowledged_at),
+        "sequence": event.sequence,
+        "payload_erased": event.payload_erased,
     })
 }
 
@@ -153,5 +227,6 @@ fn error_json(error: &Error) -> Value {
         "fields": fields,
         "retry_delay_ms": delay.as_millis() as u64,
         "retryable": error.is_retryable(),
+        "first_sequence": error.first_sequence,
     })
 }

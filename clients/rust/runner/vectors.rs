@@ -103,6 +103,7 @@ fn details(vector: &Value) -> ErrorDetails {
         reason: text(vector, "reason"),
         field_violations: list(vector, "field_violations").map(violation).collect(),
         retry_delay_ms: number(vector, "retry_delay_ms") as u32,
+        first_sequence: 0, // no vector has it
     }
 }
 

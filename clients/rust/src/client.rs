@@ -15,13 +15,16 @@ use crate::connection::keep_connected;
 use crate::error::{Code, Error};
 use crate::event_id;
 use crate::events::Events;
+use crate::follower::Follower;
 use crate::method::Method;
 use crate::pool::Pool;
 use crate::proto::events::{
     AckEvent, AckEventRequest, AckEventResponse, BatchAckEvents, BatchAckEventsRequest,
     BatchCreateEvents, BatchCreateEventsRequest, CreateEvent, CreateEventRequest,
-    CreateEventResponse, Event, GetEvent, GetEventRequest, ListInbox, ListInboxRequest,
-    ListInboxResponse, ack_event_result, create_event_result,
+    CreateEventResponse, EraseEvent, EraseEventRequest, EraseEventResponse, Event, GetEvent,
+    GetEventRequest, ListEvents, ListEventsRequest, ListEventsResponse, ListInbox,
+    ListInboxRequest, ListInboxResponse, ListKinds, ListKindsRequest, ListKindsResponse,
+    ack_event_result, create_event_result,
 };
 use crate::proto::health::{Check, HealthCheckRequest, HealthCheckResponse};
 use crate::proto::rpc::{Request, Response};
@@ -35,6 +38,8 @@ pub const DEFAULT_URL: &str = "ws://127.0.0.1:7300/rpc";
 /// payloads.
 pub const MAX_MESSAGE: usize = 10_551_296;
 
+/// A core waits no longer, in milliseconds.
+const LONGEST_WAIT_MS: u32 = 20_000;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_LONGEST: Duration = Duration::from_secs(2);
@@ -242,6 +247,36 @@ impl Client {
         Events::new(self.clone(), request)
     }
 
+    /// Reads a part of the log, the events of every status in the order of the commits. Continue
+    /// from `next_after`. With `wait_ms` an answer without events comes when that time is over,
+    /// and the call has so much more time.
+    ///
+    /// # Errors
+    /// OUT_OF_RANGE, with [`Error::first_sequence`], when events after the position were removed.
+    pub async fn list_events(
+        &self,
+        request: ListEventsRequest,
+    ) -> Result<ListEventsResponse, Error> {
+        let wait = Duration::from_millis(request.wait_ms.min(LONGEST_WAIT_MS).into());
+        self.with_timeout(self.timeout.saturating_add(wait))
+            .call::<ListEvents>(&request)
+            .await
+    }
+
+    /// The events of the log from the request's position on and, by waiting at its end, those to
+    /// come. The request's wait, 20 s when it is 0, is that of one call.
+    pub fn follow(&self, mut request: ListEventsRequest) -> Follower {
+        if request.wait_ms == 0 {
+            request.wait_ms = LONGEST_WAIT_MS;
+        }
+        Follower::new(self.clone(), request)
+    }
+
+    /// One page of the kinds, the pairs of source and event type that events have or had.
+    pub async fn list_kinds(&self, request: ListKindsRequest) -> Result<ListKindsResponse, Error> {
+        self.call::<ListKinds>(&request).await
+    }
+
     /// Acknowledges one event; again answers with the first time.
     pub async fn ack(&self, event_id: impl Into<String>) -> Result<AckEventResponse, Error> {
         let request = AckEventRequest {
@@ -277,6 +312,18 @@ impl Client {
             .into_iter()
             .map(|each| read(each.outcome))
             .collect()
+    }
+
+    /// Removes the payload of one event for good; it cannot be undone. The event keeps its place in
+    /// the log and its status, and its create sent again answers as before. Erasing again changes
+    /// nothing.
+    pub async fn erase(&self, event_id: impl Into<String>) -> Result<EraseEventResponse, Error> {
+        let request = EraseEventRequest {
+            event_id: event_id.into(),
+        };
+        let erased = self.call::<EraseEvent>(&request).await?;
+        require(!erased.event_id.is_empty(), "lacks the event's id")?;
+        Ok(erased)
     }
 
     /// Whether the core can store and read events now, and which it is.

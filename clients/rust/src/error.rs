@@ -21,6 +21,9 @@ pub struct Error {
     pub violations: Vec<FieldViolation>,
     /// How long to wait before trying again, when the core gave advice.
     pub retry_delay: Option<Duration>,
+    /// With [`Code::OutOfRange`] the first sequence of the log that is there: go on after the one
+    /// before it. Else 0.
+    pub first_sequence: i64,
 }
 
 impl Error {
@@ -31,6 +34,7 @@ impl Error {
             message: message.into(),
             violations: Vec::new(),
             retry_delay: None,
+            first_sequence: 0,
         }
     }
 
@@ -61,6 +65,7 @@ impl Error {
                 0 => None,
                 millis => Some(Duration::from_millis(millis.into())),
             },
+            first_sequence: details.first_sequence,
         }
     }
 

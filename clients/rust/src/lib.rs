@@ -20,6 +20,7 @@ mod connection;
 mod error;
 pub mod event_id;
 mod events;
+mod follower;
 mod method;
 mod pool;
 pub mod proto;
@@ -30,11 +31,13 @@ mod transport;
 pub use client::{Client, ClientBuilder, DEFAULT_URL, MAX_MESSAGE};
 pub use error::{Code, Error, FieldViolation};
 pub use events::Events;
+pub use follower::Follower;
 pub use method::Method;
 pub use prost_types::Timestamp;
 pub use proto::events::{
-    AckEventResponse, CreateEventRequest, CreateEventResponse, Event, EventStatus,
-    ListInboxRequest, ListInboxResponse, SortOrder,
+    AckEventResponse, CreateEventRequest, CreateEventResponse, EraseEventResponse, Event,
+    EventFilter, EventKind, EventStatus, ListEventsRequest, ListEventsResponse, ListInboxRequest,
+    ListInboxResponse, ListKindsRequest, ListKindsResponse, SortOrder,
 };
 pub use proto::health::{HealthCheckResponse, health_check_response::ServingStatus};
 

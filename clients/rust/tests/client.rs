@@ -11,7 +11,10 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use triggers::proto::health::HealthCheckRequest;
 use triggers::proto::rpc::{Request, Response};
-use triggers::{Client, Code, HealthCheckResponse, Method, ServingStatus};
+use triggers::{
+    Client, Code, Event, HealthCheckResponse, ListEventsRequest, ListEventsResponse, Method,
+    ServingStatus,
+};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -36,12 +39,16 @@ impl Received {
         }
     }
 
-    async fn answer(mut self) -> TcpStream {
+    async fn answer(self) -> TcpStream {
         let serving = HealthCheckResponse {
             status: ServingStatus::Serving.into(),
             ..Default::default()
         };
-        let body = serving.encode_to_vec().into();
+        self.answer_with(&serving).await
+    }
+
+    async fn answer_with(mut self, response: &impl Message) -> TcpStream {
+        let body = response.encode_to_vec().into();
         let envelope = Response {
             body,
             ..Default::default()
@@ -302,4 +309,57 @@ async fn what_may_not_be_repeated_ends_with_its_connection() {
     let core = async { Received::read(accept(&listener).await).await.answer().await };
     let (answer, _stream) = tokio::join!(client.call::<Once>(&request), core);
     assert_eq!(answer.unwrap().status(), ServingStatus::Serving);
+}
+
+/// The position that a request of the log asks for; it waits as long as it can, and has time for it.
+fn position(received: &Received) -> i64 {
+    let request = ListEventsRequest::decode(received.request.body.clone()).unwrap();
+    assert_eq!(request.wait_ms, 20_000);
+    assert!((29_000..=30_000).contains(&received.request.timeout_ms));
+    request.after_sequence
+}
+
+#[tokio::test]
+async fn a_follower_goes_on_after_a_wait_that_was_dropped() {
+    let (listener, url) = listen().await;
+    let client = Client::open(url).unwrap();
+    let mut follower = client.follow(ListEventsRequest {
+        after_sequence: 3,
+        ..Default::default()
+    });
+    let event = |sequence| Event {
+        sequence,
+        ..Default::default()
+    };
+    let page = ListEventsResponse {
+        events: vec![event(4), event(6)],
+        next_after: 9,
+        first_sequence: 1,
+    };
+    let core = async {
+        let received = Received::read(accept(&listener).await).await;
+        assert_eq!(position(&received), 3);
+        received.answer_with(&page).await
+    };
+    let (first, stream) = tokio::join!(follower.next(), core);
+    assert_eq!((first.unwrap().sequence, follower.next_after()), (4, 4));
+    assert_eq!(follower.next().await.unwrap().sequence, 6);
+    assert_eq!(follower.next_after(), 9);
+    let waiting = tokio::select! {
+        _ = follower.next() => panic!("nobody answered"),
+        received = Received::read(stream) => received,
+    };
+    assert_eq!(position(&waiting), 9);
+    let core = async {
+        let received = Received::read(waiting.stream).await;
+        assert_eq!(position(&received), 9);
+        let last = ListEventsResponse {
+            events: vec![event(10)],
+            next_after: 10,
+            first_sequence: 1,
+        };
+        received.answer_with(&last).await
+    };
+    let (third, _stream) = tokio::join!(follower.next(), core);
+    assert_eq!((third.unwrap().sequence, follower.next_after()), (10, 10));
 }

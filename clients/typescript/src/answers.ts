@@ -1,6 +1,11 @@
 // What an answer must hold; what lacks it is malformed.
 import { failureToError, malformedAnswer, type TriggersError } from "./errors.js";
-import type { AckEventResponse, CreateEventResponse, ItemError } from "./gen/triggers/v1/events_pb.js";
+import type {
+  AckEventResponse,
+  CreateEventResponse,
+  EraseEventResponse,
+  ItemError,
+} from "./gen/triggers/v1/events_pb.js";
 
 export function checkCreated(created: CreateEventResponse): CreateEventResponse {
   if (!created.eventId || !created.createdAt) {
@@ -14,6 +19,13 @@ export function checkAcknowledged(acknowledged: AckEventResponse): AckEventRespo
     throw malformedAnswer("lacks the event's id or time");
   }
   return acknowledged;
+}
+
+export function checkErased(erased: EraseEventResponse): EraseEventResponse {
+  if (!erased.eventId) {
+    throw malformedAnswer("lacks the event's id");
+  }
+  return erased;
 }
 
 type Outcome<Name extends string, T> =

@@ -14,9 +14,15 @@ export {
   SortOrder,
   type AckEventResponse,
   type CreateEventResponse,
+  type EraseEventResponse,
   type Event,
+  type EventKind,
+  type ListEventsResponse,
   type ListInboxResponse,
+  type ListKindsResponse,
 } from "./gen/triggers/v1/events_pb.js";
+export type { Follower } from "./follower.js";
 export { VERSION } from "./gen/version.js";
-export type { ListRequest, NewEvent } from "./requests.js";
+export type { EventFilter, KindsRequest, ListRequest, LogRequest, NewEvent } from "./requests.js";
 export { payloadText, timestampMicros } from "./values.js";
+export type { Delivery, Worker, WorkerOptions } from "./worker.js";

@@ -1,16 +1,18 @@
 // Checks of what callers give. Plain JavaScript lets anything in, and what would be stored or asked for as
 // something else than was given is an error that names it, before anything is sent.
+import { timestampFromMs, type Timestamp } from "@bufbuild/protobuf/wkt";
 import { invalidArgument, TriggersError } from "./errors.js";
 
-const MAX_TIMEOUT_MS = 0x7fffffff; // what a timer can hold
+export const MAX_TIMEOUT_MS = 0x7fffffff; // what a timer can hold
+export const MAX_WAIT_MS = 20_000; // a core waits no longer
 const MAX_INT32 = 0x7fffffff;
 const PAYLOAD = "one JSON object as a string, as a Uint8Array, or as a plain object";
 const JSON_VALUE = "null, a boolean, a finite number, a string, an array or a plain object";
 const encoder = new TextEncoder();
 
-/** "events[3].eventType" is of the argument eventType, "eventIds[3]" of eventId, "timeoutMs" of timeout. */
+/** "events[3].eventType" is of the argument eventType, "eventIds[3]" of eventId, "timeoutMs" of timeout, "filter.sources" of filter. */
 function reasonOf(name: string): string {
-  const singular = name.replace(/^events\[\d+\]\.|(?<=^eventId)s(?=\[)|(?<=^url)s|(?<=^timeout)Ms/, "");
+  const singular = name.replace(/^events\[\d+\]\.|(?<=^eventId)s(?=\[)|(?<=^url)s|(?<=^(?:timeout|wait))Ms/, "");
   const [argument = ""] = /[a-z]+/i.exec(singular) ?? [];
   return `${argument.replace(/[A-Z]/g, "_$&").toUpperCase()}_INVALID`;
 }
@@ -83,6 +85,51 @@ export function checkPageSize(value: unknown): number {
     return value;
   }
   throw wrongType("pageSize", value, "a whole number of 32 bits");
+}
+
+/** A place in the log. */
+export function checkPosition(name: string, value: unknown): bigint {
+  if (typeof value === "bigint" && BigInt.asIntN(64, value) === value) {
+    return value;
+  }
+  if (typeof value === "number" && Number.isSafeInteger(value)) {
+    return BigInt(value);
+  }
+  throw wrongType(name, value, "a bigint of 64 bits or a whole number");
+}
+
+/** How long a call may be parked; longer is as the longest. */
+export function checkWait(value: unknown): number {
+  if (typeof value === "number" && value >= 0 && value < Infinity) {
+    return Math.min(Math.round(value), MAX_WAIT_MS);
+  }
+  throw wrongType("waitMs", value, "a number of milliseconds, 0 or more");
+}
+
+/** A whole number from 1 on. */
+export function checkCount(name: string, value: number, most: number): number {
+  if (Number.isInteger(value) && value >= 1 && value <= most) {
+    return value;
+  }
+  throw wrongType(name, value, `a whole number from 1 to ${String(most)}`);
+}
+
+export function checkTime(name: string, value: unknown): Timestamp {
+  if (tagOf(value) === "Date" && !Number.isNaN((value as Date).getTime())) {
+    return timestampFromMs((value as Date).getTime());
+  }
+  if (isPlain(value) && "$typeName" in value && value.$typeName === "google.protobuf.Timestamp") {
+    return value as Timestamp;
+  }
+  throw wrongType(name, value, "a valid Date, or a Timestamp");
+}
+
+/** An object with members, such as a request. */
+export function checkObject(name: string, value: unknown): object {
+  if (isPlain(value)) {
+    return value;
+  }
+  throw wrongType(name, value, "a plain object");
 }
 
 /** A member of an enum, which is given as its object. */

@@ -120,7 +120,8 @@ export class Call implements Waiting, Carried {
   #onDeadline(): void {
     if (this.#flight) {
       const waited = `no answer within ${String(this.#request.timeoutMs)} ms; a write may have happened`;
-      this.cancel(new TriggersError(Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", waited));
+      this.#finish(true);
+      this.#reject(new TriggersError(Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", waited));
     } else {
       const reason = this.#sent ? "CONNECTION_LOST" : "CORE_UNREACHABLE";
       const message = `no connection to a core: ${this.#channel.problem}`;
@@ -132,14 +133,14 @@ export class Call implements Waiting, Carried {
     this.cancel(abortedError(this.#request.signal));
   };
 
-  #finish(): void {
+  #finish(due = false): void {
     clearTimeout(this.#deadlineTimer);
     clearTimeout(this.#retryTimer);
     if (this.#request.signal) {
       unfollow(this.#request.signal, this.#onAbort);
     }
     this.#channel.leave(this);
-    this.#flight?.connection.forget(this.#flight.id);
+    this.#flight?.connection.forget(this.#flight.id, due);
     this.#flight = undefined;
   }
 

@@ -8,11 +8,20 @@ import {
   type MessageInitShape,
   type MessageShape,
 } from "@bufbuild/protobuf";
-import { checkList, checkMetadata, checkMethod, checkText, checkTimeout } from "./arguments.js";
-import { checkAcknowledged, checkCreated, checkResults } from "./answers.js";
+import {
+  checkList,
+  checkMetadata,
+  checkMethod,
+  checkText,
+  checkTimeout,
+  MAX_TIMEOUT_MS,
+  MAX_WAIT_MS,
+} from "./arguments.js";
+import { checkAcknowledged, checkCreated, checkErased, checkResults } from "./answers.js";
 import { abortedError, Call } from "./call.js";
 import { Channel } from "./channel.js";
 import { invalidArgument, malformedAnswer, TriggersError } from "./errors.js";
+import { Follower } from "./follower.js";
 import { call as callOption } from "./gen/triggers/api/v1/options_pb.js";
 import { Health, type HealthCheckResponse } from "./gen/triggers/health/v1/health_pb.js";
 import { Code } from "./gen/triggers/rpc/v1/envelope_pb.js";
@@ -20,12 +29,26 @@ import {
   EventService,
   type AckEventResponse,
   type CreateEventResponse,
+  type EraseEventResponse,
   type Event,
+  type ListEventsResponse,
   type ListInboxResponse,
+  type ListKindsResponse,
 } from "./gen/triggers/v1/events_pb.js";
 import { VERSION } from "./gen/version.js";
 import type { Dialler } from "./link.js";
-import { parseUrls, toCreateRequest, toListRequest, type ListRequest, type NewEvent } from "./requests.js";
+import {
+  parseUrls,
+  toCreateRequest,
+  toKindsRequest,
+  toListRequest,
+  toLogRequest,
+  type KindsRequest,
+  type ListRequest,
+  type LogRequest,
+  type NewEvent,
+} from "./requests.js";
+import { Worker, type Delivery, type WorkerOptions } from "./worker.js";
 
 export const DEFAULT_URL = "ws://127.0.0.1:7300/rpc";
 const DEFAULT_TIMEOUT_MS = 10_000;
@@ -118,6 +141,43 @@ export class Client {
     return this.call(EventService.method.listInbox, toListRequest(request), options);
   }
 
+  /**
+   * Reads the log, the events of every status in the order of the commits, after a position. Continue from
+   * `nextAfter`. With `waitMs` an answer without events comes when that time is over; a call without a `timeoutMs` has
+   * so much more. OUT_OF_RANGE, with `firstSequence`, when events after the position were removed.
+   */
+  async listEvents(request: LogRequest = {}, options: CallOptions = {}): Promise<ListEventsResponse> {
+    const given = toLogRequest(request);
+    const timeoutMs = options.timeoutMs ?? Math.min(this.#timeoutMs + given.waitMs, MAX_TIMEOUT_MS);
+    return this.call(EventService.method.listEvents, given, { ...options, timeoutMs });
+  }
+
+  /**
+   * Iterates over the log after a position, and waits at its end for more; see {@link Follower}. `waitMs`, 20 000 when
+   * absent, and `options` are those of one call.
+   */
+  follow(request: LogRequest = {}, options: CallOptions = {}): Follower {
+    const { afterSequence } = toLogRequest(request);
+    return new Follower(afterSequence ?? 0n, (after, stopped) => {
+      const signal = options.signal ? AbortSignal.any([options.signal, stopped]) : stopped;
+      return this.listEvents({ waitMs: MAX_WAIT_MS, ...request, after }, { ...options, signal });
+    });
+  }
+
+  /**
+   * Works on the events of a subscription, in a call of `handler` each, until its `stop()`; see {@link Worker}. The
+   * handler's `delivery.signal` is aborted when the lease is lost, which is extended while it runs.
+   */
+  worker(subscription: string, handler: (delivery: Delivery) => unknown, options: WorkerOptions = {}): Worker {
+    const caller = { timeoutMs: this.#timeoutMs, call: this.call.bind(this) };
+    return new Worker(caller, subscription, handler, options);
+  }
+
+  /** Lists one page of the kinds, the pairs of source and event type that events have or had. */
+  async listKinds(request: KindsRequest = {}, options?: CallOptions): Promise<ListKindsResponse> {
+    return this.call(EventService.method.listKinds, toKindsRequest(request), options);
+  }
+
   /** Acknowledges one event. Again answers with the first time. */
   async ack(eventId: string, options?: CallOptions): Promise<AckEventResponse> {
     const request = { eventId: checkText("eventId", eventId) };
@@ -134,6 +194,15 @@ export class Client {
     const request = { eventIds: given.map((id, index) => checkText(`eventIds[${String(index)}]`, id)) };
     const { results } = await this.call(EventService.method.batchAckEvents, request, options);
     return checkResults(results, eventIds.length, checkAcknowledged);
+  }
+
+  /**
+   * Removes the payload of one event for good; it cannot be undone. The event keeps its place in the log and its
+   * status, and its create sent again answers as before. Erasing again changes nothing.
+   */
+  async erase(eventId: string, options?: CallOptions): Promise<EraseEventResponse> {
+    const request = { eventId: checkText("eventId", eventId) };
+    return checkErased(await this.call(EventService.method.eraseEvent, request, options));
   }
 
   /** Whether events can be stored and read now. */

@@ -9,7 +9,7 @@ const TOP_BIT = 0x80000000;
 
 /** What a connection tells a call that it carries; one of the two, once. */
 export interface Carried {
-  /** Silence is no sign that the connection is dead. */
+  /** Until its deadline, silence is no sign that the connection is dead. */
   readonly waits: boolean;
   onAnswer(envelope: Uint8Array): void;
   /** The connection dropped before the answer came. */
@@ -60,12 +60,12 @@ export class Connection {
     return id;
   }
 
-  /** Ends the interest in an answer. */
-  forget(id: number): void {
+  /** Ends the interest in an answer, which is `due` at the call's deadline. */
+  forget(id: number, due: boolean): void {
     const carried = this.#inFlight.get(id);
     this.#inFlight.delete(id);
     // A peer that vanished without a word leaves a connection that looks well: dial again.
-    if (carried && !carried.call.waits && Date.now() - Math.max(carried.since, this.#heardAt) >= SILENCE_MS) {
+    if (carried && (due || !carried.call.waits) && Date.now() - Math.max(carried.since, this.#heardAt) >= SILENCE_MS) {
       this.#link?.close();
     }
   }

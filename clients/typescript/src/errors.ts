@@ -17,6 +17,8 @@ export class TriggersError extends Error {
     /** The core's advice how long to wait before another try, in milliseconds; 0 for none. */
     readonly retryDelayMs = 0,
     options?: ErrorOptions,
+    /** With OUT_OF_RANGE: the first sequence of the log that is there; go on after the one before it. Else 0. */
+    readonly firstSequence = 0n,
   ) {
     super(message, options);
   }
@@ -47,6 +49,8 @@ export function failureToError({ code, message, details }: Failure): TriggersErr
     message,
     details?.fieldViolations,
     details?.retryDelayMs,
+    undefined,
+    details?.firstSequence,
   );
 }
 

@@ -1,12 +1,17 @@
 // From what callers give to what is sent.
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import {
   checkList,
   checkMember,
+  checkObject,
   checkOptionalText,
   checkPageSize,
   checkPayload,
+  checkPosition,
   checkText,
+  checkTime,
+  checkWait,
 } from "./arguments.js";
 import { invalidArgument } from "./errors.js";
 import { newEventId } from "./eventid.js";
@@ -14,7 +19,10 @@ import {
   EventStatus,
   SortOrder,
   type CreateEventRequestSchema,
+  type EventFilterSchema,
+  type ListEventsRequestSchema,
   type ListInboxRequestSchema,
+  type ListKindsRequestSchema,
 } from "./gen/triggers/v1/events_pb.js";
 
 export interface NewEvent {
@@ -40,6 +48,39 @@ export interface ListRequest {
   order?: SortOrder;
   /** Events in one page, at most 1000; 50 when absent. */
   pageSize?: number;
+  /** Which events; all when absent. */
+  filter?: EventFilter;
+}
+
+/**
+ * Events that pass each of these. A name is exact or, with "*" at its end, the beginning of one; one of them must
+ * fit, and without any all do.
+ */
+export interface EventFilter {
+  sources?: readonly string[];
+  eventTypes?: readonly string[];
+  /** Created at this time or later. */
+  fromTime?: Date | Timestamp;
+  /** Created before this time. */
+  untilTime?: Date | Timestamp;
+}
+
+export interface LogRequest {
+  /** The position: events after this sequence. 0, the beginning of the log, when absent. */
+  after?: bigint | number;
+  /** Which events; all when absent. */
+  filter?: EventFilter;
+  /** Events in one answer, at most 1000; 50 when absent. */
+  pageSize?: number;
+  /** How long to wait, at most 20 000, when there is nothing to return; not at all when absent. */
+  waitMs?: number;
+}
+
+export interface KindsRequest {
+  /** Kinds in one page, at most 1000; 50 when absent. */
+  pageSize?: number;
+  /** The `nextPageToken` of the page before. */
+  pageToken?: string;
 }
 
 /** The event to send; its id stays the same however often it is sent. `path` is where it is in a batch. */
@@ -65,13 +106,56 @@ export function toListRequest({
   order = SortOrder.UNSPECIFIED,
   pageSize = 0,
   pageToken = "",
+  filter,
 }: ListRequest & { pageToken?: string }): MessageInitShape<typeof ListInboxRequestSchema> {
   return {
     status: checkMember("status", status, EventStatus),
     order: checkMember("order", order, SortOrder),
     pageSize: checkPageSize(pageSize),
     pageToken: checkText("pageToken", pageToken),
+    ...toFilter(filter),
   };
+}
+
+/** The member `filter` of a request, if there is one. */
+function toFilter(filter: unknown): { filter?: MessageInitShape<typeof EventFilterSchema> } {
+  if (filter === undefined) {
+    return {};
+  }
+  const { sources, eventTypes, fromTime, untilTime }: Partial<Record<keyof EventFilter, unknown>> = checkObject("filter", filter);
+  return {
+    filter: {
+      sources: checkNames("filter.sources", sources),
+      eventTypes: checkNames("filter.eventTypes", eventTypes),
+      ...(fromTime === undefined ? {} : { fromTime: checkTime("filter.fromTime", fromTime) }),
+      ...(untilTime === undefined ? {} : { untilTime: checkTime("filter.untilTime", untilTime) }),
+    },
+  };
+}
+
+function checkNames(name: string, value: unknown = []): string[] {
+  return checkList(name, value).map((each, index) => checkText(`${name}[${String(index)}]`, each));
+}
+
+export function toLogRequest({
+  after = 0,
+  filter,
+  pageSize = 0,
+  waitMs = 0,
+}: LogRequest): MessageInitShape<typeof ListEventsRequestSchema> & { waitMs: number } {
+  return {
+    afterSequence: checkPosition("after", after),
+    pageSize: checkPageSize(pageSize),
+    waitMs: checkWait(waitMs),
+    ...toFilter(filter),
+  };
+}
+
+export function toKindsRequest({
+  pageSize = 0,
+  pageToken = "",
+}: KindsRequest): MessageInitShape<typeof ListKindsRequestSchema> {
+  return { pageSize: checkPageSize(pageSize), pageToken: checkText("pageToken", pageToken) };
 }
 
 /** The addresses of a client, as a list or with commas. */

@@ -3,12 +3,18 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { runInNewContext } from "node:vm";
-import { create, setExtension } from "@bufbuild/protobuf";
+import { create, fromBinary, setExtension } from "@bufbuild/protobuf";
 import { MethodOptionsSchema } from "@bufbuild/protobuf/wkt";
 import { call, CallSchema } from "../src/gen/triggers/api/v1/options_pb.js";
 import { Health, HealthCheckResponseSchema } from "../src/gen/triggers/health/v1/health_pb.js";
-import { EventService, ListInboxResponseSchema } from "../src/gen/triggers/v1/events_pb.js";
-import { Code, newEventId, ServingStatus, TriggersClient, TriggersError, VERSION } from "../src/node.js";
+import {
+  EventService,
+  ListEventsRequestSchema,
+  ListEventsResponseSchema,
+  ListInboxResponseSchema,
+} from "../src/gen/triggers/v1/events_pb.js";
+import { AckRequestSchema, AckResponseSchema, PullResponseSchema } from "../src/gen/triggers/v1/subscriptions_pb.js";
+import { Code, type Follower, newEventId, ServingStatus, TriggersClient, TriggersError, VERSION } from "../src/node.js";
 import { ok, ScriptedCore, type Answer } from "./scripted.js";
 
 const serving: Answer = () => ok(HealthCheckResponseSchema, { status: ServingStatus.SERVING });
@@ -145,14 +151,20 @@ void test("a method that may not be repeated is sent once, whatever becomes of i
   });
 });
 
-void test("the silence of a call that waits is no sign of a dead peer", { timeout: 20_000 }, () => {
+void test("the silence of a call that waits is the sign of a dead peer at its deadline only", { timeout: 20_000 }, () => {
   let count = 0;
   const answer: Answer = (request, socket) => (count++ === 0 ? null : serving(request, socket));
   return withCore(answer, async (client, core) => {
-    const waiting = client.call(checkWith({ repeatable: true, waits: true }), {}, { timeoutMs: 5100 });
-    await assert.rejects(waiting, failsWith(Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"));
+    const waits = checkWith({ repeatable: true, waits: true });
+    const signal = AbortSignal.timeout(5100);
+    await assert.rejects(client.call(waits, {}, { signal }), failsWith(Code.CANCELLED, "CALL_CANCELLED"));
     assert.equal((await client.health()).status, ServingStatus.SERVING);
     assert.equal(core.dials, 1);
+    count = 0;
+    const waiting = client.call(waits, {}, { timeoutMs: 5100 });
+    await assert.rejects(waiting, failsWith(Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"));
+    assert.equal((await client.health()).status, ServingStatus.SERVING);
+    assert.equal(core.dials, 2);
   });
 });
 
@@ -171,6 +183,86 @@ void test("leaving a list early asks for no more pages", () =>
     },
   ));
 
+/** Answers as a log of five events, two in a page, does; who asks at its end is kept waiting. */
+const log: Answer = (request) => {
+  const { afterSequence } = fromBinary(ListEventsRequestSchema, request.body);
+  if (afterSequence === 5n) {
+    return null;
+  }
+  const events = [afterSequence + 1n, afterSequence + 2n]
+    .filter((sequence) => sequence <= 5n)
+    .map((sequence) => ({ eventId: newEventId(), sequence }));
+  return ok(ListEventsResponseSchema, { events, nextAfter: events.at(-1)?.sequence ?? afterSequence });
+};
+
+async function sequences(follower: Follower): Promise<bigint[]> {
+  const found = [];
+  for await (const { sequence } of follower) {
+    found.push(sequence);
+  }
+  return found;
+}
+
+async function isAsked(core: ScriptedCore, count: number): Promise<void> {
+  while (core.requests.length < count) {
+    await new Promise(setImmediate);
+  }
+}
+
+void test("a follower that waits is stopped, and its calls have time for their wait", () =>
+  withCore(log, async (client, core) => {
+    const follower = client.follow();
+    const found = sequences(follower);
+    await isAsked(core, 4);
+    follower.stop();
+    assert.deepEqual(await found, [1n, 2n, 3n, 4n, 5n]);
+    assert.equal(follower.nextAfter, 5n);
+    assert.deepEqual(await sequences(follower), []);
+    assert.ok(core.requests.every(({ timeoutMs }) => timeoutMs > 29_000 && timeoutMs <= 30_000));
+  }));
+
+void test("a follower that was left, or whose call failed, goes on where it was", () =>
+  withCore(log, async (client, core) => {
+    const controller = new AbortController();
+    const follower = client.follow({ after: 2 }, { signal: controller.signal });
+    for await (const { sequence } of follower) {
+      assert.equal(sequence, 3n);
+      break;
+    }
+    assert.equal(follower.nextAfter, 3n);
+    assert.deepEqual([await follower.next(), await follower.next()].map(({ value }) => value?.sequence), [4n, 5n]);
+    const waiting = follower.next();
+    await isAsked(core, 3);
+    controller.abort();
+    await assert.rejects(waiting, failsWith(Code.CANCELLED, "CALL_CANCELLED"));
+    await assert.rejects(follower.next(), failsWith(Code.CANCELLED, "CALL_CANCELLED"));
+    assert.equal(follower.nextAfter, 5n);
+  }));
+
+void test("a worker that is stopped while it waits has settled what ran", () => {
+  const event = { eventId: newEventId() };
+  const pulled = ok(PullResponseSchema, { deliveries: [{ ackId: "one", deliveryAttempt: 1, event }] });
+  let pulls = 0;
+  const answer: Answer = ({ method, body }) => {
+    if (!method.endsWith("/Pull")) {
+      const { ackIds } = fromBinary(AckRequestSchema, body);
+      return ok(AckResponseSchema, { results: ackIds.map(() => ({})) });
+    }
+    pulls++;
+    return pulls === 1 ? pulled : null;
+  };
+  return withCore(answer, async (client, core) => {
+    const worker = client.worker("w", () => undefined, { concurrency: 2, leaseSeconds: 30 });
+    await isAsked(core, 3);
+    await worker.stop();
+    const methods = core.requests.map(({ method }) => method.split("/")[1]).sort();
+    assert.deepEqual(methods, ["Ack", "Pull", "Pull"]);
+    const start = (options: object) => () => client.worker("w", () => undefined, options);
+    assert.throws(start({ concurrency: 0 }), failsWith(Code.INVALID_ARGUMENT, "CONCURRENCY_INVALID"));
+    assert.throws(start({ leaseSeconds: 43_201 }), failsWith(Code.INVALID_ARGUMENT, "LEASE_SECONDS_INVALID"));
+  });
+});
+
 void test("arguments that no request can express are refused before anything is sent", () =>
   withCore(serving, async (client, core) => {
     const event = { source: "s", eventType: "t", payload: {} };
@@ -181,6 +273,10 @@ void test("arguments that no request can express are refused before anything is 
       [client.ackBatch(["evt_1", "\udc00"]), "EVENT_ID_INVALID"],
       [client.listPage({ pageSize: 1.5 }), "PAGE_SIZE_INVALID"],
       [client.listPage({ pageSize: 2 ** 31 }), "PAGE_SIZE_INVALID"],
+      [client.listEvents({ after: 2n ** 63n }), "AFTER_INVALID"],
+      [client.listEvents({ after: 0.5 }), "AFTER_INVALID"],
+      [client.listEvents({ waitMs: -1 }), "WAIT_INVALID"],
+      [client.listPage({ filter: { fromTime: new Date(NaN) } }), "FILTER_INVALID"],
       [client.health({ timeoutMs: 0 }), "TIMEOUT_INVALID"],
       [client.health({ timeoutMs: NaN }), "TIMEOUT_INVALID"],
     ] as const;

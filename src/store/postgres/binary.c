@@ -9,11 +9,16 @@
 #define EPOCH_OFFSET_US INT64_C(946684800000000) /* from 1970 to 2000 */
 #define MIN_TIME_US INT64_C(-211813488000000000) /* 4714-11-24 BC, in PostgreSQL's epoch */
 
+void postgres_put_int32(struct buffer *value, int32_t number)
+{
+    uint32_t big_endian = htobe32((uint32_t)number);
+    buffer_append(value, &big_endian, sizeof(big_endian));
+}
+
 static void put_int32(struct buffer *bytes, size_t number)
 {
     CHECK(number <= INT32_MAX);
-    uint32_t big_endian = htobe32((uint32_t)number);
-    buffer_append(bytes, &big_endian, sizeof(big_endian));
+    postgres_put_int32(bytes, (int32_t)number);
 }
 
 void postgres_put_int64(struct buffer *value, int64_t number)
@@ -33,7 +38,7 @@ static int64_t from_unix_us(int64_t time_us)
 
 void postgres_put_time(struct buffer *value, int64_t time_us)
 {
-    postgres_put_int64(value, from_unix_us(time_us));
+    postgres_put_int64(value, time_us == INT64_MAX ? INT64_MAX : from_unix_us(time_us));
 }
 
 void postgres_array_start(struct buffer *array, Oid element, size_t count)
@@ -51,12 +56,32 @@ void postgres_array_add(struct buffer *array, const void *bytes, size_t size)
     buffer_append(array, bytes, size);
 }
 
+void postgres_array_add_int32(struct buffer *array, int32_t number)
+{
+    put_int32(array, sizeof(number));
+    postgres_put_int32(array, number);
+}
+
+void postgres_array_add_int64(struct buffer *array, int64_t number)
+{
+    put_int32(array, sizeof(number));
+    postgres_put_int64(array, number);
+}
+
 void postgres_array_add_time(struct buffer *array, int64_t time_us)
 {
     int64_t time = from_unix_us(time_us);
     put_int32(array, sizeof(time));
     postgres_put_int64(array,
                        time == INT64_MIN ? time + 1 : time); /* a value that the server refuses */
+}
+
+int32_t postgres_int32(const PGresult *rows, int row, int column)
+{
+    uint32_t big_endian;
+    CHECK(PQgetlength(rows, row, column) == sizeof(big_endian));
+    memcpy(&big_endian, PQgetvalue(rows, row, column), sizeof(big_endian));
+    return (int32_t)be32toh(big_endian);
 }
 
 int64_t postgres_int64(const PGresult *rows, int row, int column)

@@ -27,6 +27,7 @@ static void session_close(struct store_session *base)
     if (!session)
         return;
     CHECK(base->store->driver == &DRIVER);
+    names_fini(&session->names);
     PQfinish(session->conn);
     free(session);
 }
@@ -41,6 +42,7 @@ static enum store_result look_at_server(struct postgres_session *session, char e
     enum store_result outcome = STORE_OK;
     if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1) {
         session->pooled = atoi(PQgetvalue(result, 0, 0)) != PQbackendPID(session->conn);
+        session->server_started_us = strtoll(PQgetvalue(result, 0, 2), NULL, 10);
         snprintf(encoding, 32, "%s", PQgetvalue(result, 0, 1));
     } else {
         outcome = postgres_failed(session, result, status);
@@ -89,6 +91,8 @@ static enum store_result session_open(struct store *store, bool read_only,
         return store_unavailable(status, "out of memory");
     opened->base.store = store;
     opened->read_only = read_only;
+    opened->log.last = -1;
+    names_init(&opened->names);
     enum store_result result = set_up(opened, status);
     if (result == STORE_OK) {
         CHECK(opened->conn && !opened->lost);
@@ -125,8 +129,22 @@ static const struct store_driver DRIVER = {
     .write = postgres_write,
     .get = postgres_get,
     .list = postgres_list,
+    .kinds = postgres_kinds,
     .backlog = postgres_backlog,
+    .trim = postgres_trim,
+    .subscriptions = postgres_subscriptions,
+    .subscription_put = postgres_subscription_put,
+    .subscription_remove = postgres_subscription_remove,
+    .take = postgres_take,
+    .ledger = postgres_ledger,
+    .ledger_heads = postgres_ledger_heads,
+    .ledger_trim = postgres_ledger_trim,
+    .dead_letters = postgres_dead_letters,
+    .log_end = postgres_log_end,
     .ping = ping,
+    .notice_open = postgres_notice_open,
+    .notice_send = postgres_notice_send,
+    .notice_await = postgres_notice_await,
 };
 
 bool postgres_store_new(const char *uri, struct store **store, struct status *status)
@@ -146,7 +164,9 @@ bool postgres_store_new(const char *uri, struct store **store, struct status *st
         return status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
     }
     *made = (struct postgres_store){
-        .base = {.driver = &DRIVER, .description = description},
+        .base = {.driver = &DRIVER,
+                 .description = description,
+                 .moving.lock = PTHREAD_MUTEX_INITIALIZER},
         .uri = copy,
         .host_count = host_count,
     };

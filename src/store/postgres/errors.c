@@ -30,6 +30,7 @@ static const struct {
     {"40003", LOST},     /* statement_completion_unknown */
     {"25006", LOST},     /* read-only after a failover: connect to the new primary */
     {"25P", LOST},       /* a transaction left open or ended under us */
+    {"55P02", LOST},     /* cant_change_runtime_param: another server, see settings.sql */
     {"26000", LOST},     /* prepared statement gone, by a pooler or "discard all" */
     {"42P05", LOST},     /* prepared statement there already, by a pooler */
     {"0A000", LOST},     /* cached plan: the schema changed under the prepared statement */
@@ -54,9 +55,29 @@ static enum meaning meaning_of_code(const char *sqlstate)
     return REJECTED;
 }
 
+/* Whether the event before those to append is not there. */
+static bool log_is_shorter(const PGresult *result, const char *sqlstate)
+{
+    const char *column = PQresultErrorField(result, PG_DIAG_COLUMN_NAME);
+    return column && strcmp(column, "sequence") == 0 && strcmp(sqlstate, "23502") == 0;
+}
+
+/* Whether another writer has stored the same sequence, id or kind meanwhile. */
+static bool came_second(const PGresult *result, const char *sqlstate)
+{
+    static const char *const constraints[] = {"events_pkey", "events_id", "kinds_pkey",
+                                              "kinds_names"};
+    const char *constraint = PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME);
+    bool ours = false;
+    for (size_t i = 0; constraint && i < sizeof(constraints) / sizeof(constraints[0]); i++)
+        ours = ours || strcmp(constraint, constraints[i]) == 0;
+    return ours && strcmp(sqlstate, "23505") == 0;
+}
+
 static enum meaning meaning_of(const PGresult *result, const char *sqlstate)
 {
-    enum meaning meaning = meaning_of_code(sqlstate);
+    bool misplaced = came_second(result, sqlstate) || log_is_shorter(result, sqlstate);
+    enum meaning meaning = misplaced ? RETRY : meaning_of_code(sqlstate);
     bool waited = meaning == RETRY || meaning == LOCKED || meaning == SLOW;
     return !waited && raised_by_function(result) ? REJECTED : meaning;
 }
@@ -75,6 +96,10 @@ static void log_failure(struct postgres_session *session, const char *sqlstate, 
     bool quotes = strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "23", 2) == 0;
     if (!text || quotes)
         text = "";
+    if (strcmp(sqlstate, "23502") == 0)
+        text = "a value is missing; if it is a sequence, the database has lost events";
+    if (strcmp(sqlstate, "55P02") == 0)
+        text = "the pooler leads to another server, or to one that was started again";
     log_warning_limited(sqlstate, "postgresql refused a statement",
                         {"store", session->base.store->description}, {"sqlstate", sqlstate},
                         {"text", text});

@@ -94,7 +94,7 @@ static enum store_result take_results(struct postgres_session *session, bool row
     bool between = true; /* after the last result of a statement */
     while (!synced && outcome != STORE_LOST) {
         PGresult *result;
-        if (row_by_row && between && command == session->preambles)
+        if (row_by_row && between && command >= session->preambles)
             PQsetSingleRowMode(session->conn);
         if (!next_result(session, &result) || (!result && between))
             return postgres_failed(session, NULL, status);

@@ -90,5 +90,7 @@ enum store_result postgres_schema_prepare(struct postgres_session *session, stru
                            "the schema \"triggers\" in %s has version %d and this triggersd knows "
                            "only up to %d; run a newer triggersd",
                            session->base.store->description, version, latest_version());
-    return version < latest_version() ? migrate(session, status) : STORE_OK;
+    if (version < latest_version())
+        result = migrate(session, status);
+    return result == STORE_OK ? postgres_move(session, status) : result;
 }

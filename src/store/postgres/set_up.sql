@@ -2,8 +2,10 @@
 -- a table of events.
 
 -- name: server
--- What the connection does not say: a pooler's connections have process ids of their own.
-select pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_encoding');
+-- What the connection does not say: a pooler's connections have process ids of their own. The last is
+-- when the server was started, in microseconds since 1970.
+select pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_encoding'),
+    (extract(epoch from pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint;
 
 -- name: database_exists
 select 1 from pg_catalog.pg_database where datname = $1;

@@ -1,7 +1,9 @@
 -- name: settings
 -- What the other statements rely on, for the transaction if $1, else for the session; $2 is how long
 -- to wait for locks. A shorter time-out, which somebody chose, is kept. Ours are shorter than the
--- operation's, so that the server ends it first and says why. Reads no table.
+-- operation's, so that the server ends it first and says why. Fails, with a parameter that cannot be
+-- set, when the server is not the one that was started at $3 (microseconds since 1970): a pooler's
+-- clients outlive a server, and what they remember may be lost with it. Reads no table.
 select pg_catalog.set_config(name, value, $1::boolean)
 from (values
     ('default_transaction_isolation', 'read committed', null),
@@ -12,7 +14,11 @@ from (values
     ('enable_mergejoin', 'off', null),
     ('enable_sort', 'off', null),
     ('jit', 'off', null),
+    ('max_parallel_workers_per_gather', '0', null),
     ('lock_timeout', $2::text, $2::interval),
     ('statement_timeout', '8s', interval '8s')) settings (name, value, longest)
 where case when longest is null then true else
-    pg_catalog.current_setting(name)::interval not between interval '1ms' and longest end;
+    pg_catalog.current_setting(name)::interval not between interval '1ms' and longest end
+union all
+select pg_catalog.set_config('server_version', '', false)
+where (extract(epoch from pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint <> $3::bigint;

@@ -14,6 +14,13 @@
 #define WRITER_LOCK_TIMEOUT "100ms" /* another core's commit takes less */
 #define BRIEF_LOCK_TIMEOUT "10ms"
 
+static const char *lock_timeout_of(const struct postgres_session *session, bool briefly)
+{
+    return briefly              ? BRIEF_LOCK_TIMEOUT
+           : session->read_only ? READER_LOCK_TIMEOUT
+                                : WRITER_LOCK_TIMEOUT;
+}
+
 static void ignore_rows(void *context, size_t command, const PGresult *rows)
 {
     (void)context;
@@ -24,18 +31,17 @@ static void ignore_rows(void *context, size_t command, const PGresult *rows)
 /* Queues the settings, for this transaction or for the session. */
 static bool send_settings(struct postgres_session *session, bool for_transaction, bool briefly)
 {
-    const char *lock_timeout = briefly              ? BRIEF_LOCK_TIMEOUT
-                               : session->read_only ? READER_LOCK_TIMEOUT
-                                                    : WRITER_LOCK_TIMEOUT;
-    struct buffer parameters[2];
-    buffer_init(&parameters[0], PARAMETER_CAP);
-    buffer_init(&parameters[1], PARAMETER_CAP);
+    const char *lock_timeout = lock_timeout_of(session, briefly);
+    struct buffer parameters[3];
+    for (size_t i = 0; i < 3; i++)
+        buffer_init(&parameters[i], PARAMETER_CAP);
     buffer_append(&parameters[0], for_transaction ? "\1" : "\0", 1);
     buffer_append_text(&parameters[1], lock_timeout);
-    bool sent = !parameters[0].failed && !parameters[1].failed &&
-                postgres_statement_send(session, POSTGRES_SETTINGS, NULL, parameters, 2);
-    buffer_fini(&parameters[0]);
-    buffer_fini(&parameters[1]);
+    postgres_put_int64(&parameters[2], session->server_started_us);
+    bool sent = !parameters[0].failed && !parameters[1].failed && !parameters[2].failed &&
+                postgres_statement_send(session, POSTGRES_SETTINGS, NULL, parameters, 3);
+    for (size_t i = 0; i < 3; i++)
+        buffer_fini(&parameters[i]);
     return sent;
 }
 
@@ -55,14 +61,14 @@ enum store_result postgres_statements_prepare(struct postgres_session *session,
 
 bool postgres_transaction_start(struct postgres_session *session, bool briefly)
 {
-    session->preambles = session->pooled || briefly;
+    session->preambles = !session->in_turn && (session->pooled || briefly);
     return session->preambles == 0 || send_settings(session, true, briefly);
 }
 
 bool postgres_statement_send(struct postgres_session *session, enum postgres_statement which,
                              const struct scope *scope, const struct buffer *parameters, int count)
 {
-    static const int formats[] = {1, 1, 1, 1, 1, 1};
+    static const int formats[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     enum { MAX_PARAMETERS = sizeof(formats) / sizeof(formats[0]) };
     const char *values[MAX_PARAMETERS];
     int sizes[MAX_PARAMETERS];
@@ -73,7 +79,7 @@ bool postgres_statement_send(struct postgres_session *session, enum postgres_sta
     sizes[0] = sizeof(tenant);
     for (int i = 0; i < count; i++) {
         CHECK(!parameters[i].failed && parameters[i].size <= INT_MAX);
-        values[first + i] = parameters[i].data;
+        values[first + i] = parameters[i].data ? parameters[i].data : ""; /* NULL would be null */
         sizes[first + i] = (int)parameters[i].size;
     }
     count += first;
@@ -84,4 +90,30 @@ bool postgres_statement_send(struct postgres_session *session, enum postgres_sta
                                  sizes, formats, 1);
     return PQsendQueryPrepared(session->conn, POSTGRES_STATEMENTS[which].name, count, values, sizes,
                                formats, 1);
+}
+
+void postgres_parameters_init(struct buffer *parameters, int count)
+{
+    for (int i = 0; i < count; i++)
+        buffer_init(&parameters[i], POSTGRES_PARAMETER_CAP);
+}
+
+enum store_result postgres_run(struct postgres_session *session, enum postgres_statement which,
+                               const struct scope *scope, struct buffer *parameters, int count,
+                               postgres_rows *rows, void *context, struct status *status)
+{
+    enum store_result result;
+    bool fits = true;
+    for (int i = 0; i < count; i++)
+        fits = fits && !parameters[i].failed;
+    if (!fits)
+        result = store_unavailable(status, "out of memory");
+    else if (!postgres_transaction_start(session, false) ||
+             !postgres_statement_send(session, which, scope, parameters, count))
+        result = postgres_failed(session, NULL, status);
+    else
+        result = postgres_sync(session, rows, context, status);
+    for (int i = 0; i < count; i++)
+        buffer_fini(&parameters[i]);
+    return result;
 }

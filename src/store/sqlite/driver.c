@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -15,10 +16,13 @@
 
 static const struct store_driver DRIVER;
 
-static void close_store(struct store *store)
+static void close_store(struct store *base)
 {
-    CHECK(store->driver == &DRIVER);
-    free(store->description);
+    struct sqlite_store *store = (struct sqlite_store *)base;
+    CHECK(base->driver == &DRIVER && store->turns_over == store->turns_drawn);
+    pthread_cond_destroy(&store->turn_is_over);
+    pthread_mutex_destroy(&store->lock);
+    free(base->description);
     free(store);
 }
 
@@ -58,11 +62,24 @@ static void make_private(const char *path)
     pthread_mutex_unlock(&lock);
 }
 
+/* A file that is still empty will give space back after events are removed; later it is too late to
+ * choose that. */
+static enum store_result prepare_new(sqlite3 *db, const char *path, struct status *status)
+{
+    struct stat info;
+    if (stat(path, &info) != 0 || info.st_size > 0)
+        return STORE_OK;
+    int code = sqlite3_exec(db, SQLITE_STATEMENTS[SQLITE_GIVE_BACK].sql, NULL, NULL, NULL);
+    return code == SQLITE_OK ? STORE_OK : sqlite_open_failed(path, code, status);
+}
+
 /* Opens a connection that may write, with the schema up to date. */
 static enum store_result connect_writer(const char *path, sqlite3 **db, struct status *status)
 {
     make_private(path);
     enum store_result result = open_file(path, SQLITE_OPEN_READWRITE, db, status);
+    if (result == STORE_OK)
+        result = prepare_new(*db, path, status);
     if (result == STORE_OK)
         result = sqlite_schema_prepare(*db, path, status);
     if (result != STORE_OK) {
@@ -77,6 +94,8 @@ static enum store_result session_open(struct store *store, bool read_only,
 {
     sqlite3 *db;
     enum store_result result = connect_writer(store->description, &db, status);
+    if (result == STORE_OK && (result = sqlite_move(store, db, status)) != STORE_OK)
+        sqlite3_close(db);
     if (result == STORE_OK && read_only) {
         /* The writer stays open meanwhile: closing the last connection would remove the log. */
         sqlite3 *writer = db;
@@ -91,6 +110,7 @@ static enum store_result session_open(struct store *store, bool read_only,
         return store_unavailable(status, "out of memory");
     }
     *opened = (struct sqlite_session){.base.store = store, .db = db};
+    names_init(&opened->names);
     *session = (struct store_session *)opened; /* its `base`; gcc's analyzer loses the other form */
     return STORE_OK;
 }
@@ -104,6 +124,8 @@ static void session_close(struct store_session *base)
     for (size_t i = 0; i < SQLITE_STATEMENT_COUNT; i++)
         sqlite3_finalize(session->statements[i]);
     CHECK(sqlite3_close(session->db) == SQLITE_OK);
+    names_fini(&session->names);
+    free(session->touched);
     free(session);
 }
 
@@ -128,21 +150,38 @@ static const struct store_driver DRIVER = {
     .write = sqlite_write,
     .get = sqlite_get,
     .list = sqlite_list,
+    .kinds = sqlite_kinds,
     .backlog = sqlite_backlog,
+    .trim = sqlite_trim,
+    .subscriptions = sqlite_subscriptions,
+    .subscription_put = sqlite_subscription_put,
+    .subscription_remove = sqlite_subscription_remove,
+    .take = sqlite_take,
+    .ledger = sqlite_ledger,
+    .ledger_heads = sqlite_ledger_heads,
+    .ledger_trim = sqlite_ledger_trim,
+    .dead_letters = sqlite_dead_letters,
+    .log_end = sqlite_log_end,
     .ping = ping,
 };
 
 bool sqlite_store_new(const char *path, struct store **store, struct status *status)
 {
     CHECK(path[0]);
-    struct store *made = calloc(1, sizeof(*made));
+    struct sqlite_store *made = calloc(1, sizeof(*made));
     char *description = strdup(path);
     if (!made || !description) {
         free(made);
         free(description);
         return status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
     }
-    *made = (struct store){.driver = &DRIVER, .description = description};
-    *store = made;
+    *made = (struct sqlite_store){
+        .base = {.driver = &DRIVER,
+                 .description = description,
+                 .moving.lock = PTHREAD_MUTEX_INITIALIZER},
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+        .turn_is_over = PTHREAD_COND_INITIALIZER,
+    };
+    *store = &made->base;
     return true;
 }

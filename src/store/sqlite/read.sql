@@ -1,52 +1,57 @@
--- Events by id, pages of the inbox, and the backlog. ?1 is the tenant.
+-- Single events, kinds and the backlog. ?1 is the tenant, except where a row is found by its position.
 
 -- name: get
--- An event, with the time of its acknowledgement or 0. Indexes: the primary key of events, then that
--- of acknowledged.
-select e.event_id, e.created_at, e.source, e.event_type, e.payload, coalesce(a.acknowledged_at, 0)
+-- An event, with the time of its acknowledgement or 0. Indexes: the unique one of events, then the
+-- primary key of acknowledged.
+select e.position, e.event_id, e.created_at, e.kind, e.payload, coalesce(a.acknowledged_at, 0)
 from events e
-left join acknowledged a
-    on a.tenant_id = e.tenant_id and a.created_at = e.created_at and a.event_id = e.event_id
+left join acknowledged a on a.position = e.position
 where e.tenant_id = ?1 and e.event_id = ?2;
 
--- name: list_pending_newest
--- A page that starts after the position (?2, ?3), of at most ?4 rows; "cross join" makes SQLite keep
--- the order of the tables. Indexes: the primary key of pending, backwards, and that of events.
-select e.event_id, e.created_at, e.source, e.event_type, e.payload, 0
-from pending l
-cross join events e on e.tenant_id = ?1 and e.event_id = l.event_id
-where l.tenant_id = ?1 and (l.created_at, l.event_id) < (?2, ?3)
-order by l.created_at desc, l.event_id desc limit ?4;
+-- name: get_at
+-- The same, the event with the sequence ?2. Indexes: the primary keys of events and acknowledged.
+select e.position, e.event_id, e.created_at, e.kind, e.payload, coalesce(a.acknowledged_at, 0)
+from events e
+left join acknowledged a on a.position = e.position
+where e.position = (?1 << 40) + ?2;
 
--- name: list_pending_oldest
--- Indexes: the primary key of pending, forwards, and that of events.
-select e.event_id, e.created_at, e.source, e.event_type, e.payload, 0
-from pending l
-cross join events e on e.tenant_id = ?1 and e.event_id = l.event_id
-where l.tenant_id = ?1 and (l.created_at, l.event_id) > (?2, ?3)
-order by l.created_at asc, l.event_id asc limit ?4;
+-- name: pair
+-- The source and event type of a kind. Index: the primary key of kinds.
+select source, event_type from kinds where tenant_id = ?1 and kind = ?2;
 
--- name: list_acknowledged_newest
--- Indexes: the primary key of acknowledged, backwards, and that of events.
-select e.event_id, e.created_at, e.source, e.event_type, e.payload, l.acknowledged_at
-from acknowledged l
-cross join events e on e.tenant_id = ?1 and e.event_id = l.event_id
-where l.tenant_id = ?1 and (l.created_at, l.event_id) < (?2, ?3)
-order by l.created_at desc, l.event_id desc limit ?4;
+-- name: kinds
+-- At most ?3 kinds after the number ?2. Index: the primary key of kinds.
+select kind, source, event_type from kinds where tenant_id = ?1 and kind > ?2 order by kind limit ?3;
 
--- name: list_acknowledged_oldest
--- Indexes: the primary key of acknowledged, forwards, and that of events.
-select e.event_id, e.created_at, e.source, e.event_type, e.payload, l.acknowledged_at
-from acknowledged l
-cross join events e on e.tenant_id = ?1 and e.event_id = l.event_id
-where l.tenant_id = ?1 and (l.created_at, l.event_id) > (?2, ?3)
-order by l.created_at asc, l.event_id asc limit ?4;
+-- name: places
+-- Which events of the full block ?3 are of the kind ?2. Index: the primary key of kind_blocks.
+select places_0, places_1, places_2, places_3 from kind_blocks
+where tenant_id = ?1 and kind = ?2 and block = ?3;
 
--- name: backlog
--- How many events are pending and when the oldest was created. Indexes: the primary key of
--- pending_count, and the first entry of that of pending.
-select coalesce((select events from pending_count where tenant_id = ?1), 0),
-    coalesce((select min(created_at) from pending where tenant_id = ?1), 0);
+-- name: first_block
+-- The block with which the log begins; -1: none is full. Index: the primary key of blocks.
+select coalesce(min(block), -1) from blocks where tenant_id = ?1;
+
+-- name: pending_blocks
+-- At most ?2 blocks in which something is pending. Index: the primary key of pending.
+select block from pending where tenant_id = ?1 and kind = 0 order by block limit ?2;
+
+-- name: count_pending_blocks
+-- All of those. Index: the same.
+select count(*) from pending where tenant_id = ?1 and kind = 0;
+
+-- name: count_events
+-- Index: the primary key of events; in the next that of acknowledged; then both.
+select count(*) from events where position between ?1 and ?2;
+
+-- name: count_acknowledged
+select count(*) from acknowledged where position between ?1 and ?2;
+
+-- name: oldest_pending
+select e.created_at from events e
+left join acknowledged a on a.position = e.position
+where e.position between ?1 and ?2 and a.position is null
+order by e.position limit 1;
 
 -- name: ping
 -- Whether the file can be read. Index: the primary key of pending, of which one entry is read.

@@ -23,6 +23,14 @@ sqlite3_stmt *sqlite_statement_of(struct sqlite_session *session, struct scope s
     return statement;
 }
 
+sqlite3_stmt *sqlite_statement_about(struct sqlite_session *session, struct scope scope,
+                                     int64_t subscription, enum sqlite_statement which)
+{
+    sqlite3_stmt *statement = sqlite_statement_of(session, scope, which);
+    sqlite_bind_int64(statement, 2, subscription);
+    return statement;
+}
+
 /* A parameter that the statement does not have stays NULL, and nothing else would tell. */
 void sqlite_bind_int64(sqlite3_stmt *statement, int index, int64_t number)
 {
@@ -67,4 +75,39 @@ int sqlite_step(struct sqlite_session *session, sqlite3_stmt *statement)
         code = sqlite3_extended_errcode(session->db);
     sqlite3_reset(statement);
     return code;
+}
+
+int sqlite_number(struct sqlite_session *session, sqlite3_stmt *statement, int64_t *number)
+{
+    int code = sqlite_step(session, statement);
+    *number = 0;
+    if (code != SQLITE_ROW)
+        return code;
+    *number = sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+    return SQLITE_DONE;
+}
+
+int sqlite_last_sequence(struct sqlite_session *session, struct scope scope, int64_t *last)
+{
+    int64_t position;
+    int code = sqlite_number(session, sqlite_statement_of(session, scope, SQLITE_LAST_POSITION),
+                             &position);
+    *last = sqlite_sequence(position);
+    return code;
+}
+
+int sqlite_places(struct sqlite_session *session, struct scope scope, int32_t kind, int64_t block,
+                  uint64_t places[SQLITE_WORDS])
+{
+    sqlite3_stmt *statement = sqlite_statement_of(session, scope, SQLITE_PLACES);
+    sqlite_bind_int64(statement, 2, kind);
+    sqlite_bind_int64(statement, 3, block);
+    int code = sqlite_step(session, statement);
+    if (code != SQLITE_ROW)
+        return code;
+    for (int i = 0; i < SQLITE_WORDS; i++)
+        places[i] |= (uint64_t)sqlite3_column_int64(statement, i);
+    sqlite3_reset(statement);
+    return SQLITE_DONE;
 }

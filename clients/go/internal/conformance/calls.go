@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -40,7 +41,9 @@ func (f fields) texts(name string) []string {
 
 var methods = map[string]func(context.Context, *triggers.Client, fields) (any, error){
 	"create": create, "create_batch": createBatch, "get": get, "list": list, "list_all": listAll,
-	"ack": ack, "ack_batch": ackBatch, "health": health, "check": check, "stats": stats,
+	"list_events": listEvents, "follow": follow, "work": work, "list_kinds": listKinds,
+	"ack": ack, "ack_batch": ackBatch, "erase": erase,
+	"health": health, "check": check, "stats": stats,
 }
 
 // outcome makes a call, with a deadline of its own when timeoutMS is not 0.
@@ -73,6 +76,7 @@ func failed(err error) map[string]any {
 	return map[string]any{
 		"code": e.Code.String(), "reason": e.Reason, "message": e.Message, "fields": names,
 		"retry_delay_ms": float64(e.RetryDelay.Milliseconds()), "retryable": e.Retryable(),
+		"first_sequence": float64(e.FirstSequence),
 	}
 }
 
@@ -92,7 +96,10 @@ func newEvent(f fields) *triggerspb.CreateEventRequest {
 }
 
 func created(response *triggerspb.CreateEventResponse) map[string]any {
-	return map[string]any{"event_id": response.GetEventId(), "created_at": micros(response.GetCreatedAt())}
+	return map[string]any{
+		"event_id": response.GetEventId(), "created_at": micros(response.GetCreatedAt()),
+		"sequence": float64(response.GetSequence()),
+	}
 }
 
 func acked(response *triggerspb.AckEventResponse) map[string]any {
@@ -104,7 +111,16 @@ func eventOf(event *triggerspb.Event) map[string]any {
 		"event_id": event.GetEventId(), "source": event.GetSource(), "event_type": event.GetEventType(),
 		"payload": string(event.GetPayload()), "status": strings.TrimPrefix(event.GetStatus().String(), "EVENT_STATUS_"),
 		"created_at": micros(event.GetCreatedAt()), "acknowledged_at": micros(event.GetAcknowledgedAt()),
+		"sequence": float64(event.GetSequence()), "payload_erased": event.GetPayloadErased(),
 	}
+}
+
+func eventsOf(list []*triggerspb.Event) []any {
+	events := make([]any, len(list))
+	for i, event := range list {
+		events[i] = eventOf(event)
+	}
+	return events
 }
 
 func create(ctx context.Context, client *triggers.Client, f fields) (any, error) {
@@ -140,16 +156,119 @@ func listRequest(f fields) *triggerspb.ListInboxRequest {
 		Order:     triggerspb.SortOrder(triggerspb.SortOrder_value["SORT_ORDER_"+f.text("order")]),
 		PageSize:  int32(f.number("page_size")),
 		PageToken: f.text("page_token"),
+		Filter:    f.filter(),
 	}
+}
+
+// filter is nil when there is none.
+func (f fields) filter() *triggerspb.EventFilter {
+	given, ok := f["filter"].(map[string]any)
+	if !ok {
+		return nil
+	}
+	filter := fields(given)
+	return &triggerspb.EventFilter{
+		Sources: filter.texts("sources"), EventTypes: filter.texts("event_types"),
+		FromTime: filter.time("from_time"), UntilTime: filter.time("until_time"),
+	}
+}
+
+func (f fields) time(name string) *timestamppb.Timestamp {
+	if f[name] == nil {
+		return nil
+	}
+	return timestamppb.New(time.UnixMicro(f.number(name)))
+}
+
+func logRequest(f fields) *triggerspb.ListEventsRequest {
+	return &triggerspb.ListEventsRequest{
+		AfterSequence: f.number("after"), PageSize: int32(f.number("page_size")),
+		WaitMs: uint32(f.number("wait_ms")), Filter: f.filter(),
+	}
+}
+
+func listEvents(ctx context.Context, client *triggers.Client, f fields) (any, error) {
+	page, err := client.ListEvents(ctx, logRequest(f))
+	return map[string]any{
+		"events": eventsOf(page.GetEvents()), "next_after": float64(page.GetNextAfter()),
+		"first_sequence": float64(page.GetFirstSequence()),
+	}, err
+}
+
+func follow(ctx context.Context, client *triggers.Client, f fields) (any, error) {
+	follower := client.Follow(logRequest(f))
+	var events []*triggerspb.Event
+	for event, err := range follower.Events(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if events = append(events, event); int64(len(events)) == f.number("count") {
+			break
+		}
+	}
+	return map[string]any{"events": eventsOf(events), "next_after": float64(follower.NextAfter())}, nil
+}
+
+// work works until "count" handlers have ended.
+func work(ctx context.Context, client *triggers.Client, f fields) (any, error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var mutex sync.Mutex
+	begun := []any{}
+	left := f.number("count")
+	handle := func(ctx context.Context, delivery *triggerspb.Delivery) error {
+		found := map[string]any{
+			"event_id": delivery.GetEvent().GetEventId(), "attempt": float64(delivery.GetDeliveryAttempt()), "lost": false,
+		}
+		mutex.Lock()
+		begun = append(begun, found)
+		mutex.Unlock()
+		select {
+		case <-time.After(time.Duration(f.number("handle_ms")) * time.Millisecond):
+		case <-ctx.Done():
+		}
+		mutex.Lock()
+		defer mutex.Unlock()
+		found["lost"] = ctx.Err() != nil
+		if left--; left == 0 {
+			stop()
+		}
+		if text := f.text("fail"); text != "" {
+			return errors.New(text)
+		}
+		return nil
+	}
+	options := triggers.WorkOptions{
+		Concurrency: int(f.number("concurrency")), Lease: time.Duration(f.number("lease_seconds")) * time.Second,
+	}
+	ends := make(chan error)
+	workers := max(f.number("workers"), 1)
+	for range workers {
+		go func() { ends <- client.Work(ctx, f.text("subscription"), handle, options) }()
+	}
+	var failed error
+	for range workers {
+		if err := <-ends; err != nil {
+			failed = err
+		}
+	}
+	return map[string]any{"deliveries": begun}, failed
+}
+
+func listKinds(ctx context.Context, client *triggers.Client, f fields) (any, error) {
+	page, err := client.ListKinds(ctx, &triggerspb.ListKindsRequest{
+		PageSize: int32(f.number("page_size")), PageToken: f.text("page_token"),
+	})
+	kinds := make([]any, len(page.GetKinds()))
+	for i, kind := range page.GetKinds() {
+		kinds[i] = map[string]any{"source": kind.GetSource(), "event_type": kind.GetEventType()}
+	}
+	return map[string]any{"kinds": kinds, "next_page_token": page.GetNextPageToken()}, err
 }
 
 func list(ctx context.Context, client *triggers.Client, f fields) (any, error) {
 	page, err := client.List(ctx, listRequest(f))
-	events := make([]any, len(page.GetEvents()))
-	for i, event := range page.GetEvents() {
-		events[i] = eventOf(event)
-	}
-	return map[string]any{"events": events, "next_page_token": page.GetNextPageToken()}, err
+	return map[string]any{"events": eventsOf(page.GetEvents()), "next_page_token": page.GetNextPageToken()}, err
 }
 
 func listAll(ctx context.Context, client *triggers.Client, f fields) (any, error) {
@@ -178,6 +297,11 @@ func ackBatch(ctx context.Context, client *triggers.Client, f fields) (any, erro
 		}
 	}
 	return map[string]any{"results": results}, err
+}
+
+func erase(ctx context.Context, client *triggers.Client, f fields) (any, error) {
+	response, err := client.Erase(ctx, f.text("event_id"))
+	return map[string]any{"event_id": response.GetEventId(), "sequence": float64(response.GetSequence())}, err
 }
 
 func health(ctx context.Context, client *triggers.Client, _ fields) (any, error) {

@@ -21,15 +21,22 @@ from triggers_client._errors import (
     UnimplementedError,
     UnknownError,
 )
+from triggers_client._follow import AsyncFollower
 from triggers_client._ids import format_event_id, new_event_id, parse_event_id
 from triggers_client._types import (
     Acknowledged,
     AckResult,
     Created,
     CreateResult,
+    Delivery,
+    Erased,
     Event,
     EventStatus,
+    Filter,
     Health,
+    Kind,
+    KindPage,
+    LogPage,
     NewEvent,
     Order,
     Page,
@@ -37,8 +44,9 @@ from triggers_client._types import (
     Serving,
 )
 from triggers_client._version import __version__
+from triggers_client._worker import AsyncWorker
 from triggers_client.aio import AsyncClient
-from triggers_client.sync import Client
+from triggers_client.sync import Client, Follower, Worker
 
 __all__ = [
     "AbortedError",
@@ -46,6 +54,8 @@ __all__ = [
     "Acknowledged",
     "AlreadyExistsError",
     "AsyncClient",
+    "AsyncFollower",
+    "AsyncWorker",
     "CancelledError",
     "Client",
     "Code",
@@ -53,13 +63,20 @@ __all__ = [
     "Created",
     "DataLossError",
     "DeadlineExceededError",
+    "Delivery",
+    "Erased",
     "Event",
     "EventStatus",
     "FailedPreconditionError",
     "FieldViolation",
+    "Filter",
+    "Follower",
     "Health",
     "InternalError",
     "InvalidArgumentError",
+    "Kind",
+    "KindPage",
+    "LogPage",
     "NewEvent",
     "NotFoundError",
     "Order",
@@ -74,6 +91,7 @@ __all__ = [
     "UnavailableError",
     "UnimplementedError",
     "UnknownError",
+    "Worker",
     "__version__",
     "format_event_id",
     "new_event_id",

@@ -11,7 +11,7 @@ from typing import Any
 
 from triggers_client._errors import FieldViolation, InvalidArgumentError
 
-_MOST_INT32 = 2**31 - 1
+LONGEST_WAIT = 20.0  # seconds; a core waits no longer
 _PAYLOAD = "one JSON object as str, bytes or bytearray, or as a Mapping with keys that are str"
 _JSON = "None, bool, int, float, str, and list, tuple and dict of such"
 
@@ -66,11 +66,21 @@ def seconds(name: str, value: float) -> float:
     return value
 
 
-def whole_number(name: str, value: int) -> int:
-    accepted = "a whole number of 32 bits"
+def wait(name: str, value: float) -> float:
+    """Seconds that a call may be parked; longer ones are as the longest."""
+    accepted = "a number of seconds, 0 or more"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise wrong_type(name, value, accepted)
+    if not 0 <= value < math.inf:
+        raise wrong(name, f"is {value}", accepted)
+    return min(value, LONGEST_WAIT)
+
+
+def whole_number(name: str, value: int, bits: int = 32) -> int:
+    accepted = f"a whole number of {bits} bits"
     if isinstance(value, bool) or not isinstance(value, int):
         raise wrong_type(name, value, accepted)
-    if abs(value) > _MOST_INT32:
+    if abs(value) >= 2 ** (bits - 1):
         raise wrong(name, f"is {value}", accepted)
     return value
 

@@ -20,8 +20,8 @@ _RECONNECT_FIRST, _RECONNECT_MOST = 0.05, 1.0
 # not one that waits or may not be repeated.
 _RESEND = 5.0
 # A core answers every call by its deadline: a call that got no answer, and a connection on which
-# nothing else came for so long, mean that the peer vanished without closing; but for a call that
-# waits, of which silence says nothing.
+# nothing else came for so long, mean that the peer vanished without closing. While a call waits,
+# silence says nothing of other calls.
 _SILENCE = 1.0
 _REQUEST_ID_BIT = 1 << 31  # SP marks a request's id by the top bit
 
@@ -39,6 +39,7 @@ class _Call:
     timer: asyncio.TimerHandle | None = None
     link: Link | None = None  # that it went out on; None: it waits for one
     sent: bool = False
+    sent_at: float = 0.0
 
 
 class Connection:
@@ -117,6 +118,7 @@ class Connection:
             call.link = usable[self._turn % len(usable)]
             call.link.send(call.message, answered_soon=not call.waits)
             call.sent = True
+            call.sent_at = call.answer.get_loop().time()
         else:
             call.link = None
             self._waiting[call.request_id] = call
@@ -149,7 +151,7 @@ class Connection:
         if call.answer.done():
             return
         call.answer.set_exception(self._late(call))
-        if call.link and not call.waits and call.link.silent_for() >= _SILENCE:
+        if call.link and call.link.silent_for(call.sent_at) >= _SILENCE:
             call.link.drop(ConnectionError("the core did not answer"))
 
     def _lost(self, call: _Call) -> Exception:

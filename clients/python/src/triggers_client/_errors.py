@@ -43,7 +43,8 @@ class FieldViolation:
 
 class TriggersError(Exception):
     """A call, or one item of a batch, failed. `reason` is for programs, `message` for people;
-    `retry_delay` are the seconds that the core advises to wait, 0 for no advice."""
+    `retry_delay` are the seconds that the core advises to wait, 0 for no advice; `first_sequence`
+    is OutOfRangeError's, else 0."""
 
     code: Code = Code.UNKNOWN
 
@@ -53,12 +54,14 @@ class TriggersError(Exception):
         message: str,
         violations: Sequence[FieldViolation] = (),
         retry_delay: float = 0.0,
+        first_sequence: int = 0,
     ) -> None:
-        super().__init__(reason, message, violations, retry_delay)
+        super().__init__(reason, message, violations, retry_delay, first_sequence)
         self.reason = reason
         self.message = message
         self.violations = tuple(violations)
         self.retry_delay = retry_delay
+        self.first_sequence = first_sequence
 
     def __str__(self) -> str:
         return f"{self.code.name} {self.reason}: {self.message}"
@@ -81,10 +84,11 @@ class TriggersError(Exception):
         message: str,
         violations: Sequence[FieldViolation] = (),
         retry_delay: float = 0.0,
+        first_sequence: int = 0,
     ) -> TriggersError:
         """The error of a code; of numbers that nobody knows yet, UnknownError."""
         error_class = TriggersError._classes.get(code, UnknownError)
-        return error_class(reason, message, violations, retry_delay)
+        return error_class(reason, message, violations, retry_delay, first_sequence)
 
 
 class CancelledError(TriggersError):
@@ -132,6 +136,9 @@ class AbortedError(TriggersError):
 
 
 class OutOfRangeError(TriggersError):
+    """Events after the position were removed from the log. `first_sequence` is the first that is
+    there: who can do without the others goes on after `first_sequence - 1`."""
+
     code = Code.OUT_OF_RANGE
 
 

@@ -41,6 +41,7 @@ class Link(asyncio.Protocol):
         self._full = False
         self._outgoing: list[bytes] = []
         self._silent_since: float | None = None
+        self._heard_at = 0.0
         self.peer = ""  # the IP address and port at the other end
         self.answered = False  # whether a message ever came
 
@@ -72,9 +73,13 @@ class Link(asyncio.Protocol):
         if self._silent_since is None and answered_soon:
             self._silent_since = self._loop.time()
 
-    def silent_for(self) -> float:
-        """For how many seconds nothing came that should have."""
-        return 0.0 if self._silent_since is None else self._loop.time() - self._silent_since
+    def silent_for(self, sent_at: float) -> float:
+        """For how many seconds nothing came that should have, to a call that was sent then and is
+        due, or to another."""
+        since = self._silent_since
+        if since is None and self._heard_at < sent_at:
+            since = sent_at
+        return 0.0 if since is None else self._loop.time() - since
 
     def drop(self, why: Exception) -> None:
         """Ends the connection at once: a farewell would wait for a peer that may be dead."""
@@ -117,6 +122,7 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._silent_since = None
+        self._heard_at = self._loop.time()
         problem = None
         try:
             for message in self._framing.decode(data):

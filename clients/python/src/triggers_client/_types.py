@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, IntEnum
 from typing import Any, TypeAlias
@@ -25,7 +26,7 @@ class EventStatus(IntEnum):
 
 
 class Order(IntEnum):
-    """Order of a list, by the time of creation."""
+    """Order of a list, by the place in the log."""
 
     NEWEST_FIRST = 1
     OLDEST_FIRST = 2
@@ -58,24 +59,28 @@ class Event:
     event_id: str
     source: str
     event_type: str
-    payload: bytes  # as it was sent
+    payload: bytes  # as it was sent; empty once it was erased
     status: EventStatus
     created_at: datetime
     acknowledged_at: datetime | None = None
+    sequence: int = 0  # its place in the log, from 1
+    payload_erased: bool = False  # the payload was removed for good, and is empty
 
     def json(self) -> dict[str, Any]:
         """The payload decoded by json.loads, which makes floats of numbers with a fraction or an
-        exponent."""
+        exponent. Once it was erased there is none: a ValueError."""
         decoded: dict[str, Any] = json.loads(self.payload)
         return decoded
 
 
 @dataclass(frozen=True)
 class Created:
-    """A stored event; `created_at` of the first create when this one was a repeat."""
+    """A stored event; time and place in the log are those of the first create when this one was a
+    repeat."""
 
     event_id: str
     created_at: datetime
+    sequence: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,14 @@ class Acknowledged:
 
     event_id: str
     acknowledged_at: datetime
+
+
+@dataclass(frozen=True)
+class Erased:
+    """An event whose payload was removed for good, and its place in the log."""
+
+    event_id: str
+    sequence: int
 
 
 CreateResult: TypeAlias = "Created | TriggersError"
@@ -95,6 +108,57 @@ class Page:
     """A page of the inbox. `next_page_token` is "" on the last one."""
 
     events: tuple[Event, ...]
+    next_page_token: str
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which events: those that pass each of these. A name is exact or, with "*" at its end, the
+    beginning of one; one of them must fit, and without any all do. Times have a time zone."""
+
+    sources: Sequence[str] = ()
+    event_types: Sequence[str] = ()
+    from_time: datetime | None = None  # created at this time or later
+    until_time: datetime | None = None  # created before this time
+
+
+@dataclass(frozen=True)
+class LogPage:
+    """A part of the log, in its order. Whoever goes on after `next_after` misses nothing and gets
+    nothing twice. From `first_sequence` on nothing was removed."""
+
+    events: tuple[Event, ...]
+    next_after: int
+    first_sequence: int
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """An event that a subscription gave to a worker, for a time. `lost` is set when that is over
+    before the handler has ended: somebody else may have the event now, and whatever becomes of it
+    here will not count."""
+
+    event: Event
+    ack_id: str
+    attempt: int  # how often the event was given out, this time included
+    lease_expires_at: datetime  # as it was pulled; the worker extends it
+    lost: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What events are about."""
+
+    source: str
+    event_type: str
+
+
+@dataclass(frozen=True)
+class KindPage:
+    """A page of kinds, in the order in which they first came. `next_page_token` is "" on the last
+    one."""
+
+    kinds: tuple[Kind, ...]
     next_page_token: str
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
@@ -20,21 +20,27 @@ from triggers_client._errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
+from triggers_client._follow import AsyncFollower, Log
 from triggers_client._methods import Method, find_method
 from triggers_client._types import (
     Acknowledged,
     AckResult,
     Created,
     CreateResult,
+    Erased,
     Event,
     EventStatus,
+    Filter,
     Health,
+    KindPage,
+    LogPage,
     NewEvent,
     Order,
     Page,
     Payload,
 )
 from triggers_client._version import __version__
+from triggers_client._worker import AsyncHandler, AsyncWorker, OnError
 from triggers_client.proto.triggers.rpc.v1 import envelope_pb2
 
 DEFAULT_URL = "ws://127.0.0.1:7300/rpc"
@@ -140,10 +146,12 @@ class AsyncClient:
         order: Order = Order.NEWEST_FIRST,
         page_size: int = 0,
         page_token: str = "",
+        filter: Filter | None = None,
         timeout: float | None = None,
     ) -> Page:
         """Reads a page of up to 1000 events, 50 unless `page_size` says otherwise."""
-        return await self._call(_codec.list_inbox(status, order, page_size, page_token), timeout)
+        call = _codec.list_inbox(status, order, page_size, page_token, filter)
+        return await self._call(call, timeout)
 
     async def inbox(
         self,
@@ -151,19 +159,87 @@ class AsyncClient:
         status: EventStatus = EventStatus.PENDING,
         order: Order = Order.NEWEST_FIRST,
         page_size: int = 0,
+        filter: Filter | None = None,
         timeout: float | None = None,
     ) -> AsyncIterator[Event]:
         """Iterates over all events of a status, page after page; the timeout is a page's."""
         token = ""
         while True:
             page = await self.inbox_page(
-                status=status, order=order, page_size=page_size, page_token=token, timeout=timeout
+                status=status,
+                order=order,
+                page_size=page_size,
+                page_token=token,
+                filter=filter,
+                timeout=timeout,
             )
             for event in page.events:
                 yield event
             token = page.next_page_token
             if not token:
                 return
+
+    async def list_events(
+        self,
+        after: int = 0,
+        *,
+        filter: Filter | None = None,
+        page_size: int = 0,
+        wait: float = 0,
+        timeout: float | None = None,
+    ) -> LogPage:
+        """Reads the log after a position, 0 for its beginning: up to 1000 events, 50 unless
+        `page_size` says otherwise. When there is nothing, the answer comes as soon as there is, or
+        after `wait` seconds, at most 20, for which a call without a timeout has so much more time.
+        A position after which events were removed raises OutOfRangeError."""
+        call = _codec.list_events(after, filter, page_size, wait)
+        if timeout is None:
+            timeout = self._timeout + _arguments.wait("wait", wait)
+        return await self._call(call, timeout)
+
+    def follow(
+        self,
+        after: int = 0,
+        *,
+        filter: Filter | None = None,
+        page_size: int = 0,
+        wait: float = _arguments.LONGEST_WAIT,
+    ) -> AsyncFollower:
+        """Iterates over the log after a position, and waits at its end for more. `wait` is that of
+        one call; the iteration goes on after it."""
+        _codec.list_events(after, filter, page_size, wait)  # says now what is wrong
+
+        def read(position: int) -> Coroutine[Any, Any, LogPage]:
+            return self.list_events(position, filter=filter, page_size=page_size, wait=wait)
+
+        return AsyncFollower(Log(after, read))
+
+    def worker(
+        self,
+        subscription: str,
+        handler: AsyncHandler,
+        *,
+        concurrency: int = 1,
+        lease: int | None = None,
+        on_error: OnError | None = None,
+    ) -> AsyncWorker:
+        """Works on the events of a subscription: `handler` is called with a Delivery for each, and
+        at most `concurrency` of them run at once. `lease`: the seconds after which an event comes
+        again when this program has vanished, by default the subscription's; it is extended while
+        the handler runs, and when it is lost the handler is cancelled. `on_error` is told of calls
+        that failed and are made again, and of outcomes that could not be stored."""
+        return AsyncWorker(self, subscription, handler, concurrency, lease, on_error)
+
+    async def list_kinds(
+        self,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> KindPage:
+        """Reads a page of the kinds, the pairs of source and event type, that events have or had:
+        up to 1000, 50 unless `page_size` says otherwise."""
+        return await self._call(_codec.list_kinds(page_size, page_token), timeout)
 
     async def ack(
         self,
@@ -182,6 +258,17 @@ class AsyncClient:
     ) -> list[AckResult]:
         """Acknowledges 1 to 1000 events; a result for each, in order."""
         return await self._call(_codec.ack_batch(_batch("event_ids", event_ids)), timeout)
+
+    async def erase(
+        self,
+        event_id: str,
+        *,
+        timeout: float | None = None,
+    ) -> Erased:
+        """Removes the payload of one event for good; it cannot be undone. The event keeps its place
+        in the log and its status, and its create sent again answers as before. Erasing again
+        changes nothing."""
+        return await self._call(_codec.erase(event_id), timeout)
 
     async def health(
         self,

@@ -22,8 +22,8 @@ pub struct Call {
     /// know what happened.
     #[prost(bool, tag = "5")]
     pub repeatable: bool,
-    /// The answer may wait until there is something to report, up to the caller's deadline. Until
-    /// then, silence is no sign of trouble.
+    /// The answer may wait until there is something to report, for as many milliseconds as the
+    /// request's field wait_ms says. Until then, silence is no sign of trouble.
     #[prost(bool, tag = "6")]
     pub waits: bool,
 }

@@ -52,6 +52,9 @@ pub struct ErrorDetails {
     /// Wait this long before trying again, in milliseconds. 0: no advice.
     #[prost(uint32, tag = "3")]
     pub retry_delay_ms: u32,
+    /// With OUT_OF_RANGE: the first sequence of the log that is there. Else 0.
+    #[prost(int64, tag = "4")]
+    pub first_sequence: i64,
 }
 /// One wrong field.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

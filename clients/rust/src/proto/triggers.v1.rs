@@ -12,7 +12,7 @@ pub struct Event {
     /// Trimmed and lower-cased, 1 to 255 characters.
     #[prost(string, tag = "3")]
     pub event_type: ::prost::alloc::string::String,
-    /// One JSON object, with the bytes as they were sent.
+    /// One JSON object, with the bytes as they were sent; empty once it was erased.
     #[prost(bytes = "vec", tag = "4")]
     pub payload: ::prost::alloc::vec::Vec<u8>,
     /// Where the event is in its life.
@@ -24,6 +24,12 @@ pub struct Event {
     /// When it was first acknowledged. Absent while pending.
     #[prost(message, optional, tag = "7")]
     pub acknowledged_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Its place in the log: 1, 2, 3 and so on, without a gap, in the order of the commits.
+    #[prost(int64, tag = "8")]
+    pub sequence: i64,
+    /// The payload was removed for good, and is empty.
+    #[prost(bool, tag = "9")]
+    pub payload_erased: bool,
 }
 /// An event to store.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -60,6 +66,9 @@ pub struct CreateEventResponse {
     /// When it was stored; for a repeated create, when the first one was.
     #[prost(message, optional, tag = "2")]
     pub created_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Its place in the log; for a repeated create, that of the first one.
+    #[prost(int64, tag = "3")]
+    pub sequence: i64,
 }
 /// Events to store.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -122,6 +131,25 @@ pub struct GetEventResponse {
     #[prost(message, optional, tag = "1")]
     pub event: ::core::option::Option<Event>,
 }
+/// Which events are listed: those that pass each of these.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EventFilter {
+    /// Sources, each trimmed and lower-cased by the server as in a new event, or, with "*" at its end,
+    /// the beginning of one; one of them must fit. 1 to 255 characters besides the "*", which alone fits
+    /// every source. At most 100; none: every source.
+    #[prost(string, repeated, tag = "1")]
+    pub sources: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The same for event types.
+    #[prost(string, repeated, tag = "2")]
+    pub event_types: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Events created at this time or later. Absent: any. Times are for people: they need not ascend
+    /// as the sequences do.
+    #[prost(message, optional, tag = "3")]
+    pub from_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Events created before this time, which is after from_time. Absent: any.
+    #[prost(message, optional, tag = "4")]
+    pub until_time: ::core::option::Option<::prost_types::Timestamp>,
+}
 /// Which part of the inbox to list.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListInboxRequest {
@@ -131,13 +159,16 @@ pub struct ListInboxRequest {
     /// Most events to return. 0: 50; over 1000: 1000; negative: INVALID_ARGUMENT.
     #[prost(int32, tag = "2")]
     pub page_size: i32,
-    /// The next_page_token of the previous page, with the same status and order. Empty: the first
-    /// page.
+    /// The next_page_token of the previous page, with the same status, order and filter. Empty: the
+    /// first page.
     #[prost(string, tag = "3")]
     pub page_token: ::prost::alloc::string::String,
     /// Newest first when unspecified.
     #[prost(enumeration = "SortOrder", tag = "4")]
     pub order: i32,
+    /// Which events. Absent: all of them.
+    #[prost(message, optional, tag = "5")]
+    pub filter: ::core::option::Option<EventFilter>,
 }
 /// A page of events.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -145,6 +176,67 @@ pub struct ListInboxResponse {
     /// In the requested order; at most 8 MiB in all.
     #[prost(message, repeated, tag = "1")]
     pub events: ::prost::alloc::vec::Vec<Event>,
+    /// Continues the list. Empty: this was the last page.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Which part of the log to read.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListEventsRequest {
+    /// The position: events after this sequence. 0: from the beginning of the log. After its end:
+    /// nothing, until there is more.
+    #[prost(int64, tag = "1")]
+    pub after_sequence: i64,
+    /// Which events. Absent: all of them.
+    #[prost(message, optional, tag = "2")]
+    pub filter: ::core::option::Option<EventFilter>,
+    /// Most events to return. 0: 50; over 1000: 1000; negative: INVALID_ARGUMENT.
+    #[prost(int32, tag = "3")]
+    pub page_size: i32,
+    /// How long to wait, in milliseconds, when there is nothing to return. 0: not at all; over 20000:
+    /// 20000.
+    #[prost(uint32, tag = "4")]
+    pub wait_ms: u32,
+}
+/// A part of the log.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListEventsResponse {
+    /// In the order of their sequences; at most 8 MiB in all.
+    #[prost(message, repeated, tag = "1")]
+    pub events: ::prost::alloc::vec::Vec<Event>,
+    /// The position to continue from.
+    #[prost(int64, tag = "2")]
+    pub next_after: i64,
+    /// The first sequence from which on nothing was removed: 1 in a log that never lost anything.
+    #[prost(int64, tag = "3")]
+    pub first_sequence: i64,
+}
+/// Which kinds to list.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListKindsRequest {
+    /// Most kinds to return. 0: 50; over 1000: 1000; negative: INVALID_ARGUMENT.
+    #[prost(int32, tag = "1")]
+    pub page_size: i32,
+    /// The next_page_token of the previous page. Empty: the first page.
+    #[prost(string, tag = "2")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// What an event is about.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EventKind {
+    /// Who sends it.
+    #[prost(string, tag = "1")]
+    pub source: ::prost::alloc::string::String,
+    /// What happened.
+    #[prost(string, tag = "2")]
+    pub event_type: ::prost::alloc::string::String,
+}
+/// A page of kinds.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListKindsResponse {
+    /// In the order in which they first came.
+    #[prost(message, repeated, tag = "1")]
+    pub kinds: ::prost::alloc::vec::Vec<EventKind>,
     /// Continues the list. Empty: this was the last page.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
@@ -199,6 +291,23 @@ pub mod ack_event_result {
         #[prost(message, tag = "2")]
         Error(super::ItemError),
     }
+}
+/// Whose payload to remove.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EraseEventRequest {
+    /// Id of the event.
+    #[prost(string, tag = "1")]
+    pub event_id: ::prost::alloc::string::String,
+}
+/// The event that has no payload any more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EraseEventResponse {
+    /// The event's id.
+    #[prost(string, tag = "1")]
+    pub event_id: ::prost::alloc::string::String,
+    /// Its place in the log.
+    #[prost(int64, tag = "2")]
+    pub sequence: i64,
 }
 /// Where an event is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -300,8 +409,8 @@ impl crate::Method for GetEvent {
     type Request = GetEventRequest;
     type Response = GetEventResponse;
 }
-/// Lists the events of one status by time of creation. A page may end early, by its size; a page
-/// with an empty next_page_token is the last.
+/// Lists the events of one status, in the order of their sequences. A page may end early, by its
+/// size; a page with an empty next_page_token is the last.
 #[derive(Clone, Copy, Debug)]
 pub struct ListInbox;
 impl crate::Method for ListInbox {
@@ -310,6 +419,33 @@ impl crate::Method for ListInbox {
     const WAITS: bool = false;
     type Request = ListInboxRequest;
     type Response = ListInboxResponse;
+}
+/// Reads the log: the events of every status in the order in which they were stored, from a
+/// position on. Whoever continues from next_after misses no event and gets none twice. An empty
+/// answer says that there is nothing new up to next_after; with wait_ms it comes when there is, or
+/// when that time is over.
+/// Errors: INVALID_ARGUMENT, OUT_OF_RANGE (events after the position were removed; the details
+/// have the first sequence that is there), RESOURCE_EXHAUSTED (too many callers wait),
+/// UNAVAILABLE, DEADLINE_EXCEEDED.
+#[derive(Clone, Copy, Debug)]
+pub struct ListEvents;
+impl crate::Method for ListEvents {
+    const NAME: &'static str = "triggers.v1.EventService/ListEvents";
+    const REPEATABLE: bool = true;
+    const WAITS: bool = true;
+    type Request = ListEventsRequest;
+    type Response = ListEventsResponse;
+}
+/// Lists the kinds of events: the pairs of source and event type that there are, or were, in the
+/// order in which they first came.
+#[derive(Clone, Copy, Debug)]
+pub struct ListKinds;
+impl crate::Method for ListKinds {
+    const NAME: &'static str = "triggers.v1.EventService/ListKinds";
+    const REPEATABLE: bool = true;
+    const WAITS: bool = false;
+    type Request = ListKindsRequest;
+    type Response = ListKindsResponse;
 }
 /// Marks one event as acknowledged: it leaves the inbox and stays readable. Acknowledging again
 /// answers with the time of the first acknowledgement.
@@ -333,4 +469,736 @@ impl crate::Method for BatchAckEvents {
     const WAITS: bool = false;
     type Request = BatchAckEventsRequest;
     type Response = BatchAckEventsResponse;
+}
+/// Removes the payload of one event for good. All else stays: its id, source, type, times, place
+/// in the log and status; a pending event stays in the inbox until it is acknowledged. Sending the
+/// create again answers as before, whatever its payload. Erasing again changes nothing. Copies may
+/// outlive it for a while in the database's own write-ahead log, and until they are removed in
+/// backups.
+/// Errors: INVALID_ARGUMENT, NOT_FOUND.
+#[derive(Clone, Copy, Debug)]
+pub struct EraseEvent;
+impl crate::Method for EraseEvent {
+    const NAME: &'static str = "triggers.v1.EventService/EraseEvent";
+    const REPEATABLE: bool = true;
+    const WAITS: bool = false;
+    type Request = EraseEventRequest;
+    type Response = EraseEventResponse;
+}
+/// Which events a subscription is about: those that pass both.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SubscriptionFilter {
+    /// Sources, each trimmed and lower-cased by the server as in a new event, or, with "*" at its end,
+    /// the beginning of one; one of them must fit. At most 100; none: every source.
+    #[prost(string, repeated, tag = "1")]
+    pub sources: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The same for event types.
+    #[prost(string, repeated, tag = "2")]
+    pub event_types: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// How long an event pauses after a failed attempt: the minimum, doubled with every attempt up to
+/// the maximum, and up to a fifth more or less.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Backoff {
+    /// Whether it is stated.
+    #[prost(oneof = "backoff::Minimum", tags = "1")]
+    pub minimum: ::core::option::Option<backoff::Minimum>,
+    /// Whether it is stated.
+    #[prost(oneof = "backoff::Maximum", tags = "2")]
+    pub maximum: ::core::option::Option<backoff::Maximum>,
+}
+/// Nested message and enum types in `Backoff`.
+pub mod backoff {
+    /// Whether it is stated.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Minimum {
+        /// Seconds, to 43200. Not stated: 1.
+        #[prost(uint32, tag = "1")]
+        MinimumSeconds(u32),
+    }
+    /// Whether it is stated.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Maximum {
+        /// Seconds, at least the minimum, to 43200. Not stated: 600.
+        #[prost(uint32, tag = "2")]
+        MaximumSeconds(u32),
+    }
+}
+/// A subscription as it is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Subscription {
+    /// Its name, such as "orders".
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// For people.
+    #[prost(string, tag = "2")]
+    pub description: ::prost::alloc::string::String,
+    /// Which events. Absent: all of them.
+    #[prost(message, optional, tag = "3")]
+    pub filter: ::core::option::Option<SubscriptionFilter>,
+    /// How long a delivery may take before its event is given out again.
+    #[prost(uint32, tag = "4")]
+    pub lease_seconds: u32,
+    /// After so many failed attempts an event becomes a dead letter; 0: never.
+    #[prost(uint32, tag = "5")]
+    pub max_delivery_attempts: u32,
+    /// The pause after a failed attempt.
+    #[prost(message, optional, tag = "6")]
+    pub backoff: ::core::option::Option<Backoff>,
+    /// So many events may be out or wait to be given out again.
+    #[prost(uint32, tag = "7")]
+    pub max_outstanding: u32,
+    /// What is acknowledged here is acknowledged in the inbox.
+    #[prost(bool, tag = "8")]
+    pub acknowledge_in_inbox: bool,
+    /// Nothing is given out; what is out may be settled.
+    #[prost(bool, tag = "9")]
+    pub paused: bool,
+    /// When it was created.
+    #[prost(message, optional, tag = "10")]
+    pub created_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// A subscription to create or to change.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PutSubscriptionRequest {
+    /// 1 to 63 characters of a-z, 0-9, ".", "_" and "-", of which the first is a letter or digit, such
+    /// as "orders". Of "inbox", only the lease, the attempts, the back-off, max_outstanding and paused can be changed.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Which events; an empty one: all of them.
+    #[prost(message, optional, tag = "3")]
+    pub filter: ::core::option::Option<SubscriptionFilter>,
+    /// Where a new one starts: "latest" (the default; events stored from now on), "earliest", a time
+    /// ("2026-01-31T12:00:00Z"; the first event created then or later), or the sequence of the first
+    /// event. Has no effect on one that is there.
+    #[prost(string, tag = "4")]
+    pub start: ::prost::alloc::string::String,
+    /// The pause after a failed attempt.
+    #[prost(message, optional, tag = "7")]
+    pub backoff: ::core::option::Option<Backoff>,
+    /// Whether it is stated.
+    #[prost(oneof = "put_subscription_request::DescriptionStated", tags = "2")]
+    pub description_stated: ::core::option::Option<put_subscription_request::DescriptionStated>,
+    /// Whether it is stated.
+    #[prost(oneof = "put_subscription_request::LeaseSecondsStated", tags = "5")]
+    pub lease_seconds_stated: ::core::option::Option<put_subscription_request::LeaseSecondsStated>,
+    /// Whether it is stated.
+    #[prost(
+        oneof = "put_subscription_request::MaxDeliveryAttemptsStated",
+        tags = "6"
+    )]
+    pub max_delivery_attempts_stated:
+        ::core::option::Option<put_subscription_request::MaxDeliveryAttemptsStated>,
+    /// Whether it is stated.
+    #[prost(oneof = "put_subscription_request::MaxOutstandingStated", tags = "8")]
+    pub max_outstanding_stated:
+        ::core::option::Option<put_subscription_request::MaxOutstandingStated>,
+    /// Whether it is stated.
+    #[prost(
+        oneof = "put_subscription_request::AcknowledgeInInboxStated",
+        tags = "9"
+    )]
+    pub acknowledge_in_inbox_stated:
+        ::core::option::Option<put_subscription_request::AcknowledgeInInboxStated>,
+    /// Whether it is stated.
+    #[prost(oneof = "put_subscription_request::PausedStated", tags = "10")]
+    pub paused_stated: ::core::option::Option<put_subscription_request::PausedStated>,
+}
+/// Nested message and enum types in `PutSubscriptionRequest`.
+pub mod put_subscription_request {
+    /// Whether it is stated.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum DescriptionStated {
+        /// For people; at most 1000 characters.
+        #[prost(string, tag = "2")]
+        Description(::prost::alloc::string::String),
+    }
+    /// Whether it is stated.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum LeaseSecondsStated {
+        /// 1 to 43200 seconds. 30 in a new one.
+        #[prost(uint32, tag = "5")]
+        LeaseSeconds(u32),
+    }
+    /// Whether it is stated.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum MaxDeliveryAttemptsStated {
+        /// 0 (no end) to 1000. 10 in a new one.
+        #[prost(uint32, tag = "6")]
+        MaxDeliveryAttempts(u32),
+    }
+    /// Whether it is stated.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum MaxOutstandingStated {
+        /// 1 to 100000. 10000 in a new one.
+        #[prost(uint32, tag = "8")]
+        MaxOutstanding(u32),
+    }
+    /// Whether it is stated.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum AcknowledgeInInboxStated {
+        /// Whether what is acknowledged here is acknowledged in the inbox. Not so in a new one.
+        #[prost(bool, tag = "9")]
+        AcknowledgeInInbox(bool),
+    }
+    /// Whether it is stated.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum PausedStated {
+        /// Whether nothing is given out.
+        #[prost(bool, tag = "10")]
+        Paused(bool),
+    }
+}
+/// The subscription as it is now.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PutSubscriptionResponse {
+    /// The subscription.
+    #[prost(message, optional, tag = "1")]
+    pub subscription: ::core::option::Option<Subscription>,
+    /// It was not there before.
+    #[prost(bool, tag = "2")]
+    pub created: bool,
+}
+/// Which subscription to read.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetSubscriptionRequest {
+    /// Its name, such as "orders".
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// A subscription, and how much there is to do.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetSubscriptionResponse {
+    /// The subscription.
+    #[prost(message, optional, tag = "1")]
+    pub subscription: ::core::option::Option<Subscription>,
+    /// Events up to this sequence were given out, or are not this subscription's.
+    #[prost(int64, tag = "2")]
+    pub position: i64,
+    /// Events after the position.
+    #[prost(int64, tag = "3")]
+    pub backlog: i64,
+    /// The backlog is an estimate, as the subscription has a filter and much is waiting.
+    #[prost(bool, tag = "4")]
+    pub backlog_is_estimate: bool,
+    /// Events that somebody has.
+    #[prost(int64, tag = "5")]
+    pub outstanding: i64,
+    /// Events that will be given out again.
+    #[prost(int64, tag = "6")]
+    pub delayed: i64,
+    /// Dead letters.
+    #[prost(int64, tag = "7")]
+    pub dead_letters: i64,
+    /// When the oldest event was created that is not settled. Absent: everything is.
+    #[prost(message, optional, tag = "8")]
+    pub oldest_unsettled_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Which subscriptions to list.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListSubscriptionsRequest {
+    /// Most to return. 0: 50; over 1000: 1000; negative: INVALID_ARGUMENT.
+    #[prost(int32, tag = "1")]
+    pub page_size: i32,
+    /// The next_page_token of the previous page. Empty: the first page.
+    #[prost(string, tag = "2")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of subscriptions.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListSubscriptionsResponse {
+    /// In the order in which they were created.
+    #[prost(message, repeated, tag = "1")]
+    pub subscriptions: ::prost::alloc::vec::Vec<Subscription>,
+    /// Continues the list. Empty: this was the last page.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Which subscription to remove.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteSubscriptionRequest {
+    /// Its name, such as "orders".
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// It is removed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteSubscriptionResponse {}
+/// What to give out.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PullRequest {
+    /// The name of the subscription, such as "orders".
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// 1 to 1000; 0: 10.
+    #[prost(uint32, tag = "2")]
+    pub max_events: u32,
+    /// Of all payloads together, though one event is given out in any case. 0, and over 8388608:
+    /// 8388608.
+    #[prost(uint32, tag = "3")]
+    pub max_bytes: u32,
+    /// How long the caller has them, to 43200 seconds; 0: as the subscription says.
+    #[prost(uint32, tag = "4")]
+    pub lease_seconds: u32,
+    /// How long to wait, in milliseconds, when there is nothing. Over 20000: 20000.
+    #[prost(uint32, tag = "5")]
+    pub wait_ms: u32,
+    /// Made by the caller, at most 255 characters, a new one for each pull. When the answer is lost, the
+    /// same pull within a minute gets the same events. Empty: events whose answer is lost come again
+    /// when their lease is over.
+    #[prost(string, tag = "6")]
+    pub pull_id: ::prost::alloc::string::String,
+}
+/// An event that was given out.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Delivery {
+    /// The event.
+    #[prost(message, optional, tag = "1")]
+    pub event: ::core::option::Option<Event>,
+    /// Settles this delivery; opaque.
+    #[prost(string, tag = "2")]
+    pub ack_id: ::prost::alloc::string::String,
+    /// How often the event was given out, this time included.
+    #[prost(uint32, tag = "3")]
+    pub delivery_attempt: u32,
+    /// When it may be given out again, unless it is settled or extended before.
+    #[prost(message, optional, tag = "4")]
+    pub lease_expires_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// What was given out.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PullResponse {
+    /// At most 8 MiB in all.
+    #[prost(message, repeated, tag = "1")]
+    pub deliveries: ::prost::alloc::vec::Vec<Delivery>,
+    /// Whether there are none.
+    #[prost(oneof = "pull_response::Empty", tags = "2")]
+    pub empty: ::core::option::Option<pull_response::Empty>,
+}
+/// Nested message and enum types in `PullResponse`.
+pub mod pull_response {
+    /// Whether there are none.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Empty {
+        /// Why there are none.
+        #[prost(enumeration = "super::EmptyBecause", tag = "2")]
+        EmptyBecause(i32),
+    }
+}
+/// Deliveries that are done.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AckRequest {
+    /// The name of the subscription, such as "orders".
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// 1 to 1000.
+    #[prost(string, repeated, tag = "2")]
+    pub ack_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// What happened to one delivery.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SettleResult {
+    /// Done, though its lease was over; nobody else had got the event.
+    #[prost(bool, tag = "1")]
+    pub late: bool,
+    /// Of Extend: when the lease ends now.
+    #[prost(message, optional, tag = "2")]
+    pub lease_expires_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Not done. ABORTED, LEASE_LOST: somebody else has the event, or the subscription was sought.
+    /// INVALID_ARGUMENT, ACK_ID_INVALID: not an ack id, or of another subscription.
+    /// FAILED_PRECONDITION, ALREADY_SETTLED: of Nack, Extend and Release; Ack is done again.
+    /// INVALID_ARGUMENT, LEASE_TOO_LONG: of Extend, over 12 hours in all.
+    #[prost(message, optional, tag = "3")]
+    pub error: ::core::option::Option<ItemError>,
+}
+/// One result per ack id.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AckResponse {
+    /// In the order sent.
+    #[prost(message, repeated, tag = "1")]
+    pub results: ::prost::alloc::vec::Vec<SettleResult>,
+}
+/// Deliveries that have failed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NackRequest {
+    /// The name of the subscription, such as "orders".
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// 1 to 1000.
+    #[prost(string, repeated, tag = "2")]
+    pub ack_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Why, for people; at most 1000 characters. The last one is kept with a dead letter.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+    /// They become dead letters at once.
+    #[prost(bool, tag = "5")]
+    pub dead_letter: bool,
+    /// Whether it is stated.
+    #[prost(oneof = "nack_request::Delay", tags = "3")]
+    pub delay: ::core::option::Option<nack_request::Delay>,
+}
+/// Nested message and enum types in `NackRequest`.
+pub mod nack_request {
+    /// Whether it is stated.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Delay {
+        /// The pause, to 43200 seconds, in place of the back-off.
+        #[prost(uint32, tag = "3")]
+        DelaySeconds(u32),
+    }
+}
+/// One result per ack id.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NackResponse {
+    /// In the order sent.
+    #[prost(message, repeated, tag = "1")]
+    pub results: ::prost::alloc::vec::Vec<SettleResult>,
+}
+/// Deliveries that take longer.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExtendRequest {
+    /// The name of the subscription, such as "orders".
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// 1 to 1000.
+    #[prost(string, repeated, tag = "2")]
+    pub ack_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// From now on, to 43200; 0: as the subscription says.
+    #[prost(uint32, tag = "3")]
+    pub lease_seconds: u32,
+}
+/// One result per ack id.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExtendResponse {
+    /// In the order sent.
+    #[prost(message, repeated, tag = "1")]
+    pub results: ::prost::alloc::vec::Vec<SettleResult>,
+}
+/// Deliveries that were not begun.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReleaseRequest {
+    /// The name of the subscription, such as "orders".
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// 1 to 1000.
+    #[prost(string, repeated, tag = "2")]
+    pub ack_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// One result per ack id.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReleaseResponse {
+    /// In the order sent.
+    #[prost(message, repeated, tag = "1")]
+    pub results: ::prost::alloc::vec::Vec<SettleResult>,
+}
+/// Where to move the position.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SeekRequest {
+    /// The name of the subscription, such as "orders".
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// "latest", "earliest", a time, or the sequence of the first event to give out.
+    #[prost(string, tag = "2")]
+    pub to: ::prost::alloc::string::String,
+    /// Only say what it would do.
+    #[prost(bool, tag = "3")]
+    pub dry_run: bool,
+}
+/// Where it is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SeekResponse {
+    /// The position: what is given out next is after it.
+    #[prost(int64, tag = "1")]
+    pub position: i64,
+    /// Events between the old position and the new one, those of other subscriptions' filters
+    /// included.
+    #[prost(int64, tag = "2")]
+    pub events: i64,
+}
+/// Which dead letters to list.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListDeadLettersRequest {
+    /// The name of the subscription, such as "orders".
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Most to return. 0: 50; over 1000: 1000; negative: INVALID_ARGUMENT.
+    #[prost(int32, tag = "2")]
+    pub page_size: i32,
+    /// The next_page_token of the previous page, with the same filter. Empty: the first page.
+    #[prost(string, tag = "3")]
+    pub page_token: ::prost::alloc::string::String,
+    /// Which ones. Absent: all of them.
+    #[prost(message, optional, tag = "4")]
+    pub filter: ::core::option::Option<EventFilter>,
+}
+/// An event that is not given out any more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeadLetter {
+    /// The event. Absent when retention has removed it.
+    #[prost(message, optional, tag = "1")]
+    pub event: ::core::option::Option<Event>,
+    /// How often it was given out.
+    #[prost(uint32, tag = "2")]
+    pub delivery_attempts: u32,
+    /// When for the first time.
+    #[prost(message, optional, tag = "3")]
+    pub first_delivered_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// When it became a dead letter.
+    #[prost(message, optional, tag = "4")]
+    pub dead_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Why the last attempt failed.
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// A page of dead letters.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListDeadLettersResponse {
+    /// The last to come first; at most 8 MiB in all.
+    #[prost(message, repeated, tag = "1")]
+    pub dead_letters: ::prost::alloc::vec::Vec<DeadLetter>,
+    /// Continues the list. Empty: this was the last page.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Which dead letters to give out again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RedriveDeadLettersRequest {
+    /// The name of the subscription, such as "orders".
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Ids of events, to 1000; those that are no dead letters are passed over.
+    #[prost(string, repeated, tag = "2")]
+    pub event_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// All of them, in place of ids.
+    #[prost(bool, tag = "3")]
+    pub all: bool,
+    /// So many a second. 0: at once.
+    #[prost(uint32, tag = "4")]
+    pub events_per_second: u32,
+    /// Only say how many.
+    #[prost(bool, tag = "5")]
+    pub dry_run: bool,
+}
+/// How many were given out again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RedriveDeadLettersResponse {
+    /// So many.
+    #[prost(int64, tag = "1")]
+    pub redriven: i64,
+    /// So many are left, as no more may be outstanding: ask again later.
+    #[prost(int64, tag = "2")]
+    pub left: i64,
+}
+/// Which dead letters to remove.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteDeadLettersRequest {
+    /// The name of the subscription, such as "orders".
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Ids of events, to 1000; those that are no dead letters are passed over.
+    #[prost(string, repeated, tag = "2")]
+    pub event_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// All of them, in place of ids.
+    #[prost(bool, tag = "3")]
+    pub all: bool,
+    /// Only say how many.
+    #[prost(bool, tag = "4")]
+    pub dry_run: bool,
+}
+/// How many were removed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteDeadLettersResponse {
+    /// So many.
+    #[prost(int64, tag = "1")]
+    pub deleted: i64,
+    /// So many are left: ask again.
+    #[prost(int64, tag = "2")]
+    pub left: i64,
+}
+/// Why a pull has no events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum EmptyBecause {
+    /// Not stated.
+    Unspecified = 0,
+    /// There is nothing that is not out.
+    NothingNew = 1,
+    /// The subscription is paused.
+    Paused = 2,
+    /// As many are out as may be.
+    MaxOutstanding = 3,
+}
+impl EmptyBecause {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "EMPTY_BECAUSE_UNSPECIFIED",
+            Self::NothingNew => "EMPTY_BECAUSE_NOTHING_NEW",
+            Self::Paused => "EMPTY_BECAUSE_PAUSED",
+            Self::MaxOutstanding => "EMPTY_BECAUSE_MAX_OUTSTANDING",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "EMPTY_BECAUSE_UNSPECIFIED" => Some(Self::Unspecified),
+            "EMPTY_BECAUSE_NOTHING_NEW" => Some(Self::NothingNew),
+            "EMPTY_BECAUSE_PAUSED" => Some(Self::Paused),
+            "EMPTY_BECAUSE_MAX_OUTSTANDING" => Some(Self::MaxOutstanding),
+            _ => None,
+        }
+    }
+}
+/// Creates a subscription, or changes one: what is not stated keeps its value, or has its default
+/// in a new one.
+/// Errors: INVALID_ARGUMENT, ABORTED (others are changing it), RESOURCE_EXHAUSTED (a tenant has at
+/// most 1000), UNAVAILABLE.
+#[derive(Clone, Copy, Debug)]
+pub struct PutSubscription;
+impl crate::Method for PutSubscription {
+    const NAME: &'static str = "triggers.v1.SubscriptionService/PutSubscription";
+    const REPEATABLE: bool = true;
+    const WAITS: bool = false;
+    type Request = PutSubscriptionRequest;
+    type Response = PutSubscriptionResponse;
+}
+/// Reads a subscription, and how much there is to do. Errors: NOT_FOUND.
+#[derive(Clone, Copy, Debug)]
+pub struct GetSubscription;
+impl crate::Method for GetSubscription {
+    const NAME: &'static str = "triggers.v1.SubscriptionService/GetSubscription";
+    const REPEATABLE: bool = true;
+    const WAITS: bool = false;
+    type Request = GetSubscriptionRequest;
+    type Response = GetSubscriptionResponse;
+}
+/// Lists the subscriptions, in the order in which they were created. Errors: INVALID_ARGUMENT.
+#[derive(Clone, Copy, Debug)]
+pub struct ListSubscriptions;
+impl crate::Method for ListSubscriptions {
+    const NAME: &'static str = "triggers.v1.SubscriptionService/ListSubscriptions";
+    const REPEATABLE: bool = true;
+    const WAITS: bool = false;
+    type Request = ListSubscriptionsRequest;
+    type Response = ListSubscriptionsResponse;
+}
+/// Removes a subscription with its dead letters; what it has given out cannot be settled any more.
+/// Errors: NOT_FOUND, INVALID_ARGUMENT (the inbox cannot be removed).
+#[derive(Clone, Copy, Debug)]
+pub struct DeleteSubscription;
+impl crate::Method for DeleteSubscription {
+    const NAME: &'static str = "triggers.v1.SubscriptionService/DeleteSubscription";
+    const REPEATABLE: bool = false;
+    const WAITS: bool = false;
+    type Request = DeleteSubscriptionRequest;
+    type Response = DeleteSubscriptionResponse;
+}
+/// Gives out events: first those that are to be given out again, by their time, or else the next
+/// ones of the log. An empty answer says why; with wait_ms it comes when there is something, or
+/// when that time is over.
+/// Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (too many callers wait), UNAVAILABLE,
+/// DEADLINE_EXCEEDED.
+#[derive(Clone, Copy, Debug)]
+pub struct Pull;
+impl crate::Method for Pull {
+    const NAME: &'static str = "triggers.v1.SubscriptionService/Pull";
+    const REPEATABLE: bool = false;
+    const WAITS: bool = true;
+    type Request = PullRequest;
+    type Response = PullResponse;
+}
+/// Settles deliveries: the subscription does not give out their events any more. One result per
+/// ack id, in the order sent; each succeeds or fails by itself.
+/// Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE.
+#[derive(Clone, Copy, Debug)]
+pub struct Ack;
+impl crate::Method for Ack {
+    const NAME: &'static str = "triggers.v1.SubscriptionService/Ack";
+    const REPEATABLE: bool = true;
+    const WAITS: bool = false;
+    type Request = AckRequest;
+    type Response = AckResponse;
+}
+/// Gives deliveries back that have failed: their events are given out again after a pause, or,
+/// after the last attempt, become dead letters.
+/// Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE.
+#[derive(Clone, Copy, Debug)]
+pub struct Nack;
+impl crate::Method for Nack {
+    const NAME: &'static str = "triggers.v1.SubscriptionService/Nack";
+    const REPEATABLE: bool = true;
+    const WAITS: bool = false;
+    type Request = NackRequest;
+    type Response = NackResponse;
+}
+/// Prolongs the leases of deliveries, which last 12 hours at most in all.
+/// Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE.
+#[derive(Clone, Copy, Debug)]
+pub struct Extend;
+impl crate::Method for Extend {
+    const NAME: &'static str = "triggers.v1.SubscriptionService/Extend";
+    const REPEATABLE: bool = true;
+    const WAITS: bool = false;
+    type Request = ExtendRequest;
+    type Response = ExtendResponse;
+}
+/// Gives deliveries back that were not begun: their events are given out again at once, and the
+/// attempt does not count.
+/// Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE.
+#[derive(Clone, Copy, Debug)]
+pub struct Release;
+impl crate::Method for Release {
+    const NAME: &'static str = "triggers.v1.SubscriptionService/Release";
+    const REPEATABLE: bool = true;
+    const WAITS: bool = false;
+    type Request = ReleaseRequest;
+    type Response = ReleaseResponse;
+}
+/// Moves the position: events after it are given out (again), those before it are not. What is out
+/// is lost to who has it, and nothing that was given back comes again, but for the position. Dead
+/// letters stay.
+/// Errors: INVALID_ARGUMENT, NOT_FOUND, ABORTED (others are changing it), UNAVAILABLE.
+#[derive(Clone, Copy, Debug)]
+pub struct Seek;
+impl crate::Method for Seek {
+    const NAME: &'static str = "triggers.v1.SubscriptionService/Seek";
+    const REPEATABLE: bool = true;
+    const WAITS: bool = false;
+    type Request = SeekRequest;
+    type Response = SeekResponse;
+}
+/// Lists the dead letters, the last to come first.
+/// Errors: INVALID_ARGUMENT, NOT_FOUND.
+#[derive(Clone, Copy, Debug)]
+pub struct ListDeadLetters;
+impl crate::Method for ListDeadLetters {
+    const NAME: &'static str = "triggers.v1.SubscriptionService/ListDeadLetters";
+    const REPEATABLE: bool = true;
+    const WAITS: bool = false;
+    type Request = ListDeadLettersRequest;
+    type Response = ListDeadLettersResponse;
+}
+/// Gives dead letters out again, with no attempts behind them. Errors: INVALID_ARGUMENT,
+/// NOT_FOUND.
+#[derive(Clone, Copy, Debug)]
+pub struct RedriveDeadLetters;
+impl crate::Method for RedriveDeadLetters {
+    const NAME: &'static str = "triggers.v1.SubscriptionService/RedriveDeadLetters";
+    const REPEATABLE: bool = true;
+    const WAITS: bool = false;
+    type Request = RedriveDeadLettersRequest;
+    type Response = RedriveDeadLettersResponse;
+}
+/// Removes dead letters; their events stay in the log. Errors: INVALID_ARGUMENT, NOT_FOUND.
+#[derive(Clone, Copy, Debug)]
+pub struct DeleteDeadLetters;
+impl crate::Method for DeleteDeadLetters {
+    const NAME: &'static str = "triggers.v1.SubscriptionService/DeleteDeadLetters";
+    const REPEATABLE: bool = true;
+    const WAITS: bool = false;
+    type Request = DeleteDeadLettersRequest;
+    type Response = DeleteDeadLettersResponse;
 }

@@ -1,5 +1,6 @@
 // The methods of the scenarios, by the client's methods; and their outcomes.
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { setTimeout } from "node:timers/promises";
 import {
   Code,
   EventStatus,
@@ -11,11 +12,15 @@ import {
   type AckEventResponse,
   type CallOptions,
   type CreateEventResponse,
+  type Delivery,
   type Event,
+  type EventFilter,
   type ListRequest,
+  type LogRequest,
   type NewEvent,
   type HealthCheckResponse,
   type TriggersClient,
+  type Worker,
 } from "../../src/node.js";
 import { Health } from "../../src/gen/triggers/health/v1/health_pb.js";
 import { StatsService } from "../../src/gen/triggers/stats/v1/stats_pb.js";
@@ -33,11 +38,36 @@ interface ListFields {
   order?: "NEWEST_FIRST" | "OLDEST_FIRST";
   page_size?: number;
   page_token?: string;
+  filter?: FilterFields;
+}
+
+interface FilterFields {
+  sources?: string[];
+  event_types?: string[];
+  from_time?: number;
+  until_time?: number;
+}
+
+interface LogFields {
+  after?: number;
+  wait_ms?: number;
+}
+
+interface WorkFields {
+  subscription: string;
+  count: number;
+  concurrency?: number;
+  lease_seconds?: number;
+  workers?: number;
+  handle_ms?: number;
+  fail?: string;
 }
 
 /** The fields of any method's request. */
 export type Fields = EventFields &
-  ListFields & { event_id: string; events: EventFields[]; event_ids: string[]; service: string };
+  ListFields &
+  LogFields &
+  WorkFields & { event_id: string; events: EventFields[]; event_ids: string[]; service: string };
 
 type Method = (client: TriggersClient, fields: Fields, options: CallOptions) => Promise<object>;
 
@@ -61,10 +91,45 @@ export const METHODS: Record<string, Method> = {
     }
     return { events };
   },
+  list_events: async (client, fields, options) => {
+    const page = await client.listEvents(logRequest(fields), options);
+    return {
+      events: page.events.map(event),
+      next_after: Number(page.nextAfter),
+      first_sequence: Number(page.firstSequence),
+    };
+  },
+  follow: async (client, fields, options) => {
+    const follower = client.follow(logRequest(fields), options);
+    const events = [];
+    for await (const each of follower) {
+      if (events.push(event(each)) === fields.count) {
+        break;
+      }
+    }
+    follower.stop();
+    return { events, next_after: Number(follower.nextAfter) };
+  },
+  work: (client, fields) => work(client, fields),
+  list_kinds: async (client, { page_size, page_token }, options) => {
+    const page = await client.listKinds(
+      {
+        ...(page_size === undefined ? {} : { pageSize: page_size }),
+        ...(page_token === undefined ? {} : { pageToken: page_token }),
+      },
+      options,
+    );
+    const kinds = page.kinds.map(({ source, eventType }) => ({ source, event_type: eventType }));
+    return { kinds, next_page_token: page.nextPageToken };
+  },
   ack: async (client, fields, options) => acknowledged(await client.ack(fields.event_id, options)),
   ack_batch: async (client, fields, options) => {
     const results = await client.ackBatch(fields.event_ids, options);
     return { results: results.map((each) => (each instanceof TriggersError ? failed(each) : acknowledged(each))) };
+  },
+  erase: async (client, fields, options) => {
+    const { eventId, sequence } = await client.erase(fields.event_id, options);
+    return { event_id: eventId, sequence: Number(sequence) };
   },
   health: async (client, _, options) => health(await client.health(options)),
   check: async (client, { service }, options) => health(await client.call(Health.method.check, { service }, options)),
@@ -88,6 +153,37 @@ export async function outcomeOf(call: () => Promise<object>): Promise<object> {
   }
 }
 
+/** Works until `count` handlers have ended. */
+async function work(client: TriggersClient, fields: WorkFields): Promise<object> {
+  const { subscription, workers: many = 1, handle_ms = 0, fail, concurrency, lease_seconds } = fields;
+  const begun: Delivery[] = [];
+  const workers: Worker[] = [];
+  let left = fields.count;
+  const handle = async (delivery: Delivery): Promise<void> => {
+    begun.push(delivery);
+    await setTimeout(handle_ms, undefined, { signal: delivery.signal }).catch(() => undefined);
+    left--;
+    if (left === 0) {
+      workers.forEach((worker) => void worker.stop());
+    }
+    if (fail !== undefined) {
+      throw new Error(fail);
+    }
+  };
+  const options = {
+    ...(concurrency === undefined ? {} : { concurrency }),
+    ...(lease_seconds === undefined ? {} : { leaseSeconds: lease_seconds }),
+  };
+  while (workers.length < many) {
+    workers.push(client.worker(subscription, handle, options));
+  }
+  await Promise.all(workers.map(({ done }) => done));
+  const deliveries = begun.map(({ event: { eventId }, attempt, signal }) => {
+    return { event_id: eventId, attempt, lost: signal.aborted };
+  });
+  return { deliveries };
+}
+
 /** Nonsense stays what it is. */
 function newEvent(fields: EventFields): NewEvent {
   const given: unknown = fields;
@@ -103,12 +199,36 @@ function newEvent(fields: EventFields): NewEvent {
   };
 }
 
-function listRequest({ status, order, page_size }: ListFields): ListRequest {
+function listRequest({ status, order, page_size, filter }: ListFields): ListRequest {
   return {
     ...(status === undefined ? {} : { status: named(EventStatus, status) }),
     ...(order === undefined ? {} : { order: named(SortOrder, order) }),
     ...(page_size === undefined ? {} : { pageSize: page_size }),
+    ...(filter === undefined ? {} : { filter: eventFilter(filter) }),
   };
+}
+
+function logRequest({ after, filter, page_size, wait_ms }: ListFields & LogFields): LogRequest {
+  return {
+    ...(after === undefined ? {} : { after }),
+    ...(filter === undefined ? {} : { filter: eventFilter(filter) }),
+    ...(page_size === undefined ? {} : { pageSize: page_size }),
+    ...(wait_ms === undefined ? {} : { waitMs: wait_ms }),
+  };
+}
+
+function eventFilter({ sources, event_types, from_time, until_time }: FilterFields): EventFilter {
+  return {
+    ...(sources === undefined ? {} : { sources }),
+    ...(event_types === undefined ? {} : { eventTypes: event_types }),
+    ...(from_time === undefined ? {} : { fromTime: date(from_time) }),
+    ...(until_time === undefined ? {} : { untilTime: date(until_time) }),
+  };
+}
+
+/** Of microseconds; nonsense stays what it is, and makes no valid date of a number. */
+function date(micros: number): Date {
+  return typeof micros === "number" ? new Date(micros / 1000) : micros;
 }
 
 /** The member of an enum by its name; nonsense stays what it is. */
@@ -120,8 +240,8 @@ function micros(time: Timestamp | undefined): number | null {
   return time ? timestampMicros(time) : null;
 }
 
-function created({ eventId, createdAt }: CreateEventResponse): object {
-  return { event_id: eventId, created_at: micros(createdAt) };
+function created({ eventId, createdAt, sequence }: CreateEventResponse): object {
+  return { event_id: eventId, created_at: micros(createdAt), sequence: Number(sequence) };
 }
 
 function acknowledged({ eventId, acknowledgedAt }: AckEventResponse): object {
@@ -141,6 +261,8 @@ function event(stored: Event): object {
     status: EventStatus[stored.status],
     created_at: micros(stored.createdAt),
     acknowledged_at: micros(stored.acknowledgedAt),
+    sequence: Number(stored.sequence),
+    payload_erased: stored.payloadErased,
   };
 }
 
@@ -156,5 +278,6 @@ function errorFields(error: TriggersError): object {
     fields: error.violations.map(({ field }) => field),
     retry_delay_ms: error.retryDelayMs,
     retryable: error.retryable,
+    first_sequence: Number(error.firstSequence),
   };
 }

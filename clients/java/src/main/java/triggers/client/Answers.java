@@ -8,6 +8,7 @@ import triggers.v1.BatchAckEventsResponse;
 import triggers.v1.BatchCreateEventsResponse;
 import triggers.v1.CreateEventResponse;
 import triggers.v1.CreateEventResult;
+import triggers.v1.EraseEventResponse;
 import triggers.v1.Event;
 import triggers.v1.GetEventResponse;
 
@@ -50,6 +51,12 @@ final class Answers {
         boolean all = results.stream().allMatch(each -> each.hasAcknowledged() || each.hasError());
         need(all && results.size() == count, "a result for each id");
         return results;
+    }
+
+    static EraseEventResponse erased(EraseEventResponse response)
+            throws InvalidProtocolBufferException {
+        need(!response.getEventId().isEmpty(), "the event's id");
+        return response;
     }
 
     private static void need(boolean there, String what) throws InvalidProtocolBufferException {

@@ -2,6 +2,7 @@ package triggers.client;
 
 import java.util.Objects;
 import triggers.v1.CreateEventRequest;
+import triggers.v1.EventFilter;
 
 /** Checks of what callers give that their types do not make. */
 final class Arguments {
@@ -34,5 +35,10 @@ final class Arguments {
         text("event_id", event.getEventId());
         text("idempotency_key", event.getIdempotencyKey());
         return event;
+    }
+
+    static void filter(EventFilter filter) {
+        filter.getSourcesList().forEach(each -> text("a source of the filter", each));
+        filter.getEventTypesList().forEach(each -> text("an event type of the filter", each));
     }
 }

@@ -21,10 +21,7 @@ final class Call<R> {
     /** The largest request, in bytes; a core takes 8 MiB unless set to take larger payloads. */
     private static final int MAX_REQUEST = 10_551_296;
 
-    /**
-     * A core answers every call by its deadline; after such a silence the connection is dead, but
-     * for a call that waits.
-     */
+    /** A core answers every call by its deadline; after such a silence the connection is dead. */
     private static final long SILENCE = TimeUnit.SECONDS.toNanos(1);
 
     /** Reads the response's message. */
@@ -186,8 +183,7 @@ final class Call<R> {
                             "DEADLINE_EXCEEDED",
                             "the core did not answer in time"));
             long now = System.nanoTime();
-            boolean due = !method.waits() && now - sentAt >= SILENCE;
-            if (due && last.connection().heardAt() - sentAt < 0) {
+            if (now - sentAt >= SILENCE && last.connection().heardAt() - sentAt < 0) {
                 last.connection().lost(new IOException("the core did not answer"));
             }
         } else {

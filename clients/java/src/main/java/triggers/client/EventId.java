@@ -62,6 +62,8 @@ public final class EventId {
 
     private static IllegalArgumentException invalid(String eventId) {
         return new IllegalArgumentException(
-                "'" + eventId + "' is not an event id; accepted is evt_ and 26 characters of base 32");
+                "'"
+                        + eventId
+                        + "' is not an event id; accepted is evt_ and 26 characters of base 32");
     }
 }

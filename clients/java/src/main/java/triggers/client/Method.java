@@ -12,7 +12,7 @@ import java.util.stream.Stream;
 import triggers.api.v1.Options;
 
 /** What the .proto files say of a method; options.proto tells what that means. */
-record Method(String name, boolean repeatable, boolean waits) {
+record Method(String name, boolean repeatable) {
 
     /**
      * The method of this name, which has these messages.
@@ -30,7 +30,7 @@ record Method(String name, boolean repeatable, boolean waits) {
             throw wrong("response", empty, method.getOutputType().getFullName());
         }
         triggers.api.v1.Call call = method.getOptions().getExtension(Options.call);
-        return new Method(name, call.getRepeatable(), call.getWaits());
+        return new Method(name, call.getRepeatable());
     }
 
     /** A method's messages, or one of them, are declared in the file that it is declared in. */

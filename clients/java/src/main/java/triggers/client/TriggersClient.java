@@ -29,11 +29,17 @@ import triggers.v1.BatchCreateEventsResponse;
 import triggers.v1.CreateEventRequest;
 import triggers.v1.CreateEventResponse;
 import triggers.v1.CreateEventResult;
+import triggers.v1.EraseEventRequest;
+import triggers.v1.EraseEventResponse;
 import triggers.v1.Event;
 import triggers.v1.GetEventRequest;
 import triggers.v1.GetEventResponse;
+import triggers.v1.ListEventsRequest;
+import triggers.v1.ListEventsResponse;
 import triggers.v1.ListInboxRequest;
 import triggers.v1.ListInboxResponse;
+import triggers.v1.ListKindsRequest;
+import triggers.v1.ListKindsResponse;
 
 /**
  * A client of triggersd.
@@ -57,6 +63,7 @@ public final class TriggersClient implements AutoCloseable {
 
     private static final String EVENTS = "triggers.v1.EventService/";
     private static final Duration LONGEST = Duration.ofMillis(Integer.MAX_VALUE);
+    private static final int LONGEST_WAIT_MS = 20_000; // of a core
 
     private final Dispatcher dispatcher;
     private final Duration timeout;
@@ -69,8 +76,8 @@ public final class TriggersClient implements AutoCloseable {
     }
 
     /**
-     * Opens a client of the cores at these URLs, separated by commas; returns at once and connects in
-     * the background.
+     * Opens a client of the cores at these URLs, separated by commas; returns at once and connects
+     * in the background.
      *
      * @throws IllegalArgumentException if one is no ws://, wss:// or tcp:// URL
      */
@@ -222,6 +229,44 @@ public final class TriggersClient implements AutoCloseable {
         return () -> new EventPages(request, this::list);
     }
 
+    /**
+     * Reads a part of the log, the events of every status in the order of the commits. Continue
+     * from the answer's next_after. With a wait an answer without events comes when that time is
+     * over, and the call has so much more time. OUT_OF_RANGE, see {@link
+     * TriggersException#firstSequence}, when events after the position were removed.
+     */
+    public ListEventsResponse listEvents(ListEventsRequest request) {
+        return await(listEventsCall(request, true));
+    }
+
+    /** As {@link #listEvents}. */
+    public CompletableFuture<ListEventsResponse> listEventsAsync(ListEventsRequest request) {
+        return listEventsCall(request, false).start();
+    }
+
+    /**
+     * The events of the log from the request's position on, and, by waiting at its end, those to
+     * come; see {@link Follower}. The request's wait, 20 s when it has none, is that of one call.
+     */
+    public Follower follow(ListEventsRequest request) {
+        ListEventsRequest first =
+                request.getWaitMs() == 0
+                        ? request.toBuilder().setWaitMs(LONGEST_WAIT_MS).build()
+                        : request;
+        Arguments.filter(first.getFilter());
+        return new Follower(first, next -> listEventsCall(next, true).start());
+    }
+
+    /** Reads one page of the kinds, the pairs of source and event type that events have or had. */
+    public ListKindsResponse listKinds(ListKindsRequest request) {
+        return await(listKindsCall(request, true));
+    }
+
+    /** As {@link #listKinds}. */
+    public CompletableFuture<ListKindsResponse> listKindsAsync(ListKindsRequest request) {
+        return listKindsCall(request, false).start();
+    }
+
     /** Acknowledges an event. Acknowledging again answers with the first time. */
     public AckEventResponse ack(String eventId) {
         return await(ackCall(eventId, true));
@@ -240,6 +285,20 @@ public final class TriggersClient implements AutoCloseable {
     /** As {@link #ackBatch}. */
     public CompletableFuture<List<AckEventResult>> ackBatchAsync(List<String> eventIds) {
         return ackBatchCall(eventIds, false).start();
+    }
+
+    /**
+     * Removes the payload of an event for good; it cannot be undone. The event keeps its place in
+     * the log and its status, and its create sent again answers as before. Erasing again changes
+     * nothing.
+     */
+    public EraseEventResponse erase(String eventId) {
+        return await(eraseCall(eventId, true));
+    }
+
+    /** As {@link #erase}. */
+    public CompletableFuture<EraseEventResponse> eraseAsync(String eventId) {
+        return eraseCall(eventId, false).start();
     }
 
     /** Whether the core can do its work now, its version and its store. */
@@ -317,7 +376,20 @@ public final class TriggersClient implements AutoCloseable {
 
     private Call<ListInboxResponse> listCall(ListInboxRequest request, boolean blocking) {
         Arguments.text("page_token", request.getPageToken());
+        Arguments.filter(request.getFilter());
         return anyCall(blocking, EVENTS + "ListInbox", request, ListInboxResponse.parser());
+    }
+
+    private Call<ListEventsResponse> listEventsCall(ListEventsRequest request, boolean blocking) {
+        Arguments.filter(request.getFilter());
+        long wait = Math.min(Integer.toUnsignedLong(request.getWaitMs()), LONGEST_WAIT_MS);
+        return withTimeout(timeout.plusMillis(wait))
+                .anyCall(blocking, EVENTS + "ListEvents", request, ListEventsResponse.parser());
+    }
+
+    private Call<ListKindsResponse> listKindsCall(ListKindsRequest request, boolean blocking) {
+        Arguments.text("page_token", request.getPageToken());
+        return anyCall(blocking, EVENTS + "ListKinds", request, ListKindsResponse.parser());
     }
 
     private Call<AckEventResponse> ackCall(String eventId, boolean blocking) {
@@ -342,6 +414,19 @@ public final class TriggersClient implements AutoCloseable {
                 BatchAckEventsRequest.newBuilder().addAllEventIds(ids).build(),
                 BatchAckEventsResponse.parser(),
                 response -> Answers.acknowledgedBatch(response, ids.size()));
+    }
+
+    private Call<EraseEventResponse> eraseCall(String eventId, boolean blocking) {
+        EraseEventRequest request =
+                EraseEventRequest.newBuilder()
+                        .setEventId(Arguments.text("event_id", eventId))
+                        .build();
+        return call(
+                blocking,
+                EVENTS + "EraseEvent",
+                request,
+                EraseEventResponse.parser(),
+                Answers::erased);
     }
 
     private Call<HealthCheckResponse> healthCall(boolean blocking) {
@@ -392,7 +477,10 @@ public final class TriggersClient implements AutoCloseable {
     }
 
     private static <R> R await(Call<R> call) {
-        CompletableFuture<R> future = call.start();
+        return await(call.start());
+    }
+
+    static <R> R await(CompletableFuture<R> future) {
         try {
             return future.get();
         } catch (InterruptedException e) {

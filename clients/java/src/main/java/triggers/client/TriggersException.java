@@ -75,6 +75,14 @@ public final class TriggersException extends RuntimeException {
         return Duration.ofMillis(Integer.toUnsignedLong(details().getRetryDelayMs()));
     }
 
+    /**
+     * With OUT_OF_RANGE the first sequence of the log that is there: go on after the one before it;
+     * otherwise 0.
+     */
+    public long firstSequence() {
+        return details().getFirstSequence();
+    }
+
     private ErrorDetails details() {
         return details == null ? ErrorDetails.getDefaultInstance() : details; // deserialised
     }

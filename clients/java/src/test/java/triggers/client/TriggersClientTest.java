@@ -15,8 +15,10 @@ import java.net.URI;
 import java.net.http.HttpClient;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.NoSuchElementException;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
@@ -27,8 +29,11 @@ import org.junit.jupiter.api.function.Executable;
 import triggers.health.v1.HealthCheckRequest;
 import triggers.health.v1.HealthCheckResponse;
 import triggers.rpc.v1.Code;
+import triggers.v1.Event;
 import triggers.v1.GetEventRequest;
 import triggers.v1.GetEventResponse;
+import triggers.v1.ListEventsRequest;
+import triggers.v1.ListEventsResponse;
 
 /** What the scenarios of clients/conformance cannot say; they test the rest against a core. */
 @Timeout(30)
@@ -144,6 +149,54 @@ class TriggersClientTest {
     }
 
     @Test
+    void aFollowerThatWaitsIsStopped() throws Exception {
+        try (SilentCore core = new SilentCore();
+                TriggersClient client = TriggersClient.open(core.url())) {
+            Follower follower =
+                    client.follow(ListEventsRequest.newBuilder().setAfterSequence(7).build());
+            CompletableFuture<Boolean> more = CompletableFuture.supplyAsync(follower::hasNext);
+            core.requested.await();
+            follower.stop();
+            assertFalse(more.get());
+            assertFalse(follower.hasNext());
+            assertEquals(7, follower.nextAfter());
+            assertThrows(NoSuchElementException.class, follower::next);
+        }
+    }
+
+    @Test
+    void aFollowerGoesOnAfterWhatItReadAndAfterFailures() {
+        List<Long> asked = new ArrayList<>();
+        Follower follower =
+                new Follower(
+                        ListEventsRequest.newBuilder().setAfterSequence(3).build(),
+                        request -> {
+                            asked.add(request.getAfterSequence());
+                            return asked.size() == 2
+                                    ? CompletableFuture.failedFuture(
+                                            new TriggersException(Code.UNAVAILABLE, "TEST", "no"))
+                                    : CompletableFuture.completedFuture(
+                                            logAfter(request.getAfterSequence()));
+                        });
+        assertEquals(4, follower.next().getSequence());
+        assertEquals(4, follower.nextAfter());
+        assertEquals(5, follower.next().getSequence());
+        assertEquals(9, follower.nextAfter());
+        assertEquals(
+                Code.UNAVAILABLE, assertThrows(TriggersException.class, follower::next).code());
+        assertEquals(10, follower.next().getSequence());
+        assertEquals(List.of(3L, 9L, 9L), asked);
+    }
+
+    private static ListEventsResponse logAfter(long after) {
+        return ListEventsResponse.newBuilder()
+                .addEvents(Event.newBuilder().setSequence(after + 1))
+                .addEvents(Event.newBuilder().setSequence(after + 2))
+                .setNextAfter(after + 6)
+                .build();
+    }
+
+    @Test
     void aConnectionOnWhichNothingComesBackIsGivenUp() throws Exception {
         try (SilentCore core = new SilentCore();
                 TriggersClient client = TriggersClient.open(core.url())) {
@@ -224,7 +277,6 @@ class TriggersClientTest {
                         GetEventRequest.getDefaultInstance(),
                         GetEventResponse.parser());
         assertTrue(get.repeatable());
-        assertFalse(get.waits());
     }
 
     private static Dispatcher dispatcher(SilentCore core) {
@@ -241,7 +293,7 @@ class TriggersClientTest {
                         method,
                         HealthCheckRequest.getDefaultInstance(),
                         HealthCheckResponse::parseFrom,
-                        TimeUnit.MILLISECONDS.toNanos(method.waits() ? 1200 : 20_000))
+                        TimeUnit.SECONDS.toNanos(20))
                 .start();
     }
 
@@ -249,24 +301,10 @@ class TriggersClientTest {
     void whatMayNotBeRepeatedEndsWithItsConnection() throws Exception {
         try (SilentCore core = new RudeCore()) {
             Dispatcher dispatcher = dispatcher(core);
-            Method once = new Method("triggers.health.v1.Health/Check", false, false);
+            Method once = new Method("triggers.health.v1.Health/Check", false);
             TriggersException error = failure(check(dispatcher, once));
             assertEquals("CONNECTION_LOST", error.reason());
             assertEquals(Code.UNAVAILABLE, error.code());
-            dispatcher.close();
-        }
-    }
-
-    @Test
-    void theSilenceOfACallThatWaitsIsNoSignOfADeadPeer() throws Exception {
-        try (SilentCore core = new SilentCore()) {
-            Dispatcher dispatcher = dispatcher(core);
-            Method waiting = new Method("triggers.health.v1.Health/Check", true, true);
-            assertEquals("DEADLINE_EXCEEDED", failure(check(dispatcher, waiting)).reason());
-            CountDownLatch expired = new CountDownLatch(1);
-            dispatcher.later(expired::countDown, 0); // on the same thread, after the expiry
-            assertTrue(expired.await(10, TimeUnit.SECONDS));
-            assertEquals("no connection yet", dispatcher.problem());
             dispatcher.close();
         }
     }

@@ -76,12 +76,14 @@ class CreateEventRequest(_message.Message):
     def __init__(self, event_id: _Optional[str] = ..., source: _Optional[str] = ..., event_type: _Optional[str] = ..., payload: _Optional[bytes] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class CreateEventResponse(_message.Message):
-    __slots__ = ["created_at", "event_id"]
+    __slots__ = ["created_at", "event_id", "sequence"]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     created_at: _timestamp_pb2.Timestamp
     event_id: str
-    def __init__(self, event_id: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    sequence: int
+    def __init__(self, event_id: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class CreateEventResult(_message.Message):
     __slots__ = ["created", "error"]
@@ -91,13 +93,29 @@ class CreateEventResult(_message.Message):
     error: ItemError
     def __init__(self, created: _Optional[_Union[CreateEventResponse, _Mapping]] = ..., error: _Optional[_Union[ItemError, _Mapping]] = ...) -> None: ...
 
+class EraseEventRequest(_message.Message):
+    __slots__ = ["event_id"]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    event_id: str
+    def __init__(self, event_id: _Optional[str] = ...) -> None: ...
+
+class EraseEventResponse(_message.Message):
+    __slots__ = ["event_id", "sequence"]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    event_id: str
+    sequence: int
+    def __init__(self, event_id: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
+
 class Event(_message.Message):
-    __slots__ = ["acknowledged_at", "created_at", "event_id", "event_type", "payload", "source", "status"]
+    __slots__ = ["acknowledged_at", "created_at", "event_id", "event_type", "payload", "payload_erased", "sequence", "source", "status"]
     ACKNOWLEDGED_AT_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     EVENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_ERASED_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     acknowledged_at: _timestamp_pb2.Timestamp
@@ -105,9 +123,31 @@ class Event(_message.Message):
     event_id: str
     event_type: str
     payload: bytes
+    payload_erased: bool
+    sequence: int
     source: str
     status: EventStatus
-    def __init__(self, event_id: _Optional[str] = ..., source: _Optional[str] = ..., event_type: _Optional[str] = ..., payload: _Optional[bytes] = ..., status: _Optional[_Union[EventStatus, str]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., acknowledged_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, event_id: _Optional[str] = ..., source: _Optional[str] = ..., event_type: _Optional[str] = ..., payload: _Optional[bytes] = ..., status: _Optional[_Union[EventStatus, str]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., acknowledged_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., sequence: _Optional[int] = ..., payload_erased: bool = ...) -> None: ...
+
+class EventFilter(_message.Message):
+    __slots__ = ["event_types", "from_time", "sources", "until_time"]
+    EVENT_TYPES_FIELD_NUMBER: _ClassVar[int]
+    FROM_TIME_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_TIME_FIELD_NUMBER: _ClassVar[int]
+    event_types: _containers.RepeatedScalarFieldContainer[str]
+    from_time: _timestamp_pb2.Timestamp
+    sources: _containers.RepeatedScalarFieldContainer[str]
+    until_time: _timestamp_pb2.Timestamp
+    def __init__(self, sources: _Optional[_Iterable[str]] = ..., event_types: _Optional[_Iterable[str]] = ..., from_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., until_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class EventKind(_message.Message):
+    __slots__ = ["event_type", "source"]
+    EVENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    event_type: str
+    source: str
+    def __init__(self, source: _Optional[str] = ..., event_type: _Optional[str] = ...) -> None: ...
 
 class GetEventRequest(_message.Message):
     __slots__ = ["event_id"]
@@ -131,17 +171,41 @@ class ItemError(_message.Message):
     message: str
     def __init__(self, code: _Optional[_Union[_envelope_pb2.Code, str]] = ..., message: _Optional[str] = ..., details: _Optional[_Union[_envelope_pb2.ErrorDetails, _Mapping]] = ...) -> None: ...
 
+class ListEventsRequest(_message.Message):
+    __slots__ = ["after_sequence", "filter", "page_size", "wait_ms"]
+    AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    WAIT_MS_FIELD_NUMBER: _ClassVar[int]
+    after_sequence: int
+    filter: EventFilter
+    page_size: int
+    wait_ms: int
+    def __init__(self, after_sequence: _Optional[int] = ..., filter: _Optional[_Union[EventFilter, _Mapping]] = ..., page_size: _Optional[int] = ..., wait_ms: _Optional[int] = ...) -> None: ...
+
+class ListEventsResponse(_message.Message):
+    __slots__ = ["events", "first_sequence", "next_after"]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_AFTER_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[Event]
+    first_sequence: int
+    next_after: int
+    def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., next_after: _Optional[int] = ..., first_sequence: _Optional[int] = ...) -> None: ...
+
 class ListInboxRequest(_message.Message):
-    __slots__ = ["order", "page_size", "page_token", "status"]
+    __slots__ = ["filter", "order", "page_size", "page_token", "status"]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
     ORDER_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
+    filter: EventFilter
     order: SortOrder
     page_size: int
     page_token: str
     status: EventStatus
-    def __init__(self, status: _Optional[_Union[EventStatus, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., order: _Optional[_Union[SortOrder, str]] = ...) -> None: ...
+    def __init__(self, status: _Optional[_Union[EventStatus, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., order: _Optional[_Union[SortOrder, str]] = ..., filter: _Optional[_Union[EventFilter, _Mapping]] = ...) -> None: ...
 
 class ListInboxResponse(_message.Message):
     __slots__ = ["events", "next_page_token"]
@@ -150,6 +214,22 @@ class ListInboxResponse(_message.Message):
     events: _containers.RepeatedCompositeFieldContainer[Event]
     next_page_token: str
     def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ListKindsRequest(_message.Message):
+    __slots__ = ["page_size", "page_token"]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListKindsResponse(_message.Message):
+    __slots__ = ["kinds", "next_page_token"]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    kinds: _containers.RepeatedCompositeFieldContainer[EventKind]
+    next_page_token: str
+    def __init__(self, kinds: _Optional[_Iterable[_Union[EventKind, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class EventStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = []

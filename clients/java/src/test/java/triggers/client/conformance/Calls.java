@@ -16,6 +16,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.function.Function;
 import java.util.function.Supplier;
+import triggers.client.Follower;
 import triggers.client.TriggersClient;
 import triggers.client.TriggersException;
 import triggers.health.v1.HealthCheckRequest;
@@ -28,10 +29,17 @@ import triggers.v1.AckEventResult;
 import triggers.v1.CreateEventRequest;
 import triggers.v1.CreateEventResponse;
 import triggers.v1.CreateEventResult;
+import triggers.v1.EraseEventResponse;
 import triggers.v1.Event;
+import triggers.v1.EventFilter;
+import triggers.v1.EventKind;
 import triggers.v1.EventStatus;
+import triggers.v1.ListEventsRequest;
+import triggers.v1.ListEventsResponse;
 import triggers.v1.ListInboxRequest;
 import triggers.v1.ListInboxResponse;
+import triggers.v1.ListKindsRequest;
+import triggers.v1.ListKindsResponse;
 import triggers.v1.SortOrder;
 
 /**
@@ -142,9 +150,14 @@ final class Calls implements AutoCloseable {
             case "get" -> event(client.get(text(request, "event_id")));
             case "list" -> page(client.list(list(request)));
             case "list_all" -> events(client.listAll(list(request)));
+            case "list_events" -> log(client.listEvents(logRequest(request)));
+            case "follow" ->
+                    follow(client.follow(logRequest(request)), request.get("count").getAsInt());
+            case "list_kinds" -> kinds(client.listKinds(kindsRequest(request)));
             case "ack" -> acknowledged(client.ack(text(request, "event_id")));
             case "ack_batch" ->
                     results(client.ackBatch(texts(request.get("event_ids"))), Calls::acknowledged);
+            case "erase" -> erased(client.erase(text(request, "event_id")));
             case "health" -> health(client.health());
             case "check" -> health(check(client, request));
             case "stats" -> stats(client);
@@ -232,13 +245,101 @@ final class Calls implements AutoCloseable {
         if (request.has("page_token")) {
             list.setPageToken(text(request, "page_token"));
         }
+        if (request.has("filter")) {
+            list.setFilter(filter(request.getAsJsonObject("filter")));
+        }
         return list.build();
+    }
+
+    private static EventFilter filter(JsonObject fields) {
+        EventFilter.Builder filter = EventFilter.newBuilder();
+        if (fields.has("sources")) {
+            filter.addAllSources(texts(fields.get("sources")));
+        }
+        if (fields.has("event_types")) {
+            filter.addAllEventTypes(texts(fields.get("event_types")));
+        }
+        if (fields.has("from_time")) {
+            filter.setFromTime(timestamp(fields.get("from_time").getAsLong()));
+        }
+        if (fields.has("until_time")) {
+            filter.setUntilTime(timestamp(fields.get("until_time").getAsLong()));
+        }
+        return filter.build();
+    }
+
+    private static Timestamp timestamp(long micros) {
+        return Timestamp.newBuilder()
+                .setSeconds(Math.floorDiv(micros, 1_000_000L))
+                .setNanos((int) Math.floorMod(micros, 1_000_000L) * 1000)
+                .build();
+    }
+
+    private static ListEventsRequest logRequest(JsonObject request) {
+        ListEventsRequest.Builder log = ListEventsRequest.newBuilder();
+        if (request.has("after")) {
+            log.setAfterSequence(request.get("after").getAsLong());
+        }
+        if (request.has("page_size")) {
+            log.setPageSize(request.get("page_size").getAsInt());
+        }
+        if (request.has("wait_ms")) {
+            log.setWaitMs(request.get("wait_ms").getAsInt());
+        }
+        if (request.has("filter")) {
+            log.setFilter(filter(request.getAsJsonObject("filter")));
+        }
+        return log.build();
+    }
+
+    private static ListKindsRequest kindsRequest(JsonObject request) {
+        ListKindsRequest.Builder kinds = ListKindsRequest.newBuilder();
+        if (request.has("page_size")) {
+            kinds.setPageSize(request.get("page_size").getAsInt());
+        }
+        if (request.has("page_token")) {
+            kinds.setPageToken(text(request, "page_token"));
+        }
+        return kinds.build();
+    }
+
+    private static JsonObject follow(Follower follower, int count) {
+        List<Event> taken = new ArrayList<>();
+        while (taken.size() < count) {
+            taken.add(follower.next());
+        }
+        follower.stop();
+        JsonObject object = events(taken);
+        object.addProperty("next_after", follower.nextAfter());
+        return object;
+    }
+
+    private static JsonObject log(ListEventsResponse response) {
+        JsonObject object = events(response.getEventsList());
+        object.addProperty("next_after", response.getNextAfter());
+        object.addProperty("first_sequence", response.getFirstSequence());
+        return object;
+    }
+
+    private static JsonObject kinds(ListKindsResponse response) {
+        JsonArray list = new JsonArray();
+        for (EventKind kind : response.getKindsList()) {
+            JsonObject each = new JsonObject();
+            each.addProperty("source", kind.getSource());
+            each.addProperty("event_type", kind.getEventType());
+            list.add(each);
+        }
+        JsonObject object = new JsonObject();
+        object.add("kinds", list);
+        object.addProperty("next_page_token", response.getNextPageToken());
+        return object;
     }
 
     private static JsonObject created(CreateEventResponse response) {
         JsonObject object = new JsonObject();
         object.addProperty("event_id", response.getEventId());
         object.add("created_at", time(response.hasCreatedAt(), response.getCreatedAt()));
+        object.addProperty("sequence", response.getSequence());
         return object;
     }
 
@@ -263,6 +364,13 @@ final class Calls implements AutoCloseable {
                 : acknowledged(result.getAcknowledged());
     }
 
+    private static JsonObject erased(EraseEventResponse response) {
+        JsonObject object = new JsonObject();
+        object.addProperty("event_id", response.getEventId());
+        object.addProperty("sequence", response.getSequence());
+        return object;
+    }
+
     private static <T> JsonObject results(List<T> results, Function<T, JsonObject> describe) {
         JsonArray list = new JsonArray();
         results.forEach(each -> list.add(describe.apply(each)));
@@ -280,6 +388,8 @@ final class Calls implements AutoCloseable {
         object.addProperty("status", event.getStatus().name().replace("EVENT_STATUS_", ""));
         object.add("created_at", time(event.hasCreatedAt(), event.getCreatedAt()));
         object.add("acknowledged_at", time(event.hasAcknowledgedAt(), event.getAcknowledgedAt()));
+        object.addProperty("sequence", event.getSequence());
+        object.addProperty("payload_erased", event.getPayloadErased());
         return object;
     }
 
@@ -327,6 +437,7 @@ final class Calls implements AutoCloseable {
         object.add("fields", fields);
         object.addProperty("retry_delay_ms", error.retryDelay().toMillis());
         object.addProperty("retryable", error.isRetryable());
+        object.addProperty("first_sequence", error.firstSequence());
         return object;
     }
 }

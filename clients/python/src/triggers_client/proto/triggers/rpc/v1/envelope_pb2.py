@@ -13,7 +13,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etriggers/rpc/v1/envelope.proto\x12\x0ftriggers.rpc.v1\"\xa6\x01\n\x07Request\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x12\n\ntimeout_ms\x18\x02 \x01(\r\x12\x38\n\x08metadata\x18\x03 \x03(\x0b\x32&.triggers.rpc.v1.Request.MetadataEntry\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xea\x01\n\x08Response\x12#\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x15.triggers.rpc.v1.Code\x12\x0f\n\x07message\x18\x02 \x01(\t\x12.\n\x07\x64\x65tails\x18\x03 \x01(\x0b\x32\x1d.triggers.rpc.v1.ErrorDetails\x12\x39\n\x08metadata\x18\x04 \x03(\x0b\x32\'.triggers.rpc.v1.Response.MetadataEntry\x12\x0c\n\x04\x62ody\x18\x05 \x01(\x0c\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"q\n\x0c\x45rrorDetails\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x39\n\x10\x66ield_violations\x18\x02 \x03(\x0b\x32\x1f.triggers.rpc.v1.FieldViolation\x12\x16\n\x0eretry_delay_ms\x18\x03 \x01(\r\"4\n\x0e\x46ieldViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t*\xb7\x02\n\x04\x43ode\x12\x06\n\x02OK\x10\x00\x12\r\n\tCANCELLED\x10\x01\x12\x0b\n\x07UNKNOWN\x10\x02\x12\x14\n\x10INVALID_ARGUMENT\x10\x03\x12\x15\n\x11\x44\x45\x41\x44LINE_EXCEEDED\x10\x04\x12\r\n\tNOT_FOUND\x10\x05\x12\x12\n\x0e\x41LREADY_EXISTS\x10\x06\x12\x15\n\x11PERMISSION_DENIED\x10\x07\x12\x16\n\x12RESOURCE_EXHAUSTED\x10\x08\x12\x17\n\x13\x46\x41ILED_PRECONDITION\x10\t\x12\x0b\n\x07\x41\x42ORTED\x10\n\x12\x10\n\x0cOUT_OF_RANGE\x10\x0b\x12\x11\n\rUNIMPLEMENTED\x10\x0c\x12\x0c\n\x08INTERNAL\x10\r\x12\x0f\n\x0bUNAVAILABLE\x10\x0e\x12\r\n\tDATA_LOSS\x10\x0f\x12\x13\n\x0fUNAUTHENTICATED\x10\x10\x42\x35\n\x0ftriggers.rpc.v1P\x01Z triggers.internal/triggers/rpcpbb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etriggers/rpc/v1/envelope.proto\x12\x0ftriggers.rpc.v1\"\xa6\x01\n\x07Request\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x12\n\ntimeout_ms\x18\x02 \x01(\r\x12\x38\n\x08metadata\x18\x03 \x03(\x0b\x32&.triggers.rpc.v1.Request.MetadataEntry\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xea\x01\n\x08Response\x12#\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x15.triggers.rpc.v1.Code\x12\x0f\n\x07message\x18\x02 \x01(\t\x12.\n\x07\x64\x65tails\x18\x03 \x01(\x0b\x32\x1d.triggers.rpc.v1.ErrorDetails\x12\x39\n\x08metadata\x18\x04 \x03(\x0b\x32\'.triggers.rpc.v1.Response.MetadataEntry\x12\x0c\n\x04\x62ody\x18\x05 \x01(\x0c\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x89\x01\n\x0c\x45rrorDetails\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x39\n\x10\x66ield_violations\x18\x02 \x03(\x0b\x32\x1f.triggers.rpc.v1.FieldViolation\x12\x16\n\x0eretry_delay_ms\x18\x03 \x01(\r\x12\x16\n\x0e\x66irst_sequence\x18\x04 \x01(\x03\"4\n\x0e\x46ieldViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t*\xb7\x02\n\x04\x43ode\x12\x06\n\x02OK\x10\x00\x12\r\n\tCANCELLED\x10\x01\x12\x0b\n\x07UNKNOWN\x10\x02\x12\x14\n\x10INVALID_ARGUMENT\x10\x03\x12\x15\n\x11\x44\x45\x41\x44LINE_EXCEEDED\x10\x04\x12\r\n\tNOT_FOUND\x10\x05\x12\x12\n\x0e\x41LREADY_EXISTS\x10\x06\x12\x15\n\x11PERMISSION_DENIED\x10\x07\x12\x16\n\x12RESOURCE_EXHAUSTED\x10\x08\x12\x17\n\x13\x46\x41ILED_PRECONDITION\x10\t\x12\x0b\n\x07\x41\x42ORTED\x10\n\x12\x10\n\x0cOUT_OF_RANGE\x10\x0b\x12\x11\n\rUNIMPLEMENTED\x10\x0c\x12\x0c\n\x08INTERNAL\x10\r\x12\x0f\n\x0bUNAVAILABLE\x10\x0e\x12\r\n\tDATA_LOSS\x10\x0f\x12\x13\n\x0fUNAUTHENTICATED\x10\x10\x42\x35\n\x0ftriggers.rpc.v1P\x01Z triggers.internal/triggers/rpcpbb\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'triggers.rpc.v1.envelope_pb2', globals())
@@ -25,8 +25,8 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _REQUEST_METADATAENTRY._serialized_options = b'8\001'
   _RESPONSE_METADATAENTRY._options = None
   _RESPONSE_METADATAENTRY._serialized_options = b'8\001'
-  _CODE._serialized_start=627
-  _CODE._serialized_end=938
+  _CODE._serialized_start=652
+  _CODE._serialized_end=963
   _REQUEST._serialized_start=52
   _REQUEST._serialized_end=218
   _REQUEST_METADATAENTRY._serialized_start=171
@@ -35,8 +35,8 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _RESPONSE._serialized_end=455
   _RESPONSE_METADATAENTRY._serialized_start=171
   _RESPONSE_METADATAENTRY._serialized_end=218
-  _ERRORDETAILS._serialized_start=457
-  _ERRORDETAILS._serialized_end=570
-  _FIELDVIOLATION._serialized_start=572
-  _FIELDVIOLATION._serialized_end=624
+  _ERRORDETAILS._serialized_start=458
+  _ERRORDETAILS._serialized_end=595
+  _FIELDVIOLATION._serialized_start=597
+  _FIELDVIOLATION._serialized_end=649
 # @@protoc_insertion_point(module_scope)

@@ -24,14 +24,16 @@ UNIMPLEMENTED: Code
 UNKNOWN: Code
 
 class ErrorDetails(_message.Message):
-    __slots__ = ["field_violations", "reason", "retry_delay_ms"]
+    __slots__ = ["field_violations", "first_sequence", "reason", "retry_delay_ms"]
     FIELD_VIOLATIONS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     RETRY_DELAY_MS_FIELD_NUMBER: _ClassVar[int]
     field_violations: _containers.RepeatedCompositeFieldContainer[FieldViolation]
+    first_sequence: int
     reason: str
     retry_delay_ms: int
-    def __init__(self, reason: _Optional[str] = ..., field_violations: _Optional[_Iterable[_Union[FieldViolation, _Mapping]]] = ..., retry_delay_ms: _Optional[int] = ...) -> None: ...
+    def __init__(self, reason: _Optional[str] = ..., field_violations: _Optional[_Iterable[_Union[FieldViolation, _Mapping]]] = ..., retry_delay_ms: _Optional[int] = ..., first_sequence: _Optional[int] = ...) -> None: ...
 
 class FieldViolation(_message.Message):
     __slots__ = ["description", "field"]

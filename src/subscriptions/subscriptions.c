@@ -1,0 +1,647 @@
+/* The subscriptions that were asked for since the start, by name; the lane of ledgers; and the
+ * clock, a thread that looks at each when its next event is due, once a second whether other cores
+ * have written to the ledgers of those that wait, and now and then for what was removed. */
+#include "subscriptions/subscriptions.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/wait.h"
+#include "subscriptions/subscription.h"
+
+#define MAX_HELD 4096 /* operations of the lane; one for each subscription at most */
+#define MAX_TRIES 8
+#define LOOK_MS 1000 /* between two looks at what other cores have written */
+#define DEADLINE_MS 10000
+#define SWEEP_MS (2 * 60000) /* between two sweeps that find little */
+#define SWEEP_PAGE 100       /* subscriptions */
+#define SWEEP_STEPS 10       /* of removing, in one operation */
+
+/* ---- the lane ---- */
+
+static void run_op(struct worker *worker, struct ledger_op *op)
+{
+    bool reconnected = false;
+    enum store_result result = STORE_RETRY;
+    struct status *status = &op->op.status;
+    for (int tries = 0; tries < MAX_TRIES && (result == STORE_RETRY || result == STORE_LOCKED);
+         tries++) {
+        if (!worker_session(worker) && !worker_reconnect(worker, op->op.deadline_ms, status))
+            return;
+        int64_t started_us = clock_monotonic_us();
+        *status = STATUS_INIT;
+        result = op->run(op, worker_session(worker), status);
+        worker_note_store(worker, started_us, result);
+        if (result == STORE_LOST && !reconnected) {
+            reconnected = true;
+            if (!worker_reconnect(worker, op->op.deadline_ms, status))
+                return;
+            result = STORE_RETRY;
+        }
+    }
+    if (result == STORE_OK)
+        *status = STATUS_INIT;
+}
+
+static void run_ops(struct worker *worker, struct op *ops)
+{
+    for (; ops; ops = ops->next)
+        run_op(worker, (struct ledger_op *)ops);
+}
+
+/* ---- by name ---- */
+
+static void fail_request(struct subscription_request *request, const struct status *status)
+{
+    request->status = *status;
+    request->done(request);
+}
+
+static bool is_gone(struct subscription *subscription)
+{
+    pthread_mutex_lock(&subscription->lock);
+    bool gone = subscription->state == SUBSCRIPTION_GONE;
+    pthread_mutex_unlock(&subscription->lock);
+    return gone;
+}
+
+/* Lock held. */
+static struct subscription *find(struct subscriptions *all, struct scope scope, struct slice name)
+{
+    struct subscription *at = all->list;
+    while (at && (at->scope.tenant != scope.tenant || strlen(at->name) != name.size ||
+                  memcmp(at->name, name.data, name.size) != 0 || is_gone(at)))
+        at = at->next;
+    return at;
+}
+
+/* The one that the request may be for, until put_down; NULL: the request was answered. */
+static struct subscription *pick_up_any(struct subscriptions *all,
+                                        struct subscription_request *request)
+{
+    struct status status;
+    if (!subscription_name_is_valid(request->name)) {
+        status_fail(
+            &status, STATUS_NOT_FOUND, "SUBSCRIPTION_NOT_FOUND",
+            "there is no such subscription: a name is 1 to %d of a-z, 0-9, \".\", \"_\" and "
+            "\"-\", and begins with a letter or digit",
+            SUBSCRIPTION_NAME_MAX);
+        fail_request(request, &status);
+        return NULL;
+    }
+    pthread_mutex_lock(&all->lock);
+    bool stopping = all->stopping;
+    struct subscription *subscription = stopping ? NULL : find(all, request->scope, request->name);
+    if (!subscription && !stopping) {
+        subscription = subscription_new(all, request->scope, request->name);
+        if (subscription) {
+            subscription->next = all->list;
+            all->list = subscription;
+        }
+    }
+    if (subscription)
+        atomic_fetch_add(&subscription->users, 1);
+    pthread_mutex_unlock(&all->lock);
+    if (subscription)
+        return subscription;
+    if (stopping) {
+        status_fail(&status, STATUS_UNAVAILABLE, "STOPPING", "the server stops; try another");
+        status.retry_delay_ms = 1000;
+    } else {
+        subscription_no_memory(&status);
+    }
+    fail_request(request, &status);
+    return NULL;
+}
+
+static void put_down(struct subscription *subscription)
+{
+    subscription_go_on(subscription);
+    atomic_fetch_sub(&subscription->users, 1);
+}
+
+/* The same with its lock held, and not gone: what is queued now will be answered. */
+static struct subscription *pick_up(struct subscriptions *all, struct subscription_request *request)
+{
+    for (;;) {
+        struct subscription *subscription = pick_up_any(all, request);
+        if (!subscription)
+            return NULL;
+        pthread_mutex_lock(&subscription->lock);
+        if (subscription->state != SUBSCRIPTION_GONE)
+            return subscription;
+        pthread_mutex_unlock(&subscription->lock);
+        put_down(subscription);
+    }
+}
+
+/* ---- requests ---- */
+
+void subscriptions_pull(struct subscriptions *all, struct pull *pull)
+{
+    struct subscription *subscription = pick_up(all, &pull->request);
+    if (!subscription)
+        return;
+    CHECK(pull->max_events >= 1 && pull->max_events <= PULL_MAX_EVENTS);
+    pull->count = 0;
+    pull->parked = pull->admitted = pull->ended = false;
+    pull->subscription = subscription;
+    pulls_add(&subscription->pulls, pull);
+    pthread_mutex_unlock(&subscription->lock);
+    put_down(subscription);
+}
+
+void subscriptions_unpark_pull(struct subscriptions *all, struct pull *pull)
+{
+    struct subscription *subscription = pull->subscription;
+    CHECK(subscription->all == all);
+    pthread_mutex_lock(&subscription->lock); /* who parks it may not have left it yet */
+    CHECK(pull->parked);
+    pulls_remove(&subscription->pulls, pull);
+    pull->parked = false;
+    pthread_mutex_unlock(&subscription->lock);
+}
+
+/* The pulls with this id get nothing any more; subscription_go_on answers them. Lock held. */
+static void end_pulls(struct subscription *subscription, uint64_t id)
+{
+    struct pull *lists[] = {subscription->pulls.first, subscription->granted.first,
+                            subscription->taking.first, subscription->settling.pulls.first};
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+        for (struct pull *pull = lists[i]; pull; pull = pull->next)
+            pull->ended = pull->ended || pull->id == id;
+}
+
+void subscriptions_settle(struct subscriptions *all, struct settle *settle)
+{
+    struct subscription *subscription = pick_up(all, &settle->request);
+    if (!subscription)
+        return;
+    CHECK(settle->count >= (settle->pull ? 0 : 1) && settle->count <= SETTLE_MAX);
+    settle->request.status = STATUS_INIT;
+    settle->request.caught_up = false;
+    if (settle->pull != 0)
+        end_pulls(subscription, settle->pull);
+    queue_add(&subscription->settles, &settle->request);
+    pthread_mutex_unlock(&subscription->lock);
+    put_down(subscription);
+}
+
+/* Requests of management are about what the store has now. */
+static void manage(struct subscriptions *all, struct subscription_request *request,
+                   enum managing managing)
+{
+    struct subscription *subscription = pick_up(all, request);
+    if (!subscription)
+        return;
+    managing_set(request, managing);
+    subscription->stale = true;
+    queue_add(&subscription->requests, request);
+    pthread_mutex_unlock(&subscription->lock);
+    put_down(subscription);
+}
+
+void subscriptions_put(struct subscriptions *all, struct put_subscription *put)
+{
+    put->created = false;
+    manage(all, &put->request, MANAGE_PUT);
+}
+
+void subscriptions_get(struct subscriptions *all, struct get_subscription *get)
+{
+    manage(all, &get->request, MANAGE_GET);
+}
+
+void subscriptions_remove(struct subscriptions *all, struct remove_subscription *remove)
+{
+    manage(all, &remove->request, MANAGE_REMOVE);
+}
+
+void subscriptions_seek(struct subscriptions *all, struct seek_subscription *seek)
+{
+    manage(all, &seek->request, MANAGE_SEEK);
+}
+
+void subscriptions_dead_letters(struct subscriptions *all, struct list_dead_letters *list)
+{
+    manage(all, &list->request, MANAGE_DEAD_LETTERS);
+}
+
+void subscriptions_dead_letter(struct subscriptions *all, struct dead_letter_request *request)
+{
+    manage(all, &request->request, MANAGE_DEAD_LETTER);
+}
+
+/* ---- the list of them ---- */
+
+struct row_listing {
+    struct ledger_op op; /* first */
+    struct subscriptions *all;
+    struct list_subscriptions *list;
+};
+
+/* The built-in one is made, if it is not there. */
+static enum store_result make_inbox(struct row_listing *listing, struct store_session *session,
+                                    struct status *status)
+{
+    bool found;
+    struct slice name = {SUBSCRIPTION_INBOX, sizeof(SUBSCRIPTION_INBOX) - 1};
+    struct subscription *inbox = subscription_new(listing->all, listing->op.op.scope, name);
+    if (!inbox) {
+        subscription_no_memory(status);
+        return STORE_UNAVAILABLE;
+    }
+    enum store_result result = subscription_find(inbox, session, &found, status);
+    subscription_free(inbox);
+    return result;
+}
+
+static enum store_result run_listing(struct ledger_op *op, struct store_session *session,
+                                     struct status *status)
+{
+    struct row_listing *listing = (struct row_listing *)op;
+    struct list_subscriptions *list = listing->list;
+    struct store_subscriptions rows = {
+        .after = list->after, .limit = list->limit, .arena = list->request.arena};
+    enum store_result result = list->after == 0 ? make_inbox(listing, session, status) : STORE_OK;
+    if (result == STORE_OK)
+        result = session->store->driver->subscriptions(session, op->op.scope, &rows, status);
+    if (result != STORE_OK)
+        return result;
+    list->views = arena_calloc(list->request.arena, rows.count + 1, sizeof(*list->views));
+    list->count = 0;
+    bool viewed = list->views && !rows.no_memory;
+    for (size_t i = 0; viewed && i < rows.count; i++) {
+        list->after = rows.subscriptions[i].id;
+        if (!rows.subscriptions[i].removed)
+            viewed = subscription_view_row(&rows.subscriptions[i], &list->views[list->count++],
+                                           list->request.arena);
+    }
+    list->more = rows.more;
+    if (!viewed) {
+        subscription_no_memory(status);
+        return STORE_UNAVAILABLE;
+    }
+    return STORE_OK;
+}
+
+static void on_listed(struct op *op)
+{
+    struct row_listing *listing = (struct row_listing *)op;
+    fail_request(&listing->list->request, &op->status);
+}
+
+void subscriptions_list(struct subscriptions *all, struct list_subscriptions *list)
+{
+    struct status status;
+    struct row_listing *listing = arena_calloc(list->request.arena, 1, sizeof(*listing));
+    if (!listing) {
+        subscription_no_memory(&status);
+        fail_request(&list->request, &status);
+        return;
+    }
+    *listing = (struct row_listing){
+        .op = {.op = {.scope = list->request.scope,
+                      .caller = list->request.caller,
+                      .deadline_ms = list->request.deadline_ms,
+                      .items = 1,
+                      .bytes = sizeof(*listing),
+                      .done = on_listed},
+               .run = run_listing},
+        .all = all,
+        .list = list,
+    };
+    if (!lane_submit(all->lane, &listing->op.op, &status))
+        fail_request(&list->request, &status);
+}
+
+/* ---- what other cores have written ---- */
+
+/* Marks those that are behind. Lock held. */
+static void note_head(struct subscription *subscription, const struct store_ledger_head *head)
+{
+    pthread_mutex_lock(&subscription->lock);
+    if (subscription->state == SUBSCRIPTION_READY) {
+        struct ledger_figures figures = ledger_figures_of(subscription->ledger);
+        if (head->revision != subscription->revision || head->take != figures.take.number ||
+            head->settlement > figures.settlement.number)
+            subscription->stale = true;
+    }
+    pthread_mutex_unlock(&subscription->lock);
+}
+
+/* Starts an operation of the clock's. */
+static void start_own(struct subscriptions *all, struct ledger_op *op,
+                      enum store_result (*run)(struct ledger_op *op, struct store_session *session,
+                                               struct status *status),
+                      void (*done)(struct op *op))
+{
+    struct status status;
+    *op = (struct ledger_op){
+        .op = {.scope = SCOPE_DEFAULT,
+               .deadline_ms = clock_monotonic_ms() + DEADLINE_MS,
+               .items = 1,
+               .bytes = sizeof(*op),
+               .done = done},
+        .run = run,
+    };
+    if (lane_submit(all->lane, &op->op, &status))
+        return;
+    op->op.status = status;
+    done(&op->op);
+}
+
+static enum store_result run_look(struct ledger_op *op, struct store_session *session,
+                                  struct status *status)
+{
+    struct subscriptions *all =
+        (struct subscriptions *)((char *)op - offsetof(struct subscriptions, look));
+    return session->store->driver->ledger_heads(session, op->op.scope, &all->heads, status);
+}
+
+static void on_looked(struct op *op)
+{
+    struct subscriptions *all =
+        (struct subscriptions *)((char *)op - offsetof(struct subscriptions, look));
+    struct store_ledger_heads *heads = &all->heads;
+    for (size_t i = 0; op->status.code == STATUS_OK && i < heads->count; i++) {
+        pthread_mutex_lock(&all->lock);
+        struct subscription *subscription = all->list;
+        while (subscription && (subscription->id != heads->ids[i] ||
+                                subscription->scope.tenant != op->scope.tenant))
+            subscription = subscription->next;
+        if (subscription) {
+            note_head(subscription, &heads->heads[i]);
+            atomic_fetch_add(&subscription->users, 1);
+        }
+        pthread_mutex_unlock(&all->lock);
+        if (subscription)
+            put_down(subscription);
+    }
+    free((void *)(uintptr_t)heads->ids);
+    free(heads->heads);
+    *heads = (struct store_ledger_heads){0};
+    pthread_mutex_lock(&all->lock);
+    all->looking = false;
+    pthread_mutex_unlock(&all->lock);
+}
+
+/* Whether somebody waits for it. */
+static bool is_waited_for(struct subscription *subscription)
+{
+    pthread_mutex_lock(&subscription->lock);
+    bool waited_for = subscription->state == SUBSCRIPTION_READY && subscription->pulls.first;
+    pthread_mutex_unlock(&subscription->lock);
+    return waited_for;
+}
+
+/* Gathers those that somebody waits for. Lock held. False: there are none, or there is no memory.
+ */
+static bool gather_heads(struct subscriptions *all)
+{
+    size_t count = 0;
+    for (struct subscription *at = all->list; at; at = at->next)
+        count++;
+    int64_t *ids = calloc(count + 1, sizeof(*ids));
+    all->heads = (struct store_ledger_heads){.ids = ids,
+                                             .heads = calloc(count + 1, sizeof(*all->heads.heads))};
+    for (struct subscription *at = all->list; ids && all->heads.heads && at; at = at->next)
+        if (is_waited_for(at) && at->scope.tenant == SCOPE_DEFAULT.tenant)
+            ids[all->heads.count++] = at->id;
+    if (all->heads.count > 0)
+        return true;
+    free(ids);
+    free(all->heads.heads);
+    all->heads = (struct store_ledger_heads){0};
+    return false;
+}
+
+static void look_at_others(struct subscriptions *all)
+{
+    pthread_mutex_lock(&all->lock);
+    bool looks = all->store->driver->notice_open && !all->looking && gather_heads(all);
+    all->looking = all->looking || looks;
+    pthread_mutex_unlock(&all->lock);
+    if (!looks)
+        return;
+    start_own(all, &all->look, run_look, on_looked);
+}
+
+/* ---- what was removed ---- */
+
+/* Who removed a subscription may have stopped before its rows were gone, and stores keep its own
+ * row for a minute. This goes on, in a few steps. */
+static enum store_result run_sweep(struct ledger_op *op, struct store_session *session,
+                                   struct status *status)
+{
+    struct subscriptions *all =
+        (struct subscriptions *)((char *)op - offsetof(struct subscriptions, sweep));
+    const struct store_driver *driver = session->store->driver;
+    struct arena arena;
+    int steps = 0;
+    struct store_subscriptions rows = {.limit = SWEEP_PAGE, .arena = &arena, .more = true};
+    enum store_result result = STORE_OK;
+    arena_init(&arena, (size_t)16 << 20);
+    while (result == STORE_OK && rows.more && steps < SWEEP_STEPS) {
+        arena_reset(&arena);
+        result = driver->subscriptions(session, op->op.scope, &rows, status);
+        if (result == STORE_OK && rows.no_memory)
+            break;
+        for (size_t i = 0; result == STORE_OK && i < rows.count; i++) {
+            rows.after = rows.subscriptions[i].id;
+            bool more = rows.subscriptions[i].removed;
+            while (result == STORE_OK && more && steps++ < SWEEP_STEPS)
+                result =
+                    driver->subscription_remove(session, op->op.scope, rows.after, &more, status);
+        }
+    }
+    arena_fini(&arena);
+    all->sweep_more = steps >= SWEEP_STEPS;
+    return result;
+}
+
+static void on_swept(struct op *op)
+{
+    struct subscriptions *all =
+        (struct subscriptions *)((char *)op - offsetof(struct subscriptions, sweep));
+    bool soon = op->status.code == STATUS_OK && all->sweep_more;
+    pthread_mutex_lock(&all->lock);
+    all->sweep_ms = clock_monotonic_ms() + (soon ? LOOK_MS : SWEEP_MS);
+    pthread_mutex_unlock(&all->lock);
+}
+
+static void sweep_when_due(struct subscriptions *all)
+{
+    pthread_mutex_lock(&all->lock);
+    bool due = clock_monotonic_ms() >= all->sweep_ms;
+    if (due)
+        all->sweep_ms = INT64_MAX;
+    pthread_mutex_unlock(&all->lock);
+    if (due)
+        start_own(all, &all->sweep, run_sweep, on_swept);
+}
+
+/* ---- the clock ---- */
+
+/* One whose time has come; NULL: none. It is in use then. Sets when the next one is due. */
+static struct subscription *next_due(struct subscriptions *all, int64_t now_ms)
+{
+    struct subscription *due = NULL;
+    pthread_mutex_lock(&all->lock);
+    for (struct subscription *at = all->list; at && !due; at = at->next) {
+        pthread_mutex_lock(&at->lock);
+        if (at->wake_ms <= now_ms) {
+            at->wake_ms = INT64_MAX;
+            due = at;
+        }
+        pthread_mutex_unlock(&at->lock);
+    }
+    if (due)
+        atomic_fetch_add(&due->users, 1);
+    pthread_mutex_unlock(&all->lock);
+    return due;
+}
+
+/* Frees those that are gone. Lock held. */
+static void free_gone(struct subscriptions *all)
+{
+    struct subscription **place = &all->list;
+    while (*place) {
+        struct subscription *at = *place;
+        pthread_mutex_lock(&at->lock);
+        bool gone = at->state == SUBSCRIPTION_GONE && atomic_load(&at->users) == 0 &&
+                    subscription_is_idle(at);
+        pthread_mutex_unlock(&at->lock);
+        if (!gone) {
+            place = &at->next;
+            continue;
+        }
+        *place = at->next;
+        subscription_free(at);
+    }
+}
+
+/* Waits until something is due, at most until `until_ms`; false when the end has come. */
+static bool wait_for_due(struct subscriptions *all, int64_t until_ms)
+{
+    pthread_mutex_lock(&all->lock);
+    free_gone(all);
+    all->wake_ms = until_ms;
+    for (struct subscription *at = all->list; at; at = at->next) {
+        pthread_mutex_lock(&at->lock);
+        if (at->wake_ms < all->wake_ms)
+            all->wake_ms = at->wake_ms;
+        pthread_mutex_unlock(&at->lock);
+    }
+    while (!all->stopping && clock_monotonic_ms() < all->wake_ms)
+        wait_until(&all->changed, &all->lock, all->wake_ms);
+    bool goes_on = !all->stopping;
+    pthread_mutex_unlock(&all->lock);
+    return goes_on;
+}
+
+static void *clock_main(void *argument)
+{
+    struct subscriptions *all = argument;
+    int64_t look_ms = clock_monotonic_ms() + LOOK_MS;
+    prctl(PR_SET_NAME, "subscriptions");
+    while (wait_for_due(all, look_ms)) {
+        int64_t now_ms = clock_monotonic_ms();
+        for (struct subscription *due; (due = next_due(all, now_ms));)
+            put_down(due);
+        if (now_ms < look_ms)
+            continue;
+        look_at_others(all);
+        sweep_when_due(all);
+        look_ms = now_ms + LOOK_MS;
+    }
+    return NULL;
+}
+
+/* ---- life ---- */
+
+struct subscriptions *subscriptions_open(struct store *store, struct writer *writer,
+                                         struct waiters *waiters, unsigned workers)
+{
+    struct subscriptions *all = calloc(1, sizeof(*all));
+    if (!all)
+        return NULL;
+    all->store = store;
+    all->writer = writer;
+    all->waiters = waiters;
+    all->go_on = subscription_go_on;
+    atomic_store(&all->offset_us, clock_now_us() - clock_monotonic_us());
+    pthread_mutex_init(&all->lock, NULL);
+    wait_init(&all->changed);
+    all->lane = lane_open(&(struct lane_config){
+        .kind = LANE_LEDGERS,
+        .store = store,
+        .workers = workers,
+        .max_held = {MAX_HELD, UINT32_MAX},
+        .max_batch = 1,
+        .max_batch_bytes = SIZE_MAX,
+        .run = run_ops,
+        .context = all,
+    });
+    if (all->lane && pthread_create(&all->thread, NULL, clock_main, all) == 0)
+        return all;
+    lane_close(all->lane);
+    pthread_cond_destroy(&all->changed);
+    pthread_mutex_destroy(&all->lock);
+    free(all);
+    return NULL;
+}
+
+struct lane *subscriptions_lane(struct subscriptions *all)
+{
+    return all->lane;
+}
+
+/* Waits until nothing is under way for it; nothing is begun any more. */
+static void finish(struct subscription *subscription)
+{
+    struct status status;
+    bool busy = true;
+    while (busy) {
+        pthread_mutex_lock(&subscription->lock);
+        busy = subscription->working || subscription->settling.under_way;
+        pthread_mutex_unlock(&subscription->lock);
+        if (busy)
+            usleep(1000);
+    }
+    status_fail(&status, STATUS_UNAVAILABLE, "STOPPING", "the server stops; try another");
+    subscription_fail(subscription, &status);
+    subscription_leave(subscription);
+}
+
+void subscriptions_stop(struct subscriptions *all)
+{
+    pthread_mutex_lock(&all->lock);
+    atomic_store(&all->stopping, true);
+    pthread_cond_broadcast(&all->changed);
+    pthread_mutex_unlock(&all->lock);
+    pthread_join(all->thread, NULL);
+    for (struct subscription *at = all->list; at; at = at->next)
+        finish(at);
+}
+
+void subscriptions_close(struct subscriptions *all)
+{
+    if (!all)
+        return;
+    CHECK(atomic_load(&all->stopping));
+    lane_close(all->lane);
+    while (all->list) {
+        struct subscription *first = all->list;
+        all->list = first->next;
+        subscription_free(first);
+    }
+    pthread_cond_destroy(&all->changed);
+    pthread_mutex_destroy(&all->lock);
+    free(all);
+}

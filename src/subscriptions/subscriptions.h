@@ -1,0 +1,45 @@
+/* The subscriptions of this core: who asks for events, who settles them, and the order in which
+ * their ledgers are written. One at a time of each subscription a take is under way (in the lane of
+ * ledgers), and a settlement (in the writer's transactions, with everybody's creates); who comes
+ * meanwhile is gathered into the next. So one take serves all who wait, and one row settles for
+ * all. */
+#ifndef TRIGGERS_SUBSCRIPTIONS_SUBSCRIPTIONS_H
+#define TRIGGERS_SUBSCRIPTIONS_SUBSCRIPTIONS_H
+
+#include "subscriptions/requests.h"
+
+struct subscriptions;
+
+/* ---- requests: each takes the structure until its `done` ---- */
+
+void subscriptions_pull(struct subscriptions *subscriptions, struct pull *pull);
+/* A parked pull whose time is over, or whose caller has gone: nothing will be taken for it. `done`
+ * was not called and will not be; the caller answers with count 0 and `empty`. */
+void subscriptions_unpark_pull(struct subscriptions *subscriptions, struct pull *pull);
+void subscriptions_settle(struct subscriptions *subscriptions, struct settle *settle);
+void subscriptions_put(struct subscriptions *subscriptions, struct put_subscription *put);
+void subscriptions_get(struct subscriptions *subscriptions, struct get_subscription *get);
+void subscriptions_list(struct subscriptions *subscriptions, struct list_subscriptions *list);
+void subscriptions_remove(struct subscriptions *subscriptions, struct remove_subscription *remove);
+void subscriptions_seek(struct subscriptions *subscriptions, struct seek_subscription *seek);
+void subscriptions_dead_letters(struct subscriptions *subscriptions,
+                                struct list_dead_letters *list);
+void subscriptions_dead_letter(struct subscriptions *subscriptions,
+                               struct dead_letter_request *request);
+
+/* ---- the whole ---- */
+
+/* `workers` sessions for ledgers. NULL without memory or threads. The others must outlive it. */
+struct subscriptions *subscriptions_open(struct store *store, struct writer *writer,
+                                         struct waiters *waiters, unsigned workers);
+
+struct lane *subscriptions_lane(struct subscriptions *subscriptions);
+
+/* Requests are refused from now on, those that wait fail, and what is under way ends; the others
+ * still work meanwhile. Once. */
+void subscriptions_stop(struct subscriptions *subscriptions);
+
+/* Was stopped. NULL is allowed. */
+void subscriptions_close(struct subscriptions *subscriptions);
+
+#endif

@@ -1,0 +1,811 @@
+/* The state of a subscription, entry by entry: what each does, and what is not taken on trust. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/varint.h"
+#include "subscriptions/ledger.h"
+
+#define SECOND INT64_C(1000000)
+#define BEGINNING (INT64_C(1700000000) * SECOND)
+#define MANY 1000
+
+static struct ledger *ledger;
+static int64_t now;
+static const int64_t ten[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+
+/* A second after the lease is over, or at the time that was said. */
+static int64_t next_us(const void *settings, const struct lease *lease)
+{
+    return lease->due_us + (lease->out ? *(const int64_t *)settings : 0);
+}
+static int64_t pause_us;
+
+static int setup(void **state)
+{
+    (void)state;
+    now = BEGINNING;
+    pause_us = SECOND;
+    ledger = ledger_open(0, next_us, &pause_us);
+    return ledger ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    ledger_close(ledger);
+    return 0;
+}
+
+/* ---- making entries and applying them ---- */
+
+static struct buffer body;
+
+static void begin(void)
+{
+    buffer_init(&body, 16 << 20);
+}
+
+static void begin_settlement(void)
+{
+    begin();
+    ledger_make_settlement(&body, ledger);
+}
+
+static struct store_entry entry_after(struct store_entry_before before)
+{
+    assert_false(body.failed);
+    return (struct store_entry){
+        .number = before.number + 1,
+        .token = 0xFEDCBA9876543210u + (uint64_t)before.number,
+        .at_us = now,
+        .body = {body.data, body.size},
+    };
+}
+
+static bool try_take(struct ledger *to)
+{
+    bool no_memory;
+    struct store_entry entry = entry_after(ledger_figures_of(to).take);
+    bool applied = ledger_apply_take(to, &entry, &no_memory);
+    assert_false(no_memory);
+    buffer_fini(&body);
+    return applied;
+}
+
+static bool try_settlement(struct ledger *to)
+{
+    bool no_memory;
+    struct store_entry entry = entry_after(ledger_figures_of(to).settlement);
+    bool applied = ledger_apply_settlement(to, &entry, &no_memory);
+    assert_false(no_memory);
+    buffer_fini(&body);
+    return applied;
+}
+
+static void take(int64_t position, const int64_t *sequences, size_t count, uint64_t pull)
+{
+    begin();
+    ledger_make_take(&body, position, &(struct ledger_grant){pull, 30000, sequences, count}, 1);
+    assert_true(try_take(ledger));
+}
+
+static void settle(const int64_t *sequences, size_t count)
+{
+    begin_settlement();
+    ledger_add_settled(&body, sequences, count);
+    assert_true(try_settlement(ledger));
+}
+
+static void seek(int64_t position)
+{
+    begin();
+    ledger_make_seek(&body, position);
+    assert_true(try_take(ledger));
+}
+
+static struct lease_id id_of(int64_t sequence)
+{
+    return ledger_find(ledger, sequence)->id;
+}
+
+static enum lease_claim claim(int64_t sequence, struct lease_id id)
+{
+    return ledger_claim(ledger, sequence, id, ledger_figures_of(ledger).epoch, now);
+}
+
+static size_t due_at(int64_t time_us, int64_t *sequences, size_t max)
+{
+    const struct lease *leases[MANY];
+    size_t count = ledger_due(ledger, time_us, leases, max);
+    for (size_t i = 0; i < count; i++)
+        sequences[i] = leases[i]->sequence;
+    return count;
+}
+
+static struct buffer checkpoint_of(const struct ledger *of)
+{
+    struct buffer bytes;
+    buffer_init(&bytes, 16 << 20);
+    ledger_make_checkpoint(&bytes, of);
+    assert_false(bytes.failed);
+    return bytes;
+}
+
+static void assert_same_state(const struct ledger *one, const struct ledger *other)
+{
+    struct buffer a = checkpoint_of(one), b = checkpoint_of(other);
+    assert_int_equal(a.size, b.size);
+    assert_memory_equal(a.data, b.data, a.size);
+    buffer_fini(&a);
+    buffer_fini(&b);
+}
+
+/* ---- takes ---- */
+
+static void a_take_gives_out_and_moves_the_position(void **state)
+{
+    (void)state;
+    const int64_t first[] = {2, 3, 7};
+    const int64_t second[] = {8, 10};
+    const struct ledger_grant grants[] = {{77, 30000, first, 3}, {0, 5000, second, 2}};
+    begin();
+    ledger_make_take(&body, 12, grants, 2);
+    assert_true(try_take(ledger));
+    struct ledger_figures figures = ledger_figures_of(ledger);
+    assert_int_equal(figures.position, 12);
+    assert_int_equal(figures.out, 5);
+    assert_int_equal(figures.waiting, 0);
+    assert_int_equal(figures.take.number, 1);
+    assert_int_equal(ledger_oldest(ledger), 2);
+    const struct lease *lease = ledger_find(ledger, 7);
+    assert_true(lease->out && !lease->id.again);
+    assert_int_equal(lease->id.number, 1);
+    assert_int_equal(lease->id.token, 0x76543210);
+    assert_int_equal(lease->attempts, 1);
+    assert_int_equal(lease->pull, 77);
+    assert_int_equal(lease->first_us, BEGINNING);
+    assert_int_equal(lease->due_us, BEGINNING + 30 * SECOND);
+    assert_int_equal(ledger_find(ledger, 10)->due_us, BEGINNING + 5 * SECOND);
+    assert_null(ledger_find(ledger, 9));
+    assert_int_equal(claim(7, lease->id), LEASE_HELD);
+    assert_int_equal(claim(9, lease->id), LEASE_SETTLED);
+}
+
+static void a_hundred_in_a_row_take_few_bytes(void **state)
+{
+    (void)state;
+    int64_t sequences[100];
+    for (size_t i = 0; i < 100; i++)
+        sequences[i] = 1000001 + (int64_t)i;
+    begin();
+    ledger_make_take(&body, 1000100, &(struct ledger_grant){0, 30000, sequences, 100}, 1);
+    assert_true(body.size <= 15);
+    assert_true(try_take(ledger));
+    begin_settlement();
+    ledger_add_settled(&body, sequences, 100);
+    assert_true(body.size <= 12);
+    assert_true(try_settlement(ledger));
+    assert_int_equal(ledger_figures_of(ledger).out, 0);
+}
+
+static void a_take_that_goes_back_is_refused(void **state)
+{
+    (void)state;
+    take(10, ten, 10, 0);
+    begin();
+    ledger_make_take(&body, 9, NULL, 0);
+    assert_false(try_take(ledger));
+}
+
+static void a_take_of_what_was_given_out_is_refused(void **state)
+{
+    (void)state;
+    take(10, ten, 10, 0);
+    begin();
+    ledger_make_take(&body, 11, &(struct ledger_grant){0, 1, ten + 9, 1}, 1);
+    assert_false(try_take(ledger));
+}
+
+/* ---- settling ---- */
+
+static void what_is_settled_is_gone(void **state)
+{
+    (void)state;
+    take(10, ten, 10, 0);
+    struct lease_id id = id_of(3);
+    settle((const int64_t[]){3, 9, 1, 3, 55}, 5); /* 55 is ahead */
+    struct ledger_figures figures = ledger_figures_of(ledger);
+    assert_int_equal(figures.out, 7);
+    assert_int_equal(claim(3, id), LEASE_SETTLED);
+    assert_int_equal(ledger_oldest(ledger), 2);
+    assert_int_equal(figures.settlement.number, 1);
+    settle(ten, 10);
+    assert_int_equal(ledger_figures_of(ledger).out, 0);
+    assert_int_equal(ledger_oldest(ledger), 0);
+    assert_int_equal(ledger_next_us(ledger), INT64_MAX);
+}
+
+static void what_was_given_back_waits_until_it_is_due(void **state)
+{
+    (void)state;
+    take(10, ten, 10, 5);
+    struct lease_id id = id_of(4);
+    begin_settlement();
+    ledger_add_back(&body, (const int64_t[]){4, 2}, 2, now + 3 * SECOND, false);
+    ledger_add_back(&body, (const int64_t[]){6, 6}, 2, now + 2 * SECOND, true);
+    assert_true(try_settlement(ledger));
+    assert_int_equal(ledger_figures_of(ledger).waiting, 3);
+    assert_int_equal(ledger_find(ledger, 4)->attempts, 1);
+    assert_int_equal(ledger_find(ledger, 6)->attempts, 0);
+    assert_int_equal(ledger_find(ledger, 6)->pull, 0);
+    assert_int_equal(claim(4, id), LEASE_LATE);
+    assert_int_equal(ledger_next_us(ledger), now + 2 * SECOND);
+    int64_t due[10];
+    assert_int_equal(due_at(now + 2 * SECOND - 1, due, 10), 0);
+    assert_int_equal(due_at(now + 3 * SECOND, due, 10), 3);
+    assert_int_equal(due[0], 6);
+    assert_int_equal(due[1], 2);
+    assert_int_equal(due[2], 4);
+    /* Again: the attempt counts once, and the time moves. */
+    begin_settlement();
+    ledger_add_back(&body, (const int64_t[]){6, 4}, 2, now + 9 * SECOND, true);
+    assert_true(try_settlement(ledger));
+    assert_int_equal(ledger_find(ledger, 6)->attempts, 0);
+    assert_int_equal(ledger_find(ledger, 4)->attempts, 1);
+    assert_int_equal(ledger_find(ledger, 4)->due_us, now + 9 * SECOND);
+}
+
+static void what_is_given_out_again_has_another_lease(void **state)
+{
+    (void)state;
+    take(10, ten, 10, 5);
+    struct lease_id id = id_of(4);
+    now += 31 * SECOND;
+    assert_int_equal(claim(4, id), LEASE_LATE);
+    begin_settlement();
+    ledger_add_again(&body, &(struct ledger_grant){9, 60000, (const int64_t[]){4, 99}, 2});
+    assert_true(try_settlement(ledger));
+    const struct lease *lease = ledger_find(ledger, 4);
+    assert_true(lease->out && lease->id.again);
+    assert_int_equal(lease->id.number, 1);
+    assert_int_equal(lease->attempts, 2);
+    assert_int_equal(lease->first_us, BEGINNING);
+    assert_int_equal(lease->started_us, now);
+    assert_int_equal(lease->due_us, now + 60 * SECOND);
+    assert_int_equal(claim(4, id), LEASE_LOST);
+    assert_int_equal(claim(4, lease->id), LEASE_HELD);
+    assert_null(ledger_find(ledger, 99));
+}
+
+static void leases_are_extended_while_they_are_out(void **state)
+{
+    (void)state;
+    take(10, ten, 10, 0);
+    begin_settlement();
+    ledger_add_back(&body, ten, 1, now + SECOND, false);
+    ledger_add_extended(&body, ten, 2, now + 90 * SECOND);
+    assert_true(try_settlement(ledger));
+    assert_int_equal(ledger_find(ledger, 1)->due_us, now + SECOND);
+    assert_int_equal(ledger_find(ledger, 2)->due_us, now + 90 * SECOND);
+}
+
+static void other_settings_order_the_leases_anew(void **state)
+{
+    (void)state;
+    int64_t sequences[MANY], due[MANY];
+    for (size_t i = 0; i < MANY; i++)
+        sequences[i] = (int64_t)i + 1;
+    take(MANY, sequences, MANY, 0);
+    begin_settlement();
+    for (size_t i = 0; i < MANY; i += 2)
+        ledger_add_back(&body, &sequences[i], 1, now + 100 * SECOND + (int64_t)i, false);
+    assert_true(try_settlement(ledger));
+    assert_int_equal(ledger_next_us(ledger), now + 31 * SECOND);
+    const int64_t longer = 100 * SECOND;
+    ledger_reorder(ledger, &longer);
+    assert_int_equal(ledger_next_us(ledger), now + 100 * SECOND);
+    assert_int_equal(due_at(INT64_MAX, due, MANY), MANY);
+    for (size_t i = 0; i < MANY / 2; i++) {
+        assert_int_equal(due[i], 2 * i + 1);
+        assert_int_equal(due[MANY / 2 + i], 2 * i + 2);
+    }
+    assert_int_equal(due_at(INT64_MAX, due, 7), 7);
+    assert_int_equal(due[6], 13);
+}
+
+/* ---- a take that was lost ---- */
+
+static void what_was_settled_ahead_is_not_given_out(void **state)
+{
+    (void)state;
+    struct lease_id lost = {7, 77, false};
+    assert_int_equal(claim(4, lost), LEASE_AHEAD);
+    settle((const int64_t[]){4, 8}, 2);
+    assert_true(ledger_is_ahead(ledger, 4));
+    assert_int_equal(claim(4, lost), LEASE_SETTLED);
+    assert_int_equal(claim(5, lost), LEASE_AHEAD);
+    take(5, (const int64_t[]){1, 4}, 2, 0); /* by one who did not know of it */
+    assert_int_equal(ledger_figures_of(ledger).out, 1);
+    assert_int_equal(claim(4, lost), LEASE_SETTLED);
+    assert_int_equal(claim(1, lost), LEASE_LOST);
+    assert_true(ledger_is_ahead(ledger, 8));
+    take(10, NULL, 0, 0);
+    assert_false(ledger_is_ahead(ledger, 8));
+}
+
+static void too_many_are_not_settled_ahead(void **state)
+{
+    (void)state;
+    static int64_t sequences[LEDGER_MAX_AHEAD];
+    for (size_t i = 0; i < LEDGER_MAX_AHEAD; i++)
+        sequences[i] = 2 * (int64_t)i + 2;
+    settle(sequences, LEDGER_MAX_AHEAD - 1);
+    assert_int_equal(claim(1, (struct lease_id){1, 1, false}), LEASE_AHEAD);
+    settle(sequences + LEDGER_MAX_AHEAD - 1, 1);
+    assert_int_equal(claim(1, (struct lease_id){1, 1, false}), LEASE_LOST);
+    assert_int_equal(claim(2, (struct lease_id){1, 1, false}), LEASE_SETTLED);
+}
+
+/* ---- a seek ---- */
+
+static void a_seek_forgets_what_was_out(void **state)
+{
+    (void)state;
+    take(10, ten, 10, 0);
+    settle((const int64_t[]){12}, 1);
+    struct lease_id id = id_of(4);
+    seek(2);
+    struct ledger_figures figures = ledger_figures_of(ledger);
+    assert_int_equal(figures.position, 2);
+    assert_int_equal(figures.epoch, 2);
+    assert_int_equal(figures.out + figures.waiting, 0);
+    assert_false(ledger_is_ahead(ledger, 12));
+    assert_int_equal(ledger_claim(ledger, 4, id, 0, now), LEASE_LOST);
+    take(10, ten + 2, 8, 0);
+    assert_int_equal(ledger_claim(ledger, 4, id, 0, now), LEASE_LOST);
+    assert_int_equal(claim(4, id_of(4)), LEASE_HELD);
+}
+
+static void a_settlement_from_before_a_seek_is_passed_over(void **state)
+{
+    (void)state;
+    take(10, ten, 10, 0);
+    begin_settlement();
+    ledger_add_settled(&body, ten, 1);
+    ledger_add_dead(&body, ten + 1, 2);
+    struct buffer early = body;
+    seek(0);
+    take(10, ten, 10, 0);
+    body = early;
+    assert_true(try_settlement(ledger));
+    assert_int_equal(ledger_figures_of(ledger).out, 10);
+    assert_int_equal(ledger_figures_of(ledger).dead, 2); /* the store has put them there */
+    assert_int_equal(ledger_figures_of(ledger).settlement.number, 1);
+}
+
+static void a_settlement_from_after_a_seek_that_was_not_seen_is_refused(void **state)
+{
+    (void)state;
+    struct ledger *behind = ledger_open(0, next_us, &pause_us);
+    seek(5);
+    begin_settlement();
+    assert_false(try_settlement(behind));
+    ledger_close(behind);
+}
+
+/* ---- dead letters ---- */
+
+static void dead_letters_are_counted(void **state)
+{
+    (void)state;
+    take(10, ten, 10, 0);
+    begin_settlement();
+    ledger_add_dead(&body, ten + 3, 4);
+    assert_true(try_settlement(ledger));
+    assert_int_equal(ledger_figures_of(ledger).dead, 4);
+    assert_int_equal(ledger_figures_of(ledger).out, 6);
+    begin_settlement();
+    ledger_add_buried(&body, 1);
+    assert_true(try_settlement(ledger));
+    assert_int_equal(ledger_figures_of(ledger).dead, 3);
+    begin_settlement();
+    ledger_add_buried(&body, 9);
+    assert_true(try_settlement(ledger));
+    assert_int_equal(ledger_figures_of(ledger).dead, 0);
+}
+
+static void revived_dead_letters_have_no_attempts(void **state)
+{
+    (void)state;
+    take(10, ten, 10, 0);
+    struct lease_id id = id_of(5);
+    begin_settlement();
+    ledger_add_dead(&body, ten + 3, 2);
+    assert_true(try_settlement(ledger));
+    assert_int_equal(claim(5, id), LEASE_SETTLED);
+    begin_settlement();
+    ledger_add_revived(&body, ledger, ten + 3, 2, now + SECOND);
+    assert_true(try_settlement(ledger));
+    const struct lease *lease = ledger_find(ledger, 5);
+    assert_false(lease->out);
+    assert_int_equal(lease->attempts, 0);
+    assert_int_equal(lease->due_us, now + SECOND);
+    assert_int_equal(ledger_figures_of(ledger).dead, 0);
+    assert_int_equal(claim(5, id), LEASE_LOST);
+    now += SECOND;
+    begin_settlement();
+    ledger_add_again(&body, &(struct ledger_grant){0, 1000, ten + 4, 1});
+    assert_true(try_settlement(ledger));
+    assert_int_equal(ledger_find(ledger, 5)->attempts, 1);
+    assert_int_equal(ledger_find(ledger, 5)->first_us, now);
+}
+
+static void after_a_seek_a_revived_one_is_not_given_out_twice(void **state)
+{
+    (void)state;
+    take(10, ten, 10, 0);
+    begin_settlement();
+    ledger_add_dead(&body, ten, 10);
+    assert_true(try_settlement(ledger));
+    seek(4);
+    take(6, ten + 4, 2, 0);
+    begin_settlement();
+    ledger_add_revived(&body, ledger, (const int64_t[]){1, 8, 5, 9, 10, 2}, 6, now);
+    assert_true(try_settlement(ledger));
+    assert_int_equal(ledger_figures_of(ledger).out, 2);
+    assert_int_equal(ledger_figures_of(ledger).waiting, 2); /* 1 and 2 */
+    assert_int_equal(ledger_find(ledger, 5)->attempts, 1);
+    assert_int_equal(ledger_figures_of(ledger).dead, 4);
+    take(10, ten + 6, 4, 0);
+    assert_int_equal(ledger_figures_of(ledger).out, 6);
+}
+
+/* A take passes the event, as the filter is another one now: whether that is seen before or after
+ * the dead letter is revived makes no difference. */
+static void a_revived_one_that_a_take_passes_is_passed_in_any_order(void **state)
+{
+    (void)state;
+    struct ledger *other = ledger_open(0, next_us, &pause_us);
+    begin();
+    ledger_make_take(&body, 5, NULL, 0);
+    assert_true(try_take(other));
+    begin_settlement();
+    ledger_add_revived(&body, ledger, ten + 3, 1, now);
+    struct buffer revival = body;
+    buffer_init(&body, 1 << 20);
+    buffer_append(&body, revival.data, revival.size);
+    assert_true(try_settlement(other));
+    body = revival;
+    assert_true(try_settlement(ledger));
+    take(5, NULL, 0, 0);
+    assert_same_state(ledger, other);
+    ledger_close(other);
+}
+
+/* ---- pulls ---- */
+
+static size_t pulled(uint64_t pull, int64_t *sequences)
+{
+    const struct lease *leases[MANY];
+    size_t count = ledger_pulled(ledger, pull, now, leases, MANY);
+    for (size_t i = 0; i < count; i++)
+        sequences[i] = leases[i]->sequence;
+    return count;
+}
+
+static void a_repeated_pull_finds_what_it_still_has(void **state)
+{
+    (void)state;
+    const struct ledger_grant grants[] = {
+        {1000, 61000, ten, 3}, {2000, 100000, ten + 3, 3}, {0, 30000, ten + 6, 3}};
+    int64_t found[MANY];
+    begin();
+    ledger_make_take(&body, 10, grants, 3);
+    assert_true(try_take(ledger));
+    begin_settlement();
+    ledger_add_settled(&body, ten + 1, 1);
+    ledger_add_back(&body, ten + 3, 1, now, false);
+    assert_true(try_settlement(ledger));
+    begin_settlement();
+    ledger_add_again(&body, &(struct ledger_grant){1000, 61000, ten + 3, 1});
+    assert_true(try_settlement(ledger));
+    assert_int_equal(pulled(1000, found), 3);
+    assert_int_equal(found[0], 1);
+    assert_int_equal(found[1], 3);
+    assert_int_equal(found[2], 4);
+    assert_int_equal(pulled(2000, found), 2);
+    assert_int_equal(pulled(3000, found), 0);
+    now += LEDGER_PULL_US - 1;
+    assert_int_equal(pulled(1000, found), 3);
+    now++;
+    assert_int_equal(pulled(1000, found), 0);
+}
+
+static void a_repeated_pull_does_not_get_what_it_has_too_long(void **state)
+{
+    (void)state;
+    int64_t found[MANY];
+    take(10, ten, 10, 1000);
+    now += 30 * SECOND - 1;
+    assert_int_equal(pulled(1000, found), 10);
+    now++;
+    assert_int_equal(pulled(1000, found), 0);
+}
+
+/* ---- checkpoints ---- */
+
+static void make_eventful(void)
+{
+    take(10, ten, 10, 99);
+    now += SECOND;
+    begin_settlement();
+    ledger_add_back(&body, ten + 2, 2, now + SECOND, false);
+    ledger_add_dead(&body, ten + 5, 1);
+    ledger_add_settled(&body, (const int64_t[]){8, 15, 13}, 3);
+    ledger_add_again(&body, &(struct ledger_grant){0, 1000, ten + 3, 1});
+    assert_true(try_settlement(ledger));
+}
+
+static void a_checkpoint_is_the_whole_state(void **state)
+{
+    (void)state;
+    bool no_memory;
+    make_eventful();
+    now += SECOND; /* takes may have later times than settlements */
+    take(11, (const int64_t[]){11}, 1, 0);
+    now -= SECOND;
+    assert_int_equal(ledger_figures_of(ledger).since, 3);
+    body = checkpoint_of(ledger);
+    struct store_entry entry = entry_after(ledger_figures_of(ledger).settlement);
+    struct ledger *copy = ledger_open(0, next_us, &pause_us);
+    assert_true(ledger_apply_settlement(copy, &entry, &no_memory));
+    assert_true(ledger_apply_settlement(ledger, &entry, &no_memory));
+    struct ledger_figures figures = ledger_figures_of(copy);
+    struct ledger_figures original = ledger_figures_of(ledger);
+    assert_memory_equal(&figures, &original, sizeof(figures));
+    assert_int_equal(figures.since, 0);
+    assert_int_equal(figures.settlement.number, 2);
+    assert_int_equal(figures.dead, 1);
+    assert_true(ledger_is_ahead(copy, 13) && ledger_is_ahead(copy, 15));
+    for (int64_t sequence = 1; sequence <= 11; sequence++) {
+        const struct lease *one = ledger_find(ledger, sequence);
+        const struct lease *other = ledger_find(copy, sequence);
+        assert_true(!one == !other);
+        if (one)
+            assert_memory_equal(one, other, offsetof(struct lease, out) + 1);
+    }
+    assert_same_state(ledger, copy);
+    ledger_close(copy);
+    buffer_fini(&body);
+}
+
+/* Takes that its maker had not seen are not part of a checkpoint. */
+static void a_checkpoint_brings_nothing_new_to_who_has_the_entries(void **state)
+{
+    (void)state;
+    make_eventful();
+    struct buffer bytes = checkpoint_of(ledger);
+    take(11, (const int64_t[]){11}, 1, 0);
+    body = bytes;
+    assert_true(try_settlement(ledger));
+    assert_non_null(ledger_find(ledger, 11));
+    assert_int_equal(ledger_figures_of(ledger).position, 11);
+}
+
+static void an_old_pull_is_not_in_a_checkpoint(void **state)
+{
+    (void)state;
+    take(10, ten, 10, UINT64_MAX);
+    struct buffer with = checkpoint_of(ledger);
+    now += LEDGER_PULL_US;
+    begin_settlement();
+    assert_true(try_settlement(ledger));
+    struct buffer without = checkpoint_of(ledger);
+    assert_true(without.size < with.size);
+    buffer_fini(&with);
+    buffer_fini(&without);
+}
+
+/* ---- reading both lists ---- */
+
+#define TAKES 500
+#define EACH 1000
+
+/* Takes of far more events than may be out at once, each of which was settled before the next one
+ * was given out. */
+static void what_was_read_is_applied_in_the_order_it_was_decided(void **state)
+{
+    (void)state;
+    static struct store_entry takes[TAKES], settlements[TAKES];
+    bool no_memory;
+    for (size_t i = 0; i < TAKES; i++) {
+        int64_t sequences[EACH];
+        for (size_t j = 0; j < EACH; j++)
+            sequences[j] = (int64_t)(i * EACH + j) + 1;
+        begin();
+        ledger_make_take(&body, sequences[EACH - 1],
+                         &(struct ledger_grant){0, 30000, sequences, EACH}, 1);
+        takes[i] = entry_after(ledger_figures_of(ledger).take);
+        assert_true(ledger_apply_take(ledger, &takes[i], &no_memory));
+        begin_settlement();
+        ledger_add_settled(&body, sequences, EACH - 1);
+        settlements[i] = entry_after(ledger_figures_of(ledger).settlement);
+        assert_true(ledger_apply_settlement(ledger, &settlements[i], &no_memory));
+    }
+    struct ledger *reader = ledger_open(0, next_us, &pause_us);
+    assert_true(ledger_apply_read(reader, takes, 5, settlements, 2, &no_memory));
+    /* What is known already is passed over. */
+    assert_true(ledger_apply_read(reader, takes, TAKES, settlements, TAKES, &no_memory));
+    assert_int_equal(ledger_figures_of(reader).out, TAKES);
+    assert_same_state(reader, ledger);
+    ledger_close(reader);
+    for (size_t i = 0; i < TAKES; i++) {
+        free((char *)takes[i].body.data);
+        free((char *)settlements[i].body.data);
+    }
+}
+
+static void a_settlement_whose_takes_are_missing_is_refused(void **state)
+{
+    (void)state;
+    struct ledger *behind = ledger_open(0, next_us, &pause_us);
+    take(10, ten, 10, 0);
+    begin_settlement();
+    assert_false(try_settlement(behind));
+    ledger_close(behind);
+}
+
+/* ---- bodies that are not right ---- */
+
+static void entries_of_other_numbers_are_refused(void **state)
+{
+    (void)state;
+    bool no_memory;
+    begin();
+    ledger_make_take(&body, 1, NULL, 0);
+    struct store_entry entry = entry_after((struct store_entry_before){1, 0});
+    assert_false(ledger_apply_take(ledger, &entry, &no_memory));
+    buffer_fini(&body);
+    begin_settlement();
+    entry = entry_after((struct store_entry_before){1, 0});
+    assert_false(ledger_apply_settlement(ledger, &entry, &no_memory));
+    buffer_fini(&body);
+}
+
+static void takes_and_settlements_are_not_confused(void **state)
+{
+    (void)state;
+    begin_settlement();
+    assert_false(try_take(ledger));
+    body = checkpoint_of(ledger);
+    assert_false(try_take(ledger));
+    begin();
+    ledger_make_take(&body, 1, NULL, 0);
+    assert_false(try_settlement(ledger));
+    begin();
+    ledger_make_seek(&body, 1);
+    assert_false(try_settlement(ledger));
+}
+
+static void try_bytes(bool is_take, const void *bytes, size_t size)
+{
+    struct ledger *victim = ledger_open(0, next_us, &pause_us);
+    begin();
+    buffer_append(&body, bytes, size);
+    if (is_take)
+        try_take(victim);
+    else
+        try_settlement(victim);
+    ledger_close(victim);
+}
+
+/* What is left when a body is cut, or one byte of it is another, is refused or applied, without
+ * harm; the sanitizers look. */
+static void damaged_bodies_do_no_harm(void **state)
+{
+    (void)state;
+    make_eventful();
+    struct buffer bodies[3] = {checkpoint_of(ledger)};
+    begin_settlement();
+    ledger_add_settled(&body, ten, 10);
+    ledger_add_back(&body, ten, 3, now, true);
+    ledger_add_again(&body, &(struct ledger_grant){7, 1000, ten, 10});
+    ledger_add_revived(&body, ledger, ten, 3, now);
+    ledger_add_buried(&body, 3);
+    bodies[1] = body;
+    begin();
+    ledger_make_take(&body, 20, &(struct ledger_grant){7, 1000, ten, 10}, 1);
+    bodies[2] = body;
+    for (size_t i = 0; i < 3; i++) {
+        for (size_t size = 0; size < bodies[i].size; size++) {
+            try_bytes(i == 2, bodies[i].data, size);
+            char byte = bodies[i].data[size];
+            for (int other = 0; other < 256; other++) {
+                bodies[i].data[size] = (char)other;
+                try_bytes(i == 2, bodies[i].data, bodies[i].size);
+            }
+            bodies[i].data[size] = byte;
+        }
+        buffer_fini(&bodies[i]);
+    }
+}
+
+static void put(uint64_t value)
+{
+    uint8_t bytes[VARINT_MAX_SIZE];
+    buffer_append(&body, bytes, varint_write(bytes, value));
+}
+
+/* A few bytes may say that very many sequences follow: that takes neither time nor memory. */
+static void a_body_about_too_many_sequences_is_refused(void **state)
+{
+    (void)state;
+    take(1 << 30, NULL, 0, 0);
+    begin_settlement();
+    for (unsigned i = 0; i < 1000000; i++) {
+        put(1); /* settled: one run, from 1 on */
+        put(1);
+        put(0);
+        put(399998);
+    }
+    assert_false(try_settlement(ledger));
+}
+
+static void more_leases_than_any_maker_allows_are_refused(void **state)
+{
+    (void)state;
+    static int64_t sequences[2 * LEDGER_MAX_OUTSTANDING];
+    size_t count = sizeof(sequences) / sizeof(sequences[0]);
+    for (size_t i = 0; i < count; i++)
+        sequences[i] = (int64_t)i + 1;
+    take((int64_t)count, sequences, count, 0);
+    assert_int_equal(ledger_figures_of(ledger).out, count);
+    begin();
+    ledger_make_take(&body, (int64_t)count + 1,
+                     &(struct ledger_grant){0, 1, &(int64_t){(int64_t)count + 1}, 1}, 1);
+    assert_false(try_take(ledger));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_take_gives_out_and_moves_the_position),
+        TEST(a_hundred_in_a_row_take_few_bytes),
+        TEST(a_take_that_goes_back_is_refused),
+        TEST(a_take_of_what_was_given_out_is_refused),
+        TEST(what_is_settled_is_gone),
+        TEST(what_was_given_back_waits_until_it_is_due),
+        TEST(what_is_given_out_again_has_another_lease),
+        TEST(leases_are_extended_while_they_are_out),
+        TEST(other_settings_order_the_leases_anew),
+        TEST(what_was_settled_ahead_is_not_given_out),
+        TEST(too_many_are_not_settled_ahead),
+        TEST(a_seek_forgets_what_was_out),
+        TEST(a_settlement_from_before_a_seek_is_passed_over),
+        TEST(a_settlement_from_after_a_seek_that_was_not_seen_is_refused),
+        TEST(dead_letters_are_counted),
+        TEST(revived_dead_letters_have_no_attempts),
+        TEST(after_a_seek_a_revived_one_is_not_given_out_twice),
+        TEST(a_revived_one_that_a_take_passes_is_passed_in_any_order),
+        TEST(a_repeated_pull_finds_what_it_still_has),
+        TEST(a_repeated_pull_does_not_get_what_it_has_too_long),
+        TEST(a_checkpoint_is_the_whole_state),
+        TEST(a_checkpoint_brings_nothing_new_to_who_has_the_entries),
+        TEST(an_old_pull_is_not_in_a_checkpoint),
+        TEST(what_was_read_is_applied_in_the_order_it_was_decided),
+        TEST(a_settlement_whose_takes_are_missing_is_refused),
+        TEST(entries_of_other_numbers_are_refused),
+        TEST(takes_and_settlements_are_not_confused),
+        TEST(damaged_bodies_do_no_harm),
+        TEST(a_body_about_too_many_sequences_is_refused),
+        TEST(more_leases_than_any_maker_allows_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
