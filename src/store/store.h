@@ -38,14 +38,18 @@ struct slice {
     size_t size;
 };
 
+#define STORE_ORDERING_KEY_MAX 255
+
 struct store_event {
     uint8_t id[TYPEID_BYTES];
     int64_t sequence;    /* its place in the log, from 1 */
     int32_t kind;        /* out: the number of its source and type; the store's */
     struct slice source; /* UTF-8 without NUL, as all text here */
     struct slice type;
-    struct slice payload;       /* any bytes; returned as they were given; empty once erased */
-    int64_t created_at_us;      /* microseconds since 1970 UTC */
+    struct slice payload;      /* any bytes; returned as they were given; empty once erased */
+    struct slice ordering_key; /* at most STORE_ORDERING_KEY_MAX bytes; empty: none */
+    int64_t deliver_at_us;     /* when subscriptions get it; 0: at once. Not with an ordering key */
+    int64_t created_at_us;     /* microseconds since 1970 UTC */
     int64_t acknowledged_at_us; /* the same; 0 while pending */
 };
 
@@ -87,7 +91,7 @@ enum store_outcome {
 enum store_kind {
     /* In: everything of the event except sequence and acknowledged_at_us. Out: sequence, and
      * created_at_us when STORE_REPEATED, of the stored event (the first one's). Content is source,
-     * type and payload; of an event that was erased, source and type. */
+     * type, ordering key and payload; of an event that was erased, all but the payload. */
     STORE_APPEND,
     /* In: the event's id, and in acknowledged_at_us the time to set. If the event was created
      * later, which happens when clocks are changed, its created_at is set. Out: acknowledged_at_us
@@ -357,6 +361,48 @@ struct store_ledger {
     bool no_memory;
 };
 
+/* Events that have a deliver_at, in the order of it and, where it is the same, of their sequences.
+ */
+struct store_delayed {
+    int64_t after_us, after_sequence;   /* continues after this deliver_at and sequence */
+    int64_t until_us;                   /* deliver_at at most this */
+    int64_t from_sequence, to_sequence; /* after the one, up to the other */
+    struct store_filter filter;         /* of names; no times */
+    bool pending;                       /* only those that are not acknowledged */
+    uint32_t limit;                     /* 1 to STORE_LIST_MAX */
+    size_t max_bytes;                   /* as in store_list */
+    struct arena *arena;
+    struct store_event *events;
+    size_t count;
+    bool more;
+    bool no_memory; /* as in store_list */
+    /* Out, when there are no more: the earliest deliver_at after until_us of those sequences,
+     * whatever the filter; INT64_MAX: none. */
+    int64_t next_us;
+    /* Out, when `counts`: how many there are after `after` and until any time, whatever the filter;
+     * up to STORE_DELAYED_COUNT are counted. */
+    bool counts;
+    int64_t total;
+};
+#define STORE_DELAYED_COUNT 10000
+
+/* The next events of some ordering keys. */
+struct store_key_walk {
+    struct store_key_next {
+        uint64_t key;  /* store_key_of */
+        int64_t after; /* a sequence */
+        int64_t next;  /* out: the first of the key after that, and up to `to`; 0: none */
+    } * keys;          /* each key once */
+    size_t count;      /* at most STORE_LIST_MAX */
+    int64_t to;
+    struct store_filter filter; /* of names; no times */
+    bool pending;               /* only those that are not acknowledged */
+};
+
+/* What ordering keys are told apart by: a hash, never 0. Keys that share one are one key. 0: of an
+ * empty key. The same for ever, as it is stored. */
+uint64_t store_key_of(struct slice ordering_key);
+
 /* Where ledgers are, to see whether something is new: of each of `ids`, zeros when it is not there.
  */
 struct store_ledger_heads {
@@ -457,6 +503,10 @@ struct store_driver {
                                      struct store_ledger_head to, struct status *status);
     enum store_result (*dead_letters)(struct store_session *session, struct scope scope,
                                       struct store_dead_letters *list, struct status *status);
+    enum store_result (*delayed)(struct store_session *session, struct scope scope,
+                                 struct store_delayed *delayed, struct status *status);
+    enum store_result (*key_next)(struct store_session *session, struct scope scope,
+                                  struct store_key_walk *walk, struct status *status);
     /* The highest sequence of the tenant's log; 0: it has no event. */
     enum store_result (*log_end)(struct store_session *session, struct scope scope, int64_t *last,
                                  struct status *status);

@@ -14,6 +14,7 @@ struct lease_id {
 
 struct lease {
     int64_t sequence;
+    uint64_t key; /* store_key_of its event's ordering key, in a subscription by key; 0: none */
     struct lease_id id; /* the last one, which may be over */
     uint64_t pull;      /* out: the hash of its pull; 0: none */
     int64_t first_us; /* when it was given out for the first time; 0: a revived dead letter that was
@@ -23,6 +24,8 @@ struct lease {
                            end of the lease, to which the caller adds the back-off */
     uint32_t attempts;  /* how often it was given out; a release takes one back */
     bool out;           /* somebody has it, perhaps for too long; else it waits until due_us */
+    bool dead;          /* not out; it is a dead letter, and blocks its key until it is revived or
+                           removed */
 };
 
 /* The most leases, by whoever makes an entry: who makes takes may not have seen what is revived,

@@ -29,7 +29,9 @@ struct subscription_settings {
     uint32_t max_outstanding;   /* 1 to SUBSCRIPTION_OUTSTANDING_MAX; 10000 */
     bool acknowledges_in_inbox;
     bool paused;
-    uint8_t key[16]; /* of its ack ids; random, for ever */
+    bool by_key;         /* one event of an ordering key is out at a time; for ever */
+    bool blocks_by_dead; /* by key: a dead letter blocks its key until it is revived or removed */
+    uint8_t key[16];     /* of its ack ids; random, for ever */
 };
 
 /* The defaults, with a new key. */
