@@ -154,6 +154,10 @@ type Event struct {
 	Sequence int64 `protobuf:"varint,8,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// The payload was removed for good, and is empty.
 	PayloadErased bool `protobuf:"varint,9,opt,name=payload_erased,json=payloadErased,proto3" json:"payload_erased,omitempty"`
+	// Subscriptions that order by key give out one event of a key at a time. Empty: none.
+	OrderingKey string `protobuf:"bytes,10,opt,name=ordering_key,json=orderingKey,proto3" json:"ordering_key,omitempty"`
+	// When subscriptions give it out. Absent: at once.
+	DeliverAt     *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=deliver_at,json=deliverAt,proto3" json:"deliver_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -251,6 +255,20 @@ func (x *Event) GetPayloadErased() bool {
 	return false
 }
 
+func (x *Event) GetOrderingKey() string {
+	if x != nil {
+		return x.OrderingKey
+	}
+	return ""
+}
+
+func (x *Event) GetDeliverAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DeliverAt
+	}
+	return nil
+}
+
 // An event to store.
 type CreateEventRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -271,8 +289,19 @@ type CreateEventRequest struct {
 	// exists. The same key with other content is INVALID_ARGUMENT with the reason
 	// IDEMPOTENCY_KEY_REUSED.
 	IdempotencyKey string `protobuf:"bytes,5,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Subscriptions that order by key give out one event of a key at a time, in the order of the log.
+	// At most 255 bytes, as they are; empty: none.
+	OrderingKey string `protobuf:"bytes,6,opt,name=ordering_key,json=orderingKey,proto3" json:"ordering_key,omitempty"`
+	// When subscriptions give it out; the inbox and the log show it at once. Not together with an
+	// ordering key. Of a repeated create, the first one's counts.
+	//
+	// Types that are valid to be assigned to Delivery:
+	//
+	//	*CreateEventRequest_DeliverAt
+	//	*CreateEventRequest_DelaySeconds
+	Delivery      isCreateEventRequest_Delivery `protobuf_oneof:"delivery"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateEventRequest) Reset() {
@@ -339,6 +368,56 @@ func (x *CreateEventRequest) GetIdempotencyKey() string {
 	}
 	return ""
 }
+
+func (x *CreateEventRequest) GetOrderingKey() string {
+	if x != nil {
+		return x.OrderingKey
+	}
+	return ""
+}
+
+func (x *CreateEventRequest) GetDelivery() isCreateEventRequest_Delivery {
+	if x != nil {
+		return x.Delivery
+	}
+	return nil
+}
+
+func (x *CreateEventRequest) GetDeliverAt() *timestamppb.Timestamp {
+	if x != nil {
+		if x, ok := x.Delivery.(*CreateEventRequest_DeliverAt); ok {
+			return x.DeliverAt
+		}
+	}
+	return nil
+}
+
+func (x *CreateEventRequest) GetDelaySeconds() uint32 {
+	if x != nil {
+		if x, ok := x.Delivery.(*CreateEventRequest_DelaySeconds); ok {
+			return x.DelaySeconds
+		}
+	}
+	return 0
+}
+
+type isCreateEventRequest_Delivery interface {
+	isCreateEventRequest_Delivery()
+}
+
+type CreateEventRequest_DeliverAt struct {
+	// At this time, at most 31 days from now; in the past: at once.
+	DeliverAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=deliver_at,json=deliverAt,proto3,oneof"`
+}
+
+type CreateEventRequest_DelaySeconds struct {
+	// So many seconds after it is stored, at most 2678400 (31 days); 0: at once.
+	DelaySeconds uint32 `protobuf:"varint,8,opt,name=delay_seconds,json=delaySeconds,proto3,oneof"`
+}
+
+func (*CreateEventRequest_DeliverAt) isCreateEventRequest_Delivery() {}
+
+func (*CreateEventRequest_DelaySeconds) isCreateEventRequest_Delivery() {}
 
 // What the server knows of the stored event.
 type CreateEventResponse struct {
@@ -1642,7 +1721,7 @@ var File_triggers_v1_events_proto protoreflect.FileDescriptor
 
 const file_triggers_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x18triggers/v1/events.proto\x12\vtriggers.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtriggers/api/v1/options.proto\x1a\x1etriggers/rpc/v1/envelope.proto\"\xe8\x02\n" +
+	"\x18triggers/v1/events.proto\x12\vtriggers.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtriggers/api/v1/options.proto\x1a\x1etriggers/rpc/v1/envelope.proto\"\xc6\x03\n" +
 	"\x05Event\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x1d\n" +
@@ -1654,14 +1733,24 @@ const file_triggers_v1_events_proto_rawDesc = "" +
 	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12C\n" +
 	"\x0facknowledged_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x0eacknowledgedAt\x12\x1a\n" +
 	"\bsequence\x18\b \x01(\x03R\bsequence\x12%\n" +
-	"\x0epayload_erased\x18\t \x01(\bR\rpayloadErased\"\xa9\x01\n" +
+	"\x0epayload_erased\x18\t \x01(\bR\rpayloadErased\x12!\n" +
+	"\fordering_key\x18\n" +
+	" \x01(\tR\vorderingKey\x129\n" +
+	"\n" +
+	"deliver_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tdeliverAt\"\xbc\x02\n" +
 	"\x12CreateEventRequest\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x1d\n" +
 	"\n" +
 	"event_type\x18\x03 \x01(\tR\teventType\x12\x18\n" +
 	"\apayload\x18\x04 \x01(\fR\apayload\x12'\n" +
-	"\x0fidempotency_key\x18\x05 \x01(\tR\x0eidempotencyKey\"\x87\x01\n" +
+	"\x0fidempotency_key\x18\x05 \x01(\tR\x0eidempotencyKey\x12!\n" +
+	"\fordering_key\x18\x06 \x01(\tR\vorderingKey\x12;\n" +
+	"\n" +
+	"deliver_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampH\x00R\tdeliverAt\x12%\n" +
+	"\rdelay_seconds\x18\b \x01(\rH\x00R\fdelaySecondsB\n" +
+	"\n" +
+	"\bdelivery\"\x87\x01\n" +
 	"\x13CreateEventResponse\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x129\n" +
 	"\n" +
@@ -1819,56 +1908,62 @@ var file_triggers_v1_events_proto_depIdxs = []int32{
 	0,  // 0: triggers.v1.Event.status:type_name -> triggers.v1.EventStatus
 	26, // 1: triggers.v1.Event.created_at:type_name -> google.protobuf.Timestamp
 	26, // 2: triggers.v1.Event.acknowledged_at:type_name -> google.protobuf.Timestamp
-	26, // 3: triggers.v1.CreateEventResponse.created_at:type_name -> google.protobuf.Timestamp
-	3,  // 4: triggers.v1.BatchCreateEventsRequest.events:type_name -> triggers.v1.CreateEventRequest
-	7,  // 5: triggers.v1.BatchCreateEventsResponse.results:type_name -> triggers.v1.CreateEventResult
-	4,  // 6: triggers.v1.CreateEventResult.created:type_name -> triggers.v1.CreateEventResponse
-	8,  // 7: triggers.v1.CreateEventResult.error:type_name -> triggers.v1.ItemError
-	27, // 8: triggers.v1.ItemError.code:type_name -> triggers.rpc.v1.Code
-	28, // 9: triggers.v1.ItemError.details:type_name -> triggers.rpc.v1.ErrorDetails
-	2,  // 10: triggers.v1.GetEventResponse.event:type_name -> triggers.v1.Event
-	26, // 11: triggers.v1.EventFilter.from_time:type_name -> google.protobuf.Timestamp
-	26, // 12: triggers.v1.EventFilter.until_time:type_name -> google.protobuf.Timestamp
-	0,  // 13: triggers.v1.ListInboxRequest.status:type_name -> triggers.v1.EventStatus
-	1,  // 14: triggers.v1.ListInboxRequest.order:type_name -> triggers.v1.SortOrder
-	11, // 15: triggers.v1.ListInboxRequest.filter:type_name -> triggers.v1.EventFilter
-	2,  // 16: triggers.v1.ListInboxResponse.events:type_name -> triggers.v1.Event
-	11, // 17: triggers.v1.ListEventsRequest.filter:type_name -> triggers.v1.EventFilter
-	2,  // 18: triggers.v1.ListEventsResponse.events:type_name -> triggers.v1.Event
-	17, // 19: triggers.v1.ListKindsResponse.kinds:type_name -> triggers.v1.EventKind
-	26, // 20: triggers.v1.AckEventResponse.acknowledged_at:type_name -> google.protobuf.Timestamp
-	23, // 21: triggers.v1.BatchAckEventsResponse.results:type_name -> triggers.v1.AckEventResult
-	20, // 22: triggers.v1.AckEventResult.acknowledged:type_name -> triggers.v1.AckEventResponse
-	8,  // 23: triggers.v1.AckEventResult.error:type_name -> triggers.v1.ItemError
-	3,  // 24: triggers.v1.EventService.CreateEvent:input_type -> triggers.v1.CreateEventRequest
-	5,  // 25: triggers.v1.EventService.BatchCreateEvents:input_type -> triggers.v1.BatchCreateEventsRequest
-	9,  // 26: triggers.v1.EventService.GetEvent:input_type -> triggers.v1.GetEventRequest
-	12, // 27: triggers.v1.EventService.ListInbox:input_type -> triggers.v1.ListInboxRequest
-	14, // 28: triggers.v1.EventService.ListEvents:input_type -> triggers.v1.ListEventsRequest
-	16, // 29: triggers.v1.EventService.ListKinds:input_type -> triggers.v1.ListKindsRequest
-	19, // 30: triggers.v1.EventService.AckEvent:input_type -> triggers.v1.AckEventRequest
-	21, // 31: triggers.v1.EventService.BatchAckEvents:input_type -> triggers.v1.BatchAckEventsRequest
-	24, // 32: triggers.v1.EventService.EraseEvent:input_type -> triggers.v1.EraseEventRequest
-	4,  // 33: triggers.v1.EventService.CreateEvent:output_type -> triggers.v1.CreateEventResponse
-	6,  // 34: triggers.v1.EventService.BatchCreateEvents:output_type -> triggers.v1.BatchCreateEventsResponse
-	10, // 35: triggers.v1.EventService.GetEvent:output_type -> triggers.v1.GetEventResponse
-	13, // 36: triggers.v1.EventService.ListInbox:output_type -> triggers.v1.ListInboxResponse
-	15, // 37: triggers.v1.EventService.ListEvents:output_type -> triggers.v1.ListEventsResponse
-	18, // 38: triggers.v1.EventService.ListKinds:output_type -> triggers.v1.ListKindsResponse
-	20, // 39: triggers.v1.EventService.AckEvent:output_type -> triggers.v1.AckEventResponse
-	22, // 40: triggers.v1.EventService.BatchAckEvents:output_type -> triggers.v1.BatchAckEventsResponse
-	25, // 41: triggers.v1.EventService.EraseEvent:output_type -> triggers.v1.EraseEventResponse
-	33, // [33:42] is the sub-list for method output_type
-	24, // [24:33] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	26, // 3: triggers.v1.Event.deliver_at:type_name -> google.protobuf.Timestamp
+	26, // 4: triggers.v1.CreateEventRequest.deliver_at:type_name -> google.protobuf.Timestamp
+	26, // 5: triggers.v1.CreateEventResponse.created_at:type_name -> google.protobuf.Timestamp
+	3,  // 6: triggers.v1.BatchCreateEventsRequest.events:type_name -> triggers.v1.CreateEventRequest
+	7,  // 7: triggers.v1.BatchCreateEventsResponse.results:type_name -> triggers.v1.CreateEventResult
+	4,  // 8: triggers.v1.CreateEventResult.created:type_name -> triggers.v1.CreateEventResponse
+	8,  // 9: triggers.v1.CreateEventResult.error:type_name -> triggers.v1.ItemError
+	27, // 10: triggers.v1.ItemError.code:type_name -> triggers.rpc.v1.Code
+	28, // 11: triggers.v1.ItemError.details:type_name -> triggers.rpc.v1.ErrorDetails
+	2,  // 12: triggers.v1.GetEventResponse.event:type_name -> triggers.v1.Event
+	26, // 13: triggers.v1.EventFilter.from_time:type_name -> google.protobuf.Timestamp
+	26, // 14: triggers.v1.EventFilter.until_time:type_name -> google.protobuf.Timestamp
+	0,  // 15: triggers.v1.ListInboxRequest.status:type_name -> triggers.v1.EventStatus
+	1,  // 16: triggers.v1.ListInboxRequest.order:type_name -> triggers.v1.SortOrder
+	11, // 17: triggers.v1.ListInboxRequest.filter:type_name -> triggers.v1.EventFilter
+	2,  // 18: triggers.v1.ListInboxResponse.events:type_name -> triggers.v1.Event
+	11, // 19: triggers.v1.ListEventsRequest.filter:type_name -> triggers.v1.EventFilter
+	2,  // 20: triggers.v1.ListEventsResponse.events:type_name -> triggers.v1.Event
+	17, // 21: triggers.v1.ListKindsResponse.kinds:type_name -> triggers.v1.EventKind
+	26, // 22: triggers.v1.AckEventResponse.acknowledged_at:type_name -> google.protobuf.Timestamp
+	23, // 23: triggers.v1.BatchAckEventsResponse.results:type_name -> triggers.v1.AckEventResult
+	20, // 24: triggers.v1.AckEventResult.acknowledged:type_name -> triggers.v1.AckEventResponse
+	8,  // 25: triggers.v1.AckEventResult.error:type_name -> triggers.v1.ItemError
+	3,  // 26: triggers.v1.EventService.CreateEvent:input_type -> triggers.v1.CreateEventRequest
+	5,  // 27: triggers.v1.EventService.BatchCreateEvents:input_type -> triggers.v1.BatchCreateEventsRequest
+	9,  // 28: triggers.v1.EventService.GetEvent:input_type -> triggers.v1.GetEventRequest
+	12, // 29: triggers.v1.EventService.ListInbox:input_type -> triggers.v1.ListInboxRequest
+	14, // 30: triggers.v1.EventService.ListEvents:input_type -> triggers.v1.ListEventsRequest
+	16, // 31: triggers.v1.EventService.ListKinds:input_type -> triggers.v1.ListKindsRequest
+	19, // 32: triggers.v1.EventService.AckEvent:input_type -> triggers.v1.AckEventRequest
+	21, // 33: triggers.v1.EventService.BatchAckEvents:input_type -> triggers.v1.BatchAckEventsRequest
+	24, // 34: triggers.v1.EventService.EraseEvent:input_type -> triggers.v1.EraseEventRequest
+	4,  // 35: triggers.v1.EventService.CreateEvent:output_type -> triggers.v1.CreateEventResponse
+	6,  // 36: triggers.v1.EventService.BatchCreateEvents:output_type -> triggers.v1.BatchCreateEventsResponse
+	10, // 37: triggers.v1.EventService.GetEvent:output_type -> triggers.v1.GetEventResponse
+	13, // 38: triggers.v1.EventService.ListInbox:output_type -> triggers.v1.ListInboxResponse
+	15, // 39: triggers.v1.EventService.ListEvents:output_type -> triggers.v1.ListEventsResponse
+	18, // 40: triggers.v1.EventService.ListKinds:output_type -> triggers.v1.ListKindsResponse
+	20, // 41: triggers.v1.EventService.AckEvent:output_type -> triggers.v1.AckEventResponse
+	22, // 42: triggers.v1.EventService.BatchAckEvents:output_type -> triggers.v1.BatchAckEventsResponse
+	25, // 43: triggers.v1.EventService.EraseEvent:output_type -> triggers.v1.EraseEventResponse
+	35, // [35:44] is the sub-list for method output_type
+	26, // [26:35] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_triggers_v1_events_proto_init() }
 func file_triggers_v1_events_proto_init() {
 	if File_triggers_v1_events_proto != nil {
 		return
+	}
+	file_triggers_v1_events_proto_msgTypes[1].OneofWrappers = []any{
+		(*CreateEventRequest_DeliverAt)(nil),
+		(*CreateEventRequest_DelaySeconds)(nil),
 	}
 	file_triggers_v1_events_proto_msgTypes[5].OneofWrappers = []any{
 		(*CreateEventResult_Created)(nil),

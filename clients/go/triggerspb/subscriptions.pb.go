@@ -25,6 +25,112 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// In which order events are given out.
+type Ordering int32
+
+const (
+	// As it is; of a new one, none.
+	Ordering_ORDERING_UNSPECIFIED Ordering = 0
+	// As soon as possible, whatever else is out.
+	Ordering_ORDERING_NONE Ordering = 1
+	// Of events with the same ordering key one at a time is out, and the next one when it is settled.
+	Ordering_ORDERING_BY_KEY Ordering = 2
+)
+
+// Enum value maps for Ordering.
+var (
+	Ordering_name = map[int32]string{
+		0: "ORDERING_UNSPECIFIED",
+		1: "ORDERING_NONE",
+		2: "ORDERING_BY_KEY",
+	}
+	Ordering_value = map[string]int32{
+		"ORDERING_UNSPECIFIED": 0,
+		"ORDERING_NONE":        1,
+		"ORDERING_BY_KEY":      2,
+	}
+)
+
+func (x Ordering) Enum() *Ordering {
+	p := new(Ordering)
+	*p = x
+	return p
+}
+
+func (x Ordering) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Ordering) Descriptor() protoreflect.EnumDescriptor {
+	return file_triggers_v1_subscriptions_proto_enumTypes[0].Descriptor()
+}
+
+func (Ordering) Type() protoreflect.EnumType {
+	return &file_triggers_v1_subscriptions_proto_enumTypes[0]
+}
+
+func (x Ordering) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Ordering.Descriptor instead.
+func (Ordering) EnumDescriptor() ([]byte, []int) {
+	return file_triggers_v1_subscriptions_proto_rawDescGZIP(), []int{0}
+}
+
+// What becomes of the events of an ordering key after one of them has become a dead letter.
+type AfterDeadLetter int32
+
+const (
+	// As it is; of a new one, skip.
+	AfterDeadLetter_AFTER_DEAD_LETTER_UNSPECIFIED AfterDeadLetter = 0
+	// The next one is given out.
+	AfterDeadLetter_AFTER_DEAD_LETTER_SKIP AfterDeadLetter = 1
+	// They wait until the dead letter is given out again and settled, or removed.
+	AfterDeadLetter_AFTER_DEAD_LETTER_BLOCK AfterDeadLetter = 2
+)
+
+// Enum value maps for AfterDeadLetter.
+var (
+	AfterDeadLetter_name = map[int32]string{
+		0: "AFTER_DEAD_LETTER_UNSPECIFIED",
+		1: "AFTER_DEAD_LETTER_SKIP",
+		2: "AFTER_DEAD_LETTER_BLOCK",
+	}
+	AfterDeadLetter_value = map[string]int32{
+		"AFTER_DEAD_LETTER_UNSPECIFIED": 0,
+		"AFTER_DEAD_LETTER_SKIP":        1,
+		"AFTER_DEAD_LETTER_BLOCK":       2,
+	}
+)
+
+func (x AfterDeadLetter) Enum() *AfterDeadLetter {
+	p := new(AfterDeadLetter)
+	*p = x
+	return p
+}
+
+func (x AfterDeadLetter) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AfterDeadLetter) Descriptor() protoreflect.EnumDescriptor {
+	return file_triggers_v1_subscriptions_proto_enumTypes[1].Descriptor()
+}
+
+func (AfterDeadLetter) Type() protoreflect.EnumType {
+	return &file_triggers_v1_subscriptions_proto_enumTypes[1]
+}
+
+func (x AfterDeadLetter) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use AfterDeadLetter.Descriptor instead.
+func (AfterDeadLetter) EnumDescriptor() ([]byte, []int) {
+	return file_triggers_v1_subscriptions_proto_rawDescGZIP(), []int{1}
+}
+
 // Why a pull has no events.
 type EmptyBecause int32
 
@@ -66,11 +172,11 @@ func (x EmptyBecause) String() string {
 }
 
 func (EmptyBecause) Descriptor() protoreflect.EnumDescriptor {
-	return file_triggers_v1_subscriptions_proto_enumTypes[0].Descriptor()
+	return file_triggers_v1_subscriptions_proto_enumTypes[2].Descriptor()
 }
 
 func (EmptyBecause) Type() protoreflect.EnumType {
-	return &file_triggers_v1_subscriptions_proto_enumTypes[0]
+	return &file_triggers_v1_subscriptions_proto_enumTypes[2]
 }
 
 func (x EmptyBecause) Number() protoreflect.EnumNumber {
@@ -79,7 +185,7 @@ func (x EmptyBecause) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EmptyBecause.Descriptor instead.
 func (EmptyBecause) EnumDescriptor() ([]byte, []int) {
-	return file_triggers_v1_subscriptions_proto_rawDescGZIP(), []int{0}
+	return file_triggers_v1_subscriptions_proto_rawDescGZIP(), []int{2}
 }
 
 // Which events a subscription is about: those that pass both.
@@ -264,9 +370,13 @@ type Subscription struct {
 	// Nothing is given out; what is out may be settled.
 	Paused bool `protobuf:"varint,9,opt,name=paused,proto3" json:"paused,omitempty"`
 	// When it was created.
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// In which order events are given out.
+	Ordering Ordering `protobuf:"varint,11,opt,name=ordering,proto3,enum=triggers.v1.Ordering" json:"ordering,omitempty"`
+	// Of a subscription by key: what becomes of the others after a dead letter.
+	AfterDeadLetter AfterDeadLetter `protobuf:"varint,12,opt,name=after_dead_letter,json=afterDeadLetter,proto3,enum=triggers.v1.AfterDeadLetter" json:"after_dead_letter,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Subscription) Reset() {
@@ -369,6 +479,20 @@ func (x *Subscription) GetCreatedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Subscription) GetOrdering() Ordering {
+	if x != nil {
+		return x.Ordering
+	}
+	return Ordering_ORDERING_UNSPECIFIED
+}
+
+func (x *Subscription) GetAfterDeadLetter() AfterDeadLetter {
+	if x != nil {
+		return x.AfterDeadLetter
+	}
+	return AfterDeadLetter_AFTER_DEAD_LETTER_UNSPECIFIED
+}
+
 // A subscription to create or to change.
 type PutSubscriptionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -418,9 +542,13 @@ type PutSubscriptionRequest struct {
 	// Types that are valid to be assigned to PausedStated:
 	//
 	//	*PutSubscriptionRequest_Paused
-	PausedStated  isPutSubscriptionRequest_PausedStated `protobuf_oneof:"paused_stated"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	PausedStated isPutSubscriptionRequest_PausedStated `protobuf_oneof:"paused_stated"`
+	// Of a new one; it cannot be changed later.
+	Ordering Ordering `protobuf:"varint,11,opt,name=ordering,proto3,enum=triggers.v1.Ordering" json:"ordering,omitempty"`
+	// Has no effect on one that does not order by key.
+	AfterDeadLetter AfterDeadLetter `protobuf:"varint,12,opt,name=after_dead_letter,json=afterDeadLetter,proto3,enum=triggers.v1.AfterDeadLetter" json:"after_dead_letter,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *PutSubscriptionRequest) Reset() {
@@ -575,6 +703,20 @@ func (x *PutSubscriptionRequest) GetPaused() bool {
 		}
 	}
 	return false
+}
+
+func (x *PutSubscriptionRequest) GetOrdering() Ordering {
+	if x != nil {
+		return x.Ordering
+	}
+	return Ordering_ORDERING_UNSPECIFIED
+}
+
+func (x *PutSubscriptionRequest) GetAfterDeadLetter() AfterDeadLetter {
+	if x != nil {
+		return x.AfterDeadLetter
+	}
+	return AfterDeadLetter_AFTER_DEAD_LETTER_UNSPECIFIED
 }
 
 type isPutSubscriptionRequest_DescriptionStated interface {
@@ -759,7 +901,8 @@ type GetSubscriptionResponse struct {
 	BacklogIsEstimate bool `protobuf:"varint,4,opt,name=backlog_is_estimate,json=backlogIsEstimate,proto3" json:"backlog_is_estimate,omitempty"`
 	// Events that somebody has.
 	Outstanding int64 `protobuf:"varint,5,opt,name=outstanding,proto3" json:"outstanding,omitempty"`
-	// Events that will be given out again.
+	// Events that will be given out again, and those that the position has passed and whose deliver_at
+	// is yet to come; of these at most 10000 are counted.
 	Delayed int64 `protobuf:"varint,6,opt,name=delayed,proto3" json:"delayed,omitempty"`
 	// Dead letters.
 	DeadLetters int64 `protobuf:"varint,7,opt,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
@@ -2443,7 +2586,7 @@ const file_triggers_v1_subscriptions_proto_rawDesc = "" +
 	"\x0fminimum_seconds\x18\x01 \x01(\rH\x00R\x0eminimumSeconds\x12)\n" +
 	"\x0fmaximum_seconds\x18\x02 \x01(\rH\x01R\x0emaximumSecondsB\t\n" +
 	"\aminimumB\t\n" +
-	"\amaximum\"\xb4\x03\n" +
+	"\amaximum\"\xb1\x04\n" +
 	"\fSubscription\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x127\n" +
@@ -2456,7 +2599,9 @@ const file_triggers_v1_subscriptions_proto_rawDesc = "" +
 	"\x06paused\x18\t \x01(\bR\x06paused\x129\n" +
 	"\n" +
 	"created_at\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\xbd\x04\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x121\n" +
+	"\bordering\x18\v \x01(\x0e2\x15.triggers.v1.OrderingR\bordering\x12H\n" +
+	"\x11after_dead_letter\x18\f \x01(\x0e2\x1c.triggers.v1.AfterDeadLetterR\x0fafterDeadLetter\"\xba\x05\n" +
 	"\x16PutSubscriptionRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\"\n" +
 	"\vdescription\x18\x02 \x01(\tH\x00R\vdescription\x127\n" +
@@ -2468,7 +2613,9 @@ const file_triggers_v1_subscriptions_proto_rawDesc = "" +
 	"\x0fmax_outstanding\x18\b \x01(\rH\x03R\x0emaxOutstanding\x122\n" +
 	"\x14acknowledge_in_inbox\x18\t \x01(\bH\x04R\x12acknowledgeInInbox\x12\x18\n" +
 	"\x06paused\x18\n" +
-	" \x01(\bH\x05R\x06pausedB\x14\n" +
+	" \x01(\bH\x05R\x06paused\x121\n" +
+	"\bordering\x18\v \x01(\x0e2\x15.triggers.v1.OrderingR\bordering\x12H\n" +
+	"\x11after_dead_letter\x18\f \x01(\x0e2\x1c.triggers.v1.AfterDeadLetterR\x0fafterDeadLetterB\x14\n" +
 	"\x12description_statedB\x16\n" +
 	"\x14lease_seconds_statedB\x1e\n" +
 	"\x1cmax_delivery_attempts_statedB\x18\n" +
@@ -2589,7 +2736,15 @@ const file_triggers_v1_subscriptions_proto_rawDesc = "" +
 	"\adry_run\x18\x04 \x01(\bR\x06dryRun\"I\n" +
 	"\x19DeleteDeadLettersResponse\x12\x18\n" +
 	"\adeleted\x18\x01 \x01(\x03R\adeleted\x12\x12\n" +
-	"\x04left\x18\x02 \x01(\x03R\x04left*\x89\x01\n" +
+	"\x04left\x18\x02 \x01(\x03R\x04left*L\n" +
+	"\bOrdering\x12\x18\n" +
+	"\x14ORDERING_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rORDERING_NONE\x10\x01\x12\x13\n" +
+	"\x0fORDERING_BY_KEY\x10\x02*m\n" +
+	"\x0fAfterDeadLetter\x12!\n" +
+	"\x1dAFTER_DEAD_LETTER_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16AFTER_DEAD_LETTER_SKIP\x10\x01\x12\x1b\n" +
+	"\x17AFTER_DEAD_LETTER_BLOCK\x10\x02*\x89\x01\n" +
 	"\fEmptyBecause\x12\x1d\n" +
 	"\x19EMPTY_BECAUSE_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19EMPTY_BECAUSE_NOTHING_NEW\x10\x01\x12\x18\n" +
@@ -2636,103 +2791,109 @@ func file_triggers_v1_subscriptions_proto_rawDescGZIP() []byte {
 	return file_triggers_v1_subscriptions_proto_rawDescData
 }
 
-var file_triggers_v1_subscriptions_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_triggers_v1_subscriptions_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_triggers_v1_subscriptions_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_triggers_v1_subscriptions_proto_goTypes = []any{
-	(EmptyBecause)(0),                  // 0: triggers.v1.EmptyBecause
-	(*SubscriptionFilter)(nil),         // 1: triggers.v1.SubscriptionFilter
-	(*Backoff)(nil),                    // 2: triggers.v1.Backoff
-	(*Subscription)(nil),               // 3: triggers.v1.Subscription
-	(*PutSubscriptionRequest)(nil),     // 4: triggers.v1.PutSubscriptionRequest
-	(*PutSubscriptionResponse)(nil),    // 5: triggers.v1.PutSubscriptionResponse
-	(*GetSubscriptionRequest)(nil),     // 6: triggers.v1.GetSubscriptionRequest
-	(*GetSubscriptionResponse)(nil),    // 7: triggers.v1.GetSubscriptionResponse
-	(*ListSubscriptionsRequest)(nil),   // 8: triggers.v1.ListSubscriptionsRequest
-	(*ListSubscriptionsResponse)(nil),  // 9: triggers.v1.ListSubscriptionsResponse
-	(*DeleteSubscriptionRequest)(nil),  // 10: triggers.v1.DeleteSubscriptionRequest
-	(*DeleteSubscriptionResponse)(nil), // 11: triggers.v1.DeleteSubscriptionResponse
-	(*PullRequest)(nil),                // 12: triggers.v1.PullRequest
-	(*Delivery)(nil),                   // 13: triggers.v1.Delivery
-	(*PullResponse)(nil),               // 14: triggers.v1.PullResponse
-	(*AckRequest)(nil),                 // 15: triggers.v1.AckRequest
-	(*SettleResult)(nil),               // 16: triggers.v1.SettleResult
-	(*AckResponse)(nil),                // 17: triggers.v1.AckResponse
-	(*NackRequest)(nil),                // 18: triggers.v1.NackRequest
-	(*NackResponse)(nil),               // 19: triggers.v1.NackResponse
-	(*ExtendRequest)(nil),              // 20: triggers.v1.ExtendRequest
-	(*ExtendResponse)(nil),             // 21: triggers.v1.ExtendResponse
-	(*ReleaseRequest)(nil),             // 22: triggers.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),            // 23: triggers.v1.ReleaseResponse
-	(*SeekRequest)(nil),                // 24: triggers.v1.SeekRequest
-	(*SeekResponse)(nil),               // 25: triggers.v1.SeekResponse
-	(*ListDeadLettersRequest)(nil),     // 26: triggers.v1.ListDeadLettersRequest
-	(*DeadLetter)(nil),                 // 27: triggers.v1.DeadLetter
-	(*ListDeadLettersResponse)(nil),    // 28: triggers.v1.ListDeadLettersResponse
-	(*RedriveDeadLettersRequest)(nil),  // 29: triggers.v1.RedriveDeadLettersRequest
-	(*RedriveDeadLettersResponse)(nil), // 30: triggers.v1.RedriveDeadLettersResponse
-	(*DeleteDeadLettersRequest)(nil),   // 31: triggers.v1.DeleteDeadLettersRequest
-	(*DeleteDeadLettersResponse)(nil),  // 32: triggers.v1.DeleteDeadLettersResponse
-	(*timestamppb.Timestamp)(nil),      // 33: google.protobuf.Timestamp
-	(*Event)(nil),                      // 34: triggers.v1.Event
-	(*ItemError)(nil),                  // 35: triggers.v1.ItemError
-	(*EventFilter)(nil),                // 36: triggers.v1.EventFilter
+	(Ordering)(0),                      // 0: triggers.v1.Ordering
+	(AfterDeadLetter)(0),               // 1: triggers.v1.AfterDeadLetter
+	(EmptyBecause)(0),                  // 2: triggers.v1.EmptyBecause
+	(*SubscriptionFilter)(nil),         // 3: triggers.v1.SubscriptionFilter
+	(*Backoff)(nil),                    // 4: triggers.v1.Backoff
+	(*Subscription)(nil),               // 5: triggers.v1.Subscription
+	(*PutSubscriptionRequest)(nil),     // 6: triggers.v1.PutSubscriptionRequest
+	(*PutSubscriptionResponse)(nil),    // 7: triggers.v1.PutSubscriptionResponse
+	(*GetSubscriptionRequest)(nil),     // 8: triggers.v1.GetSubscriptionRequest
+	(*GetSubscriptionResponse)(nil),    // 9: triggers.v1.GetSubscriptionResponse
+	(*ListSubscriptionsRequest)(nil),   // 10: triggers.v1.ListSubscriptionsRequest
+	(*ListSubscriptionsResponse)(nil),  // 11: triggers.v1.ListSubscriptionsResponse
+	(*DeleteSubscriptionRequest)(nil),  // 12: triggers.v1.DeleteSubscriptionRequest
+	(*DeleteSubscriptionResponse)(nil), // 13: triggers.v1.DeleteSubscriptionResponse
+	(*PullRequest)(nil),                // 14: triggers.v1.PullRequest
+	(*Delivery)(nil),                   // 15: triggers.v1.Delivery
+	(*PullResponse)(nil),               // 16: triggers.v1.PullResponse
+	(*AckRequest)(nil),                 // 17: triggers.v1.AckRequest
+	(*SettleResult)(nil),               // 18: triggers.v1.SettleResult
+	(*AckResponse)(nil),                // 19: triggers.v1.AckResponse
+	(*NackRequest)(nil),                // 20: triggers.v1.NackRequest
+	(*NackResponse)(nil),               // 21: triggers.v1.NackResponse
+	(*ExtendRequest)(nil),              // 22: triggers.v1.ExtendRequest
+	(*ExtendResponse)(nil),             // 23: triggers.v1.ExtendResponse
+	(*ReleaseRequest)(nil),             // 24: triggers.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),            // 25: triggers.v1.ReleaseResponse
+	(*SeekRequest)(nil),                // 26: triggers.v1.SeekRequest
+	(*SeekResponse)(nil),               // 27: triggers.v1.SeekResponse
+	(*ListDeadLettersRequest)(nil),     // 28: triggers.v1.ListDeadLettersRequest
+	(*DeadLetter)(nil),                 // 29: triggers.v1.DeadLetter
+	(*ListDeadLettersResponse)(nil),    // 30: triggers.v1.ListDeadLettersResponse
+	(*RedriveDeadLettersRequest)(nil),  // 31: triggers.v1.RedriveDeadLettersRequest
+	(*RedriveDeadLettersResponse)(nil), // 32: triggers.v1.RedriveDeadLettersResponse
+	(*DeleteDeadLettersRequest)(nil),   // 33: triggers.v1.DeleteDeadLettersRequest
+	(*DeleteDeadLettersResponse)(nil),  // 34: triggers.v1.DeleteDeadLettersResponse
+	(*timestamppb.Timestamp)(nil),      // 35: google.protobuf.Timestamp
+	(*Event)(nil),                      // 36: triggers.v1.Event
+	(*ItemError)(nil),                  // 37: triggers.v1.ItemError
+	(*EventFilter)(nil),                // 38: triggers.v1.EventFilter
 }
 var file_triggers_v1_subscriptions_proto_depIdxs = []int32{
-	1,  // 0: triggers.v1.Subscription.filter:type_name -> triggers.v1.SubscriptionFilter
-	2,  // 1: triggers.v1.Subscription.backoff:type_name -> triggers.v1.Backoff
-	33, // 2: triggers.v1.Subscription.created_at:type_name -> google.protobuf.Timestamp
-	1,  // 3: triggers.v1.PutSubscriptionRequest.filter:type_name -> triggers.v1.SubscriptionFilter
-	2,  // 4: triggers.v1.PutSubscriptionRequest.backoff:type_name -> triggers.v1.Backoff
-	3,  // 5: triggers.v1.PutSubscriptionResponse.subscription:type_name -> triggers.v1.Subscription
-	3,  // 6: triggers.v1.GetSubscriptionResponse.subscription:type_name -> triggers.v1.Subscription
-	33, // 7: triggers.v1.GetSubscriptionResponse.oldest_unsettled_at:type_name -> google.protobuf.Timestamp
-	3,  // 8: triggers.v1.ListSubscriptionsResponse.subscriptions:type_name -> triggers.v1.Subscription
-	34, // 9: triggers.v1.Delivery.event:type_name -> triggers.v1.Event
-	33, // 10: triggers.v1.Delivery.lease_expires_at:type_name -> google.protobuf.Timestamp
-	13, // 11: triggers.v1.PullResponse.deliveries:type_name -> triggers.v1.Delivery
-	0,  // 12: triggers.v1.PullResponse.empty_because:type_name -> triggers.v1.EmptyBecause
-	33, // 13: triggers.v1.SettleResult.lease_expires_at:type_name -> google.protobuf.Timestamp
-	35, // 14: triggers.v1.SettleResult.error:type_name -> triggers.v1.ItemError
-	16, // 15: triggers.v1.AckResponse.results:type_name -> triggers.v1.SettleResult
-	16, // 16: triggers.v1.NackResponse.results:type_name -> triggers.v1.SettleResult
-	16, // 17: triggers.v1.ExtendResponse.results:type_name -> triggers.v1.SettleResult
-	16, // 18: triggers.v1.ReleaseResponse.results:type_name -> triggers.v1.SettleResult
-	36, // 19: triggers.v1.ListDeadLettersRequest.filter:type_name -> triggers.v1.EventFilter
-	34, // 20: triggers.v1.DeadLetter.event:type_name -> triggers.v1.Event
-	33, // 21: triggers.v1.DeadLetter.first_delivered_at:type_name -> google.protobuf.Timestamp
-	33, // 22: triggers.v1.DeadLetter.dead_at:type_name -> google.protobuf.Timestamp
-	27, // 23: triggers.v1.ListDeadLettersResponse.dead_letters:type_name -> triggers.v1.DeadLetter
-	4,  // 24: triggers.v1.SubscriptionService.PutSubscription:input_type -> triggers.v1.PutSubscriptionRequest
-	6,  // 25: triggers.v1.SubscriptionService.GetSubscription:input_type -> triggers.v1.GetSubscriptionRequest
-	8,  // 26: triggers.v1.SubscriptionService.ListSubscriptions:input_type -> triggers.v1.ListSubscriptionsRequest
-	10, // 27: triggers.v1.SubscriptionService.DeleteSubscription:input_type -> triggers.v1.DeleteSubscriptionRequest
-	12, // 28: triggers.v1.SubscriptionService.Pull:input_type -> triggers.v1.PullRequest
-	15, // 29: triggers.v1.SubscriptionService.Ack:input_type -> triggers.v1.AckRequest
-	18, // 30: triggers.v1.SubscriptionService.Nack:input_type -> triggers.v1.NackRequest
-	20, // 31: triggers.v1.SubscriptionService.Extend:input_type -> triggers.v1.ExtendRequest
-	22, // 32: triggers.v1.SubscriptionService.Release:input_type -> triggers.v1.ReleaseRequest
-	24, // 33: triggers.v1.SubscriptionService.Seek:input_type -> triggers.v1.SeekRequest
-	26, // 34: triggers.v1.SubscriptionService.ListDeadLetters:input_type -> triggers.v1.ListDeadLettersRequest
-	29, // 35: triggers.v1.SubscriptionService.RedriveDeadLetters:input_type -> triggers.v1.RedriveDeadLettersRequest
-	31, // 36: triggers.v1.SubscriptionService.DeleteDeadLetters:input_type -> triggers.v1.DeleteDeadLettersRequest
-	5,  // 37: triggers.v1.SubscriptionService.PutSubscription:output_type -> triggers.v1.PutSubscriptionResponse
-	7,  // 38: triggers.v1.SubscriptionService.GetSubscription:output_type -> triggers.v1.GetSubscriptionResponse
-	9,  // 39: triggers.v1.SubscriptionService.ListSubscriptions:output_type -> triggers.v1.ListSubscriptionsResponse
-	11, // 40: triggers.v1.SubscriptionService.DeleteSubscription:output_type -> triggers.v1.DeleteSubscriptionResponse
-	14, // 41: triggers.v1.SubscriptionService.Pull:output_type -> triggers.v1.PullResponse
-	17, // 42: triggers.v1.SubscriptionService.Ack:output_type -> triggers.v1.AckResponse
-	19, // 43: triggers.v1.SubscriptionService.Nack:output_type -> triggers.v1.NackResponse
-	21, // 44: triggers.v1.SubscriptionService.Extend:output_type -> triggers.v1.ExtendResponse
-	23, // 45: triggers.v1.SubscriptionService.Release:output_type -> triggers.v1.ReleaseResponse
-	25, // 46: triggers.v1.SubscriptionService.Seek:output_type -> triggers.v1.SeekResponse
-	28, // 47: triggers.v1.SubscriptionService.ListDeadLetters:output_type -> triggers.v1.ListDeadLettersResponse
-	30, // 48: triggers.v1.SubscriptionService.RedriveDeadLetters:output_type -> triggers.v1.RedriveDeadLettersResponse
-	32, // 49: triggers.v1.SubscriptionService.DeleteDeadLetters:output_type -> triggers.v1.DeleteDeadLettersResponse
-	37, // [37:50] is the sub-list for method output_type
-	24, // [24:37] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	3,  // 0: triggers.v1.Subscription.filter:type_name -> triggers.v1.SubscriptionFilter
+	4,  // 1: triggers.v1.Subscription.backoff:type_name -> triggers.v1.Backoff
+	35, // 2: triggers.v1.Subscription.created_at:type_name -> google.protobuf.Timestamp
+	0,  // 3: triggers.v1.Subscription.ordering:type_name -> triggers.v1.Ordering
+	1,  // 4: triggers.v1.Subscription.after_dead_letter:type_name -> triggers.v1.AfterDeadLetter
+	3,  // 5: triggers.v1.PutSubscriptionRequest.filter:type_name -> triggers.v1.SubscriptionFilter
+	4,  // 6: triggers.v1.PutSubscriptionRequest.backoff:type_name -> triggers.v1.Backoff
+	0,  // 7: triggers.v1.PutSubscriptionRequest.ordering:type_name -> triggers.v1.Ordering
+	1,  // 8: triggers.v1.PutSubscriptionRequest.after_dead_letter:type_name -> triggers.v1.AfterDeadLetter
+	5,  // 9: triggers.v1.PutSubscriptionResponse.subscription:type_name -> triggers.v1.Subscription
+	5,  // 10: triggers.v1.GetSubscriptionResponse.subscription:type_name -> triggers.v1.Subscription
+	35, // 11: triggers.v1.GetSubscriptionResponse.oldest_unsettled_at:type_name -> google.protobuf.Timestamp
+	5,  // 12: triggers.v1.ListSubscriptionsResponse.subscriptions:type_name -> triggers.v1.Subscription
+	36, // 13: triggers.v1.Delivery.event:type_name -> triggers.v1.Event
+	35, // 14: triggers.v1.Delivery.lease_expires_at:type_name -> google.protobuf.Timestamp
+	15, // 15: triggers.v1.PullResponse.deliveries:type_name -> triggers.v1.Delivery
+	2,  // 16: triggers.v1.PullResponse.empty_because:type_name -> triggers.v1.EmptyBecause
+	35, // 17: triggers.v1.SettleResult.lease_expires_at:type_name -> google.protobuf.Timestamp
+	37, // 18: triggers.v1.SettleResult.error:type_name -> triggers.v1.ItemError
+	18, // 19: triggers.v1.AckResponse.results:type_name -> triggers.v1.SettleResult
+	18, // 20: triggers.v1.NackResponse.results:type_name -> triggers.v1.SettleResult
+	18, // 21: triggers.v1.ExtendResponse.results:type_name -> triggers.v1.SettleResult
+	18, // 22: triggers.v1.ReleaseResponse.results:type_name -> triggers.v1.SettleResult
+	38, // 23: triggers.v1.ListDeadLettersRequest.filter:type_name -> triggers.v1.EventFilter
+	36, // 24: triggers.v1.DeadLetter.event:type_name -> triggers.v1.Event
+	35, // 25: triggers.v1.DeadLetter.first_delivered_at:type_name -> google.protobuf.Timestamp
+	35, // 26: triggers.v1.DeadLetter.dead_at:type_name -> google.protobuf.Timestamp
+	29, // 27: triggers.v1.ListDeadLettersResponse.dead_letters:type_name -> triggers.v1.DeadLetter
+	6,  // 28: triggers.v1.SubscriptionService.PutSubscription:input_type -> triggers.v1.PutSubscriptionRequest
+	8,  // 29: triggers.v1.SubscriptionService.GetSubscription:input_type -> triggers.v1.GetSubscriptionRequest
+	10, // 30: triggers.v1.SubscriptionService.ListSubscriptions:input_type -> triggers.v1.ListSubscriptionsRequest
+	12, // 31: triggers.v1.SubscriptionService.DeleteSubscription:input_type -> triggers.v1.DeleteSubscriptionRequest
+	14, // 32: triggers.v1.SubscriptionService.Pull:input_type -> triggers.v1.PullRequest
+	17, // 33: triggers.v1.SubscriptionService.Ack:input_type -> triggers.v1.AckRequest
+	20, // 34: triggers.v1.SubscriptionService.Nack:input_type -> triggers.v1.NackRequest
+	22, // 35: triggers.v1.SubscriptionService.Extend:input_type -> triggers.v1.ExtendRequest
+	24, // 36: triggers.v1.SubscriptionService.Release:input_type -> triggers.v1.ReleaseRequest
+	26, // 37: triggers.v1.SubscriptionService.Seek:input_type -> triggers.v1.SeekRequest
+	28, // 38: triggers.v1.SubscriptionService.ListDeadLetters:input_type -> triggers.v1.ListDeadLettersRequest
+	31, // 39: triggers.v1.SubscriptionService.RedriveDeadLetters:input_type -> triggers.v1.RedriveDeadLettersRequest
+	33, // 40: triggers.v1.SubscriptionService.DeleteDeadLetters:input_type -> triggers.v1.DeleteDeadLettersRequest
+	7,  // 41: triggers.v1.SubscriptionService.PutSubscription:output_type -> triggers.v1.PutSubscriptionResponse
+	9,  // 42: triggers.v1.SubscriptionService.GetSubscription:output_type -> triggers.v1.GetSubscriptionResponse
+	11, // 43: triggers.v1.SubscriptionService.ListSubscriptions:output_type -> triggers.v1.ListSubscriptionsResponse
+	13, // 44: triggers.v1.SubscriptionService.DeleteSubscription:output_type -> triggers.v1.DeleteSubscriptionResponse
+	16, // 45: triggers.v1.SubscriptionService.Pull:output_type -> triggers.v1.PullResponse
+	19, // 46: triggers.v1.SubscriptionService.Ack:output_type -> triggers.v1.AckResponse
+	21, // 47: triggers.v1.SubscriptionService.Nack:output_type -> triggers.v1.NackResponse
+	23, // 48: triggers.v1.SubscriptionService.Extend:output_type -> triggers.v1.ExtendResponse
+	25, // 49: triggers.v1.SubscriptionService.Release:output_type -> triggers.v1.ReleaseResponse
+	27, // 50: triggers.v1.SubscriptionService.Seek:output_type -> triggers.v1.SeekResponse
+	30, // 51: triggers.v1.SubscriptionService.ListDeadLetters:output_type -> triggers.v1.ListDeadLettersResponse
+	32, // 52: triggers.v1.SubscriptionService.RedriveDeadLetters:output_type -> triggers.v1.RedriveDeadLettersResponse
+	34, // 53: triggers.v1.SubscriptionService.DeleteDeadLetters:output_type -> triggers.v1.DeleteDeadLettersResponse
+	41, // [41:54] is the sub-list for method output_type
+	28, // [28:41] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_triggers_v1_subscriptions_proto_init() }
@@ -2764,7 +2925,7 @@ func file_triggers_v1_subscriptions_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_triggers_v1_subscriptions_proto_rawDesc), len(file_triggers_v1_subscriptions_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      3,
 			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -30,6 +30,12 @@ pub struct Event {
     /// The payload was removed for good, and is empty.
     #[prost(bool, tag = "9")]
     pub payload_erased: bool,
+    /// Subscriptions that order by key give out one event of a key at a time. Empty: none.
+    #[prost(string, tag = "10")]
+    pub ordering_key: ::prost::alloc::string::String,
+    /// When subscriptions give it out. Absent: at once.
+    #[prost(message, optional, tag = "11")]
+    pub deliver_at: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// An event to store.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -56,6 +62,28 @@ pub struct CreateEventRequest {
     /// IDEMPOTENCY_KEY_REUSED.
     #[prost(string, tag = "5")]
     pub idempotency_key: ::prost::alloc::string::String,
+    /// Subscriptions that order by key give out one event of a key at a time, in the order of the log.
+    /// At most 255 bytes, as they are; empty: none.
+    #[prost(string, tag = "6")]
+    pub ordering_key: ::prost::alloc::string::String,
+    /// When subscriptions give it out; the inbox and the log show it at once. Not together with an
+    /// ordering key. Of a repeated create, the first one's counts.
+    #[prost(oneof = "create_event_request::Delivery", tags = "7, 8")]
+    pub delivery: ::core::option::Option<create_event_request::Delivery>,
+}
+/// Nested message and enum types in `CreateEventRequest`.
+pub mod create_event_request {
+    /// When subscriptions give it out; the inbox and the log show it at once. Not together with an
+    /// ordering key. Of a repeated create, the first one's counts.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Delivery {
+        /// At this time, at most 31 days from now; in the past: at once.
+        #[prost(message, tag = "7")]
+        DeliverAt(::prost_types::Timestamp),
+        /// So many seconds after it is stored, at most 2678400 (31 days); 0: at once.
+        #[prost(uint32, tag = "8")]
+        DelaySeconds(u32),
+    }
 }
 /// What the server knows of the stored event.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -557,6 +585,12 @@ pub struct Subscription {
     /// When it was created.
     #[prost(message, optional, tag = "10")]
     pub created_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// In which order events are given out.
+    #[prost(enumeration = "Ordering", tag = "11")]
+    pub ordering: i32,
+    /// Of a subscription by key: what becomes of the others after a dead letter.
+    #[prost(enumeration = "AfterDeadLetter", tag = "12")]
+    pub after_dead_letter: i32,
 }
 /// A subscription to create or to change.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -576,6 +610,12 @@ pub struct PutSubscriptionRequest {
     /// The pause after a failed attempt.
     #[prost(message, optional, tag = "7")]
     pub backoff: ::core::option::Option<Backoff>,
+    /// Of a new one; it cannot be changed later.
+    #[prost(enumeration = "Ordering", tag = "11")]
+    pub ordering: i32,
+    /// Has no effect on one that does not order by key.
+    #[prost(enumeration = "AfterDeadLetter", tag = "12")]
+    pub after_dead_letter: i32,
     /// Whether it is stated.
     #[prost(oneof = "put_subscription_request::DescriptionStated", tags = "2")]
     pub description_stated: ::core::option::Option<put_subscription_request::DescriptionStated>,
@@ -684,7 +724,8 @@ pub struct GetSubscriptionResponse {
     /// Events that somebody has.
     #[prost(int64, tag = "5")]
     pub outstanding: i64,
-    /// Events that will be given out again.
+    /// Events that will be given out again, and those that the position has passed and whose deliver_at
+    /// is yet to come; of these at most 10000 are counted.
     #[prost(int64, tag = "6")]
     pub delayed: i64,
     /// Dead letters.
@@ -880,9 +921,13 @@ pub struct ReleaseRequest {
     /// The name of the subscription, such as "orders".
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
-    /// 1 to 1000.
+    /// To 1000; at least one, or a pull_id.
     #[prost(string, repeated, tag = "2")]
     pub ack_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of a pull, at most 255 characters: it ends, if it waits, and what it got within the last minute
+    /// is given back. Empty: no pull.
+    #[prost(string, tag = "3")]
+    pub pull_id: ::prost::alloc::string::String,
 }
 /// One result per ack id.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1015,6 +1060,72 @@ pub struct DeleteDeadLettersResponse {
     #[prost(int64, tag = "2")]
     pub left: i64,
 }
+/// In which order events are given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Ordering {
+    /// As it is; of a new one, none.
+    Unspecified = 0,
+    /// As soon as possible, whatever else is out.
+    None = 1,
+    /// Of events with the same ordering key one at a time is out, and the next one when it is settled.
+    ByKey = 2,
+}
+impl Ordering {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ORDERING_UNSPECIFIED",
+            Self::None => "ORDERING_NONE",
+            Self::ByKey => "ORDERING_BY_KEY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ORDERING_UNSPECIFIED" => Some(Self::Unspecified),
+            "ORDERING_NONE" => Some(Self::None),
+            "ORDERING_BY_KEY" => Some(Self::ByKey),
+            _ => None,
+        }
+    }
+}
+/// What becomes of the events of an ordering key after one of them has become a dead letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AfterDeadLetter {
+    /// As it is; of a new one, skip.
+    Unspecified = 0,
+    /// The next one is given out.
+    Skip = 1,
+    /// They wait until the dead letter is given out again and settled, or removed.
+    Block = 2,
+}
+impl AfterDeadLetter {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "AFTER_DEAD_LETTER_UNSPECIFIED",
+            Self::Skip => "AFTER_DEAD_LETTER_SKIP",
+            Self::Block => "AFTER_DEAD_LETTER_BLOCK",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "AFTER_DEAD_LETTER_UNSPECIFIED" => Some(Self::Unspecified),
+            "AFTER_DEAD_LETTER_SKIP" => Some(Self::Skip),
+            "AFTER_DEAD_LETTER_BLOCK" => Some(Self::Block),
+            _ => None,
+        }
+    }
+}
 /// Why a pull has no events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1146,7 +1257,7 @@ impl crate::Method for Extend {
     type Response = ExtendResponse;
 }
 /// Gives deliveries back that were not begun: their events are given out again at once, and the
-/// attempt does not count.
+/// attempt does not count. With the id of a pull, gives all of that pull back, and ends it.
 /// Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE.
 #[derive(Clone, Copy, Debug)]
 pub struct Release;

@@ -62,18 +62,24 @@ class BatchCreateEventsResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[CreateEventResult, _Mapping]]] = ...) -> None: ...
 
 class CreateEventRequest(_message.Message):
-    __slots__ = ["event_id", "event_type", "idempotency_key", "payload", "source"]
+    __slots__ = ["delay_seconds", "deliver_at", "event_id", "event_type", "idempotency_key", "ordering_key", "payload", "source"]
+    DELAY_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    DELIVER_AT_FIELD_NUMBER: _ClassVar[int]
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     EVENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    ORDERING_KEY_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
+    delay_seconds: int
+    deliver_at: _timestamp_pb2.Timestamp
     event_id: str
     event_type: str
     idempotency_key: str
+    ordering_key: str
     payload: bytes
     source: str
-    def __init__(self, event_id: _Optional[str] = ..., source: _Optional[str] = ..., event_type: _Optional[str] = ..., payload: _Optional[bytes] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+    def __init__(self, event_id: _Optional[str] = ..., source: _Optional[str] = ..., event_type: _Optional[str] = ..., payload: _Optional[bytes] = ..., idempotency_key: _Optional[str] = ..., ordering_key: _Optional[str] = ..., deliver_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., delay_seconds: _Optional[int] = ...) -> None: ...
 
 class CreateEventResponse(_message.Message):
     __slots__ = ["created_at", "event_id", "sequence"]
@@ -108,11 +114,13 @@ class EraseEventResponse(_message.Message):
     def __init__(self, event_id: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ["acknowledged_at", "created_at", "event_id", "event_type", "payload", "payload_erased", "sequence", "source", "status"]
+    __slots__ = ["acknowledged_at", "created_at", "deliver_at", "event_id", "event_type", "ordering_key", "payload", "payload_erased", "sequence", "source", "status"]
     ACKNOWLEDGED_AT_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    DELIVER_AT_FIELD_NUMBER: _ClassVar[int]
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     EVENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    ORDERING_KEY_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_ERASED_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -120,14 +128,16 @@ class Event(_message.Message):
     STATUS_FIELD_NUMBER: _ClassVar[int]
     acknowledged_at: _timestamp_pb2.Timestamp
     created_at: _timestamp_pb2.Timestamp
+    deliver_at: _timestamp_pb2.Timestamp
     event_id: str
     event_type: str
+    ordering_key: str
     payload: bytes
     payload_erased: bool
     sequence: int
     source: str
     status: EventStatus
-    def __init__(self, event_id: _Optional[str] = ..., source: _Optional[str] = ..., event_type: _Optional[str] = ..., payload: _Optional[bytes] = ..., status: _Optional[_Union[EventStatus, str]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., acknowledged_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., sequence: _Optional[int] = ..., payload_erased: bool = ...) -> None: ...
+    def __init__(self, event_id: _Optional[str] = ..., source: _Optional[str] = ..., event_type: _Optional[str] = ..., payload: _Optional[bytes] = ..., status: _Optional[_Union[EventStatus, str]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., acknowledged_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., sequence: _Optional[int] = ..., payload_erased: bool = ..., ordering_key: _Optional[str] = ..., deliver_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class EventFilter(_message.Message):
     __slots__ = ["event_types", "from_time", "sources", "until_time"]

@@ -7,11 +7,17 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
+AFTER_DEAD_LETTER_BLOCK: AfterDeadLetter
+AFTER_DEAD_LETTER_SKIP: AfterDeadLetter
+AFTER_DEAD_LETTER_UNSPECIFIED: AfterDeadLetter
 DESCRIPTOR: _descriptor.FileDescriptor
 EMPTY_BECAUSE_MAX_OUTSTANDING: EmptyBecause
 EMPTY_BECAUSE_NOTHING_NEW: EmptyBecause
 EMPTY_BECAUSE_PAUSED: EmptyBecause
 EMPTY_BECAUSE_UNSPECIFIED: EmptyBecause
+ORDERING_BY_KEY: Ordering
+ORDERING_NONE: Ordering
+ORDERING_UNSPECIFIED: Ordering
 
 class AckRequest(_message.Message):
     __slots__ = ["ack_ids", "name"]
@@ -214,8 +220,9 @@ class PullResponse(_message.Message):
     def __init__(self, deliveries: _Optional[_Iterable[_Union[Delivery, _Mapping]]] = ..., empty_because: _Optional[_Union[EmptyBecause, str]] = ...) -> None: ...
 
 class PutSubscriptionRequest(_message.Message):
-    __slots__ = ["acknowledge_in_inbox", "backoff", "description", "filter", "lease_seconds", "max_delivery_attempts", "max_outstanding", "name", "paused", "start"]
+    __slots__ = ["acknowledge_in_inbox", "after_dead_letter", "backoff", "description", "filter", "lease_seconds", "max_delivery_attempts", "max_outstanding", "name", "ordering", "paused", "start"]
     ACKNOWLEDGE_IN_INBOX_FIELD_NUMBER: _ClassVar[int]
+    AFTER_DEAD_LETTER_FIELD_NUMBER: _ClassVar[int]
     BACKOFF_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
@@ -223,9 +230,11 @@ class PutSubscriptionRequest(_message.Message):
     MAX_DELIVERY_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     MAX_OUTSTANDING_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
+    ORDERING_FIELD_NUMBER: _ClassVar[int]
     PAUSED_FIELD_NUMBER: _ClassVar[int]
     START_FIELD_NUMBER: _ClassVar[int]
     acknowledge_in_inbox: bool
+    after_dead_letter: AfterDeadLetter
     backoff: Backoff
     description: str
     filter: SubscriptionFilter
@@ -233,9 +242,10 @@ class PutSubscriptionRequest(_message.Message):
     max_delivery_attempts: int
     max_outstanding: int
     name: str
+    ordering: Ordering
     paused: bool
     start: str
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., filter: _Optional[_Union[SubscriptionFilter, _Mapping]] = ..., start: _Optional[str] = ..., lease_seconds: _Optional[int] = ..., max_delivery_attempts: _Optional[int] = ..., backoff: _Optional[_Union[Backoff, _Mapping]] = ..., max_outstanding: _Optional[int] = ..., acknowledge_in_inbox: bool = ..., paused: bool = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., filter: _Optional[_Union[SubscriptionFilter, _Mapping]] = ..., start: _Optional[str] = ..., lease_seconds: _Optional[int] = ..., max_delivery_attempts: _Optional[int] = ..., backoff: _Optional[_Union[Backoff, _Mapping]] = ..., max_outstanding: _Optional[int] = ..., acknowledge_in_inbox: bool = ..., paused: bool = ..., ordering: _Optional[_Union[Ordering, str]] = ..., after_dead_letter: _Optional[_Union[AfterDeadLetter, str]] = ...) -> None: ...
 
 class PutSubscriptionResponse(_message.Message):
     __slots__ = ["created", "subscription"]
@@ -312,8 +322,9 @@ class SettleResult(_message.Message):
     def __init__(self, late: bool = ..., lease_expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[_Union[_events_pb2.ItemError, _Mapping]] = ...) -> None: ...
 
 class Subscription(_message.Message):
-    __slots__ = ["acknowledge_in_inbox", "backoff", "created_at", "description", "filter", "lease_seconds", "max_delivery_attempts", "max_outstanding", "name", "paused"]
+    __slots__ = ["acknowledge_in_inbox", "after_dead_letter", "backoff", "created_at", "description", "filter", "lease_seconds", "max_delivery_attempts", "max_outstanding", "name", "ordering", "paused"]
     ACKNOWLEDGE_IN_INBOX_FIELD_NUMBER: _ClassVar[int]
+    AFTER_DEAD_LETTER_FIELD_NUMBER: _ClassVar[int]
     BACKOFF_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
@@ -322,8 +333,10 @@ class Subscription(_message.Message):
     MAX_DELIVERY_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     MAX_OUTSTANDING_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
+    ORDERING_FIELD_NUMBER: _ClassVar[int]
     PAUSED_FIELD_NUMBER: _ClassVar[int]
     acknowledge_in_inbox: bool
+    after_dead_letter: AfterDeadLetter
     backoff: Backoff
     created_at: _timestamp_pb2.Timestamp
     description: str
@@ -332,8 +345,9 @@ class Subscription(_message.Message):
     max_delivery_attempts: int
     max_outstanding: int
     name: str
+    ordering: Ordering
     paused: bool
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., filter: _Optional[_Union[SubscriptionFilter, _Mapping]] = ..., lease_seconds: _Optional[int] = ..., max_delivery_attempts: _Optional[int] = ..., backoff: _Optional[_Union[Backoff, _Mapping]] = ..., max_outstanding: _Optional[int] = ..., acknowledge_in_inbox: bool = ..., paused: bool = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., filter: _Optional[_Union[SubscriptionFilter, _Mapping]] = ..., lease_seconds: _Optional[int] = ..., max_delivery_attempts: _Optional[int] = ..., backoff: _Optional[_Union[Backoff, _Mapping]] = ..., max_outstanding: _Optional[int] = ..., acknowledge_in_inbox: bool = ..., paused: bool = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ordering: _Optional[_Union[Ordering, str]] = ..., after_dead_letter: _Optional[_Union[AfterDeadLetter, str]] = ...) -> None: ...
 
 class SubscriptionFilter(_message.Message):
     __slots__ = ["event_types", "sources"]
@@ -342,6 +356,12 @@ class SubscriptionFilter(_message.Message):
     event_types: _containers.RepeatedScalarFieldContainer[str]
     sources: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, sources: _Optional[_Iterable[str]] = ..., event_types: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Ordering(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class AfterDeadLetter(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
 
 class EmptyBecause(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = []
