@@ -31,6 +31,10 @@ static int in_inbox = NOT_GIVEN;
 static bool pauses;
 static bool resumes;
 static const char *const yes_or_no[] = {"no", "yes", NULL};
+static int ordering = NOT_GIVEN;
+static const char *const orderings[] = {"none", "key", NULL};
+static int after_dead_letter = NOT_GIVEN;
+static const char *const policies[] = {"skip", "block", NULL};
 
 static const struct option_spec options[] = {
     {"description", OPTION_TEXT, &description, "TEXT", "For people"},
@@ -54,6 +58,14 @@ static const struct option_spec options[] = {
     {"acknowledge-in-inbox", OPTION_CHOICE, &in_inbox, "yes|no",
      "Whether what is acknowledged here is acknowledged in the inbox; default no",
      .choices = yes_or_no},
+    {"ordering", OPTION_CHOICE, &ordering, "none|key",
+     "Whether of events with the same ordering key one at a time is out; only of a new one; "
+     "default "
+     "none",
+     .choices = orderings},
+    {"after-dead-letter", OPTION_CHOICE, &after_dead_letter, "skip|block",
+     "With --ordering key: whether a dead letter holds back the others of its key; default skip",
+     .choices = policies},
     {"pause", OPTION_FLAG, &pauses, NULL, "Give out nothing"},
     {"resume", OPTION_FLAG, &resumes, NULL, "Give out events again"},
     {0},
@@ -83,6 +95,16 @@ static const char *truth(bool value)
     return value ? "true" : "false";
 }
 
+static bool orders_by_key(const Subscription *from)
+{
+    return from->ordering == TRIGGERS__V1__ORDERING__ORDERING_BY_KEY;
+}
+
+static bool blocks_by_dead(const Subscription *from)
+{
+    return from->after_dead_letter == TRIGGERS__V1__AFTER_DEAD_LETTER__AFTER_DEAD_LETTER_BLOCK;
+}
+
 /* The members of the REST API, without the line's end. */
 static void print_settings_json(const Subscription *from)
 {
@@ -104,6 +126,8 @@ static void print_settings_json(const Subscription *from)
     printf(",\"max_outstanding\":%u,\"acknowledge_in_inbox\":%s,\"paused\":%s",
            from->max_outstanding, truth(from->acknowledge_in_inbox), truth(from->paused));
     print_time_json("created_at", from->created_at);
+    printf(",\"ordering\":\"%s\",\"after_dead_letter\":\"%s\"",
+           orders_by_key(from) ? "by_key" : "none", policies[blocks_by_dead(from)]);
 }
 
 static void print_figures_json(const Figures *from)
@@ -192,6 +216,9 @@ static void print_settings(const Subscription *from)
     }
     print_number_part("most out", from->max_outstanding);
     print_text_part("in the inbox", yes_or_no[from->acknowledge_in_inbox]);
+    print_text_part("ordering", orderings[orders_by_key(from)]);
+    if (orders_by_key(from))
+        print_text_part("dead letters", policies[blocks_by_dead(from)]);
     print_text_part("paused", yes_or_no[from->paused]);
     print_text_part("created", created);
 }
@@ -325,6 +352,13 @@ static void fill_put(PutRequest *request, const Subscription *now, struct put_pa
     FILL(in_inbox != NOT_GIVEN, ACKNOWLEDGE_IN_INBOX, acknowledge_in_inbox, in_inbox == 1)
     FILL(pauses || resumes, PAUSED, paused, pauses)
 #undef FILL
+    if (ordering != NOT_GIVEN)
+        request->ordering = ordering == 1 ? TRIGGERS__V1__ORDERING__ORDERING_BY_KEY
+                                          : TRIGGERS__V1__ORDERING__ORDERING_NONE;
+    if (after_dead_letter != NOT_GIVEN)
+        request->after_dead_letter = after_dead_letter == 1
+                                         ? TRIGGERS__V1__AFTER_DEAD_LETTER__AFTER_DEAD_LETTER_BLOCK
+                                         : TRIGGERS__V1__AFTER_DEAD_LETTER__AFTER_DEAD_LETTER_SKIP;
 }
 
 static int put(triggers_client *client, char *name, const Subscription *now)
@@ -406,7 +440,8 @@ static bool has_options(void)
 {
     return description || sources.count || event_types.count || start || lease_s != NOT_GIVEN ||
            max_attempts != NOT_GIVEN || backoff_min != NOT_GIVEN || backoff_max != NOT_GIVEN ||
-           max_outstanding != NOT_GIVEN || in_inbox != NOT_GIVEN || pauses || resumes;
+           max_outstanding != NOT_GIVEN || in_inbox != NOT_GIVEN || ordering != NOT_GIVEN ||
+           after_dead_letter != NOT_GIVEN || pauses || resumes;
 }
 
 static int run(int count, char **words)

@@ -124,6 +124,11 @@ static bool fill_subscription(struct arena *arena, const struct subscription_vie
     message->acknowledge_in_inbox = settings->acknowledges_in_inbox;
     message->paused = settings->paused;
     message->created_at = convert_time(arena, view->created_at_us);
+    message->ordering = settings->by_key ? TRIGGERS__V1__ORDERING__ORDERING_BY_KEY
+                                         : TRIGGERS__V1__ORDERING__ORDERING_NONE;
+    message->after_dead_letter = settings->blocks_by_dead
+                                     ? TRIGGERS__V1__AFTER_DEAD_LETTER__AFTER_DEAD_LETTER_BLOCK
+                                     : TRIGGERS__V1__AFTER_DEAD_LETTER__AFTER_DEAD_LETTER_SKIP;
     return !arena->exhausted;
 }
 
@@ -189,7 +194,8 @@ static void on_put(struct subscription_request *request)
         call_fail_no_memory(call);
 }
 
-/* Whether a field that is alone in its oneof is stated; notes that then. */
+/* Whether something is stated; notes that then. `chosen`: the case of a field that is alone in its
+ * oneof, or an enum, which is not when it is 0. */
 static bool given(struct put_subscription *put, uint32_t chosen, unsigned bit)
 {
     if (chosen)
@@ -244,6 +250,23 @@ static bool read_description(struct call *call, const Triggers__V1__PutSubscript
                                 SUBSCRIPTION_DESCRIPTION_MAX);
 }
 
+/* Enums may have any number. */
+static bool read_ordering(struct call *call, const Triggers__V1__PutSubscriptionRequest *request,
+                          struct put_subscription *put)
+{
+    put->settings.by_key = request->ordering == TRIGGERS__V1__ORDERING__ORDERING_BY_KEY;
+    put->settings.blocks_by_dead =
+        request->after_dead_letter == TRIGGERS__V1__AFTER_DEAD_LETTER__AFTER_DEAD_LETTER_BLOCK;
+    if (given(put, request->ordering, GIVEN_ORDERING) && !put->settings.by_key &&
+        request->ordering != TRIGGERS__V1__ORDERING__ORDERING_NONE)
+        return request_refuse(call, "ORDERING_INVALID", "ordering", "must be none or by_key");
+    if (given(put, request->after_dead_letter, GIVEN_AFTER_DEAD) && !put->settings.blocks_by_dead &&
+        request->after_dead_letter != TRIGGERS__V1__AFTER_DEAD_LETTER__AFTER_DEAD_LETTER_SKIP)
+        return request_refuse(call, "AFTER_DEAD_LETTER_INVALID", "after_dead_letter",
+                              "must be skip or block");
+    return true;
+}
+
 static bool read_put(struct call *call, const Triggers__V1__PutSubscriptionRequest *request,
                      struct put_subscription *put)
 {
@@ -262,7 +285,7 @@ static bool read_put(struct call *call, const Triggers__V1__PutSubscriptionReque
         put->settings.paused = request->paused;
     return (!request->start[0] || read_start(call, "start", request->start, &put->start)) &&
            read_description(call, request, put) && read_put_numbers(call, request, put) &&
-           read_backoff(call, request->backoff, put);
+           read_backoff(call, request->backoff, put) && read_ordering(call, request, put);
 }
 
 SUBSCRIPTION_HANDLER(put_subscription, PutSubscription)
@@ -298,7 +321,7 @@ static void on_got_subscription(struct subscription_request *request)
     response.backlog = figures->backlog;
     response.backlog_is_estimate = figures->backlog_is_estimate;
     response.outstanding = (int64_t)figures->outstanding;
-    response.delayed = (int64_t)figures->waiting;
+    response.delayed = (int64_t)figures->waiting + figures->delayed;
     response.dead_letters = figures->dead_letters;
     if (figures->oldest_us)
         response.oldest_unsettled_at = convert_time(&call->arena, figures->oldest_us);

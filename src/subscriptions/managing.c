@@ -145,6 +145,10 @@ static void merge(struct subscription_settings *settings, const struct put_subsc
         settings->acknowledges_in_inbox = given->acknowledges_in_inbox;
     if (put->given & GIVEN_PAUSED)
         settings->paused = given->paused;
+    if (put->given & GIVEN_ORDERING)
+        settings->by_key = given->by_key;
+    if (put->given & GIVEN_AFTER_DEAD)
+        settings->blocks_by_dead = given->blocks_by_dead;
 }
 
 static bool check_merged(const struct subscription *subscription,
@@ -161,6 +165,17 @@ static bool check_merged(const struct subscription *subscription,
                        "the minimum of the back-off, %u seconds, must not be over its maximum, %u "
                        "seconds",
                        settings->backoff_minimum, settings->backoff_maximum);
+}
+
+/* What is out, and which keys wait, would have to be found out anew. */
+static bool check_ordering(const struct subscription_settings *before,
+                           const struct subscription_settings *after, struct status *status)
+{
+    return before->by_key == after->by_key ||
+           status_fail(status, STATUS_FAILED_PRECONDITION, "ORDERING_FIXED",
+                       "the ordering of a subscription cannot be changed, and this one %s; create "
+                       "another subscription",
+                       before->by_key ? "orders by key" : "has none");
 }
 
 static enum store_result create(struct subscription *subscription, struct store_session *session,
@@ -195,7 +210,8 @@ static enum store_result change(struct subscription *subscription, struct store_
     struct buffer before, after;
     struct status *status = &put->request.status;
     merge(&settings, put);
-    if (!check_merged(subscription, put, &settings, status))
+    if (!check_merged(subscription, put, &settings, status) ||
+        !check_ordering(&subscription->settings, &settings, status))
         return STORE_OK;
     buffer_init(&before, (size_t)1 << 20);
     buffer_init(&after, (size_t)1 << 20);

@@ -120,6 +120,7 @@ struct subscription_figures {
     bool backlog_is_estimate;
     size_t outstanding; /* somebody has them */
     size_t waiting;     /* will be given out again */
+    int64_t delayed;    /* the position has passed them, and their deliver_at is to come */
     int64_t dead_letters;
     int64_t oldest_us; /* created_at of the oldest event that is not settled; 0: none */
 };
@@ -149,6 +150,8 @@ enum {
     GIVEN_OUTSTANDING = 1 << 6,
     GIVEN_INBOX = 1 << 7,
     GIVEN_PAUSED = 1 << 8,
+    GIVEN_ORDERING = 1 << 9,
+    GIVEN_AFTER_DEAD = 1 << 10,
 };
 
 struct get_subscription {

@@ -22,6 +22,8 @@ enum settings_field {
     FIELD_ACKNOWLEDGES_IN_INBOX,
     FIELD_PAUSED,
     FIELD_KEY,
+    FIELD_BY_KEY,
+    FIELD_BLOCKS_BY_DEAD,
 };
 
 struct subscription_settings subscription_settings_new(void)
@@ -90,6 +92,8 @@ void subscription_settings_encode(const struct subscription_settings *settings,
     put_value(bytes, FIELD_MAX_OUTSTANDING, settings->max_outstanding);
     put_value(bytes, FIELD_ACKNOWLEDGES_IN_INBOX, settings->acknowledges_in_inbox);
     put_value(bytes, FIELD_PAUSED, settings->paused);
+    put_value(bytes, FIELD_BY_KEY, settings->by_key);
+    put_value(bytes, FIELD_BLOCKS_BY_DEAD, settings->blocks_by_dead);
     put_bytes(bytes, FIELD_KEY, settings->key, sizeof(settings->key));
 }
 
@@ -171,6 +175,8 @@ static bool set_field(struct subscription_settings *settings, const struct store
     case VALUE(FIELD_ACKNOWLEDGES_IN_INBOX):
         return set_flag(field, &settings->acknowledges_in_inbox);
     case VALUE(FIELD_PAUSED): return set_flag(field, &settings->paused);
+    case VALUE(FIELD_BY_KEY): return set_flag(field, &settings->by_key);
+    case VALUE(FIELD_BLOCKS_BY_DEAD): return set_flag(field, &settings->blocks_by_dead);
     default: return true;
     }
 }

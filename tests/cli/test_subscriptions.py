@@ -30,6 +30,7 @@ def test_a_subscription_has_what_it_is_given(call):
     words = ["--description", "For mail", "--source", "crm", "--source", "sh*", "--event-type", "lead"]
     words += ["--start", "earliest", "--lease", "5", "--max-attempts", "0", "--backoff-min", "2"]
     words += ["--backoff-max", "7", "--max-outstanding", "9", "--acknowledge-in-inbox", "yes", "--pause"]
+    words += ["--ordering", "key", "--after-dead-letter", "block"]
     (made,) = call("subscriptions", "create", "given", *words)
     assert made.pop("created") is True and made.pop("created_at")
     assert made == {
@@ -42,11 +43,14 @@ def test_a_subscription_has_what_it_is_given(call):
         "max_outstanding": 9,
         "acknowledge_in_inbox": True,
         "paused": True,
+        "ordering": "by_key",
+        "after_dead_letter": "block",
     }
     (seen,) = call("subscriptions", "get", "given")
     assert made.items() <= seen.items() and seen["backlog"] == 10 and seen["position"] == 0
     (again,) = call("subscriptions", "create", "given")
     assert again.pop("created") is False and made.items() <= again.items()
+    assert "ORDERING_FIXED" in call("subscriptions", "update", "given", "--ordering", "none", status=3)
     call("subscriptions", "delete", "given")
     assert "NOT_FOUND" in call("subscriptions", "get", "given", status=3)
 

@@ -26,6 +26,8 @@ SUBSCRIPTION = {
     "max_outstanding": 10000,
     "acknowledge_in_inbox": False,
     "paused": False,
+    "ordering": "none",
+    "after_dead_letter": "skip",
 }
 SETTLED = {"late": False, "lease_expires_at": None, "error": None}
 

@@ -126,6 +126,8 @@ def test_a_new_one_has_the_defaults(rpc):
     assert (made.lease_seconds, made.max_delivery_attempts) == (30, 10)
     assert (made.backoff.minimum_seconds, made.backoff.maximum_seconds) == (1, 600)
     assert (made.max_outstanding, made.acknowledge_in_inbox, made.paused) == (10000, False, False)
+    assert made.ordering == subscriptions.ORDERING_NONE
+    assert made.after_dead_letter == subscriptions.AFTER_DEAD_LETTER_SKIP
     assert abs(made.created_at.seconds - time.time()) < 60
     again = put(rpc, "plain")
     assert not again.created and again.subscription == made
@@ -142,6 +144,8 @@ def test_what_is_stated_is_changed_and_nothing_else(rpc):
         "max_outstanding": 100000,
         "acknowledge_in_inbox": True,
         "paused": True,
+        "ordering": "ORDERING_BY_KEY",
+        "after_dead_letter": "AFTER_DEAD_LETTER_BLOCK",
     }
     made = put(rpc, "whole", **chosen).subscription
     expected = subscriptions.Subscription(**chosen, name="whole", created_at=made.created_at)
@@ -154,6 +158,7 @@ def test_what_is_stated_is_changed_and_nothing_else(rpc):
         "acknowledge_in_inbox": False,
         "paused": False,
         "description": "",
+        "after_dead_letter": subscriptions.AFTER_DEAD_LETTER_SKIP,
     }
     for field, value in changes.items():
         setattr(expected, field, value)
@@ -180,6 +185,8 @@ def test_what_is_stated_is_changed_and_nothing_else(rpc):
         ({"filter": {"sources": ["a*b"]}}, "filter.sources[0]", ""),
         ({"filter": {"event_types": ["a", ""]}}, "filter.event_types[1]", ""),
         ({"filter": {"sources": ["a"] * 101}}, "filter.sources", "must have at most 100 elements"),
+        ({"ordering": 3}, "ordering", "must be none or by_key"),
+        ({"after_dead_letter": -1}, "after_dead_letter", "must be skip or block"),
         ({"start": "now"}, "start", 'must be "latest", "earliest", a time'),
         ({"start": "0"}, "start", 'must be "latest", "earliest", a time'),
         ({"start": "-1"}, "start", 'must be "latest", "earliest", a time'),
@@ -195,6 +202,15 @@ def test_what_is_wrong_is_told_and_nothing_is_changed(rpc, fields, field, told):
         assert error.details.field_violations[0].description.startswith(told)
     assert get(rpc, "tried").subscription == before
     fails("NOT_FOUND", get, rpc, "untried")
+
+
+@pytest.mark.parametrize("name, by", [("keyed", "BY_KEY"), ("unordered", "NONE"), ("inbox", "NONE")])
+def test_an_ordering_stays(rpc, name, by):
+    other = "ORDERING_NONE" if by == "BY_KEY" else "ORDERING_BY_KEY"
+    before = put(rpc, name, ordering=f"ORDERING_{by}").subscription
+    error = fails("FAILED_PRECONDITION", put, rpc, name, ordering=other, lease_seconds=9)
+    assert error.reason == "ORDERING_FIXED" and "create another" in str(error)
+    assert put(rpc, name, ordering=f"ORDERING_{by}").subscription == before
 
 
 def test_a_minimum_over_the_maximum(rpc):

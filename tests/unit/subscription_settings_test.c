@@ -81,7 +81,7 @@ static void new_settings_have_the_defaults_and_a_key_of_their_own(void **state)
     assert_int_equal(one.backoff_minimum, 1);
     assert_int_equal(one.backoff_maximum, 600);
     assert_int_equal(one.max_outstanding, 10000);
-    assert_false(one.acknowledges_in_inbox || one.paused);
+    assert_false(one.acknowledges_in_inbox || one.paused || one.by_key || one.blocks_by_dead);
     assert_memory_not_equal(one.key, other.key, sizeof(one.key));
     assert_true(are_read(one));
 }
@@ -101,6 +101,8 @@ static void settings_come_back(void **state)
     settings.max_outstanding = 1;
     settings.acknowledges_in_inbox = true;
     settings.paused = true;
+    settings.by_key = true;
+    settings.blocks_by_dead = true;
     subscription_settings_encode(&settings, &bytes);
     assert_true(decode(&read));
     assert_true(is_text(read.description, "für alle"));
@@ -113,7 +115,7 @@ static void settings_come_back(void **state)
     assert_int_equal(read.backoff_minimum, 0);
     assert_int_equal(read.backoff_maximum, SUBSCRIPTION_BACKOFF_MAX);
     assert_int_equal(read.max_outstanding, 1);
-    assert_true(read.acknowledges_in_inbox && read.paused);
+    assert_true(read.acknowledges_in_inbox && read.paused && read.by_key && read.blocks_by_dead);
     assert_memory_equal(read.key, settings.key, sizeof(read.key));
 }
 
