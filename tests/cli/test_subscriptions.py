@@ -50,7 +50,7 @@ def test_a_subscription_has_what_it_is_given(call):
     assert made.items() <= seen.items() and seen["backlog"] == 10 and seen["position"] == 0
     (again,) = call("subscriptions", "create", "given")
     assert again.pop("created") is False and made.items() <= again.items()
-    assert "ORDERING_FIXED" in call("subscriptions", "update", "given", "--ordering", "none", status=3)
+    assert "ORDERING_FIXED" in call("subscriptions", "update", "given", "--ordering", "none", status=1)
     call("subscriptions", "delete", "given")
     assert "NOT_FOUND" in call("subscriptions", "get", "given", status=3)
 
