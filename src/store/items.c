@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/siphash.h"
 
 #define RETRY_DELAY_MS 1000
 
@@ -56,6 +57,22 @@ bool store_list_lacks_events(const struct store_list *list)
     return list->after > 0 && list->after < list->first - 1;
 }
 
+uint64_t store_key_of(struct slice ordering_key)
+{
+    static const uint8_t secret[SIPHASH_KEY_SIZE] = {
+        "triggers, keys"}; /* not secret, and never another */
+    if (ordering_key.size == 0)
+        return 0;
+    uint64_t key = siphash(secret, ordering_key.data, ordering_key.size);
+    return key != 0 ? key : 1;
+}
+
+bool store_content_equals(const struct store_event *a, const struct store_event *b)
+{
+    return a->kind == b->kind && slice_equals(a->ordering_key, b->ordering_key) &&
+           slice_equals(a->payload, b->payload);
+}
+
 void store_settlement_id(const struct store_settlement *settlement, uint8_t id[TYPEID_BYTES])
 {
     uint64_t subscription = htobe64((uint64_t)settlement->subscription);
@@ -81,13 +98,15 @@ static struct slice slice_copy(char **end, struct slice slice)
 
 bool store_event_copy(struct store_event *event, struct arena *arena)
 {
-    size_t size = event->source.size + event->type.size + event->payload.size;
+    size_t size =
+        event->source.size + event->type.size + event->payload.size + event->ordering_key.size;
     char *end = arena_alloc(arena, size);
     if (!end)
         return false;
     event->source = slice_copy(&end, event->source);
     event->type = slice_copy(&end, event->type);
     event->payload = slice_copy(&end, event->payload);
+    event->ordering_key = slice_copy(&end, event->ordering_key);
     CHECK(end == event->source.data + size);
     return true;
 }

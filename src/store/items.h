@@ -7,6 +7,9 @@
 
 bool slice_equals(struct slice a, struct slice b);
 
+/* Whether an id that comes again comes with the same content; their kinds are set. */
+bool store_content_equals(const struct store_event *a, const struct store_event *b);
+
 /* A statement of the .sql files, as embed.py makes it. */
 struct statement {
     const char *name;

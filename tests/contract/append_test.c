@@ -37,12 +37,14 @@ static void other_content_is_a_conflict(void **state)
     struct world *world = *state;
     append_numbers(world, 1, 1);
 
-    struct store_item others[3] = {event_numbered(1), event_numbered(1), event_numbered(1)};
+    struct store_item others[4] = {event_numbered(1), event_numbered(1), event_numbered(1),
+                                   event_numbered(1)};
     others[0].event.source = slice_of("crn");
     others[1].event.type = slice_of("");
     others[2].event.payload = slice_of("{\"a\": 1.00}");
-    append_items(world, others, 3);
-    for (size_t i = 0; i < 3; i++)
+    others[3].event.ordering_key = slice_of("key");
+    append_items(world, others, 4);
+    for (size_t i = 0; i < 4; i++)
         assert_int_equal(others[i].outcome, STORE_CONFLICT);
 
     struct store_event event = get_number(world, 1);
@@ -103,6 +105,61 @@ static void a_thousand_at_once_and_again(void **state)
 static void an_empty_batch_is_fine(void **state)
 {
     append_items(*state, NULL, 0);
+}
+
+/* In every order of events that have one and that have none. */
+static void ordering_keys_and_times_come_back_exactly(void **state)
+{
+    struct world *world = *state;
+    char longest[STORE_ORDERING_KEY_MAX];
+    memset(longest, 'k', sizeof(longest));
+    struct slice keys[] = {slice_of(""), slice_of("\xc3\xbc '$1\""), {longest, sizeof(longest)}};
+    int64_t times[] = {0, 1, NOON + 7, INT64_MAX};
+    struct store_item appends[60];
+    for (uint32_t i = 0; i < 60; i++) {
+        appends[i] = event_numbered(i);
+        if (i >= 20)
+            appends[i].event.ordering_key = keys[i % 3];
+        if (i >= 40)
+            appends[i].event.deliver_at_us = times[i % 4];
+    }
+    append_items(world, appends, 20); /* none */
+    append_items(world, appends + 20, 20);
+    append_items(world, appends + 40, 20);
+    struct store_list log =
+        list_page(world, (struct store_list){.set = STORE_LOG, .oldest_first = true, .limit = 60});
+    assert_int_equal(log.count, 60);
+    for (uint32_t i = 0; i < 60; i++) {
+        const struct store_event *event = &appends[i].event, *listed = &log.events[i];
+        struct store_event got = get_number(world, i);
+        assert_slice(listed->ordering_key, event->ordering_key.data, event->ordering_key.size);
+        assert_int_equal(listed->deliver_at_us, event->deliver_at_us);
+        assert_slice(got.ordering_key, event->ordering_key.data, event->ordering_key.size);
+        assert_int_equal(got.deliver_at_us, event->deliver_at_us);
+    }
+    append_items(world, appends, 60);
+    for (uint32_t i = 0; i < 60; i++)
+        assert_int_equal(appends[i].outcome, STORE_REPEATED);
+}
+
+/* The ordering key is content, which the batch's first one of an id has; when it is delivered is
+ * not. */
+static void a_repetition_has_the_ordering_key_but_any_time(void **state)
+{
+    struct world *world = *state;
+    for (int round = 0; round < 2; round++) { /* then it is there */
+        struct store_item appends[4] = {event_numbered(1), event_numbered(1), event_numbered(1),
+                                        event_numbered(1)};
+        appends[0].event.ordering_key = appends[2].event.ordering_key = slice_of("a");
+        appends[1].event.ordering_key = slice_of("b");
+        appends[2].event.deliver_at_us = NOON + 5;
+        append_items(world, appends, 4);
+        assert_int_equal(appends[0].outcome, round == 0 ? STORE_DONE : STORE_REPEATED);
+        assert_int_equal(appends[1].outcome, STORE_CONFLICT);
+        assert_int_equal(appends[2].outcome, STORE_REPEATED);
+        assert_int_equal(appends[3].outcome, STORE_CONFLICT);
+    }
+    assert_int_equal(get_number(world, 1).deliver_at_us, 0);
 }
 
 /* Stores one event with this content and compares what comes back, from get and from list. */
@@ -220,6 +277,8 @@ int run_append_tests(void)
         WORLD_TEST(a_thousand_at_once_and_again),
         WORLD_TEST(an_empty_batch_is_fine),
         WORLD_TEST(content_comes_back_exactly),
+        WORLD_TEST(ordering_keys_and_times_come_back_exactly),
+        WORLD_TEST(a_repetition_has_the_ordering_key_but_any_time),
         WORLD_TEST(a_large_payload_comes_back_exactly),
         WORLD_TEST(a_batch_of_large_payloads_goes_through),
         WORLD_TEST(times_keep_their_microseconds),

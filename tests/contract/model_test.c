@@ -16,6 +16,8 @@ struct model {
     struct model_event {
         int64_t sequence; /* 0: not stored */
         char payload[8];
+        char ordering_key[8];
+        int64_t deliver_at_us;
         int64_t created_at_us;
         int64_t acknowledged_at_us;
     } events[IDS];
@@ -45,14 +47,19 @@ static enum store_outcome model_append(struct model *model, struct store_item *a
     uint32_t number = id_number(append->event.id);
     struct model_event *event = &model->events[number];
     const char *payload = append->event.payload.data;
+    const char *ordering_key = append->event.ordering_key.data;
     if (event->sequence == 0) {
         event->sequence = ++model->last;
         model->numbers[model->last] = number;
         strcpy(event->payload, payload);
+        strcpy(event->ordering_key, ordering_key);
+        event->deliver_at_us = append->event.deliver_at_us;
         event->created_at_us = append->event.created_at_us;
         return STORE_DONE;
     }
-    return strcmp(event->payload, payload) == 0 ? STORE_REPEATED : STORE_CONFLICT;
+    bool same =
+        strcmp(event->payload, payload) == 0 && strcmp(event->ordering_key, ordering_key) == 0;
+    return same ? STORE_REPEATED : STORE_CONFLICT;
 }
 
 static enum store_outcome model_ack(struct model *model, struct store_item *ack)
@@ -80,6 +87,7 @@ static uint32_t some_number(struct model *model)
 static void check_batch(struct world *world, struct model *model)
 {
     static const char *const payloads[] = {"{}", "[1]", "\"x\""};
+    static const char *const ordering_keys[] = {"", "", "", "one", "two"};
     struct store_item appends[MOST_ITEMS];
     struct store_item acks[MOST_ITEMS];
     uint32_t append_count = below(model, MOST_ITEMS);
@@ -91,6 +99,10 @@ static void check_batch(struct world *world, struct model *model)
         appends[i].event.type = slice_of(type_of(number));
         appends[i].event.payload = slice_of(payloads[below(model, 10) == 0 ? 1 + i % 2 : 0]);
         appends[i].event.created_at_us = NOON + below(model, 1000);
+        appends[i].event.ordering_key =
+            slice_of(ordering_keys[number % 4 + (below(model, 10) == 0 ? i % 2 : 0)]);
+        if (number % 5 == 0)
+            appends[i].event.deliver_at_us = NOON + 1000 + below(model, 1000);
     }
     uint32_t first = below(model, (uint32_t)model->last + 1); /* acks mostly come in runs */
     for (uint32_t i = 0; i < ack_count; i++) {
@@ -163,6 +175,8 @@ static void check_event(const struct model *model, const struct store_event *eve
     assert_slice(event->source, source_of(number), strlen(source_of(number)));
     assert_slice(event->type, type_of(number), strlen(type_of(number)));
     assert_slice(event->payload, expected->payload, strlen(expected->payload));
+    assert_slice(event->ordering_key, expected->ordering_key, strlen(expected->ordering_key));
+    assert_int_equal(event->deliver_at_us, expected->deliver_at_us);
 }
 
 /* The list from its beginning to its end, in pages, is what the model has. */

@@ -98,13 +98,14 @@ static const char FUNCTIONS[] =
 static const char *const POSTGRES_PARAMETERS[POSTGRES_STATEMENT_COUNT] = {
     [POSTGRES_SETTINGS] = SETTINGS,
     [POSTGRES_APPEND] = "(0, triggers.sequences(), triggers.new_ids(), triggers.times(),"
-                        " triggers.numbers(), triggers.payloads())",
+                        " triggers.numbers(), triggers.payloads(), triggers.texts(),"
+                        " triggers.sequences(), triggers.times())",
     [POSTGRES_FOUND_TENANT] = "(0)",
     [POSTGRES_LOCK_LOG] = "(0)",
     [POSTGRES_HIGHEST_SEQUENCE] = "(0)",
     [POSTGRES_APPEND_AFTER_OTHERS] = "(0, triggers.sequences(), triggers.new_ids(),"
                                      " triggers.times(), triggers.numbers(),"
-                                     " triggers.payloads())",
+                                     " triggers.payloads(), '{}', '{}', '{}')",
     [POSTGRES_FILL] = "(0)",
     [POSTGRES_ACK] = "(0, triggers.ids(), triggers.times())",
     [POSTGRES_SETTLE] = "(0, triggers.numbers(), triggers.some_blocks())",
@@ -115,7 +116,7 @@ static const char *const POSTGRES_PARAMETERS[POSTGRES_STATEMENT_COUNT] = {
     [POSTGRES_TRIM_SINGLES] = "(0, '2027-01-01Z', '2027-01-01Z', 1024)",
     [POSTGRES_SWEEP] = "(0, 20, 5, 64)",
     [POSTGRES_LOG_BEGINNING] = "(0)",
-    [POSTGRES_COMPARE] = "(0, triggers.ids(), triggers.numbers(), triggers.payloads())",
+    [POSTGRES_COMPARE] = "(0, triggers.ids(), triggers.numbers(), triggers.payloads(), '{}')",
     [POSTGRES_ACKNOWLEDGED_AT] = "(0, triggers.ids())",
     [POSTGRES_ADD_KINDS] = "(0, triggers.new_texts(), triggers.texts())",
     [POSTGRES_FIND_KINDS] = "(0, triggers.texts(), triggers.texts())",

@@ -44,7 +44,7 @@ void postgres_put_time(struct buffer *value, int64_t time_us)
 void postgres_array_start(struct buffer *array, Oid element, size_t count)
 {
     put_int32(array, 1); /* dimensions */
-    put_int32(array, 0); /* no nulls */
+    put_int32(array, 0); /* whether it has nulls; the server looks itself */
     put_int32(array, element);
     put_int32(array, count);
     put_int32(array, 1); /* the first index */
@@ -54,6 +54,11 @@ void postgres_array_add(struct buffer *array, const void *bytes, size_t size)
 {
     put_int32(array, size);
     buffer_append(array, bytes, size);
+}
+
+void postgres_array_add_null(struct buffer *array)
+{
+    postgres_put_int32(array, -1);
 }
 
 void postgres_array_add_int32(struct buffer *array, int32_t number)

@@ -5,7 +5,7 @@
 #include "base/check.h"
 #include "store/postgres/session.h"
 
-#define FIRST_COLUMN 6 /* of a dead letter, after those of its event */
+#define FIRST_COLUMN 8 /* of a dead letter, after those of its event */
 #define PAYLOAD_COLUMN 4
 #define PARAMETERS 11  /* at most */
 #define UNSIZED_MAX 64 /* rows of a page that is cut here alone; the server cuts larger ones */

@@ -35,12 +35,53 @@ static void add_payload(struct buffer *array, const struct store_item *item)
     postgres_array_add(array, item->event.payload.data, item->event.payload.size);
 }
 
+static bool has_ordering_key(const struct store_item *item)
+{
+    return item->event.ordering_key.size > 0;
+}
+
+static void add_ordering_key(struct buffer *array, const struct store_item *item)
+{
+    const struct slice *key = &item->event.ordering_key;
+    if (has_ordering_key(item))
+        postgres_array_add(array, key->data, key->size);
+    else
+        postgres_array_add_null(array);
+}
+
+static void add_ordering_hash(struct buffer *array, const struct store_item *item)
+{
+    if (has_ordering_key(item))
+        postgres_array_add_int64(array, (int64_t)store_key_of(item->event.ordering_key));
+    else
+        postgres_array_add_null(array);
+}
+
+static bool has_deliver_at(const struct store_item *item)
+{
+    return item->event.deliver_at_us != 0;
+}
+
+static void add_deliver_at(struct buffer *array, const struct store_item *item)
+{
+    if (has_deliver_at(item))
+        postgres_array_add_time(array, item->event.deliver_at_us);
+    else
+        postgres_array_add_null(array);
+}
+
 static const struct postgres_column ID = {POSTGRES_UUID, add_id};
 static const struct postgres_column CREATED_AT = {POSTGRES_TIMESTAMPTZ, add_created_at};
 static const struct postgres_column ACKNOWLEDGED_AT = {POSTGRES_TIMESTAMPTZ, add_acknowledged_at};
 static const struct postgres_column SEQUENCE = {POSTGRES_INT8, add_sequence};
 static const struct postgres_column KIND = {POSTGRES_INT4, add_kind};
 static const struct postgres_column PAYLOAD = {POSTGRES_BYTEA, add_payload};
+static const struct postgres_column ORDERING_KEY = {POSTGRES_TEXT, add_ordering_key,
+                                                    .has = has_ordering_key};
+static const struct postgres_column ORDERING_HASH = {POSTGRES_INT8, add_ordering_hash,
+                                                     .has = has_ordering_key};
+static const struct postgres_column DELIVER_AT = {POSTGRES_TIMESTAMPTZ, add_deliver_at,
+                                                  .has = has_deliver_at};
 
 /* The next item that was sent with this id. */
 static struct store_item *take_sent(struct postgres_sent *sent, const uint8_t *id)
@@ -83,10 +124,9 @@ static void append_looked_up(struct store_item *append, const PGresult *rows, in
 
 static void append_repeated(struct store_item *again, const struct store_item *first)
 {
-    const struct store_event *a = &again->event;
-    const struct store_event *b = &first->event;
-    set_compared(again, a->kind == b->kind && slice_equals(a->payload, b->payload),
-                 b->created_at_us, b->sequence);
+    const struct store_event *event = &first->event;
+    set_compared(again, store_content_equals(&again->event, event), event->created_at_us,
+                 event->sequence);
 }
 
 /* ---- acknowledgements ---- */
@@ -163,13 +203,16 @@ static void erase_repeated(struct store_item *again, const struct store_item *fi
 }
 
 static const struct postgres_item_kind APPENDS = {
-    .write = {[POSTGRES_ALONE] = {POSTGRES_APPEND, {&SEQUENCE, &ID, &CREATED_AT, &KIND, &PAYLOAD}},
+    .write = {[POSTGRES_ALONE] = {POSTGRES_APPEND,
+                                  {&SEQUENCE, &ID, &CREATED_AT, &KIND, &PAYLOAD, &ORDERING_KEY,
+                                   &ORDERING_HASH, &DELIVER_AT}},
               [POSTGRES_SHARED] = {POSTGRES_APPEND_AFTER_OTHERS,
-                                   {&SEQUENCE, &ID, &CREATED_AT, &KIND, &PAYLOAD}}},
+                                   {&SEQUENCE, &ID, &CREATED_AT, &KIND, &PAYLOAD, &ORDERING_KEY,
+                                    &ORDERING_HASH, &DELIVER_AT}}},
     .in_order = true,
     .written = append_written,
     .look_up = POSTGRES_COMPARE,
-    .look_up_columns = {&ID, &KIND, &PAYLOAD},
+    .look_up_columns = {&ID, &KIND, &PAYLOAD, &ORDERING_KEY},
     .looked_up = append_looked_up,
     .is_there = true,
     .repeated = append_repeated,

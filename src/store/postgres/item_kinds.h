@@ -12,11 +12,13 @@ enum postgres_attempt {
     POSTGRES_ATTEMPT_COUNT
 };
 
-/* One value of each item, sent as an array; or several. */
+/* One value of each item, sent as an array; or several. What few items have is sent as an empty
+ * array when none of them has it: it is null then. */
 struct postgres_column {
     Oid type;
     void (*add)(struct buffer *array, const struct store_item *item);
     size_t (*count)(const struct store_item *item); /* of the values; NULL: one */
+    bool (*has)(const struct store_item *item);     /* NULL: each has it */
 };
 #define POSTGRES_COLUMNS 18 /* the most that a statement has */
 

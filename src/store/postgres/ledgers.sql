@@ -223,10 +223,11 @@ select coalesce((
 
 -- name: get_by_sequence
 -- As get, with the sequence first. Indexes: events_pkey, then acknowledged_pkey, for each sequence.
-select e.sequence, e.event_id, e.created_at, e.kind, e.payload, a.acknowledged_at
+select e.sequence, e.event_id, e.created_at, e.kind, e.payload, a.acknowledged_at,
+    e.ordering_key, e.deliver_at
 from unnest($2::bigint[]) i (sequence)
 cross join lateral (
-    select sequence, event_id, created_at, kind, payload from triggers.events
+    select sequence, event_id, created_at, kind, payload, ordering_key, deliver_at from triggers.events
     where tenant_id = $1 and sequence = i.sequence offset 0) e
 left join lateral (
     select acknowledged_at from triggers.acknowledged

@@ -13,7 +13,8 @@
 
 -- name: list_pending_newest, sized by $6
 -- Indexes: blocks_pkey and pending_pkey, backwards; acknowledged_pkey and events_pkey, for each block.
-select e.sequence, e.event_id, e.created_at, e.kind, e.payload, null::timestamptz as acknowledged_at
+select e.sequence, e.event_id, e.created_at, e.kind, e.payload, null::timestamptz as acknowledged_at,
+    e.ordering_key, e.deliver_at
 from (
     (select coalesce((
         select block + 1 from triggers.blocks where tenant_id = $1 and kind = 0
@@ -31,7 +32,7 @@ cross join lateral (
         where tenant_id = $1 and sequence between b.block << 8 and (b.block << 8) + 255)
         as sequences offset 0) a
 cross join lateral (
-    select sequence, event_id, created_at, kind, payload from triggers.events
+    select sequence, event_id, created_at, kind, payload, ordering_key, deliver_at from triggers.events
     where tenant_id = $1 and sequence between b.block << 8 and least((b.block << 8) + 255, $2 - 1)
         and created_at >= $3 and created_at < $4 and sequence <> all (a.sequences)
     order by sequence desc offset 0) e
@@ -40,7 +41,8 @@ limit $5::bigint;
 -- name: list_pending_oldest, sized by $6
 -- Indexes: pending_pkey, forwards; blocks_pkey, backwards, for the last row; acknowledged_pkey and
 -- events_pkey, for each block.
-select e.sequence, e.event_id, e.created_at, e.kind, e.payload, null::timestamptz as acknowledged_at
+select e.sequence, e.event_id, e.created_at, e.kind, e.payload, null::timestamptz as acknowledged_at,
+    e.ordering_key, e.deliver_at
 from (
     (select p.block from triggers.pending p
     where p.tenant_id = $1 and p.kind = 0 and p.block >= ($2::bigint + 1 >> 8) and not exists (
@@ -58,7 +60,7 @@ cross join lateral (
         where tenant_id = $1 and sequence between b.block << 8 and (b.block << 8) + 255)
         as sequences offset 0) a
 cross join lateral (
-    select sequence, event_id, created_at, kind, payload from triggers.events
+    select sequence, event_id, created_at, kind, payload, ordering_key, deliver_at from triggers.events
     where tenant_id = $1 and sequence between greatest(b.block << 8, $2 + 1) and (b.block << 8) + 255
         and created_at >= $3 and created_at < $4 and sequence <> all (a.sequences)
     order by sequence offset 0) e
@@ -66,24 +68,26 @@ limit $5::bigint;
 
 -- name: list_acknowledged_newest, sized by $6
 -- Indexes: acknowledged_pkey, backwards, and events_pkey.
-select e.sequence, e.event_id, e.created_at, e.kind, e.payload, a.acknowledged_at
+select e.sequence, e.event_id, e.created_at, e.kind, e.payload, a.acknowledged_at,
+    e.ordering_key, e.deliver_at
 from (
     select sequence, acknowledged_at from triggers.acknowledged
     where tenant_id = $1 and sequence < $2::bigint order by sequence desc offset 0) a
 cross join lateral (
-    select sequence, event_id, created_at, kind, payload from triggers.events
+    select sequence, event_id, created_at, kind, payload, ordering_key, deliver_at from triggers.events
     where tenant_id = $1 and sequence = a.sequence
         and created_at >= $3::timestamptz and created_at < $4::timestamptz offset 0) e
 limit $5::bigint;
 
 -- name: list_acknowledged_oldest, sized by $6
 -- Indexes: acknowledged_pkey, forwards, and events_pkey.
-select e.sequence, e.event_id, e.created_at, e.kind, e.payload, a.acknowledged_at
+select e.sequence, e.event_id, e.created_at, e.kind, e.payload, a.acknowledged_at,
+    e.ordering_key, e.deliver_at
 from (
     select sequence, acknowledged_at from triggers.acknowledged
     where tenant_id = $1 and sequence > $2::bigint order by sequence offset 0) a
 cross join lateral (
-    select sequence, event_id, created_at, kind, payload from triggers.events
+    select sequence, event_id, created_at, kind, payload, ordering_key, deliver_at from triggers.events
     where tenant_id = $1 and sequence = a.sequence
         and created_at >= $3::timestamptz and created_at < $4::timestamptz offset 0) e
 limit $5::bigint;
@@ -92,7 +96,8 @@ limit $5::bigint;
 -- Each row has the log's first and last sequence, too; without events there is one row of nulls with
 -- them. Indexes: blocks_pkey and events_pkey for the ends; blocks_pkey, then events_pkey, for each
 -- block, and acknowledged_pkey for each event.
-select e.sequence, e.event_id, e.created_at, e.kind, e.payload, e.acknowledged_at, l.first, l.last
+select e.sequence, e.event_id, e.created_at, e.kind, e.payload, e.acknowledged_at,
+    e.ordering_key, e.deliver_at, l.first, l.last
 from (
     select greatest(1, (
         select block << 8 from triggers.blocks where tenant_id = $1 and kind = 0
@@ -102,7 +107,7 @@ from (
 left join lateral (
     select e.sequence, e.event_id, e.created_at, e.kind, e.payload, (
         select acknowledged_at from triggers.acknowledged
-        where tenant_id = $1 and sequence = e.sequence) as acknowledged_at
+        where tenant_id = $1 and sequence = e.sequence) as acknowledged_at, e.ordering_key, e.deliver_at
     from (
         (select block from triggers.blocks
         where tenant_id = $1 and kind = 0 and block >= ($2::bigint + 1 >> 8)
@@ -113,7 +118,7 @@ left join lateral (
             select block + 1 from triggers.blocks where tenant_id = $1 and kind = 0
             order by block desc limit 1), 0))) b
     cross join lateral (
-        select sequence, event_id, created_at, kind, payload from triggers.events
+        select sequence, event_id, created_at, kind, payload, ordering_key, deliver_at from triggers.events
         where tenant_id = $1
             and sequence between greatest(b.block << 8, $2 + 1) and (b.block << 8) + 255
             and created_at >= $3 and created_at < $4
@@ -137,15 +142,16 @@ where tenant_id = $1 and (cardinality($6::text[]) = 0 or source = any ($6) or so
 -- name: list_pending_newest_of_kinds, sized by $8, with fitting
 -- Indexes: kinds_pkey; pending_pkey, backwards, and blocks_pkey for each kind; acknowledged_pkey for
 -- each block; events_pkey.
-select e.sequence, e.event_id, e.created_at, e.kind, e.payload, null::timestamptz as acknowledged_at
+select e.sequence, e.event_id, e.created_at, e.kind, e.payload, null::timestamptz as acknowledged_at,
+    e.ordering_key, e.deliver_at
 from (
-    (select e.sequence, e.event_id, e.created_at, e.kind, e.payload
+    (select e.sequence, e.event_id, e.created_at, e.kind, e.payload, e.ordering_key, e.deliver_at
     from (
         select coalesce((
             select block + 1 from triggers.blocks where tenant_id = $1 and kind = 0
             order by block desc limit 1), 0) << 8 as first offset 0) t
     cross join lateral (
-        select sequence, event_id, created_at, kind, payload from triggers.events
+        select sequence, event_id, created_at, kind, payload, ordering_key, deliver_at from triggers.events
         where tenant_id = $1 and sequence between t.first and $2::bigint - 1
             and created_at >= $3::timestamptz and created_at < $4::timestamptz
             and kind = any (array(select kind from fitting)) and sequence <> all (array(
@@ -153,7 +159,7 @@ from (
                 where tenant_id = $1 and sequence >= t.first))
         order by sequence desc offset 0) e)
     union all
-    (select e.sequence, e.event_id, e.created_at, e.kind, e.payload
+    (select e.sequence, e.event_id, e.created_at, e.kind, e.payload, e.ordering_key, e.deliver_at
     from (
         select p.sequence
         from fitting k
@@ -188,16 +194,17 @@ from (
             limit $5::bigint) p
         order by p.sequence desc limit $5) s
     cross join lateral (
-        select sequence, event_id, created_at, kind, payload from triggers.events
+        select sequence, event_id, created_at, kind, payload, ordering_key, deliver_at from triggers.events
         where tenant_id = $1 and sequence = s.sequence offset 0) e)) e
 limit $5;
 
 -- name: list_pending_oldest_of_kinds, sized by $8, with fitting
 -- Indexes: kinds_pkey; pending_pkey, backwards, and blocks_pkey for each kind; acknowledged_pkey for
 -- each block; events_pkey.
-select e.sequence, e.event_id, e.created_at, e.kind, e.payload, null::timestamptz as acknowledged_at
+select e.sequence, e.event_id, e.created_at, e.kind, e.payload, null::timestamptz as acknowledged_at,
+    e.ordering_key, e.deliver_at
 from (
-    (select e.sequence, e.event_id, e.created_at, e.kind, e.payload
+    (select e.sequence, e.event_id, e.created_at, e.kind, e.payload, e.ordering_key, e.deliver_at
     from (
         select p.sequence
         from fitting k
@@ -232,16 +239,16 @@ from (
             limit $5::bigint) p
         order by p.sequence limit $5) s
     cross join lateral (
-        select sequence, event_id, created_at, kind, payload from triggers.events
+        select sequence, event_id, created_at, kind, payload, ordering_key, deliver_at from triggers.events
         where tenant_id = $1 and sequence = s.sequence offset 0) e)
     union all
-    (select e.sequence, e.event_id, e.created_at, e.kind, e.payload
+    (select e.sequence, e.event_id, e.created_at, e.kind, e.payload, e.ordering_key, e.deliver_at
     from (
         select coalesce((
             select block + 1 from triggers.blocks where tenant_id = $1 and kind = 0
             order by block desc limit 1), 0) << 8 as first offset 0) t
     cross join lateral (
-        select sequence, event_id, created_at, kind, payload from triggers.events
+        select sequence, event_id, created_at, kind, payload, ordering_key, deliver_at from triggers.events
         where tenant_id = $1 and sequence >= t.first and sequence > $2
             and created_at >= $3 and created_at < $4
             and kind = any (array(select kind from fitting)) and sequence <> all (array(
@@ -252,7 +259,8 @@ limit $5;
 
 -- name: list_acknowledged_newest_of_kinds, sized by $8, with fitting
 -- Indexes: kinds_pkey; blocks_pkey, backwards, for each kind; acknowledged_pkey; events_pkey.
-select e.sequence, e.event_id, e.created_at, e.kind, e.payload, s.acknowledged_at
+select e.sequence, e.event_id, e.created_at, e.kind, e.payload, s.acknowledged_at,
+    e.ordering_key, e.deliver_at
 from (
     select s.sequence, s.acknowledged_at
     from (
@@ -289,12 +297,13 @@ from (
             limit $5::bigint) p)) s
     order by s.sequence desc limit $5::bigint) s
 cross join lateral (
-    select sequence, event_id, created_at, kind, payload from triggers.events
+    select sequence, event_id, created_at, kind, payload, ordering_key, deliver_at from triggers.events
     where tenant_id = $1 and sequence = s.sequence offset 0) e;
 
 -- name: list_acknowledged_oldest_of_kinds, sized by $8, with fitting
 -- Indexes: kinds_pkey; blocks_pkey, forwards, for each kind; acknowledged_pkey; events_pkey.
-select e.sequence, e.event_id, e.created_at, e.kind, e.payload, s.acknowledged_at
+select e.sequence, e.event_id, e.created_at, e.kind, e.payload, s.acknowledged_at,
+    e.ordering_key, e.deliver_at
 from (
     select s.sequence, s.acknowledged_at
     from (
@@ -331,13 +340,14 @@ from (
             limit $5::bigint) p)) s
     order by s.sequence limit $5::bigint) s
 cross join lateral (
-    select sequence, event_id, created_at, kind, payload from triggers.events
+    select sequence, event_id, created_at, kind, payload, ordering_key, deliver_at from triggers.events
     where tenant_id = $1 and sequence = s.sequence offset 0) e;
 
 -- name: list_log_of_kinds, sized by $8, with fitting
 -- With the log's first and last sequence, as list_log. Indexes: blocks_pkey and events_pkey for the
 -- ends; kinds_pkey; blocks_pkey, forwards, for each kind; events_pkey and acknowledged_pkey.
-select e.sequence, e.event_id, e.created_at, e.kind, e.payload, e.acknowledged_at, l.first, l.last
+select e.sequence, e.event_id, e.created_at, e.kind, e.payload, e.acknowledged_at,
+    e.ordering_key, e.deliver_at, l.first, l.last
 from (
     select greatest(1, (
         select block << 8 from triggers.blocks where tenant_id = $1 and kind = 0
@@ -345,7 +355,8 @@ from (
         select sequence from triggers.events where tenant_id = $1
         order by sequence desc limit 1), 0) as last) l
 left join lateral (
-    select e.sequence, e.event_id, e.created_at, e.kind, e.payload, a.acknowledged_at
+    select e.sequence, e.event_id, e.created_at, e.kind, e.payload, a.acknowledged_at,
+        e.ordering_key, e.deliver_at
     from (
         select s.sequence
         from (
@@ -379,7 +390,7 @@ left join lateral (
             order by e.sequence limit $5::bigint)) s
         order by s.sequence limit $5::bigint) s
     cross join lateral (
-        select sequence, event_id, created_at, kind, payload from triggers.events
+        select sequence, event_id, created_at, kind, payload, ordering_key, deliver_at from triggers.events
         where tenant_id = $1 and sequence = s.sequence offset 0) e
     left join lateral (
         select acknowledged_at from triggers.acknowledged

@@ -17,6 +17,8 @@ struct store_event postgres_event(const PGresult *rows, int row)
         .kind = postgres_int32(rows, row, 3),
         .payload = postgres_slice(rows, row, 4),
         .acknowledged_at_us = postgres_time_us(rows, row, 5),
+        .ordering_key = postgres_slice(rows, row, 6),
+        .deliver_at_us = postgres_time_us(rows, row, 7),
     };
     memcpy(event.id, postgres_id(rows, row, 1), sizeof(event.id));
     return event;
@@ -176,8 +178,8 @@ enum store_result postgres_get(struct store_session *base, struct scope scope,
 
 /* ---- list ---- */
 
-#define FIRST_COLUMN 6 /* of a row of the log: its first and last sequence */
-#define LAST_COLUMN 7
+#define FIRST_COLUMN 8 /* of a row of the log: its first and last sequence */
+#define LAST_COLUMN 9
 
 /* A list of at most so many events is cut here, which costs less than to let the server cut it: at
  * most this many payloads are read in vain. */

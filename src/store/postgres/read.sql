@@ -3,10 +3,11 @@
 -- name: get
 -- Events, with the time of their acknowledgement or null. Indexes: events_id, then acknowledged_pkey,
 -- for each id.
-select e.sequence, i.event_id, e.created_at, e.kind, e.payload, a.acknowledged_at
+select e.sequence, i.event_id, e.created_at, e.kind, e.payload, a.acknowledged_at,
+    e.ordering_key, e.deliver_at
 from unnest($2::uuid[]) i (event_id)
 cross join lateral (
-    select sequence, created_at, kind, payload from triggers.events
+    select sequence, created_at, kind, payload, ordering_key, deliver_at from triggers.events
     where tenant_id = $1 and event_id = i.event_id offset 0) e
 left join lateral (
     select acknowledged_at from triggers.acknowledged

@@ -150,6 +150,7 @@ void postgres_array_add(struct buffer *array, const void *bytes, size_t size);
 void postgres_array_add_time(struct buffer *array, int64_t time_us);
 void postgres_array_add_int32(struct buffer *array, int32_t number);
 void postgres_array_add_int64(struct buffer *array, int64_t number);
+void postgres_array_add_null(struct buffer *array);
 
 #define POSTGRES_UUID 2950
 #define POSTGRES_INT4 23
@@ -228,7 +229,8 @@ enum store_result postgres_notice_await(struct store_session *session, int wake,
 
 enum store_result postgres_write(struct store_session *session, struct scope scope,
                                  struct store_write *batch, struct status *status);
-/* Columns 0 to 5 of a row of an event, without the names; the payload is borrowed from `rows`. */
+/* Columns 0 to 7 of a row of an event, without the names; the payload and the ordering key are
+ * borrowed from `rows`. */
 struct store_event postgres_event(const PGresult *rows, int row);
 /* An array of names. */
 void postgres_put_names(struct buffer *array, const struct slice *names, size_t count);

@@ -99,7 +99,7 @@ where (select pg_catalog.set_config('synchronous_commit',
 -- last first, with their events if they are there. Indexes: dead_letters_newest, backwards; events_pkey
 -- and acknowledged_pkey, for each.
 select e.sequence, e.event_id, e.created_at, e.kind, e.payload, a.acknowledged_at,
-    d.sequence, d.attempts, d.first_at, d.settlement, d.dead_at, d.reason
+    e.ordering_key, e.deliver_at, d.sequence, d.attempts, d.first_at, d.settlement, d.dead_at, d.reason
 from (
     select sequence, attempts, first_at, settlement, dead_at, reason
     from triggers.dead_letters
@@ -107,7 +107,7 @@ from (
         and (settlement, sequence) < ($3::bigint, $4::bigint)
     order by settlement desc, sequence desc limit $5::bigint) d
 left join lateral (
-    select sequence, event_id, created_at, kind, payload from triggers.events
+    select sequence, event_id, created_at, kind, payload, ordering_key, deliver_at from triggers.events
     where tenant_id = $1 and sequence = d.sequence offset 0) e
 on true
 left join lateral (
@@ -120,7 +120,7 @@ on true;
 -- $8 to before $9. Indexes: kinds_pkey; dead_letters_kinds, backwards, for each kind; events_pkey, for
 -- each; acknowledged_pkey.
 select e.sequence, e.event_id, e.created_at, e.kind, e.payload, a.acknowledged_at,
-    d.sequence, d.attempts, d.first_at, d.settlement, d.dead_at, d.reason
+    e.ordering_key, e.deliver_at, d.sequence, d.attempts, d.first_at, d.settlement, d.dead_at, d.reason
 from (
     select x.*
     from fitting k
@@ -136,7 +136,7 @@ from (
         order by d.settlement desc, d.sequence desc limit $5::bigint) x
     order by x.settlement desc, x.sequence desc limit $5) d
 cross join lateral (
-    select sequence, event_id, created_at, kind, payload from triggers.events
+    select sequence, event_id, created_at, kind, payload, ordering_key, deliver_at from triggers.events
     where tenant_id = $1 and sequence = d.sequence offset 0) e
 left join lateral (
     select acknowledged_at from triggers.acknowledged
@@ -147,14 +147,14 @@ on true;
 -- The same for the events of the sequences $10; the filter counts if $11. Indexes: dead_letters_pkey,
 -- events_pkey and acknowledged_pkey, for each; kinds_pkey.
 select e.sequence, e.event_id, e.created_at, e.kind, e.payload, a.acknowledged_at,
-    d.sequence, d.attempts, d.first_at, d.settlement, d.dead_at, d.reason
+    e.ordering_key, e.deliver_at, d.sequence, d.attempts, d.first_at, d.settlement, d.dead_at, d.reason
 from (select distinct i.sequence from unnest($10::bigint[]) i (sequence)) i
 cross join lateral (
     select sequence, attempts, first_at, settlement, dead_at, reason
     from triggers.dead_letters
     where tenant_id = $1 and subscription = $2::bigint and sequence = i.sequence offset 0) d
 left join lateral (
-    select sequence, event_id, created_at, kind, payload from triggers.events
+    select sequence, event_id, created_at, kind, payload, ordering_key, deliver_at from triggers.events
     where tenant_id = $1 and sequence = d.sequence offset 0) e
 on true
 left join lateral (

@@ -14,13 +14,17 @@
 -- Stores events whose sequences follow the highest one. Fails when an event with such a sequence or id
 -- is there, and waits for whoever is writing one: so no sequence is seen before the one below it.
 -- Fails, without a sequence, when the event before the first one is not there: so there is no gap after
--- a failover that lost it. Indexes: events_pkey, once, and events_pkey and events_id, which grow.
-insert into triggers.events (tenant_id, sequence, event_id, created_at, kind, payload)
+-- a failover that lost it. What no event has is an empty array. Indexes: events_pkey, once; those of
+-- events grow.
+insert into triggers.events (tenant_id, sequence, event_id, created_at, kind, payload, ordering_key,
+    ordering_hash, deliver_at)
 select $1::bigint, case when ($2::bigint[])[1] = 1 or (
     select true from triggers.events where tenant_id = $1 and sequence = ($2::bigint[])[1] - 1)
-    then i.sequence end, i.event_id, i.created_at, i.kind, i.payload
-from unnest($2::bigint[], $3::uuid[], $4::timestamptz[], $5::integer[], $6::bytea[])
-    i (sequence, event_id, created_at, kind, payload)
+    then i.sequence end, i.event_id, i.created_at, i.kind, i.payload, i.ordering_key,
+    i.ordering_hash, i.deliver_at
+from unnest($2::bigint[], $3::uuid[], $4::timestamptz[], $5::integer[], $6::bytea[], $7::text[],
+    $8::bigint[], $9::timestamptz[])
+    i (sequence, event_id, created_at, kind, payload, ordering_key, ordering_hash, deliver_at)
 where (select pg_catalog.set_config('synchronous_commit',
     case pg_catalog.current_setting('synchronous_commit')
     when 'remote_apply' then 'remote_apply' else 'on' end, true)) is not null;
@@ -53,15 +57,18 @@ select sequence from triggers.events where tenant_id = $1 order by sequence desc
 -- ids and sequences, in their order. With the log locked, which keeps out only those who lock it: fails,
 -- without a sequence, when the highest one is not any more what was seen with the lock, the one before
 -- the first of $2. Indexes: events_pkey, backwards, for the first row; events_id.
-insert into triggers.events (tenant_id, sequence, event_id, created_at, kind, payload)
+insert into triggers.events (tenant_id, sequence, event_id, created_at, kind, payload, ordering_key,
+    ordering_hash, deliver_at)
 select $1::bigint, case when l.sequence = ($2::bigint[])[1] - 1
-    then l.sequence + row_number() over () end, i.event_id, i.created_at, i.kind, i.payload
+    then l.sequence + row_number() over () end, i.event_id, i.created_at, i.kind, i.payload, i.ordering_key,
+    i.ordering_hash, i.deliver_at
 from (
     select coalesce((
         select sequence from triggers.events where tenant_id = $1
         order by sequence desc limit 1), 0) as sequence) l
-cross join unnest($3::uuid[], $4::timestamptz[], $5::integer[], $6::bytea[])
-    i (event_id, created_at, kind, payload)
+cross join unnest($3::uuid[], $4::timestamptz[], $5::integer[], $6::bytea[], $7::text[], $8::bigint[],
+    $9::timestamptz[])
+    i (event_id, created_at, kind, payload, ordering_key, ordering_hash, deliver_at)
 where not exists (
         select from triggers.events where tenant_id = $1 and event_id = i.event_id offset 0)
     and (select pg_catalog.set_config('synchronous_commit',
@@ -204,11 +211,12 @@ returning e.event_id, e.sequence;
 -- For each event that is there: its number in the arrays, from 1, when it was created, its sequence,
 -- and whether its content is the same; what was erased is not compared. Index: events_id, for each id.
 select i.number, e.created_at, e.sequence,
-    e.kind = i.kind and (e.erased_at is not null or e.payload = i.payload)
-from unnest($2::uuid[], $3::integer[], $4::bytea[]) with ordinality
-    i (event_id, kind, payload, number)
+    e.kind = i.kind and e.ordering_key is not distinct from i.ordering_key
+        and (e.erased_at is not null or e.payload = i.payload)
+from unnest($2::uuid[], $3::integer[], $4::bytea[], $5::text[]) with ordinality
+    i (event_id, kind, payload, ordering_key, number)
 cross join lateral (
-    select sequence, created_at, kind, payload, erased_at from triggers.events
+    select sequence, created_at, kind, payload, ordering_key, erased_at from triggers.events
     where tenant_id = $1 and event_id = i.event_id offset 0) e;
 
 -- name: acknowledged_at

@@ -72,7 +72,7 @@ static int read_event(struct letters_reading *reading, sqlite3_stmt *statement,
     if (sqlite3_column_type(statement, 0) == SQLITE_NULL)
         return SQLITE_DONE;
     *event = sqlite_row_event(statement);
-    event->acknowledged_at_us = sqlite3_column_int64(statement, 5);
+    event->acknowledged_at_us = sqlite3_column_int64(statement, 7);
     int code = sqlite_pair(reading->session, reading->scope, event);
     *passes = event->created_at_us >= store_filter_from(filter) &&
               (filter->until_us == 0 || event->created_at_us < filter->until_us) &&
@@ -90,13 +90,13 @@ static bool take_letter(struct letters_reading *reading, sqlite3_stmt *statement
     *row = (struct store_listed_dead_letter){
         .letter =
             {
-                .sequence = sqlite3_column_int64(statement, 6),
-                .attempts = (uint32_t)sqlite3_column_int64(statement, 8),
-                .first_us = sqlite3_column_int64(statement, 9),
-                .dead_us = sqlite3_column_int64(statement, 10),
-                .reason = sqlite_column_slice(statement, 11),
+                .sequence = sqlite3_column_int64(statement, 8),
+                .attempts = (uint32_t)sqlite3_column_int64(statement, 10),
+                .first_us = sqlite3_column_int64(statement, 11),
+                .dead_us = sqlite3_column_int64(statement, 12),
+                .reason = sqlite_column_slice(statement, 13),
             },
-        .settlement = sqlite3_column_int64(statement, 7),
+        .settlement = sqlite3_column_int64(statement, 9),
         .event = *event,
     };
     if (!store_slice_copy(&row->letter.reason, list->arena) ||

@@ -128,8 +128,8 @@ select settlement from dead_letters where tenant_id = ?1 and subscription = ?2 a
 -- name: dead_letters
 -- Those that came before the place ?3, ?4, backwards, with their events as far as they are there. Indexes:
 -- the primary keys of dead_letters and events.
-select e.position, e.event_id, e.created_at, e.kind, e.payload, coalesce(a.acknowledged_at, 0),
-    d.sequence, d.settlement, d.attempts, d.first_at, d.dead_at, d.reason
+select e.position, e.event_id, e.created_at, e.kind, e.payload, e.ordering_key, e.deliver_at,
+    coalesce(a.acknowledged_at, 0), d.sequence, d.settlement, d.attempts, d.first_at, d.dead_at, d.reason
 from dead_letters d
 left join events e on e.position = (?1 << 40) + d.sequence
 left join acknowledged a on a.position = e.position

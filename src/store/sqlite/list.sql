@@ -3,11 +3,11 @@
 
 -- name: events_oldest
 -- Of at most 64 positions that begin with a multiple of it: those of which ?3 has the bit.
-select position, event_id, created_at, kind, payload from events
+select position, event_id, created_at, kind, payload, ordering_key, deliver_at from events
 where position between ?1 and ?2 and (?3 >> (position & 63)) & 1 order by position;
 
 -- name: events_newest
-select position, event_id, created_at, kind, payload from events
+select position, event_id, created_at, kind, payload, ordering_key, deliver_at from events
 where position between ?1 and ?2 and (?3 >> (position & 63)) & 1 order by position desc;
 
 -- name: acknowledged_in

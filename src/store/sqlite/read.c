@@ -42,6 +42,8 @@ struct store_event sqlite_row_event(sqlite3_stmt *statement)
         .created_at_us = sqlite3_column_int64(statement, 2),
         .kind = sqlite3_column_int(statement, 3),
         .payload = sqlite_column_slice(statement, 4),
+        .ordering_key = sqlite_column_slice(statement, 5),
+        .deliver_at_us = sqlite3_column_int64(statement, 6),
     };
     struct slice id = sqlite_column_slice(statement, 1);
     if (id.size == sizeof(event.id))
@@ -76,7 +78,7 @@ static int get_one(struct sqlite_session *session, struct scope scope, struct st
         return code;
     get->outcome = STORE_DONE;
     get->event = sqlite_row_event(statement);
-    get->event.acknowledged_at_us = sqlite3_column_int64(statement, 5);
+    get->event.acknowledged_at_us = sqlite3_column_int64(statement, 7);
     code = sqlite_pair(session, scope, &get->event);
     get->no_memory = code == SQLITE_DONE && !store_event_copy(&get->event, get->arena);
     if (code != SQLITE_DONE || get->no_memory)

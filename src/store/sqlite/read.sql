@@ -3,14 +3,16 @@
 -- name: get
 -- An event, with the time of its acknowledgement or 0. Indexes: the unique one of events, then the
 -- primary key of acknowledged.
-select e.position, e.event_id, e.created_at, e.kind, e.payload, coalesce(a.acknowledged_at, 0)
+select e.position, e.event_id, e.created_at, e.kind, e.payload, e.ordering_key, e.deliver_at,
+    coalesce(a.acknowledged_at, 0)
 from events e
 left join acknowledged a on a.position = e.position
 where e.tenant_id = ?1 and e.event_id = ?2;
 
 -- name: get_at
 -- The same, the event with the sequence ?2. Indexes: the primary keys of events and acknowledged.
-select e.position, e.event_id, e.created_at, e.kind, e.payload, coalesce(a.acknowledged_at, 0)
+select e.position, e.event_id, e.created_at, e.kind, e.payload, e.ordering_key, e.deliver_at,
+    coalesce(a.acknowledged_at, 0)
 from events e
 left join acknowledged a on a.position = e.position
 where e.position = (?1 << 40) + ?2;

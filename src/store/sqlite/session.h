@@ -68,6 +68,7 @@ sqlite3_stmt *sqlite_statement_about(struct sqlite_session *session, struct scop
  * appear when the statement is stepped. */
 void sqlite_bind_int64(sqlite3_stmt *statement, int index, int64_t number);
 void sqlite_bind_text(sqlite3_stmt *statement, int index, struct slice slice);
+void sqlite_bind_null(sqlite3_stmt *statement, int index);
 void sqlite_bind_blob(sqlite3_stmt *statement, int index, struct slice slice);
 void sqlite_bind_id(sqlite3_stmt *statement, int index, const uint8_t id[TYPEID_BYTES]);
 
@@ -105,7 +106,8 @@ struct sqlite_log {
 int sqlite_begin_read(struct sqlite_session *session, struct scope scope, struct sqlite_log *log);
 void sqlite_end_read(struct sqlite_session *session);
 
-/* The current row of position, id, time, kind and payload; the payload is borrowed. */
+/* The current row of position, id, time, kind, payload, ordering key and deliver_at; the payload
+ * and the ordering key are borrowed. */
 struct store_event sqlite_row_event(sqlite3_stmt *statement);
 
 /* Sets the source and type of the event's kind, borrowed until the next call: SQLITE_DONE or a

@@ -51,6 +51,11 @@ void sqlite_bind_blob(sqlite3_stmt *statement, int index, struct slice slice)
     CHECK(code != SQLITE_RANGE);
 }
 
+void sqlite_bind_null(sqlite3_stmt *statement, int index)
+{
+    CHECK(sqlite3_bind_null(statement, index) != SQLITE_RANGE);
+}
+
 void sqlite_bind_id(sqlite3_stmt *statement, int index, const uint8_t id[TYPEID_BYTES])
 {
     sqlite_bind_blob(statement, index, (struct slice){(const char *)id, TYPEID_BYTES});

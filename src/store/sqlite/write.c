@@ -67,6 +67,23 @@ static int add_kind(struct writing *writing, struct store_event *event)
 
 /* ---- appends ---- */
 
+static void bind_ordering_key(sqlite3_stmt *statement, int index, struct slice key)
+{
+    if (key.size > 0)
+        sqlite_bind_text(statement, index, key);
+    else
+        sqlite_bind_null(statement, index);
+}
+
+/* A number, or null for 0. */
+static void bind_unless_zero(sqlite3_stmt *statement, int index, int64_t number)
+{
+    if (number != 0)
+        sqlite_bind_int64(statement, index, number);
+    else
+        sqlite_bind_null(statement, index);
+}
+
 /* Sets the outcome when the id is there, else leaves it as it is. */
 static int compare_append(struct writing *writing, struct store_item *append)
 {
@@ -74,6 +91,7 @@ static int compare_append(struct writing *writing, struct store_item *append)
     sqlite_bind_id(statement, 2, append->event.id);
     sqlite_bind_int64(statement, 3, append->event.kind);
     sqlite_bind_blob(statement, 4, append->event.payload);
+    bind_ordering_key(statement, 5, append->event.ordering_key);
     int code = sqlite_step(writing->session, statement);
     if (code != SQLITE_ROW)
         return code;
@@ -98,6 +116,9 @@ static int insert_event(struct writing *writing, struct store_item *append)
     sqlite_bind_int64(statement, 4, event->created_at_us);
     sqlite_bind_int64(statement, 5, event->kind);
     sqlite_bind_blob(statement, 6, event->payload);
+    bind_ordering_key(statement, 7, event->ordering_key);
+    bind_unless_zero(statement, 8, (int64_t)store_key_of(event->ordering_key));
+    bind_unless_zero(statement, 9, event->deliver_at_us);
     int code = sqlite_step(writing->session, statement);
     if (code != SQLITE_DONE)
         return code;

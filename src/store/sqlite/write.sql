@@ -30,14 +30,16 @@ returning kind;
 
 -- name: append
 -- Stores an event, unless the id is there. Index: the unique one of events.
-insert into events (position, tenant_id, event_id, created_at, kind, payload)
-values (?2, ?1, ?3, ?4, ?5, ?6)
+insert into events (position, tenant_id, event_id, created_at, kind, payload, ordering_key, ordering_hash,
+    deliver_at)
+values (?2, ?1, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
 on conflict (tenant_id, event_id) do nothing;
 
 -- name: compare
 -- The event with this id, and whether it is the same; what was erased is not compared. Index: the
 -- unique one of events.
-select position, created_at, kind, kind = ?3 and (erased_at is not null or payload = ?4)
+select position, created_at, kind, 
+    kind = ?3 and ordering_key is ?5 and (erased_at is not null or payload = ?4)
 from events where tenant_id = ?1 and event_id = ?2;
 
 -- name: find

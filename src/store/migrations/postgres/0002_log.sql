@@ -33,11 +33,16 @@ create table triggers.events (
     payload bytea not null,
     erased_at timestamptz, -- when the payload was removed for good
     ordering_key text,
-    deliver_at timestamptz,
+    ordering_hash bigint, -- what keys are told apart by; null without one
+    deliver_at timestamptz, -- when subscriptions get it, if not at once
     attributes jsonb,
     primary key (tenant_id, sequence),
     constraint events_id unique (tenant_id, event_id)
 );
+create index events_delayed on triggers.events (tenant_id, deliver_at, sequence)
+    where deliver_at is not null;
+create index events_keys on triggers.events (tenant_id, ordering_hash, sequence)
+    where ordering_hash is not null;
 
 create table triggers.acknowledged (
     tenant_id bigint not null,

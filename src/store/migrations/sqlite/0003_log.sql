@@ -25,12 +25,15 @@ create table events (
     payload blob not null,
     erased_at integer, -- when the payload was removed for good
     ordering_key text,
-    deliver_at integer,
+    ordering_hash integer, -- what keys are told apart by; null without one
+    deliver_at integer, -- when subscriptions get it, if not at once
     attributes text, -- a JSON object
     unique (tenant_id, event_id)
 ) strict;
 
 create index events_kinds on events (tenant_id, kind, position);
+create index events_delayed on events (tenant_id, deliver_at, position) where deliver_at is not null;
+create index events_keys on events (tenant_id, ordering_hash, position) where ordering_hash is not null;
 
 create table acknowledged (
     position integer primary key,
