@@ -16,6 +16,7 @@ import signal
 import httpx
 import pytest
 
+from support.leftovers import leave_nothing
 from support.postgres import PostgresServer
 from support.scheduling import ByModuleAndStore
 from support.services import Bridge, Core, ForeignBridge
@@ -47,6 +48,7 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_configure():
+    leave_nothing()
     # tests/run ends us with SIGTERM: clean up as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 
 from analysis.layers import find_breaches
 from analysis.names import find_project_doubles
+from support.leftovers import leave_nothing
 
 ROOT = Path(__file__).resolve().parents[2]
 # States of a function that clang looks at, at most; its default, 225000, takes three times as long.
@@ -132,6 +133,7 @@ def main():
 
 
 if __name__ == "__main__":
+    leave_nothing()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(main())

@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
+from support.leftovers import leave_nothing
+
 ROOT = Path(__file__).resolve().parents[2]
 HERE = ROOT / "tests" / "fuzz"
 BUILD = ROOT / "build" / "fuzz"
@@ -168,6 +170,7 @@ def main():
 
 
 if __name__ == "__main__":
+    leave_nothing()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(main())

@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
+from support.leftovers import leave_nothing
 from support.network import DEADLINE, free_port, wait_until
 
 USER = "tester"
@@ -196,6 +197,7 @@ class PostgresServer:
 
 
 def main(command):
+    leave_nothing()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with PostgresServer() as server:
         environment = dict(os.environ, TRIGGERS_TEST_POSTGRES_URL=server.url())

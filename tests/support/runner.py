@@ -17,6 +17,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from support.bindings import BINDINGS
+from support.leftovers import leave_nothing
 from support.pgbouncer import PgBouncer
 from support.postgres import PostgresServer, prototype
 from support.program import ROOT, sanitizer_environment, sanitizer_reports
@@ -379,6 +380,7 @@ def run_suite(name, suite, runner):
 def main():
     suites = find_suites()
     options = parse_arguments(suites)
+    leave_nothing()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     total = Outcome()
