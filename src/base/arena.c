@@ -9,7 +9,8 @@
 
 #include "base/check.h"
 
-#define BLOCK_SIZE 4096 /* enough for an ordinary call; larger ones take more blocks */
+#define FIRST_SIZE 1344 /* enough for an ordinary call, of which many may wait at once */
+#define BLOCK_SIZE 4096 /* of further blocks */
 
 struct arena_block {
     struct arena_block *next;
@@ -53,7 +54,7 @@ void arena_reset(struct arena *arena)
     struct arena_block *block = arena->blocks;
     while (block) {
         struct arena_block *next = block->next;
-        if (!kept && block->size == BLOCK_SIZE)
+        if (!kept && block->size == FIRST_SIZE)
             kept = block;
         else
             free(block);
@@ -124,12 +125,13 @@ static struct arena_block *block_new(struct arena *arena, size_t size)
 static struct arena_block *block_for(struct arena *arena, size_t size)
 {
     struct arena_block *head = arena->blocks;
+    size_t usual = head ? BLOCK_SIZE : FIRST_SIZE;
     if (head && head->size - head->used >= size)
         return head;
-    struct arena_block *block = block_new(arena, size > BLOCK_SIZE ? size : BLOCK_SIZE);
+    struct arena_block *block = block_new(arena, size > usual ? size : usual);
     if (!block)
         return NULL;
-    struct arena_block **place = head && size > BLOCK_SIZE ? &head->next : &arena->blocks;
+    struct arena_block **place = head && size > usual ? &head->next : &arena->blocks;
     block->next = *place;
     *place = block;
     return block;

@@ -33,7 +33,7 @@
 /* Memory of one call: its request decoded and its response being built. A page of events may take
  * 8 MiB of payloads and is held once here and once encoded. */
 #define CALL_ARENA_CAP (16u << 20)
-#define CALL_BYTES 5120          /* that a call takes with the first block of its arena */
+#define CALL_BYTES 2048          /* that a call takes with the first block of its arena */
 #define CALL_REQUEST_ID_SIZE 129 /* bytes with the NUL */
 #define CALL_CLIENT_SIZE 64      /* the same; longer ones are cut */
 #define CALL_TRACEPARENT_SIZE 64

@@ -5,15 +5,18 @@ import contextlib
 import json
 import os
 import re
+import socket
 import sqlite3
 import statistics
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from contenders import BASE, FIRST_TIME, MEASURES, World, once
 from footprint import FOOTPRINTS, processor_seconds, verdict
 from servers import EVENT_TYPE, HERE, PAYLOAD, SOURCE, TOOLS, Postgres, compile_when_older, install, run
+from support.network import wait_until
 
 # The schema of pgmq as plain SQL, which its project publishes (pgmq-extension/sql/pgmq.sql); without it
 # its table and the statements that its functions run are taken.
@@ -258,16 +261,50 @@ def resident_kibibytes(program):
 
 
 def parked(world):
-    """Memory of 1,000 pulls that wait, over 100."""
-    core = world.core(f"sqlite:///{world.folder / 'parked.db'}")
+    """Memory of 10,000 pulls that wait, over 100: in the core on one connection, in the bridge on one each."""
+    core = world.core(
+        f"sqlite:///{world.folder / 'parked.db'}", TRIGGERS_MAX_MEMORY=str(256 << 20)
+    )
     sizes = {}
-    for count in (100, 1000):
+    for count in (100, 10000):
         with pulls(core, in_flight=count, batch=10, seconds=4, wait=8000):
-            time.sleep(1)
-            sizes[count] = resident_kibibytes(core)
+            time.sleep(2)
+            sizes["core", count] = resident_kibibytes(core)
+    bridge = world.bridge(
+        core, TRIGGERS_BRIDGE_CONNECTIONS="14000", TRIGGERS_BRIDGE_MEMORY=str(512 << 20)
+    )
+    for count in (100, 10000):
+        with pulls_over_http(bridge, count):
+            wait_until(lambda count=count: waiting_calls(bridge) >= count, f"{count} pulls that wait")
+            sizes["bridge", count] = resident_kibibytes(bridge)
+    bridge.stop()
     core.stop()
-    each = (sizes[1000] - sizes[100]) / 900
-    return [("a parked pull, in the core", f"{each:.1f} KiB", "≤ 2 KiB", verdict(each <= 2))]
+    rows = []
+    for program, at_most in (("core", 2), ("bridge", 8)):
+        each = (sizes[program, 10000] - sizes[program, 100]) / 9900
+        rows.append((f"a parked pull, in the {program}", f"{each:.1f} KiB", f"≤ {at_most} KiB",
+                     verdict(each <= at_most)))
+    return rows
+
+
+def waiting_calls(bridge):
+    with urllib.request.urlopen(f"http://127.0.0.1:{bridge.port}/metrics") as answer:
+        return float(re.search(r"\ntriggers_core_requests_waiting\S* ([\d.e+]+)", answer.read().decode())[1])
+
+
+@contextlib.contextmanager
+def pulls_over_http(bridge, count):
+    """So many connections, each with a pull that waits."""
+    body = json.dumps({"wait_ms": 20000}).encode()
+    request = (
+        b"POST /api/v1/subscriptions/bench/pull HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    )
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", bridge.port)))
+            connection.sendall(request)
+        yield
 
 
 # ---- 31 ----
