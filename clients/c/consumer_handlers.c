@@ -1,6 +1,9 @@
 /* The threads on which handlers run, and what is told to those whose delivery is lost. */
+#include <string.h>
+
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/text.h"
 #include "consumer_parts.h"
 
 /* Nothing may be begun whose lease is over: it goes back. */
@@ -20,6 +23,19 @@ static struct work *take_waiting(struct triggers_consumer *consumer)
     return NULL;
 }
 
+/* Cuts a reason where it is no UTF-8, as after a cut through a character: no core would take it. */
+static void trim_reason(char *reason)
+{
+    const char *end = reason + strnlen(reason, TRIGGERS_MAX_REASON);
+    const char *at = reason;
+    uint32_t character = 0;
+    while (at < end && character != TEXT_NO_CHARACTER) {
+        size_t length = text_next(at, end, &character);
+        at += character == TEXT_NO_CHARACTER ? 0 : length;
+    }
+    reason[at - reason] = '\0';
+}
+
 static void *run_handler(void *data)
 {
     struct triggers_consumer *consumer = data;
@@ -34,6 +50,7 @@ static void *run_handler(void *data)
         }
         pthread_mutex_unlock(lock);
         consumer->options.handle(&work->delivery, &work->outcome, consumer->options.user_data);
+        trim_reason(work->outcome.reason);
         pthread_mutex_lock(lock);
         CHECK(work->outcome.kind <= TRIGGERS_OUTCOME_KEEP);
         bool kept = work->outcome.kind == TRIGGERS_OUTCOME_KEEP && !work->lost;

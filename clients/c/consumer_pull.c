@@ -4,8 +4,6 @@
 #include "consumer_parts.h"
 #include "triggers/v1/subscriptions.pb-c.h"
 
-#define WAIT_MS 10000 /* of a pull: a connection that died without a word is noticed after it */
-
 static void ask_lease(struct triggers_consumer *consumer)
 {
     Triggers__V1__GetSubscriptionRequest request = TRIGGERS__V1__GET_SUBSCRIPTION_REQUEST__INIT;
@@ -38,7 +36,7 @@ void consumer_send_pull(struct triggers_consumer *consumer)
     request.name = consumer->subscription;
     request.max_events = (uint32_t)consumer_room(consumer);
     request.lease_seconds = lease_s;
-    request.wait_ms = consumer->options.no_wait ? 0 : WAIT_MS;
+    request.wait_ms = consumer->options.no_wait ? 0 : TRIGGERS_MAX_WAIT_MS;
     request.pull_id = consumer->pull_id;
     errand_send(&consumer->pull, SUBSCRIPTION_SERVICE "Pull", &request.base);
 }

@@ -482,7 +482,7 @@ typedef enum triggers_outcome_kind {
 typedef struct triggers_outcome {
     triggers_outcome_kind kind;
     /* Of TRIGGERS_OUTCOME_NACK: */
-    char reason[TRIGGERS_MAX_REASON + 1]; /* for people; UTF-8 */
+    char reason[TRIGGERS_MAX_REASON + 1]; /* for people; what is no UTF-8 is cut off */
     int delayed;                          /* 1: the pause is delay_seconds, to 43200 */
     uint32_t delay_seconds;
     int dead_letter; /* 1: no further attempt */

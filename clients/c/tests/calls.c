@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "shift.h"
 #include "triggers/health/v1/health.pb-c.h"
 #include "triggers/stats/v1/stats.pb-c.h"
 
@@ -20,10 +21,12 @@ struct task {
     const struct value *request;
     triggers_call_options options;
     triggers_reply *reply;
-    triggers_inbox *inbox;       /* of list_all, instead of a reply */
-    triggers_follower *follower; /* of follow, in the same way */
-    struct value *all;           /* its events */
-    struct arena *arena;         /* for `all`; neither is made in parallel */
+    triggers_inbox *inbox;              /* of list_all, instead of a reply */
+    triggers_follower *follower;        /* of follow, in the same way */
+    struct shift *shift;                /* of work, in the same way */
+    const triggers_client_options *how; /* the client was opened */
+    struct value *all;                  /* its events */
+    struct arena *arena;                /* for `all`; neither is made in parallel */
     int64_t elapsed_ms;
 };
 
@@ -245,7 +248,9 @@ static const struct value *response_value(struct arena *arena, const struct task
         int64_t position = triggers_follower_position(task->follower);
         value_set(arena, value, "events", task->all);
         value_set(arena, value, "next_after", value_number(arena, position));
-    } else if (strcmp(method, "health") == 0)
+    } else if (strcmp(method, "work") == 0)
+        value_set(arena, value, "deliveries", shift_deliveries(arena, task->shift));
+    else if (strcmp(method, "health") == 0)
         return health_value(arena, reply);
     else if (strcmp(method, "check") == 0)
         return check_value(arena, reply->message);
@@ -272,6 +277,7 @@ static struct value *outcome_value(struct arena *arena, const struct task *task)
 {
     const triggers_error *error = task->inbox      ? triggers_inbox_error(task->inbox)
                                   : task->follower ? triggers_follower_error(task->follower)
+                                  : task->shift    ? shift_error(task->shift)
                                                    : &task->reply->error;
     struct value *outcome = error_value(arena, error);
     if (error->code == TRIGGERS_OK)
@@ -393,6 +399,8 @@ static void *run(void *data)
         walk(task);
     else if (strcmp(task->method, "follow") == 0)
         follow(task);
+    else if (strcmp(task->method, "work") == 0)
+        task->shift = shift_work(task->client, task->how, task->request);
     else
         task->reply = make(task);
     task->elapsed_ms = clock_monotonic_ms() - start;
@@ -410,13 +418,15 @@ static void run_parallel(struct task *tasks, size_t times)
         pthread_join(threads[i], NULL);
 }
 
-const struct value *calls_make(struct arena *arena, triggers_client *client, const char *method,
+const struct value *calls_make(struct arena *arena, triggers_client *client,
+                               const triggers_client_options *how, const char *method,
                                const struct value *request, uint32_t timeout_ms, size_t times,
                                bool parallel)
 {
     struct task tasks[MAX_PARALLEL] = {0};
     for (size_t i = 0; i < times; i++)
         tasks[i] = (struct task){.client = client,
+                                 .how = how,
                                  .method = method,
                                  .request = request,
                                  .options = {.timeout_ms = timeout_ms},
@@ -431,6 +441,7 @@ const struct value *calls_make(struct arena *arena, triggers_client *client, con
         triggers_reply_free(tasks[i].reply);
         triggers_inbox_close(tasks[i].inbox);
         triggers_follower_close(tasks[i].follower);
+        shift_free(tasks[i].shift);
     }
     return outcomes;
 }

@@ -20,7 +20,9 @@ struct scenario {
     const struct value *data;
     struct value *variables;
     triggers_client *client; /* NULL until the first call */
-    char detail[2048];       /* what differed; "" while nothing has */
+    triggers_client_options how;
+    char urls[1024];
+    char detail[2048]; /* what differed; "" while nothing has */
 };
 
 static void say(const struct value *line)
@@ -91,16 +93,17 @@ static void open_client(struct scenario *scenario)
     struct arena *arena = &scenario->arena;
     const struct value *given =
         rules_expand(arena, value_member(scenario->data, "client"), scenario->variables);
-    char urls[1024];
-    join_urls(value_member(given, "urls"), urls, sizeof(urls));
+    char *urls = scenario->urls;
+    join_urls(value_member(given, "urls"), urls, sizeof(scenario->urls));
     if (!urls[0])
-        snprintf(urls, sizeof(urls), "%s", value_member_text(scenario->variables, "url"));
-    triggers_client_options options = {
+        snprintf(urls, sizeof(scenario->urls), "%s", value_member_text(scenario->variables, "url"));
+    scenario->how = (triggers_client_options){
         .url = urls,
         .tls_ca_file = value_member_text(given, "ca_file"),
         .timeout_ms = (uint32_t)value_member_number(given, "timeout_ms", 0),
     };
-    triggers_client_open(&scenario->client, &options, scenario->detail, sizeof(scenario->detail));
+    triggers_client_open(&scenario->client, &scenario->how, scenario->detail,
+                         sizeof(scenario->detail));
 }
 
 static void describe(struct scenario *scenario, const char *path, const struct value *found,
@@ -164,7 +167,7 @@ static void make_call(struct scenario *scenario, const struct value *step)
     const struct value *request =
         rules_expand(arena, value_member(step, "request"), scenario->variables);
     const struct value *outcomes = calls_make(
-        arena, scenario->client, value_member_text(step, "call"), request,
+        arena, scenario->client, &scenario->how, value_member_text(step, "call"), request,
         (uint32_t)value_member_number(step, "timeout_ms", 0),
         (size_t)value_member_number(step, "times", 1), value_member(step, "parallel")->number != 0);
     const struct value *expected = expectation(scenario, step);
