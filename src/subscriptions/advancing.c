@@ -50,7 +50,7 @@ static enum pull_empty why_empty(const struct subscription *subscription)
     struct ledger_figures figures = ledger_figures_of(subscription->ledger);
     if (subscription->settings.paused)
         return PULL_PAUSED;
-    if (figures.out + figures.waiting >= subscription->settings.max_outstanding)
+    if (figures.out + figures.waiting + figures.blocked >= subscription->settings.max_outstanding)
         return PULL_MAX_OUTSTANDING;
     return subscription->look ? PULL_NOT_EMPTY : PULL_NOTHING_NEW;
 }

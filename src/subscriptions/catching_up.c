@@ -25,7 +25,8 @@ enum store_result subscription_create(struct subscription *subscription,
 {
     struct buffer bytes, checkpoint;
     enum store_result result = STORE_UNAVAILABLE;
-    struct ledger *ledger = ledger_open(position, subscription_next_us, settings);
+    struct ledger *ledger =
+        ledger_open(position, store_now_us(subscription->all), subscription_next_us, settings);
     buffer_init(&bytes, READ_ARENA);
     buffer_init(&checkpoint, READ_ARENA);
     subscription_settings_encode(settings, &bytes);
@@ -107,7 +108,7 @@ static bool apply_read(struct subscription *subscription, const struct store_led
     *no_memory = false;
     *anew = !subscription->ledger;
     if (!subscription->ledger)
-        subscription->ledger = ledger_open(0, subscription_next_us, &subscription->settings);
+        subscription->ledger = ledger_open(0, 0, subscription_next_us, &subscription->settings);
     *no_memory = !subscription->ledger;
     if (*no_memory)
         return false;

@@ -1,4 +1,5 @@
-/* What a lease is: an event that was given out and is not settled. */
+/* What a lease is: an event that was given out and is not settled; and what a key is of which
+ * events wait until that is so. */
 #ifndef TRIGGERS_SUBSCRIPTIONS_LEASE_H
 #define TRIGGERS_SUBSCRIPTIONS_LEASE_H
 
@@ -31,6 +32,15 @@ struct lease {
 /* The most leases, by whoever makes an entry: who makes takes may not have seen what is revived,
  * and who revives may not have seen the takes, so there may be twice as many. */
 #define LEDGER_MAX_OUTSTANDING 100000
+
+/* A key that waits. */
+struct ledger_key {
+    uint64_t key; /* store_key_of, not 0 */
+    int64_t from; /* the first of its events that the position has passed without giving it out */
+};
+
+/* The most of them: who takes passes no event of another key then. */
+#define LEDGER_MAX_MARKS 200000
 
 /* When a lease is to be looked at again: the heap's order. From its due_us, attempts and the
  * subscription's settings; pure, and at least due_us unless it is out and its attempts are over. */

@@ -1,4 +1,4 @@
-/* Slots, and three ways to find one. Indexes of slots stay the same until the lease is removed. */
+/* Slots, and four ways to find one. Indexes of slots stay the same until the lease is removed. */
 #include "subscriptions/leases.h"
 
 #include <stdlib.h>
@@ -8,6 +8,7 @@
 
 #define NO_SLOT UINT32_MAX
 #define FIRST_CAPACITY 8u
+#define NEVER INT64_MAX
 
 struct lease_slot {
     struct lease lease;
@@ -15,6 +16,12 @@ struct lease_slot {
     uint32_t heap_at;
     uint32_t pull_next, pull_previous; /* in the list of by_pull; pull_next of a free slot: the next
                                           free one */
+    /* Of one with a key. The first one of its key is in a list of by_key; the others are in the
+     * list of their parent's children in the heap of the key, where the previous one of the first
+     * child is the parent. */
+    uint32_t key_next, key_previous;
+    uint32_t key_child;
+    bool is_first;
 };
 
 void leases_init(struct leases *leases, ledger_next *next, const void *settings)
@@ -70,6 +77,14 @@ static void heap_settle(struct leases *leases, uint32_t at)
     heap_place(leases, at, slot);
 }
 
+/* When it is next, which may be never. */
+static int64_t next_of(const struct leases *leases, const struct lease_slot *slot)
+{
+    if (slot->lease.key != 0 && (!slot->is_first || slot->lease.dead))
+        return NEVER;
+    return leases->next(leases->settings, &slot->lease);
+}
+
 void leases_reorder(struct leases *leases, const void *settings)
 {
     leases->settings = settings;
@@ -77,7 +92,7 @@ void leases_reorder(struct leases *leases, const void *settings)
     for (leases->count = 0; leases->count < count;) {
         uint32_t at = leases->count++;
         struct lease_slot *slot = &leases->slots[leases->heap[at]];
-        slot->next_us = leases->next(settings, &slot->lease);
+        slot->next_us = next_of(leases, slot);
         heap_settle(leases, at);
     }
 }
@@ -98,7 +113,7 @@ size_t leases_due(const struct leases *leases, int64_t now_us, const struct leas
     while (end_count > 0 && count < max) {
         uint32_t at = ends[0];
         const struct lease_slot *slot = &leases->slots[leases->heap[at]];
-        if (slot->next_us > now_us)
+        if (slot->next_us > now_us || slot->next_us == NEVER)
             break;
         due[count++] = &slot->lease;
         uint32_t last = ends[--end_count];
@@ -206,13 +221,145 @@ const struct lease *leases_pulled(const struct leases *leases, uint64_t pull,
     return at == NO_SLOT ? NULL : &leases->slots[at].lease;
 }
 
+/* ---- by key: lists of the first ones, each on top of a pairing heap of its key's leases ---- */
+
+static bool comes_first(const struct leases *leases, uint32_t a, uint32_t b)
+{
+    const struct lease *one = &leases->slots[a].lease, *other = &leases->slots[b].lease;
+    if (one->out != other->out)
+        return one->out;
+    if (one->dead != other->dead)
+        return one->dead;
+    return one->sequence < other->sequence;
+}
+
+static uint32_t *key_head(const struct leases *leases, uint64_t key)
+{
+    return &leases->by_key[spread(key, leases->capacity)];
+}
+
+/* The first one of a key; NO_SLOT: there is none. */
+static uint32_t first_of_key(const struct leases *leases, uint64_t key)
+{
+    uint32_t at = leases->capacity ? *key_head(leases, key) : NO_SLOT;
+    while (at != NO_SLOT && leases->slots[at].lease.key != key)
+        at = leases->slots[at].key_next;
+    return at;
+}
+
+/* The slot is the first one of its key from now on. */
+static void first_join(struct leases *leases, uint32_t first)
+{
+    struct lease_slot *slot = &leases->slots[first];
+    uint32_t *head = key_head(leases, slot->lease.key);
+    slot->is_first = true;
+    slot->key_next = *head;
+    slot->key_previous = NO_SLOT;
+    if (*head != NO_SLOT)
+        leases->slots[*head].key_previous = first;
+    *head = first;
+}
+
+static void first_leave(struct leases *leases, uint32_t first)
+{
+    struct lease_slot *slot = &leases->slots[first];
+    slot->is_first = false;
+    if (slot->key_next != NO_SLOT)
+        leases->slots[slot->key_next].key_previous = slot->key_previous;
+    if (slot->key_previous != NO_SLOT)
+        leases->slots[slot->key_previous].key_next = slot->key_next;
+    else
+        *key_head(leases, slot->lease.key) = slot->key_next;
+}
+
+/* Makes one heap of two, of which either may be NO_SLOT. */
+static uint32_t meld(struct leases *leases, uint32_t a, uint32_t b)
+{
+    if (a == NO_SLOT || b == NO_SLOT)
+        return a == NO_SLOT ? b : a;
+    uint32_t top = comes_first(leases, a, b) ? a : b;
+    uint32_t child = top == a ? b : a;
+    uint32_t next = leases->slots[top].key_child;
+    leases->slots[child].key_next = next;
+    leases->slots[child].key_previous = top;
+    if (next != NO_SLOT)
+        leases->slots[next].key_previous = child;
+    leases->slots[top].key_child = child;
+    return top;
+}
+
+/* Makes one heap of a list of them: first of pairs, and then of all, from the last one on. */
+static uint32_t meld_list(struct leases *leases, uint32_t list)
+{
+    uint32_t pairs = NO_SLOT, top = NO_SLOT;
+    while (list != NO_SLOT) {
+        uint32_t one = list, other = leases->slots[one].key_next;
+        list = other == NO_SLOT ? NO_SLOT : leases->slots[other].key_next;
+        uint32_t pair = meld(leases, one, other);
+        leases->slots[pair].key_next = pairs;
+        pairs = pair;
+    }
+    while (pairs != NO_SLOT) {
+        uint32_t pair = pairs;
+        pairs = leases->slots[pair].key_next;
+        top = meld(leases, top, pair);
+    }
+    return top;
+}
+
+static void key_join(struct leases *leases, struct lease_slot *slot)
+{
+    uint32_t first = first_of_key(leases, slot->lease.key);
+    slot->key_child = NO_SLOT;
+    slot->is_first = false;
+    if (first != NO_SLOT)
+        first_leave(leases, first);
+    first_join(leases, meld(leases, first, index_of(leases, slot)));
+}
+
+static void key_leave(struct leases *leases, struct lease_slot *slot)
+{
+    uint32_t index = index_of(leases, slot);
+    uint32_t first = first_of_key(leases, slot->lease.key);
+    first_leave(leases, first);
+    if (first == index) {
+        first = NO_SLOT;
+    } else {
+        struct lease_slot *previous = &leases->slots[slot->key_previous];
+        if (slot->key_next != NO_SLOT)
+            leases->slots[slot->key_next].key_previous = slot->key_previous;
+        if (previous->key_child == index)
+            previous->key_child = slot->key_next;
+        else
+            previous->key_next = slot->key_next;
+    }
+    first = meld(leases, first, meld_list(leases, slot->key_child));
+    if (first != NO_SLOT)
+        first_join(leases, first);
+}
+
+/* A slot, or NO_SLOT, may have become the first one of its key, or may be so no more. */
+static void time_anew(struct leases *leases, uint32_t index)
+{
+    if (index == NO_SLOT)
+        return;
+    struct lease_slot *slot = &leases->slots[index];
+    slot->next_us = next_of(leases, slot);
+    heap_settle(leases, slot->heap_at);
+}
+
+bool leases_have_key(const struct leases *leases, uint64_t key)
+{
+    return first_of_key(leases, key) != NO_SLOT;
+}
+
 /* ---- the whole ---- */
 
 /* Twice as many slots; what is found by hashes is placed anew. */
 static bool grow(struct leases *leases)
 {
     uint32_t capacity = leases->capacity ? 2 * leases->capacity : FIRST_CAPACITY;
-    size_t indexes = 5 * (size_t)capacity;
+    size_t indexes = 6 * (size_t)capacity;
     struct lease_slot *slots =
         malloc(capacity * sizeof(struct lease_slot) + indexes * sizeof(uint32_t));
     if (!slots)
@@ -229,11 +376,14 @@ static bool grow(struct leases *leases)
     leases->found = heap + capacity;
     leases->by_sequence = leases->found + capacity;
     leases->by_pull = leases->by_sequence + 2 * (size_t)capacity;
-    memset(leases->by_sequence, 0xFF, 3 * (size_t)capacity * sizeof(uint32_t)); /* NO_SLOT */
+    leases->by_key = leases->by_pull + capacity;
+    memset(leases->by_sequence, 0xFF, 4 * (size_t)capacity * sizeof(uint32_t)); /* NO_SLOT */
     for (uint32_t i = 0; i < leases->count; i++) {
         struct lease_slot *slot = &slots[heap[i]];
         leases->by_sequence[place_of(leases, slot->lease.sequence)] = heap[i];
         pull_join(leases, slot);
+        if (slot->lease.key != 0 && slot->is_first)
+            first_join(leases, heap[i]);
     }
     return true;
 }
@@ -247,6 +397,15 @@ const struct lease *leases_find(const struct leases *leases, int64_t sequence)
 const struct lease *leases_at(const struct leases *leases, size_t i)
 {
     return &leases->slots[leases->heap[i]].lease;
+}
+
+static void count_lease(struct leases *leases, const struct lease *lease, uint32_t by)
+{
+    leases->out += lease->out ? by : 0;
+    if (lease->key != 0) {
+        leases->keyed += by;
+        leases->dead += lease->dead ? by : 0;
+    }
 }
 
 bool leases_add(struct leases *leases, const struct lease *lease, bool *no_memory)
@@ -266,25 +425,42 @@ bool leases_add(struct leases *leases, const struct lease *lease, bool *no_memor
         index = leases->used++;
     struct lease_slot *slot = &leases->slots[index];
     slot->lease = *lease;
-    slot->next_us = leases->next(leases->settings, lease);
     leases->by_sequence[place] = index;
     pull_join(leases, slot);
+    uint32_t first = NO_SLOT;
+    if (lease->key != 0) {
+        first = first_of_key(leases, lease->key);
+        key_join(leases, slot);
+    }
+    slot->next_us = next_of(leases, slot);
     heap_place(leases, leases->count++, index);
     heap_settle(leases, slot->heap_at);
-    leases->out += lease->out;
+    time_anew(leases, first);
+    count_lease(leases, lease, 1);
     return true;
 }
 
 void leases_set(struct leases *leases, const struct lease *lease)
 {
     struct lease_slot *slot = slot_of(leases, lease->sequence);
-    CHECK(slot);
+    CHECK(slot && slot->lease.key == lease->key);
+    count_lease(leases, &slot->lease, UINT32_MAX); /* less by one */
+    count_lease(leases, lease, 1);
     pull_leave(leases, slot);
-    leases->out = leases->out - slot->lease.out + lease->out;
+    uint32_t first = NO_SLOT, then = NO_SLOT;
+    if (lease->key != 0) {
+        first = first_of_key(leases, lease->key);
+        key_leave(leases, slot);
+        slot->lease = *lease;
+        key_join(leases, slot);
+        then = first_of_key(leases, lease->key);
+    }
     slot->lease = *lease;
-    slot->next_us = leases->next(leases->settings, lease);
+    slot->next_us = next_of(leases, slot);
     pull_join(leases, slot);
     heap_settle(leases, slot->heap_at);
+    time_anew(leases, first);
+    time_anew(leases, then);
 }
 
 void leases_remove(struct leases *leases, int64_t sequence)
@@ -293,13 +469,19 @@ void leases_remove(struct leases *leases, int64_t sequence)
     CHECK(slot);
     empty_place(leases, place_of(leases, sequence));
     pull_leave(leases, slot);
-    leases->out -= slot->lease.out;
+    count_lease(leases, &slot->lease, UINT32_MAX); /* less by one */
+    uint32_t first = NO_SLOT;
+    if (slot->lease.key != 0) {
+        key_leave(leases, slot);
+        first = first_of_key(leases, slot->lease.key);
+    }
     uint32_t at = slot->heap_at;
     uint32_t last = leases->heap[--leases->count];
     if (at < leases->count) {
         heap_place(leases, at, last);
         heap_settle(leases, at);
     }
+    time_anew(leases, first);
     slot->pull_next = leases->free;
     leases->free = index_of(leases, slot);
     if (leases->count == 0)

@@ -1,5 +1,10 @@
-/* The leases of one ledger: found by the sequence of their event, by their pull, and by the time
- * they are next. It knows nothing of entries. One that is empty has no memory. */
+/* The leases of one ledger: found by the sequence of their event, by their pull, by their key, and
+ * by the time they are next. It knows nothing of entries. One that is empty has no memory.
+ *
+ * Of the leases of one key only the first one has a next time, and none when that is dead: those
+ * that are out come first, then the dead, then those that wait, and of these the lowest sequence.
+ * There are several only when dead letters were revived, or while entries are applied in another
+ * order than they were decided in. */
 #ifndef TRIGGERS_SUBSCRIPTIONS_LEASES_H
 #define TRIGGERS_SUBSCRIPTIONS_LEASES_H
 
@@ -20,11 +25,14 @@ struct leases {
     uint32_t *found;          /* ends of walks through the heap, within leases_due */
     uint32_t *by_sequence;    /* slots: a hash table, twice as large as `capacity` */
     uint32_t *by_pull;        /* slots: the heads of lists, `capacity` of them */
+    uint32_t *by_key;         /* slots: the heads of lists of the first ones of keys, the same */
     uint32_t capacity;        /* 0, or a power of 2 */
     uint32_t used;            /* slots from here on were never used */
     uint32_t free;            /* the first of a list */
     uint32_t count;
-    uint32_t out; /* of these, somebody has */
+    uint32_t out;   /* of these, somebody has */
+    uint32_t dead;  /* of these */
+    uint32_t keyed; /* of these, have a key */
 };
 
 void leases_init(struct leases *leases, ledger_next *next, const void *settings);
@@ -34,6 +42,9 @@ void leases_fini(struct leases *leases);
 void leases_clear(struct leases *leases);
 
 void leases_reorder(struct leases *leases, const void *settings);
+
+/* Whether there is one of the key, which is not 0. */
+bool leases_have_key(const struct leases *leases, uint64_t key);
 
 /* NULL: there is none. */
 const struct lease *leases_find(const struct leases *leases, int64_t sequence);
@@ -45,7 +56,7 @@ const struct lease *leases_at(const struct leases *leases, size_t i);
  */
 bool leases_add(struct leases *leases, const struct lease *lease, bool *no_memory) MUST_CHECK;
 
-/* Changes one that is there. */
+/* Changes one that is there, but for its key. */
 void leases_set(struct leases *leases, const struct lease *lease);
 
 /* Removes one that is there. */

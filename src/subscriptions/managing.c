@@ -542,7 +542,8 @@ static bool make_settlement(struct subscription *subscription,
         sequences[i] = letters->letters[i].letter.sequence;
         int64_t due_us = request->rate ? now_us + (int64_t)i * 1000000 / request->rate : now_us;
         if (request->redrive)
-            ledger_add_revived(&settling->body, subscription->ledger, &sequences[i], 1, due_us);
+            ledger_add_revived(&settling->body, subscription->ledger, &sequences[i], NULL, 1,
+                               due_us);
     }
     if (!request->redrive)
         ledger_add_buried(&settling->body, count);
@@ -555,7 +556,7 @@ static bool make_settlement(struct subscription *subscription,
 static size_t room_for_redriven(const struct subscription *subscription)
 {
     struct ledger_figures figures = ledger_figures_of(subscription->ledger);
-    size_t held = figures.out + figures.waiting;
+    size_t held = figures.out + figures.waiting + figures.blocked;
     return held < LEDGER_MAX_OUTSTANDING ? LEDGER_MAX_OUTSTANDING - held : 0;
 }
 

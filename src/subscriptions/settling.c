@@ -466,7 +466,7 @@ bool settling_make(struct subscription *subscription, struct request_queue *answ
     for (size_t i = 0; dead && i < draft.dead_count; i++)
         dead[i] = draft.dead[i].sequence;
     if (dead)
-        ledger_add_dead(&settling->body, dead, draft.dead_count);
+        ledger_add_dead(&settling->body, dead, draft.dead_count, false);
     settling->settlement.dead = draft.dead;
     settling->settlement.dead_count = dead ? draft.dead_count : 0;
     if (subscription->settings.acknowledges_in_inbox) {

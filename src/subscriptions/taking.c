@@ -54,7 +54,7 @@ static struct store_list plan_take(struct subscription *subscription, struct are
     size_t wanted = 0;
     pthread_mutex_lock(&subscription->lock);
     struct ledger_figures figures = ledger_figures_of(subscription->ledger);
-    size_t held = figures.out + figures.waiting;
+    size_t held = figures.out + figures.waiting + figures.blocked;
     size_t most = subscription->settings.max_outstanding;
     size_t room = held < most ? most - held : 0;
     if (!subscription->look || subscription->settings.paused)
@@ -184,7 +184,13 @@ static enum store_result append_division(struct subscription *subscription,
     struct buffer body;
     enum store_result result = STORE_UNAVAILABLE;
     buffer_init(&body, (size_t)1 << 20);
-    ledger_make_take(&body, division->position, division->grants, division->grant_count);
+    pthread_mutex_lock(&subscription->lock);
+    struct ledger_take decided = ledger_take_of(subscription->ledger);
+    decided.position = division->position;
+    decided.grants = division->grants;
+    decided.grant_count = division->grant_count;
+    ledger_make_take(&body, subscription->ledger, &decided);
+    pthread_mutex_unlock(&subscription->lock);
     struct store_take take = {.before = before, .entry = {.body = {body.data, body.size}}};
     if (body.failed)
         subscription_no_memory(status);

@@ -19,7 +19,7 @@ static int64_t next_us(const void *settings, const struct lease *lease)
 
 static struct ledger *new_ledger(void)
 {
-    struct ledger *ledger = ledger_open(0, next_us, NULL);
+    struct ledger *ledger = ledger_open(0, 0, next_us, NULL);
     MUST(ledger);
     return ledger;
 }

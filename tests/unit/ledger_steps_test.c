@@ -101,11 +101,15 @@ static struct {
 
 /* ---- cores read ---- */
 
-static void start_core(struct core *core)
+/* Begins at a checkpoint, with nothing but that. */
+static void start_core(struct core *core, int64_t checkpoint)
 {
+    bool no_memory;
     ledger_close(core->ledger);
-    core->ledger = ledger_open(0, subscription_next_us, &settings);
+    core->ledger = ledger_open(0, 0, subscription_next_us, &settings);
     assert_non_null(core->ledger);
+    const struct store_entry *entry = &store.settlements.written[checkpoint - 1].entry;
+    assert_true(ledger_apply_settlement(core->ledger, entry, &no_memory));
 }
 
 static void apply_written(struct ledger *ledger, bool is_take)
@@ -159,17 +163,14 @@ static bool is_known(const struct written_list *list, struct store_entry_before 
 /* From the last checkpoint on, when it has nothing, or entries that are not there any more. */
 static void begin_reading(struct core *core)
 {
-    bool no_memory;
     if (core->ledger && is_known(&store.takes, ledger_figures_of(core->ledger).take) &&
         !one_in(50)) {
         core->cut = false;
         return;
     }
     seen.rebuilt++;
-    start_core(core);
+    start_core(core, store.checkpoint);
     core->cut = false;
-    const struct store_entry *entry = &store.settlements.written[store.checkpoint - 1].entry;
-    assert_true(ledger_apply_settlement(core->ledger, entry, &no_memory));
 }
 
 static int64_t between(int64_t low, int64_t high)
@@ -338,7 +339,7 @@ static bool pull_due(struct core *core, uint64_t pull, size_t max)
     int64_t settlements = ledger_figures_of(core->ledger).settlement.number;
     struct buffer body = new_settlement(core);
     if (dead_count > 0)
-        ledger_add_dead(&body, dead, dead_count);
+        ledger_add_dead(&body, dead, dead_count, false);
     if (again_count > 0)
         ledger_add_again(&body, &(struct ledger_grant){pull, LEASE_MS, again, again_count});
     if (!append_settlement(core, &body)) {
@@ -376,7 +377,11 @@ static void pull_new(struct core *core, uint64_t pull, size_t max)
     const struct ledger_grant grants[] = {{pull, LEASE_MS, sequences, first},
                                           {pull, LEASE_MS, sequences + first, count - first}};
     struct buffer body = new_body();
-    ledger_make_take(&body, at, grants, 2);
+    struct ledger_take take = ledger_take_of(core->ledger);
+    take.position = at;
+    take.grants = grants;
+    take.grant_count = 2;
+    ledger_make_take(&body, core->ledger, &take);
     if (!append_take(core, &body)) {
         read_all(core);
         return;
@@ -507,7 +512,7 @@ static void say(struct core *core, const struct held *delivery, enum saying sayi
     else if (saying == EXTEND)
         ledger_add_extended(&body, sequence, 1, until_us);
     else if (saying == GIVE_UP)
-        ledger_add_dead(&body, sequence, 1);
+        ledger_add_dead(&body, sequence, 1, false);
     else
         ledger_add_back(&body, sequence, 1, until_us, saying == RELEASE);
     if (!append_settlement(core, &body)) {
@@ -554,7 +559,7 @@ static void treat_dead_letters(struct core *core)
     int64_t position = ledger_figures_of(core->ledger).position;
     struct buffer body = new_settlement(core);
     if (revives)
-        ledger_add_revived(&body, core->ledger, letters, count, steps_now_us + SECOND);
+        ledger_add_revived(&body, core->ledger, letters, NULL, count, steps_now_us + SECOND);
     else
         ledger_add_buried(&body, count);
     if (!append_settlement(core, &body)) {
@@ -641,9 +646,7 @@ static void compare_states(struct core *core)
     read_all(core);
     struct buffer expected = state_of(core->ledger);
     for (size_t i = 0; i < 3; i++) {
-        start_core(&replays[i]);
-        if (i == 0)
-            begin_reading(&replays[i]); /* from the checkpoint, unless it begins anew */
+        start_core(&replays[i], i == 0 ? store.checkpoint : 1);
         if (one_in(2))
             apply_as_read(replays[i].ledger, store.takes.count, store.settlements.count);
         else
@@ -742,7 +745,7 @@ static void step(bool crashes)
     else if (what == 92)
         seek(core);
     else if (what == 93)
-        start_core(core), ledger_close(core->ledger), core->ledger = NULL;
+        ledger_close(core->ledger), core->ledger = NULL;
     else if (what == 94 && crashes)
         crash();
     else if (what == 95)
@@ -789,7 +792,8 @@ static void begin_schedule(void)
     int64_t start = between(0, store.log_end);
     for (int64_t sequence = 1; sequence <= start; sequence++)
         truths[sequence].passed = true;
-    struct core creator = {.ledger = ledger_open(start, subscription_next_us, &settings)};
+    struct core creator = {.ledger =
+                               ledger_open(start, steps_now_us, subscription_next_us, &settings)};
     make_checkpoint(&creator);
     ledger_close(creator.ledger);
 }

@@ -31,7 +31,7 @@ static int setup(void **state)
     (void)state;
     now = BEGINNING;
     pause_us = SECOND;
-    ledger = ledger_open(0, next_us, &pause_us);
+    ledger = ledger_open(0, BEGINNING, next_us, &pause_us);
     return ledger ? 0 : -1;
 }
 
@@ -68,6 +68,29 @@ static struct store_entry entry_after(struct store_entry_before before)
     };
 }
 
+static void make_take_of(const struct ledger *maker, int64_t position,
+                         const struct ledger_grant *grants, size_t count)
+{
+    struct ledger_take take = ledger_take_of(maker);
+    take.position = position;
+    take.grants = grants;
+    take.grant_count = count;
+    ledger_make_take(&body, maker, &take);
+}
+
+static void make_take(int64_t position, const struct ledger_grant *grants, size_t count)
+{
+    make_take_of(ledger, position, grants, count);
+}
+
+/* By one who has not seen what is out. */
+static void make_wrong_take(int64_t position, const struct ledger_grant *grants, size_t count)
+{
+    struct ledger *maker = ledger_open(0, BEGINNING, next_us, &pause_us);
+    make_take_of(maker, position, grants, count);
+    ledger_close(maker);
+}
+
 static bool try_take(struct ledger *to)
 {
     bool no_memory;
@@ -91,7 +114,7 @@ static bool try_settlement(struct ledger *to)
 static void take(int64_t position, const int64_t *sequences, size_t count, uint64_t pull)
 {
     begin();
-    ledger_make_take(&body, position, &(struct ledger_grant){pull, 30000, sequences, count}, 1);
+    make_take(position, &(struct ledger_grant){pull, 30000, sequences, count}, 1);
     assert_true(try_take(ledger));
 }
 
@@ -155,7 +178,7 @@ static void a_take_gives_out_and_moves_the_position(void **state)
     const int64_t second[] = {8, 10};
     const struct ledger_grant grants[] = {{77, 30000, first, 3}, {0, 5000, second, 2}};
     begin();
-    ledger_make_take(&body, 12, grants, 2);
+    make_take(12, grants, 2);
     assert_true(try_take(ledger));
     struct ledger_figures figures = ledger_figures_of(ledger);
     assert_int_equal(figures.position, 12);
@@ -184,7 +207,7 @@ static void a_hundred_in_a_row_take_few_bytes(void **state)
     for (size_t i = 0; i < 100; i++)
         sequences[i] = 1000001 + (int64_t)i;
     begin();
-    ledger_make_take(&body, 1000100, &(struct ledger_grant){0, 30000, sequences, 100}, 1);
+    make_take(1000100, &(struct ledger_grant){0, 30000, sequences, 100}, 1);
     assert_true(body.size <= 15);
     assert_true(try_take(ledger));
     begin_settlement();
@@ -199,7 +222,7 @@ static void a_take_that_goes_back_is_refused(void **state)
     (void)state;
     take(10, ten, 10, 0);
     begin();
-    ledger_make_take(&body, 9, NULL, 0);
+    make_wrong_take(9, NULL, 0);
     assert_false(try_take(ledger));
 }
 
@@ -208,7 +231,7 @@ static void a_take_of_what_was_given_out_is_refused(void **state)
     (void)state;
     take(10, ten, 10, 0);
     begin();
-    ledger_make_take(&body, 11, &(struct ledger_grant){0, 1, ten + 9, 1}, 1);
+    make_wrong_take(11, &(struct ledger_grant){0, 1, ten + 9, 1}, 1);
     assert_false(try_take(ledger));
 }
 
@@ -378,7 +401,7 @@ static void a_settlement_from_before_a_seek_is_passed_over(void **state)
     take(10, ten, 10, 0);
     begin_settlement();
     ledger_add_settled(&body, ten, 1);
-    ledger_add_dead(&body, ten + 1, 2);
+    ledger_add_dead(&body, ten + 1, 2, false);
     struct buffer early = body;
     seek(0);
     take(10, ten, 10, 0);
@@ -392,7 +415,7 @@ static void a_settlement_from_before_a_seek_is_passed_over(void **state)
 static void a_settlement_from_after_a_seek_that_was_not_seen_is_refused(void **state)
 {
     (void)state;
-    struct ledger *behind = ledger_open(0, next_us, &pause_us);
+    struct ledger *behind = ledger_open(0, BEGINNING, next_us, &pause_us);
     seek(5);
     begin_settlement();
     assert_false(try_settlement(behind));
@@ -406,7 +429,7 @@ static void dead_letters_are_counted(void **state)
     (void)state;
     take(10, ten, 10, 0);
     begin_settlement();
-    ledger_add_dead(&body, ten + 3, 4);
+    ledger_add_dead(&body, ten + 3, 4, false);
     assert_true(try_settlement(ledger));
     assert_int_equal(ledger_figures_of(ledger).dead, 4);
     assert_int_equal(ledger_figures_of(ledger).out, 6);
@@ -426,11 +449,11 @@ static void revived_dead_letters_have_no_attempts(void **state)
     take(10, ten, 10, 0);
     struct lease_id id = id_of(5);
     begin_settlement();
-    ledger_add_dead(&body, ten + 3, 2);
+    ledger_add_dead(&body, ten + 3, 2, false);
     assert_true(try_settlement(ledger));
     assert_int_equal(claim(5, id), LEASE_SETTLED);
     begin_settlement();
-    ledger_add_revived(&body, ledger, ten + 3, 2, now + SECOND);
+    ledger_add_revived(&body, ledger, ten + 3, NULL, 2, now + SECOND);
     assert_true(try_settlement(ledger));
     const struct lease *lease = ledger_find(ledger, 5);
     assert_false(lease->out);
@@ -451,12 +474,12 @@ static void after_a_seek_a_revived_one_is_not_given_out_twice(void **state)
     (void)state;
     take(10, ten, 10, 0);
     begin_settlement();
-    ledger_add_dead(&body, ten, 10);
+    ledger_add_dead(&body, ten, 10, false);
     assert_true(try_settlement(ledger));
     seek(4);
     take(6, ten + 4, 2, 0);
     begin_settlement();
-    ledger_add_revived(&body, ledger, (const int64_t[]){1, 8, 5, 9, 10, 2}, 6, now);
+    ledger_add_revived(&body, ledger, (const int64_t[]){1, 8, 5, 9, 10, 2}, NULL, 6, now);
     assert_true(try_settlement(ledger));
     assert_int_equal(ledger_figures_of(ledger).out, 2);
     assert_int_equal(ledger_figures_of(ledger).waiting, 2); /* 1 and 2 */
@@ -471,12 +494,12 @@ static void after_a_seek_a_revived_one_is_not_given_out_twice(void **state)
 static void a_revived_one_that_a_take_passes_is_passed_in_any_order(void **state)
 {
     (void)state;
-    struct ledger *other = ledger_open(0, next_us, &pause_us);
+    struct ledger *other = ledger_open(0, BEGINNING, next_us, &pause_us);
     begin();
-    ledger_make_take(&body, 5, NULL, 0);
+    make_take(5, NULL, 0);
     assert_true(try_take(other));
     begin_settlement();
-    ledger_add_revived(&body, ledger, ten + 3, 1, now);
+    ledger_add_revived(&body, ledger, ten + 3, NULL, 1, now);
     struct buffer revival = body;
     buffer_init(&body, 1 << 20);
     buffer_append(&body, revival.data, revival.size);
@@ -506,7 +529,7 @@ static void a_repeated_pull_finds_what_it_still_has(void **state)
         {1000, 61000, ten, 3}, {2000, 100000, ten + 3, 3}, {0, 30000, ten + 6, 3}};
     int64_t found[MANY];
     begin();
-    ledger_make_take(&body, 10, grants, 3);
+    make_take(10, grants, 3);
     assert_true(try_take(ledger));
     begin_settlement();
     ledger_add_settled(&body, ten + 1, 1);
@@ -546,7 +569,7 @@ static void make_eventful(void)
     now += SECOND;
     begin_settlement();
     ledger_add_back(&body, ten + 2, 2, now + SECOND, false);
-    ledger_add_dead(&body, ten + 5, 1);
+    ledger_add_dead(&body, ten + 5, 1, false);
     ledger_add_settled(&body, (const int64_t[]){8, 15, 13}, 3);
     ledger_add_again(&body, &(struct ledger_grant){0, 1000, ten + 3, 1});
     assert_true(try_settlement(ledger));
@@ -563,7 +586,7 @@ static void a_checkpoint_is_the_whole_state(void **state)
     assert_int_equal(ledger_figures_of(ledger).since, 3);
     body = checkpoint_of(ledger);
     struct store_entry entry = entry_after(ledger_figures_of(ledger).settlement);
-    struct ledger *copy = ledger_open(0, next_us, &pause_us);
+    struct ledger *copy = ledger_open(0, BEGINNING, next_us, &pause_us);
     assert_true(ledger_apply_settlement(copy, &entry, &no_memory));
     assert_true(ledger_apply_settlement(ledger, &entry, &no_memory));
     struct ledger_figures figures = ledger_figures_of(copy);
@@ -629,8 +652,7 @@ static void what_was_read_is_applied_in_the_order_it_was_decided(void **state)
         for (size_t j = 0; j < EACH; j++)
             sequences[j] = (int64_t)(i * EACH + j) + 1;
         begin();
-        ledger_make_take(&body, sequences[EACH - 1],
-                         &(struct ledger_grant){0, 30000, sequences, EACH}, 1);
+        make_take(sequences[EACH - 1], &(struct ledger_grant){0, 30000, sequences, EACH}, 1);
         takes[i] = entry_after(ledger_figures_of(ledger).take);
         assert_true(ledger_apply_take(ledger, &takes[i], &no_memory));
         begin_settlement();
@@ -638,7 +660,7 @@ static void what_was_read_is_applied_in_the_order_it_was_decided(void **state)
         settlements[i] = entry_after(ledger_figures_of(ledger).settlement);
         assert_true(ledger_apply_settlement(ledger, &settlements[i], &no_memory));
     }
-    struct ledger *reader = ledger_open(0, next_us, &pause_us);
+    struct ledger *reader = ledger_open(0, BEGINNING, next_us, &pause_us);
     assert_true(ledger_apply_read(reader, takes, 5, settlements, 2, &no_memory));
     /* What is known already is passed over. */
     assert_true(ledger_apply_read(reader, takes, TAKES, settlements, TAKES, &no_memory));
@@ -654,7 +676,7 @@ static void what_was_read_is_applied_in_the_order_it_was_decided(void **state)
 static void a_settlement_whose_takes_are_missing_is_refused(void **state)
 {
     (void)state;
-    struct ledger *behind = ledger_open(0, next_us, &pause_us);
+    struct ledger *behind = ledger_open(0, BEGINNING, next_us, &pause_us);
     take(10, ten, 10, 0);
     begin_settlement();
     assert_false(try_settlement(behind));
@@ -668,7 +690,7 @@ static void entries_of_other_numbers_are_refused(void **state)
     (void)state;
     bool no_memory;
     begin();
-    ledger_make_take(&body, 1, NULL, 0);
+    make_take(1, NULL, 0);
     struct store_entry entry = entry_after((struct store_entry_before){1, 0});
     assert_false(ledger_apply_take(ledger, &entry, &no_memory));
     buffer_fini(&body);
@@ -686,7 +708,7 @@ static void takes_and_settlements_are_not_confused(void **state)
     body = checkpoint_of(ledger);
     assert_false(try_take(ledger));
     begin();
-    ledger_make_take(&body, 1, NULL, 0);
+    make_take(1, NULL, 0);
     assert_false(try_settlement(ledger));
     begin();
     ledger_make_seek(&body, 1);
@@ -695,7 +717,7 @@ static void takes_and_settlements_are_not_confused(void **state)
 
 static void try_bytes(bool is_take, const void *bytes, size_t size)
 {
-    struct ledger *victim = ledger_open(0, next_us, &pause_us);
+    struct ledger *victim = ledger_open(0, BEGINNING, next_us, &pause_us);
     begin();
     buffer_append(&body, bytes, size);
     if (is_take)
@@ -716,11 +738,11 @@ static void damaged_bodies_do_no_harm(void **state)
     ledger_add_settled(&body, ten, 10);
     ledger_add_back(&body, ten, 3, now, true);
     ledger_add_again(&body, &(struct ledger_grant){7, 1000, ten, 10});
-    ledger_add_revived(&body, ledger, ten, 3, now);
+    ledger_add_revived(&body, ledger, ten, NULL, 3, now);
     ledger_add_buried(&body, 3);
     bodies[1] = body;
     begin();
-    ledger_make_take(&body, 20, &(struct ledger_grant){7, 1000, ten, 10}, 1);
+    make_wrong_take(20, &(struct ledger_grant){7, 1000, ten, 10}, 1);
     bodies[2] = body;
     for (size_t i = 0; i < 3; i++) {
         for (size_t size = 0; size < bodies[i].size; size++) {
@@ -767,8 +789,8 @@ static void more_leases_than_any_maker_allows_are_refused(void **state)
     take((int64_t)count, sequences, count, 0);
     assert_int_equal(ledger_figures_of(ledger).out, count);
     begin();
-    ledger_make_take(&body, (int64_t)count + 1,
-                     &(struct ledger_grant){0, 1, &(int64_t){(int64_t)count + 1}, 1}, 1);
+    make_take((int64_t)count + 1, &(struct ledger_grant){0, 1, &(int64_t){(int64_t)count + 1}, 1},
+              1);
     assert_false(try_take(ledger));
 }
 
