@@ -47,12 +47,11 @@ static void admit_pulls(struct subscription *subscription)
 /* Why no new events are given out at the moment; PULL_NOT_EMPTY: they are. Lock held. */
 static enum pull_empty why_empty(const struct subscription *subscription)
 {
-    struct ledger_figures figures = ledger_figures_of(subscription->ledger);
     if (subscription->settings.paused)
         return PULL_PAUSED;
-    if (figures.out + figures.waiting + figures.blocked >= subscription->settings.max_outstanding)
+    if (subscription_room(subscription) == 0)
         return PULL_MAX_OUTSTANDING;
-    return subscription->look ? PULL_NOT_EMPTY : PULL_NOTHING_NEW;
+    return subscription_next_walk(subscription) == WALK_NONE ? PULL_NOTHING_NEW : PULL_NOT_EMPTY;
 }
 
 /* Pulls for which there is nothing begin to wait, or are answered. Lock held. */
@@ -104,10 +103,23 @@ static bool needs_worker(const struct subscription *subscription)
            (subscription->requests.first && !subscription->blocked);
 }
 
+/* When events are due, or due again. Those that wait for their time concern only who waits for
+ * them, and nobody while the worker is there, or no more may be out. Lock held. */
+static int64_t next_due_us(const struct subscription *subscription)
+{
+    if (!subscription->ledger)
+        return INT64_MAX;
+    int64_t again_us = ledger_next_us(subscription->ledger);
+    if (!subscription->pulls.first || subscription->working || subscription_room(subscription) == 0)
+        return again_us;
+    int64_t delayed_us = ledger_figures_of(subscription->ledger).next_delayed_us;
+    return delayed_us < again_us ? delayed_us : again_us;
+}
+
 /* When the clock is to look at it. Lock held. */
 static int64_t next_wake_ms(const struct subscription *subscription)
 {
-    int64_t next_us = subscription->ledger ? ledger_next_us(subscription->ledger) : INT64_MAX;
+    int64_t next_us = next_due_us(subscription);
     int64_t trim_ms = subscription_is_untrimmed(subscription) ? subscription->trim_ms : INT64_MAX;
     if (next_us == INT64_MAX)
         return trim_ms;

@@ -1,7 +1,8 @@
-/* Reading a subscription's ledger, and making the row of a new one. */
+/* Reading a subscription's ledger, appending takes to it, and making the row of a new one. */
 #include <string.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "subscriptions/subscription.h"
 
@@ -101,6 +102,15 @@ static bool change_settings(struct subscription *subscription, const struct stor
     return true;
 }
 
+/* How far the log was read, after entries of other cores. When a mark has gone, events of its key
+ * are new that had been read over. Lock held. */
+static void note_scanned(struct subscription *subscription, bool anew, bool took)
+{
+    int64_t position = ledger_figures_of(subscription->ledger).position;
+    if (anew || subscription->scanned < position || (took && subscription->settings.by_key))
+        subscription->scanned = position;
+}
+
 /* *anew: its position is another than that from which it went on. Lock held. */
 static bool apply_read(struct subscription *subscription, const struct store_ledger *read,
                        bool *anew, bool *no_memory)
@@ -118,10 +128,8 @@ static bool apply_read(struct subscription *subscription, const struct store_led
         subscription_forget(subscription);
         return false;
     }
-    struct ledger_figures figures = ledger_figures_of(subscription->ledger);
-    *anew = *anew || figures.epoch != epoch;
-    if (*anew || subscription->scanned < figures.position)
-        subscription->scanned = figures.position;
+    *anew = *anew || ledger_figures_of(subscription->ledger).epoch != epoch;
+    note_scanned(subscription, *anew, read->new_take_count > 0);
     subscription->state = SUBSCRIPTION_READY;
     subscription->stale = false;
     for (struct subscription_request *settle = subscription->settles.first; settle;
@@ -210,5 +218,33 @@ enum store_result subscription_catch_up(struct subscription *subscription,
         subscription_forget(subscription);
         pthread_mutex_unlock(&subscription->lock);
     }
+    return result;
+}
+
+enum store_result subscription_append(struct subscription *subscription,
+                                      struct store_session *session, struct store_take *take,
+                                      bool *taken, struct status *status)
+{
+    const struct store_driver *driver = session->store->driver;
+    bool no_memory;
+    take->subscription = subscription->id;
+    take->revision = subscription->revision;
+    random_fill(&take->entry.token, sizeof(take->entry.token));
+    subscription->taking_token = take->entry.token;
+    enum store_result result =
+        driver->take(session, subscription->scope, (struct store_take *[]){take}, 1, status);
+    *taken = result == STORE_OK && take->outcome == STORE_DONE;
+    pthread_mutex_lock(&subscription->lock);
+    if (!*taken) {
+        subscription->stale = true;
+    } else {
+        store_note_time(subscription->all, take->entry.at_us);
+        if (!subscription->ledger ||
+            !ledger_apply_take(subscription->ledger, &take->entry, &no_memory)) {
+            subscription_forget(subscription);
+            *taken = false;
+        }
+    }
+    pthread_mutex_unlock(&subscription->lock);
     return result;
 }

@@ -280,8 +280,9 @@ static enum store_result count_backlog(struct subscription *subscription,
     enum store_result result = driver->log_end(session, subscription->scope, &end, status);
     if (result != STORE_OK)
         return result;
-    int64_t after =
-        subscription->scanned > figures->position ? subscription->scanned : figures->position;
+    /* By key, events were read over that are still to be given out. */
+    bool skips = subscription->scanned > figures->position && !subscription->settings.by_key;
+    int64_t after = skips ? subscription->scanned : figures->position;
     bool all = filter->source_count == 0 && filter->type_count == 0 && !inbox;
     struct store_list list = {.set = inbox ? STORE_PENDING : STORE_LOG,
                               .oldest_first = true,
@@ -304,6 +305,38 @@ static enum store_result count_backlog(struct subscription *subscription,
         figures->backlog_is_estimate = true;
     }
     return STORE_OK;
+}
+
+/* Of each key that waits one event is known; and it may have more. */
+static void add_marks(const struct ledger_figures *ledger, struct subscription_figures *figures)
+{
+    figures->backlog += (int64_t)ledger->marks;
+    figures->backlog_is_estimate |= ledger->marks > 0;
+}
+
+/* Those that the position has passed, and whose time is yet to come. */
+static enum store_result count_delayed(struct subscription *subscription,
+                                       struct store_session *session, struct arena *arena,
+                                       const struct ledger_figures *ledger,
+                                       struct subscription_figures *figures, struct status *status)
+{
+    struct store_delayed delayed = {.after_us = ledger->delayed_us,
+                                    .after_sequence = ledger->delayed_sequence,
+                                    .until_us = ledger->delayed_us - 1, /* they are not read */
+                                    .from_sequence = ledger->begin,
+                                    .to_sequence = ledger->position,
+                                    .filter = subscription->settings.filter,
+                                    .pending = subscription_is_inbox(subscription),
+                                    .limit = 1,
+                                    .max_bytes = 1,
+                                    .arena = arena,
+                                    .counts = true};
+    if (ledger->next_delayed_us == INT64_MAX)
+        return STORE_OK;
+    enum store_result result =
+        session->store->driver->delayed(session, subscription->scope, &delayed, status);
+    figures->delayed = delayed.total;
+    return result;
 }
 
 /* When the oldest event was created that is out, waits, or is new. */
@@ -341,7 +374,11 @@ static enum store_result carry_out_get(struct subscription *subscription,
     arena_init(&arena, BACKLOG_ARENA);
     enum store_result result =
         count_backlog(subscription, session, &arena, &get->figures, &request->status);
+    add_marks(&figures, &get->figures);
     arena_reset(&arena);
+    if (result == STORE_OK)
+        result =
+            count_delayed(subscription, session, &arena, &figures, &get->figures, &request->status);
     if (result == STORE_OK)
         result =
             find_oldest(subscription, session, &arena, oldest, &get->figures, &request->status);
@@ -541,22 +578,29 @@ static bool make_settlement(struct subscription *subscription,
     for (size_t i = 0; i < count; i++) {
         sequences[i] = letters->letters[i].letter.sequence;
         int64_t due_us = request->rate ? now_us + (int64_t)i * 1000000 / request->rate : now_us;
+        uint64_t key = subscription->settings.by_key
+                           ? store_key_of(letters->letters[i].event.ordering_key)
+                           : 0;
         if (request->redrive)
-            ledger_add_revived(&settling->body, subscription->ledger, &sequences[i], NULL, 1,
+            ledger_add_revived(&settling->body, subscription->ledger, &sequences[i], &key, 1,
                                due_us);
     }
-    if (!request->redrive)
+    if (!request->redrive) {
         ledger_add_buried(&settling->body, count);
+        if (ledger_figures_of(subscription->ledger).blocked > 0)
+            ledger_add_unblocked(&settling->body, sequences, count);
+    }
     settling->settlement.revived = sequences;
     settling->settlement.revived_count = count;
     return true;
 }
 
-/* So many may be given out again at most. Lock held. */
+/* So many may be given out again at most, of which those that block their keys have leases already.
+ * Lock held. */
 static size_t room_for_redriven(const struct subscription *subscription)
 {
     struct ledger_figures figures = ledger_figures_of(subscription->ledger);
-    size_t held = figures.out + figures.waiting + figures.blocked;
+    size_t held = figures.out + figures.waiting;
     return held < LEDGER_MAX_OUTSTANDING ? LEDGER_MAX_OUTSTANDING - held : 0;
 }
 

@@ -369,6 +369,23 @@ static void gather_own(struct draft *draft)
     }
 }
 
+/* Dead letters blocked their keys when they became it, and do so no more. */
+static bool has_unblocked(const struct subscription *subscription)
+{
+    return !subscription->settings.blocks_by_dead &&
+           ledger_figures_of(subscription->ledger).blocked > 0;
+}
+
+static void gather_unblocked(struct draft *draft)
+{
+    int64_t sequences[MAX_DUE];
+    if (!has_unblocked(draft->subscription))
+        return;
+    size_t count = ledger_blocked(draft->subscription->ledger, sequences, MAX_DUE);
+    ledger_add_unblocked(&draft->settling->body, sequences, count);
+    draft->written = true;
+}
+
 static bool wants_checkpoint(const struct ledger *ledger)
 {
     struct ledger_figures figures = ledger_figures_of(ledger);
@@ -432,6 +449,7 @@ static bool has_something(const struct subscription *subscription)
 {
     return subscription->settles.first || subscription->dropped.count > 0 ||
            subscription->returned.count > 0 || wants_checkpoint(subscription->ledger) ||
+           has_unblocked(subscription) ||
            ledger_next_us(subscription->ledger) <= store_now_us(subscription->all);
 }
 
@@ -460,13 +478,15 @@ bool settling_make(struct subscription *subscription, struct request_queue *answ
     gather_own(&draft);
     gather_settles(&draft, answers);
     gather_due(&draft);
+    gather_unblocked(&draft);
     ledger_add_settled(&settling->body, draft.settled, draft.settled_count);
     int64_t *dead =
         draft.dead_count ? arena_calloc(&settling->arena, draft.dead_count, sizeof(*dead)) : NULL;
     for (size_t i = 0; dead && i < draft.dead_count; i++)
         dead[i] = draft.dead[i].sequence;
     if (dead)
-        ledger_add_dead(&settling->body, dead, draft.dead_count, false);
+        ledger_add_dead(&settling->body, dead, draft.dead_count,
+                        subscription->settings.by_key && subscription->settings.blocks_by_dead);
     settling->settlement.dead = draft.dead;
     settling->settlement.dead_count = dead ? draft.dead_count : 0;
     if (subscription->settings.acknowledges_in_inbox) {

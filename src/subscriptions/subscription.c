@@ -162,6 +162,7 @@ void subscription_forget(struct subscription *subscription)
     subscription->state = SUBSCRIPTION_UNKNOWN;
     subscription->spoiled = false;
     subscription->scanned = 0;
+    subscription->passing = 0;
 }
 
 void subscription_not_found(const struct subscription *subscription, struct status *status)
@@ -207,6 +208,28 @@ void queue_answer(struct request_queue *queue)
 bool subscription_is_inbox(const struct subscription *subscription)
 {
     return strcmp(subscription->name, SUBSCRIPTION_INBOX) == 0;
+}
+
+size_t subscription_room(const struct subscription *subscription)
+{
+    struct ledger_figures figures = ledger_figures_of(subscription->ledger);
+    size_t held = figures.out + figures.waiting + figures.blocked;
+    size_t most = subscription->settings.max_outstanding;
+    return held < most && !subscription->settings.paused ? most - held : 0;
+}
+
+enum event_walk subscription_next_walk(const struct subscription *subscription)
+{
+    struct ledger_key key;
+    struct ledger_figures figures = ledger_figures_of(subscription->ledger);
+    if (subscription_room(subscription) == 0)
+        return WALK_NONE;
+    if (figures.next_delayed_us < INT64_MAX &&
+        figures.next_delayed_us <= store_now_us(subscription->all))
+        return WALK_TIMES;
+    if (figures.marks > 0 && ledger_ready(subscription->ledger, &key, 1) > 0)
+        return WALK_KEYS;
+    return subscription->look ? WALK_LOG : WALK_NONE;
 }
 
 bool subscription_is_untrimmed(const struct subscription *subscription)

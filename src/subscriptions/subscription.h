@@ -60,6 +60,14 @@ enum subscription_state {
     SUBSCRIPTION_GONE, /* there is none of this name, or not any more */
 };
 
+/* Where events are from that are given out for the first time. */
+enum event_walk {
+    WALK_NONE,
+    WALK_TIMES, /* the position has passed them, and their time has come */
+    WALK_KEYS,  /* the position has passed them, and their ordering key is ready */
+    WALK_LOG,   /* they come after the position */
+};
+
 /* The settlement that is under way. */
 struct settling {
     struct write_op op; /* first */
@@ -88,9 +96,11 @@ struct subscription {
     struct subscription_settings settings; /* changed by the worker alone */
     struct arena settings_arena;
     struct ledger *ledger; /* not NULL when it is ready */
-    int64_t scanned;       /* no event is new from the position up to here */
-    bool look;             /* there may be new events after that */
-    bool woken;            /* the waiters have said so, and the waiter is the worker's again */
+    /* No event is new from the position up to here, but of keys that have a mark. */
+    int64_t scanned;
+    size_t passing; /* by key: so far the log is read when nothing of it could be given out */
+    bool look;      /* there may be new events after that */
+    bool woken;     /* the waiters have said so, and the waiter is the worker's again */
 
     struct pull_list pulls;        /* that wait for events */
     struct pull_list granted;      /* that have got some, which are to be read */
@@ -144,6 +154,10 @@ void subscription_free(struct subscription *subscription);
 bool subscription_is_idle(const struct subscription *subscription);
 /* Forgets what it knows of the ledger, which is read again. Lock held. */
 void subscription_forget(struct subscription *subscription);
+/* So many more may be out. Lock held; it is ready. */
+size_t subscription_room(const struct subscription *subscription);
+/* Where the next events for those who wait are from. Lock held; it is ready. */
+enum event_walk subscription_next_walk(const struct subscription *subscription);
 /* Whether a checkpoint has replaced entries that are still there. Lock held. */
 bool subscription_is_untrimmed(const struct subscription *subscription);
 bool subscription_is_inbox(const struct subscription *subscription);
@@ -183,13 +197,19 @@ void subscription_wait(struct subscription *subscription, int64_t read_to);
 /* No longer waits for events: looks for them itself. */
 void subscription_leave(struct subscription *subscription);
 
-/* ---- taking.c, catching_up.c, managing.c: the worker ---- */
+/* ---- taking.c, walking.c, catching_up.c, managing.c: the worker ---- */
 
 enum store_result subscription_work(struct ledger_op *op, struct store_session *session,
                                     struct status *status);
 void subscription_worked(struct op *op);
 /* There is no worker any more; if it has failed, so has all that waited for it. Lock not held. */
 void subscription_end_work(struct subscription *subscription);
+
+/* Gives the next events to those who wait; those whose events are to be read yet are in `granted`.
+ * *more is false when there is nothing more to do. */
+enum store_result subscription_take(struct subscription *subscription,
+                                    struct store_session *session, struct arena *arena, bool *more,
+                                    struct status *status);
 
 /* Finds the id by the name. The built-in subscription is made when it is not there. */
 enum store_result subscription_find(struct subscription *subscription,

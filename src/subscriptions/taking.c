@@ -1,307 +1,17 @@
 /* What a worker of the lane of ledgers does for a subscription, step by step: it reads what is new
  * in its ledger (catching_up.c), carries out what was asked of it (managing.c), reads the events
- * that are given out again, and takes new ones for those who wait. */
-#include <stdlib.h>
-#include <string.h>
+ * that are given out again, and takes others for those who wait (walking.c). */
+#include <stddef.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "subscriptions/subscription.h"
+#include "subscriptions/dividing.h"
 
 #define TAKE_ARENA ((size_t)24 << 20) /* of events: 8 MiB of payloads, or a single large one */
-#define TAKE_BYTES ((size_t)8 << 20)
-#define MAX_TRIES 8 /* while other cores take from the same subscription */
+#define MAX_TRIES 8                   /* while other cores take from the same subscription */
 #define MAX_GETS 100
 #define TRIM_MS 10000 /* between two steps of removing what a checkpoint has replaced */
-
-/* ---- appending takes ---- */
-
-enum store_result subscription_append(struct subscription *subscription,
-                                      struct store_session *session, struct store_take *take,
-                                      bool *taken, struct status *status)
-{
-    const struct store_driver *driver = session->store->driver;
-    bool no_memory;
-    take->subscription = subscription->id;
-    take->revision = subscription->revision;
-    random_fill(&take->entry.token, sizeof(take->entry.token));
-    subscription->taking_token = take->entry.token;
-    enum store_result result =
-        driver->take(session, subscription->scope, (struct store_take *[]){take}, 1, status);
-    *taken = result == STORE_OK && take->outcome == STORE_DONE;
-    pthread_mutex_lock(&subscription->lock);
-    if (!*taken) {
-        subscription->stale = true;
-    } else {
-        store_note_time(subscription->all, take->entry.at_us);
-        if (!subscription->ledger ||
-            !ledger_apply_take(subscription->ledger, &take->entry, &no_memory)) {
-            subscription_forget(subscription);
-            *taken = false;
-        }
-    }
-    pthread_mutex_unlock(&subscription->lock);
-    return result;
-}
-
-/* ---- taking ---- */
-
-/* The page of new events that those who wait may have; its limit is 0 when there is nobody or they
- * may have none. */
-static struct store_list plan_take(struct subscription *subscription, struct arena *arena)
-{
-    size_t wanted = 0;
-    pthread_mutex_lock(&subscription->lock);
-    struct ledger_figures figures = ledger_figures_of(subscription->ledger);
-    size_t held = figures.out + figures.waiting + figures.blocked;
-    size_t most = subscription->settings.max_outstanding;
-    size_t room = held < most ? most - held : 0;
-    if (!subscription->look || subscription->settings.paused)
-        room = 0;
-    for (const struct pull *pull = subscription->taking.first; pull; pull = pull->next)
-        wanted += pull->max_events;
-    for (const struct pull *pull = subscription->pulls.first; pull; pull = pull->next)
-        wanted += pull->admitted ? pull->max_events : 0;
-    wanted = wanted < room ? wanted : room;
-    int64_t after =
-        figures.position > subscription->scanned ? figures.position : subscription->scanned;
-    pthread_mutex_unlock(&subscription->lock);
-    return (struct store_list){
-        .set = subscription_is_inbox(subscription) ? STORE_PENDING : STORE_LOG,
-        .oldest_first = true,
-        .after = after,
-        .filter = subscription->settings.filter,
-        .limit = (uint32_t)(wanted < STORE_LIST_MAX ? wanted : STORE_LIST_MAX),
-        .max_bytes = TAKE_BYTES,
-        .arena = arena,
-    };
-}
-
-/* What is given to whom, and the entry that says so. */
-struct division {
-    const struct store_list *list;
-    size_t next; /* event */
-    int64_t *sequences;
-    struct ledger_grant *grants;
-    size_t grant_count;
-    int64_t position;
-};
-
-/* The pull gets the next events; its status says when there was no memory for them. Lock held. */
-static void give(struct subscription *subscription, struct division *division, struct pull *pull)
-{
-    const struct store_list *list = division->list;
-    int64_t *sequences = division->sequences + division->next;
-    size_t left = list->count - division->next;
-    size_t most = left < pull->max_events ? left : pull->max_events;
-    size_t bytes = 0;
-    pull->count = 0;
-    pull->deliveries = arena_calloc(pull->request.arena, most, sizeof(*pull->deliveries));
-    if (!pull->deliveries) {
-        subscription_no_memory(&pull->request.status);
-        return;
-    }
-    for (; division->next < list->count && pull->count < most; division->next++) {
-        const struct store_event *event = &list->events[division->next];
-        if (ledger_is_ahead(subscription->ledger, event->sequence))
-            continue;
-        bytes += event->payload.size;
-        if (pull->count > 0 && bytes > pull->max_bytes)
-            break;
-        sequences[pull->count] = event->sequence;
-        pull->deliveries[pull->count++].event = *event;
-    }
-    if (pull->count == 0)
-        return;
-    uint32_t seconds = pull->lease_seconds;
-    division->grants[division->grant_count++] = (struct ledger_grant){
-        .pull = pull->id,
-        .lease_ms = (seconds ? seconds : subscription->settings.lease_seconds) * 1000,
-        .sequences = sequences,
-        .count = pull->count};
-}
-
-/* Divides the events among those who wait, first come first served. Those for whom there was no
- * memory are moved to `failed`. Lock held. */
-static void divide(struct subscription *subscription, struct division *division,
-                   struct pull_list *failed)
-{
-    const struct store_list *list = division->list;
-    struct pull_list *pulls = &subscription->pulls;
-    pulls_put_back(pulls, &subscription->taking);
-    for (struct pull *pull = pulls->first, *next; pull && division->next < list->count;
-         pull = next) {
-        next = pull->next;
-        if (!pull->admitted || pull->ended || (pull->parked && !pull->calls->unpark(pull)))
-            continue;
-        pull->parked = false;
-        pull->request.status = STATUS_INIT;
-        give(subscription, division, pull);
-        bool fails = pull->request.status.code != STATUS_OK;
-        if (pull->count > 0 || fails) {
-            pulls_remove(pulls, pull);
-            pulls_add(fails ? failed : &subscription->taking, pull);
-        }
-    }
-    bool all = division->next == list->count;
-    division->position = all                  ? list->read_to
-                         : division->next > 0 ? list->events[division->next - 1].sequence
-                                              : list->after;
-}
-
-/* Fills what the entry decided. Lock held. */
-static void fill_taken(struct subscription *subscription)
-{
-    for (struct pull *pull = subscription->taking.first; pull; pull = pull->next) {
-        for (size_t i = 0; i < pull->count; i++) {
-            struct delivery *delivery = &pull->deliveries[i];
-            const struct lease *lease = ledger_find(subscription->ledger, delivery->event.sequence);
-            if (lease)
-                delivery_fill(subscription, delivery, lease);
-        }
-    }
-    subscription->scanned = ledger_figures_of(subscription->ledger).position;
-}
-
-static void answer_each(struct pull_list *pulls)
-{
-    for (struct pull *pull = pulls->first, *next; pull; pull = next) {
-        next = pull->next;
-        pull->empty = PULL_NOT_EMPTY;
-        pull->request.done(&pull->request);
-    }
-    pulls_init(pulls);
-}
-
-/* Appends the take that was decided. */
-static enum store_result append_division(struct subscription *subscription,
-                                         struct store_session *session,
-                                         const struct division *division,
-                                         struct store_entry_before before, bool *taken,
-                                         struct status *status)
-{
-    struct buffer body;
-    enum store_result result = STORE_UNAVAILABLE;
-    buffer_init(&body, (size_t)1 << 20);
-    pthread_mutex_lock(&subscription->lock);
-    struct ledger_take decided = ledger_take_of(subscription->ledger);
-    decided.position = division->position;
-    decided.grants = division->grants;
-    decided.grant_count = division->grant_count;
-    ledger_make_take(&body, subscription->ledger, &decided);
-    pthread_mutex_unlock(&subscription->lock);
-    struct store_take take = {.before = before, .entry = {.body = {body.data, body.size}}};
-    if (body.failed)
-        subscription_no_memory(status);
-    else
-        result = subscription_append(subscription, session, &take, taken, status);
-    buffer_fini(&body);
-    return result;
-}
-
-/* Gives out the events of the page. */
-static enum store_result take_page(struct subscription *subscription, struct store_session *session,
-                                   const struct store_list *list, struct status *status)
-{
-    struct pull_list failed;
-    struct division division = {
-        .list = list,
-        .sequences = arena_calloc(list->arena, list->count, sizeof(*division.sequences)),
-        .grants = arena_calloc(list->arena, list->count, sizeof(*division.grants)),
-    };
-    if (!division.sequences || !division.grants) {
-        subscription_no_memory(status);
-        return STORE_UNAVAILABLE;
-    }
-    pulls_init(&failed);
-    pthread_mutex_lock(&subscription->lock);
-    divide(subscription, &division, &failed);
-    struct store_entry_before before = ledger_figures_of(subscription->ledger).take;
-    if (division.grant_count == 0 && subscription->scanned < division.position)
-        subscription->scanned = division.position; /* all of it was settled before */
-    pthread_mutex_unlock(&subscription->lock);
-    answer_each(&failed);
-    bool taken = false;
-    enum store_result result = STORE_OK;
-    if (division.grant_count > 0)
-        result = append_division(subscription, session, &division, before, &taken, status);
-    if (taken) {
-        struct pull_list answers; /* a release looks through the others meanwhile */
-        pulls_init(&answers);
-        pthread_mutex_lock(&subscription->lock);
-        fill_taken(subscription);
-        pulls_put_back(&answers, &subscription->taking);
-        pthread_mutex_unlock(&subscription->lock);
-        answer_each(&answers);
-    }
-    return result;
-}
-
-/* Nothing was found. */
-static void note_nothing(struct subscription *subscription, const struct store_list *list)
-{
-    pthread_mutex_lock(&subscription->lock);
-    pulls_put_back(&subscription->pulls, &subscription->taking);
-    if (subscription->scanned < list->read_to)
-        subscription->scanned = list->read_to;
-    pthread_mutex_unlock(&subscription->lock);
-    if (!list->more)
-        subscription_wait(subscription, list->read_to);
-}
-
-/* Of a page of the log. */
-static void warn_of_removed(const struct subscription *subscription, const struct store_list *list)
-{
-    log_warning_limited("EVENTS_REMOVED",
-                        "the log begins after a subscription's position: what was removed before "
-                        "is not given out; keep events for longer",
-                        {"subscription", subscription->name},
-                        {"position", NULL, (double)list->after},
-                        {"log_begins_at", NULL, (double)list->first});
-}
-
-/* One page. *more is false when there is nothing more to do. */
-static enum store_result take_once(struct subscription *subscription, struct store_session *session,
-                                   struct arena *arena, bool *more, struct status *status)
-{
-    arena_reset(arena);
-    struct store_list list = plan_take(subscription, arena);
-    *more = list.limit > 0;
-    if (!*more)
-        return STORE_OK;
-    if (!subscription_join(subscription, list.after)) {
-        subscription_no_memory(status);
-        return STORE_UNAVAILABLE;
-    }
-    enum store_result result = session->store->driver->list(
-        session, subscription->scope, (struct store_list *[]){&list}, 1, status);
-    if (result != STORE_OK)
-        return result;
-    if (list.no_memory) {
-        subscription_no_memory(status);
-        return STORE_UNAVAILABLE;
-    }
-    if (list.set == STORE_LOG && store_list_lacks_events(&list))
-        warn_of_removed(subscription, &list);
-    if (list.count > 0)
-        return take_page(subscription, session, &list, status);
-    note_nothing(subscription, &list);
-    return STORE_OK;
-}
-
-/* A take whose answer was lost may have been written: then its events are read again. */
-static void look_for_lost_take(struct subscription *subscription)
-{
-    pthread_mutex_lock(&subscription->lock);
-    bool written = subscription->taking.first && subscription->ledger &&
-                   ledger_figures_of(subscription->ledger).take.token == subscription->taking_token;
-    if (written) {
-        fill_taken(subscription);
-        pulls_put_back(&subscription->granted, &subscription->taking);
-    }
-    pthread_mutex_unlock(&subscription->lock);
-}
 
 /* ---- events that are given out again ---- */
 
@@ -360,12 +70,12 @@ static enum store_result deliver_granted(struct subscription *subscription,
                                          struct status *status)
 {
     for (;;) {
-        arena_reset(arena);
         pthread_mutex_lock(&subscription->lock);
         struct pull *pull = subscription->granted.first;
         pthread_mutex_unlock(&subscription->lock);
         if (!pull)
             return STORE_OK;
+        arena_reset(arena);
         pull->request.status = STATUS_INIT;
         enum store_result result = STORE_OK;
         if (pull->deliveries)
@@ -460,7 +170,9 @@ static enum store_result take_all(struct subscription *subscription, struct stor
             more = found;
         }
         if (result == STORE_OK && more)
-            result = take_once(subscription, session, arena, &more, status);
+            result = subscription_take(subscription, session, arena, &more, status);
+        if (result == STORE_OK)
+            result = deliver_granted(subscription, session, arena, status);
     }
     return result;
 }
@@ -494,7 +206,7 @@ static enum store_result work(struct subscription *subscription, struct store_se
         return STORE_OK;
     }
     if (result == STORE_OK) {
-        look_for_lost_take(subscription);
+        division_look_for_lost(subscription);
         result = deliver_granted(subscription, session, arena, status);
     }
     if (result == STORE_OK)
