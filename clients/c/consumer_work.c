@@ -96,6 +96,11 @@ void work_free(struct workload *load, struct work *work)
     free(work);
 }
 
+int triggers_delivery_lost(const triggers_delivery *delivery)
+{
+    return ((const struct work *)delivery)->lost;
+}
+
 void work_lose(struct workload *load, struct work *work)
 {
     work->lost = true;

@@ -3,6 +3,7 @@
 #ifndef TRIGGERS_CLIENT_CONSUMER_WORK_H
 #define TRIGGERS_CLIENT_CONSUMER_WORK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "triggers.h"
@@ -29,8 +30,8 @@ struct work {
     triggers_outcome outcome;
     int64_t lease_end_ms;
     int64_t extend_at_ms;
-    bool extending; /* in the call that is under way */
-    bool lost;
+    bool extending;        /* in the call that is under way */
+    atomic_bool lost;      /* set with the lock held */
     bool told;             /* the handler was, that it is lost */
     struct work *previous; /* in the list of its state */
     struct work *next;

@@ -470,6 +470,9 @@ typedef struct triggers_delivery {
     int64_t lease_expires_at_us; /* as it was pulled; microseconds since 1970 UTC */
 } triggers_delivery;
 
+/* Whether the lease of a delivery is lost: 1 or 0. In its handler, on any thread. */
+TRIGGERS_API int triggers_delivery_lost(const triggers_delivery *delivery);
+
 /* What becomes of a delivery. */
 typedef enum triggers_outcome_kind {
     TRIGGERS_OUTCOME_ACK = 0, /* done */

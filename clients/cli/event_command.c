@@ -135,6 +135,8 @@ static int start_command(const char *command, const char *subscription, struct r
         if (!error) {
             running->next = all_running;
             all_running = running;
+            if (triggers_delivery_lost(running->delivery)) /* before it could be ended */
+                kill(-running->pid, SIGTERM);
         }
         pthread_mutex_unlock(&lock);
         close(input);

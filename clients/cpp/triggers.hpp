@@ -15,11 +15,15 @@
 
 #include <chrono>
 #include <cmath>
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <functional>
 #include <future>
 #include <iterator>
 #include <limits>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -558,28 +562,87 @@ inline triggers_call_options to_c(const CallOptions &options)
 
 } // namespace detail
 
+namespace detail
+{
+
+// The lease of a delivery, while it is handled and as long as somebody has the delivery.
+class Lease
+{
+  public:
+    void lose()
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        lost_ = true;
+        news_.notify_all();
+    }
+    template <class Duration> bool wait_lost(Duration duration)
+    {
+        std::unique_lock<std::mutex> lock(mutex_);
+        return news_.wait_for(lock, duration, [this] { return lost_; });
+    }
+
+  private:
+    std::mutex mutex_;
+    std::condition_variable news_;
+    bool lost_ = false;
+};
+
+} // namespace detail
+
+// An event that a worker was given. The handler that has it is told by lost(), or by wait_lost()
+// while it waits, that the lease is lost: somebody else may have the event then, and what becomes
+// of it here will not count.
+class Delivery
+{
+  public:
+    Event event;
+    std::string ack_id;    // settles this delivery; opaque
+    std::uint32_t attempt; // how often the event was given out, this time included
+    Time lease_expires_at; // as it was pulled
+
+    explicit Delivery(const triggers_delivery &given)
+        : event(detail::to_event(given.event)), ack_id(given.ack_id), attempt(given.attempt),
+          lease_expires_at(detail::to_time(given.lease_expires_at_us)),
+          lease_(std::make_shared<detail::Lease>())
+    {
+    }
+
+    bool lost() const
+    {
+        return wait_lost(Timeout(0));
+    }
+    // Waits so long, but not when the lease is lost. Whether it is.
+    template <class Rep, class Period>
+    bool wait_lost(std::chrono::duration<Rep, Period> duration) const
+    {
+        return lease_->wait_lost(duration);
+    }
+
+  private:
+    friend class Worker;
+    std::shared_ptr<detail::Lease> lease_;
+};
+
+struct WorkOptions {
+    std::uint32_t concurrency = 1; // handlers at once, to 1000
+    // After how long an event comes again when this program has vanished, to 12 hours. It is
+    // extended while the handler runs. Zero: as the subscription says.
+    std::chrono::seconds lease{0};
+    // Is told of calls that failed and are made again, and of outcomes that could not be stored; on
+    // a thread of the worker, which it holds up. It must not throw.
+    std::function<void(const Error &)> on_error{};
+};
+
 class Follower;
 class Inbox;
+class Worker;
 
 class Client
 {
   public:
     // Starts to connect; nobody need be there yet. Throws Error when an address or file is wrong.
-    explicit Client(const Options &options = {})
+    explicit Client(const Options &options = {}) : options_(options), client_(open(options))
     {
-        triggers_client_options given{};
-        given.url = detail::text_or_null(options.urls, "URL_INVALID");
-        given.tls_ca_file = detail::text_or_null(options.ca_file, "TLS_CA_INVALID");
-        given.name = detail::text_or_null(options.name, "NAME_INVALID");
-        given.timeout_ms = detail::to_ms(options.timeout);
-        given.max_in_flight = options.max_in_flight;
-        given.no_retry = options.retry ? 0 : TRIGGERS_SEND_ONCE;
-        triggers_client *client = nullptr;
-        char error[512];
-        triggers_code code = triggers_client_open(&client, &given, error, sizeof(error));
-        if (code != TRIGGERS_OK)
-            throw Error(static_cast<Code>(code), "CLIENT_NOT_OPENED", error);
-        client_.reset(client);
     }
 
     std::future<Created> create_async(const NewEvent &event, const CallOptions &options = {}) const
@@ -811,14 +874,40 @@ class Client
     // Follower. The wait, 20 s when it is zero, is that of one call.
     inline Follower follow(LogRequest request = {}, const CallOptions &options = {}) const;
 
+    // Hands the events of a subscription to a handler; see Worker.
+    inline Worker worker(const std::string &subscription,
+                         std::function<void(const Delivery &)> handler,
+                         const WorkOptions &options = {}) const;
+
   private:
+    friend class Worker;
     struct Close {
         void operator()(triggers_client *client) const
         {
             triggers_client_close(client);
         }
     };
-    std::unique_ptr<triggers_client, Close> client_;
+    using Handle = std::unique_ptr<triggers_client, Close>;
+
+    static Handle open(const Options &options)
+    {
+        triggers_client_options given{};
+        given.url = detail::text_or_null(options.urls, "URL_INVALID");
+        given.tls_ca_file = detail::text_or_null(options.ca_file, "TLS_CA_INVALID");
+        given.name = detail::text_or_null(options.name, "NAME_INVALID");
+        given.timeout_ms = detail::to_ms(options.timeout);
+        given.max_in_flight = options.max_in_flight;
+        given.no_retry = options.retry ? 0 : TRIGGERS_SEND_ONCE;
+        triggers_client *client = nullptr;
+        char error[512];
+        triggers_code code = triggers_client_open(&client, &given, error, sizeof(error));
+        if (code != TRIGGERS_OK)
+            throw Error(static_cast<Code>(code), "CLIENT_NOT_OPENED", error);
+        return Handle(client);
+    }
+
+    Options options_;
+    Handle client_;
 };
 
 // A range to be walked once, by one thread, while the client lives. The options are a page's;
@@ -1050,6 +1139,164 @@ class Follower
     std::mutex mutex_;
     bool stopped_ = false; // under the mutex
 };
+
+// Hands the events of a subscription to a handler from its construction on, on as many threads as
+// there are handlers at once, while the client lives. It pulls no more than there are handlers
+// free. An event is acknowledged when its handler returns; when it throws, the event comes again
+// after a pause or becomes a dead letter, with what() as the reason. An event may be handled more
+// than once. The worker opens another connection of its own, as the client was opened.
+class Worker
+{
+  public:
+    using Handler = std::function<void(const Delivery &)>;
+
+    // Throws Error when an option is wrong; nobody need be there yet.
+    Worker(const Client &client, const std::string &subscription, Handler handler,
+           const WorkOptions &options = {})
+        : handler_(std::move(handler)), on_error_(options.on_error)
+    {
+        const std::chrono::seconds longest = std::chrono::hours(12);
+        if (options.lease < std::chrono::seconds(0) || options.lease > longest)
+            throw Error(Code::invalid_argument, "LEASE_INVALID", "a lease is not from 0 to 12 h");
+        if (!handler_)
+            throw Error(Code::invalid_argument, "HANDLER_MISSING", "a worker needs a handler");
+        triggers_consumer_options given{};
+        given.subscription = detail::to_text(subscription, "SUBSCRIPTION_INVALID");
+        given.concurrency = options.concurrency;
+        given.lease_seconds = static_cast<std::uint32_t>(options.lease.count());
+        given.handle = handle;
+        given.lost = note_lost;
+        given.failed = tell_failed;
+        given.ended = note_end;
+        given.user_data = this;
+        triggers_client *puller = Client::open(client.options_).release();
+        triggers_consumer *consumer = nullptr;
+        char error[512];
+        const triggers_code code = triggers_consumer_open(&consumer, client.client_.get(), puller,
+                                                          &given, error, sizeof(error));
+        if (code != TRIGGERS_OK)
+            throw Error(static_cast<Code>(code), "WORKER_NOT_STARTED", error);
+        consumer_.reset(consumer);
+    }
+    // Stops, and waits. Not in a handler.
+    ~Worker() = default;
+    Worker(const Worker &) = delete;
+    Worker &operator=(const Worker &) = delete;
+
+    // Begins nothing more: what runs is finished and settled, the rest given back. Any thread may
+    // stop a worker that is constructed, a handler too.
+    void stop()
+    {
+        triggers_consumer_stop(consumer_.get());
+    }
+
+    // Waits until it has stopped. Throws Error when a call failed for good, as when there is no
+    // such subscription. Not in a handler.
+    void wait()
+    {
+        const triggers_error *error = triggers_consumer_wait(consumer_.get(), nullptr);
+        if (error->code != TRIGGERS_OK)
+            throw Error(*error);
+    }
+
+    // Waits so long, but not when it has stopped. Whether it has; wait() says why.
+    template <class Rep, class Period> bool wait_for(std::chrono::duration<Rep, Period> duration)
+    {
+        std::unique_lock<std::mutex> lock(mutex_);
+        return end_.wait_for(lock, duration, [this] { return ended_; });
+    }
+
+  private:
+    struct Close {
+        void operator()(triggers_consumer *consumer) const
+        {
+            triggers_consumer_close(consumer);
+        }
+    };
+
+    static void handle(const triggers_delivery *given, triggers_outcome *outcome, void *data)
+    {
+        Worker &self = *static_cast<Worker *>(data);
+        try {
+            const Delivery delivery(*given);
+            const Running running(self, given, delivery);
+            self.handler_(delivery);
+        } catch (const std::exception &failure) {
+            fail(*outcome, failure.what());
+        } catch (...) {
+            fail(*outcome, "");
+        }
+    }
+
+    static void fail(triggers_outcome &outcome, const char *reason)
+    {
+        outcome.kind = TRIGGERS_OUTCOME_NACK;
+        std::snprintf(outcome.reason, sizeof(outcome.reason), "%s", *reason ? reason : "failed");
+    }
+
+    static void note_lost(const triggers_delivery *given, void *data)
+    {
+        Worker &self = *static_cast<Worker *>(data);
+        const std::lock_guard<std::mutex> lock(self.mutex_);
+        const auto found = self.running_.find(given);
+        if (found != self.running_.end())
+            found->second->lose();
+    }
+
+    static void tell_failed(const triggers_error *error, const triggers_delivery *, void *data)
+    {
+        const Worker &self = *static_cast<Worker *>(data);
+        if (self.on_error_)
+            self.on_error_(Error(*error));
+    }
+
+    static void note_end(void *data)
+    {
+        Worker &self = *static_cast<Worker *>(data);
+        const std::lock_guard<std::mutex> lock(self.mutex_);
+        self.ended_ = true;
+        self.end_.notify_all();
+    }
+
+    // A delivery is found while its handler runs.
+    class Running
+    {
+      public:
+        Running(Worker &worker, const triggers_delivery *given, const Delivery &delivery)
+            : worker_(worker), given_(given)
+        {
+            const std::lock_guard<std::mutex> lock(worker_.mutex_);
+            worker_.running_.emplace(given_, delivery.lease_);
+            if (triggers_delivery_lost(given_)) // before it could be found
+                delivery.lease_->lose();
+        }
+        ~Running()
+        {
+            const std::lock_guard<std::mutex> lock(worker_.mutex_);
+            worker_.running_.erase(given_);
+        }
+        Running(const Running &) = delete;
+        Running &operator=(const Running &) = delete;
+
+      private:
+        Worker &worker_;
+        const triggers_delivery *given_;
+    };
+
+    Handler handler_;
+    std::function<void(const Error &)> on_error_;
+    std::mutex mutex_; // the rest, but for the consumer
+    std::condition_variable end_;
+    bool ended_ = false;
+    std::map<const triggers_delivery *, std::shared_ptr<detail::Lease>> running_;
+    std::unique_ptr<triggers_consumer, Close> consumer_; // the last, as its threads use the others
+};
+
+inline Worker Client::worker(const std::string &subscription, Worker::Handler handler,
+                             const WorkOptions &options) const
+{
+    return Worker(*this, subscription, std::move(handler), options);
+}
 
 inline Follower Client::follow(LogRequest request, const CallOptions &options) const
 {

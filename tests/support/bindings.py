@@ -43,7 +43,7 @@ class Binding:
 NO_WORKER = ("worker",)
 BINDINGS = [
     Binding("c", "c", default=True, compiled=True),
-    Binding("cpp", "cpp", default=True, compiled=True, lacks=NO_WORKER),
+    Binding("cpp", "cpp", default=True, compiled=True),
     Binding("python", "python", ("python3",), default=True),
     Binding("python-asyncio", "python", ("python3",), default=True, arguments=("--aio",)),
     Binding("typescript", "typescript", ("node", "npm")),

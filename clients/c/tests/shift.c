@@ -48,6 +48,7 @@ static void handle(const triggers_delivery *delivery, triggers_outcome *outcome,
     struct begun *begun = &shift->begun[shift->begun_count++];
     begun->delivery = delivery;
     begun->attempt = delivery->attempt;
+    begun->lost = triggers_delivery_lost(delivery); /* before it could be found */
     snprintf(begun->event_id, sizeof(begun->event_id), "%s", delivery->event.event_id);
     while (!begun->lost && wait_until(&shift->changed, &shift->lock, end_ms))
         continue;

@@ -2,12 +2,16 @@
 #include <triggers.hpp>
 
 #include <algorithm>
+#include <chrono>
+#include <condition_variable>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <iostream>
+#include <list>
 #include <map>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -310,6 +314,73 @@ Json follow(const triggers::Client &client, const Json &request, triggers::Timeo
     return {{"events", to_json(events)}, {"next_after", follower.next_after()}};
 }
 
+// Some workers share a client until enough handlers have ended.
+class Shift
+{
+  public:
+    explicit Shift(const Json &request) : request_(request)
+    {
+    }
+
+    Json work(const triggers::Client &client)
+    {
+        triggers::WorkOptions options;
+        options.concurrency = request_.value("concurrency", 1u);
+        options.lease = std::chrono::seconds(request_.value("lease_seconds", 0));
+        std::list<triggers::Worker> workers;
+        for (int left = request_.value("workers", 1); left > 0; left--)
+            workers.emplace_back(
+                client, request_["subscription"].get<std::string>(),
+                [this](const triggers::Delivery &delivery) { handle(delivery); }, options);
+        while (!is_handled() && !workers.front().wait_for(std::chrono::milliseconds(1)))
+            continue;
+        for (triggers::Worker &worker : workers)
+            worker.stop();
+        for (triggers::Worker &worker : workers)
+            worker.wait();
+        return {{"deliveries", deliveries_}};
+    }
+
+  private:
+    void handle(const triggers::Delivery &delivery)
+    {
+        const std::size_t place = begin(delivery);
+        const bool lost =
+            delivery.wait_lost(std::chrono::milliseconds(request_.value("handle_ms", 0)));
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            deliveries_[place]["lost"] = lost;
+            handled_++;
+            changed_.notify_all();
+        }
+        if (request_.contains("fail"))
+            throw std::runtime_error(request_["fail"].get<std::string>());
+    }
+
+    std::size_t begin(const triggers::Delivery &delivery)
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        deliveries_.push_back({{"event_id", delivery.event.event_id},
+                               {"attempt", delivery.attempt},
+                               {"lost", false}});
+        return deliveries_.size() - 1;
+    }
+
+    // Waits a while.
+    bool is_handled()
+    {
+        std::unique_lock<std::mutex> lock(mutex_);
+        return changed_.wait_for(lock, std::chrono::milliseconds(20),
+                                 [this] { return handled_ >= request_.value("count", 1); });
+    }
+
+    const Json &request_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    Json deliveries_ = Json::array();
+    int handled_ = 0;
+};
+
 Json check(const triggers::Client &client, std::string service, triggers::Timeout timeout)
 {
     Triggers__Health__V1__HealthCheckRequest message =
@@ -349,6 +420,8 @@ Json call(const triggers::Client &client, const std::string &method, const Json 
         return to_json(client.list_events(log_request(request), timeout));
     if (method == "follow")
         return follow(client, request, timeout);
+    if (method == "work")
+        return Shift(request).work(client);
     if (method == "list_kinds")
         return to_json(client.list_kinds(
             {request.value("page_size", 0), request.value("page_token", "")}, timeout));
