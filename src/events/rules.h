@@ -11,6 +11,7 @@
 #define EVENT_PAGE_DEFAULT 50
 #define EVENT_PAGE_MAX 1000
 #define EVENT_PAGE_MAX_BYTES (8u << 20) /* payload bytes of one page */
+#define EVENT_MAX_DELAY_S 2678400       /* 31 days: so far ahead may a deliver_at be */
 #define EVENT_MAX_PAYLOAD (10u << 20)   /* the highest value of the payload limit */
 
 /* Trims Unicode white space and lower-cases (full Unicode mapping, as the service that this one

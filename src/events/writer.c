@@ -87,27 +87,32 @@ struct write_batch {
 };
 
 /* Appends get their times here, close to the commit. */
-static void stamp_append(struct writer *writer, struct store_event *event)
+static void stamp_append(struct writer *writer, struct write_item *item)
 {
+    struct store_event *event = &item->stored.event;
     event->created_at_us = next_time_us(writer);
+    if (item->delay_us > 0)
+        event->deliver_at_us = event->created_at_us + item->delay_us;
+    if (event->deliver_at_us <= event->created_at_us)
+        event->deliver_at_us = 0;
 }
 
-static void stamp_ack(struct writer *writer, struct store_event *event)
+static void stamp_ack(struct writer *writer, struct write_item *item)
 {
     (void)writer;
-    event->acknowledged_at_us = clock_now_us();
+    item->stored.event.acknowledged_at_us = clock_now_us();
 }
 
 /* They need no time of ours. */
-static void stamp_nothing(struct writer *writer, struct store_event *event)
+static void stamp_nothing(struct writer *writer, struct write_item *item)
 {
     (void)writer;
-    (void)event;
+    (void)item;
 }
 
 /* The kinds of items: how one gets its time, and the metric that counts those that were done. */
 static const struct {
-    void (*stamp)(struct writer *writer, struct store_event *event);
+    void (*stamp)(struct writer *writer, struct write_item *item);
     struct metric *done;
 } KINDS[STORE_KIND_COUNT] = {
     [STORE_APPEND] = {stamp_append, &writer_created},
@@ -199,7 +204,7 @@ static void gather_op(struct write_batch *batch, struct write_op *op)
         if (item->wrong)
             continue;
         CHECK(item->stored.kind < STORE_KIND_COUNT);
-        KINDS[item->stored.kind].stamp(writer, &item->stored.event);
+        KINDS[item->stored.kind].stamp(writer, item);
         CHECK(batch->count < MAX_BATCH);
         batch->ops[batch->count] = op;
         batch->stored[batch->count] = &item->stored;

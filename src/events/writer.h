@@ -12,6 +12,8 @@ struct item_failure;
 
 struct write_item {
     struct store_item stored; /* in: kind, and all of `event` except the time; out: the outcome */
+    int64_t delay_us;         /* in: of an append, deliver_at is so long after its time; 0: it is as
+                                 in `event` */
     /* In: why the caller's item must not be written, and is left out. NULL: it is written. */
     struct item_failure *wrong;
     bool keyed; /* for the caller: its id was derived from an idempotency key */

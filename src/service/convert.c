@@ -19,6 +19,18 @@ Google__Protobuf__Timestamp *convert_time(struct arena *arena, int64_t time_us)
     return time;
 }
 
+#define FIRST_SECOND INT64_C(-62135596800) /* 0001-01-01 */
+#define LAST_SECOND INT64_C(253402300799)  /* 9999-12-31 */
+
+bool convert_time_us(const Google__Protobuf__Timestamp *time, int64_t *time_us)
+{
+    if (time->seconds < FIRST_SECOND || time->seconds > LAST_SECOND || time->nanos < 0 ||
+        time->nanos > 999999999)
+        return false;
+    *time_us = time->seconds * 1000000 + (time->nanos + 999) / 1000;
+    return true;
+}
+
 char *convert_id(struct arena *arena, const uint8_t id[TYPEID_BYTES])
 {
     char *text = arena_alloc(arena, TYPEID_TEXT_SIZE);
@@ -46,6 +58,11 @@ Triggers__V1__Event *convert_event(struct arena *arena, const struct store_event
         message->acknowledged_at = convert_time(arena, event->acknowledged_at_us);
     message->sequence = event->sequence;
     message->payload_erased = event->payload.size == 0; /* no payload is empty otherwise */
+    if (event->ordering_key.size > 0)
+        message->ordering_key =
+            arena_copy(arena, event->ordering_key.data, event->ordering_key.size);
+    if (event->deliver_at_us != 0)
+        message->deliver_at = convert_time(arena, event->deliver_at_us);
     return arena->exhausted ? NULL : message;
 }
 

@@ -15,11 +15,17 @@
 /* Why one item cannot be stored or acknowledged. */
 struct item_failure {
     struct status status; /* code OK: nothing is wrong */
-    struct field_violation violations[4];
+    struct field_violation
+        violations[6]; /* of a create: its id, source, type, payload, key, delay */
     size_t violation_count;
 };
 
 Google__Protobuf__Timestamp *convert_time(struct arena *arena, int64_t time_us);
+
+/* The first microsecond that is not before the time. False when it is not of the years 1 to 9999,
+ * which are those of google.protobuf.Timestamp. */
+bool convert_time_us(const Google__Protobuf__Timestamp *time, int64_t *time_us);
+#define TIME_RULE "must be from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999999999Z"
 
 /* The text form with its NUL. */
 char *convert_id(struct arena *arena, const uint8_t id[TYPEID_BYTES]);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "events/rules.h"
 #include "service/convert.h"
 #include "service/event_service.h"
@@ -192,6 +193,55 @@ static void submit(struct event_service *service, struct write_call *write)
 
 /* ---- create ---- */
 
+static void read_ordering_key(const Triggers__V1__CreateEventRequest *request, const char *prefix,
+                              struct arena *arena, struct write_item *item)
+{
+    struct slice key = {request->ordering_key, strlen(request->ordering_key)};
+    bool delayed =
+        request->delivery_case == TRIGGERS__V1__CREATE_EVENT_REQUEST__DELIVERY_DELIVER_AT ||
+        (request->delivery_case == TRIGGERS__V1__CREATE_EVENT_REQUEST__DELIVERY_DELAY_SECONDS &&
+         request->delay_seconds > 0);
+    item->stored.event.ordering_key = key;
+    if (key.size > STORE_ORDERING_KEY_MAX)
+        add_violation(arena, item, "ORDERING_KEY_INVALID",
+                      field_path(arena, prefix, "ordering_key"),
+                      "must have at most 255 bytes in UTF-8");
+    else if (key.size > 0 && delayed)
+        add_violation(arena, item, "ORDERING_KEY_WITH_DELAY",
+                      field_path(arena, prefix, "ordering_key"),
+                      "must not be given together with deliver_at or delay_seconds: an event is "
+                      "either ordered by its key or delayed");
+}
+
+static void read_deliver_at(const Google__Protobuf__Timestamp *time, const char *prefix,
+                            struct arena *arena, struct write_item *item)
+{
+    int64_t *deliver_at_us = &item->stored.event.deliver_at_us;
+    if (!convert_time_us(time, deliver_at_us))
+        add_violation(arena, item, "DELIVER_AT_INVALID", field_path(arena, prefix, "deliver_at"),
+                      TIME_RULE);
+    else if (*deliver_at_us - clock_now_us() > EVENT_MAX_DELAY_S * INT64_C(1000000))
+        add_violation(arena, item, "DELIVER_AT_INVALID", field_path(arena, prefix, "deliver_at"),
+                      "must be at most 31 days ahead");
+}
+
+static void read_delivery(const Triggers__V1__CreateEventRequest *request, const char *prefix,
+                          struct arena *arena, struct write_item *item)
+{
+    switch (request->delivery_case) {
+    case TRIGGERS__V1__CREATE_EVENT_REQUEST__DELIVERY_DELIVER_AT:
+        read_deliver_at(request->deliver_at, prefix, arena, item);
+        break;
+    case TRIGGERS__V1__CREATE_EVENT_REQUEST__DELIVERY_DELAY_SECONDS:
+        item->delay_us = request->delay_seconds * INT64_C(1000000);
+        if (request->delay_seconds > EVENT_MAX_DELAY_S)
+            add_violation(arena, item, "DELAY_INVALID", field_path(arena, prefix, "delay_seconds"),
+                          "must be at most 2678400, which is 31 days");
+        break;
+    default: break; /* at once */
+    }
+}
+
 /* Checks the event; its item gets what is wrong with it. */
 static void add_event(struct event_service *service, struct write_call *write, size_t index,
                       const Triggers__V1__CreateEventRequest *request, const char *prefix)
@@ -216,6 +266,8 @@ static void add_event(struct event_service *service, struct write_call *write, s
                       event->payload.size > service->payloads.max_size ? "PAYLOAD_TOO_LARGE"
                                                                        : "PAYLOAD_INVALID",
                       field_path(arena, prefix, "payload"), why);
+    read_ordering_key(request, prefix, arena, item);
+    read_delivery(request, prefix, arena, item);
     write->sound += !item->wrong;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "events/rules.h"
+#include "service/convert.h"
 #include "service/request_checks.h"
 
 bool list_request_size(struct call *call, int32_t page_size, uint32_t *limit)
@@ -45,22 +46,16 @@ static bool read_patterns(struct call *call, char *const *texts, size_t count, c
     return !call->arena.exhausted;
 }
 
-#define FIRST_SECOND INT64_C(-62135596800) /* 0001-01-01, as google.protobuf.Timestamp has it */
-#define LAST_SECOND INT64_C(253402300799)  /* 9999-12-31 */
-
-/* The first microsecond that is not before the time; 0 when there is none. The first of 1970, which
- * would look like none, becomes the one before. */
+/* 0 when there is none. The first microsecond of 1970, which would look like none, becomes the one
+ * before. */
 static bool read_time(struct call *call, const Google__Protobuf__Timestamp *time, const char *field,
                       int64_t *time_us)
 {
     *time_us = 0;
     if (!time)
         return true;
-    if (time->seconds < FIRST_SECOND || time->seconds > LAST_SECOND || time->nanos < 0 ||
-        time->nanos > 999999999)
-        return refuse_filter(call, field,
-                             "must be from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999999999Z");
-    *time_us = time->seconds * 1000000 + (time->nanos + 999) / 1000;
+    if (!convert_time_us(time, time_us))
+        return refuse_filter(call, field, TIME_RULE);
     if (*time_us == 0)
         *time_us = -1;
     return true;

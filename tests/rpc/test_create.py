@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from support.protocol import events
 from support.rpc import fails
@@ -145,3 +146,129 @@ def test_repeat_with_other_content_is_refused_and_changes_nothing(rpc, other):
 
 def test_get_of_an_unknown_id_is_not_found(rpc):
     assert fails("NOT_FOUND", rpc.event, "GetEvent", event_id=new_event_id())
+
+
+def sent(rpc, **fields):
+    """The event as it is read back."""
+    fields = {"source": "crm", "event_type": "lead.created", "payload": b"{}", **fields}
+    created = rpc.event("CreateEvent", **fields)
+    return rpc.event("GetEvent", event_id=created.event_id).event
+
+
+DAY = 86400
+MOST = 31 * DAY
+
+
+def at(offset):
+    """A time so many seconds from now, to the second."""
+    return Timestamp(seconds=int(time.time()) + offset)
+
+
+@pytest.mark.parametrize("key", ["a", "Order 7 ", "é" * 127, "x" * 255, "日本"])
+def test_an_ordering_key_comes_back_as_it_was_sent(rpc, key):
+    event = sent(rpc, ordering_key=key)
+    assert event.ordering_key == key
+    assert rpc.event("ListInbox", page_size=1).events[0] == event
+    assert rpc.event("ListEvents", after_sequence=event.sequence - 1).events[0] == event
+
+
+def test_without_a_key_or_a_delay_there_is_none(rpc):
+    event = sent(rpc, ordering_key="", delay_seconds=0)
+    assert event.ordering_key == "" and not event.HasField("deliver_at")
+
+
+@pytest.mark.parametrize("key", ["x" * 256, "é" * 128])
+def test_long_ordering_keys_are_refused(rpc, key):
+    error = fails("INVALID_ARGUMENT", sent, rpc, ordering_key=key)
+    assert (error.reason, error.fields) == ("ORDERING_KEY_INVALID", ["ordering_key"])
+    fails("INVALID_ARGUMENT", sent, rpc, ordering_key="a\0b")
+
+
+@pytest.mark.parametrize("offset", [60, MOST - 60])
+def test_an_event_has_the_time_of_its_delivery(rpc, offset):
+    time_of = at(offset)
+    event = sent(rpc, deliver_at=time_of)
+    assert event.deliver_at == time_of
+    assert rpc.event("ListInbox", page_size=1).events[0] == event
+
+
+def test_the_time_of_delivery_is_not_before_the_one_sent(rpc):
+    time_of = at(60)
+    time_of.nanos = 1001
+    assert sent(rpc, deliver_at=time_of).deliver_at.nanos == 2000
+
+
+@pytest.mark.parametrize("delay", [1, 90, MOST])
+def test_a_delay_counts_from_when_the_event_is_stored(rpc, delay):
+    event = sent(rpc, delay_seconds=delay)
+    expected = Timestamp(seconds=event.created_at.seconds + delay, nanos=event.created_at.nanos)
+    assert event.deliver_at == expected
+
+
+@pytest.mark.parametrize("offset", [-1, -DAY])
+def test_a_time_in_the_past_is_at_once(rpc, offset):
+    assert not sent(rpc, deliver_at=at(offset)).HasField("deliver_at")
+    assert not sent(rpc, deliver_at=Timestamp()).HasField("deliver_at")
+
+
+@pytest.mark.parametrize(
+    "fields, reason",
+    [
+        ({"delay_seconds": MOST + 1}, "DELAY_INVALID"),
+        ({"delay_seconds": 2**32 - 1}, "DELAY_INVALID"),
+        ({"deliver_at": at(MOST + 3600)}, "DELIVER_AT_INVALID"),
+        ({"deliver_at": Timestamp(seconds=253402300800)}, "DELIVER_AT_INVALID"),
+        ({"deliver_at": Timestamp(nanos=-1)}, "DELIVER_AT_INVALID"),
+        ({"deliver_at": Timestamp(seconds=2**63 - 1)}, "DELIVER_AT_INVALID"),
+    ],
+)
+def test_wrong_times_are_refused(rpc, fields, reason):
+    error = fails("INVALID_ARGUMENT", sent, rpc, **fields)
+    assert (error.reason, error.fields) == (reason, list(fields))
+
+
+@pytest.mark.parametrize("delivery", [{"delay_seconds": 1}, {"deliver_at": at(-1)}])
+def test_a_key_and_a_delay_exclude_each_other(rpc, delivery):
+    error = fails("INVALID_ARGUMENT", sent, rpc, ordering_key="a", **delivery)
+    assert (error.reason, error.fields) == ("ORDERING_KEY_WITH_DELAY", ["ordering_key"])
+
+
+def test_every_wrong_field_of_the_new_ones_is_named(rpc):
+    fields = {"source": "", "event_type": "", "payload": b"", "event_id": "evt_x"}
+    error = fails("INVALID_ARGUMENT", sent, rpc, ordering_key="x" * 256, delay_seconds=2**31, **fields)
+    assert sorted(error.fields) == sorted([*fields, "ordering_key", "delay_seconds"])
+
+
+def test_an_ordering_key_is_content_and_a_delay_is_not(rpc):
+    event_id = new_event_id()
+    first = sent(rpc, event_id=event_id, delay_seconds=60)
+    assert sent(rpc, event_id=event_id, delay_seconds=5) == first
+    assert sent(rpc, event_id=event_id) == first
+    error = fails("ALREADY_EXISTS", sent, rpc, event_id=event_id, ordering_key="a")
+    assert error.reason == "EVENT_ID_TAKEN"
+    keyed = new_event_id()
+    first = sent(rpc, event_id=keyed, ordering_key="a")
+    assert sent(rpc, event_id=keyed, ordering_key="a") == first
+    for other in ("b", "A", ""):
+        fails("ALREADY_EXISTS", sent, rpc, event_id=keyed, ordering_key=other)
+
+
+def test_a_batch_has_keys_and_delays(rpc):
+    event = {"source": "crm", "event_type": "x", "payload": b"{}"}
+    events_sent = [
+        {**event, "ordering_key": "a"},
+        {**event, "delay_seconds": 60},
+        {**event, "ordering_key": "a", "delay_seconds": 60},
+        {**event, "deliver_at": at(MOST + 3600)},
+        event,
+    ]
+    results = rpc.event(
+        "BatchCreateEvents", events=[events.CreateEventRequest(**fields) for fields in events_sent]
+    ).results
+    ids = [result.created.event_id for result in results]
+    read = [rpc.event("GetEvent", event_id=event_id).event for event_id in ids if event_id]
+    assert [event.ordering_key for event in read] == ["a", "", ""]
+    assert [event.HasField("deliver_at") for event in read] == [False, True, False]
+    wrong = [result.error.details for result in results[2:4]]
+    fields = [violation.field for details in wrong for violation in details.field_violations]
+    assert fields == ["events[2].ordering_key", "events[3].deliver_at"]
