@@ -7,6 +7,9 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/rfc3339.h"
+
+#define MAX_DELAY_S 2678400 /* as the core has it */
 
 /* ---- events in ---- */
 
@@ -22,6 +25,9 @@ struct members {
     struct json_value source;
     struct json_value event_type;
     struct json_value payload;
+    struct json_value ordering_key;
+    struct json_value deliver_at;
+    struct json_value delay_seconds;
 };
 
 static void find_members(const struct json_value *object, struct members *members)
@@ -39,6 +45,12 @@ static void find_members(const struct json_value *object, struct members *member
             members->payload = value;
         else if (json_string_equals(&key, "event_id"))
             members->event_id = value;
+        else if (json_string_equals(&key, "ordering_key"))
+            members->ordering_key = value;
+        else if (json_string_equals(&key, "deliver_at"))
+            members->deliver_at = value;
+        else if (json_string_equals(&key, "delay_seconds"))
+            members->delay_seconds = value;
     }
 }
 
@@ -88,6 +100,67 @@ static void read_payload(const struct json_value *value, triggers_new_event *eve
     event->payload_size = value->size;
 }
 
+static bool is_given(const struct json_value *value)
+{
+    return value->text && value->type != JSON_NULL;
+}
+
+/* The members that a create need not have; null counts as absent. False without memory. */
+static bool read_ordering_key(const struct json_value *value, struct arena *arena,
+                              triggers_new_event *event, struct hand_made_errors *errors)
+{
+    return !is_given(value) ||
+           read_name(value, "ordering_key", arena, &event->ordering_key, errors);
+}
+
+/* Rounded up to a microsecond. False without memory. */
+static bool read_deliver_at(const struct json_value *value, struct arena *arena,
+                            triggers_new_event *event, struct hand_made_errors *errors)
+{
+    const char *text = NULL;
+    size_t count = errors->count;
+    int64_t seconds;
+    int32_t nanos;
+    if (!is_given(value))
+        return true;
+    if (!read_name(value, "deliver_at", arena, &text, errors))
+        return false;
+    if (errors->count > count)
+        return true;
+    if (!rfc3339_read(text, &seconds, &nanos))
+        add_error(errors, "deliver_at",
+                  "must be a time as in RFC 3339, such as 2026-01-31T23:59:59Z");
+    else
+        event->deliver_at_us = seconds * 1000000 + (nanos + 999) / 1000;
+    return true;
+}
+
+static bool read_seconds(const struct json_value *value, uint32_t *seconds)
+{
+    uint64_t number = 0;
+    for (size_t i = 0; i < value->size; i++) {
+        if (value->text[i] < '0' || value->text[i] > '9')
+            return false;
+        number = number * 10 + (uint64_t)(value->text[i] - '0');
+        if (number > MAX_DELAY_S)
+            return false;
+    }
+    *seconds = (uint32_t)number;
+    return true;
+}
+
+static void read_delay(const struct members *members, triggers_new_event *event,
+                       struct hand_made_errors *errors)
+{
+    if (!is_given(&members->delay_seconds))
+        return;
+    if (is_given(&members->deliver_at))
+        add_error(errors, "delay_seconds", "must not be given together with deliver_at");
+    else if (!read_seconds(&members->delay_seconds, &event->delay_seconds))
+        add_error(errors, "delay_seconds",
+                  "must be a whole number from 0 to 2678400, which is 31 days");
+}
+
 enum hand_made_result hand_made_read_event(const struct json_value *value, struct arena *arena,
                                            bool keyed, triggers_new_event *event,
                                            struct hand_made_errors *errors)
@@ -105,6 +178,10 @@ enum hand_made_result hand_made_read_event(const struct json_value *value, struc
         !read_name(&members.event_type, "event_type", arena, &event->event_type, errors))
         return HAND_MADE_NO_MEMORY;
     read_payload(&members.payload, event, errors);
+    if (!read_ordering_key(&members.ordering_key, arena, event, errors) ||
+        !read_deliver_at(&members.deliver_at, arena, event, errors))
+        return HAND_MADE_NO_MEMORY;
+    read_delay(&members, event, errors);
     return errors->count > 0 ? HAND_MADE_WRONG : HAND_MADE_OK;
 }
 
@@ -163,6 +240,21 @@ static void append_payload(struct buffer *buffer, const triggers_event *event, b
         buffer_append_text(buffer, "null,\"payload_omitted\":true");
 }
 
+static void append_delivery(struct buffer *buffer, const triggers_event *event,
+                            const struct bridge_settings *settings)
+{
+    buffer_append_text(buffer, ",\"ordering_key\":");
+    if (event->ordering_key[0])
+        append_text(buffer, event->ordering_key);
+    else
+        buffer_append_text(buffer, "null");
+    buffer_append_text(buffer, ",\"deliver_at\":");
+    if (event->deliver_at_us)
+        append_time(buffer, event->deliver_at_us, settings);
+    else
+        buffer_append_text(buffer, "null");
+}
+
 void hand_made_write_acked(struct buffer *buffer, const triggers_event *event,
                            const struct bridge_settings *settings)
 {
@@ -189,6 +281,7 @@ void hand_made_write_event(struct buffer *buffer, const triggers_event *event, b
     else
         buffer_append_text(buffer, "null");
     append_sequence(buffer, event);
+    append_delivery(buffer, event, settings);
     buffer_append_text(buffer, "}");
 }
 

@@ -14,7 +14,7 @@
 #include "settings.h"
 #include "triggers.h"
 
-#define HAND_MADE_FIELDS 4 /* event_id, source, event_type, payload */
+#define HAND_MADE_FIELDS 7 /* the members of an event that are read */
 
 /* The errors in one event's JSON. */
 struct hand_made_errors {
@@ -24,11 +24,11 @@ struct hand_made_errors {
 
 enum hand_made_result { HAND_MADE_OK, HAND_MADE_WRONG, HAND_MADE_NO_MEMORY };
 
-/* Reads a checked value: an object with source, event_type and payload, and optionally event_id
- * unless the event is `keyed`. Other members are ignored; of repeated ones the last counts. Texts
- * are decoded into the arena; the payload is a slice of the value. HAND_MADE_WRONG fills `errors`
- * with all that is wrong. What the core checks (lengths, white space, size, the form of the id) is
- * not checked here. */
+/* Reads a checked value: an object with source, event_type and payload, and optionally an
+ * ordering_key, a deliver_at or delay_seconds, and event_id unless the event is `keyed`. Other
+ * members are ignored; of repeated ones the last counts. Texts are decoded into the arena; the
+ * payload is a slice of the value. HAND_MADE_WRONG fills `errors` with all that is wrong. What the
+ * core checks (lengths, white space, size, the form of the id) is not checked here. */
 enum hand_made_result hand_made_read_event(const struct json_value *value, struct arena *arena,
                                            bool keyed, triggers_new_event *event,
                                            struct hand_made_errors *errors);

@@ -73,8 +73,12 @@ static bool check_event(const triggers_new_event *event, struct status *status)
     if (!event->event_type)
         return status_fail(status, STATUS_INVALID_ARGUMENT, "EVENT_TYPE_INVALID",
                            "an event's event_type is NULL");
-    return event->payload || status_fail(status, STATUS_INVALID_ARGUMENT, "PAYLOAD_INVALID",
-                                         "an event's payload is NULL");
+    if (!event->payload)
+        return status_fail(status, STATUS_INVALID_ARGUMENT, "PAYLOAD_INVALID",
+                           "an event's payload is NULL");
+    return !event->deliver_at_us || !event->delay_seconds ||
+           status_fail(status, STATUS_INVALID_ARGUMENT, "DELIVERY_INVALID",
+                       "an event has a deliver_at and a delay; accepted is one of both");
 }
 
 static bool check_names(const char *const *names, size_t count, struct status *status)
@@ -111,23 +115,52 @@ static void start(triggers_client *client, const struct invocation *call,
 
 /* ---- create ---- */
 
-/* Fills a request; `made_id` is room for an id when the event brings none. Generated members are
- * not const, but packing only reads them. */
-static void fill_create(const triggers_new_event *event, char made_id[TRIGGERS_ID_SIZE],
+/* The time as a message in `storage`; NULL for none. */
+static Google__Protobuf__Timestamp *fill_time(int64_t time_us, Google__Protobuf__Timestamp *storage)
+{
+    *storage = (Google__Protobuf__Timestamp)GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+    storage->seconds = time_us / 1000000 - (time_us % 1000000 < 0);
+    storage->nanos = (int32_t)(time_us - storage->seconds * 1000000) * 1000;
+    return time_us ? storage : NULL;
+}
+
+/* Room for what an event does not bring as a message has it. */
+struct create_parts {
+    char made_id[TRIGGERS_ID_SIZE]; /* when it brings no id */
+    Google__Protobuf__Timestamp deliver_at;
+};
+
+/* Generated members are not const, but packing only reads them. */
+static void fill_delivery(const triggers_new_event *event, struct create_parts *parts,
+                          CreateRequest *request)
+{
+    if (event->ordering_key)
+        request->ordering_key = (char *)event->ordering_key;
+    if (event->deliver_at_us) {
+        request->delivery_case = TRIGGERS__V1__CREATE_EVENT_REQUEST__DELIVERY_DELIVER_AT;
+        request->deliver_at = fill_time(event->deliver_at_us, &parts->deliver_at);
+    } else if (event->delay_seconds) {
+        request->delivery_case = TRIGGERS__V1__CREATE_EVENT_REQUEST__DELIVERY_DELAY_SECONDS;
+        request->delay_seconds = event->delay_seconds;
+    }
+}
+
+static void fill_create(const triggers_new_event *event, struct create_parts *parts,
                         CreateRequest *request)
 {
     *request = (CreateRequest)TRIGGERS__V1__CREATE_EVENT_REQUEST__INIT;
     bool keyed = event->idempotency_key && event->idempotency_key[0];
-    made_id[0] = '\0';
+    parts->made_id[0] = '\0';
     if (!event->event_id && !keyed)
-        triggers_make_event_id(made_id);
-    request->event_id = event->event_id ? (char *)event->event_id : made_id;
+        triggers_make_event_id(parts->made_id);
+    request->event_id = event->event_id ? (char *)event->event_id : parts->made_id;
     if (keyed)
         request->idempotency_key = (char *)event->idempotency_key;
     request->source = (char *)event->source;
     request->event_type = (char *)event->event_type;
     request->payload =
         (ProtobufCBinaryData){.len = event->payload_size, .data = (uint8_t *)event->payload};
+    fill_delivery(event, parts, request);
 }
 
 void triggers_create_async(triggers_client *client, const triggers_new_event *event,
@@ -136,18 +169,18 @@ void triggers_create_async(triggers_client *client, const triggers_new_event *ev
 {
     struct invocation call = {&reply_methods[API_CREATE_EVENT], options, 0, callback, user_data};
     struct status status;
-    char made_id[TRIGGERS_ID_SIZE];
+    struct create_parts parts;
     CreateRequest request;
     bool good = check_event(event, &status);
     if (good)
-        fill_create(event, made_id, &request);
+        fill_create(event, &parts, &request);
     start(client, &call, &request.base, good ? NULL : &status);
 }
 
 /* The storage of a batch's request. */
 struct create_batch {
     CreateRequest request;
-    char made_id[TRIGGERS_ID_SIZE];
+    struct create_parts parts;
 };
 
 static bool check_events(const triggers_new_event *events, size_t count, struct status *status)
@@ -173,7 +206,7 @@ static void start_create_batch(triggers_client *client, const struct invocation 
     if (!good)
         status_fail(&status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "no memory for the batch");
     for (size_t i = 0; good && i < count; i++) {
-        fill_create(&events[i], batch[i].made_id, &batch[i].request);
+        fill_create(&events[i], &batch[i].parts, &batch[i].request);
         requests[i] = &batch[i].request;
     }
     request.n_events = count;
@@ -216,16 +249,7 @@ struct filter {
     Google__Protobuf__Timestamp until_time;
 };
 
-/* The time as a message in `storage`; NULL for none. */
-static Google__Protobuf__Timestamp *fill_time(int64_t time_us, Google__Protobuf__Timestamp *storage)
-{
-    *storage = (Google__Protobuf__Timestamp)GOOGLE__PROTOBUF__TIMESTAMP__INIT;
-    storage->seconds = time_us / 1000000 - (time_us % 1000000 < 0);
-    storage->nanos = (int32_t)(time_us - storage->seconds * 1000000) * 1000;
-    return time_us ? storage : NULL;
-}
-
-/* The same for the filter. */
+/* The filter as a message in `storage`; NULL for none. */
 static Triggers__V1__EventFilter *fill_filter(const triggers_filter *from, struct filter *storage)
 {
     bool any = from->source_count || from->event_type_count || from->from_us || from->until_us;

@@ -8,7 +8,7 @@
 #include "triggers/v1/events.pb-c.h"
 
 static const triggers_event no_event = {
-    .event_id = "", .source = "", .event_type = "", .payload = ""};
+    .event_id = "", .source = "", .event_type = "", .payload = "", .ordering_key = ""};
 
 static bool fail(struct reply_builder *builder, const char *problem)
 {
@@ -71,6 +71,8 @@ static void read_event(const Triggers__V1__Event *from, triggers_event *to)
         .acknowledged_at_us = reply_time_us(from->acknowledged_at),
         .sequence = from->sequence,
         .payload_erased = from->payload_erased,
+        .ordering_key = from->ordering_key,
+        .deliver_at_us = reply_time_us(from->deliver_at),
     };
 }
 

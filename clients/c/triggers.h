@@ -120,6 +120,13 @@ typedef struct triggers_new_event {
     const char *event_type;      /* the same */
     const void *payload;         /* one JSON object in UTF-8 */
     size_t payload_size;
+    const char *ordering_key; /* subscriptions that order by key give out one event of a key at a
+                                 time; at most 255 bytes; NULL or "": none */
+    /* When subscriptions give it out; the inbox and the log show it at once. At most one of both,
+     * and none with an ordering key. */
+    int64_t deliver_at_us;  /* microseconds since 1970 UTC, at most 31 days ahead; in the past, and
+                               0: at once */
+    uint32_t delay_seconds; /* so long after it is stored, at most 2678400 (31 days); 0: at once */
 } triggers_new_event;
 
 /* Which events: those that pass each of these. Zero-initialised: all. */
@@ -170,6 +177,8 @@ typedef struct triggers_event {
     int64_t acknowledged_at_us; /* the same; 0: pending or not in this reply */
     int64_t sequence;           /* its place in the log, from 1; 0: not in this reply */
     int payload_erased;         /* 1: the payload was removed for good, and is empty */
+    const char *ordering_key;   /* "": none, or not in this reply; never NULL */
+    int64_t deliver_at_us; /* when subscriptions give it out; 0: at once, or not in this reply */
 } triggers_event;
 
 /* What events are about. */

@@ -27,6 +27,8 @@ enum option_kind {
     OPTION_CHOICE,  /* target: int, an index into choices */
     OPTION_LIST,    /* target: struct word_list; may be repeated */
     OPTION_TIME,    /* target: int64_t, microseconds since 1970; see when_parse */
+    OPTION_DATE,    /* the same; see when_parse_date */
+    OPTION_DELAY,   /* target: int64_t, seconds up to max; see when_parse_duration */
 };
 
 /* Zero-initialise. The most that a filter takes. */

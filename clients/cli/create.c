@@ -12,12 +12,21 @@
 
 static bool ndjson;
 static const char *event_id;
+static const char *ordering_key;
+static int64_t deliver_at_us;
+static int64_t delay_s;
 
 static const struct option_spec options[] = {
     {"ndjson", OPTION_FLAG, &ndjson, NULL,
      "Read events from a file or stdin, one JSON object per line"},
     {"id", OPTION_TEXT, &event_id, "ID",
      "Event id (evt_...); an event sent twice with the same id and content is stored once"},
+    {"ordering-key", OPTION_TEXT, &ordering_key, "KEY",
+     "Subscriptions by key give out one event of a key at a time"},
+    {"deliver-at", OPTION_DATE, &deliver_at_us, "TIME",
+     "When subscriptions give it out: a time or a day, at most 31 days ahead"},
+    {"delay", OPTION_DELAY, &delay_s, "TIME", "The same, so long from now on: 90s, 30m, 2h, 7d",
+     .max = 31 * 86400},
     {0},
 };
 
@@ -97,6 +106,9 @@ static int create(const char *source, const char *event_type, const struct buffe
         .event_type = event_type,
         .payload = payload->data ? payload->data : "",
         .payload_size = payload->size,
+        .ordering_key = ordering_key,
+        .deliver_at_us = deliver_at_us,
+        .delay_seconds = (uint32_t)delay_s,
     };
     trim_payload(&event);
     int code = EXIT_DONE;
@@ -114,6 +126,11 @@ static int run(int count, char **words)
 {
     if (ndjson && event_id)
         return cli_usage("--id is for one event; in NDJSON each line may have an \"event_id\"");
+    if (ndjson && (ordering_key || deliver_at_us || delay_s))
+        return cli_usage("--ordering-key, --deliver-at and --delay are for one event; in NDJSON "
+                         "each line may have its own");
+    if (deliver_at_us && delay_s)
+        return cli_usage("create takes --deliver-at or --delay, not both");
     if (ndjson && count > 1)
         return cli_usage("create --ndjson takes one file");
     if (ndjson)
@@ -136,12 +153,15 @@ const struct command command_create = {
     .details =
         "PAYLOAD is a JSON object: the text itself, @FILE, or - for stdin; {} when left out.\n"
         "With --ndjson each line of FILE (- or nothing: stdin) is an object with \"source\",\n"
-        "\"event_type\", \"payload\" and optionally \"event_id\". Lines are sent in batches; a "
-        "wrong\n"
-        "line is reported on stderr with its number, and the others are stored all the same.\n\n"
+        "\"event_type\", \"payload\" and optionally \"event_id\", \"ordering_key\", "
+        "\"deliver_at\"\n"
+        "(a time) or \"delay_seconds\". Lines are sent in batches; a wrong line is reported on\n"
+        "stderr with its number, and the others are stored all the same.\n\n"
         "Examples:\n"
         "  triggers create crm lead.created '{\"name\":\"Ada\"}'\n"
         "  triggers create crm lead.created @lead.json\n"
+        "  triggers create shop order.paid '{\"order\":7}' --ordering-key order-7\n"
+        "  triggers create shop cart.left '{\"cart\":3}' --delay 2h\n"
         "  zcat events.ndjson.gz | triggers create --ndjson\n",
     .options = options,
     .run = run,

@@ -42,13 +42,14 @@ static Google__Protobuf__Timestamp *time_of(int64_t time_us, Google__Protobuf__T
 
 static void print_letter(const Triggers__V1__DeadLetter *from)
 {
+    static const Triggers__V1__Event removed = TRIGGERS__V1__EVENT__INIT; /* by retention */
     struct dead_letter_print letter = {
         .attempts = from->delivery_attempts,
         .first_us = subscription_time_us(from->first_delivered_at),
         .dead_us = subscription_time_us(from->dead_at),
         .reason = from->reason,
     };
-    triggers_event_read(&from->event->base, &letter.event);
+    triggers_event_read(from->event ? &from->event->base : &removed.base, &letter.event);
     if (cli_output_is_json())
         print_dead_letter_json(&letter);
     else

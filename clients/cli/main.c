@@ -160,6 +160,17 @@ static bool parse_seconds(const struct option_spec *option, const char *text)
     return true;
 }
 
+static bool parse_delay(const struct option_spec *option, const char *text)
+{
+    int64_t *seconds = option->target;
+    char accepted[80];
+    snprintf(accepted, sizeof(accepted), "a number and s, m, h or d, up to %lds, such as 90s",
+             option->max);
+    if (when_parse_duration(text, seconds) && *seconds <= option->max)
+        return true;
+    return refuse(option, text, accepted);
+}
+
 static bool parse_choice(const struct option_spec *option, const char *text)
 {
     for (int i = 0; option->choices[i]; i++) {
@@ -197,6 +208,9 @@ static bool parse_value(const struct option_spec *option, const char *text)
     case OPTION_TIME:
         return when_parse(text, clock_now_us(), option->target) ||
                refuse(option, text, WHEN_ACCEPTED);
+    case OPTION_DATE:
+        return when_parse_date(text, option->target) || refuse(option, text, WHEN_DATE_ACCEPTED);
+    case OPTION_DELAY: return parse_delay(option, text);
     }
     return false;
 }

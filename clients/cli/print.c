@@ -167,6 +167,12 @@ static void start_whole_event(struct buffer *line, const triggers_event *event)
     append_time(line, "created_at", event->created_at_us);
     buffer_append_text(line, ",");
     append_time(line, "acknowledged_at", event->acknowledged_at_us);
+    buffer_append_text(line, ",");
+    if (event->ordering_key[0])
+        append_text(line, "ordering_key", event->ordering_key);
+    else
+        buffer_append_text(line, "\"ordering_key\":null,");
+    append_time(line, "deliver_at", event->deliver_at_us);
 }
 
 void print_event_json(const triggers_event *event)
@@ -343,10 +349,12 @@ void print_event_details(const triggers_event *event)
 {
     char created[TIME_WIDTH + 1];
     char acknowledged[TIME_WIDTH + 1];
+    char deliver_at[TIME_WIDTH + 1];
     char sequence[24];
     snprintf(sequence, sizeof(sequence), "%" PRId64, event->sequence);
     print_format_time(event->created_at_us, created);
     print_format_time(event->acknowledged_at_us, acknowledged);
+    print_format_time(event->deliver_at_us, deliver_at);
     const char *status = status_name(event->status);
     print_part("event id", event->event_id, strlen(event->event_id));
     print_part("sequence", sequence, strlen(sequence));
@@ -356,6 +364,10 @@ void print_event_details(const triggers_event *event)
     print_part("created", created, strlen(created));
     if (*acknowledged)
         print_part("acknowledged", acknowledged, strlen(acknowledged));
+    if (event->ordering_key[0])
+        print_part("ordering key", event->ordering_key, strlen(event->ordering_key));
+    if (*deliver_at)
+        print_part("deliver at", deliver_at, strlen(deliver_at));
     if (event->payload_erased)
         print_part("payload", "(erased)", strlen("(erased)"));
     else

@@ -19,13 +19,19 @@ static int64_t seconds_of_unit(char unit)
     }
 }
 
-static bool parse_ago(const char *text, int64_t now_us, int64_t *time_us)
+bool when_parse_duration(const char *text, int64_t *seconds)
 {
     char *end;
     long count = strtol(text, &end, 10);
     int64_t unit = end > text && end[0] && !end[1] ? seconds_of_unit(end[0]) : 0;
-    int64_t ago_us;
-    if (unit == 0 || count < 0 || __builtin_mul_overflow(count, unit * US_OF_SECOND, &ago_us))
+    return unit > 0 && count >= 0 && !__builtin_mul_overflow(count, unit, seconds);
+}
+
+static bool parse_ago(const char *text, int64_t now_us, int64_t *time_us)
+{
+    int64_t seconds, ago_us;
+    if (!when_parse_duration(text, &seconds) ||
+        __builtin_mul_overflow(seconds, US_OF_SECOND, &ago_us))
         return false;
     *time_us = now_us - ago_us;
     return ago_us < now_us;
@@ -55,10 +61,8 @@ static bool read_zone(const char *text, int64_t *ahead_s)
     return end && !*end;
 }
 
-bool when_parse(const char *text, int64_t now_us, int64_t *time_us)
+bool when_parse_date(const char *text, int64_t *time_us)
 {
-    if (parse_ago(text, now_us, time_us))
-        return true;
     struct tm parts = {0};
     int64_t us = 0;
     int64_t ahead_s = 0;
@@ -74,4 +78,9 @@ bool when_parse(const char *text, int64_t now_us, int64_t *time_us)
     int64_t seconds = timegm(&parts);
     *time_us = (seconds - ahead_s) * US_OF_SECOND + us;
     return rest && day == parts.tm_mday && *time_us > 0;
+}
+
+bool when_parse(const char *text, int64_t now_us, int64_t *time_us)
+{
+    return parse_ago(text, now_us, time_us) || when_parse_date(text, time_us);
 }

@@ -13,4 +13,11 @@
  * False when it is none of these. */
 bool when_parse(const char *text, int64_t now_us, int64_t *time_us);
 
+/* The same without how long ago. */
+#define WHEN_DATE_ACCEPTED "a time such as 2026-01-31T12:00:00Z, or a day (UTC)"
+bool when_parse_date(const char *text, int64_t *time_us);
+
+/* Reads a number and a unit (s, m, h or d) as seconds, from 0 on. */
+bool when_parse_duration(const char *text, int64_t *seconds);
+
 #endif

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import subprocess
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -53,7 +54,73 @@ def test_create_and_get(cli):
         "event_type": "lead.created",
         "payload": {"name": "Ada"},
         "status": "pending",
+        "ordering_key": None,
+        "deliver_at": None,
     }
+
+
+def test_a_key_or_a_delay_is_shown(cli):
+    keyed = created(cli, "shop", "order.paid", "--ordering-key", "Order 7")
+    (event,) = lines(cli("get", keyed))
+    assert (event["ordering_key"], event["deliver_at"]) == ("Order 7", None)
+    delayed = created(cli, "shop", "cart.left", "--delay", "2h")
+    (event,) = lines(cli("get", delayed))
+    waits = datetime.fromisoformat(event["deliver_at"]) - datetime.fromisoformat(event["created_at"])
+    assert waits == timedelta(hours=2)
+    assert event in lines(cli("inbox"))
+    tomorrow = (datetime.now(timezone.utc) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%S")
+    dated = created(cli, "shop", "cart.left", "--deliver-at", tomorrow + "Z")
+    assert lines(cli("get", dated))[0]["deliver_at"] == tomorrow + ".000000Z"
+    tables = [cli("get", event_id, "--output", "table").stdout for event_id in (keyed, dated)]
+    assert "ordering key  Order 7\n" in tables[0] and "deliver at" not in tables[0]
+    assert "deliver at    " in tables[1] and "ordering key" not in tables[1]
+
+
+@pytest.mark.parametrize(
+    "options, text",
+    [
+        (["--delay", "32d"], "up to 2678400s"),
+        (["--delay", "5"], "a number and s, m, h or d"),
+        (["--delay", "-5s"], "a number and s, m, h or d"),
+        (["--deliver-at", "2h"], "a time such as"),
+        (["--delay", "2h", "--deliver-at", "2030-01-01"], "not both"),
+        (["--ndjson", "--ordering-key", "a"], "for one event"),
+    ],
+)
+def test_wrong_keys_and_delays_are_usage_errors(cli, options, text):
+    failed(cli("create", "shop", "cart.left", *options), 2, text)
+
+
+def test_a_key_with_a_delay_is_refused_by_the_core(cli):
+    done = cli("create", "shop", "cart.left", "--ordering-key", "a", "--delay", "1s")
+    failed(done, 1, "ORDERING_KEY_WITH_DELAY")
+
+
+def test_lines_have_keys_and_delays(cli):
+    line = {"source": "shop", "event_type": "line", "payload": {}}
+    soon = (datetime.now(timezone.utc) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S")
+    sent = [
+        {**line, "ordering_key": "a"},
+        {**line, "delay_seconds": 60},
+        {**line, "deliver_at": f"{soon}+00:00"},
+        {**line, "ordering_key": None, "deliver_at": None, "delay_seconds": None},
+    ]
+    wrong = [
+        {**line, "ordering_key": 1},
+        {**line, "deliver_at": "soon"},
+        {**line, "delay_seconds": 1.5},
+        {**line, "delay_seconds": 60, "deliver_at": f"{soon}Z"},
+    ]
+    text = "".join(json.dumps(each) + "\n" for each in sent + wrong)
+    done = cli("create", "--ndjson", stdin=text.encode())
+    assert done.returncode == 1 and json.loads(done.stdout)["stored"] == len(sent)
+    errors = [each for each in done.stderr.splitlines() if "line" in each]
+    for number, name in enumerate(["ordering_key", "deliver_at", "delay_seconds", "delay_seconds"], 5):
+        assert any(f"line {number}" in each and name in each for each in errors), done.stderr
+    stored = lines(cli("inbox", "--event-type", "line", "--order", "oldest"))
+    assert [event["ordering_key"] for event in stored] == ["a", None, None, None]
+    assert [bool(event["deliver_at"]) for event in stored] == [False, True, True, False]
+    assert stored[2]["deliver_at"] == soon + ".000000Z"
 
 
 def test_an_erased_payload_is_null(cli):

@@ -34,6 +34,8 @@ def test_created_event_is_read_at_its_location(http):
         "created_at": created.json()["created_at"],
         "acknowledged_at": None,
         "sequence": created.json()["sequence"],
+        "ordering_key": None,
+        "deliver_at": None,
     }
     assert list(answer.json()) == [
         "event_id",
@@ -44,6 +46,8 @@ def test_created_event_is_read_at_its_location(http):
         "created_at",
         "acknowledged_at",
         "sequence",
+        "ordering_key",
+        "deliver_at",
     ]
 
 

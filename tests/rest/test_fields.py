@@ -1,6 +1,7 @@
 """What is wrong with a create is told in full: status, code, detail and each field."""
 
 import json
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -156,3 +157,118 @@ def test_content_encodings(http, encoding, status):
     assert answer.status_code == status
     if status == 415:
         check_problem(answer, 415, "CONTENT_ENCODING_UNSUPPORTED")
+
+
+def at(**offset):
+    """A time so far from now, to the second."""
+    return (datetime.now(timezone.utc) + timedelta(**offset)).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+@pytest.mark.parametrize("key", ["a", "Order 7 ", "é" * 127, "\\ \"", "日本"])
+def test_an_ordering_key_is_shown_as_it_was_sent(http, key):
+    created = post(http, json.dumps({**CREATE, "ordering_key": key}))
+    event = http.get(created.headers["location"]).json()
+    assert (event["ordering_key"], event["deliver_at"]) == (key, None)
+    assert event in http.get("/api/v1/inbox?limit=1").json()["events"]
+    after = f"/api/v1/events?after={event['sequence'] - 1}"
+    assert http.get(after).json()["events"] == [event]
+
+
+def test_a_delay_and_a_time_of_delivery_are_shown(http):
+    created = post(http, json.dumps({**CREATE, "delay_seconds": 90}))
+    event = http.get(created.headers["location"]).json()
+    waits = datetime.fromisoformat(event["deliver_at"]) - datetime.fromisoformat(event["created_at"])
+    assert (waits, event["ordering_key"]) == (timedelta(seconds=90), None)
+    soon = at(hours=1)
+    created = post(http, json.dumps({**CREATE, "deliver_at": f"{soon}.0000011+00:00"}))
+    event = http.get(created.headers["location"]).json()
+    assert event["deliver_at"] == f"{soon}.000002Z"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"ordering_key": None, "deliver_at": None, "delay_seconds": None},
+        {"ordering_key": "", "delay_seconds": 0},
+        {"deliver_at": "1970-01-01T00:00:00Z"},
+        {"deliver_at": "2026-01-31t23:59:59.5+01:00"},
+    ],
+)
+def test_nothing_is_ordered_or_delayed_without_a_key_or_a_time_to_come(http, fields):
+    event = http.get(post(http, json.dumps({**CREATE, **fields})).headers["location"]).json()
+    assert (event["ordering_key"], event["deliver_at"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "fields, details",
+    [
+        ({"ordering_key": 1}, {"ordering_key": "must be a string"}),
+        ({"ordering_key": "a\0b"}, {"ordering_key": "must not have the character U+0000"}),
+        ({"ordering_key": "x" * 256}, {"ordering_key": "must have at most 255 bytes in UTF-8"}),
+        ({"deliver_at": 5}, {"deliver_at": "must be a string"}),
+        (
+            {"deliver_at": "tomorrow"},
+            {"deliver_at": "must be a time as in RFC 3339, such as 2026-01-31T23:59:59Z"},
+        ),
+        ({"deliver_at": "2100-01-01T00:00:00Z"}, {"deliver_at": "must be at most 31 days ahead"}),
+        *[
+            (
+                {"delay_seconds": wrong},
+                {"delay_seconds": "must be a whole number from 0 to 2678400, which is 31 days"},
+            )
+            for wrong in (-1, 1.0, "5", True, [], 2678401, 2**80)
+        ],
+        (
+            {"delay_seconds": 5, "deliver_at": "2026-01-31T23:59:59Z"},
+            {"delay_seconds": "must not be given together with deliver_at"},
+        ),
+        (
+            {"ordering_key": 1, "deliver_at": "x", "delay_seconds": 1},
+            {
+                "ordering_key": "must be a string",
+                "deliver_at": "must be a time as in RFC 3339, such as 2026-01-31T23:59:59Z",
+                "delay_seconds": "must not be given together with deliver_at",
+            },
+        ),
+    ],
+)
+def test_wrong_keys_and_delays_are_named(http, fields, details):
+    answer = post(http, json.dumps({**CREATE, **fields}))
+    problem = check_problem(answer, 422, pointers=[f"#/{name}" for name in details])
+    assert [error["detail"] for error in problem["errors"]] == list(details.values())
+
+
+@pytest.mark.parametrize("fields", [{"delay_seconds": 1}, {"deliver_at": "2026-01-31T23:59:59Z"}])
+def test_a_key_and_a_delay_exclude_each_other(http, fields):
+    answer = post(http, json.dumps({**CREATE, "ordering_key": "a", **fields}))
+    check_problem(answer, 422, "ORDERING_KEY_WITH_DELAY", pointers=["#/ordering_key"])
+
+
+def test_an_ordering_key_is_content(http):
+    headers = {**JSON, "Idempotency-Key": "an-ordering-key-is-content"}
+    body = {**CREATE, "ordering_key": "a"}
+    first = post(http, json.dumps(body), headers)
+    assert post(http, json.dumps(body), headers).content == first.content
+    other = post(http, json.dumps({**body, "ordering_key": "b"}), headers)
+    check_problem(other, 422, "IDEMPOTENCY_KEY_REUSED")
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_a_batch_has_keys_and_delays(http, lines):
+    sent = [
+        {**CREATE, "ordering_key": "a"},
+        {**CREATE, "delay_seconds": 60},
+        {**CREATE, "delay_seconds": -1},
+        {**CREATE, "ordering_key": "a", "delay_seconds": 60},
+        CREATE,
+    ]
+    body = "\n".join(json.dumps(each) for each in sent) if lines else json.dumps(sent)
+    headers = {"Content-Type": "application/x-ndjson"} if lines else JSON
+    answer = http.post("/api/v1/events/batch", content=body, headers=headers)
+    results = answer.json()["results"]
+    ids = [result["event_id"] for result in results if "event_id" in result]
+    read = [http.get(f"/api/v1/events/{event_id}").json() for event_id in ids]
+    assert [event["ordering_key"] for event in read] == ["a", None, None]
+    assert [bool(event["deliver_at"]) for event in read] == [False, True, False]
+    wrong = [result["error"]["errors"][0]["pointer"] for result in results[2:4]]
+    assert wrong == ["#/2/delay_seconds", "#/3/ordering_key"]
