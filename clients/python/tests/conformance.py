@@ -78,6 +78,8 @@ def expand(value: Json, variables: dict[str, Json]) -> Json:
             return base64.b64decode(value["$base64"])
         if "$reversed" in value:
             return list(reversed(expand(value["$reversed"], variables)))
+        if "$plus" in value:
+            return sum(expand(value["$plus"], variables))
         return {name: expand(member, variables) for name, member in value.items()}
     return value
 
@@ -148,6 +150,8 @@ def result_json(result: Json) -> Json:
             "acknowledged_at": microseconds(result.acknowledged_at),
             "sequence": result.sequence,
             "payload_erased": result.payload_erased,
+            "ordering_key": result.ordering_key,
+            "deliver_at": microseconds(result.deliver_at),
         }
     if isinstance(result, tc.Health):
         return {
@@ -302,8 +306,21 @@ def arguments_of(method: str, request: dict[str, Json]) -> dict[str, Json]:
         arguments["filter"] = filter_of(arguments["filter"])
     if method == "create_batch" and isinstance(arguments["events"], list):
         events = arguments["events"]
-        arguments["events"] = [tc.NewEvent(**e) if isinstance(e, dict) else e for e in events]
-    return arguments
+        arguments["events"] = [
+            tc.NewEvent(**delivery_of(e)) if isinstance(e, dict) else e for e in events
+        ]
+    return delivery_of(arguments)
+
+
+def delivery_of(fields: dict[str, Json]) -> dict[str, Json]:
+    """A new event's times as the binding takes them."""
+    given = dict(fields)
+    if type(given.get("deliver_at")) is int:
+        given["deliver_at"] = EPOCH + timedelta(microseconds=given["deliver_at"])
+    if "delay_seconds" in given:
+        seconds = given.pop("delay_seconds")
+        given["delay"] = timedelta(seconds=seconds) if type(seconds) is int else seconds
+    return given
 
 
 def filter_of(fields: dict[str, Json]) -> tc.Filter:

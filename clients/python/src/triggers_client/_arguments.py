@@ -6,11 +6,13 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Set
+from datetime import timedelta
 from enum import IntEnum
 from typing import Any
 
 from triggers_client._errors import FieldViolation, InvalidArgumentError
 
+LONGEST_DELAY = 31 * 86400  # seconds
 LONGEST_WAIT = 20.0  # seconds; a core waits no longer
 _PAYLOAD = "one JSON object as str, bytes or bytearray, or as a Mapping with keys that are str"
 _JSON = "None, bool, int, float, str, and list, tuple and dict of such"
@@ -74,6 +76,19 @@ def wait(name: str, value: float) -> float:
     if not 0 <= value < math.inf:
         raise wrong(name, f"is {value}", accepted)
     return min(value, LONGEST_WAIT)
+
+
+def delay(name: str, value: timedelta | None) -> int | None:
+    """The seconds by which an event is delayed."""
+    accepted = "a timedelta of whole seconds, 0 to 31 days"
+    if value is None:
+        return None
+    if not isinstance(value, timedelta):
+        raise wrong_type(name, value, accepted)
+    count, rest = divmod(value, timedelta(seconds=1))
+    if rest or not 0 <= count <= LONGEST_DELAY:
+        raise wrong(name, f"is {value}", accepted)
+    return count
 
 
 def whole_number(name: str, value: int, bits: int = 32) -> int:

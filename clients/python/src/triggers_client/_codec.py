@@ -57,6 +57,18 @@ def _time(stamp: Timestamp) -> datetime:
     return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
 
 
+def _stamp(name: str, moment: datetime | None) -> Timestamp | None:
+    if moment is None:
+        return None
+    accepted = "a datetime with a time zone"
+    if not isinstance(moment, datetime):
+        raise _arguments.wrong_type(name, moment, accepted)
+    if moment.tzinfo is None:
+        raise _arguments.wrong(name, "has no time zone", accepted)
+    seconds, rest = divmod(moment - _EPOCH, timedelta(seconds=1))
+    return Timestamp(seconds=seconds, nanos=rest.microseconds * 1000)
+
+
 def _require(present: bool) -> None:
     if not present:
         raise ValueError("the answer lacks its content")
@@ -82,12 +94,17 @@ def _create_request(event: NewEvent, path: str = "") -> events_pb2.CreateEventRe
     idempotency_key = _arguments.optional_text(f"{path}idempotency_key", event.idempotency_key)
     if event.event_id is None and not idempotency_key:
         event_id = new_event_id()
+    if event.deliver_at is not None and event.delay is not None:
+        raise _arguments.wrong(f"{path}delay", "is given with deliver_at", "one of both")
     return events_pb2.CreateEventRequest(
         event_id=event_id,
         idempotency_key=idempotency_key,
         source=_arguments.text(f"{path}source", event.source),
         event_type=_arguments.text(f"{path}event_type", event.event_type),
         payload=_arguments.payload(f"{path}payload", event.payload),
+        ordering_key=_arguments.optional_text(f"{path}ordering_key", event.ordering_key),
+        deliver_at=_stamp(f"{path}deliver_at", event.deliver_at),
+        delay_seconds=_arguments.delay(f"{path}delay", event.delay),
     )
 
 
@@ -143,6 +160,8 @@ def _event(message: events_pb2.Event) -> Event:
         acknowledged_at=_time(message.acknowledged_at) if acknowledged else None,
         sequence=message.sequence,
         payload_erased=message.payload_erased,
+        ordering_key=message.ordering_key,
+        deliver_at=_time(message.deliver_at) if message.HasField("deliver_at") else None,
     )
 
 
@@ -154,18 +173,6 @@ def get(event_id: str) -> Call[events_pb2.GetEventResponse, Event]:
     method = "triggers.v1.EventService/GetEvent"
     response = events_pb2.GetEventResponse
     return Call(method, request, response, read)
-
-
-def _stamp(name: str, moment: datetime | None) -> Timestamp | None:
-    if moment is None:
-        return None
-    accepted = "a datetime with a time zone"
-    if not isinstance(moment, datetime):
-        raise _arguments.wrong_type(name, moment, accepted)
-    if moment.tzinfo is None:
-        raise _arguments.wrong(name, "has no time zone", accepted)
-    seconds, rest = divmod(moment - _EPOCH, timedelta(seconds=1))
-    return Timestamp(seconds=seconds, nanos=rest.microseconds * 1000)
 
 
 def _names(name: str, values: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, IntEnum
 from typing import Any, TypeAlias
 
@@ -43,13 +43,18 @@ class Serving(Enum):
 @dataclass(frozen=True)
 class NewEvent:
     """An event to create. The client makes `event_id` when neither it nor `idempotency_key` is
-    given."""
+    given. Subscriptions that order by key give out one event of an `ordering_key` at a time, and
+    an event with `deliver_at` (with a time zone) or `delay` (whole seconds), up to 31 days ahead,
+    when it is due; the inbox and the log show it at once. An event has at most one of the three."""
 
     source: str
     event_type: str
     payload: Payload
     event_id: str | None = None
     idempotency_key: str | None = None
+    ordering_key: str | None = None
+    deliver_at: datetime | None = None
+    delay: timedelta | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,8 @@ class Event:
     acknowledged_at: datetime | None = None
     sequence: int = 0  # its place in the log, from 1
     payload_erased: bool = False  # the payload was removed for good, and is empty
+    ordering_key: str = ""  # subscriptions by key give out one event of a key at a time
+    deliver_at: datetime | None = None  # when subscriptions give it out; None: at once
 
     def json(self) -> dict[str, Any]:
         """The payload decoded by json.loads, which makes floats of numbers with a fraction or an

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -115,10 +116,16 @@ class AsyncClient:
         *,
         event_id: str | None = None,
         idempotency_key: str | None = None,
+        ordering_key: str | None = None,
+        deliver_at: datetime | None = None,
+        delay: timedelta | None = None,
         timeout: float | None = None,
     ) -> Created:
-        """Stores one event. The same id or key and content again answers as the first time."""
-        event = NewEvent(source, event_type, payload, event_id, idempotency_key)
+        """Stores one event. The same id or key and content again answers as the first time. For
+        `ordering_key`, `deliver_at` and `delay` see NewEvent."""
+        event = NewEvent(
+            source, event_type, payload, event_id, idempotency_key, ordering_key, deliver_at, delay
+        )
         return await self._call(_codec.create(event), timeout)
 
     async def create_batch(

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -102,9 +103,13 @@ class Client:
         *,
         event_id: str | None = None,
         idempotency_key: str | None = None,
+        ordering_key: str | None = None,
+        deliver_at: datetime | None = None,
+        delay: timedelta | None = None,
         timeout: float | None = None,
     ) -> Created:
-        """Stores one event. The same id or key and content again answers as the first time."""
+        """Stores one event. The same id or key and content again answers as the first time. For
+        `ordering_key`, `deliver_at` and `delay` see NewEvent."""
         return self._run(
             self._client.create(
                 source,
@@ -112,6 +117,9 @@ class Client:
                 payload,
                 event_id=event_id,
                 idempotency_key=idempotency_key,
+                ordering_key=ordering_key,
+                deliver_at=deliver_at,
+                delay=delay,
                 timeout=timeout,
             )
         )
