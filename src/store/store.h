@@ -377,10 +377,10 @@ struct store_delayed {
     bool more;
     bool no_memory; /* as in store_list */
     /* Out, when there are no more: the earliest deliver_at after until_us of those sequences,
-     * whatever the filter; INT64_MAX: none. */
+     * whatever the filter and acknowledged or not; INT64_MAX: none. */
     int64_t next_us;
-    /* Out, when `counts`: how many there are after `after` and until any time, whatever the filter;
-     * up to STORE_DELAYED_COUNT are counted. */
+    /* Out, when `counts`: how many there are after `after` and until any time, whatever the filter
+     * and acknowledged or not; up to STORE_DELAYED_COUNT are counted. */
     bool counts;
     int64_t total;
 };

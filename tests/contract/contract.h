@@ -116,6 +116,7 @@ int run_failure_tests(void);
 int run_scope_tests(void);
 int run_erase_tests(void);
 int run_trim_tests(void);
+int run_held_back_tests(void);
 int run_ledgers_tests(void);
 int run_subscription_rows_tests(void);
 int run_plan_tests(void);

@@ -243,7 +243,7 @@ enum store_result postgres_backlog(struct store_session *session, struct scope s
 enum store_result postgres_trim(struct store_session *session, struct scope scope,
                                 struct store_trim *trim, struct status *status);
 
-/* ---- ledgers.c, subscription_rows.c, dead_letters.c: the same, of subscriptions ---- */
+/* ---- ledgers.c, subscription_rows.c, dead_letters.c, held_back.c: the same, of subscriptions ---- */
 
 enum store_result postgres_take(struct store_session *session, struct scope scope,
                                 struct store_take **takes, size_t count, struct status *status);
@@ -268,5 +268,9 @@ enum store_result postgres_subscription_remove(struct store_session *session, st
                                                int64_t id, bool *more, struct status *status);
 enum store_result postgres_dead_letters(struct store_session *session, struct scope scope,
                                         struct store_dead_letters *list, struct status *status);
+enum store_result postgres_delayed(struct store_session *session, struct scope scope,
+                                   struct store_delayed *delayed, struct status *status);
+enum store_result postgres_key_next(struct store_session *session, struct scope scope,
+                                    struct store_key_walk *walk, struct status *status);
 
 #endif

@@ -161,6 +161,8 @@ static const struct store_driver DRIVER = {
     .ledger_heads = sqlite_ledger_heads,
     .ledger_trim = sqlite_ledger_trim,
     .dead_letters = sqlite_dead_letters,
+    .delayed = sqlite_delayed,
+    .key_next = sqlite_key_next,
     .log_end = sqlite_log_end,
     .ping = ping,
 };

@@ -182,6 +182,10 @@ enum store_result sqlite_ledger_trim(struct store_session *session, struct scope
                                      struct store_ledger_head to, struct status *status);
 enum store_result sqlite_dead_letters(struct store_session *session, struct scope scope,
                                       struct store_dead_letters *list, struct status *status);
+enum store_result sqlite_delayed(struct store_session *session, struct scope scope,
+                                 struct store_delayed *delayed, struct status *status);
+enum store_result sqlite_key_next(struct store_session *session, struct scope scope,
+                                  struct store_key_walk *walk, struct status *status);
 enum store_result sqlite_log_end(struct store_session *session, struct scope scope, int64_t *last,
                                  struct status *status);
 

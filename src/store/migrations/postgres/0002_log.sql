@@ -40,9 +40,9 @@ create table triggers.events (
     constraint events_id unique (tenant_id, event_id)
 );
 create index events_delayed on triggers.events (tenant_id, deliver_at, sequence)
-    where deliver_at is not null;
+    include (kind) where deliver_at is not null;
 create index events_keys on triggers.events (tenant_id, ordering_hash, sequence)
-    where ordering_hash is not null;
+    include (kind) where ordering_hash is not null;
 
 create table triggers.acknowledged (
     tenant_id bigint not null,

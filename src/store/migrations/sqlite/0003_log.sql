@@ -32,8 +32,10 @@ create table events (
 ) strict;
 
 create index events_kinds on events (tenant_id, kind, position);
-create index events_delayed on events (tenant_id, deliver_at, position) where deliver_at is not null;
-create index events_keys on events (tenant_id, ordering_hash, position) where ordering_hash is not null;
+create index events_delayed on events (tenant_id, deliver_at, position, kind)
+    where deliver_at is not null;
+create index events_keys on events (tenant_id, ordering_hash, position, kind)
+    where ordering_hash is not null;
 
 create table acknowledged (
     position integer primary key,
