@@ -129,7 +129,8 @@ struct store_entry {
     int64_t number; /* from 1 */
     uint64_t token; /* random */
     int64_t at_us;  /* out: when it was written, by the one clock of the store: the database's where
-                       several processes share it; never before an earlier entry of its list */
+                       several processes share it; before an earlier entry of its list only when
+                       that clock was set back */
     struct slice body;
 };
 

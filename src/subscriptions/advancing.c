@@ -14,10 +14,10 @@
 static bool grant_again(struct subscription *subscription, struct pull *pull)
 {
     const struct lease *leases[PULL_MAX_EVENTS];
-    size_t count = pull->id == 0
-                       ? 0
-                       : ledger_pulled(subscription->ledger, pull->id,
-                                       store_now_us(subscription->all), leases, PULL_MAX_EVENTS);
+    size_t count = pull->id == 0 ? 0
+                                 : ledger_pulled(subscription->ledger, pull->id,
+                                                 store_clock_now_us(&subscription->all->clock),
+                                                 leases, PULL_MAX_EVENTS);
     if (count == 0)
         return false;
     pull->deliveries = arena_calloc(pull->request.arena, count, sizeof(*pull->deliveries));
@@ -124,7 +124,7 @@ static int64_t next_wake_ms(const struct subscription *subscription)
     if (next_us == INT64_MAX)
         return trim_ms;
     int64_t now_ms = clock_monotonic_ms();
-    int64_t in_ms = (next_us - store_now_us(subscription->all)) / 1000 + 1;
+    int64_t in_ms = (next_us - store_clock_now_us(&subscription->all->clock)) / 1000 + 1;
     int64_t least_ms =
         subscription->pulls.first && !subscription->settings.paused ? 1 : IDLE_WAKE_MS;
     int64_t next_ms = now_ms + (in_ms < least_ms ? least_ms : in_ms);
@@ -178,6 +178,7 @@ void subscription_go_on(struct subscription *subscription)
     pthread_mutex_lock(&subscription->lock);
     bool settles = false;
     bool stops = atomic_load(&all->stopping);
+    subscription_hear_of_turns(subscription);
     take_out_ended(subscription, &answered);
     if (subscription->state == SUBSCRIPTION_READY && !subscription->stale && !stops) {
         admit_pulls(subscription);

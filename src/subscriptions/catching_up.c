@@ -26,8 +26,8 @@ enum store_result subscription_create(struct subscription *subscription,
 {
     struct buffer bytes, checkpoint;
     enum store_result result = STORE_UNAVAILABLE;
-    struct ledger *ledger =
-        ledger_open(position, store_now_us(subscription->all), subscription_next_us, settings);
+    struct ledger *ledger = ledger_open(position, store_clock_now_us(&subscription->all->clock),
+                                        subscription_next_us, settings);
     buffer_init(&bytes, READ_ARENA);
     buffer_init(&checkpoint, READ_ARENA);
     subscription_settings_encode(settings, &bytes);
@@ -128,6 +128,7 @@ static bool apply_read(struct subscription *subscription, const struct store_led
         subscription_forget(subscription);
         return false;
     }
+    subscription_turn_back_read(subscription, read, *anew);
     *anew = *anew || ledger_figures_of(subscription->ledger).epoch != epoch;
     note_scanned(subscription, *anew, read->new_take_count > 0);
     subscription->state = SUBSCRIPTION_READY;
@@ -176,6 +177,7 @@ static enum store_result catch_up(struct subscription *subscription, struct stor
         result = subscription_find(subscription, session, found, status);
     if (result != STORE_OK || !*found)
         return result;
+    int64_t asked_us = clock_monotonic_us();
     result = read_ledger(subscription, session, arena, &read, status);
     if (result != STORE_OK)
         return result;
@@ -186,7 +188,7 @@ static enum store_result catch_up(struct subscription *subscription, struct stor
     }
     if (!*found)
         return STORE_OK;
-    store_note_time(subscription->all, read.now_us);
+    store_clock_note(&subscription->all->clock, read.now_us, asked_us);
     bool right = change_settings(subscription, &read.row);
     if (right) {
         pthread_mutex_lock(&subscription->lock);
@@ -231,6 +233,7 @@ enum store_result subscription_append(struct subscription *subscription,
     take->revision = subscription->revision;
     random_fill(&take->entry.token, sizeof(take->entry.token));
     subscription->taking_token = take->entry.token;
+    int64_t asked_us = clock_monotonic_us();
     enum store_result result =
         driver->take(session, subscription->scope, (struct store_take *[]){take}, 1, status);
     *taken = result == STORE_OK && take->outcome == STORE_DONE;
@@ -238,7 +241,7 @@ enum store_result subscription_append(struct subscription *subscription,
     if (!*taken) {
         subscription->stale = true;
     } else {
-        store_note_time(subscription->all, take->entry.at_us);
+        store_clock_note(&subscription->all->clock, take->entry.at_us, asked_us);
         if (!subscription->ledger ||
             !ledger_apply_take(subscription->ledger, &take->entry, &no_memory)) {
             subscription_forget(subscription);

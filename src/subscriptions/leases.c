@@ -97,6 +97,25 @@ void leases_reorder(struct leases *leases, const void *settings)
     }
 }
 
+static void turn_back(struct lease *lease, int64_t now_us, int64_t by_us)
+{
+    int64_t ahead_us = lease->started_us - now_us;
+    if (ahead_us > 0) {
+        lease->started_us = now_us;
+        lease->due_us -= ahead_us;
+    } else if (!lease->out && lease->due_us > now_us) {
+        int64_t left_us = lease->due_us - now_us;
+        lease->due_us -= left_us < by_us ? left_us : by_us;
+    }
+}
+
+void leases_turn_back(struct leases *leases, int64_t now_us, int64_t by_us)
+{
+    for (uint32_t i = 0; i < leases->count; i++)
+        turn_back(&leases->slots[leases->heap[i]].lease, now_us, by_us);
+    leases_reorder(leases, leases->settings);
+}
+
 int64_t leases_next_us(const struct leases *leases)
 {
     return leases->count > 0 ? leases->slots[leases->heap[0]].next_us : INT64_MAX;

@@ -46,6 +46,9 @@ void leases_reorder(struct leases *leases, const void *settings);
 /* Whether there is one of the key, which is not 0. */
 bool leases_have_key(const struct leases *leases, uint64_t key);
 
+/* ledger_turn_back. */
+void leases_turn_back(struct leases *leases, int64_t now_us, int64_t by_us);
+
 /* NULL: there is none. */
 const struct lease *leases_find(const struct leases *leases, int64_t sequence);
 

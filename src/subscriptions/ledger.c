@@ -105,6 +105,12 @@ void ledger_reorder(struct ledger *ledger, const void *settings)
     leases_reorder(&ledger->leases, settings);
 }
 
+void ledger_turn_back(struct ledger *ledger, int64_t now_us, int64_t by_us)
+{
+    CHECK(by_us >= 0);
+    leases_turn_back(&ledger->leases, now_us, by_us);
+}
+
 /* ---- those that are ahead ---- */
 
 /* Where a sequence is, or would be. */

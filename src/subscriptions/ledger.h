@@ -27,7 +27,9 @@
  * events is to be durable: after one that is lost nobody could tell them from those that are
  * settled.
  *
- * Times are microseconds since 1970 by the store's clock (store_entry.at_us). */
+ * Times are microseconds since 1970 by the store's clock (store_entry.at_us). When that is set
+ * back, leases would last longer by as much, and ledger_turn_back sees to it that they do not. When
+ * it is set forward they end early, which is as if their holder had been too slow. */
 #ifndef TRIGGERS_SUBSCRIPTIONS_LEDGER_H
 #define TRIGGERS_SUBSCRIPTIONS_LEDGER_H
 
@@ -49,6 +51,12 @@ void ledger_close(struct ledger *ledger); /* NULL is allowed */
 
 /* The settings have changed: orders the leases anew. */
 void ledger_reorder(struct ledger *ledger, const void *settings);
+
+/* The store's clock was set back by `by_us`, 0 when that is not known, and is at `now_us` at most:
+ * leases that seem to have begun later than that begin then, and what waits does so no longer than
+ * it was to. So no lease ends before its time by its holder's own clock, and none lasts longer from
+ * now on than it was given for. This is not in the ledger: other cores see to it themselves. */
+void ledger_turn_back(struct ledger *ledger, int64_t now_us, int64_t by_us);
 
 /* ---- what it is ---- */
 

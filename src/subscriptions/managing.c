@@ -571,7 +571,7 @@ static bool make_settlement(struct subscription *subscription,
 {
     struct settling *settling = &subscription->settling;
     int64_t *sequences = arena_calloc(&settling->arena, count, sizeof(*sequences));
-    int64_t now_us = store_now_us(subscription->all);
+    int64_t now_us = store_clock_now_us(&subscription->all->clock);
     if (!sequences)
         return false;
     ledger_make_settlement(&settling->body, subscription->ledger);

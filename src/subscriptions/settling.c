@@ -430,7 +430,7 @@ static bool draft_init(struct draft *draft, struct subscription *subscription)
     struct arena *arena = &subscription->settling.arena;
     draft->subscription = subscription;
     draft->settling = &subscription->settling;
-    draft->now_us = store_now_us(subscription->all);
+    draft->now_us = store_clock_now_us(&subscription->all->clock);
     draft->due_count = ledger_due(subscription->ledger, draft->now_us, draft->due, MAX_DUE);
     draft->ids = draft->settled_count = draft->dead_count = 0;
     draft->written = false;
@@ -450,7 +450,7 @@ static bool has_something(const struct subscription *subscription)
     return subscription->settles.first || subscription->dropped.count > 0 ||
            subscription->returned.count > 0 || wants_checkpoint(subscription->ledger) ||
            has_unblocked(subscription) ||
-           ledger_next_us(subscription->ledger) <= store_now_us(subscription->all);
+           ledger_next_us(subscription->ledger) <= store_clock_now_us(&subscription->all->clock);
 }
 
 static bool make_checkpoint(struct subscription *subscription)
@@ -508,6 +508,7 @@ void settling_start(struct subscription *subscription)
     struct status status = STATUS_INIT;
     const struct subscription_request *first = settling->answers.first;
     CHECK(settling->under_way);
+    settling->asked_us = clock_monotonic_us();
     atomic_fetch_add(&subscription->users, 1);
     random_fill(&settlement->entry.token, sizeof(settlement->entry.token));
     settlement->entry.body = (struct slice){settling->body.data, settling->body.size};
@@ -581,7 +582,7 @@ static void apply(struct subscription *subscription)
     const struct store_entry *entry = &settling->settlement.entry;
     struct ledger_figures figures = ledger_figures_of(subscription->ledger);
     bool no_memory;
-    store_note_time(subscription->all, entry->at_us);
+    store_clock_note(&subscription->all->clock, entry->at_us, settling->asked_us);
     if (entry->number <= figures.settlement.number)
         return;
     if (entry->number > figures.settlement.number + 1)

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/clock.h"
 #include "subscriptions/subscription.h"
 
 /* ---- lists ---- */
@@ -92,17 +91,42 @@ bool sequences_add(struct sequence_list *sequences, int64_t sequence)
     return true;
 }
 
-/* ---- time ---- */
+/* ---- when the store's clock was set back ---- */
 
-int64_t store_now_us(const struct subscriptions *all)
+bool subscription_misses_turns(const struct subscription *subscription)
 {
-    return clock_monotonic_us() + atomic_load(&all->offset_us);
+    return subscription->turns != atomic_load(&subscription->all->clock.turns);
 }
 
-/* The answer is as old as its way was long, so leases end a little late here, never early. */
-void store_note_time(struct subscriptions *all, int64_t now_us)
+void subscription_hear_of_turns(struct subscription *subscription)
 {
-    atomic_store(&all->offset_us, now_us - clock_monotonic_us());
+    const struct store_clock *clock = &subscription->all->clock;
+    if (!subscription_misses_turns(subscription))
+        return;
+    subscription->turns = atomic_load(&clock->turns);
+    if (subscription->ledger)
+        ledger_turn_back(subscription->ledger, store_clock_latest_us(clock),
+                         atomic_load(&clock->turned_us));
+}
+
+static bool has_later(const struct store_entry *entries, size_t count, int64_t now_us)
+{
+    for (size_t i = 0; i < count; i++)
+        if (entries[i].at_us > now_us)
+            return true;
+    return false;
+}
+
+void subscription_turn_back_read(struct subscription *subscription, const struct store_ledger *read,
+                                 bool anew)
+{
+    const struct store_clock *clock = &subscription->all->clock;
+    int64_t now_us = store_clock_latest_us(clock);
+    if (anew)
+        subscription->turns = atomic_load(&clock->turns);
+    if (anew || has_later(read->new_takes, read->new_take_count, now_us) ||
+        has_later(read->new_settlements, read->new_settlement_count, now_us))
+        ledger_turn_back(subscription->ledger, now_us, 0);
 }
 
 /* ---- life ---- */
@@ -225,7 +249,7 @@ enum event_walk subscription_next_walk(const struct subscription *subscription)
     if (subscription_room(subscription) == 0)
         return WALK_NONE;
     if (figures.next_delayed_us < INT64_MAX &&
-        figures.next_delayed_us <= store_now_us(subscription->all))
+        figures.next_delayed_us <= store_clock_now_us(&subscription->all->clock))
         return WALK_TIMES;
     if (figures.marks > 0 && ledger_ready(subscription->ledger, &key, 1) > 0)
         return WALK_KEYS;

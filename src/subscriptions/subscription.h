@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "subscriptions/requests.h"
+#include "subscriptions/store_clock.h"
 
 /* What a worker of the lane of ledgers carries out. */
 struct ledger_op {
@@ -26,7 +27,7 @@ struct subscriptions {
     int64_t wake_ms;      /* monotonic; when the clock looks next */
     atomic_bool stopping; /* set with the lock held: nothing is begun any more */
     void (*go_on)(struct subscription *subscription); /* subscription_go_on */
-    atomic_int_fast64_t offset_us; /* of the store's clock from the monotonic one */
+    struct store_clock clock;
     /* What other cores have written, see subscriptions.c. */
     struct ledger_op look;
     struct store_ledger_heads heads;
@@ -78,6 +79,7 @@ struct settling {
     struct request_queue answers;           /* requests that it answers */
     struct pull_list pulls;                 /* that get events again by it */
     struct sequence_list dropped, returned; /* of the subscription's, that it has taken */
+    int64_t asked_us;                       /* monotonic; the store was asked to write it */
     bool under_way;
 };
 
@@ -96,6 +98,7 @@ struct subscription {
     struct subscription_settings settings; /* changed by the worker alone */
     struct arena settings_arena;
     struct ledger *ledger; /* not NULL when it is ready */
+    uint64_t turns;        /* of the store's clock that it has heard of */
     /* No event is new from the position up to here, but of keys that have a mark. */
     int64_t scanned;
     size_t passing; /* by key: so far the log is read when nothing of it could be given out */
@@ -139,10 +142,16 @@ void queue_answer(struct request_queue *queue);
 void pulls_answer(struct pull_list *list, const struct status *status);
 bool sequences_add(struct sequence_list *sequences, int64_t sequence) MUST_CHECK;
 
-/* The store's clock, as far as it is known. */
+/* ---- subscription.c: when the store's clock was set back ---- */
 
-int64_t store_now_us(const struct subscriptions *all);
-void store_note_time(struct subscriptions *all, int64_t now_us);
+/* Whether it was, and the subscription has not heard of it. Lock held. */
+bool subscription_misses_turns(const struct subscription *subscription);
+/* Adjusts its leases, if there are any. Lock held. */
+void subscription_hear_of_turns(struct subscription *subscription);
+/* The same for a ledger that was read: entries may be older than a turn, all when it is read anew.
+ * Lock held. */
+void subscription_turn_back_read(struct subscription *subscription, const struct store_ledger *read,
+                                 bool anew);
 
 /* ---- subscription.c: one subscription ---- */
 

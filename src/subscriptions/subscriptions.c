@@ -495,7 +495,7 @@ static struct subscription *next_due(struct subscriptions *all, int64_t now_ms)
     pthread_mutex_lock(&all->lock);
     for (struct subscription *at = all->list; at && !due; at = at->next) {
         pthread_mutex_lock(&at->lock);
-        if (at->wake_ms <= now_ms) {
+        if (at->wake_ms <= now_ms || subscription_misses_turns(at)) {
             at->wake_ms = INT64_MAX;
             due = at;
         }
@@ -575,7 +575,7 @@ struct subscriptions *subscriptions_open(struct store *store, struct writer *wri
     all->writer = writer;
     all->waiters = waiters;
     all->go_on = subscription_go_on;
-    atomic_store(&all->offset_us, clock_now_us() - clock_monotonic_us());
+    store_clock_init(&all->clock);
     pthread_mutex_init(&all->lock, NULL);
     wait_init(&all->changed);
     all->lane = lane_open(&(struct lane_config){

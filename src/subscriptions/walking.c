@@ -61,7 +61,7 @@ static enum store_result take_times(struct subscription *subscription,
     struct store_delayed delayed = {
         .after_us = figures->delayed_us,
         .after_sequence = figures->delayed_sequence,
-        .until_us = store_now_us(subscription->all),
+        .until_us = store_clock_now_us(&subscription->all->clock),
         .from_sequence = figures->begin,
         .to_sequence = figures->position,
         .filter = subscription->settings.filter,

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/wait.h"
@@ -631,6 +632,122 @@ static void who_asks_what_is_being_removed_is_answered(void **state)
     core_close(core);
 }
 
+/* ---- the clock is set; only of SQLite, whose clock is this process's ---- */
+
+#define HOUR_US (INT64_C(3600) * 1000000)
+
+static _Atomic int64_t clock_is_set_by_us;
+
+static int64_t read_set_clock(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec * INT64_C(1000000) + now.tv_nsec / 1000 + clock_is_set_by_us;
+}
+
+static bool clock_can_be_set(void)
+{
+    clock_is_set_by_us = 0;
+    clock_set_now_for_test(database_is_postgres() ? NULL : read_set_clock);
+    return !database_is_postgres();
+}
+
+static void put_short_leases(struct core *core, const char *name)
+{
+    struct put_subscription put_short = EARLIEST;
+    put_short.settings.lease_seconds = 1;
+    put_short.given = GIVEN_LEASE | GIVEN_BACKOFF_MINIMUM; /* of 0 */
+    put(core, name, put_short, STATUS_OK);
+}
+
+struct holding {
+    struct waiting_pull *pull;
+    int64_t since_us; /* monotonic; it was given out then or later */
+};
+
+static struct holding hold_one(struct core *core, const char *name)
+{
+    struct holding held = {.since_us = clock_monotonic_us()};
+    held.pull = pull(core, name, 1);
+    assert_int_equal(held.pull->pull.count, 1);
+    return held;
+}
+
+/* It is given out again, and no earlier than its lease of a second ends by its holder's clock. */
+static void assert_ends(struct core *core, const char *name, struct holding held)
+{
+    struct waiting_pull again;
+    start_pull(core, &again, name, 1, true);
+    await_done(&again.asked);
+    assert_int_equal(again.pull.count, 1);
+    assert_int_equal(again.pull.deliveries[0].attempt, 2);
+    assert_true(clock_monotonic_us() - held.since_us >= 1000000);
+    assert_int_equal(ack(core, name, held.pull, 0, 1), SETTLE_LOST);
+    assert_int_equal(ack(core, name, &again, 0, 1), SETTLE_DONE);
+    assert_int_equal(figures_of(core, name).outstanding, 0);
+    arena_fini(&again.asked.arena);
+    free_pull(held.pull);
+}
+
+static void leases_end_though_the_clock_was_set_back(void **state)
+{
+    if (!clock_can_be_set())
+        return;
+    struct core *core = core_open(*state);
+    put_short_leases(core, "billing");
+    put_short_leases(core, "audit");
+    create(core, 1, 1);
+    struct holding before = hold_one(core, "billing");
+    clock_is_set_by_us = -HOUR_US;
+    struct holding after = hold_one(core, "audit");
+    assert_ends(core, "billing", before);
+    assert_ends(core, "audit", after);
+    core_close(core);
+    clock_set_now_for_test(NULL);
+}
+
+static void they_do_in_a_core_that_starts_after_that(void **state)
+{
+    if (!clock_can_be_set())
+        return;
+    struct core *core = core_open(*state);
+    put_short_leases(core, "billing");
+    create(core, 1, 1);
+    struct holding before = hold_one(core, "billing");
+    core_close(core);
+    clock_is_set_by_us = -HOUR_US;
+    core = core_open(*state);
+    assert_ends(core, "billing", before);
+    core_close(core);
+    clock_set_now_for_test(NULL);
+}
+
+/* As if their holder had been too slow. Nothing is lost, nor settled twice, and so when the clock
+ * is set right again. */
+static void leases_end_early_when_the_clock_is_set_forward(void **state)
+{
+    if (!clock_can_be_set())
+        return;
+    struct core *core = core_open(*state);
+    put(core, "billing", EARLIEST, STATUS_OK); /* leases of 30 seconds */
+    create(core, 1, 2);
+    struct holding before = hold_one(core, "billing");
+    clock_is_set_by_us = HOUR_US;
+    struct holding tells = hold_one(core, "billing");
+    struct holding again = hold_one(core, "billing");
+    assert_int_equal(again.pull->pull.deliveries[0].attempt, 2);
+    clock_is_set_by_us = 0;
+    assert_int_equal(ack(core, "billing", before.pull, 0, 1), SETTLE_LOST);
+    assert_int_equal(ack(core, "billing", tells.pull, 0, 1), SETTLE_DONE);
+    assert_int_equal(ack(core, "billing", again.pull, 0, 1), SETTLE_DONE);
+    assert_int_equal(figures_of(core, "billing").outstanding, 0);
+    free_pull(before.pull);
+    free_pull(tells.pull);
+    free_pull(again.pull);
+    core_close(core);
+    clock_set_now_for_test(NULL);
+}
+
 int run_subscription_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -648,6 +765,9 @@ int run_subscription_tests(void)
         WORLD_TEST(a_lease_ends),
         WORLD_TEST(who_asks_what_is_being_removed_is_answered),
         WORLD_TEST(what_was_removed_is_swept),
+        WORLD_TEST(leases_end_though_the_clock_was_set_back),
+        WORLD_TEST(they_do_in_a_core_that_starts_after_that),
+        WORLD_TEST(leases_end_early_when_the_clock_is_set_forward),
     };
     return cmocka_run_group_tests_name("subscriptions", tests, NULL, NULL);
 }

@@ -224,7 +224,7 @@ static bool append(struct core *core, struct written_list *list, struct store_en
     list->written[list->count++] = (struct written){
         .entry = {.number = before.number + 1,
                   .token = (uint64_t)chance(1u << 30) << 32 | chance(1u << 30),
-                  .at_us = list->at_us,
+                  .at_us = steps_now_us,
                   .body = {body->data, body->size}},
         .takes = ledger_figures_of(core->ledger).take.number,
     };

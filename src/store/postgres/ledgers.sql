@@ -10,7 +10,7 @@
 with given as materialized (
     select i.subscription, i.before + 1 as number, i.token, i.body, s.subscription as found,
         case when s.revision = i.revision
-        then greatest(pg_catalog.clock_timestamp(), p.written_at) end as written_at
+        then pg_catalog.clock_timestamp() end as written_at
     from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bytea[])
         i (subscription, revision, before, before_token, token, body)
     left join lateral (
@@ -18,14 +18,14 @@ with given as materialized (
         where tenant_id = $1 and subscription = i.subscription offset 0) s
     on s.removed_at is null
     left join lateral (
-        select written_at from triggers.takes
+        select number from triggers.takes
         where tenant_id = $1 and subscription = i.subscription and number = i.before
             and token = i.before_token
         union all
-        select '-infinity' where i.before = 0 and not exists (
+        select 0 where i.before = 0 and not exists (
             select from triggers.takes where tenant_id = $1 and subscription = i.subscription)) p
     on true
-    where p.written_at is not null or s.subscription is null),
+    where p.number is not null or s.subscription is null),
 written as (
     insert into triggers.takes (tenant_id, subscription, number, token, written_at, body)
     select $1::bigint, subscription, number, token, written_at, body from given
@@ -46,7 +46,7 @@ select subscription, null from given where found is null;
 insert into triggers.settlements
     (tenant_id, subscription, number, token, written_at, takes, body)
 select $1::bigint, i.subscription, i.before + 1, i.token,
-    greatest(pg_catalog.clock_timestamp(), p.written_at), nullif(i.takes, -1), i.body
+    pg_catalog.clock_timestamp(), nullif(i.takes, -1), i.body
 from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
     $8::bytea[], $9::bigint[], $10::bigint[])
     i (subscription, revision, before, before_token, token, takes, body, seen, seen_token)
@@ -54,7 +54,7 @@ cross join lateral (
     select removed_at from triggers.subscriptions
     where tenant_id = $1 and subscription = i.subscription and revision = i.revision offset 0) s
 cross join lateral (
-    select written_at from triggers.settlements
+    select from triggers.settlements
     where tenant_id = $1 and subscription = i.subscription and number = i.before
         and token = i.before_token offset 0) p
 cross join lateral (
@@ -189,8 +189,9 @@ cross join lateral (
 
 -- name: trim_ledger
 -- Removes a subscription's takes from the number $3 on and before $4, and settlements from $5 on and before
--- $6, at most 5000 of each, which were written a minute ago. Returns the first numbers that were not
--- removed. Indexes: takes_pkey and settlements_pkey; rows are removed by their position (ctid).
+-- $6, at most 5000 of each, up to the first that was not written a minute ago, which those after it may
+-- have been when the clock was set back. Returns the first numbers that were not removed. Indexes:
+-- takes_pkey and settlements_pkey; rows are removed by their position (ctid).
 with old_takes as materialized (
     select number, ctid as place, written_at from triggers.takes
     where tenant_id = $1 and subscription = $2::bigint and number >= $3::bigint
@@ -202,13 +203,15 @@ old_settlements as materialized (
     order by number limit 5000),
 removed_takes as (
     delete from triggers.takes where ctid = any (array(
-        select place from old_takes
-        where written_at < pg_catalog.clock_timestamp() - interval '1 minute'))
+        select place from old_takes where number < coalesce((
+            select min(number) from old_takes
+            where written_at >= pg_catalog.clock_timestamp() - interval '1 minute'), $4)))
     returning number),
 removed_settlements as (
     delete from triggers.settlements where ctid = any (array(
-        select place from old_settlements
-        where written_at < pg_catalog.clock_timestamp() - interval '1 minute'))
+        select place from old_settlements where number < coalesce((
+            select min(number) from old_settlements
+            where written_at >= pg_catalog.clock_timestamp() - interval '1 minute'), $6)))
     returning number)
 select greatest($3, (select max(number) + 1 from removed_takes)),
     greatest($5, (select max(number) + 1 from removed_settlements))

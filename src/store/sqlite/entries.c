@@ -141,8 +141,6 @@ static int append_entry(struct appending *appending)
         return code;
     entry->number = newest.number + 1;
     entry->at_us = clock_now_us();
-    if (entry->at_us < newest.at_us)
-        entry->at_us = newest.at_us;
     return add_entry(appending);
 }
 
