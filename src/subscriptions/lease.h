@@ -27,6 +27,7 @@ struct lease {
     bool out;           /* somebody has it, perhaps for too long; else it waits until due_us */
     bool dead;          /* not out; it is a dead letter, and blocks its key until it is revived or
                            removed */
+    bool passed;        /* the take of its id gave it out when the position was after it */
 };
 
 /* The most leases, by whoever makes an entry: who makes takes may not have seen what is revived,

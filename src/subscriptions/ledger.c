@@ -54,6 +54,7 @@ struct ledger_order {
     int64_t due_us;    /* of those that have it */
     uint64_t pull;     /* AGAIN */
     uint64_t lease_ms; /* the same */
+    int64_t takes;     /* that its writer had seen */
 };
 
 enum { GROUP_OUT = 1, GROUP_AGAIN = 2, GROUP_DEAD = 4, GROUP_KEYED = 8, GROUP_FLAGS = 15 };
@@ -903,6 +904,7 @@ static void give_out(struct lease *lease, const struct store_entry *entry, bool 
     lease->due_us = entry->at_us + (int64_t)lease_ms * 1000;
     lease->attempts += lease->attempts < UINT32_MAX;
     lease->out = true;
+    lease->passed = false;
 }
 
 static bool add_lease(struct ledger *ledger, const struct lease *lease, bool *no_memory)
@@ -952,6 +954,7 @@ static bool apply_grant(struct ledger *ledger, struct take_reader *take, bool pa
         if (ledger_is_ahead(ledger, sequence))
             continue;
         give_out(&lease, take->entry, false, pull, lease_ms);
+        lease.passed = passed;
         if (ledger_find(ledger, sequence) || !add_lease(ledger, &lease, no_memory))
             return false;
     }
@@ -1097,6 +1100,11 @@ static void apply_to_lease(struct ledger *ledger, const struct store_entry *entr
         }
         /* fall through */
     case ORDER_SETTLED:
+        /* It was said ahead of a take that was lost. Who applies it before the position passes the
+         * event forgets it then; so do we. */
+        if (lease.passed && lease.id.number > order->takes)
+            return;
+        /* fall through */
     case ORDER_DEAD: remove_lease(ledger, lease.sequence, lease.key); return;
     case ORDER_RELEASED:
         lease.attempts -= lease.out && lease.attempts > 0;
@@ -1140,13 +1148,15 @@ static void bury(struct ledger *ledger, uint64_t count)
     ledger->dead -= count < (uint64_t)ledger->dead ? (int64_t)count : ledger->dead;
 }
 
-/* With an order that is `void`, only dead letters are counted: the store has them in any case. */
+/* Of an order from before a seek, only dead letters are counted: the store has them in any case. */
 static bool apply_order(struct ledger *ledger, const struct store_entry *entry,
-                        struct body_reader *reader, bool is_void, bool *no_memory)
+                        struct body_reader *reader, struct entry_head head, bool *no_memory)
 {
     struct ledger_order order;
+    bool is_void = head.epoch < ledger->epoch;
     if (!read_order(reader, &order))
         return false;
+    order.takes = head.takes;
     if (order.kind == ORDER_BURIED) {
         bury(ledger, read_number(reader, INT64_MAX));
         return !reader->bad;
@@ -1181,7 +1191,7 @@ static bool apply_orders(struct ledger *ledger, const struct store_entry *entry,
     if (reader->bad || head.takes > ledger->take.number || head.epoch > ledger->epoch)
         return false; /* its writer has seen takes that we have not */
     while (reader->at < reader->end)
-        if (!apply_order(ledger, entry, reader, head.epoch < ledger->epoch, no_memory))
+        if (!apply_order(ledger, entry, reader, head, no_memory))
             return false;
     return true;
 }

@@ -13,19 +13,21 @@
  * The position may pass events that are to be given out later:
  *
  * - One with a deliver_at d and the sequence s waits while (d, s) is after the *time position*. A
- *   take that moves the position over it gives it out if (d, s) is not; a take that moves the time
- *   position over (d, s) gives it out if s is after `begin` and up to the position. As takes have
- *   one order, it is given out once.
+ *   take that moves the position over s gives it out if (d, s) is not after the time position that
+ *   the take leaves. A take that moves the time position over (d, s) gives it out if s is after
+ *   `begin` and not after the position from before the take. As takes have one order, each is given
+ *   out once.
  * - One of an ordering key, in a subscription by key, while its key is *busy*: there is a lease of
  *   the key, or a *mark*, which says which event of it was passed first. A mark is ready, and its
  *   event given out, when there is no lease of its key. Whoever decides this has seen the
  *   settlement that freed the key, so no two of a key are out, but for this: a redriven dead letter
  *   whose key went on without it may be given out by one core in the moment when another one gives
- *   out the key's next event.
+ *   out the key's next event; so they may overtake each other.
  *
- * Marks, the time position and what belongs to it are changed by takes alone. A take of passed
- * events is to be durable: after one that is lost nobody could tell them from those that are
- * settled.
+ * Marks, the time position and what belongs to it are changed by takes alone. A take that moves the
+ * time position or gives out passed events is to be durable: after one that is lost nobody could
+ * tell those from events that are settled. Who has read over events of marked keys without writing
+ * a take knows nothing about them any more when a take of somebody else is applied.
  *
  * Times are microseconds since 1970 by the store's clock (store_entry.at_us). When that is set
  * back, leases would last longer by as much, and ledger_turn_back sees to it that they do not. When
@@ -119,7 +121,8 @@ enum lease_claim {
     LEASE_HELD,  /* it is his, in time */
     LEASE_LATE,  /* its time is over, or it was given back, but nobody else got the event */
     LEASE_AHEAD, /* the take was lost with the database's last moments, and the event not given out
-                    again: late as well */
+                    again: late as well. If its key is busy when the position passes it anew, that
+                    it was settled is forgotten, and it is given out again */
     LEASE_SETTLED, /* the event is settled, or dead, also when it blocks its key */
     LEASE_LOST,    /* somebody else got it, or the subscription was sought back */
 };

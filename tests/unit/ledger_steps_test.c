@@ -19,7 +19,7 @@
 #define SECOND INT64_C(1000000)
 #define MAX_CORES 3
 #define MAX_EVENTS 200
-#define MAX_ENTRIES 700
+#define MAX_ENTRIES 1500
 #define MAX_HELD 4000
 #define MAX_PULL 6
 #define MAX_PULLS 8
@@ -28,6 +28,18 @@
 #define LEASE_MS 20000
 
 static struct subscription_settings settings;
+
+/* ---- the log ---- */
+
+static const uint64_t keys[] = {1, UINT64_MAX, 0x0123456789ABCDEF, INT64_MAX};
+#define KEYS (sizeof(keys) / sizeof(keys[0]))
+
+struct event {
+    uint64_t key;
+    int64_t deliver_us; /* 0: at once */
+};
+static struct event events[MAX_EVENTS + 1];
+static bool has_delays;
 
 /* ---- the store ---- */
 
@@ -49,6 +61,7 @@ static struct {
     int64_t checkpoint; /* number of the last one */
     int64_t epoch;
     int64_t log_end;
+    int64_t latest_us; /* the clock has never shown more */
 } store;
 
 /* ---- what is true of an event ---- */
@@ -62,7 +75,10 @@ struct truth {
     uint64_t pull;
     uint32_t attempts;
     int64_t settled_by; /* settlement */
+    int64_t revived_by; /* the same; 0: it has not become a dead letter, or not since then */
+    bool blocks;        /* dead: its key */
     bool passed;        /* the start or a seek is after it */
+    bool late;          /* a take gave it out when the position was after it */
     bool lost;          /* a take of it was lost: it may be out twice, and forget attempts */
     bool letter;        /* a dead letter of it is in the store */
     bool given;         /* at any time */
@@ -74,11 +90,58 @@ static bool is_wanted(int64_t sequence)
     return sequence % 7 != 3;
 }
 
+static bool has_lease(const struct truth *truth)
+{
+    return truth->state == OUT || truth->state == WAITING ||
+           (truth->state == DEAD && truth->blocks);
+}
+
+/* Of the events of a key that have a lease: those that are out are before the dead, and these
+ * before those that wait. */
+static bool is_first_of_key(int64_t sequence)
+{
+    static const int ranks[] = {[OUT] = 0, [DEAD] = 1, [WAITING] = 2};
+    int rank = ranks[truths[sequence].state];
+    for (int64_t other = 1; other <= store.log_end && events[sequence].key != 0; other++) {
+        const struct truth *truth = &truths[other];
+        if (other == sequence || events[other].key != events[sequence].key || !has_lease(truth))
+            continue;
+        if (ranks[truth->state] < rank || (ranks[truth->state] == rank && other < sequence))
+            return false;
+    }
+    return true;
+}
+
+/* Whether the position has passed the event without giving it out. */
+static bool is_new_below(int64_t sequence, int64_t position)
+{
+    return sequence <= position && is_wanted(sequence) && !truths[sequence].passed &&
+           truths[sequence].state == NEW;
+}
+
+/* The first such event of the key; 0: none. */
+static int64_t first_passed(uint64_t key, int64_t position)
+{
+    for (int64_t sequence = 1; sequence <= position; sequence++)
+        if (events[sequence].key == key && is_new_below(sequence, position))
+            return sequence;
+    return 0;
+}
+
+static bool is_lost_key(uint64_t key)
+{
+    for (int64_t sequence = 1; sequence <= store.log_end; sequence++)
+        if (events[sequence].key == key && truths[sequence].lost)
+            return true;
+    return false;
+}
+
 /* ---- cores and workers ---- */
 
 struct core {
     struct ledger *ledger; /* NULL: it has just started */
     bool cut;              /* its sessions were, when the store crashed */
+    int64_t scanned; /* from the position up to here, there are only events of keys that wait */
 };
 static struct core cores[MAX_CORES];
 static size_t core_count;
@@ -88,13 +151,17 @@ struct held {
     int64_t sequence;
     struct lease_id id;
     int64_t epoch;
+    bool durable; /* the take is: who reads on finds it */
 };
 static struct held held[MAX_HELD];
 static size_t held_count;
 
 static uint64_t pulls[MAX_PULLS]; /* whose answers may have been lost */
 
+static bool blocks; /* dead letters do, from now on */
+
 static struct {
+    size_t by_time, by_mark, by_log_later, marked, scanned, blocked, unblocked, races;
     size_t given, again, settled, late, ahead, lost_leases, dead, revived, repeated, stale, seeks,
         crashes, lost_takes, rebuilt, compared, void_settlements;
 } seen;
@@ -110,6 +177,7 @@ static void start_core(struct core *core, int64_t checkpoint)
     assert_non_null(core->ledger);
     const struct store_entry *entry = &store.settlements.written[checkpoint - 1].entry;
     assert_true(ledger_apply_settlement(core->ledger, entry, &no_memory));
+    core->scanned = ledger_figures_of(core->ledger).position;
 }
 
 static void apply_written(struct ledger *ledger, bool is_take)
@@ -194,6 +262,9 @@ static void read_some(struct core *core, bool everything)
         apply_as_read(core->ledger, takes, settlements);
     else
         apply_in_any_order(core->ledger, takes, settlements);
+    /* After takes of others, keys may not wait any more. */
+    if (takes > figures.take.number)
+        core->scanned = ledger_figures_of(core->ledger).position;
 }
 
 static void read_all(struct core *core)
@@ -231,11 +302,14 @@ static bool append(struct core *core, struct written_list *list, struct store_en
     return true;
 }
 
-static bool append_take(struct core *core, struct buffer *body)
+static bool append_take(struct core *core, struct buffer *body, bool durable)
 {
     if (!append(core, &store.takes, ledger_figures_of(core->ledger).take, body))
         return false;
+    if (durable)
+        store.durable = store.takes.count;
     apply_written(core->ledger, true);
+    core->scanned = ledger_figures_of(core->ledger).position;
     return true;
 }
 
@@ -277,29 +351,89 @@ static void hold(const struct core *core, const struct lease *lease)
 {
     if (held_count == MAX_HELD)
         held[chance(MAX_HELD)] = held[--held_count];
-    held[held_count++] =
-        (struct held){lease->sequence, lease->id, ledger_figures_of(core->ledger).epoch};
+    held[held_count++] = (struct held){
+        .sequence = lease->sequence,
+        .id = lease->id,
+        .epoch = ledger_figures_of(core->ledger).epoch,
+        .durable = lease->id.again || lease->id.number <= store.durable,
+    };
 }
 
-/* The event was given out, by one who had seen settlements up to there. */
-static void note_given(const struct core *core, int64_t sequence, uint64_t pull,
-                       int64_t settlements)
+/* A new event of the key: those before it were given out, and nobody has one of them, or will have
+ * it again, but for one that was revived without this core knowing. */
+static void check_new_of_key(int64_t sequence, int64_t settlements)
+{
+    for (int64_t other = 1; other <= store.log_end; other++) {
+        const struct truth *truth = &truths[other];
+        if (other == sequence || events[other].key != events[sequence].key || truth->passed)
+            continue;
+        assert_true(other > sequence || !is_wanted(other) || truth->state != NEW);
+        bool has = has_lease(truth);
+        assert_true(!has || truth->revived_by > settlements);
+        seen.races += has;
+    }
+}
+
+/* One that is given out again: nobody has another one of the key, but for what a take gave him of
+ * which this core did not know, when one of the two was revived. */
+static void check_again_of_key(int64_t sequence, int64_t takes)
+{
+    const struct truth *self = &truths[sequence];
+    for (int64_t other = 1; other <= store.log_end; other++) {
+        const struct truth *truth = &truths[other];
+        if (other == sequence || events[other].key != events[sequence].key || truth->passed)
+            continue;
+        if (self->state != OUT)
+            assert_true(truth->state != DEAD || !truth->blocks);
+        if (truth->state != OUT)
+            continue;
+        assert_true(self->state == OUT || (!truth->id.again && truth->id.number > takes));
+        assert_true(self->revived_by > 0 || truth->revived_by > 0);
+    }
+}
+
+/* What one had seen who has given an event out. */
+struct sight {
+    int64_t settlements, takes, position;
+};
+
+static struct sight sight_of(const struct core *core)
+{
+    struct ledger_figures figures = ledger_figures_of(core->ledger);
+    return (struct sight){figures.settlement.number, figures.take.number, figures.position};
+}
+
+/* The event was given out, by a take or `again`. */
+static void note_given(const struct core *core, int64_t sequence, uint64_t pull, struct sight sight,
+                       bool again)
 {
     struct truth *truth = &truths[sequence];
     const struct lease *lease = ledger_find(core->ledger, sequence);
     assert_non_null(lease);
     assert_true(is_wanted(sequence) && !truth->passed);
-    assert_true(truth->state != SETTLED || (truth->lost && truth->settled_by > settlements));
-    assert_true(truth->state != DEAD);
-    if (truth->state == OUT || truth->state == WAITING)
-        assert_true(truth->due_us <= steps_now_us || truth->lost);
+    assert_true(events[sequence].deliver_us <= store.latest_us);
+    bool late = !again && sequence <= sight.position;
+    if (truth->state == SETTLED)
+        assert_true(truth->lost && (truth->settled_by > sight.settlements || late));
+    if (again) {
+        assert_true(truth->state == OUT || truth->state == WAITING);
+        assert_true(truth->due_us <= steps_now_us);
+    } else {
+        assert_true(truth->state == NEW || truth->state == SETTLED);
+    }
+    if (events[sequence].key != 0 && again)
+        check_again_of_key(sequence, sight.takes);
+    else if (events[sequence].key != 0)
+        check_new_of_key(sequence, sight.settlements);
     truth->attempts++;
     if (!truth->lost) {
         assert_int_equal(lease->attempts, truth->attempts);
         assert_true(lease->attempts <= MAX_ATTEMPTS);
     }
-    if (truth->state != SETTLED)
+    /* That it was settled ahead is forgotten when the position has passed it. */
+    if (truth->state != SETTLED || late)
         truth->state = OUT;
+    truth->late = late || (again && truth->late);
     truth->given = true;
     truth->attempts = lease->attempts;
     truth->id = lease->id;
@@ -311,7 +445,10 @@ static void note_given(const struct core *core, int64_t sequence, uint64_t pull,
 
 static void note_dead(int64_t sequence)
 {
-    truths[sequence].state = DEAD;
+    struct truth *truth = &truths[sequence];
+    truth->state = DEAD;
+    truth->blocks = blocks && events[sequence].key != 0;
+    seen.blocked += truth->blocks;
     seen.dead++;
 }
 
@@ -336,19 +473,19 @@ static bool pull_due(struct core *core, uint64_t pull, size_t max)
     }
     if (count == 0)
         return false;
-    int64_t settlements = ledger_figures_of(core->ledger).settlement.number;
+    struct sight sight = sight_of(core);
     struct buffer body = new_settlement(core);
     if (dead_count > 0)
-        ledger_add_dead(&body, dead, dead_count, false);
+        ledger_add_dead(&body, dead, dead_count, blocks);
     if (again_count > 0)
-        ledger_add_again(&body, &(struct ledger_grant){pull, LEASE_MS, again, again_count});
+        ledger_add_again(&body, &(struct ledger_grant){pull, LEASE_MS, again, again_count, NULL});
     if (!append_settlement(core, &body)) {
         read_all(core);
         return true;
     }
     bool counts = !is_void(core);
     for (size_t i = 0; i < again_count && counts; i++)
-        note_given(core, again[i], pull, settlements);
+        note_given(core, again[i], pull, sight, true);
     for (size_t i = 0; i < dead_count; i++) {
         struct truth *truth = &truths[dead[i]];
         note_dead_letter(dead[i]);
@@ -362,33 +499,209 @@ static bool pull_due(struct core *core, uint64_t pull, size_t max)
     return true;
 }
 
+/* A take that is being made, in the order of the parts: what has become due, keys that are ready,
+ * and then the log. */
+struct draft {
+    struct core *core;
+    struct ledger_take take;
+    int64_t passed[MAX_PULL], fresh[MAX_PULL];
+    uint64_t passed_keys[MAX_PULL], fresh_keys[MAX_PULL];
+    size_t passed_count, fresh_count;
+    struct ledger_key marks[KEYS];
+    size_t left; /* events that it may give out */
+    int64_t scanned;
+    bool moves_time;
+    bool passes_delayed;
+};
+
+static bool is_after_time(const struct draft *draft, int64_t sequence)
+{
+    int64_t us = events[sequence].deliver_us;
+    return us != draft->take.delayed_us ? us > draft->take.delayed_us
+                                        : sequence > draft->take.delayed_sequence;
+}
+
+/* The event up to the position that is the next one to become due; 0: none. */
+static int64_t next_delayed(const struct draft *draft)
+{
+    struct ledger_figures figures = ledger_figures_of(draft->core->ledger);
+    int64_t next = 0;
+    for (int64_t sequence = figures.begin + 1; sequence <= figures.position; sequence++)
+        if (events[sequence].deliver_us != 0 && is_after_time(draft, sequence) &&
+            (next == 0 || events[sequence].deliver_us < events[next].deliver_us))
+            next = sequence;
+    return next;
+}
+
+static void walk_times(struct draft *draft)
+{
+    struct ledger_take *take = &draft->take;
+    if (take->next_delayed_us > steps_now_us)
+        return;
+    int64_t next;
+    while ((next = next_delayed(draft)) != 0 && events[next].deliver_us <= steps_now_us &&
+           draft->left > 0) {
+        take->delayed_us = events[next].deliver_us;
+        take->delayed_sequence = next;
+        if (!is_wanted(next))
+            continue;
+        draft->passed_keys[draft->passed_count] = 0;
+        draft->passed[draft->passed_count++] = next;
+        draft->left--;
+        seen.by_time++;
+    }
+    if (next == 0 || events[next].deliver_us > steps_now_us) {
+        take->delayed_us = steps_now_us;
+        take->delayed_sequence = take->position;
+    }
+    take->next_delayed_us = next ? events[next].deliver_us : INT64_MAX;
+    draft->moves_time = true;
+}
+
+/* What the draft does with a key; NULL: nothing yet. */
+static struct ledger_key *mark_of(struct draft *draft, uint64_t key)
+{
+    for (size_t i = 0; i < draft->take.key_count; i++)
+        if (draft->marks[i].key == key)
+            return &draft->marks[i];
+    return NULL;
+}
+
+/* The next event of the key up to there; 0: none. */
+static int64_t key_next(uint64_t key, int64_t after, int64_t to)
+{
+    for (int64_t sequence = after + 1; sequence <= to; sequence++)
+        if (events[sequence].key == key && is_wanted(sequence))
+            return sequence;
+    return 0;
+}
+
+static void walk_keys(struct draft *draft)
+{
+    struct ledger_key ready[MAX_PULL];
+    size_t count = ledger_ready(draft->core->ledger, ready, draft->left);
+    for (size_t i = 0; i < count; i++) {
+        int64_t next = key_next(ready[i].key, ready[i].from, draft->scanned);
+        draft->passed_keys[draft->passed_count] = ready[i].key;
+        draft->passed[draft->passed_count++] = ready[i].from;
+        draft->marks[draft->take.key_count++] = (struct ledger_key){ready[i].key, next};
+        draft->left--;
+        seen.by_mark++;
+    }
+    if (count > 0)
+        draft->take.position = draft->scanned;
+}
+
+/* The key waits: it is marked, from this event on if it was not. */
+static void pass_of_key(struct draft *draft, uint64_t key, int64_t sequence)
+{
+    struct ledger_key *mark = mark_of(draft, key);
+    if (mark ? mark->from != 0 : ledger_key_is_marked(draft->core->ledger, key))
+        return;
+    if (!mark)
+        mark = &draft->marks[draft->take.key_count++];
+    *mark = (struct ledger_key){key, sequence};
+    seen.marked++;
+}
+
+static bool gives_of_key(const struct draft *draft, uint64_t key)
+{
+    for (size_t i = 0; i < draft->fresh_count; i++)
+        if (draft->fresh_keys[i] == key)
+            return true;
+    for (size_t i = 0; i < draft->passed_count; i++)
+        if (draft->passed_keys[i] == key)
+            return true;
+    return false;
+}
+
+/* One event of the log. */
+static void look_at(struct draft *draft, int64_t sequence)
+{
+    const struct event *event = &events[sequence];
+    const struct ledger *ledger = draft->core->ledger;
+    if (event->deliver_us != 0 && is_after_time(draft, sequence)) {
+        if (event->deliver_us < draft->take.next_delayed_us)
+            draft->take.next_delayed_us = event->deliver_us;
+        draft->passes_delayed = true;
+        return;
+    }
+    if (!is_wanted(sequence) || ledger_is_ahead(ledger, sequence))
+        return;
+    if (event->key != 0 &&
+        (ledger_key_is_busy(ledger, event->key) || gives_of_key(draft, event->key))) {
+        pass_of_key(draft, event->key, sequence);
+        return;
+    }
+    draft->fresh_keys[draft->fresh_count] = event->key;
+    draft->fresh[draft->fresh_count++] = sequence;
+    draft->left--;
+    seen.by_log_later += event->deliver_us != 0;
+}
+
+static void walk_log(struct draft *draft)
+{
+    int64_t at = draft->scanned;
+    int64_t page = at + 1 + chance(20);
+    while (at < store.log_end && at < page && draft->left > 0)
+        look_at(draft, ++at);
+    draft->take.position = draft->scanned = at;
+}
+
+static bool append_draft(struct draft *draft, uint64_t pull)
+{
+    size_t first = chance((unsigned)draft->fresh_count + 1);
+    size_t first_passed = chance((unsigned)draft->passed_count + 1);
+    const struct ledger_grant fresh[] = {{pull, LEASE_MS, draft->fresh, first, draft->fresh_keys},
+                                         {pull, LEASE_MS, draft->fresh + first,
+                                          draft->fresh_count - first, draft->fresh_keys + first}};
+    const struct ledger_grant passed[] = {
+        {pull, LEASE_MS, draft->passed, first_passed, draft->passed_keys},
+        {pull, LEASE_MS, draft->passed + first_passed, draft->passed_count - first_passed,
+         draft->passed_keys + first_passed}};
+    struct buffer body = new_body();
+    draft->take.grants = fresh;
+    draft->take.grant_count = 2;
+    draft->take.passed = passed;
+    draft->take.passed_count = draft->passed_count > 0 ? 2 : 0;
+    draft->take.keys = draft->marks;
+    ledger_make_take(&body, draft->core->ledger, &draft->take);
+    return append_take(draft->core, &body, draft->passed_count > 0 || draft->moves_time);
+}
+
 static void pull_new(struct core *core, uint64_t pull, size_t max)
 {
-    int64_t sequences[MAX_PULL];
-    size_t count = 0;
+    struct sight sight = sight_of(core);
     struct ledger_figures figures = ledger_figures_of(core->ledger);
-    int64_t at = figures.position;
-    for (; at < store.log_end && count < max; at++)
-        if (is_wanted(at + 1) && !ledger_is_ahead(core->ledger, at + 1))
-            sequences[count++] = at + 1;
-    if (at == figures.position || figures.out + figures.waiting + count > MAX_OUTSTANDING)
+    size_t held_now = figures.out + figures.waiting + figures.blocked;
+    size_t room = held_now < MAX_OUTSTANDING ? MAX_OUTSTANDING - held_now : 0;
+    struct draft draft = {.core = core,
+                          .take = ledger_take_of(core->ledger),
+                          .left = max < room ? max : room,
+                          .scanned = core->scanned};
+    if (draft.left == 0)
         return;
-    size_t first = chance((unsigned)count + 1);
-    const struct ledger_grant grants[] = {{pull, LEASE_MS, sequences, first},
-                                          {pull, LEASE_MS, sequences + first, count - first}};
-    struct buffer body = new_body();
-    struct ledger_take take = ledger_take_of(core->ledger);
-    take.position = at;
-    take.grants = grants;
-    take.grant_count = 2;
-    ledger_make_take(&body, core->ledger, &take);
-    if (!append_take(core, &body)) {
+    if (!one_in(4))
+        walk_times(&draft);
+    if (!one_in(4))
+        walk_keys(&draft);
+    if (!one_in(4))
+        walk_log(&draft);
+    if (draft.fresh_count + draft.passed_count + draft.take.key_count == 0 && !draft.moves_time &&
+        !draft.passes_delayed) {
+        seen.scanned += draft.scanned > figures.position;
+        core->scanned = draft.scanned;
+        return;
+    }
+    if (!append_draft(&draft, pull)) {
         read_all(core);
         return;
     }
-    for (size_t i = 0; i < count; i++)
-        note_given(core, sequences[i], pull, figures.settlement.number);
-    seen.given += count;
+    for (size_t i = 0; i < draft.passed_count; i++)
+        note_given(core, draft.passed[i], pull, sight, false);
+    for (size_t i = 0; i < draft.fresh_count; i++)
+        note_given(core, draft.fresh[i], pull, sight, false);
+    seen.given += draft.passed_count + draft.fresh_count;
 }
 
 /* The answer to a pull was lost: it gets what it has, and nothing else. */
@@ -453,8 +766,9 @@ static void check_claim(const struct core *core, const struct held *delivery,
         assert_true(in_time);
     if (claim == LEASE_LATE)
         assert_true(has_it && !in_time);
-    if (claim == LEASE_SETTLED)
-        assert_true(truth->state == SETTLED || truth->state == DEAD);
+    if (claim == LEASE_SETTLED) /* the take was lost, and the key was busy when it was taken anew */
+        assert_true(truth->state == SETTLED || truth->state == DEAD ||
+                    (truth->lost && truth->state == NEW && events[delivery->sequence].key != 0));
     if (claim == LEASE_AHEAD)
         assert_true(truth->lost && truth->state == NEW);
 }
@@ -490,8 +804,9 @@ static void note_said(const struct held *delivery, enum saying saying, int64_t u
 
 static void say(struct core *core, const struct held *delivery, enum saying saying)
 {
-    /* Acks may be decided without having seen the take, though cores read on then. */
-    if (is_unknown(core, delivery) && (saying != ACK || delivery->id.again || one_in(2)))
+    /* Acks may be decided without having seen the take, though cores read on then: not those of
+     * takes that are never lost. */
+    if (is_unknown(core, delivery) && (saying != ACK || delivery->durable || one_in(2)))
         read_all(core);
     enum lease_claim claim =
         ledger_claim(core->ledger, delivery->sequence, delivery->id, delivery->epoch, steps_now_us);
@@ -512,7 +827,7 @@ static void say(struct core *core, const struct held *delivery, enum saying sayi
     else if (saying == EXTEND)
         ledger_add_extended(&body, sequence, 1, until_us);
     else if (saying == GIVE_UP)
-        ledger_add_dead(&body, sequence, 1, false);
+        ledger_add_dead(&body, sequence, 1, blocks);
     else
         ledger_add_back(&body, sequence, 1, until_us, saying == RELEASE);
     if (!append_settlement(core, &body)) {
@@ -524,6 +839,8 @@ static void say(struct core *core, const struct held *delivery, enum saying sayi
     if (is_void(core))
         return;
     const struct truth *truth = &truths[*sequence];
+    if (claim == LEASE_AHEAD && truth->state != NEW && truth->late)
+        return; /* it is not ahead any more, and somebody else has it */
     /* Nobody changes what somebody else has. */
     assert_true(claim == LEASE_AHEAD || is_same(truth->id, delivery->id));
     note_said(delivery, saying, until_us);
@@ -549,34 +866,67 @@ static void say_something(struct core *core)
 static void treat_dead_letters(struct core *core)
 {
     int64_t letters[MAX_EVENTS];
+    uint64_t letter_keys[MAX_EVENTS];
     size_t count = 0;
     bool revives = !one_in(3);
-    for (int64_t sequence = 1; sequence <= store.log_end; sequence++)
-        if (truths[sequence].letter && one_in(2))
+    for (int64_t sequence = 1; sequence <= store.log_end; sequence++) {
+        if (truths[sequence].letter && one_in(2)) {
+            letter_keys[count] = events[sequence].key;
             letters[count++] = sequence;
+        }
+    }
     if (count == 0)
         return;
     int64_t position = ledger_figures_of(core->ledger).position;
     struct buffer body = new_settlement(core);
     if (revives)
-        ledger_add_revived(&body, core->ledger, letters, NULL, count, steps_now_us + SECOND);
+        ledger_add_revived(&body, core->ledger, letters, letter_keys, count, steps_now_us + SECOND);
     else
-        ledger_add_buried(&body, count);
+        ledger_add_buried(&body, count), ledger_add_unblocked(&body, letters, count);
     if (!append_settlement(core, &body)) {
         read_all(core);
         return;
     }
-    bool counts = revives && !is_void(core);
+    bool counts = !is_void(core);
     for (size_t i = 0; i < count; i++) {
         struct truth *truth = &truths[letters[i]];
         truth->letter = false;
-        if (!counts || letters[i] > position || truth->state == OUT || truth->state == WAITING)
+        if (counts && !revives) {
+            seen.unblocked += truth->blocks;
+            truth->blocks = false;
+        }
+        if (!counts || !revives || letters[i] > position || truth->state == OUT ||
+            truth->state == WAITING ||
+            (letter_keys[i] != 0 && first_passed(letter_keys[i], letters[i]) != 0))
             continue;
         *truth = (struct truth){.state = WAITING,
                                 .due_us = steps_now_us + SECOND,
+                                .revived_by = store.settlements.count,
                                 .lost = truth->lost,
                                 .given = truth->given};
         seen.revived++;
+    }
+}
+
+/* Dead letters have blocked, and are to do so no more. */
+static void unblock(struct core *core)
+{
+    int64_t sequences[MAX_EVENTS];
+    size_t count = ledger_blocked(core->ledger, sequences, MAX_EVENTS);
+    if (blocks || count == 0)
+        return;
+    struct buffer body = new_settlement(core);
+    ledger_add_unblocked(&body, sequences, count);
+    if (!append_settlement(core, &body)) {
+        read_all(core);
+        return;
+    }
+    if (is_void(core))
+        return;
+    for (size_t i = 0; i < count; i++) {
+        assert_true(truths[sequences[i]].state == DEAD && truths[sequences[i]].blocks);
+        truths[sequences[i]].blocks = false;
+        seen.unblocked++;
     }
 }
 
@@ -587,11 +937,11 @@ static void seek(struct core *core)
     int64_t position = between(0, store.log_end);
     struct buffer body = new_body();
     ledger_make_seek(&body, position);
-    if (!append_take(core, &body)) {
+    if (!append_take(core, &body, true)) {
         read_all(core);
         return;
     }
-    store.durable = store.epoch = store.takes.count;
+    store.epoch = store.takes.count;
     for (int64_t sequence = 1; sequence <= MAX_EVENTS; sequence++)
         truths[sequence] =
             (struct truth){.passed = sequence <= position, .letter = truths[sequence].letter};
@@ -661,15 +1011,19 @@ static void compare_states(struct core *core)
     seen.compared++;
 }
 
-/* The leases come in the order of their next times, however many are asked for. */
+/* The leases that have a next time come in the order of these, however many are asked for. */
 static void check_order(const struct ledger *ledger)
 {
     const struct lease *leases[MAX_EVENTS], *first[MAX_EVENTS];
-    struct ledger_figures figures = ledger_figures_of(ledger);
     size_t count = ledger_due(ledger, INT64_MAX, leases, MAX_EVENTS);
-    assert_int_equal(count, figures.out + figures.waiting);
     int64_t before_us = 0;
+    size_t expected = 0;
+    for (int64_t sequence = 1; sequence <= store.log_end; sequence++)
+        expected += has_lease(&truths[sequence]) && truths[sequence].state != DEAD &&
+                    is_first_of_key(sequence);
+    assert_int_equal(count, expected);
     for (size_t i = 0; i < count; i++) {
+        assert_true(is_first_of_key(leases[i]->sequence));
         int64_t next_us = subscription_next_us(&settings, leases[i]);
         assert_true(next_us > before_us || (i > 0 && next_us == before_us &&
                                             leases[i]->sequence > leases[i - 1]->sequence));
@@ -683,33 +1037,77 @@ static void check_order(const struct ledger *ledger)
         assert_ptr_equal(first[i], leases[i]);
 }
 
+/* Keys wait that have events which were passed, and are ready when they have no lease. */
+static void check_keys(const struct ledger *ledger)
+{
+    struct ledger_key ready[KEYS], first[KEYS];
+    struct ledger_figures figures = ledger_figures_of(ledger);
+    size_t marked = 0, free_count = 0;
+    size_t count = ledger_ready(ledger, ready, KEYS);
+    for (size_t i = 0; i < KEYS; i++) {
+        bool is_held = false;
+        for (int64_t sequence = 1; sequence <= store.log_end; sequence++)
+            is_held = is_held || (events[sequence].key == keys[i] && has_lease(&truths[sequence]));
+        bool is_marked = ledger_key_is_marked(ledger, keys[i]);
+        if (!is_lost_key(keys[i]))
+            assert_true(is_marked == (first_passed(keys[i], figures.position) != 0));
+        assert_true(ledger_key_is_busy(ledger, keys[i]) == (is_marked || is_held));
+        marked += is_marked;
+        free_count += is_marked && !is_held;
+    }
+    assert_int_equal(figures.marks, marked);
+    assert_int_equal(count, free_count);
+    for (size_t i = 0; i < count; i++) {
+        assert_true(i == 0 || ready[i].from > ready[i - 1].from);
+        if (!is_lost_key(ready[i].key))
+            assert_int_equal(ready[i].from, first_passed(ready[i].key, figures.position));
+    }
+    size_t some = chance((unsigned)count + 1);
+    assert_int_equal(ledger_ready(ledger, first, some), some);
+    assert_memory_equal(first, ready, some * sizeof(*first));
+}
+
 /* The ledger says what is true. */
 static void check_state(struct core *core)
 {
     int64_t letters = 0;
     read_all(core);
     struct ledger_figures figures = ledger_figures_of(core->ledger);
-    size_t out = 0, waiting = 0;
+    size_t out = 0, waiting = 0, blocked = 0;
     int64_t oldest = 0;
+    bool lost = false;
     for (int64_t sequence = 1; sequence <= store.log_end; sequence++) {
         const struct truth *truth = &truths[sequence];
         const struct lease *lease = ledger_find(core->ledger, sequence);
-        assert_true((lease != NULL) == (truth->state == OUT || truth->state == WAITING));
+        assert_true((lease != NULL) == has_lease(truth));
         letters += truth->letter;
-        if (!lease)
+        lost = lost || truth->lost;
+        if (!lease) {
+            if (is_new_below(sequence, figures.position) && events[sequence].deliver_us != 0)
+                assert_true(figures.next_delayed_us <= events[sequence].deliver_us);
+            if (is_new_below(sequence, figures.position) && events[sequence].key != 0)
+                oldest = oldest ? oldest : sequence;
             continue;
-        oldest = oldest ? oldest : sequence;
-        assert_true(lease->out == (truth->state == OUT));
-        assert_int_equal(lease->due_us, truth->due_us);
-        assert_int_equal(lease->attempts, truth->attempts);
+        }
+        assert_true(lease->key == events[sequence].key);
+        assert_true(lease->out == (truth->state == OUT) && lease->dead == (truth->state == DEAD));
         out += truth->state == OUT;
         waiting += truth->state == WAITING;
+        blocked += truth->state == DEAD;
+        if (truth->state == DEAD)
+            continue;
+        oldest = oldest ? oldest : sequence;
+        assert_int_equal(lease->due_us, truth->due_us);
+        assert_int_equal(lease->attempts, truth->attempts);
     }
     assert_int_equal(figures.out, out);
     assert_int_equal(figures.waiting, waiting);
-    assert_int_equal(ledger_oldest(core->ledger), oldest);
+    assert_int_equal(figures.blocked, blocked);
+    if (!lost)
+        assert_int_equal(ledger_oldest(core->ledger), oldest);
     assert_true(figures.dead >= letters);
     check_order(core->ledger);
+    check_keys(core->ledger);
 }
 
 static void pass_time(void)
@@ -719,6 +1117,21 @@ static void pass_time(void)
     case 1: steps_now_us += between(1, 3600) * SECOND; break;
     default: steps_now_us += between(0, 8000) * SECOND / 1000;
     }
+    if (store.latest_us < steps_now_us)
+        store.latest_us = steps_now_us;
+}
+
+/* Events are created. */
+static void add_events(int64_t count)
+{
+    for (; count > 0 && store.log_end < MAX_EVENTS; count--) {
+        struct event *event = &events[++store.log_end];
+        *event = (struct event){0};
+        if (has_delays && one_in(3))
+            event->deliver_us = steps_now_us + between(1, one_in(5) ? 600 : 20) * SECOND;
+        else if (settings.by_key && !one_in(4))
+            event->key = keys[chance(KEYS)];
+    }
 }
 
 static void step(bool crashes)
@@ -727,9 +1140,8 @@ static void step(bool crashes)
     if (core->cut || !core->ledger)
         read_some(core, core->cut);
     unsigned what = chance(100);
-    if (what < 15 && store.log_end < MAX_EVENTS)
-        store.log_end +=
-            between(0, MAX_EVENTS - store.log_end < 5 ? MAX_EVENTS - store.log_end : 5);
+    if (what < 15)
+        add_events(between(0, 5));
     else if (what < 35)
         pull(core);
     else if (what < 68)
@@ -752,6 +1164,10 @@ static void step(bool crashes)
         compare_states(core);
     else if (what == 96)
         check_state(core);
+    else if (what == 97 && settings.by_key)
+        blocks = !blocks;
+    else if (what == 98)
+        unblock(core);
 }
 
 /* The workers settle all they get, until there is nothing more; then every event that was to be
@@ -759,14 +1175,18 @@ static void step(bool crashes)
 static void finish(void)
 {
     struct core *core = &cores[0];
+    blocks = false;
     for (unsigned rounds = 0;; rounds++) {
         read_all(core);
+        unblock(core);
         struct ledger_figures figures = ledger_figures_of(core->ledger);
-        if (figures.position == store.log_end && figures.out + figures.waiting == 0)
+        if (core->scanned == store.log_end && figures.out + figures.waiting == 0 &&
+            figures.marks == 0 && figures.next_delayed_us == INT64_MAX)
             break;
         assert_true(rounds < 2000);
         held_count = 0;
         steps_now_us += 10 * SECOND;
+        store.latest_us += 10 * SECOND;
         if (!pull_due(core, 0, MAX_PULL))
             pull_new(core, 0, MAX_PULL);
         while (held_count > 0) {
@@ -788,7 +1208,11 @@ static void begin_schedule(void)
     memset(&store, 0, sizeof(store));
     held_count = 0;
     core_count = 1 + chance(MAX_CORES);
-    store.log_end = between(0, 20);
+    store.latest_us = steps_now_us;
+    settings.by_key = one_in(2);
+    blocks = settings.by_key && one_in(3);
+    has_delays = one_in(2);
+    add_events(between(0, 20));
     int64_t start = between(0, store.log_end);
     for (int64_t sequence = 1; sequence <= start; sequence++)
         truths[sequence].passed = true;
@@ -833,11 +1257,16 @@ static void schedules(void **state)
                   "void settlements %zu\n",
                   seen.stale, seen.seeks, seen.crashes, seen.lost_takes, seen.rebuilt,
                   seen.compared, seen.void_settlements);
+    print_message("by time %zu, by mark %zu, delayed by the log %zu, marked %zu, only scanned %zu, "
+                  "blocked %zu, unblocked %zu, races %zu\n",
+                  seen.by_time, seen.by_mark, seen.by_log_later, seen.marked, seen.scanned,
+                  seen.blocked, seen.unblocked, seen.races);
     const size_t counts[] = {
-        seen.given,      seen.again,       seen.settled,  seen.late,
-        seen.ahead,      seen.lost_leases, seen.dead,     seen.revived,
-        seen.repeated,   seen.stale,       seen.seeks,    seen.crashes,
-        seen.lost_takes, seen.rebuilt,     seen.compared, seen.void_settlements};
+        seen.by_time,    seen.by_mark,   seen.by_log_later, seen.marked,          seen.scanned,
+        seen.blocked,    seen.unblocked, seen.races,        seen.given,           seen.again,
+        seen.settled,    seen.late,      seen.ahead,        seen.lost_leases,     seen.dead,
+        seen.revived,    seen.repeated,  seen.stale,        seen.seeks,           seen.crashes,
+        seen.lost_takes, seen.rebuilt,   seen.compared,     seen.void_settlements};
     for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
         assert_true(counts[i] > 0); /* all of it has happened */
 }

@@ -511,6 +511,610 @@ static void a_revived_one_that_a_take_passes_is_passed_in_any_order(void **state
     ledger_close(other);
 }
 
+/* ---- keys ---- */
+
+#define KEY UINT64_C(0xFEDCBA9876543210)
+#define OTHER UINT64_C(17)
+
+static struct ledger_key mark(uint64_t key, int64_t from)
+{
+    return (struct ledger_key){key, from};
+}
+
+/* A take that sets marks, so far. */
+static struct ledger_take key_take(int64_t position, const struct ledger_key *marks, size_t count)
+{
+    struct ledger_take take = ledger_take_of(ledger);
+    take.position = position;
+    take.keys = marks;
+    take.key_count = count;
+    return take;
+}
+
+static bool try_made(const struct ledger *maker, const struct ledger_take *take)
+{
+    begin();
+    ledger_make_take(&body, maker, take);
+    return try_take(ledger);
+}
+
+static void apply_made(const struct ledger_take *take)
+{
+    assert_true(try_made(ledger, take));
+}
+
+/* The event 1 of KEY is out, and 2 waits for it. */
+static void take_two_of_a_key(void)
+{
+    struct ledger_take taken = key_take(2, (const struct ledger_key[]){mark(KEY, 2)}, 1);
+    taken.grants = &(struct ledger_grant){5, 30000, ten, 1, (const uint64_t[]){KEY}};
+    taken.grant_count = 1;
+    apply_made(&taken);
+}
+
+static struct ledger_key only_ready(void)
+{
+    struct ledger_key ready[2];
+    assert_int_equal(ledger_ready(ledger, ready, 2), 1);
+    return ready[0];
+}
+
+static void assert_not_ready(void)
+{
+    struct ledger_key ready;
+    assert_int_equal(ledger_ready(ledger, &ready, 1), 0);
+}
+
+static void assert_refused(const struct ledger *maker, struct ledger_take *take)
+{
+    assert_false(try_made(maker, take));
+    teardown(NULL);
+    setup(NULL);
+}
+
+static void a_key_waits_until_its_event_is_settled(void **state)
+{
+    (void)state;
+    take_two_of_a_key();
+    assert_true(ledger_key_is_busy(ledger, KEY) && ledger_key_is_marked(ledger, KEY));
+    assert_false(ledger_key_is_busy(ledger, OTHER) || ledger_key_is_busy(ledger, 0));
+    assert_int_equal(ledger_find(ledger, 1)->key, KEY);
+    assert_int_equal(ledger_figures_of(ledger).marks, 1);
+    assert_not_ready();
+    begin_settlement(); /* it waits, and so does the key */
+    ledger_add_back(&body, ten, 1, now + SECOND, false);
+    assert_true(try_settlement(ledger));
+    assert_not_ready();
+    assert_int_equal(ledger_oldest(ledger), 1);
+    settle(ten, 1);
+    assert_int_equal(only_ready().key, KEY);
+    assert_int_equal(only_ready().from, 2);
+    assert_int_equal(ledger_oldest(ledger), 2);
+    struct ledger_take next = key_take(9, (const struct ledger_key[]){mark(KEY, 7)}, 1);
+    next.passed = &(struct ledger_grant){6, 30000, ten + 1, 1, (const uint64_t[]){KEY}};
+    next.passed_count = 1;
+    apply_made(&next);
+    assert_not_ready();
+    assert_true(ledger_find(ledger, 2)->out && ledger_find(ledger, 2)->key == KEY);
+    assert_int_equal(ledger_find(ledger, 2)->pull, 6);
+    settle(ten + 1, 1);
+    assert_int_equal(only_ready().from, 7);
+    struct ledger_take last = key_take(9, (const struct ledger_key[]){mark(KEY, 0)}, 1);
+    last.passed = &(struct ledger_grant){6, 30000, ten + 6, 1, (const uint64_t[]){KEY}};
+    last.passed_count = 1;
+    apply_made(&last);
+    assert_true(ledger_key_is_busy(ledger, KEY) && !ledger_key_is_marked(ledger, KEY));
+    settle(ten + 6, 1);
+    assert_false(ledger_key_is_busy(ledger, KEY));
+    assert_int_equal(ledger_figures_of(ledger).marks, 0);
+}
+
+/* Whoever sees the take before the settlement that freed the key has two of it out for a while. */
+static void a_take_may_be_seen_before_what_freed_its_key(void **state)
+{
+    (void)state;
+    take_two_of_a_key();
+    struct buffer settled, taken = {0};
+    begin_settlement();
+    ledger_add_settled(&body, ten, 1);
+    settled = body;
+    struct ledger_take next = key_take(3, (const struct ledger_key[]){mark(KEY, 3)}, 1);
+    next.passed = &(struct ledger_grant){6, 30000, ten + 1, 1, (const uint64_t[]){KEY}};
+    next.passed_count = 1;
+    begin();
+    ledger_make_take(&body, ledger, &next);
+    taken = body;
+    struct buffer before = checkpoint_of(ledger);
+    struct ledger *other = ledger_open(0, BEGINNING, next_us, &pause_us);
+    body = before;
+    assert_true(try_settlement(other));
+    body = checkpoint_of(ledger);
+    assert_true(try_settlement(ledger));
+    struct buffer again[2];
+    for (size_t i = 0; i < 2; i++)
+        buffer_init(&again[i], 1 << 20);
+    buffer_append(&again[0], settled.data, settled.size);
+    buffer_append(&again[1], taken.data, taken.size);
+    body = taken;
+    assert_true(try_take(ledger));
+    assert_int_equal(ledger_figures_of(ledger).out, 2);
+    assert_int_equal(ledger_next_us(ledger), now + 31 * SECOND);
+    int64_t due[2];
+    assert_int_equal(due_at(INT64_MAX, due, 2), 1);
+    assert_int_equal(due[0], 1);
+    assert_not_ready();
+    body = settled;
+    assert_true(try_settlement(ledger));
+    assert_not_ready();
+    assert_int_equal(due_at(INT64_MAX, due, 2), 1);
+    assert_int_equal(due[0], 2);
+    body = again[0];
+    assert_true(try_settlement(other));
+    body = again[1];
+    assert_true(try_take(other));
+    assert_same_state(ledger, other);
+    ledger_close(other);
+}
+
+static uint64_t key_at(int64_t i)
+{
+    return (uint64_t)i * 0x9E3779B97F4A7C15u + 1;
+}
+
+/* Each of many keys has an event that is out and another one that waits; they become ready in an
+ * order of their own. */
+static void ready_keys_come_by_their_events(void **state)
+{
+    (void)state;
+    static int64_t sequences[MANY];
+    static uint64_t keys[MANY];
+    static struct ledger_key marks[MANY], ready[MANY];
+    for (size_t i = 0; i < MANY; i++) {
+        sequences[i] = (int64_t)i + 1;
+        keys[i] = key_at((int64_t)i);
+        marks[i] = mark(keys[i], 2 * MANY - (int64_t)i);
+    }
+    struct ledger_take taken = key_take(2 * MANY, marks, MANY);
+    taken.grants = &(struct ledger_grant){0, 30000, sequences, MANY, keys};
+    taken.grant_count = 1;
+    apply_made(&taken);
+    for (int64_t i = 0; i < MANY; i++)
+        settle(&(int64_t){1 + (i * 7) % MANY}, 1);
+    assert_int_equal(ledger_ready(ledger, ready, MANY), MANY);
+    for (size_t i = 0; i < MANY; i++) {
+        assert_int_equal(ready[i].from, MANY + 1 + i);
+        assert_int_equal(ready[i].key, keys[MANY - 1 - i]);
+    }
+    assert_int_equal(ledger_ready(ledger, ready, 3), 3);
+    assert_int_equal(ready[2].from, MANY + 3);
+    for (size_t i = 0; i < MANY; i += 2)
+        marks[i].from = 0;
+    struct ledger_take gone = key_take(2 * MANY, NULL, 0);
+    for (size_t i = 0; i < MANY; i += 2) {
+        gone.keys = &marks[i];
+        gone.key_count = 1;
+        apply_made(&gone);
+    }
+    assert_int_equal(ledger_ready(ledger, ready, MANY), MANY / 2);
+    for (size_t i = 0; i < MANY / 2; i++)
+        assert_int_equal(ready[i].key, keys[MANY - 1 - 2 * i]);
+    for (size_t i = 0; i < MANY; i++)
+        assert_true(ledger_key_is_marked(ledger, keys[i]) == (i % 2 == 1));
+    struct buffer bytes = checkpoint_of(ledger);
+    assert_true(bytes.size <= ledger_figures_of(ledger).checkpoint_bytes);
+    buffer_fini(&bytes);
+}
+
+static void keys_that_are_none_make_no_take_longer(void **state)
+{
+    (void)state;
+    size_t sizes[2];
+    for (size_t i = 0; i < 2; i++) {
+        const uint64_t none[10] = {0};
+        begin();
+        make_take(10, &(struct ledger_grant){1, 30000, ten, 10, i == 0 ? NULL : none}, 1);
+        sizes[i] = body.size;
+        buffer_fini(&body);
+    }
+    assert_int_equal(sizes[0], sizes[1]);
+}
+
+static void a_grant_may_have_keys_of_some(void **state)
+{
+    (void)state;
+    begin();
+    make_take(10,
+              (const struct ledger_grant[]){{1, 30000, ten, 3, (const uint64_t[]){0, KEY, 0}},
+                                            {0, 30000, ten + 3, 3, NULL}},
+              2);
+    assert_true(try_take(ledger));
+    for (int64_t sequence = 1; sequence <= 6; sequence++)
+        assert_int_equal(ledger_find(ledger, sequence)->key, sequence == 2 ? KEY : 0);
+}
+
+static void wrong_marks_are_refused(void **state)
+{
+    (void)state;
+    struct ledger *maker = ledger_open(0, BEGINNING, next_us, &pause_us);
+    struct ledger_take wrong = ledger_take_of(maker);
+    wrong.position = 10;
+    wrong.key_count = 1;
+    wrong.keys = &(struct ledger_key){KEY, 10};
+    take(10, ten, 10, 0);
+    assert_refused(maker, &wrong); /* it is not after the position */
+    take_two_of_a_key();
+    wrong.keys = &(struct ledger_key){KEY, 2};
+    assert_refused(maker, &wrong); /* nor after the mark */
+    struct ledger *owner = ledger_open(0, BEGINNING, next_us, &pause_us);
+    begin();
+    wrong = ledger_take_of(owner);
+    wrong.position = 5;
+    wrong.keys = &(struct ledger_key){OTHER, 5};
+    wrong.key_count = 1;
+    ledger_make_take(&body, owner, &wrong);
+    assert_true(try_take(owner));
+    wrong.keys = &(struct ledger_key){OTHER, 0};
+    assert_refused(owner, &wrong); /* there is none to remove */
+    ledger_close(owner);
+    ledger_close(maker);
+}
+
+static void what_was_not_passed_is_refused(void **state)
+{
+    (void)state;
+    struct ledger *maker = ledger_open(0, BEGINNING, next_us, &pause_us);
+    begin();
+    make_take_of(maker, 10, NULL, 0);
+    assert_true(try_take(maker));
+    struct ledger_take wrong = ledger_take_of(maker);
+    wrong.passed = &(struct ledger_grant){0, 1000, ten + 4, 1, NULL};
+    wrong.passed_count = 1;
+    take(4, NULL, 0, 0);
+    assert_refused(maker, &wrong); /* it is after the position */
+    take(10, ten, 10, 0);
+    assert_refused(maker, &wrong); /* somebody has it */
+    seek(5);
+    take(10, NULL, 0, 0);
+    assert_refused(maker, &wrong); /* it is from before the beginning */
+    take(10, NULL, 0, 0);
+    assert_true(try_made(maker, &wrong));
+    assert_int_equal(ledger_figures_of(ledger).out, 1);
+    ledger_close(maker);
+}
+
+static void more_marks_than_any_maker_sets_are_refused(void **state)
+{
+    (void)state;
+    static struct ledger_key marks[LEDGER_MAX_MARKS];
+    for (size_t i = 0; i < LEDGER_MAX_MARKS; i++)
+        marks[i] = mark(key_at((int64_t)i), (int64_t)i + 1);
+    struct ledger_take full = key_take(LEDGER_MAX_MARKS, marks, LEDGER_MAX_MARKS);
+    begin();
+    buffer_fini(&body);
+    buffer_init(&body, 64 << 20);
+    ledger_make_take(&body, ledger, &full);
+    assert_true(try_take(ledger));
+    assert_int_equal(ledger_figures_of(ledger).marks, LEDGER_MAX_MARKS);
+    struct ledger_take more = key_take(LEDGER_MAX_MARKS + 1, marks, 1);
+    marks[0] = mark(key_at(LEDGER_MAX_MARKS), LEDGER_MAX_MARKS + 1);
+    assert_false(try_made(ledger, &more));
+}
+
+/* ---- several leases of a key ---- */
+
+static void revive(const int64_t *sequences, size_t count)
+{
+    const uint64_t keys[] = {KEY, KEY, KEY, KEY, KEY, KEY, KEY, KEY, KEY, KEY};
+    begin_settlement();
+    ledger_add_revived(&body, ledger, sequences, keys, count, now);
+    assert_true(try_settlement(ledger));
+}
+
+static void give_again(int64_t sequence)
+{
+    begin_settlement();
+    ledger_add_again(&body, &(struct ledger_grant){0, 30000, &sequence, 1, NULL});
+    assert_true(try_settlement(ledger));
+}
+
+static int64_t only_due(void)
+{
+    int64_t due[3];
+    assert_int_equal(due_at(INT64_MAX, due, 3), 1);
+    return due[0];
+}
+
+static void of_one_key_only_the_first_is_due(void **state)
+{
+    (void)state;
+    take(10, NULL, 0, 0);
+    revive((const int64_t[]){7, 3, 9, 5}, 4);
+    assert_int_equal(ledger_figures_of(ledger).waiting, 4);
+    assert_int_equal(only_due(), 3);
+    give_again(5); /* whoever gives it out may */
+    assert_int_equal(only_due(), 5);
+    revive((const int64_t[]){1, 10}, 2);
+    assert_int_equal(only_due(), 5);
+    settle((const int64_t[]){5, 9}, 2);
+    assert_int_equal(only_due(), 1);
+    give_again(1);
+    begin_settlement();
+    ledger_add_back(&body, (const int64_t[]){1}, 1, now + 5 * SECOND, false);
+    assert_true(try_settlement(ledger));
+    assert_int_equal(ledger_next_us(ledger), now + 5 * SECOND);
+    settle((const int64_t[]){1, 3}, 2);
+    assert_int_equal(only_due(), 7);
+    settle((const int64_t[]){7}, 1);
+    assert_int_equal(only_due(), 10);
+    settle((const int64_t[]){10}, 1);
+    assert_false(ledger_key_is_busy(ledger, KEY));
+    assert_int_equal(ledger_next_us(ledger), INT64_MAX);
+}
+
+/* Many leases of a few keys, in a disorder that is always the same: of each key the first is due.
+ */
+static void the_first_of_each_key_is_due_whatever_happens(void **state)
+{
+    (void)state;
+    enum { KEYS = 7, LEASES = 300, STEPS = 3000 };
+    int states[LEASES + 1] = {0}; /* 0: none, 1: waits, 2: out, 3: dead */
+    uint32_t random = 1;
+    take(LEASES, NULL, 0, 0);
+    for (size_t step = 0; step < STEPS; step++) {
+        random = random * 1664525 + 1013904223;
+        int64_t sequence = 1 + (random >> 8) % LEASES;
+        const uint64_t key = key_at(sequence % KEYS);
+        unsigned what = random >> 28;
+        begin_settlement();
+        if (what < 8) {
+            ledger_add_revived(&body, ledger, &sequence, &key, 1, now);
+            if (states[sequence] == 0 || states[sequence] == 3)
+                states[sequence] = 1;
+        } else if (what < 12) {
+            ledger_add_again(&body, &(struct ledger_grant){0, 1000, &sequence, 1, NULL});
+            states[sequence] = states[sequence] == 1 ? 2 : states[sequence];
+        } else if (what < 14) {
+            ledger_add_settled(&body, &sequence, 1);
+            states[sequence] = states[sequence] == 3 ? 3 : 0;
+        } else if (what == 14) {
+            ledger_add_dead(&body, &sequence, 1, true);
+            states[sequence] = states[sequence] == 0 ? 0 : 3;
+        } else {
+            ledger_add_unblocked(&body, &sequence, 1);
+            states[sequence] = states[sequence] == 3 ? 0 : states[sequence];
+        }
+        assert_true(try_settlement(ledger));
+        int64_t due[LEASES], expected = 0;
+        size_t count = due_at(INT64_MAX, due, LEASES);
+        for (size_t k = 0; k < KEYS; k++) {
+            static const int ranks[] = {[1] = 3, [2] = 1, [3] = 2};
+            int64_t first = 0;
+            for (int64_t i = 1; i <= LEASES; i++)
+                if (i % KEYS == (int64_t)k && states[i] != 0 &&
+                    (first == 0 || ranks[states[i]] < ranks[states[first]]))
+                    first = i;
+            assert_true(ledger_key_is_busy(ledger, key_at((int64_t)k)) == (first != 0));
+            if (first == 0 || states[first] == 3)
+                continue;
+            expected++;
+            size_t i = 0;
+            while (i < count && due[i] != first)
+                i++;
+            assert_true(i < count);
+        }
+        assert_int_equal(count, expected);
+    }
+}
+
+/* ---- dead letters that block ---- */
+
+static void bury_alive(int64_t sequence)
+{
+    begin_settlement();
+    ledger_add_dead(&body, &sequence, 1, true);
+    assert_true(try_settlement(ledger));
+}
+
+static void a_dead_letter_blocks_its_key(void **state)
+{
+    (void)state;
+    take_two_of_a_key();
+    struct lease_id id = id_of(1);
+    bury_alive(1);
+    struct ledger_figures figures = ledger_figures_of(ledger);
+    assert_int_equal(figures.blocked, 1);
+    assert_int_equal(figures.out + figures.waiting, 0);
+    assert_int_equal(figures.dead, 1);
+    assert_true(ledger_find(ledger, 1)->dead);
+    assert_int_equal(claim(1, id), LEASE_SETTLED);
+    assert_int_equal(claim(1, (struct lease_id){0}), LEASE_SETTLED);
+    assert_int_equal(ledger_next_us(ledger), INT64_MAX);
+    assert_int_equal(ledger_oldest(ledger), 2);
+    int64_t sequences[2] = {0};
+    assert_int_equal(ledger_blocked(ledger, sequences, 2), 1);
+    assert_int_equal(sequences[0], 1);
+    assert_int_equal(ledger_blocked(ledger, sequences, 0), 0);
+    assert_not_ready();
+    /* Nothing but what is meant for it changes that. */
+    begin_settlement();
+    ledger_add_settled(&body, ten, 1);
+    ledger_add_back(&body, ten, 1, now, true);
+    ledger_add_extended(&body, ten, 1, now);
+    ledger_add_again(&body, &(struct ledger_grant){0, 1000, ten, 1, NULL});
+    assert_true(try_settlement(ledger));
+    assert_int_equal(ledger_figures_of(ledger).blocked, 1);
+    begin_settlement();
+    ledger_add_buried(&body, 1);
+    ledger_add_unblocked(&body, ten, 2);
+    assert_true(try_settlement(ledger));
+    figures = ledger_figures_of(ledger);
+    assert_int_equal(figures.blocked + (size_t)figures.dead, 0);
+    assert_int_equal(only_ready().from, 2);
+}
+
+static void a_dead_letter_that_blocks_is_revived(void **state)
+{
+    (void)state;
+    take_two_of_a_key();
+    struct lease_id id = id_of(1);
+    bury_alive(1);
+    begin_settlement();
+    ledger_add_revived(&body, ledger, ten, NULL, 1, now + SECOND); /* the event was removed */
+    assert_true(try_settlement(ledger));
+    const struct lease *lease = ledger_find(ledger, 1);
+    assert_true(!lease->dead && !lease->out && lease->key == KEY);
+    assert_int_equal(lease->attempts, 0);
+    assert_int_equal(lease->due_us, now + SECOND);
+    assert_int_equal(claim(1, id), LEASE_LOST);
+    struct ledger_figures figures = ledger_figures_of(ledger);
+    assert_int_equal(figures.blocked, 0);
+    assert_int_equal(figures.waiting, 1);
+    assert_int_equal(figures.dead, 0);
+    assert_not_ready();
+    begin_settlement(); /* it does not block any more */
+    ledger_add_unblocked(&body, ten, 1);
+    assert_true(try_settlement(ledger));
+    assert_int_equal(ledger_figures_of(ledger).waiting, 1);
+    settle(ten, 1);
+    assert_int_equal(only_ready().from, 2);
+}
+
+static void without_a_key_a_dead_letter_blocks_nothing(void **state)
+{
+    (void)state;
+    take(10, ten, 10, 0);
+    bury_alive(3);
+    assert_null(ledger_find(ledger, 3));
+    assert_int_equal(ledger_figures_of(ledger).blocked, 0);
+    assert_int_equal(ledger_figures_of(ledger).dead, 1);
+}
+
+/* After a seek, its key comes to it anyway. */
+static void one_that_its_mark_gives_again_is_not_revived(void **state)
+{
+    (void)state;
+    take_two_of_a_key();
+    bury_alive(1);
+    seek(0);
+    assert_int_equal(ledger_figures_of(ledger).blocked, 0);
+    struct ledger_take passed = key_take(10, (const struct ledger_key[]){mark(KEY, 4)}, 1);
+    apply_made(&passed);
+    revive((const int64_t[]){4, 3, 6, 11}, 4);
+    assert_int_equal(ledger_figures_of(ledger).waiting, 1);
+    assert_non_null(ledger_find(ledger, 3));
+}
+
+static void a_seek_forgets_marks(void **state)
+{
+    (void)state;
+    take_two_of_a_key();
+    settle(ten, 1);
+    assert_int_equal(only_ready().from, 2);
+    seek(0);
+    assert_not_ready();
+    assert_int_equal(ledger_figures_of(ledger).marks, 0);
+    assert_false(ledger_key_is_busy(ledger, KEY));
+    assert_int_equal(ledger_oldest(ledger), 0);
+}
+
+/* It was said ahead of a take that was lost, by one who has not seen the next ones: that it counts
+ * for nothing when they have passed the event does not depend on what is seen first. */
+static void what_was_settled_ahead_and_passed_then_comes_again(void **state)
+{
+    (void)state;
+    begin_settlement();
+    ledger_add_settled(&body, ten + 1, 1);
+    struct buffer ahead = body;
+    take_two_of_a_key();
+    settle(ten, 1);
+    struct ledger_take next = key_take(2, (const struct ledger_key[]){mark(KEY, 0)}, 1);
+    next.passed = &(struct ledger_grant){6, 30000, ten + 1, 1, (const uint64_t[]){KEY}};
+    next.passed_count = 1;
+    apply_made(&next);
+    body = ahead;
+    assert_true(try_settlement(ledger));
+    assert_true(ledger_find(ledger, 2)->out);
+    settle(ten + 1, 1);
+    assert_null(ledger_find(ledger, 2));
+}
+
+/* ---- times ---- */
+
+static void assert_times(int64_t us, int64_t sequence, int64_t next_delayed_us)
+{
+    struct ledger_figures figures = ledger_figures_of(ledger);
+    assert_int_equal(figures.delayed_us, us);
+    assert_int_equal(figures.delayed_sequence, sequence);
+    assert_int_equal(figures.next_delayed_us, next_delayed_us);
+}
+
+static void the_time_position_goes_on(void **state)
+{
+    (void)state;
+    assert_times(BEGINNING, 0, INT64_MAX);
+    struct ledger_take passes = ledger_take_of(ledger); /* event 4, in five seconds */
+    passes.position = 10;
+    passes.next_delayed_us = BEGINNING + 5 * SECOND;
+    apply_made(&passes);
+    assert_times(BEGINNING, 0, BEGINNING + 5 * SECOND);
+    now += 5 * SECOND;
+    struct ledger_take gives = ledger_take_of(ledger);
+    gives.delayed_us = now;
+    gives.delayed_sequence = 4;
+    gives.next_delayed_us = now;
+    gives.passed = &(struct ledger_grant){3, 30000, ten + 3, 1, NULL};
+    gives.passed_count = 1;
+    apply_made(&gives);
+    assert_times(now, 4, now);
+    assert_int_equal(ledger_figures_of(ledger).position, 10);
+    const struct lease *lease = ledger_find(ledger, 4);
+    assert_true(lease->out && lease->key == 0);
+    assert_int_equal(lease->first_us, now);
+    assert_int_equal(lease->pull, 3);
+    struct ledger_take rests = ledger_take_of(ledger);
+    rests.delayed_sequence = 10;
+    rests.next_delayed_us = INT64_MAX;
+    apply_made(&rests);
+    assert_times(now, 10, INT64_MAX);
+    take(11, NULL, 0, 0);
+    assert_times(now, 10, INT64_MAX);
+}
+
+static void a_time_position_that_goes_back_is_refused(void **state)
+{
+    (void)state;
+    struct ledger *maker = ledger_open(0, BEGINNING, next_us, &pause_us);
+    struct ledger_take earlier = ledger_take_of(maker);
+    earlier.delayed_sequence = 3;
+    struct ledger_take first = ledger_take_of(ledger);
+    first.delayed_sequence = 4;
+    apply_made(&first);
+    assert_refused(maker, &earlier);
+    ledger_close(maker);
+}
+
+static void a_seek_begins_anew_and_moves_the_time(void **state)
+{
+    (void)state;
+    take(10, NULL, 0, 0);
+    struct ledger_take passes = ledger_take_of(ledger);
+    passes.delayed_us = BEGINNING + 3 * SECOND;
+    passes.delayed_sequence = 4;
+    passes.next_delayed_us = BEGINNING + 5 * SECOND;
+    apply_made(&passes);
+    now = BEGINNING + 3 * SECOND;
+    seek(2);
+    assert_times(BEGINNING + 3 * SECOND, 4, INT64_MAX); /* it does not go back */
+    assert_int_equal(ledger_figures_of(ledger).begin, 2);
+    assert_int_equal(ledger_figures_of(ledger).position, 2);
+    now++;
+    seek(7);
+    assert_times(now, 0, INT64_MAX);
+    assert_int_equal(ledger_figures_of(ledger).begin, 7);
+    take(9, NULL, 0, 0);
+    assert_int_equal(ledger_figures_of(ledger).begin, 7);
+}
+
 /* ---- pulls ---- */
 
 static size_t pulled(uint64_t pull, int64_t *sequences)
@@ -606,6 +1210,57 @@ static void a_checkpoint_is_the_whole_state(void **state)
     assert_same_state(ledger, copy);
     ledger_close(copy);
     buffer_fini(&body);
+}
+
+#define THIRD UINT64_C(3)
+
+/* Two keys wait, of which one is ready; another one is blocked, and events are delayed. */
+static void make_ordered(void)
+{
+    take(20, NULL, 0, 0);
+    seek(0);
+    const struct ledger_key marks[] = {mark(THIRD, 5), mark(KEY, 6)};
+    struct ledger_take taken = key_take(8, marks, 2);
+    taken.grants =
+        &(struct ledger_grant){5, 30000, ten, 4, (const uint64_t[]){KEY, OTHER, 0, THIRD}};
+    taken.grant_count = 1;
+    taken.delayed_us = BEGINNING + SECOND;
+    taken.delayed_sequence = 6;
+    taken.next_delayed_us = BEGINNING + 2 * SECOND;
+    apply_made(&taken);
+    begin_settlement();
+    ledger_add_dead(&body, ten + 1, 1, true);
+    ledger_add_settled(&body, ten + 3, 1);
+    assert_true(try_settlement(ledger));
+}
+
+static void a_checkpoint_has_keys_and_times(void **state)
+{
+    (void)state;
+    bool no_memory;
+    make_ordered();
+    body = checkpoint_of(ledger);
+    struct store_entry entry = entry_after(ledger_figures_of(ledger).settlement);
+    struct ledger *original = ledger;
+    struct ledger *copy = ledger_open(0, 0, next_us, &pause_us);
+    assert_true(ledger_apply_settlement(copy, &entry, &no_memory));
+    assert_true(ledger_apply_settlement(ledger, &entry, &no_memory));
+    struct ledger_figures a = ledger_figures_of(ledger), b = ledger_figures_of(copy);
+    assert_memory_equal(&a, &b, sizeof(a));
+    assert_int_equal(a.marks + a.blocked, 3);
+    assert_same_state(ledger, copy);
+    buffer_fini(&body);
+    ledger = copy;
+    assert_int_equal(only_ready().key, THIRD);
+    assert_int_equal(only_ready().from, 5);
+    assert_true(ledger_key_is_marked(ledger, KEY) && ledger_key_is_busy(ledger, OTHER));
+    assert_false(ledger_key_is_marked(ledger, OTHER));
+    assert_true(ledger_find(ledger, 2)->dead);
+    assert_int_equal(ledger_find(ledger, 1)->key, KEY);
+    settle(ten, 1);
+    struct ledger_key ready[2];
+    assert_int_equal(ledger_ready(ledger, ready, 2), 2);
+    ledger_close(original);
 }
 
 /* Takes that its maker had not seen are not part of a checkpoint. */
@@ -715,16 +1370,25 @@ static void takes_and_settlements_are_not_confused(void **state)
     assert_false(try_settlement(ledger));
 }
 
-static void try_bytes(bool is_take, const void *bytes, size_t size)
+/* `start` is a checkpoint that comes before; empty: this is one. */
+static bool try_bytes(struct buffer start, bool is_take, const void *bytes, size_t size)
 {
+    const struct store_entry_before early = {8, 8};
+    bool no_memory;
     struct ledger *victim = ledger_open(0, BEGINNING, next_us, &pause_us);
     begin();
-    buffer_append(&body, bytes, size);
-    if (is_take)
-        try_take(victim);
-    else
-        try_settlement(victim);
+    buffer_append(&body, start.size > 0 ? start.data : bytes, start.size > 0 ? start.size : size);
+    struct store_entry entry = entry_after(early);
+    bool applied = ledger_apply_settlement(victim, &entry, &no_memory);
+    buffer_fini(&body);
+    if (start.size > 0) {
+        assert_true(applied);
+        begin();
+        buffer_append(&body, bytes, size);
+        applied = is_take ? try_take(victim) : try_settlement(victim);
+    }
     ledger_close(victim);
+    return applied;
 }
 
 /* What is left when a body is cut, or one byte of it is another, is refused or applied, without
@@ -732,8 +1396,9 @@ static void try_bytes(bool is_take, const void *bytes, size_t size)
 static void damaged_bodies_do_no_harm(void **state)
 {
     (void)state;
+    enum { BODIES = 6 }; /* 0 and 3 are checkpoints, the two after each come after it */
     make_eventful();
-    struct buffer bodies[3] = {checkpoint_of(ledger)};
+    struct buffer bodies[BODIES] = {checkpoint_of(ledger)};
     begin_settlement();
     ledger_add_settled(&body, ten, 10);
     ledger_add_back(&body, ten, 3, now, true);
@@ -742,20 +1407,42 @@ static void damaged_bodies_do_no_harm(void **state)
     ledger_add_buried(&body, 3);
     bodies[1] = body;
     begin();
-    make_wrong_take(20, &(struct ledger_grant){7, 1000, ten, 10}, 1);
+    make_take(20, &(struct ledger_grant){7, 1000, (const int64_t[]){11, 12, 17}, 3}, 1);
     bodies[2] = body;
-    for (size_t i = 0; i < 3; i++) {
+    teardown(state);
+    setup(state);
+    make_ordered();
+    bodies[3] = checkpoint_of(ledger);
+    begin_settlement();
+    ledger_add_dead(&body, ten, 1, true);
+    ledger_add_unblocked(&body, ten + 1, 1);
+    ledger_add_revived(&body, ledger, ten, (const uint64_t[]){KEY, OTHER}, 2, now);
+    bodies[4] = body;
+    struct ledger_take taken =
+        key_take(10, (const struct ledger_key[]){mark(KEY, 9), mark(THIRD, 0), mark(OTHER, 10)}, 3);
+    taken.passed = &(struct ledger_grant){7, 1000, ten + 4, 1, (const uint64_t[]){THIRD}};
+    taken.grants = &(struct ledger_grant){7, 1000, ten + 8, 2, (const uint64_t[]){KEY, 0}};
+    taken.passed_count = taken.grant_count = 1;
+    taken.delayed_us = taken.next_delayed_us = now + 3 * SECOND;
+    begin();
+    ledger_make_take(&body, ledger, &taken);
+    bodies[5] = body;
+    for (size_t i = 0; i < BODIES; i++) {
+        bool is_take = i % 3 == 2;
+        struct buffer start = i % 3 == 0 ? (struct buffer){0} : bodies[i - i % 3];
+        assert_true(try_bytes(start, is_take, bodies[i].data, bodies[i].size));
         for (size_t size = 0; size < bodies[i].size; size++) {
-            try_bytes(i == 2, bodies[i].data, size);
+            try_bytes(start, is_take, bodies[i].data, size);
             char byte = bodies[i].data[size];
             for (int other = 0; other < 256; other++) {
                 bodies[i].data[size] = (char)other;
-                try_bytes(i == 2, bodies[i].data, bodies[i].size);
+                try_bytes(start, is_take, bodies[i].data, bodies[i].size);
             }
             bodies[i].data[size] = byte;
         }
-        buffer_fini(&bodies[i]);
     }
+    for (size_t i = 0; i < BODIES; i++)
+        buffer_fini(&bodies[i]);
 }
 
 static void put(uint64_t value)
@@ -816,9 +1503,29 @@ int main(void)
         TEST(revived_dead_letters_have_no_attempts),
         TEST(after_a_seek_a_revived_one_is_not_given_out_twice),
         TEST(a_revived_one_that_a_take_passes_is_passed_in_any_order),
+        TEST(a_key_waits_until_its_event_is_settled),
+        TEST(a_take_may_be_seen_before_what_freed_its_key),
+        TEST(ready_keys_come_by_their_events),
+        TEST(keys_that_are_none_make_no_take_longer),
+        TEST(a_grant_may_have_keys_of_some),
+        TEST(wrong_marks_are_refused),
+        TEST(what_was_not_passed_is_refused),
+        TEST(more_marks_than_any_maker_sets_are_refused),
+        TEST(of_one_key_only_the_first_is_due),
+        TEST(the_first_of_each_key_is_due_whatever_happens),
+        TEST(a_dead_letter_blocks_its_key),
+        TEST(a_dead_letter_that_blocks_is_revived),
+        TEST(without_a_key_a_dead_letter_blocks_nothing),
+        TEST(one_that_its_mark_gives_again_is_not_revived),
+        TEST(a_seek_forgets_marks),
+        TEST(what_was_settled_ahead_and_passed_then_comes_again),
+        TEST(the_time_position_goes_on),
+        TEST(a_time_position_that_goes_back_is_refused),
+        TEST(a_seek_begins_anew_and_moves_the_time),
         TEST(a_repeated_pull_finds_what_it_still_has),
         TEST(a_repeated_pull_does_not_get_what_it_has_too_long),
         TEST(a_checkpoint_is_the_whole_state),
+        TEST(a_checkpoint_has_keys_and_times),
         TEST(a_checkpoint_brings_nothing_new_to_who_has_the_entries),
         TEST(an_old_pull_is_not_in_a_checkpoint),
         TEST(what_was_read_is_applied_in_the_order_it_was_decided),
