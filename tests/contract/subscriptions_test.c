@@ -1,222 +1,12 @@
 /* Subscriptions over a real store: what a core does, without a server. Two "cores" in one process
- * share the store. */
+ * share the store. What concerns ordering keys and times of delivery is in order_test.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
-#include "base/wait.h"
-#include "contract.h"
-#include "subscriptions/subscriptions.h"
-
-#define PATIENCE_MS 10000
-
-struct core {
-    struct store *store;
-    struct writer *writer;
-    struct readers *readers;
-    struct waiters *waiters;
-    struct subscriptions *subscriptions;
-};
-
-static void on_committed(void *context, struct scope scope, const struct store_event *const *events,
-                         size_t count)
-{
-    struct core *core = context;
-    waiters_note(core->waiters, scope, events, count);
-}
-
-static struct core *core_open(struct world *world)
-{
-    struct core *core = calloc(1, sizeof(*core));
-    core->store = store_at(world->url);
-    core->readers = readers_open(core->store, 1);
-    core->waiters = waiters_open(core->readers);
-    core->writer = writer_open(core->store, 1, on_committed, core);
-    core->subscriptions = subscriptions_open(core->store, core->writer, core->waiters, 1);
-    struct status status;
-    assert_int_equal(lane_await_first_try(writer_lane(core->writer), &status), STORE_OK);
-    assert_int_equal(lane_await_first_try(subscriptions_lane(core->subscriptions), &status),
-                     STORE_OK);
-    return core;
-}
-
-static void core_close(struct core *core)
-{
-    subscriptions_stop(core->subscriptions);
-    waiters_stop(core->waiters);
-    readers_close(core->readers);
-    writer_close(core->writer);
-    subscriptions_close(core->subscriptions);
-    waiters_close(core->waiters);
-    core->store->driver->close(core->store);
-    free(core);
-}
-
-/* ---- requests, waited for ---- */
-
-static pthread_mutex_t done_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t done_changed = PTHREAD_COND_INITIALIZER;
-
-/* What a request of the tests is followed by in memory: a pull's payloads are copied in `done`. */
-struct asked {
-    bool done;
-    struct arena arena;
-};
-
-static struct asked *asked_of(struct subscription_request *request)
-{
-    return (struct asked *)((char *)request->arena - offsetof(struct asked, arena));
-}
-
-static void on_done(struct subscription_request *request)
-{
-    pthread_mutex_lock(&done_lock);
-    asked_of(request)->done = true;
-    pthread_cond_broadcast(&done_changed);
-    pthread_mutex_unlock(&done_lock);
-}
-
-static void await_done(struct asked *asked)
-{
-    pthread_mutex_lock(&done_lock);
-    while (!asked->done)
-        pthread_cond_wait(&done_changed, &done_lock);
-    pthread_mutex_unlock(&done_lock);
-}
-
-static void begin(struct asked *asked, struct subscription_request *request, const char *name)
-{
-    asked->done = false;
-    arena_init(&asked->arena, (size_t)16 << 20);
-    *request = (struct subscription_request){.scope = SCOPE_DEFAULT,
-                                             .deadline_ms = clock_monotonic_ms() + PATIENCE_MS,
-                                             .name = slice_of(name),
-                                             .arena = &asked->arena,
-                                             .done = on_done};
-}
-
-/* A pull that may wait, in a test's own way: it is parked until somebody takes it out. */
-struct waiting_pull {
-    struct pull pull; /* first */
-    struct asked asked;
-};
-
-static bool park(struct pull *pull)
-{
-    (void)pull;
-    return true;
-}
-
-static const struct pull_calls WAITS = {park, park};
-
-static void start_pull(struct core *core, struct waiting_pull *waiting, const char *name,
-                       uint32_t max_events, bool waits)
-{
-    waiting->pull = (struct pull){
-        .calls = waits ? &WAITS : NULL, .max_events = max_events, .max_bytes = PULL_MAX_BYTES};
-    begin(&waiting->asked, &waiting->pull.request, name);
-    subscriptions_pull(core->subscriptions, &waiting->pull);
-}
-
-static struct waiting_pull *pull(struct core *core, const char *name, uint32_t max_events)
-{
-    struct waiting_pull *waiting = calloc(1, sizeof(*waiting));
-    start_pull(core, waiting, name, max_events, false);
-    await_done(&waiting->asked);
-    assert_int_equal(waiting->pull.request.status.code, STATUS_OK);
-    return waiting;
-}
-
-static void free_pull(struct waiting_pull *waiting)
-{
-    arena_fini(&waiting->asked.arena);
-    free(waiting);
-}
-
-static void put(struct core *core, const char *name, struct put_subscription put,
-                enum status_code expected)
-{
-    struct asked asked;
-    begin(&asked, &put.request, name);
-    subscriptions_put(core->subscriptions, &put);
-    await_done(&asked);
-    assert_int_equal(put.request.status.code, expected);
-    arena_fini(&asked.arena);
-}
-
-/* Settles the deliveries from `first` on, and returns the outcome of the last of them. */
-static struct settle_result settle(struct core *core, const char *name,
-                                   const struct waiting_pull *of, size_t first, size_t count,
-                                   struct settle settle)
-{
-    struct asked asked;
-    const char *ids[SETTLE_MAX];
-    struct settle_result results[SETTLE_MAX];
-    for (size_t i = 0; i < count; i++)
-        ids[i] = of->pull.deliveries[first + i].ack_id;
-    begin(&asked, &settle.request, name);
-    settle.ack_ids = ids;
-    settle.count = count;
-    settle.results = results;
-    subscriptions_settle(core->subscriptions, &settle);
-    await_done(&asked);
-    assert_int_equal(settle.request.status.code, STATUS_OK);
-    arena_fini(&asked.arena);
-    return results[count - 1];
-}
-
-static enum settle_outcome ack(struct core *core, const char *name, const struct waiting_pull *of,
-                               size_t first, size_t count)
-{
-    return settle(core, name, of, first, count, (struct settle){.kind = SETTLE_ACK}).outcome;
-}
-
-static struct subscription_figures figures_of(struct core *core, const char *name)
-{
-    struct asked asked;
-    struct get_subscription get;
-    begin(&asked, &get.request, name);
-    subscriptions_get(core->subscriptions, &get);
-    await_done(&asked);
-    assert_int_equal(get.request.status.code, STATUS_OK);
-    arena_fini(&asked.arena);
-    return get.figures;
-}
-
-/* Appends events through the core, so that it wakes who waits. */
-static void on_created(struct write_op *op)
-{
-    struct asked *asked = (struct asked *)((char *)op->arena - offsetof(struct asked, arena));
-    pthread_mutex_lock(&done_lock);
-    asked->done = true;
-    pthread_cond_broadcast(&done_changed);
-    pthread_mutex_unlock(&done_lock);
-}
-
-static void create(struct core *core, uint32_t first, uint32_t count)
-{
-    struct asked asked = {.done = false};
-    struct status status;
-    struct write_item *items = calloc(count, sizeof(*items));
-    arena_init(&asked.arena, 1 << 20);
-    for (uint32_t i = 0; i < count; i++)
-        items[i].stored = event_numbered(first + i);
-    struct write_op op = {
-        .op = {.deadline_ms = clock_monotonic_ms() + PATIENCE_MS, .scope = SCOPE_DEFAULT},
-        .items = items,
-        .count = count,
-        .arena = &asked.arena,
-        .done = on_created};
-    assert_true(writer_submit(core->writer, &op, &status));
-    await_done(&asked);
-    assert_int_equal(op.op.status.code, STATUS_OK);
-    arena_fini(&asked.arena);
-    free(items);
-}
-
-static const struct put_subscription EARLIEST = {.start = {.kind = START_EARLIEST}};
+#include "cores.h"
 
 /* ---- the tests ---- */
 
@@ -255,7 +45,7 @@ static void what_is_given_back_comes_again(void **state)
     create(core, 1, 3);
     struct waiting_pull *first = pull(core, "billing", 3);
     struct settle nack = {.kind = SETTLE_NACK, .delay_ms = 0};
-    assert_int_equal(settle(core, "billing", first, 1, 1, nack).outcome, SETTLE_DONE);
+    assert_int_equal(settle_some(core, "billing", first, 1, 1, nack).outcome, SETTLE_DONE);
     struct waiting_pull *again = pull(core, "billing", 10);
     assert_int_equal(again->pull.count, 1);
     assert_int_equal(again->pull.deliveries[0].event.sequence, 2);
@@ -263,7 +53,7 @@ static void what_is_given_back_comes_again(void **state)
     assert_slice(again->pull.deliveries[0].event.source, "crm", 3);
     assert_int_equal(ack(core, "billing", first, 1, 1), SETTLE_LOST);
     struct settle release = {.kind = SETTLE_RELEASE};
-    assert_int_equal(settle(core, "billing", again, 0, 1, release).outcome, SETTLE_DONE);
+    assert_int_equal(settle_some(core, "billing", again, 0, 1, release).outcome, SETTLE_DONE);
     struct waiting_pull *released = pull(core, "billing", 10);
     assert_int_equal(released->pull.count, 1);
     assert_int_equal(released->pull.deliveries[0].attempt, 2);
@@ -375,7 +165,7 @@ static void who_fails_for_the_last_time_is_a_dead_letter(void **state)
         struct waiting_pull *some = pull(core, "billing", 2);
         assert_int_equal(some->pull.count, 2);
         assert_int_equal(some->pull.deliveries[0].attempt, attempt);
-        assert_int_equal(settle(core, "billing", some, 0, 2, nack).outcome, SETTLE_DONE);
+        assert_int_equal(settle_some(core, "billing", some, 0, 2, nack).outcome, SETTLE_DONE);
         free_pull(some);
     }
     assert_int_equal(figures_of(core, "billing").dead_letters, 2);
@@ -392,38 +182,17 @@ static void who_fails_for_the_last_time_is_a_dead_letter(void **state)
     uint8_t id[1][TYPEID_BYTES];
     id_numbered(1, id[0]);
     struct dead_letter_request redrive = {.redrive = true, .event_ids = id, .count = 1};
-    begin(&asked, &redrive.request, "billing");
-    subscriptions_dead_letter(core->subscriptions, &redrive);
-    await_done(&asked);
-    assert_int_equal(redrive.concerned, 1);
-    arena_fini(&asked.arena);
+    assert_int_equal(settle_letters(core, "billing", redrive).concerned, 1);
     struct waiting_pull *again = pull(core, "billing", 10);
     assert_int_equal(again->pull.count, 1);
     assert_int_equal(again->pull.deliveries[0].event.sequence, 1);
     assert_int_equal(again->pull.deliveries[0].attempt, 1);
     struct dead_letter_request bury = {.all = true};
-    begin(&asked, &bury.request, "billing");
-    subscriptions_dead_letter(core->subscriptions, &bury);
-    await_done(&asked);
-    assert_int_equal(bury.concerned, 1);
-    arena_fini(&asked.arena);
+    assert_int_equal(settle_letters(core, "billing", bury).concerned, 1);
     assert_int_equal(figures_of(core, "billing").dead_letters, 0);
     assert_int_equal(database_number(world->url, "select count(*) from dead_letters"), 0);
     free_pull(again);
     core_close(core);
-}
-
-static struct seek_subscription seek(struct core *core, const char *name, struct start to,
-                                     bool dry_run)
-{
-    struct asked asked;
-    struct seek_subscription seek = {.to = to, .dry_run = dry_run};
-    begin(&asked, &seek.request, name);
-    subscriptions_seek(core->subscriptions, &seek);
-    await_done(&asked);
-    assert_int_equal(seek.request.status.code, STATUS_OK);
-    arena_fini(&asked.arena);
-    return seek;
 }
 
 static void a_seek_moves_the_position(void **state)
@@ -525,7 +294,7 @@ static void the_inbox_is_shared(void **state)
     assert_true(get_number(world, 3).acknowledged_at_us != 0);
     ack_up_to(world, 4, 5, 1); /* one is out */
     struct settle nack = {.kind = SETTLE_NACK, .delay_ms = 0};
-    assert_int_equal(settle(core, "inbox", some, 1, 1, nack).outcome, SETTLE_DONE);
+    assert_int_equal(settle_some(core, "inbox", some, 1, 1, nack).outcome, SETTLE_DONE);
     struct waiting_pull *rest = pull(core, "inbox", 10);
     assert_int_equal(rest->pull.count, 1);
     assert_int_equal(rest->pull.deliveries[0].event.sequence, 6);
@@ -546,7 +315,7 @@ static void a_lease_ends(void **state)
     create(core, 1, 2);
     struct waiting_pull *first = pull(core, "billing", 2);
     struct settle longer = {.kind = SETTLE_EXTEND, .lease_seconds = 3600};
-    assert_int_equal(settle(core, "billing", first, 1, 1, longer).outcome, SETTLE_DONE);
+    assert_int_equal(settle_some(core, "billing", first, 1, 1, longer).outcome, SETTLE_DONE);
     struct waiting_pull again;
     start_pull(core, &again, "billing", 2, true);
     await_done(&again.asked);
