@@ -30,9 +30,9 @@ def read_commands(folder):
     entries = {}
     for entry in json.loads((folder / "compile_commands.json").read_text()):
         path = Path(entry["directory"], entry["file"]).resolve()
-        if path.suffix != ".c" or {"tests", "examples"} & set(path.parts):
+        if path.suffix != ".c" or not any(path.is_relative_to(part) for part in FOLDERS):
             continue
-        if any(path.is_relative_to(part) for part in FOLDERS):
+        if not {"tests", "examples"} & set(path.relative_to(ROOT).parts):
             words = shlex.split(entry["command"])
             words = words[words[0].endswith("ccache"):]  # where it is installed, meson uses it
             entries.setdefault(path, (entry["directory"], path, words))
