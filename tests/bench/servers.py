@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 from support.network import free_port, free_url, wait_until
@@ -97,6 +98,7 @@ class Postgres(PostgresServer):
     """A server whose commits are on the disk before they are answered, otherwise as installed but for
     what a benchmark of minutes needs and a quarter of the memory for its pages, as its manual advises."""
 
+    place = staticmethod(tempfile.gettempdir)
     SETTINGS = f"""
 fsync = on
 synchronous_commit = on

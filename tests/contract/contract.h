@@ -28,6 +28,9 @@ bool database_is_postgres(void);
  * PostgreSQL; NULL for none. */
 char *database_new_url(const char *extra);
 void database_remove(const char *url);
+/* PostgreSQL only: URL of a new copy of the database of `url`; free it. Sessions in that are ended.
+ */
+char *database_copy(const char *url);
 
 /* Runs SQL on the database of `url` beside the store; asserts success. */
 void database_execute(const char *url, const char *sql);
@@ -57,10 +60,13 @@ struct world {
     struct arena arena;
 };
 
-/* cmocka's setup and teardown: a world with both sessions open, and one with none. */
+/* cmocka's setup and teardown: a world with both sessions open, on PostgreSQL in a copy of one
+ * database, as to set up each takes longer than most tests; and a world with none in a database
+ * that is not there yet. world_end() after the last. */
 int world_set_up(void **state);
 int world_set_up_closed(void **state);
 int world_tear_down(void **state);
+void world_end(void);
 
 #define WORLD_TEST(test) cmocka_unit_test_setup_teardown(test, world_set_up, world_tear_down)
 #define CLOSED_WORLD_TEST(test)                                                                    \

@@ -55,6 +55,7 @@ int main(int count, char **arguments)
     if (!database_place_open(url))
         return EXIT_FAILURE;
     int failed = run_all(pooled);
+    world_end();
     database_place_close();
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

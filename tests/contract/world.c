@@ -17,22 +17,51 @@ struct store *store_at(const char *url)
     return store;
 }
 
-int world_set_up_closed(void **state)
+static struct world *world_new(char *url)
 {
     struct world *world = calloc(1, sizeof(*world));
     assert_non_null(world);
     arena_init(&world->arena, ARENA_CAP);
     world->scope = SCOPE_DEFAULT;
-    world->url = database_new_url(NULL);
-    world->store = store_at(world->url);
-    *state = world;
+    world->url = url;
+    world->store = store_at(url);
+    return world;
+}
+
+static char *model; /* the URL of the database that is copied */
+
+static void make_model(void)
+{
+    model = database_new_url(NULL);
+    struct store *store = store_at(model);
+    struct store_session *session = NULL;
+    struct status status = STATUS_INIT;
+    if (store->driver->session_open(store, false, &session, &status) != STORE_OK)
+        fail_msg("%s", status.message);
+    store->driver->session_close(session);
+    store->driver->close(store);
+}
+
+void world_end(void)
+{
+    if (model)
+        database_remove(model);
+    free(model);
+    model = NULL;
+}
+
+int world_set_up_closed(void **state)
+{
+    *state = world_new(database_new_url(NULL));
     return 0;
 }
 
 int world_set_up(void **state)
 {
-    world_set_up_closed(state);
-    struct world *world = *state;
+    if (database_is_postgres() && !model)
+        make_model();
+    struct world *world = world_new(model ? database_copy(model) : database_new_url(NULL));
+    *state = world;
     struct status status = STATUS_INIT;
     if (world->store->driver->session_open(world->store, true, &world->reader, &status) !=
             STORE_OK ||

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from support.leftovers import leave_nothing
 from support.network import DEADLINE, free_port, wait_until
+from support.scratch import in_memory
 
 USER = "tester"
 PROTOTYPE = "TRIGGERS_TEST_POSTGRES_PROTOTYPE"
@@ -39,8 +40,8 @@ def server_owner():
     return {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
 
 
-def make_folder():
-    folder = Path(tempfile.mkdtemp(prefix="triggers-postgres-"))
+def make_folder(place=None):
+    folder = Path(tempfile.mkdtemp(prefix="triggers-postgres-", dir=place))
     owner = server_owner()
     if owner:
         os.chown(folder, owner["user"], owner["group"])
@@ -73,11 +74,13 @@ def prototype():
 class PostgresServer:
     """`start`, `stop` (clients are cut off), `kill` (as in a crash), `close` (stops and removes)."""
 
+    place = staticmethod(in_memory)
+
     def __init__(self):
         self.binaries = find_binaries()
         self.port = free_port()
         self.password = ""
-        self.folder = make_folder()
+        self.folder = make_folder(self.place())
         self.process = None
         try:
             self._initialise()
@@ -92,6 +95,7 @@ class PostgresServer:
             configuration.write(
                 f"listen_addresses = '127.0.0.1'\nport = {self.port}\nunix_socket_directories = ''\n"
                 "max_connections = 200\nfsync = off\nfull_page_writes = off\n"
+                "min_wal_size = 32MB\nmax_wal_size = 256MB\n"
             )
 
     def start(self):
