@@ -18,7 +18,7 @@ import pytest
 
 from support.leftovers import leave_nothing
 from support.postgres import PostgresServer
-from support.scheduling import ByModuleAndStore
+from support.scheduling import ByModuleAndStore, rank
 from support.services import Bridge, Core, ForeignBridge
 
 FOREIGN_PORT = os.environ.get("TRIGGERS_REST_PORT")
@@ -41,6 +41,7 @@ def pytest_collection_modifyitems(config, items):
         left_out = [item for item in items if not can_be_foreign(item)]
         items[:] = [item for item in items if can_be_foreign(item)]
         config.hook.pytest_deselected(items=left_out)
+    items.sort(key=rank)
 
 
 def pytest_xdist_make_scheduler(config, log):

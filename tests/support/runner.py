@@ -4,12 +4,12 @@ import argparse
 import json
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from ast import literal_eval
 from dataclasses import dataclass, field
@@ -21,16 +21,20 @@ from support.leftovers import leave_nothing
 from support.pgbouncer import PgBouncer
 from support.postgres import PostgresServer, prototype
 from support.program import ROOT, sanitizer_environment, sanitizer_reports
+from support.scratch import in_memory
 
 TESTS = ROOT / "tests"
 BUILDS = {"asan": "address,undefined", "tsan": "thread"}
 FUZZ_SECONDS = 9  # of each target
 FUZZ_SECONDS_LONG = 1800
-# Tests in Python mostly wait: more modules at a time than there are processors, of all suites but those
-# that need the machine for themselves; and first the suites with modules that take a minute alone.
-SEVERAL_AT_A_TIME = ("-n", str(2 * (os.cpu_count() or 1)), "--dist", "loadscope", "--no-loadscope-reorder")
-LONGEST_FIRST = ["description", "bindings", "fault", "rest"]
+# Tests in Python mostly wait: many more modules at a time than there are processors, of all suites but
+# those that need the machine for themselves.
+SEVERAL_AT_A_TIME = ("-n", str(5 * (os.cpu_count() or 1)), "--dist", "loadscope", "--no-loadscope-reorder")
 ALONE = {"browser", "containers", "package"}
+# They compute and wait for nothing: they run beside the suites in Python, in what those leave of the
+# processors, as do the builds that later suites need.
+BESIDE = ["analysis"]
+NICE = ("nice", "-n", "19")
 CPP_CONFORMANCE = "clients/cpp/tests/conformance"  # no part of a build unless asked for
 LEFT_OUT = {
     "browser": "it needs Chromium, and takes minutes; --all or its name runs it",
@@ -61,29 +65,57 @@ class Outcome:
 
 
 class Runner:
-    """Runs commands one at a time in `scratch`, which goes away with the run, as do they."""
+    """Runs commands one at a time in `scratch`, which goes away with the run, as do they. `output` is where
+    they and we write; `nice` are the words before each."""
 
-    def __init__(self, scratch, long, everything):
+    def __init__(self, scratch, long, everything, output=sys.stdout, nice=()):
         self.scratch = Path(scratch)
         self.long = long
         self.everything = everything
+        self.output = output
+        self.nice = nice
+        self.busy = 0.0  # seconds of processors that ended commands have used
         self.child = None
+        self.ended = False
         self.built = {}
+
+    def say(self, text):
+        print(text, file=self.output, flush=True)
 
     def command(self, *words, **environment):
         """Runs to the end with our output; returns the exit status."""
+        environment = {**os.environ, "TMPDIR": str(self.scratch), **self.length(), **environment}
+        return self.execute(words, self.output, TESTS, environment)
+
+    def execute(self, words, output, folder, environment=None):
+        if self.ended:
+            return -signal.SIGTERM
         self.child = subprocess.Popen(
-            [str(word) for word in words],
-            cwd=TESTS,
-            env={**os.environ, "TMPDIR": str(self.scratch), **self.length(), **environment},
+            [*self.nice, *(str(word) for word in words)],
+            cwd=folder,
+            env=environment,
             stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
         try:
-            return self.child.wait()
+            return self.wait()
         except KeyboardInterrupt:
             self.child.terminate()
-            self.child.wait()
+            self.wait()
             raise
+
+    def wait(self):
+        _, status, used = os.wait4(self.child.pid, 0)
+        self.busy += used.ru_utime + used.ru_stime
+        self.child.returncode = os.waitstatus_to_exitcode(status)
+        return self.child.returncode
+
+    def end(self):
+        """From another thread: what runs is asked to end, and nothing runs any more."""
+        self.ended = True
+        if self.child and self.child.returncode is None:
+            self.child.terminate()
 
     def length(self):
         return {"TRIGGERS_TEST_LONG": "1"} if self.long else {}
@@ -92,7 +124,7 @@ class Runner:
         """Builds build/NAME with its sanitizers, once; returns whether that worked."""
         if name not in self.built:
             folder = ROOT / "build" / name
-            print(f"building {folder.relative_to(ROOT)} ({BUILDS[name]} sanitizer)", flush=True)
+            self.say(f"building {folder.relative_to(ROOT)} ({BUILDS[name]} sanitizer)")
             done = True
             if not (folder / "build.ninja").exists():
                 options = [f"-Db_sanitize={BUILDS[name]}", "-Db_lundef=false"]
@@ -103,17 +135,10 @@ class Runner:
 
     def quiet(self, *words):
         """Runs a command, showing its output only when it fails; returns whether it succeeded."""
-        log = self.scratch / "command.log"
-        with open(log, "wb") as output:
-            status = subprocess.run(
-                [str(word) for word in words],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=ROOT,
-            ).returncode
-        if status != 0:
-            print(log.read_text(errors="replace"), flush=True)
+        with tempfile.NamedTemporaryFile(dir=self.scratch) as log:
+            status = self.execute(words, log, ROOT)
+            if status != 0:
+                self.say(Path(log.name).read_text(errors="replace"))
         return status == 0
 
     def check(self, *words):
@@ -139,7 +164,7 @@ class Runner:
             )
         outcome = count_meson(log)
         if sanitizer_reports(report):
-            print(sanitizer_reports(report), flush=True)
+            self.say(sanitizer_reports(report))
             outcome.failures = outcome.failures or ["a sanitizer's report"]
         return at_least_one_failure(outcome, status)
 
@@ -158,8 +183,9 @@ class Runner:
                 break
             # The foreign client's nng (1.11, in pynng) aborts at one in some thousand closes of a
             # WebSocket. It is not what is tested. pytest-xdist does what a lost worker left itself.
-            print(f"pytest itself was ended by a signal, attempt {attempt + 1} of 2", flush=True)
-        tell_folders(report)
+            self.say(f"pytest itself was ended by a signal, attempt {attempt + 1} of 2")
+        for line in folders_told(report):
+            self.say(line)
         return at_least_one_failure(count_junit(report), status)
 
     def run_fuzzers(self):
@@ -234,14 +260,14 @@ def count_junit(report):
     return outcome
 
 
-def tell_folders(report):
-    """Prints how many tests of each folder ran, and the seconds that they took one after the other."""
+def folders_told(report):
+    """A line of each folder: how many of its tests ran, and the seconds that they took one after the other."""
     cases = ElementTree.parse(report).getroot().iter("testcase") if report.exists() else ()
     folders = {}
     for case in cases:
         folders.setdefault(case.get("classname").split(".")[0], []).append(float(case.get("time")))
     for name, times in sorted(folders.items()):
-        print(f"   {name}: {len(times)} tests, {sum(times):.0f} s", flush=True)
+        yield f"   {name}: {len(times)} tests, {sum(times):.0f} s"
 
 
 def faults_of(case):
@@ -333,17 +359,58 @@ def find_suites():
     return suites
 
 
-def steps(names, suites):
-    """What is run in turn, with its name: each suite, but those in Python together, where the first was."""
-    ranks = {name: rank for rank, name in enumerate(LONGEST_FIRST)}
-    together = [folder.name for folder in python_folders() if folder.name in set(names) - ALONE]
-    together.sort(key=lambda name: ranks.get(name, len(ranks)))
-    first = next((name for name in names if name in together), None)
+def in_python(names):
+    """Those that run together."""
+    return [folder.name for folder in python_folders() if folder.name in set(names) - ALONE]
+
+
+def run_all(names, suites, runner, total):
+    """The suites in turn; those in Python together, where the first of them was, with others beside them.
+    Adds up in `total`."""
+    together = in_python(names)
+    beside = [name for name in names if name in BESIDE and together]
     for name in names:
-        if name == first:
-            yield " ".join(together), lambda runner: run_together(runner, together)
-        elif name not in together:
-            yield name, suites[name]
+        if together and name == next(each for each in names if each in together):
+            with Beside(runner, names, {each: suites[each] for each in beside}) as others:
+                total.add(run_suite(" ".join(together), lambda one: run_together(one, together), runner))
+            total.add(others.outcome)
+        elif name not in together and name not in beside:
+            total.add(run_suite(name, suites[name], runner))
+
+
+class Beside:
+    """Runs suites and later builds in a thread while something else runs; then prints what they said."""
+
+    def __init__(self, runner, names, suites):
+        self.outcome = Outcome()
+        self._log = open(runner.scratch / "beside.log", "w+", errors="replace")
+        self._runner = Runner(runner.scratch, runner.long, runner.everything, self._log, NICE)
+        self._runner.built = runner.built
+        self._suites = suites
+        self._builds = [name for name in BUILDS if name in names]
+        self._fuzz = "fuzz" in names
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        runner.build("asan")  # for both
+
+    def _run(self):
+        for name, suite in self._suites.items():
+            self.outcome.add(run_suite(name, suite, self._runner))
+        for name in self._builds:
+            self._runner.build(name)
+        if self._fuzz:
+            self._runner.command(sys.executable, "-m", "fuzz.suite", "--build")
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, error, *_):
+        if error:
+            self._runner.end()
+        self._thread.join()
+        self._log.seek(0)
+        print(self._log.read(), end="", flush=True)
+        self._log.close()
 
 
 def parse_arguments(suites):
@@ -358,21 +425,15 @@ def parse_arguments(suites):
     return options
 
 
-def cpu_seconds():
-    """What all ended children of ours have used of the processors."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 def run_suite(name, suite, runner):
-    print(f"== {name}", flush=True)
-    start, busy = time.monotonic(), cpu_seconds()
+    runner.say(f"== {name}")
+    start, busy = time.monotonic(), runner.busy
     outcome = suite(runner)
     if outcome.passed + outcome.failed + outcome.skipped == 0:
         outcome.failures.append("no test ran")
-    seconds, busy = time.monotonic() - start, cpu_seconds() - busy
+    seconds, busy = time.monotonic() - start, runner.busy - busy
     counted = f"{outcome.passed} passed, {outcome.failed} failed"
-    print(f"== {name}: {counted} in {seconds:.0f} s, {busy:.0f} s of processors\n", flush=True)
+    runner.say(f"== {name}: {counted} in {seconds:.0f} s, {busy:.0f} s of processors\n")
     outcome.failures = [f"{name}: {which}" for which in outcome.failures]
     return outcome
 
@@ -384,7 +445,7 @@ def main():
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     total = Outcome()
-    scratch = tempfile.mkdtemp(prefix="triggers-tests-")
+    scratch = tempfile.mkdtemp(prefix="triggers-tests-", dir=in_memory())
     os.chmod(scratch, 0o711)  # the PostgreSQL server of another user lives below it
     tempfile.tempdir = scratch
     try:
@@ -394,8 +455,7 @@ def main():
             runner.quiet(ROOT / "deploy" / "packages", "chromium")
         for name in options.left_out:
             print(f"left out: {name}, for {LEFT_OUT[name]}\n", flush=True)
-        for name, suite in steps(options.suite, suites):
-            total.add(run_suite(name, suite, runner))
+        run_all(options.suite, suites, runner, total)
     except KeyboardInterrupt:
         total.failures.append("interrupted")
     finally:

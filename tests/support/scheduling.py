@@ -4,7 +4,26 @@ import re
 
 from xdist.scheduler import LoadScopeScheduling
 
+# What takes a minute or more in one worker begins first, the longest of all at the very first.
+LONGEST_FIRST = [
+    "startup/test_quickstart.py",
+    "bindings/",
+    "description/",
+    "deploy/test_commands.py",
+    "rest/test_slow_peers.py",
+    "move/test_update.py",
+    "fault/",
+    "startup/test_postgres.py",
+    "cli/test_consume.py",
+    "rest/test_stream.py",
+]
 STORE = re.compile(r"(?<=[\[-])(sqlite|postgresql)(?=[]-])")
+
+
+def rank(item):
+    """Where a test's module is in that order."""
+    places = [at for at, name in enumerate(LONGEST_FIRST) if f"/{name}" in f"/{item.nodeid}"]
+    return places[0] if places else len(LONGEST_FIRST)
 
 
 class ByModuleAndStore(LoadScopeScheduling):
