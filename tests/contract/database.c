@@ -11,6 +11,8 @@
 #include "base/buffer.h"
 #include "contract.h"
 
+#define NAME "triggers_contract_%d_%u" /* of a PostgreSQL database: process, number */
+
 static struct {
     char folder[256]; /* of SQLite files */
     PGconn *server;   /* NULL: SQLite */
@@ -89,10 +91,9 @@ char *database_new_url(const char *extra)
 {
     char *url = NULL;
     unsigned number = place.next++;
-    int made = place.server
-                   ? asprintf(&url, "postgresql:///triggers_contract_%d_%u?%s%s%s", getpid(),
-                              number, place.server_url, extra ? "&" : "", extra ? extra : "")
-                   : asprintf(&url, "sqlite:///%s/%u.db", place.folder, number);
+    int made = place.server ? asprintf(&url, "postgresql:///" NAME "?%s%s%s", getpid(), number,
+                                       place.server_url, extra ? "&" : "", extra ? extra : "")
+                            : asprintf(&url, "sqlite:///%s/%u.db", place.folder, number);
     assert_true(made > 0);
     return url;
 }
@@ -117,10 +118,10 @@ void database_remove(const char *url)
 
 char *database_copy(const char *url)
 {
-    char *copy = database_new_url(NULL);
     char from[64], to[64], sql[256];
     name_in(url, from, sizeof(from));
-    name_in(copy, to, sizeof(to));
+    snprintf(to, sizeof(to), NAME, getpid(), place.next);
+    char *copy = database_new_url(NULL);
     snprintf(sql, sizeof(sql),
              "select pg_terminate_backend(pid) from pg_stat_activity where datname = '%s'", from);
     database_server_execute(sql); /* a pooler's */
