@@ -10,7 +10,7 @@
 #include "handlers.h"
 #include "problem.h"
 
-#define TEXT_CAP (256u << 10)
+#define TEXT_CAP (1u << 20)
 #define CORE_TIMEOUT_MS 2000
 #define CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 

@@ -155,6 +155,18 @@ static size_t cells_of_series(const struct metric *metric)
     return metric->kind == METRIC_HISTOGRAM ? METRIC_HISTOGRAM_CELLS(metric->bound_count) : 1;
 }
 
+static void lock_rows(const struct metric *metric)
+{
+    if (metric->rows_lock)
+        pthread_mutex_lock(metric->rows_lock);
+}
+
+static void unlock_rows(const struct metric *metric)
+{
+    if (metric->rows_lock)
+        pthread_mutex_unlock(metric->rows_lock);
+}
+
 static int64_t read_cell(const struct metric *metric, size_t cell)
 {
     CHECK(metric->cells);
@@ -242,13 +254,16 @@ static void write_metric(const struct metrics *metrics, const struct metric *met
     const char *const *rows = labels_or_one(metric->rows);
     const char *const *columns = labels_or_one(metric->columns);
     size_t cells = cells_of_series(metric);
-    bool sparse = count_labels(rows) * count_labels(columns) * cells > SPARSE_LINES;
+    bool sparse = metric->kind != METRIC_GAUGE &&
+                  count_labels(rows) * count_labels(columns) * cells > SPARSE_LINES;
     size_t cell = 0;
     write_head(metrics, metric->name, metric->help, metric->kind, text);
     CHECK(metric->kind <= METRIC_HISTOGRAM && metric->name && metric->help);
     for (const char *const *row = rows; *row; row++) {
         for (const char *const *column = columns; *column; column++, cell += cells) {
             const char *labels[4] = {metrics->labels, *row, *column, ""};
+            if (metric->rows_lock && !(*row)[0])
+                continue;
             if (!sparse || has_counted(metric, cell))
                 write_series(metrics->prefix, metric, cell, labels, text);
         }
@@ -258,8 +273,11 @@ static void write_metric(const struct metrics *metrics, const struct metric *met
 static void write_list(const struct metrics *metrics, struct metric *const *list,
                        struct buffer *text)
 {
-    for (; *list; list++)
+    for (; *list; list++) {
+        lock_rows(*list);
         write_metric(metrics, *list, text);
+        unlock_rows(*list);
+    }
 }
 
 void metrics_write(const struct metrics *metrics, struct buffer *text)
@@ -332,6 +350,18 @@ static void log_histogram(struct line *line, const struct metric *metric, const 
     log_value(line, metric->name, column, "_p99", in_unit(metric, high));
 }
 
+/* A count that is less than before is of another row, and has begun at 0. */
+static int64_t add_up(const struct metric *metric, int64_t sum, int64_t now, int64_t seen)
+{
+    if (metric->kind != METRIC_GAUGE)
+        return sum + (now >= seen ? now - seen : now);
+    if (now == METRIC_UNKNOWN)
+        return sum;
+    if (metric->logs_largest)
+        return now > sum ? now : sum;
+    return sum + now;
+}
+
 /* One column, with its rows summed up; `seen` has their cells as of the last time. */
 static void log_column(struct line *line, const struct metric *metric, size_t column,
                        const char *label, int64_t *seen)
@@ -347,7 +377,7 @@ static void log_column(struct line *line, const struct metric *metric, size_t co
         for (size_t i = first; i < first + cells; i++) {
             int64_t now = read_cell(metric, i);
             known = known || now != (metric->kind == METRIC_GAUGE ? METRIC_UNKNOWN : 0);
-            sums[i - first] += metric->kind == METRIC_GAUGE ? now : now - seen[i];
+            sums[i - first] = add_up(metric, sums[i - first], now, seen[i]);
             seen[i] = now;
         }
     }
@@ -374,8 +404,10 @@ static int64_t *log_list(struct line *line, struct metric *const *list, int64_t 
 {
     for (; *list; list++) {
         const char *const *columns = labels_or_one((*list)->columns);
+        lock_rows(*list);
         for (size_t column = 0; columns[column]; column++)
             log_column(line, *list, column, columns[column], seen);
+        unlock_rows(*list);
         seen += count_cells(*list);
     }
     return seen;

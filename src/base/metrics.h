@@ -8,7 +8,9 @@
 #ifndef TRIGGERS_BASE_METRICS_H
 #define TRIGGERS_BASE_METRICS_H
 
+#include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +27,10 @@ struct metric {
     double unit;             /* counts are multiplied by it when they are written; 0: not at all */
     const char *const *rows; /* labels such as `method="Check"`, ending with NULL; or NULL */
     const char *const *columns; /* the same */
+    /* Held while rows are read whose labels change; NULL: they never do. A row whose label is empty
+     * is left out. Whose row becomes another's sets its counts to 0. */
+    pthread_mutex_t *rows_lock;
+    bool logs_largest; /* a gauge of which log lines have the largest row in place of the sum */
     const int64_t
         *bounds; /* histogram: the largest counts of the buckets except the last, ascending */
     size_t bound_count; /* at most METRIC_MAX_BOUNDS */

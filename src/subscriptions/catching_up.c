@@ -131,6 +131,8 @@ static bool apply_read(struct subscription *subscription, const struct store_led
     subscription_turn_back_read(subscription, read, *anew);
     *anew = *anew || ledger_figures_of(subscription->ledger).epoch != epoch;
     note_scanned(subscription, *anew, read->new_take_count > 0);
+    if (*anew)
+        subscription->series = subscription_series(subscription->name);
     subscription->state = SUBSCRIPTION_READY;
     subscription->stale = false;
     for (struct subscription_request *settle = subscription->settles.first; settle;

@@ -267,6 +267,8 @@ static void fill_taken(struct subscription *subscription)
                 delivery_fill(subscription, delivery, lease);
         }
     }
+    for (const struct pull *pull = subscription->taking.first; pull; pull = pull->next)
+        metric_add(&subscription_deliveries, subscription->series, (int64_t)pull->count);
     int64_t position = ledger_figures_of(subscription->ledger).position;
     if (subscription->scanned < position)
         subscription->scanned = position;

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "subscriptions/subscription.h"
+#include "subscriptions/survey.h"
 
 #define MAX_TRIES 8         /* while other cores change the same subscription */
 #define BACKLOG_EVENTS 1000 /* so many are counted, of a filter; the rest is estimated */
@@ -269,120 +270,21 @@ static enum store_result carry_out_put(struct subscription *subscription,
 
 /* ---- read ---- */
 
-static enum store_result count_backlog(struct subscription *subscription,
-                                       struct store_session *session, struct arena *arena,
-                                       struct subscription_figures *figures, struct status *status)
-{
-    const struct store_driver *driver = session->store->driver;
-    const struct store_filter *filter = &subscription->settings.filter;
-    bool inbox = subscription_is_inbox(subscription);
-    int64_t end;
-    enum store_result result = driver->log_end(session, subscription->scope, &end, status);
-    if (result != STORE_OK)
-        return result;
-    /* By key, events were read over that are still to be given out. */
-    bool skips = subscription->scanned > figures->position && !subscription->settings.by_key;
-    int64_t after = skips ? subscription->scanned : figures->position;
-    bool all = filter->source_count == 0 && filter->type_count == 0 && !inbox;
-    struct store_list list = {.set = inbox ? STORE_PENDING : STORE_LOG,
-                              .oldest_first = true,
-                              .after = after,
-                              .filter = *filter,
-                              .limit = all ? 1 : BACKLOG_EVENTS,
-                              .max_bytes = all ? 1 : BACKLOG_BYTES,
-                              .arena = arena};
-    result = driver->list(session, subscription->scope, (struct store_list *[]){&list}, 1, status);
-    if (result != STORE_OK || list.no_memory)
-        return result;
-    figures->backlog = (int64_t)list.count;
-    if (list.count > 0)
-        figures->oldest_us = list.events[0].created_at_us;
-    if (all) {
-        figures->backlog = end > after ? end - after : 0;
-    } else if (list.more && list.count > 0) {
-        int64_t seen = list.events[list.count - 1].sequence - after;
-        figures->backlog = (int64_t)((double)list.count * (double)(end - after) / (double)seen);
-        figures->backlog_is_estimate = true;
-    }
-    return STORE_OK;
-}
-
-/* Of each key that waits one event is known; and it may have more. */
-static void add_marks(const struct ledger_figures *ledger, struct subscription_figures *figures)
-{
-    figures->backlog += (int64_t)ledger->marks;
-    figures->backlog_is_estimate |= ledger->marks > 0;
-}
-
-/* Those that the position has passed, and whose time is yet to come. */
-static enum store_result count_delayed(struct subscription *subscription,
-                                       struct store_session *session, struct arena *arena,
-                                       const struct ledger_figures *ledger,
-                                       struct subscription_figures *figures, struct status *status)
-{
-    struct store_delayed delayed = {.after_us = ledger->delayed_us,
-                                    .after_sequence = ledger->delayed_sequence,
-                                    .until_us = ledger->delayed_us - 1, /* they are not read */
-                                    .from_sequence = ledger->begin,
-                                    .to_sequence = ledger->position,
-                                    .filter = subscription->settings.filter,
-                                    .pending = subscription_is_inbox(subscription),
-                                    .limit = 1,
-                                    .max_bytes = 1,
-                                    .arena = arena,
-                                    .counts = true};
-    if (ledger->next_delayed_us == INT64_MAX)
-        return STORE_OK;
-    enum store_result result =
-        session->store->driver->delayed(session, subscription->scope, &delayed, status);
-    figures->delayed = delayed.total;
-    return result;
-}
-
-/* When the oldest event was created that is out, waits, or is new. */
-static enum store_result find_oldest(struct subscription *subscription,
-                                     struct store_session *session, struct arena *arena,
-                                     int64_t sequence, struct subscription_figures *figures,
-                                     struct status *status)
-{
-    struct store_get get = {.sequence = sequence, .arena = arena};
-    if (sequence == 0)
-        return STORE_OK;
-    enum store_result result = session->store->driver->get(session, subscription->scope,
-                                                           (struct store_get *[]){&get}, 1, status);
-    if (result == STORE_OK && get.outcome == STORE_DONE)
-        figures->oldest_us = get.event.created_at_us;
-    return result;
-}
-
 static enum store_result carry_out_get(struct subscription *subscription,
                                        struct store_session *session,
                                        struct subscription_request *request)
 {
     struct get_subscription *get = (struct get_subscription *)request;
-    struct arena arena;
+    struct survey survey = {.scope = subscription->scope,
+                            .settings = &subscription->settings,
+                            .max_events = BACKLOG_EVENTS,
+                            .max_bytes = BACKLOG_BYTES};
     if (!is_ready(subscription))
         return answer_not_found(subscription, request);
     pthread_mutex_lock(&subscription->lock);
-    struct ledger_figures figures = ledger_figures_of(subscription->ledger);
-    int64_t oldest = ledger_oldest(subscription->ledger);
+    survey_begin(&survey, subscription);
     pthread_mutex_unlock(&subscription->lock);
-    get->figures = (struct subscription_figures){.position = figures.position,
-                                                 .outstanding = figures.out,
-                                                 .waiting = figures.waiting,
-                                                 .dead_letters = figures.dead};
-    arena_init(&arena, BACKLOG_ARENA);
-    enum store_result result =
-        count_backlog(subscription, session, &arena, &get->figures, &request->status);
-    add_marks(&figures, &get->figures);
-    arena_reset(&arena);
-    if (result == STORE_OK)
-        result =
-            count_delayed(subscription, session, &arena, &figures, &get->figures, &request->status);
-    if (result == STORE_OK)
-        result =
-            find_oldest(subscription, session, &arena, oldest, &get->figures, &request->status);
-    arena_fini(&arena);
+    enum store_result result = survey_count(&survey, session, &get->figures, &request->status);
     if (result != STORE_OK)
         return result;
     view_subscription(subscription, &get->view, request);

@@ -73,6 +73,7 @@ static void add_settled(struct draft *draft, int64_t sequence)
 
 static void add_dead(struct draft *draft, const struct lease *lease, struct slice reason)
 {
+    draft->settling->outcomes[SUBSCRIPTION_DEAD]++;
     draft->dead[draft->dead_count++] = (struct store_dead_letter){.sequence = lease->sequence,
                                                                   .attempts = lease->attempts,
                                                                   .first_us = lease->first_us,
@@ -99,6 +100,7 @@ static void give_back(struct draft *draft, const struct lease *lease, const stru
     if (pause_us < 0)
         pause_us =
             subscription_backoff_us(&subscription->settings, lease->sequence, lease->attempts);
+    draft->settling->outcomes[SUBSCRIPTION_FAILED] += !released;
     ledger_add_back(body, &lease->sequence, 1, draft->now_us + pause_us, released);
     draft->written = true;
 }
@@ -126,6 +128,7 @@ static struct settle_result settle_claimed(struct draft *draft, const struct set
     struct settle_result result = {.outcome = done};
     bool kills = settle->kind == SETTLE_NACK && settle->dead;
     if (settle->kind == SETTLE_ACK) {
+        draft->settling->outcomes[SUBSCRIPTION_ACKNOWLEDGED]++;
         add_settled(draft, sequence);
     } else if (settle->kind == SETTLE_EXTEND && lease && lease->out) {
         enum settle_outcome extended = extend(draft, lease, settle, &result.expires_us);
@@ -327,8 +330,10 @@ static void gather_due(struct draft *draft)
             pull = next_pull(draft, subscription->pulls.first);
             gives = pull != NULL;
         }
-        if (gives)
-            pull->deliveries[pull->count++].event.sequence = lease->sequence;
+        if (!gives)
+            continue;
+        pull->deliveries[pull->count++].event.sequence = lease->sequence;
+        draft->settling->outcomes[SUBSCRIPTION_FAILED] += lease->out;
     }
     if (pull)
         grant(draft, pull);
@@ -402,6 +407,7 @@ void settling_begin(struct subscription *subscription)
     arena_reset(&settling->arena);
     settling->body.size = 0;
     settling->dropped.count = settling->returned.count = 0;
+    memset(settling->outcomes, 0, sizeof(settling->outcomes));
     settling->settlement = (struct store_settlement){
         .subscription = subscription->id,
         .revision = subscription->revision,
@@ -550,8 +556,17 @@ static void grant_pulls(struct subscription *subscription)
             if (lease)
                 delivery_fill(subscription, delivery, lease);
         }
+        metric_add(&subscription_deliveries, subscription->series, (int64_t)pull->count);
         pulls_add(&subscription->granted, pull);
     }
+}
+
+/* Lock held. */
+static void count_outcomes(struct subscription *subscription)
+{
+    for (size_t i = 0; i < SUBSCRIPTION_OUTCOMES; i++)
+        metric_add(&subscription_outcomes, subscription->series * SUBSCRIPTION_OUTCOMES + i,
+                   (int64_t)subscription->settling.outcomes[i]);
 }
 
 /* Pulls that got nothing after all wait again, before the others. Lock held. */
@@ -625,6 +640,8 @@ static void on_written(struct write_op *op)
         subscription->trim_to.settlement = settling->settlement.entry.number;
         subscription->trim_to.take = settling->settlement.takes;
     }
+    if (written)
+        count_outcomes(subscription);
     if (written && subscription->ledger)
         grant_pulls(subscription);
     else if (why.code == STATUS_OK)

@@ -153,6 +153,7 @@ struct subscription *subscription_new(struct subscriptions *all, struct scope sc
     arena_init(&subscription->settling.arena, (size_t)8 << 20);
     buffer_init(&subscription->settling.body, (size_t)16 << 20);
     subscription->wake_ms = INT64_MAX;
+    subscription->series = SUBSCRIPTION_OTHERS;
     return subscription;
 }
 

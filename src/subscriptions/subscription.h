@@ -7,6 +7,7 @@
 
 #include "subscriptions/requests.h"
 #include "subscriptions/store_clock.h"
+#include "subscriptions/subscription_metrics.h"
 
 /* What a worker of the lane of ledgers carries out. */
 struct ledger_op {
@@ -32,6 +33,21 @@ struct subscriptions {
     struct ledger_op look;
     struct store_ledger_heads heads;
     bool looking;
+    /* Of what metrics show, see watching.h; the worker's, but for `watch_ms`. */
+    struct ledger_op watch;
+    struct watching {
+        int64_t after; /* id; so far this look has come */
+        size_t count;  /* subscriptions that it has seen */
+        bool more;
+        struct watched {
+            int64_t id;
+            struct store_ledger_head head;
+            int64_t log_end;
+            struct subscription_figures figures;
+        } rows[SUBSCRIPTION_SERIES]; /* the last look at those that have a series */
+    } watching;
+    int64_t watch_ms; /* monotonic; guarded by the lock; when a step is due, INT64_MAX: under way */
+    int64_t watched_ms; /* the same; when the look began */
     /* Of what was removed, see subscriptions.c. */
     struct ledger_op sweep;
     bool sweep_more;  /* it has not come to the end */
@@ -80,6 +96,7 @@ struct settling {
     struct pull_list pulls;                 /* that get events again by it */
     struct sequence_list dropped, returned; /* of the subscription's, that it has taken */
     int64_t asked_us;                       /* monotonic; the store was asked to write it */
+    size_t outcomes[SUBSCRIPTION_OUTCOMES]; /* that it writes */
     bool under_way;
 };
 
@@ -97,6 +114,7 @@ struct subscription {
     int64_t id, revision, created_at_us;
     struct subscription_settings settings; /* changed by the worker alone */
     struct arena settings_arena;
+    size_t series;         /* of metrics */
     struct ledger *ledger; /* not NULL when it is ready */
     uint64_t turns;        /* of the store's clock that it has heard of */
     /* No event is new from the position up to here, but of keys that have a mark. */

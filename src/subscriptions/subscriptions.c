@@ -13,11 +13,13 @@
 #include "base/log.h"
 #include "base/wait.h"
 #include "subscriptions/subscription.h"
+#include "subscriptions/watching.h"
 
 #define MAX_HELD 4096 /* operations of the lane; one for each subscription at most */
 #define MAX_TRIES 8
 #define LOOK_MS 1000 /* between two looks at what other cores have written */
 #define DEADLINE_MS 10000
+#define WATCH_MS 15000       /* between the beginnings of two looks at all for metrics */
 #define SWEEP_MS (2 * 60000) /* between two sweeps that find little */
 #define SWEEP_PAGE 100       /* subscriptions */
 #define SWEEP_STEPS 10       /* of removing, in one operation */
@@ -486,6 +488,44 @@ static void sweep_when_due(struct subscriptions *all)
         start_own(all, &all->sweep, run_sweep, on_swept);
 }
 
+/* ---- what metrics show ---- */
+
+static enum store_result run_watch(struct ledger_op *op, struct store_session *session,
+                                   struct status *status)
+{
+    struct subscriptions *all =
+        (struct subscriptions *)((char *)op - offsetof(struct subscriptions, watch));
+    return watching_step(all, op->op.scope, session, &all->watching.more, status);
+}
+
+static void on_watch_done(struct op *op)
+{
+    struct subscriptions *all =
+        (struct subscriptions *)((char *)op - offsetof(struct subscriptions, watch));
+    bool known = op->status.code == STATUS_OK;
+    if (!known)
+        watching_lost(all);
+    pthread_mutex_lock(&all->lock);
+    int64_t next_ms = all->watched_ms + WATCH_MS;
+    all->watch_ms = known && all->watching.more ? 0 : next_ms;
+    pthread_mutex_unlock(&all->lock);
+}
+
+/* A step a second, until all were looked at. */
+static void watch_when_due(struct subscriptions *all)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    pthread_mutex_lock(&all->lock);
+    bool due = now_ms >= all->watch_ms;
+    if (due && all->watch_ms > 0)
+        all->watched_ms = now_ms;
+    if (due)
+        all->watch_ms = INT64_MAX;
+    pthread_mutex_unlock(&all->lock);
+    if (due)
+        start_own(all, &all->watch, run_watch, on_watch_done);
+}
+
 /* ---- the clock ---- */
 
 /* One whose time has come; NULL: none. It is in use then. Sets when the next one is due. */
@@ -558,6 +598,7 @@ static void *clock_main(void *argument)
             continue;
         look_at_others(all);
         sweep_when_due(all);
+        watch_when_due(all);
         look_ms = now_ms + LOOK_MS;
     }
     return NULL;
@@ -576,6 +617,8 @@ struct subscriptions *subscriptions_open(struct store *store, struct writer *wri
     all->waiters = waiters;
     all->go_on = subscription_go_on;
     store_clock_init(&all->clock);
+    subscription_shown(0, false);
+    all->watch_ms = 1;
     pthread_mutex_init(&all->lock, NULL);
     wait_init(&all->changed);
     all->lane = lane_open(&(struct lane_config){

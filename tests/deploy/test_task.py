@@ -128,9 +128,16 @@ def test_core_is_called_through_a_balancer_that_ends_tls(core_in_aws, tmp_path, 
     assert done.returncode == 0, done.stderr
 
 
-def test_alarm_watches_a_figure_that_the_core_logs(start_core):
-    alarm = read("monitoring")["Resources"]["PendingAgeAlarm"]["Properties"]
-    line = json.loads(start_core(TRIGGERS_METRICS_LOG=1).wait_for_line(alarm["MetricName"]))
+@pytest.mark.parametrize("name", ["PendingAgeAlarm", "SubscriptionAgeAlarm", "DeadLetterAlarm"])
+def test_alarm_watches_a_figure_that_the_core_logs(start_core, new_store_url, name):
+    alarm = read("monitoring")["Resources"][name]["Properties"]
+    settings = {"DATABASE_URL": new_store_url()}
+    first = start_core(**settings)
+    with first.client() as rpc:
+        rpc.subscription("PutSubscription", "billing")
+    first.stop()  # the next one looks at once, and then every 15 seconds
+    core = start_core(**settings, TRIGGERS_METRICS_LOG=1)
+    line = json.loads(core.wait_for_line(alarm["MetricName"]))
     (declared,) = line["_aws"]["CloudWatchMetrics"]
     assert declared["Namespace"] == alarm["Namespace"]
     assert alarm["MetricName"] in {metric["Name"] for metric in declared["Metrics"]}
