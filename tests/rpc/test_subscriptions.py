@@ -1121,3 +1121,143 @@ def test_another_core_settles_and_a_restarted_one_remembers(start_core, new_stor
         read = get(rpc, "w")
         assert (read.position, read.outstanding, read.backlog) == (3, 1, 0)
         assert read.subscription.lease_seconds == 600
+
+
+# ---- ordering keys, and times of delivery ----
+
+
+def create_keyed(rpc, key, source="crm"):
+    fields = {"source": source, "event_type": "lead", "payload": b"{}", "ordering_key": key}
+    return rpc.event("CreateEvent", **fields).sequence
+
+
+def create_delayed(rpc, seconds, source="crm"):
+    """The event's sequence, and its time."""
+    at = time.time() + seconds
+    fields = {"source": source, "event_type": "lead", "payload": b"{}"}
+    fields["deliver_at"] = {"seconds": int(at), "nanos": int(at % 1 * 1e6) * 1000}
+    return rpc.event("CreateEvent", **fields).sequence, int(at * 1e6) / 1e6
+
+
+@pytest.fixture
+def keyed(rpc):
+    return Work(rpc, ordering="ORDERING_BY_KEY", max_delivery_attempts=2)
+
+
+def test_of_a_key_one_event_is_out(rpc, keyed):
+    first, second, third, fourth, other, free, also_free = (
+        create_keyed(rpc, key, keyed.source) for key in ("a", "a", "a", "a", "b", "", "")
+    )
+    taken = keyed.pull(max_events=10)
+    assert sequences(taken) == [first, other, free, also_free]
+    assert [delivery.event.ordering_key for delivery in taken] == ["a", "b", "", ""]
+    assert why_empty(rpc, keyed.name) == "NOTHING_NEW"
+    read = get(rpc, keyed.name)
+    assert read.outstanding == 4 and read.backlog > 0 and read.backlog_is_estimate
+    keyed.settled("Release", taken[:1])
+    again = keyed.pull_again()
+    assert sequences(again) == [first] and again[0].delivery_attempt == 1
+    keyed.settled("Nack", again, delay_seconds=0)
+    again = keyed.pull_again()
+    assert sequences(again) == [first] and again[0].delivery_attempt == 2
+    keyed.settled("Ack", again)
+    (taken,) = keyed.pull()
+    assert taken.event.sequence == second
+    keyed.settled("Nack", [taken], dead_letter=True)
+    (taken,) = keyed.pull()
+    assert taken.event.sequence == third
+    keyed.call("RedriveDeadLetters", all=True)
+    keyed.settled("Ack", [taken])
+    (taken,) = keyed.pull_again()
+    assert taken.event.sequence == second and taken.delivery_attempt == 1
+    keyed.settled("Ack", [taken])
+    assert sequences(keyed.pull()) == [fourth]
+
+
+def test_a_dead_letter_may_block_its_key(rpc, keyed):
+    keyed.put(after_dead_letter="AFTER_DEAD_LETTER_BLOCK")
+    first, second, third = (create_keyed(rpc, "a", keyed.source) for _ in range(3))
+    keyed.settled("Nack", keyed.pull(), dead_letter=True)
+    assert why_empty(rpc, keyed.name) == "NOTHING_NEW"
+    read = get(rpc, keyed.name)
+    assert (read.outstanding, read.delayed, read.dead_letters) == (0, 0, 1)
+    keyed.call("RedriveDeadLetters", all=True)
+    again = keyed.pull_again()
+    assert sequences(again) == [first] and again[0].delivery_attempt == 1
+    keyed.settled("Ack", again)
+    keyed.settled("Nack", keyed.pull(), dead_letter=True)
+    assert [letter.event.sequence for letter in keyed.letters()] == [second]
+    keyed.call("DeleteDeadLetters", all=True)
+    assert sequences(keyed.pull()) == [third]
+
+
+class KeyedWorker(Worker):
+    """Notes in `log`, which it shares with others, what it gets and then acknowledges."""
+
+    def __init__(self, core, name, ended, log):
+        super().__init__(core, name, ended)
+        self.log = log
+
+    def run(self):
+        with self.core.client() as rpc:
+            while not self.ended.is_set():
+                try:
+                    taken = pull(rpc, self.name_, max_events=5, wait_ms=200)
+                    self.log += [("got", d.event.ordering_key, d.event.sequence) for d in taken]
+                    for delivery in taken:
+                        event = delivery.event
+                        self.log.append(("done", event.ordering_key, event.sequence))
+                        settled(rpc, "Ack", self.name_, [delivery])
+                except (RpcError, AssertionError) as failure:
+                    self.failures.append(failure)
+
+
+@pytest.mark.concurrent
+@pytest.mark.parametrize("count", [1, 2])
+def test_workers_get_each_key_in_order(start_core, new_store_url, count):
+    url, ended, log, wanted = new_store_url(), threading.Event(), [], {}
+    cores = [start_core(DATABASE_URL=url) for _ in range(count)]
+    with cores[0].client() as rpc:
+        put(rpc, "shared", ordering="ORDERING_BY_KEY")
+        workers = [KeyedWorker(core, "shared", ended, log) for core in cores * (4 // count)]
+        for worker in workers:
+            worker.start()
+        for number in range(100):
+            key = f"key {number * number % 5}"
+            sequence = create_keyed(rpc, key)
+            wanted.setdefault(key, []).extend([("got", key, sequence), ("done", key, sequence)])
+        wait_until(lambda: len(log) >= 200 and get(rpc, "shared").outstanding == 0, "all settled")
+        ended.set()
+    for worker in workers:
+        worker.join()
+        assert not worker.failures, worker.failures
+    assert {key: [line for line in log if line[1] == key] for key in wanted} == wanted
+
+
+def test_who_waits_gets_an_event_at_its_time(rpc, work):
+    sequence, at = create_delayed(rpc, 0.5, work.source)
+    (now,) = work.create()
+    assert sequences(work.pull()) == [now.sequence]
+    read = get(rpc, work.name)
+    assert (read.outstanding, read.delayed, read.backlog) == (1, 1, 0)
+    (taken,) = work.pull(wait_ms=LONG)
+    assert time.time() >= at
+    assert (taken.event.sequence, taken.delivery_attempt) == (sequence, 1)
+    assert taken.event.deliver_at.ToMicroseconds() == round(at * 1e6)
+    read = get(rpc, work.name)
+    assert (read.outstanding, read.delayed) == (2, 0)
+    work.settled("Ack", [taken])
+    assert why_empty(rpc, work.name) == "NOTHING_NEW"
+
+
+def test_a_restarted_core_knows_whose_time_is_to_come(start_core, new_store_url):
+    url = new_store_url()
+    first = start_core(DATABASE_URL=url)
+    with first.client() as rpc:
+        put(rpc, "w")
+        sequence, at = create_delayed(rpc, 1.5)
+        assert why_empty(rpc, "w") == "NOTHING_NEW"
+    first.stop()
+    with start_core(DATABASE_URL=url).client() as rpc:
+        assert sequences(pull(rpc, "w", wait_ms=LONG)) == [sequence]
+        assert time.time() >= at
