@@ -1,15 +1,18 @@
 //! The methods of the scenarios as calls of the client, and what came of them as JSON.
 
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 use triggers::proto::health::{Check, HealthCheckRequest};
 use triggers::proto::stats::{GetStats, GetStatsRequest};
 use triggers::{
-    AckEventResponse, Client, CreateEventRequest, CreateEventResponse, Error, Event, EventFilter,
-    EventKind, EventStatus, HealthCheckResponse, ListEventsRequest, ListInboxRequest,
-    ListKindsRequest, SortOrder, Timestamp,
+    AckEventResponse, CancellationToken, Client, CreateEventRequest, CreateEventResponse, Delivery,
+    Error, Event, EventFilter, EventKind, EventStatus, HealthCheckResponse, ListEventsRequest,
+    ListInboxRequest, ListKindsRequest, SortOrder, Timestamp,
 };
 
 /// Makes one call and gives its outcome.
@@ -59,6 +62,7 @@ async fn call(client: &Client, method: &str, request: &Value) -> Result<Value, E
             }
             json!({"events": events, "next_after": follower.next_after()})
         }
+        "work" => work(client, request).await?,
         "list_kinds" => {
             let page = client
                 .list_kinds(ListKindsRequest {
@@ -90,6 +94,71 @@ async fn call(client: &Client, method: &str, request: &Value) -> Result<Value, E
         "stats" => json!({"text": client.call::<GetStats>(&GetStatsRequest {}).await?.text}),
         _ => json!({"no such method": method}),
     })
+}
+
+/// What the handlers of one call of `work` share.
+struct Work {
+    begun: Mutex<Vec<Value>>,
+    left: Mutex<i64>,
+    stop: CancellationToken,
+    handling: Duration,
+    fail: String,
+}
+
+impl Work {
+    async fn handle(self: Arc<Self>, delivery: Delivery) -> Result<(), String> {
+        let place = {
+            let mut begun = lock(&self.begun);
+            begun.push(json!({"event_id": delivery.event.event_id,
+                              "attempt": delivery.attempt, "lost": false}));
+            begun.len() - 1
+        };
+        tokio::select! {
+            () = sleep(self.handling) => {}
+            () = delivery.lost.cancelled() => lock(&self.begun)[place]["lost"] = json!(true),
+        }
+        let mut left = lock(&self.left);
+        *left -= 1;
+        if *left == 0 {
+            self.stop.cancel();
+        }
+        match self.fail.is_empty() {
+            true => Ok(()),
+            false => Err(self.fail.clone()),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Works until `count` handlers have ended.
+async fn work(client: &Client, request: &Value) -> Result<Value, Error> {
+    let shared = Arc::new(Work {
+        begun: Mutex::default(),
+        left: Mutex::new(number(request, "count")),
+        stop: CancellationToken::new(),
+        handling: Duration::from_millis(number(request, "handle_ms") as u64),
+        fail: text(request, "fail"),
+    });
+    let mut workers = JoinSet::new();
+    for _ in 0..number(request, "workers").max(1) {
+        let mut worker = client
+            .worker(text(request, "subscription"))
+            .concurrency(number(request, "concurrency").max(1) as usize);
+        if let Some(seconds) = request["lease_seconds"].as_u64() {
+            worker = worker.lease(Duration::from_secs(seconds));
+        }
+        let (shared, stop) = (shared.clone(), shared.stop.clone());
+        let handle = move |delivery| shared.clone().handle(delivery);
+        workers.spawn(async move { worker.run(handle, stop.cancelled()).await });
+    }
+    for ended in workers.join_all().await {
+        ended?;
+    }
+    let deliveries = lock(&shared.begun).clone();
+    Ok(json!({ "deliveries": deliveries }))
 }
 
 fn text(request: &Value, name: &str) -> String {

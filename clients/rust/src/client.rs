@@ -30,6 +30,7 @@ use crate::proto::health::{Check, HealthCheckRequest, HealthCheckResponse};
 use crate::proto::rpc::{Request, Response};
 use crate::random::Backoff;
 use crate::tls;
+use crate::worker::Worker;
 
 /// Where a core listens unless told otherwise.
 pub const DEFAULT_URL: &str = "ws://127.0.0.1:7300/rpc";
@@ -39,10 +40,10 @@ pub const DEFAULT_URL: &str = "ws://127.0.0.1:7300/rpc";
 pub const MAX_MESSAGE: usize = 10_551_296;
 
 /// A core waits no longer, in milliseconds.
-const LONGEST_WAIT_MS: u32 = 20_000;
+pub(crate) const LONGEST_WAIT_MS: u32 = 20_000;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-const RETRY_FIRST: Duration = Duration::from_millis(50);
-const RETRY_LONGEST: Duration = Duration::from_secs(2);
+pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(50);
+pub(crate) const RETRY_LONGEST: Duration = Duration::from_secs(2);
 /// Longer deadlines are as good as none, and a clock's sum cannot overflow by this.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(u32::MAX as u64);
 
@@ -272,6 +273,12 @@ impl Client {
         Follower::new(self.clone(), request)
     }
 
+    /// How to work on the events of a subscription, such as "inbox", to be filled in;
+    /// [`Worker::run`] begins.
+    pub fn worker(&self, subscription: impl Into<String>) -> Worker {
+        Worker::new(self.clone(), subscription.into())
+    }
+
     /// One page of the kinds, the pairs of source and event type that events have or had.
     pub async fn list_kinds(&self, request: ListKindsRequest) -> Result<ListKindsResponse, Error> {
         self.call::<ListKinds>(&request).await
@@ -367,6 +374,10 @@ impl Client {
             }
             sleep(wait).await;
         }
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Closes the connections of this client and its clones: calls in flight and later ones are

@@ -25,8 +25,10 @@ mod method;
 mod pool;
 pub mod proto;
 mod random;
+mod settler;
 mod tls;
 mod transport;
+mod worker;
 
 pub use client::{Client, ClientBuilder, DEFAULT_URL, MAX_MESSAGE};
 pub use error::{Code, Error, FieldViolation};
@@ -40,6 +42,8 @@ pub use proto::events::{
     ListInboxResponse, ListKindsRequest, ListKindsResponse, SortOrder,
 };
 pub use proto::health::{HealthCheckResponse, health_check_response::ServingStatus};
+pub use tokio_util::sync::CancellationToken;
+pub use worker::{Delivery, Worker};
 
 /// The version of this library.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
