@@ -40,7 +40,6 @@ class Binding:
         return f"needs {', '.join(missing)}" if missing and not everything else ""
 
 
-NO_WORKER = ("worker",)
 BINDINGS = [
     Binding("c", "c", default=True, compiled=True),
     Binding("cpp", "cpp", default=True, compiled=True),
@@ -48,6 +47,6 @@ BINDINGS = [
     Binding("python-asyncio", "python", ("python3",), default=True, arguments=("--aio",)),
     Binding("typescript", "typescript", ("node", "npm")),
     Binding("go", "go", ("go",)),
-    Binding("java", "java", ("javac", "mvn"), lacks=NO_WORKER),
-    Binding("rust", "rust", ("cargo",), lacks=NO_WORKER),
+    Binding("java", "java", ("javac", "mvn")),
+    Binding("rust", "rust", ("cargo",)),
 ]

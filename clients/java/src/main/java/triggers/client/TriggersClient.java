@@ -16,6 +16,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executor;
 import java.util.concurrent.ForkJoinPool;
+import java.util.concurrent.Future;
 import triggers.health.v1.HealthCheckRequest;
 import triggers.health.v1.HealthCheckResponse;
 import triggers.rpc.v1.Code;
@@ -255,6 +256,34 @@ public final class TriggersClient implements AutoCloseable {
                         : request;
         Arguments.filter(first.getFilter());
         return new Follower(first, next -> listEventsCall(next, true).start());
+    }
+
+    /** Starts to describe a worker on the events of a subscription, such as {@code inbox}. */
+    public Worker.Builder worker(String subscription) {
+        return new Worker.Builder(new WorkerCalls(), Arguments.text("subscription", subscription));
+    }
+
+    private final class WorkerCalls implements Caller {
+        @Override
+        public <R extends Message> CompletableFuture<R> start(
+                String method, Message request, Parser<R> response, Duration timeout) {
+            return withTimeout(timeout).anyCall(true, method, request, response).start();
+        }
+
+        @Override
+        public Duration timeout() {
+            return timeout;
+        }
+
+        @Override
+        public Future<?> later(Runnable work, Duration wait) {
+            return dispatcher.later(work, wait.toNanos());
+        }
+
+        @Override
+        public void callback(Runnable work) {
+            dispatcher.callback(work);
+        }
     }
 
     /** Reads one page of the kinds, the pairs of source and event type that events have or had. */

@@ -153,6 +153,7 @@ final class Calls implements AutoCloseable {
             case "list_events" -> log(client.listEvents(logRequest(request)));
             case "follow" ->
                     follow(client.follow(logRequest(request)), request.get("count").getAsInt());
+            case "work" -> new Working(client, request).run();
             case "list_kinds" -> kinds(client.listKinds(kindsRequest(request)));
             case "ack" -> acknowledged(client.ack(text(request, "event_id")));
             case "ack_batch" ->
