@@ -460,7 +460,7 @@ static void put_marks(struct buffer *body, const struct ledger *ledger,
 static void put_passed(struct buffer *body, const struct ledger *ledger,
                        const struct ledger_take *take)
 {
-    int64_t last = ledger->position;
+    int64_t last = take->position;
     put_number(body, take->passed_count);
     for (size_t i = 0; i < take->passed_count; i++) {
         for (size_t j = 0; j < take->passed[i].count; j++)
@@ -995,7 +995,8 @@ static bool apply_marks(struct ledger *ledger, struct take_reader *take, bool *n
 static bool apply_passed(struct ledger *ledger, struct take_reader *take, bool *no_memory)
 {
     uint64_t left = read_number(take->reader, BODY_SEQUENCES);
-    take->last = take->until = ledger->position;
+    take->last = take->position;
+    take->until = ledger->position;
     take->given = ledger->begin;
     for (; left > 0; left--)
         if (!apply_grant(ledger, take, true, no_memory))

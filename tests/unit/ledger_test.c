@@ -700,6 +700,12 @@ static void ready_keys_come_by_their_events(void **state)
         assert_int_equal(ready[i].key, keys[MANY - 1 - 2 * i]);
     for (size_t i = 0; i < MANY; i++)
         assert_true(ledger_key_is_marked(ledger, keys[i]) == (i % 2 == 1));
+    marks[MANY - 1].from = 2 * MANY + 1; /* the first one goes on, as its event was removed */
+    struct ledger_take on = key_take(2 * MANY + 1, &marks[MANY - 1], 1);
+    apply_made(&on);
+    assert_int_equal(ledger_ready(ledger, ready, MANY), MANY / 2);
+    assert_int_equal(ready[0].key, keys[MANY - 3]);
+    assert_int_equal(ready[MANY / 2 - 1].key, keys[MANY - 1]);
     struct buffer bytes = checkpoint_of(ledger);
     assert_true(bytes.size <= ledger_figures_of(ledger).checkpoint_bytes);
     buffer_fini(&bytes);
