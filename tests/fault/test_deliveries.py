@@ -15,9 +15,9 @@ START = 1000  # seconds
 class Answers:
     """A core that has events with these sequences, and a subscription with these dead letters."""
 
-    def __init__(self, sequences=(1,), letters=(), acknowledged=False, **counts):
+    def __init__(self, sequences=(1,), letters=(), acknowledged=False, stored=None, **counts):
         status = events.EVENT_STATUS_ACKNOWLEDGED if acknowledged else events.EVENT_STATUS_PENDING
-        self.stored = [event(sequence, status) for sequence in sequences]
+        self.stored = stored or [event(sequence, status) for sequence in sequences]
         self.letters = letters
         self.counts = {"dead_letters": len(letters), **counts}
 
@@ -30,9 +30,9 @@ class Answers:
         return subscriptions.GetSubscriptionResponse(**self.counts)
 
 
-def event(sequence=1, status=events.EVENT_STATUS_PENDING):
+def event(sequence=1, status=events.EVENT_STATUS_PENDING, **fields):
     return events.Event(
-        sequence=sequence, event_id=f"evt_{sequence}", payload=payload_of("m"), status=status
+        sequence=sequence, event_id=f"evt_{sequence}", payload=payload_of("m"), status=status, **fields
     )
 
 
@@ -51,11 +51,11 @@ class Teller:
         monkeypatch.setattr("support.deliveries.time", clock)
         self.deliveries = Deliveries("s", 3, **fields)
 
-    def given(self, at, attempt=1, seconds=10, ack_id=None, sent=None):
+    def given(self, at, attempt=1, seconds=10, ack_id=None, sent=None, sequence=1):
         """The event is given out, to one who asked just then, or when it is said."""
         self.now = START + at
         delivery = subscriptions.Delivery(
-            event=event(), ack_id=ack_id or f"id {at}", delivery_attempt=attempt
+            event=event(sequence), ack_id=ack_id or f"id {at}", delivery_attempt=attempt
         )
         delivery.lease_expires_at.seconds = START + at + seconds
         sent = self.now if sent is None else START + sent
@@ -224,3 +224,50 @@ def test_two_leases_of_one_ack_id_are_seen(teller):
     assert teller.check() == []
     teller.given(0, 2, ack_id="id")
     teller.complains("one ack id, two leases")
+
+
+def test_an_event_before_its_time_is_seen(teller):
+    teller.said(6, "Ack", teller.given(5))
+    teller.complains("before its time", stored=[event(deliver_at={"seconds": START + 6})])
+    assert teller.check(stored=[event(deliver_at={"seconds": START + 5})]) == []
+
+
+KEYED = [event(1, ordering_key="a"), event(2, ordering_key="b"), event(3, ordering_key="a")]
+
+
+@pytest.fixture
+def keyed(monkeypatch):
+    teller = Teller(monkeypatch, by_key=True)
+    teller.said(1, "Ack", teller.given(0, sequence=2))
+    return teller
+
+
+def test_one_after_the_other_is_fine(keyed):
+    keyed.said(3, "Nack", keyed.given(2))
+    keyed.said(5, "Ack", keyed.given(4, 2), None)
+    keyed.said(7, "Ack", keyed.given(6, sequence=3))
+    assert keyed.check(stored=KEYED) == []
+
+
+@pytest.mark.parametrize("method", ["Ack", "Nack"])
+def test_an_event_before_another_of_its_key_is_settled_is_seen(keyed, method):
+    first = keyed.given(2)
+    if method == "Nack":
+        keyed.said(3, "Nack", first)
+    keyed.said(5, "Ack", keyed.given(4, sequence=3))
+    keyed.said(7, "Ack", keyed.given(6, 2) if method == "Nack" else first)
+    keyed.complains("before its turn", stored=KEYED)
+
+
+def test_an_event_after_a_later_one_of_its_key_is_seen(keyed):
+    keyed.said(3, "Ack", keyed.given(2), "LEASE_LOST")
+    keyed.said(5, "Ack", keyed.given(4, sequence=3))
+    keyed.said(16, "Ack", keyed.given(15, 2))
+    keyed.complains("after a later one", stored=KEYED)
+
+
+def test_a_key_may_go_on_after_a_dead_letter(keyed):
+    keyed.said(3, "Nack", keyed.given(2, 3))
+    keyed.said(5, "Ack", keyed.given(4, sequence=3))
+    assert keyed.check(stored=KEYED, letters=[letter(3, START + 3)]) == []
+    keyed.complains("before its turn", stored=KEYED, letters=[letter(3, START + 5)])

@@ -1,6 +1,7 @@
 """Workers share subscriptions and do with what they get whatever workers do, and they, the cores, the
 store and the network between them end at any moment: every event is given out until it is settled, to one
-at a time, never after that, and becomes a dead letter after its last attempt and not before."""
+at a time, never after that, and becomes a dead letter after its last attempt and not before; those of an
+ordering key one after the other, and those that have a time not before it."""
 
 import contextlib
 import random
@@ -23,12 +24,13 @@ CREATORS = 2
 
 class Scene:
     """Two subscriptions of the core, whose events come from creators and go to workers; the second one
-    acknowledges in the inbox."""
+    acknowledges in the inbox, and orders by key. Some events are delayed."""
 
     def __init__(self, core, ledger):
         self.ledger = ledger
         self.deliveries = [
-            Deliveries("plain", ATTEMPTS), Deliveries("inboxed", ATTEMPTS, acknowledges=True)
+            Deliveries("plain", ATTEMPTS),
+            Deliveries("inboxed", ATTEMPTS, acknowledges=True, by_key=True),
         ]
         with core.client() as rpc:
             for one in self.deliveries:
@@ -36,6 +38,7 @@ class Scene:
                     "PutSubscription", one.name, max_delivery_attempts=ATTEMPTS,
                     backoff={"minimum_seconds": 0, "maximum_seconds": 1},
                     acknowledge_in_inbox=one.acknowledges,
+                    ordering="ORDERING_BY_KEY" if one.by_key else "ORDERING_NONE",
                 )
 
     @contextlib.contextmanager
@@ -43,7 +46,7 @@ class Scene:
         """The load. At the end no more is created, and then all is settled."""
         plain, inboxed = self.deliveries
         with Workers(plain, urls, WORKERS), Workers(inboxed, urls, WORKERS, self.ledger):
-            with Load(self.ledger, urls, CREATORS, client=BareClient) as load:
+            with Load(self.ledger, urls, CREATORS, client=BareClient, later=True) as load:
                 yield load
 
     def postgres_crashed(self, begin):

@@ -73,10 +73,11 @@ class Lease:
 class Deliveries:
     """Thread-safe. Of one subscription, which was there before the first event."""
 
-    def __init__(self, name, max_attempts, acknowledges=False):
+    def __init__(self, name, max_attempts, acknowledges=False, by_key=False):
         self.name = name
         self.max_attempts = max_attempts
         self.acknowledges = acknowledges
+        self.by_key = by_key
         self.leases = {}  # by ack id
         self.unanswered = []  # pulls: when they were sent, and given up
         self.crashes = []  # of PostgreSQL: from and until, which may lose takes
@@ -162,6 +163,8 @@ class Deliveries:
                 wrong.append(f"{sequence}: {text}: {told}")
         for event in stored.values():
             wrong += self._check_event(event, by_sequence.get(event.sequence, []), letters)
+        if self.by_key:
+            wrong += self._check_order(stored.values(), by_sequence, letters)
         return wrong + self._check_counts(rpc, len(dead))
 
     def _check_leases(self, leases):
@@ -229,11 +232,36 @@ class Deliveries:
     def _check_event(self, event, leases, letters):
         if not leases and event.sequence not in letters:
             return [f"{event.sequence}: never given out"]
+        if event.HasField("deliver_at"):
+            early = [one for one in leases if one.given_us < microseconds(event.deliver_at)]
+            if early:
+                return [f"{event.sequence}: given out before its time: {early[0]}"]
         acked = any(lease.settled_by("Ack") for lease in leases)
         acknowledged = event.status == events.EVENT_STATUS_ACKNOWLEDGED
         if self.acknowledges and acked and not acknowledged and event.sequence not in letters:
             return [f"{event.sequence}: not acknowledged in the inbox"]
         return []
+
+    def _check_order(self, stored, by_sequence, letters):
+        """Of a key each event was given out when the one before it was settled or a dead letter, and that
+        one never again. The load redrives nothing."""
+        keys, wrong = {}, []
+        for event in stored:
+            if event.ordering_key:
+                keys.setdefault(event.ordering_key, []).append(event.sequence)
+        for key, sequences in keys.items():
+            sequences.sort()
+            for before, sequence in zip(sequences, sequences[1:]):
+                leases = by_sequence.get(before, [])
+                for first in by_sequence.get(sequence, [])[:1]:
+                    told = "; ".join(f"{one.sequence}: {one}" for one in [*leases, first])
+                    letter = letters.get(before)
+                    dead = letter and microseconds(letter.dead_at) <= first.given_us
+                    if not dead and not any(one.sent("Ack", before=first.got) for one in leases):
+                        wrong.append(f"{key}: given out before its turn: {told}")
+                    if any(one.given_us > first.given_us for one in leases):
+                        wrong.append(f"{key}: given out after a later one: {told}")
+        return wrong
 
     def _check_counts(self, rpc, dead):
         read = ask(rpc, "GetSubscription", self.name)

@@ -34,7 +34,8 @@ class Load:
 
     `urls`: of the cores, one for each binary client in turn. `bridge_url`: of the bridge for the REST
     clients. `client`: RpcClient or BareClient. `removes`: the cores remove what was acknowledged, so that
-    an acknowledgement that is sent again may not find its event."""
+    an acknowledgement that is sent again may not find its event. `later`: some events of the binary clients
+    have an ordering key, and some a time of delivery."""
 
     def __init__(
         self,
@@ -47,12 +48,14 @@ class Load:
         keys=False,
         client=RpcClient,
         removes=False,
+        later=False,
     ):
         self.ledger = ledger
         self.size = size
         self.keys = keys
         self.client = client
         self.removes = removes
+        self.later = later
         self._stopping = threading.Event()
         self._gave_up = threading.Event()
         urls = itertools.cycle([urls] if isinstance(urls, str) else urls)
@@ -133,11 +136,21 @@ class Load:
         marker = new_marker()
         return self.ledger.sent(marker, "crm", "lead", payload_of(marker, self.size), event_id)
 
+    def _choose_later(self, chance):
+        """What an event may have besides."""
+        if chance.random() < 0.4:
+            return {"ordering_key": f"key {chance.randrange(20)}"}
+        if chance.random() < 0.2:
+            at_us = int((time.time() + chance.random()) * 1e6)
+            return {"deliver_at": {"seconds": at_us // 10**6, "nanos": at_us % 10**6 * 1000}}
+        return {}
+
     def _create_binary(self, rpc, chance):
         entries = [self._new_entry(new_event_id()) for _ in range(chance.choice((1, 1, 1, 4)))]
         requests = [
             events.CreateEventRequest(
-                event_id=entry.event_id, source="CRM", event_type="Lead", payload=entry.payload
+                event_id=entry.event_id, source="CRM", event_type="Lead", payload=entry.payload,
+                **(self._choose_later(chance) if self.later else {}),
             )
             for entry in entries
         ]
