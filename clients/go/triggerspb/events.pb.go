@@ -154,9 +154,10 @@ type Event struct {
 	Sequence int64 `protobuf:"varint,8,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// The payload was removed for good, and is empty.
 	PayloadErased bool `protobuf:"varint,9,opt,name=payload_erased,json=payloadErased,proto3" json:"payload_erased,omitempty"`
-	// Subscriptions that order by key give out one event of a key at a time. Empty: none.
+	// As it was sent. Subscriptions that order by key give out one event of a key at a time. Empty:
+	// none.
 	OrderingKey string `protobuf:"bytes,10,opt,name=ordering_key,json=orderingKey,proto3" json:"ordering_key,omitempty"`
-	// When subscriptions give it out. Absent: at once.
+	// When subscriptions give it out, to the microsecond. Absent: at once.
 	DeliverAt     *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=deliver_at,json=deliverAt,proto3" json:"deliver_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -289,11 +290,13 @@ type CreateEventRequest struct {
 	// exists. The same key with other content is INVALID_ARGUMENT with the reason
 	// IDEMPOTENCY_KEY_REUSED.
 	IdempotencyKey string `protobuf:"bytes,5,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	// Subscriptions that order by key give out one event of a key at a time, in the order of the log.
-	// At most 255 bytes, as they are; empty: none.
+	// Subscriptions that order by key give out one event of a key at a time, in the order of the log,
+	// and go on with other keys. At most 255 bytes, kept as they are; empty: none. It is content: a
+	// repeated create has the same one.
 	OrderingKey string `protobuf:"bytes,6,opt,name=ordering_key,json=orderingKey,proto3" json:"ordering_key,omitempty"`
 	// When subscriptions give it out; the inbox and the log show it at once. Not together with an
-	// ordering key. Of a repeated create, the first one's counts.
+	// ordering key, as an event that waits would hold up its key. Of a repeated create, the first
+	// one's counts.
 	//
 	// Types that are valid to be assigned to Delivery:
 	//
@@ -406,7 +409,7 @@ type isCreateEventRequest_Delivery interface {
 }
 
 type CreateEventRequest_DeliverAt struct {
-	// At this time, at most 31 days from now; in the past: at once.
+	// At this time, rounded up to a microsecond, at most 31 days from now; in the past: at once.
 	DeliverAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=deliver_at,json=deliverAt,proto3,oneof"`
 }
 

@@ -33,7 +33,10 @@ const (
 	Ordering_ORDERING_UNSPECIFIED Ordering = 0
 	// As soon as possible, whatever else is out.
 	Ordering_ORDERING_NONE Ordering = 1
-	// Of events with the same ordering key one at a time is out, and the next one when it is settled.
+	// Of events with the same ordering key one at a time is out, and the next one when it is settled;
+	// other keys, and events without one, go on. A dead letter that is given out again after its key
+	// has gone on may be out beside another event of the key for a moment, when several cores serve
+	// the subscription.
 	Ordering_ORDERING_BY_KEY Ordering = 2
 )
 
@@ -497,7 +500,8 @@ func (x *Subscription) GetAfterDeadLetter() AfterDeadLetter {
 type PutSubscriptionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 1 to 63 characters of a-z, 0-9, ".", "_" and "-", of which the first is a letter or digit, such
-	// as "orders". Of "inbox", only the lease, the attempts, the back-off, max_outstanding and paused can be changed.
+	// as "orders". Of "inbox", only the lease, the attempts, the back-off, max_outstanding and paused
+	// can be changed.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Whether it is stated.
 	//
@@ -901,8 +905,8 @@ type GetSubscriptionResponse struct {
 	BacklogIsEstimate bool `protobuf:"varint,4,opt,name=backlog_is_estimate,json=backlogIsEstimate,proto3" json:"backlog_is_estimate,omitempty"`
 	// Events that somebody has.
 	Outstanding int64 `protobuf:"varint,5,opt,name=outstanding,proto3" json:"outstanding,omitempty"`
-	// Events that will be given out again, and those that the position has passed and whose deliver_at
-	// is yet to come; of these at most 10000 are counted.
+	// Events that will be given out again, and those that the position has passed and whose
+	// deliver_at is yet to come; of these at most 10000 are counted.
 	Delayed int64 `protobuf:"varint,6,opt,name=delayed,proto3" json:"delayed,omitempty"`
 	// Dead letters.
 	DeadLetters int64 `protobuf:"varint,7,opt,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 import pytest
@@ -172,6 +173,29 @@ def test_a_wrong_payload_is_told_by_place_and_type(core: Core, payload: Json, to
             client.create_batch([NewEvent("s", "t", payload)])
         assert caught.value.reason == "PAYLOAD_INVALID"
         assert caught.value.violations[0].field.startswith("events[0].payload")
+    assert core.payloads == []
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"delay": 90}, "delay"),
+        ({"delay": timedelta(seconds=-1)}, "delay"),
+        ({"delay": timedelta(milliseconds=1500)}, "delay"),
+        ({"delay": timedelta(days=31, seconds=1)}, "delay"),
+        ({"delay": timedelta(0), "deliver_at": datetime.now(timezone.utc)}, "delay"),
+        ({"deliver_at": datetime.now()}, "deliver_at"),
+        ({"deliver_at": "2026-01-31T12:00:00Z"}, "deliver_at"),
+    ],
+)
+def test_a_wrong_time_of_delivery_is_refused(core: Core, given: Json, name: str) -> None:
+    with Client(core.url) as client:
+        with pytest.raises(InvalidArgumentError) as caught:
+            client.create("s", "t", {}, **given)
+        assert caught.value.reason == f"{name.upper()}_INVALID"
+        with pytest.raises(InvalidArgumentError) as caught:
+            client.create_batch([NewEvent("s", "t", {}, **given)])
+        assert caught.value.violations[0].field == f"events[0].{name}"
     assert core.payloads == []
 
 

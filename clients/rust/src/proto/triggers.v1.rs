@@ -30,10 +30,11 @@ pub struct Event {
     /// The payload was removed for good, and is empty.
     #[prost(bool, tag = "9")]
     pub payload_erased: bool,
-    /// Subscriptions that order by key give out one event of a key at a time. Empty: none.
+    /// As it was sent. Subscriptions that order by key give out one event of a key at a time. Empty:
+    /// none.
     #[prost(string, tag = "10")]
     pub ordering_key: ::prost::alloc::string::String,
-    /// When subscriptions give it out. Absent: at once.
+    /// When subscriptions give it out, to the microsecond. Absent: at once.
     #[prost(message, optional, tag = "11")]
     pub deliver_at: ::core::option::Option<::prost_types::Timestamp>,
 }
@@ -62,22 +63,25 @@ pub struct CreateEventRequest {
     /// IDEMPOTENCY_KEY_REUSED.
     #[prost(string, tag = "5")]
     pub idempotency_key: ::prost::alloc::string::String,
-    /// Subscriptions that order by key give out one event of a key at a time, in the order of the log.
-    /// At most 255 bytes, as they are; empty: none.
+    /// Subscriptions that order by key give out one event of a key at a time, in the order of the log,
+    /// and go on with other keys. At most 255 bytes, kept as they are; empty: none. It is content: a
+    /// repeated create has the same one.
     #[prost(string, tag = "6")]
     pub ordering_key: ::prost::alloc::string::String,
     /// When subscriptions give it out; the inbox and the log show it at once. Not together with an
-    /// ordering key. Of a repeated create, the first one's counts.
+    /// ordering key, as an event that waits would hold up its key. Of a repeated create, the first
+    /// one's counts.
     #[prost(oneof = "create_event_request::Delivery", tags = "7, 8")]
     pub delivery: ::core::option::Option<create_event_request::Delivery>,
 }
 /// Nested message and enum types in `CreateEventRequest`.
 pub mod create_event_request {
     /// When subscriptions give it out; the inbox and the log show it at once. Not together with an
-    /// ordering key. Of a repeated create, the first one's counts.
+    /// ordering key, as an event that waits would hold up its key. Of a repeated create, the first
+    /// one's counts.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Delivery {
-        /// At this time, at most 31 days from now; in the past: at once.
+        /// At this time, rounded up to a microsecond, at most 31 days from now; in the past: at once.
         #[prost(message, tag = "7")]
         DeliverAt(::prost_types::Timestamp),
         /// So many seconds after it is stored, at most 2678400 (31 days); 0: at once.
@@ -596,7 +600,8 @@ pub struct Subscription {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PutSubscriptionRequest {
     /// 1 to 63 characters of a-z, 0-9, ".", "_" and "-", of which the first is a letter or digit, such
-    /// as "orders". Of "inbox", only the lease, the attempts, the back-off, max_outstanding and paused can be changed.
+    /// as "orders". Of "inbox", only the lease, the attempts, the back-off, max_outstanding and paused
+    /// can be changed.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// Which events; an empty one: all of them.
@@ -724,8 +729,8 @@ pub struct GetSubscriptionResponse {
     /// Events that somebody has.
     #[prost(int64, tag = "5")]
     pub outstanding: i64,
-    /// Events that will be given out again, and those that the position has passed and whose deliver_at
-    /// is yet to come; of these at most 10000 are counted.
+    /// Events that will be given out again, and those that the position has passed and whose
+    /// deliver_at is yet to come; of these at most 10000 are counted.
     #[prost(int64, tag = "6")]
     pub delayed: i64,
     /// Dead letters.
@@ -1068,7 +1073,10 @@ pub enum Ordering {
     Unspecified = 0,
     /// As soon as possible, whatever else is out.
     None = 1,
-    /// Of events with the same ordering key one at a time is out, and the next one when it is settled.
+    /// Of events with the same ordering key one at a time is out, and the next one when it is settled;
+    /// other keys, and events without one, go on. A dead letter that is given out again after its key
+    /// has gone on may be out beside another event of the key for a moment, when several cores serve
+    /// the subscription.
     ByKey = 2,
 }
 impl Ordering {
