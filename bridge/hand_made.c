@@ -135,18 +135,20 @@ static bool read_deliver_at(const struct json_value *value, struct arena *arena,
     return true;
 }
 
+/* Some write whole numbers with a fraction, of zeros. */
 static bool read_seconds(const struct json_value *value, uint32_t *seconds)
 {
-    uint64_t number = 0;
-    for (size_t i = 0; i < value->size; i++) {
-        if (value->text[i] < '0' || value->text[i] > '9')
-            return false;
-        number = number * 10 + (uint64_t)(value->text[i] - '0');
-        if (number > MAX_DELAY_S)
+    const char *at = value->text, *end = value->text + value->size;
+    for (*seconds = 0; at < end && *at >= '0' && *at <= '9'; at++) {
+        *seconds = *seconds * 10 + (uint32_t)(*at - '0');
+        if (*seconds > MAX_DELAY_S)
             return false;
     }
-    *seconds = (uint32_t)number;
-    return true;
+    if (at < end && *at == '.' && at > value->text) {
+        for (at++; at < end && *at == '0'; at++)
+            ;
+    }
+    return at == end;
 }
 
 static void read_delay(const struct members *members, triggers_new_event *event,

@@ -5,10 +5,11 @@
  * with microseconds; durations are seconds such as "1.5s". An enum's value is its name in lower
  * case without the enum's own in front. Numbers are JSON numbers, those of 64 bits too. The bytes
  * of a field `payload` are a JSON object, byte for byte; other bytes are base64. A boolean whose
- * name begins with payload_ is written only when it is true. A map, whose keys are texts, is an
- * object. An ItemError is written as the problem that a call of its own would answer with. Absent
- * messages are null in an answer; null in a request counts as absent. Members without a field of
- * that name are ignored, and of repeated ones the last counts. Any thread; nothing is kept. */
+ * name begins with payload_ is written only when it is true, and an empty `ordering_key` as null. A
+ * map, whose keys are texts, is an object. An ItemError is written as the problem that a call of
+ * its own would answer with. Absent messages are null in an answer; null in a request counts as
+ * absent. Members without a field of that name are ignored, and of repeated ones the last counts.
+ * Any thread; nothing is kept. */
 #ifndef TRIGGERS_BRIDGE_TRANSCODE_H
 #define TRIGGERS_BRIDGE_TRANSCODE_H
 

@@ -121,6 +121,12 @@ static void write_payload(const struct json_writer *writer, const ProtobufCBinar
         buffer_append_text(writer->buffer, "null,\"payload_omitted\":true");
 }
 
+/* An event has no ordering key then, as where it is not transcoded. */
+static bool is_no_key(const Field *field, const char *text)
+{
+    return !text[0] && strcmp(field->name, "ordering_key") == 0;
+}
+
 static void write_bytes(struct buffer *buffer, const ProtobufCBinaryData *bytes)
 {
     buffer_append(buffer, "\"", 1);
@@ -183,7 +189,12 @@ static void write_value(struct json_writer *writer, const Field *field, const vo
         buffer_append_text(buffer, *(const protobuf_c_boolean *)value ? "true" : "false");
         break;
     case PROTOBUF_C_TYPE_ENUM: write_enum(buffer, field->descriptor, *(const int *)value); break;
-    case PROTOBUF_C_TYPE_STRING: write_text(buffer, *(char *const *)value); break;
+    case PROTOBUF_C_TYPE_STRING:
+        if (is_no_key(field, *(char *const *)value))
+            buffer_append_text(buffer, "null");
+        else
+            write_text(buffer, *(char *const *)value);
+        break;
     case PROTOBUF_C_TYPE_BYTES:
         if (transcode_is_payload(field))
             write_payload(writer, value);
