@@ -69,6 +69,7 @@ static void check_event(const triggers_event *event)
     struct json_error error;
     MUST(event->payload[event->payload_size] == '\0');
     bool good = is_utf8(event->event_id) && is_utf8(event->source) && is_utf8(event->event_type) &&
+                is_utf8(event->ordering_key) &&
                 json_check(event->payload, event->payload_size, &value, &error) &&
                 value.type == JSON_OBJECT;
     struct buffer text;
