@@ -497,13 +497,21 @@ static bool make_settlement(struct subscription *subscription,
     return true;
 }
 
-/* So many may be given out again at most, of which those that block their keys have leases already.
- * Lock held. */
-static size_t room_for_redriven(const struct subscription *subscription)
+/* So many of them, from the first one on, may be redriven, as there may not be more leases. Those
+ * that block their keys have theirs already. Lock held. */
+static size_t count_redriven(const struct subscription *subscription,
+                             const struct store_dead_letters *letters)
 {
     struct ledger_figures figures = ledger_figures_of(subscription->ledger);
-    size_t held = figures.out + figures.waiting;
-    return held < LEDGER_MAX_OUTSTANDING ? LEDGER_MAX_OUTSTANDING - held : 0;
+    size_t held = figures.out + figures.waiting + figures.blocked;
+    size_t count = 0;
+    for (; count < letters->count; count++) {
+        bool is_held = ledger_find(subscription->ledger, letters->letters[count].letter.sequence);
+        if (!is_held && held >= LEDGER_MAX_OUTSTANDING)
+            break;
+        held += !is_held;
+    }
+    return count;
 }
 
 static enum store_result settle_letters(struct subscription *subscription,
@@ -516,8 +524,7 @@ static enum store_result settle_letters(struct subscription *subscription,
     if (result != STORE_OK)
         return result;
     pthread_mutex_lock(&subscription->lock);
-    size_t room = request->redrive ? room_for_redriven(subscription) : letters.count;
-    size_t count = letters.count < room ? letters.count : room;
+    size_t count = request->redrive ? count_redriven(subscription, &letters) : letters.count;
     int64_t dead = ledger_figures_of(subscription->ledger).dead;
     request->concerned = request->dry_run && request->all ? dead : (int64_t)count;
     request->left = request->dry_run ? 0
