@@ -76,7 +76,9 @@ class PostgresServer:
 
     place = staticmethod(in_memory)
 
-    def __init__(self):
+    def __init__(self, environment=None):
+        """`environment`: variables of the server besides this process's."""
+        self.environment = {**os.environ, **(environment or {})}
         self.binaries = find_binaries()
         self.port = free_port()
         self.password = ""
@@ -108,6 +110,7 @@ class PostgresServer:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
+                    env=self.environment,
                     start_new_session=True,  # Ctrl-C is ours to handle
                     **server_owner(),
                 )
