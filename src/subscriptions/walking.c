@@ -58,10 +58,14 @@ static enum store_result take_times(struct subscription *subscription,
                                     struct arena *arena, struct status *status)
 {
     const struct ledger_figures *figures = &plan->figures;
+    /* That time has come, though the clock may show less now: it is corrected with each answer. So
+     * the time position never goes back. */
+    int64_t now_us = store_clock_now_us(&subscription->all->clock);
+    int64_t until_us = now_us > figures->next_delayed_us ? now_us : figures->next_delayed_us;
     struct store_delayed delayed = {
         .after_us = figures->delayed_us,
         .after_sequence = figures->delayed_sequence,
-        .until_us = store_clock_now_us(&subscription->all->clock),
+        .until_us = until_us,
         .from_sequence = figures->begin,
         .to_sequence = figures->position,
         .filter = subscription->settings.filter,
