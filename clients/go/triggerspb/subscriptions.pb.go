@@ -897,16 +897,17 @@ type GetSubscriptionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The subscription.
 	Subscription *Subscription `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
-	// Events up to this sequence were given out, or are not this subscription's.
+	// Events up to this sequence were given out, or are not this subscription's, or wait for their
+	// deliver_at or for another one of their ordering key.
 	Position int64 `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
-	// Events after the position.
+	// Events after the position, and one of each ordering key that waits.
 	Backlog int64 `protobuf:"varint,3,opt,name=backlog,proto3" json:"backlog,omitempty"`
-	// The backlog is an estimate, as the subscription has a filter and much is waiting.
+	// The backlog is an estimate, as the subscription has a filter and much is waiting, or keys wait.
 	BacklogIsEstimate bool `protobuf:"varint,4,opt,name=backlog_is_estimate,json=backlogIsEstimate,proto3" json:"backlog_is_estimate,omitempty"`
 	// Events that somebody has.
 	Outstanding int64 `protobuf:"varint,5,opt,name=outstanding,proto3" json:"outstanding,omitempty"`
 	// Events that will be given out again, and those that the position has passed and whose
-	// deliver_at is yet to come; of these at most 10000 are counted.
+	// deliver_at is yet to come; of these at most 10000 are counted, whatever the filter.
 	Delayed int64 `protobuf:"varint,6,opt,name=delayed,proto3" json:"delayed,omitempty"`
 	// Dead letters.
 	DeadLetters int64 `protobuf:"varint,7,opt,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`

@@ -717,20 +717,21 @@ pub struct GetSubscriptionResponse {
     /// The subscription.
     #[prost(message, optional, tag = "1")]
     pub subscription: ::core::option::Option<Subscription>,
-    /// Events up to this sequence were given out, or are not this subscription's.
+    /// Events up to this sequence were given out, or are not this subscription's, or wait for their
+    /// deliver_at or for another one of their ordering key.
     #[prost(int64, tag = "2")]
     pub position: i64,
-    /// Events after the position.
+    /// Events after the position, and one of each ordering key that waits.
     #[prost(int64, tag = "3")]
     pub backlog: i64,
-    /// The backlog is an estimate, as the subscription has a filter and much is waiting.
+    /// The backlog is an estimate, as the subscription has a filter and much is waiting, or keys wait.
     #[prost(bool, tag = "4")]
     pub backlog_is_estimate: bool,
     /// Events that somebody has.
     #[prost(int64, tag = "5")]
     pub outstanding: i64,
     /// Events that will be given out again, and those that the position has passed and whose
-    /// deliver_at is yet to come; of these at most 10000 are counted.
+    /// deliver_at is yet to come; of these at most 10000 are counted, whatever the filter.
     #[prost(int64, tag = "6")]
     pub delayed: i64,
     /// Dead letters.
@@ -1173,8 +1174,8 @@ impl EmptyBecause {
 }
 /// Creates a subscription, or changes one: what is not stated keeps its value, or has its default
 /// in a new one.
-/// Errors: INVALID_ARGUMENT, ABORTED (others are changing it), RESOURCE_EXHAUSTED (a tenant has at
-/// most 1000), UNAVAILABLE.
+/// Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (the ordering cannot be changed), ABORTED (others
+/// are changing it), RESOURCE_EXHAUSTED (a tenant has at most 1000), UNAVAILABLE.
 #[derive(Clone, Copy, Debug)]
 pub struct PutSubscription;
 impl crate::Method for PutSubscription {
@@ -1215,8 +1216,9 @@ impl crate::Method for DeleteSubscription {
     type Request = DeleteSubscriptionRequest;
     type Response = DeleteSubscriptionResponse;
 }
-/// Gives out events: first those that are to be given out again, by their time, or else the next
-/// ones of the log. An empty answer says why; with wait_ms it comes when there is something, or
+/// Gives out events: first those that are to be given out again, by their time; then those whose
+/// deliver_at has come; then, by key, those that another one of their key has held back; or else
+/// the next ones of the log. An empty answer says why; with wait_ms it comes when there is something, or
 /// when that time is over.
 /// Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED (too many callers wait), UNAVAILABLE,
 /// DEADLINE_EXCEEDED.
