@@ -191,7 +191,8 @@ void ledger_add_dead(struct buffer *body, const int64_t *sequences, size_t count
 /* Dead letters are given out again from `due_us` on, with no attempts behind them. Those that are
  * out or wait already, since a seek, and those after the position or from the mark of their key on,
  * which come again by themselves, are only no dead letters any more. Each counts, as above. `keys`
- * are beside the sequences, as in a grant. */
+ * are beside the sequences, as in a grant, and have to be right: an event that is given out by its
+ * mark must not have a lease. */
 void ledger_add_revived(struct buffer *body, const struct ledger *ledger, const int64_t *sequences,
                         const uint64_t *keys, size_t count, int64_t due_us);
 /* Those of them that are dead letters that block do so no more. */

@@ -473,24 +473,29 @@ static bool make_settlement(struct subscription *subscription,
 {
     struct settling *settling = &subscription->settling;
     int64_t *sequences = arena_calloc(&settling->arena, count, sizeof(*sequences));
+    int64_t *removed = arena_calloc(&settling->arena, count, sizeof(*removed));
+    size_t removed_count = 0;
     int64_t now_us = store_clock_now_us(&subscription->all->clock);
-    if (!sequences)
+    if (!sequences || !removed)
         return false;
     ledger_make_settlement(&settling->body, subscription->ledger);
     for (size_t i = 0; i < count; i++) {
         sequences[i] = letters->letters[i].letter.sequence;
+        /* Without its event nobody could be given it, nor is its key known. */
+        if (!request->redrive || letters->letters[i].event.kind == 0) {
+            removed[removed_count++] = sequences[i];
+            continue;
+        }
         int64_t due_us = request->rate ? now_us + (int64_t)i * 1000000 / request->rate : now_us;
         uint64_t key = subscription->settings.by_key
                            ? store_key_of(letters->letters[i].event.ordering_key)
                            : 0;
-        if (request->redrive)
-            ledger_add_revived(&settling->body, subscription->ledger, &sequences[i], &key, 1,
-                               due_us);
+        ledger_add_revived(&settling->body, subscription->ledger, &sequences[i], &key, 1, due_us);
     }
-    if (!request->redrive) {
-        ledger_add_buried(&settling->body, count);
+    if (removed_count > 0) {
+        ledger_add_buried(&settling->body, removed_count);
         if (ledger_figures_of(subscription->ledger).blocked > 0)
-            ledger_add_unblocked(&settling->body, sequences, count);
+            ledger_add_unblocked(&settling->body, removed, removed_count);
     }
     settling->settlement.revived = sequences;
     settling->settlement.revived_count = count;
