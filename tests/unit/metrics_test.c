@@ -25,6 +25,28 @@ static const int64_t SIZES[BOUNDS] = {1, 10, 100};
 static const char *many_labels[MANY + 1];
 
 static metric_cell call_cells[ROWS * COLUMNS], depth_cell, many_cells[MANY * COLUMNS];
+static pthread_mutex_t names_lock = PTHREAD_MUTEX_INITIALIZER;
+static const char *names[] = {"name=\"a\"", "name=\"b\"", "", NULL};
+static metric_cell age_cells[3], backlog_cells[3], taken_cells[3];
+static struct metric oldest = {.name = "age",
+                               .help = "Age.",
+                               .kind = METRIC_GAUGE,
+                               .rows = names,
+                               .rows_lock = &names_lock,
+                               .logs_largest = true,
+                               .cells = age_cells};
+static struct metric backlog = {.name = "backlog",
+                                .help = "Backlog.",
+                                .kind = METRIC_GAUGE,
+                                .rows = names,
+                                .rows_lock = &names_lock,
+                                .cells = backlog_cells};
+static struct metric taken = {.name = "taken_total",
+                              .help = "Taken.",
+                              .kind = METRIC_COUNTER,
+                              .rows = names,
+                              .rows_lock = &names_lock,
+                              .cells = taken_cells};
 static metric_cell size_cells[ROWS * METRIC_HISTOGRAM_CELLS(BOUNDS)];
 static struct metric calls = {.name = "calls_total",
                               .help = "Calls.",
@@ -50,7 +72,8 @@ static struct metric many = {.name = "many_total",
                              .rows = many_labels,
                              .columns = CODES,
                              .cells = many_cells};
-static struct metric *const LIST[] = {&calls, &depth, &sizes, &many, NULL};
+static struct metric *const LIST[] = {&calls,  &depth,   &sizes, &many,
+                                      &oldest, &backlog, &taken, NULL};
 
 static int set_up(void **state)
 {
@@ -251,6 +274,24 @@ static void an_unknown_gauge_is_not_logged(void **state)
     assert_null(strstr(logged(*state), "depth_seconds"));
 }
 
+static void rows_come_and_go(void **state)
+{
+    struct metrics *metrics = *state;
+    for (size_t i = 0; i < 3; i++) {
+        metric_set(&oldest, i, i == 2 ? METRIC_UNKNOWN : (int64_t)i + 4);
+        metric_set(&backlog, i, i == 2 ? METRIC_UNKNOWN : (int64_t)i + 4);
+        metric_set(&taken, i, 10);
+    }
+    assert_has(metrics, "test_backlog{name=\"b\"} 5\n# ", true); /* without one for no name */
+    assert_has(metrics, "test_taken_total{name=\"b\"} 10\n# ", true);
+    const char *line = logged(metrics);
+    assert_value(line, "age", "5");
+    assert_value(line, "backlog", "9");
+    assert_value(line, "taken_total", "30");
+    metric_set(&taken, 1, 3); /* another's row now */
+    assert_value(logged(metrics), "taken_total", "3");
+}
+
 static void lines_come_when_they_are_due(void **state)
 {
     struct metrics *metrics = *state;
@@ -270,6 +311,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         METRICS_TEST(every_series_counts_by_itself),
+        METRICS_TEST(rows_come_and_go),
         METRICS_TEST(labels_of_the_program_come_first),
         METRICS_TEST(counts_are_written_in_base_units),
         METRICS_TEST(buckets_hold_all_up_to_their_bound),
