@@ -31,9 +31,9 @@ FUZZ_SECONDS_LONG = 1800
 # those that need the machine for themselves.
 SEVERAL_AT_A_TIME = ("-n", str(5 * (os.cpu_count() or 1)), "--dist", "loadscope", "--no-loadscope-reorder")
 ALONE = {"browser", "containers", "package"}
-# They compute and wait for nothing: they run beside the suites in Python, in what those leave of the
-# processors, as do the builds that later suites need.
-BESIDE = ["analysis"]
+# Suites that run beside those in Python: what mostly waits, too, and what only computes, which is done in
+# what all others leave of the processors, as are the builds that later suites need.
+WAITING, COMPUTING = ["c"], ["analysis"]
 NICE = ("nice", "-n", "19")
 CPP_CONFORMANCE = "clients/cpp/tests/conformance"  # no part of a build unless asked for
 LEFT_OUT = {
@@ -298,9 +298,12 @@ def shell_scripts():
 
 
 def run_tsan(runner):
-    """The C tests and the concurrent Python tests under the thread sanitizer."""
-    outcome = runner.run_c("tsan")
-    outcome.add(runner.run_python("tsan", python_folders(), "-m", "concurrent", *SEVERAL_AT_A_TIME))
+    """The C tests and, at the same time, the concurrent Python tests under the thread sanitizer."""
+    if not runner.build("tsan"):
+        return failure("the build of tsan")
+    with Beside(runner, lambda other: other.run_c("tsan")) as c:
+        outcome = runner.run_python("tsan", python_folders(), "-m", "concurrent", *SEVERAL_AT_A_TIME)
+    outcome.add(c.outcome)
     return outcome
 
 
@@ -368,37 +371,59 @@ def run_all(names, suites, runner, total):
     """The suites in turn; those in Python together, where the first of them was, with others beside them.
     Adds up in `total`."""
     together = in_python(names)
-    beside = [name for name in names if name in BESIDE and together]
+    beside = [name for name in WAITING + COMPUTING if name in names and together]
+
+    def run_several(some, one):
+        outcome = Outcome()
+        for name in some:
+            outcome.add(run_suite(name, suites[name], one))
+        return outcome
+
+    def compute(one):
+        outcome = run_several([name for name in beside if name in COMPUTING], one)
+        build_ahead(names, one)
+        return outcome
+
     for name in names:
         if together and name == next(each for each in names if each in together):
-            with Beside(runner, names, {each: suites[each] for each in beside}) as others:
+            runner.build("asan")
+            with (
+                Beside(runner, compute, NICE) as computing,
+                Beside(runner, lambda one: run_several([each for each in beside if each in WAITING], one)) as waiting,
+            ):
                 total.add(run_suite(" ".join(together), lambda one: run_together(one, together), runner))
-            total.add(others.outcome)
+            total.add(waiting.outcome)
+            total.add(computing.outcome)
         elif name not in together and name not in beside:
             total.add(run_suite(name, suites[name], runner))
 
 
-class Beside:
-    """Runs suites and later builds in a thread while something else runs; then prints what they said."""
+def build_ahead(names, runner):
+    """What suites that follow those in Python build first; they say so when it fails."""
+    for name in BUILDS:
+        if name in names:
+            runner.build(name)
+    if "fuzz" in names:
+        runner.command(sys.executable, "-m", "fuzz.suite", "--build")
 
-    def __init__(self, runner, names, suites):
+
+class Beside:
+    """Does work, with a runner of its own, in a thread while something else runs; then prints what it said."""
+
+    def __init__(self, runner, work, nice=()):
         self.outcome = Outcome()
-        self._log = open(runner.scratch / "beside.log", "w+", errors="replace")
-        self._runner = Runner(runner.scratch, runner.long, runner.everything, self._log, NICE)
+        self._work = work
+        self._log = tempfile.TemporaryFile("w+", dir=runner.scratch, errors="replace")
+        self._runner = Runner(runner.scratch, runner.long, runner.everything, self._log, nice)
         self._runner.built = runner.built
-        self._suites = suites
-        self._builds = [name for name in BUILDS if name in names]
-        self._fuzz = "fuzz" in names
+        self._used_by = runner
         self._thread = threading.Thread(target=self._run, daemon=True)
-        runner.build("asan")  # for both
 
     def _run(self):
-        for name, suite in self._suites.items():
-            self.outcome.add(run_suite(name, suite, self._runner))
-        for name in self._builds:
-            self._runner.build(name)
-        if self._fuzz:
-            self._runner.command(sys.executable, "-m", "fuzz.suite", "--build")
+        try:
+            self.outcome = self._work(self._runner)
+        except Exception as error:  # noqa: BLE001 - the run goes on, and fails
+            self.outcome = failure(f"the runner: {error!r}")
 
     def __enter__(self):
         self._thread.start()
@@ -408,8 +433,9 @@ class Beside:
         if error:
             self._runner.end()
         self._thread.join()
+        self._used_by.busy += self._runner.busy
         self._log.seek(0)
-        print(self._log.read(), end="", flush=True)
+        self._used_by.say(self._log.read().rstrip("\n"))
         self._log.close()
 
 
