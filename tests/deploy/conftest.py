@@ -4,9 +4,7 @@ import json
 import subprocess
 from types import SimpleNamespace
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from deploy.templates import FOLDER, STACKS, for_moto, read
 
@@ -40,6 +38,8 @@ class Emulated:
             self.deploy(stack, self.client("cloudformation").create_stack)
 
     def client(self, service):
+        import boto3  # here, as all workers load this file, and boto3 takes a second
+
         return boto3.client(service, REGION)
 
     def deploy(self, stack, call):
@@ -77,6 +77,8 @@ def emulated(monkeypatch_module):
         monkeypatch_module.setenv(name, "testing")
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL"):
         monkeypatch_module.delenv(name, raising=False)
+    from moto import mock_aws
+
     with mock_aws():
         yield Emulated()
 

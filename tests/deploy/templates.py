@@ -10,8 +10,6 @@ a stack that a change set makes, and does not find the order in which a network 
 
 import re
 
-from cfnlint.decode import cfn_yaml
-
 from support.program import ROOT
 
 FOLDER = ROOT / "deploy" / "aws"
@@ -43,6 +41,8 @@ UNKNOWN_ATTRIBUTES = {
 
 
 def read(stack):
+    from cfnlint.decode import cfn_yaml  # here, as it takes a second to load
+
     return plain(cfn_yaml.load(str(FOLDER / f"{stack}.yaml")))
 
 

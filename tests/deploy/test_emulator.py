@@ -1,13 +1,14 @@
 """The stacks made in moto, as far as it goes; deploy/templates.py lists what it cannot make."""
 
 import pytest
-from moto import mock_aws
-from moto.cloudformation.parsing import resource_class_from_type
 
 from deploy.templates import STACKS, UNKNOWN_TYPES, read, resolve
 
 
 def test_list_of_what_moto_cannot_make_is_true():
+    from moto import mock_aws
+    from moto.cloudformation.parsing import resource_class_from_type
+
     types = {r["Type"] for stack in STACKS for r in read(stack)["Resources"].values()}
     with mock_aws():
         unknown = {kind for kind in types if resource_class_from_type(kind) is None}

@@ -6,9 +6,7 @@ import runpy
 import shutil
 import socket
 
-import boto3
 import pytest
-from botocore.validate import ParamValidator
 
 from deploy.conftest import REGION
 from deploy.templates import read, task_definition
@@ -34,11 +32,18 @@ def environment(container):
     return {variable["name"]: variable["value"] for variable in container["environment"]}
 
 
-def test_ecs_accepts_it(definition):
-    """By botocore's validator, which the AWS command line uses before it sends anything."""
+def validate(definition):
+    """What botocore's validator says, which the AWS command line uses before it sends anything."""
+    import boto3  # here, as all workers load this file, and boto3 takes a second
+    from botocore.validate import ParamValidator
+
     client = boto3.client("ecs", REGION)
     shape = client.meta.service_model.operation_model("RegisterTaskDefinition").input_shape
-    report = ParamValidator().validate(definition, shape)
+    return ParamValidator().validate(definition, shape)
+
+
+def test_ecs_accepts_it(definition):
+    report = validate(definition)
     assert not report.has_errors(), report.generate_report()
     assert (definition["cpu"], definition["memory"]) == ("256", "512")
     assert definition["runtimePlatform"] == {"operatingSystemFamily": "LINUX", "cpuArchitecture": "X86_64"}
@@ -46,10 +51,8 @@ def test_ecs_accepts_it(definition):
 
 def test_validator_refuses_a_wrong_definition(definition):
     """The test above can fail."""
-    client = boto3.client("ecs", REGION)
-    shape = client.meta.service_model.operation_model("RegisterTaskDefinition").input_shape
     for wrong in ({"cpus": "256"}, {"cpu": 256}):
-        assert ParamValidator().validate({**definition, **wrong}, shape).has_errors()
+        assert validate({**definition, **wrong}).has_errors()
 
 
 def test_password_comes_from_the_secret_alone(containers):

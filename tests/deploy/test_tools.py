@@ -9,11 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import boto3
 import httpx
 import pytest
 import yaml
-from moto.server import ThreadedMotoServer
 
 from deploy.conftest import IMAGES, REGION, answer_smoke
 from deploy.templates import FOLDER, STACKS, for_moto, read
@@ -106,6 +104,8 @@ else:
 @pytest.fixture
 def account(commands, monkeypatch):
     """The commands, with the real aws, on an empty account in moto; templates as moto can make them."""
+    from moto.server import ThreadedMotoServer
+
     port = free_port()
     server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
     server.start()
@@ -121,7 +121,7 @@ def account(commands, monkeypatch):
     commands.environment.update(settings)
     real = str(Path(sys.executable).parent / "aws")
     (commands.folder / "bin" / "aws").write_text(AWS.format(python=sys.executable, aws=real))
-    certificate = boto3.client("acm").request_certificate(DomainName="triggers.example.com")
+    certificate = client("acm").request_certificate(DomainName="triggers.example.com")
     stand_ins = {"Certificate": certificate["CertificateArn"], "ParameterGroup": "default.postgres17"}
     commands.source = commands.folder / "deploy"
     shutil.copytree(FOLDER, commands.source)
@@ -132,14 +132,20 @@ def account(commands, monkeypatch):
     server.stop()
 
 
+def client(service):
+    import boto3  # here, as all workers load this file, and boto3 takes a second
+
+    return boto3.client(service)
+
+
 def stacks():
     """The names of the stacks that are there."""
-    found = boto3.client("cloudformation").describe_stacks()["Stacks"]
+    found = client("cloudformation").describe_stacks()["Stacks"]
     return {stack["StackName"] for stack in found if stack["StackStatus"] != "DELETE_COMPLETE"}
 
 
 def test_deploy_status_and_destroy_an_account(account, parameters):
-    zone = boto3.client("route53").create_hosted_zone(Name="example.com", CallerReference="test")
+    zone = client("route53").create_hosted_zone(Name="example.com", CallerReference="test")
     text = parameters.read_text().replace("Z1", zone["HostedZone"]["Id"].split("/")[-1])
     parameters.write_text(text + "pipeline.GitHubRepository=owner/name\n")
     answer_smoke(account)
@@ -165,5 +171,5 @@ def test_aws_takes_the_words_of_a_deployment(account, parameters):
     aws = Path(sys.executable).parent / "aws"
     done = subprocess.run([aws, *words[2:]], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    (stack,) = boto3.client("cloudformation").describe_stacks(StackName="triggers-registry")["Stacks"]
+    (stack,) = client("cloudformation").describe_stacks(StackName="triggers-registry")["Stacks"]
     assert stack["StackStatus"] == "CREATE_COMPLETE"
