@@ -102,15 +102,16 @@ static void an_event_is_written(void **state)
         .status = TRIGGERS_STATUS_PENDING,
         .created_at_us = 1,
         .sequence = INT64_MAX,
+        .ordering_key = "",
     };
     struct buffer out;
     buffer_init(&out, 4096);
     hand_made_write_event(&out, &event, true, &settings);
-    assert_string_equal(out.data,
-                        "{\"event_id\":\"evt_1\",\"source\":\"a\\\"b\",\"event_type\":\"\xc3\xa9\","
-                        "\"payload\":{ \"n\": -0.0 },\"status\":\"pending\",\"created_at\":"
-                        "\"1970-01-01T00:00:00.000001Z\",\"acknowledged_at\":null,"
-                        "\"sequence\":9223372036854775807}");
+    assert_string_equal(
+        out.data, "{\"event_id\":\"evt_1\",\"source\":\"a\\\"b\",\"event_type\":\"\xc3\xa9\","
+                  "\"payload\":{ \"n\": -0.0 },\"status\":\"pending\",\"created_at\":"
+                  "\"1970-01-01T00:00:00.000001Z\",\"acknowledged_at\":null,"
+                  "\"sequence\":9223372036854775807,\"ordering_key\":null,\"deliver_at\":null}");
     buffer_fini(&out);
     event.status = TRIGGERS_STATUS_ACKNOWLEDGED;
     event.acknowledged_at_us = 1000000;
@@ -130,21 +131,27 @@ static void a_part_of_the_log_is_written(void **state)
                    .event_type = "b",
                    .payload = "{}",
                    .payload_size = 2,
-                   .sequence = 7}},
+                   .sequence = 7,
+                   .ordering_key = "k"}},
         {.event = {.event_id = "evt_2",
                    .source = "a",
                    .event_type = "b",
                    .payload = "{}",
                    .payload_size = 2,
-                   .sequence = 9}},
+                   .sequence = 9,
+                   .ordering_key = "",
+                   .deliver_at_us = 1}},
     };
     triggers_reply reply = {.items = items, .item_count = 2, .next_after = 12, .first_sequence = 1};
     struct buffer out;
     buffer_init(&out, 4096);
     hand_made_write_log(&out, &reply, &settings);
     assert_non_null(strstr(out.data, "{\"events\":[{\"event_id\":\"evt_1\","));
-    assert_non_null(strstr(out.data, ",\"sequence\":7},{\"event_id\":\"evt_2\","));
-    assert_non_null(strstr(out.data, ",\"sequence\":9}],\"next_after\":12,\"first_sequence\":1}"));
+    assert_non_null(strstr(out.data, ",\"sequence\":7,\"ordering_key\":\"k\","
+                                     "\"deliver_at\":null},{\"event_id\":\"evt_2\","));
+    assert_non_null(strstr(out.data, ",\"sequence\":9,\"ordering_key\":null,"
+                                     "\"deliver_at\":\"1970-01-01T00:00:00.000001Z\"}],"
+                                     "\"next_after\":12,\"first_sequence\":1}"));
     buffer_fini(&out);
     reply.item_count = 0;
     hand_made_write_log(&out, &reply, &settings);
