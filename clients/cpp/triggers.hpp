@@ -145,6 +145,11 @@ struct NewEvent {
     std::string payload;
     std::string event_id{};
     std::string idempotency_key{};
+    std::string ordering_key{}; // subscriptions by key give out one event of a key at a time
+    // When subscriptions give it out, at most 31 days ahead; the inbox and the log show it at once.
+    // One of both, and none with an ordering key.
+    std::optional<Time> deliver_at{};
+    std::chrono::seconds delay{0}; // from when it is stored
 };
 
 struct Event {
@@ -155,8 +160,10 @@ struct Event {
     Status status;
     Time created_at;
     std::optional<Time> acknowledged_at;
-    std::int64_t sequence = 0;   // its place in the log, from 1
-    bool payload_erased = false; // the payload was removed for good, and is empty
+    std::int64_t sequence = 0;        // its place in the log, from 1
+    bool payload_erased = false;      // the payload was removed for good, and is empty
+    std::string ordering_key{};       // empty: none
+    std::optional<Time> deliver_at{}; // when subscriptions give it out; none: at once
 };
 
 struct Created {
@@ -384,9 +391,13 @@ inline Event to_event(const triggers_event &event)
                  to_time(event.created_at_us),
                  std::nullopt,
                  event.sequence,
-                 event.payload_erased != 0};
+                 event.payload_erased != 0,
+                 event.ordering_key,
+                 std::nullopt};
     if (event.acknowledged_at_us)
         result.acknowledged_at = to_time(event.acknowledged_at_us);
+    if (event.deliver_at_us)
+        result.deliver_at = to_time(event.deliver_at_us);
     return result;
 }
 
@@ -405,6 +416,13 @@ inline Erased to_erased(const triggers_event &event)
     return {event.event_id, event.sequence};
 }
 
+inline std::uint32_t to_delay(std::chrono::seconds delay)
+{
+    if (delay.count() < 0 || delay.count() > 31 * 86400)
+        throw Error(Code::invalid_argument, "DELAY_INVALID", "a delay is not from 0 to 31 days");
+    return static_cast<std::uint32_t>(delay.count());
+}
+
 inline triggers_new_event to_c(const NewEvent &event)
 {
     triggers_new_event result{};
@@ -414,6 +432,9 @@ inline triggers_new_event to_c(const NewEvent &event)
     result.event_type = to_text(event.event_type, "EVENT_TYPE_INVALID");
     result.payload = event.payload.data();
     result.payload_size = event.payload.size();
+    result.ordering_key = text_or_null(event.ordering_key, "ORDERING_KEY_INVALID");
+    result.deliver_at_us = event.deliver_at ? event.deliver_at->time_since_epoch().count() : 0;
+    result.delay_seconds = to_delay(event.delay);
     return result;
 }
 

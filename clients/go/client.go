@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"math"
 	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"triggers.internal/triggers/healthpb"
 	"triggers.internal/triggers/rpcpb"
@@ -163,6 +165,21 @@ func (c *Client) CreateBatch(ctx context.Context, events []*triggerspb.CreateEve
 
 func missing(what string) *Error {
 	return failure(rpcpb.Code_INVALID_ARGUMENT, "EVENT_MISSING", "%s is nil", what)
+}
+
+// At is for the Delivery of an event to create: subscriptions give it out at this time, at most 31
+// days from now.
+func At(t time.Time) *triggerspb.CreateEventRequest_DeliverAt {
+	return &triggerspb.CreateEventRequest_DeliverAt{DeliverAt: timestamppb.New(t)}
+}
+
+// After is the same, so long after the event is stored, in whole seconds: a part of one counts as one.
+func After(delay time.Duration) *triggerspb.CreateEventRequest_DelaySeconds {
+	seconds := max(0, delay/time.Second)
+	if delay > seconds*time.Second {
+		seconds++
+	}
+	return &triggerspb.CreateEventRequest_DelaySeconds{DelaySeconds: uint32(min(seconds, math.MaxUint32))}
 }
 
 // withID gives the event as it is sent.

@@ -46,6 +46,17 @@ func TestEventIDsComeBack(t *testing.T) {
 	expect(t, err, rpcpb.Code_INVALID_ARGUMENT, "EVENT_ID_INVALID")
 }
 
+func TestDelaysAreWholeSeconds(t *testing.T) {
+	for delay, seconds := range map[time.Duration]uint32{
+		-time.Second: 0, 0: 0, 1: 1, time.Second: 1, time.Second + 1: 2, 744 * time.Hour: 2678400,
+		1<<63 - 1: 1<<32 - 1,
+	} {
+		if given := After(delay).DelaySeconds; given != seconds {
+			t.Errorf("%v: %d seconds", delay, given)
+		}
+	}
+}
+
 func TestAddressesThatAreRefused(t *testing.T) {
 	for _, url := range []string{
 		"nonsense", "http://127.0.0.1:7300/rpc", "ws://", "ws://127.0.0.1:0/rpc", "ws://127.0.0.1:70000/rpc",

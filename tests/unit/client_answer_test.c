@@ -266,6 +266,10 @@ static void wrong_arguments_are_refused(void **state)
     event = some_event;
     event.payload = NULL;
     assert_failed(triggers_create(client, &event, NULL), code, "PAYLOAD_INVALID");
+    event = some_event;
+    event.deliver_at_us = 1;
+    event.delay_seconds = 1;
+    assert_failed(triggers_create(client, &event, NULL), code, "DELIVERY_INVALID");
     assert_failed(triggers_create_batch(client, &event, 0, NULL), code, "BATCH_SIZE_INVALID");
     assert_failed(triggers_create_batch(client, &event, 1001, NULL), code, "BATCH_SIZE_INVALID");
     assert_failed(triggers_create_batch(client, NULL, 1, NULL), code, "BATCH_SIZE_INVALID");

@@ -42,6 +42,9 @@ static triggers_new_event new_event(const struct value *event)
         .event_type = value_member_text(event, "event_type"),
         .payload = payload->text,
         .payload_size = payload->size,
+        .ordering_key = value_member_text(event, "ordering_key"),
+        .deliver_at_us = value_member_number(event, "deliver_at", 0),
+        .delay_seconds = (uint32_t)value_member_number(event, "delay_seconds", 0),
     };
 }
 
@@ -157,6 +160,8 @@ static struct value *event_value(struct arena *arena, const triggers_event *even
     struct value *erased = value_new(arena, VALUE_BOOLEAN);
     erased->number = event->payload_erased;
     value_set(arena, value, "payload_erased", erased);
+    value_set(arena, value, "ordering_key", value_text(arena, event->ordering_key));
+    set_time(arena, value, "deliver_at", event->deliver_at_us);
     return value;
 }
 

@@ -44,6 +44,14 @@ static const struct value *reversed(struct arena *arena, const struct value *lis
     return turned;
 }
 
+static const struct value *sum(struct arena *arena, const struct value *list)
+{
+    int64_t total = 0;
+    for (size_t i = 0; i < list->count; i++)
+        total += list->items[i]->number;
+    return value_number(arena, total);
+}
+
 static const struct value *expand_list(struct arena *arena, const struct value *list,
                                        const struct value *variables)
 {
@@ -71,6 +79,9 @@ static const struct value *expand_object(struct arena *arena, const struct value
     const struct value *list = value_member(object, "$reversed");
     if (list->type != VALUE_NULL)
         return reversed(arena, rules_expand(arena, list, variables));
+    list = value_member(object, "$plus");
+    if (list->type != VALUE_NULL)
+        return sum(arena, rules_expand(arena, list, variables));
     struct value *expanded = value_new(arena, VALUE_OBJECT);
     for (size_t i = 0; i < object->count; i++)
         value_set(arena, expanded, object->names[i],

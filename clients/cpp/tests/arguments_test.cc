@@ -50,6 +50,17 @@ int main()
     const std::string text("a\0b", 3);
     expect("SOURCE_INVALID", [&] { client.create({text, "t", "{}"}); });
     expect("EVENT_TYPE_INVALID", [&] { client.create_batch({{"s", text, "{}"}}); });
+    triggers::NewEvent delayed{"s", "t", "{}"};
+    delayed.delay = -1s;
+    expect("DELAY_INVALID", [&] { client.create(delayed); });
+    delayed.delay = 31 * 24h + 1s;
+    expect("DELAY_INVALID", [&] { client.create_batch({delayed}); });
+    delayed.delay = 1s;
+    delayed.deliver_at = triggers::Time(std::chrono::microseconds(1));
+    expect("DELIVERY_INVALID", [&] { client.create(delayed); });
+    triggers::NewEvent ordered{"s", "t", "{}"};
+    ordered.ordering_key = text;
+    expect("ORDERING_KEY_INVALID", [&] { client.create(ordered); });
     expect("EVENT_ID_INVALID", [&] { client.get(text); });
     expect("EVENT_ID_INVALID", [&] { client.ack_batch({text}); });
     expect("EVENT_ID_INVALID", [&] { client.erase(text); });

@@ -112,6 +112,10 @@ Json expand(const Json &value, const Json &variables)
         std::reverse(list.begin(), list.end());
         return list;
     }
+    if (value.contains("$plus")) {
+        Json list = expand(value["$plus"], variables);
+        return list[0].get<std::int64_t>() + list[1].get<std::int64_t>();
+    }
     Json expanded = Json::object();
     for (const auto &[name, member] : value.items())
         expanded[name] = expand(member, variables);
@@ -168,7 +172,9 @@ Json to_json(const triggers::Event &event)
             {"created_at", time_json(event.created_at)},
             {"acknowledged_at", event.acknowledged_at ? time_json(*event.acknowledged_at) : Json()},
             {"sequence", event.sequence},
-            {"payload_erased", event.payload_erased}};
+            {"payload_erased", event.payload_erased},
+            {"ordering_key", event.ordering_key},
+            {"deliver_at", event.deliver_at ? time_json(*event.deliver_at) : Json()}};
 }
 
 Json to_json(const triggers::Created &created)
@@ -247,6 +253,13 @@ Json to_json(const triggers::Health &health)
             {"store", health.store}};
 }
 
+std::optional<triggers::Time> time_of(const Json &fields, const char *name)
+{
+    if (!fields.contains(name))
+        return std::nullopt;
+    return triggers::Time(std::chrono::microseconds(fields[name].get<std::int64_t>()));
+}
+
 triggers::NewEvent new_event(const Json &request)
 {
     triggers::NewEvent event{request["source"], request["event_type"], request["payload"]};
@@ -254,14 +267,10 @@ triggers::NewEvent new_event(const Json &request)
         event.event_id = request["event_id"];
     if (request.contains("idempotency_key"))
         event.idempotency_key = request["idempotency_key"];
+    event.ordering_key = request.value("ordering_key", "");
+    event.deliver_at = time_of(request, "deliver_at");
+    event.delay = std::chrono::seconds(request.value("delay_seconds", 0));
     return event;
-}
-
-std::optional<triggers::Time> time_of(const Json &filter, const char *name)
-{
-    if (!filter.contains(name))
-        return std::nullopt;
-    return triggers::Time(std::chrono::microseconds(filter[name].get<std::int64_t>()));
 }
 
 triggers::Filter filter_of(const Json &request)

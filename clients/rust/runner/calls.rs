@@ -1,7 +1,7 @@
 //! The methods of the scenarios as calls of the client, and what came of them as JSON.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use data_encoding::BASE64;
 use serde_json::{Value, json};
@@ -184,7 +184,7 @@ fn new_event(request: &Value) -> CreateEventRequest {
         Some(bytes) => BASE64.decode(bytes.as_bytes()).unwrap_or_default(),
         None => text(request, "payload").into_bytes(),
     };
-    CreateEventRequest {
+    let event = CreateEventRequest {
         event_id: text(request, "event_id"),
         idempotency_key: text(request, "idempotency_key"),
         ..CreateEventRequest::new(
@@ -192,6 +192,14 @@ fn new_event(request: &Value) -> CreateEventRequest {
             text(request, "event_type"),
             payload,
         )
+    }
+    .with_ordering_key(text(request, "ordering_key"));
+    if let Some(micros) = request["deliver_at"].as_u64() {
+        return event.with_deliver_at(UNIX_EPOCH + Duration::from_micros(micros));
+    }
+    match request["delay_seconds"].as_u64() {
+        Some(seconds) => event.with_delay(Duration::from_secs(seconds)),
+        None => event,
     }
 }
 
@@ -272,6 +280,8 @@ fn event_json(event: &Event) -> Value {
         "acknowledged_at": micros(&event.acknowledged_at),
         "sequence": event.sequence,
         "payload_erased": event.payload_erased,
+        "ordering_key": event.ordering_key,
+        "deliver_at": micros(&event.deliver_at),
     })
 }
 

@@ -38,6 +38,11 @@ fn expand_object(object: &Map<String, Value>, variables: &Variables) -> Value {
     if let Some(size) = object.get("$payload_size").and_then(Value::as_u64) {
         return json!(format!(r#"{{"a":"{}"}}"#, "x".repeat(size as usize - 8)));
     }
+    if let Some(terms) = object.get("$plus") {
+        let terms = expand(terms, variables);
+        let numbers = terms.as_array().into_iter().flatten();
+        return json!(numbers.filter_map(Value::as_i64).sum::<i64>());
+    }
     if let Some(list) = object.get("$reversed") {
         let mut list = expand(list, variables);
         if let Some(list) = list.as_array_mut() {

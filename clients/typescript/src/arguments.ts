@@ -4,15 +4,16 @@ import { timestampFromMs, type Timestamp } from "@bufbuild/protobuf/wkt";
 import { invalidArgument, TriggersError } from "./errors.js";
 
 export const MAX_TIMEOUT_MS = 0x7fffffff; // what a timer can hold
+const MAX_DELAY_S = 2_678_400; // 31 days
 export const MAX_WAIT_MS = 20_000; // a core waits no longer
 const MAX_INT32 = 0x7fffffff;
 const PAYLOAD = "one JSON object as a string, as a Uint8Array, or as a plain object";
 const JSON_VALUE = "null, a boolean, a finite number, a string, an array or a plain object";
 const encoder = new TextEncoder();
 
-/** "events[3].eventType" is of the argument eventType, "eventIds[3]" of eventId, "timeoutMs" of timeout, "filter.sources" of filter. */
+/** "events[3].eventType" is of the argument eventType, "eventIds[3]" of eventId, "timeoutMs" of timeout, "delaySeconds" of delay, "filter.sources" of filter. */
 function reasonOf(name: string): string {
-  const singular = name.replace(/^events\[\d+\]\.|(?<=^eventId)s(?=\[)|(?<=^url)s|(?<=^(?:timeout|wait))Ms/, "");
+  const singular = name.replace(/^events\[\d+\]\.|(?<=^eventId)s(?=\[)|(?<=^url)s|(?<=^(?:timeout|wait))Ms/, "").replace(/^delaySeconds/, "delay");
   const [argument = ""] = /[a-z]+/i.exec(singular) ?? [];
   return `${argument.replace(/[A-Z]/g, "_$&").toUpperCase()}_INVALID`;
 }
@@ -104,6 +105,14 @@ export function checkWait(value: unknown): number {
     return Math.min(Math.round(value), MAX_WAIT_MS);
   }
   throw wrongType("waitMs", value, "a number of milliseconds, 0 or more");
+}
+
+/** Seconds until an event is given out. */
+export function checkDelay(name: string, value: unknown): number {
+  if (typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= MAX_DELAY_S) {
+    return value;
+  }
+  throw wrongType(name, value, "a whole number from 0 to 2678400");
 }
 
 /** A whole number from 1 on. */

@@ -2,6 +2,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import {
+  checkDelay,
   checkList,
   checkMember,
   checkObject,
@@ -39,6 +40,15 @@ export interface NewEvent {
   eventId?: string;
   /** In place of an id: the same key and content is one event. 1 to 255 characters. */
   idempotencyKey?: string;
+  /**
+   * Subscriptions that order by key give out one event of a key at a time; at most 255 bytes. Not together with
+   * `deliverAt` or `delaySeconds`, of which an event has at most one.
+   */
+  orderingKey?: string;
+  /** When subscriptions give it out, at most 31 days from now; the inbox and the log show it at once. */
+  deliverAt?: Date | Timestamp;
+  /** The same, so long after it is stored: a whole number up to 2678400. */
+  delaySeconds?: number;
 }
 
 export interface ListRequest {
@@ -98,7 +108,26 @@ export function toCreateRequest(event: unknown, path = ""): MessageInitShape<typ
     eventType: checkText(name("eventType"), given.eventType),
     payload: checkPayload(name("payload"), given.payload),
     idempotencyKey,
+    orderingKey: checkOptionalText(name("orderingKey"), given.orderingKey),
+    ...toDelivery(name, given),
   };
+}
+
+/** The member `delivery` of a request, if it is delayed. */
+function toDelivery(
+  name: (member: keyof NewEvent) => string,
+  { deliverAt, delaySeconds }: Partial<Record<keyof NewEvent, unknown>>,
+): Pick<MessageInitShape<typeof CreateEventRequestSchema>, "delivery"> {
+  if (deliverAt !== undefined && delaySeconds !== undefined) {
+    throw invalidArgument("DELIVERY_INVALID", `${name("deliverAt")} is given with delaySeconds; accepted is one of both`);
+  }
+  if (deliverAt !== undefined) {
+    return { delivery: { case: "deliverAt", value: checkTime(name("deliverAt"), deliverAt) } };
+  }
+  if (delaySeconds !== undefined) {
+    return { delivery: { case: "delaySeconds", value: checkDelay(name("delaySeconds"), delaySeconds) } };
+  }
+  return {};
 }
 
 export function toListRequest({

@@ -89,10 +89,18 @@ func micros(at *timestamppb.Timestamp) any {
 }
 
 func newEvent(f fields) *triggerspb.CreateEventRequest {
-	return &triggerspb.CreateEventRequest{
+	event := &triggerspb.CreateEventRequest{
 		EventId: f.text("event_id"), Source: f.text("source"), EventType: f.text("event_type"),
 		Payload: []byte(f.text("payload")), IdempotencyKey: f.text("idempotency_key"),
+		OrderingKey: f.text("ordering_key"),
 	}
+	if f["deliver_at"] != nil {
+		event.Delivery = triggers.At(time.UnixMicro(f.number("deliver_at")))
+	}
+	if f["delay_seconds"] != nil {
+		event.Delivery = triggers.After(time.Duration(f.number("delay_seconds")) * time.Second)
+	}
+	return event
 }
 
 func created(response *triggerspb.CreateEventResponse) map[string]any {
@@ -112,6 +120,7 @@ func eventOf(event *triggerspb.Event) map[string]any {
 		"payload": string(event.GetPayload()), "status": strings.TrimPrefix(event.GetStatus().String(), "EVENT_STATUS_"),
 		"created_at": micros(event.GetCreatedAt()), "acknowledged_at": micros(event.GetAcknowledgedAt()),
 		"sequence": float64(event.GetSequence()), "payload_erased": event.GetPayloadErased(),
+		"ordering_key": event.GetOrderingKey(), "deliver_at": micros(event.GetDeliverAt()),
 	}
 }
 

@@ -72,6 +72,9 @@ func expandObject(object map[string]any, variables map[string]any) (any, error) 
 		}
 		expanded[name] = value
 	}
+	if terms, ok := expanded["$plus"].([]any); ok {
+		return terms[0].(float64) + terms[1].(float64), nil
+	}
 	if list, ok := expanded["$reversed"].([]any); ok {
 		list = slices.Clone(list)
 		slices.Reverse(list)

@@ -1,5 +1,6 @@
 // The methods of the scenarios, by the client's methods; and their outcomes.
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { create } from "@bufbuild/protobuf";
+import { TimestampSchema, type Timestamp } from "@bufbuild/protobuf/wkt";
 import { setTimeout } from "node:timers/promises";
 import {
   Code,
@@ -31,6 +32,9 @@ interface EventFields {
   payload: string | Uint8Array;
   event_id?: string;
   idempotency_key?: string;
+  ordering_key?: string;
+  deliver_at?: number;
+  delay_seconds?: number;
 }
 
 interface ListFields {
@@ -196,6 +200,9 @@ function newEvent(fields: EventFields): NewEvent {
     payload: fields.payload,
     ...(fields.event_id === undefined ? {} : { eventId: fields.event_id }),
     ...(fields.idempotency_key === undefined ? {} : { idempotencyKey: fields.idempotency_key }),
+    ...(fields.ordering_key === undefined ? {} : { orderingKey: fields.ordering_key }),
+    ...(fields.deliver_at === undefined ? {} : { deliverAt: timestamp(fields.deliver_at) }),
+    ...(fields.delay_seconds === undefined ? {} : { delaySeconds: fields.delay_seconds }),
   };
 }
 
@@ -231,6 +238,14 @@ function date(micros: number): Date {
   return typeof micros === "number" ? new Date(micros / 1000) : micros;
 }
 
+/** To the microsecond, which a Date is not. */
+function timestamp(micros: number): Timestamp {
+  return create(TimestampSchema, {
+    seconds: BigInt(Math.floor(micros / 1e6)),
+    nanos: (micros - Math.floor(micros / 1e6) * 1e6) * 1000,
+  });
+}
+
 /** The member of an enum by its name; nonsense stays what it is. */
 function named<T>(members: Record<string, T | string>, name: string): T {
   return (typeof name === "string" && isNaN(Number(name)) ? members[name] : name) as T;
@@ -263,6 +278,8 @@ function event(stored: Event): object {
     acknowledged_at: micros(stored.acknowledgedAt),
     sequence: Number(stored.sequence),
     payload_erased: stored.payloadErased,
+    ordering_key: stored.orderingKey,
+    deliver_at: micros(stored.deliverAt),
   };
 }
 

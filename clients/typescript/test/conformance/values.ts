@@ -40,6 +40,9 @@ export function expand(value: unknown, variables: Variables): unknown {
   if ("$reversed" in value) {
     return (expand(value.$reversed, variables) as unknown[]).toReversed();
   }
+  if ("$plus" in value) {
+    return (expand(value.$plus, variables) as number[]).reduce((sum, each) => sum + each);
+  }
   return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, expand(each, variables)]));
 }
 

@@ -34,6 +34,7 @@ final class Arguments {
         text("event_type", event.getEventType());
         text("event_id", event.getEventId());
         text("idempotency_key", event.getIdempotencyKey());
+        text("ordering_key", event.getOrderingKey());
         return event;
     }
 

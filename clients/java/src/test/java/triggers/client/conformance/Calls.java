@@ -217,6 +217,15 @@ final class Calls implements AutoCloseable {
         if (request.has("idempotency_key")) {
             event.setIdempotencyKey(text(request, "idempotency_key"));
         }
+        if (request.has("ordering_key")) {
+            event.setOrderingKey(text(request, "ordering_key"));
+        }
+        if (request.has("deliver_at")) {
+            event.setDeliverAt(timestamp(request.get("deliver_at").getAsLong()));
+        }
+        if (request.has("delay_seconds")) {
+            event.setDelaySeconds(request.get("delay_seconds").getAsInt());
+        }
         return event.build();
     }
 
@@ -391,6 +400,8 @@ final class Calls implements AutoCloseable {
         object.add("acknowledged_at", time(event.hasAcknowledgedAt(), event.getAcknowledgedAt()));
         object.addProperty("sequence", event.getSequence());
         object.addProperty("payload_erased", event.getPayloadErased());
+        object.addProperty("ordering_key", event.getOrderingKey());
+        object.add("deliver_at", time(event.hasDeliverAt(), event.getDeliverAt()));
         return object;
     }
 

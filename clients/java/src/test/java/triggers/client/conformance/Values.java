@@ -59,6 +59,10 @@ final class Values {
             int size = object.get("$payload_size").getAsInt();
             return new JsonPrimitive("{\"a\":\"" + "x".repeat(size - 8) + "\"}");
         }
+        if (object.has("$plus")) {
+            JsonArray terms = expand(object.get("$plus")).getAsJsonArray();
+            return new JsonPrimitive(terms.get(0).getAsLong() + terms.get(1).getAsLong());
+        }
         if (object.has("$reversed")) {
             List<JsonElement> list =
                     new ArrayList<>(expand(object.get("$reversed")).getAsJsonArray().asList());
