@@ -33,16 +33,26 @@ struct core *core_open(struct world *world)
     return core_over(store_at(world->url));
 }
 
-void core_close(struct core *core)
+void core_stop(struct core *core)
 {
     subscriptions_stop(core->subscriptions);
     waiters_stop(core->waiters);
+}
+
+void core_end(struct core *core)
+{
     readers_close(core->readers);
     writer_close(core->writer);
     subscriptions_close(core->subscriptions);
     waiters_close(core->waiters);
     core->store->driver->close(core->store);
     free(core);
+}
+
+void core_close(struct core *core)
+{
+    core_stop(core);
+    core_end(core);
 }
 
 /* ---- requests, waited for ---- */

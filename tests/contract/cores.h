@@ -18,7 +18,9 @@ struct core {
 
 struct core *core_open(struct world *world);
 struct core *core_over(struct store *store); /* which it takes over */
-void core_close(struct core *core);
+void core_close(struct core *core); /* in two steps, after the first of which it is idle: */
+void core_stop(struct core *core);
+void core_end(struct core *core);
 
 /* What a request of the tests is followed by in memory: a pull's payloads are copied in `done`. */
 struct asked {

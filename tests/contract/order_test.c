@@ -268,8 +268,9 @@ static void a_key_with_many_delays_no_other(void **state)
     free_pull(other);
     free_pull(second);
     free_pull(beside);
-    store->driver = counted; /* who closes it */
-    core_close(core);
+    core_stop(core);
+    store->driver = counted; /* which closes its sessions */
+    core_end(core);
 }
 
 static void a_dead_letter_lets_its_key_go_on(void **state)
