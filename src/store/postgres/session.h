@@ -243,7 +243,7 @@ enum store_result postgres_backlog(struct store_session *session, struct scope s
 enum store_result postgres_trim(struct store_session *session, struct scope scope,
                                 struct store_trim *trim, struct status *status);
 
-/* ---- ledgers.c, subscription_rows.c, dead_letters.c, held_back.c: the same, of subscriptions ---- */
+/* ---- ledgers.c, subscription_rows.c, dead_letters.c, held_back.c: those of subscriptions ---- */
 
 enum store_result postgres_take(struct store_session *session, struct scope scope,
                                 struct store_take **takes, size_t count, struct status *status);
