@@ -63,6 +63,7 @@ def test_start(request):
     if Path("started").exists():  # in the worker after the one that was lost
         started = {int(line.split()[0]) for line in open("started")}
         wait_until(lambda: not started & {pid for pid, _ in alive()}, "the end of what was started")
+        wait_until(lambda: not os.path.exists(Path("folder").read_text()), "the end of the server's folder")
         return
     server = request.getfixturevalue("own_postgres")
     core = request.getfixturevalue("start_core")(DATABASE_URL=server.create_database())
@@ -72,6 +73,7 @@ def test_start(request):
     wait_until(lambda: [name for _, name in alive()].count("sleep") == 2, "a script's programs")
     found = [(pid, name) for pid, name in alive() if "python" not in name]
     Path("started").write_text("\\n".join(f"{pid} {name}" for pid, name in found))
+    Path("folder").write_text(str(server.folder))
     os.kill(os.getpid(), signal.SIGKILL)
 """
 

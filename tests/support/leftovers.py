@@ -1,18 +1,22 @@
 """What tests start ends with them, whatever ends them: a worker of pytest that is killed, or that the foreign
 client's library aborts, cannot stop its programs itself.
 
-It all inherits a mark in its environment, however it is started and by whichever script; a watcher, which
-lives as long as the process that marks, then kills what bears the mark."""
+It all inherits a mark in its environment, however it is started and by whichever script, and large folders
+have it in their names; a watcher, which lives as long as the process that marks, then kills and removes what
+bears the mark."""
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 MARKS = "STARTED_BY_TESTS"  # one of each process above that marks
+MEMORY = Path("/dev/shm")
 PATIENCE = 2.0  # seconds, of a PostgreSQL server that ends
 _watchers = []
 
@@ -31,6 +35,12 @@ def leave_nothing():
     )
     _watchers.append(watcher)
     os.environ[MARKS] = f"{os.environ.get(MARKS, '')} {mark}".strip()
+
+
+def make_folder(name, place=None):
+    """A temporary folder, in `place` or the usual one, that goes with this process or that above which marks."""
+    mark = os.environ.get(MARKS, "").rpartition(" ")[2]
+    return Path(tempfile.mkdtemp(prefix=f"triggers-{name}-{mark}-", dir=place))
 
 
 def bearing(mark):
@@ -66,7 +76,14 @@ def end_all(mark):
         time.sleep(0.02)
 
 
+def remove_folders(mark):
+    for place in (MEMORY, Path(tempfile.gettempdir())):
+        for folder in place.glob(f"triggers-*-{mark}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.stdin.buffer.read()
     end_all(sys.argv[1])
+    remove_folders(sys.argv[1])

@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 from support.network import DEADLINE, free_port, wait_until
-from support.postgres import USER, make_folder, server_owner
+from support.postgres import USER, make_server_folder, server_owner
 
 
 class PgBouncer:
@@ -17,7 +17,7 @@ class PgBouncer:
     def __init__(self, server, sessions=3, **settings):
         self.server = server
         self.port = free_port()
-        self.folder = make_folder()
+        self.folder = make_server_folder()
         self.process = None
         secret = server.password.replace('"', '""')
         users = {USER: secret, "holder": "pw"}  # the latter is a role of backlog_test.c

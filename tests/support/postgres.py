@@ -12,11 +12,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
-from support.leftovers import leave_nothing
+from support.leftovers import leave_nothing, make_folder
 from support.network import DEADLINE, free_port, wait_until
 from support.scratch import in_memory
 
@@ -40,8 +39,9 @@ def server_owner():
     return {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
 
 
-def make_folder(place=None):
-    folder = Path(tempfile.mkdtemp(prefix="triggers-postgres-", dir=place))
+def make_server_folder(place=None):
+    """A folder of the user whom the server runs as."""
+    folder = make_folder("postgres", place)
     owner = server_owner()
     if owner:
         os.chown(folder, owner["user"], owner["group"])
@@ -50,7 +50,7 @@ def make_folder(place=None):
 
 def make_prototype():
     """A folder with `data`, as initdb makes it, and `password`; it goes with this process."""
-    folder = make_folder()
+    folder = make_server_folder()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     # Characters that a URL must escape: leaks are looked for in both spellings.
     (folder / "password").write_text(f"s3cret/{secrets.token_hex(8)}@:%")
@@ -82,7 +82,7 @@ class PostgresServer:
         self.binaries = find_binaries()
         self.port = free_port()
         self.password = ""
-        self.folder = make_folder(self.place())
+        self.folder = make_server_folder(self.place())
         self.process = None
         try:
             self._initialise()

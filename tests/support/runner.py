@@ -17,7 +17,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from support.bindings import BINDINGS
-from support.leftovers import leave_nothing
+from support.leftovers import leave_nothing, make_folder
 from support.pgbouncer import PgBouncer
 from support.postgres import PostgresServer, prototype
 from support.program import ROOT, sanitizer_environment, sanitizer_reports
@@ -473,9 +473,9 @@ def main():
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     total = Outcome()
-    scratch = tempfile.mkdtemp(prefix="triggers-tests-", dir=in_memory())
+    scratch = make_folder("tests", in_memory())
     os.chmod(scratch, 0o711)  # the PostgreSQL server of another user lives below it
-    tempfile.tempdir = scratch
+    tempfile.tempdir = str(scratch)
     try:
         os.environ["TRIGGERS_ALL_BINDINGS"] = "1" if options.all else ""
         runner = Runner(scratch, options.long, options.all)

@@ -4,7 +4,8 @@ small files, which take a disk's file system ten times as long, and nothing of i
 import os
 from pathlib import Path
 
-MEMORY = Path("/dev/shm")
+from support.leftovers import MEMORY
+
 GIB = 1 << 30
 FILES = 4 * GIB  # a whole run keeps about half of it
 AVAILABLE = 8 * GIB  # with those, and the programs
