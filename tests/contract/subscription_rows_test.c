@@ -336,6 +336,37 @@ static void dead_letters_are_filtered(void **state)
     assert_int_equal(dead_page(world, page).letters[0].event.source.size, 0);
 }
 
+/* However they are read. */
+static void dead_letters_have_all_of_their_events(void **state)
+{
+    struct world *world = *state;
+    struct store_item appends[2] = {event_numbered(1), event_numbered(2)};
+    appends[0].event.ordering_key = slice_of("order 1");
+    appends[1].event.deliver_at_us = NOON + 5;
+    append_items(world, appends, 2);
+    struct owner owner = make_subscription(world, "work");
+    bury(world, &owner, 1, 1, "");
+    bury(world, &owner, 2, 1, "");
+    struct slice crm = slice_of("crm");
+    static const int64_t sequences[] = {1, 2};
+    static const uint32_t limits[] = {2, 100};
+    for (size_t i = 0; i < 6; i++) {
+        struct store_dead_letters list = {.subscription = owner.id, .limit = limits[i % 2]};
+        if (i / 2 == 1)
+            list.filter = (struct store_filter){.sources = &crm, .source_count = 1};
+        if (i / 2 == 2) {
+            list.sequences = sequences;
+            list.sequence_count = 2;
+        }
+        list = dead_page(world, list);
+        assert_int_equal(list.count, 2);
+        assert_slice(list.letters[1].event.ordering_key, "order 1", 7);
+        assert_int_equal(list.letters[1].event.deliver_at_us, 0);
+        assert_int_equal(list.letters[0].event.ordering_key.size, 0);
+        assert_int_equal(list.letters[0].event.deliver_at_us, NOON + 5);
+    }
+}
+
 /* A settlement that came before is written again: what it did is not done again. */
 static void revived_ones_stay_away(void **state)
 {
@@ -390,7 +421,11 @@ static void the_end_of_the_log_is_told(void **state)
 static void events_are_got_by_sequence(void **state)
 {
     struct world *world = *state;
-    append_numbers(world, 11, 3);
+    append_numbers(world, 11, 2);
+    struct store_item append = event_numbered(13);
+    append.event.ordering_key = slice_of("order 13");
+    append.event.deliver_at_us = NOON + 1;
+    append_items(world, &append, 1);
     struct store_get gets[] = {
         {.sequence = 3}, {.sequence = 0}, {.sequence = 99}, {.sequence = 1}, {.sequence = 3}};
     struct store_get *list[5];
@@ -409,6 +444,8 @@ static void events_are_got_by_sequence(void **state)
                          expected[i]);
     }
     assert_slice(gets[4].event.source, "crm", 3);
+    assert_slice(gets[4].event.ordering_key, "order 13", 8);
+    assert_int_equal(gets[4].event.deliver_at_us, NOON + 1);
 }
 
 static void a_list_of_the_pending_tells_how_far_it_has_read(void **state)
@@ -447,6 +484,7 @@ int run_subscription_rows_tests(void)
         WORLD_TEST(dead_letters_are_listed_in_pages),
         WORLD_TEST(dead_letters_are_limited_by_bytes),
         WORLD_TEST(dead_letters_are_filtered),
+        WORLD_TEST(dead_letters_have_all_of_their_events),
         WORLD_TEST(revived_ones_stay_away),
         WORLD_TEST(the_end_of_the_log_is_told),
         WORLD_TEST(events_are_got_by_sequence),
