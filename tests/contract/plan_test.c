@@ -100,15 +100,21 @@ static const char FUNCTIONS[] =
 /* Realistic parameters of each. */
 static const char *const POSTGRES_PARAMETERS[POSTGRES_STATEMENT_COUNT] = {
     [POSTGRES_SETTINGS] = SETTINGS,
+    [POSTGRES_APPEND_BARE] = "(0, triggers.sequences(), triggers.new_ids(), triggers.times(),"
+                             " triggers.numbers(), triggers.payloads())",
     [POSTGRES_APPEND] = "(0, triggers.sequences(), triggers.new_ids(), triggers.times(),"
                         " triggers.numbers(), triggers.payloads(), triggers.texts(),"
                         " triggers.sequences(), triggers.times())",
     [POSTGRES_FOUND_TENANT] = "(0)",
     [POSTGRES_LOCK_LOG] = "(0)",
     [POSTGRES_HIGHEST_SEQUENCE] = "(0)",
+    [POSTGRES_APPEND_BARE_AFTER_OTHERS] = "(0, triggers.sequences(), triggers.new_ids(),"
+                                          " triggers.times(), triggers.numbers(),"
+                                          " triggers.payloads())",
     [POSTGRES_APPEND_AFTER_OTHERS] = "(0, triggers.sequences(), triggers.new_ids(),"
                                      " triggers.times(), triggers.numbers(),"
-                                     " triggers.payloads(), '{}', '{}', '{}')",
+                                     " triggers.payloads(), triggers.texts(),"
+                                     " triggers.sequences(), triggers.times())",
     [POSTGRES_FILL] = "(0)",
     [POSTGRES_ACK] = "(0, triggers.ids(), triggers.times())",
     [POSTGRES_SETTLE] = "(0, triggers.numbers(), triggers.some_blocks())",

@@ -35,15 +35,10 @@ static void add_payload(struct buffer *array, const struct store_item *item)
     postgres_array_add(array, item->event.payload.data, item->event.payload.size);
 }
 
-static bool has_ordering_key(const struct store_item *item)
-{
-    return item->event.ordering_key.size > 0;
-}
-
 static void add_ordering_key(struct buffer *array, const struct store_item *item)
 {
     const struct slice *key = &item->event.ordering_key;
-    if (has_ordering_key(item))
+    if (key->size > 0)
         postgres_array_add(array, key->data, key->size);
     else
         postgres_array_add_null(array);
@@ -51,20 +46,16 @@ static void add_ordering_key(struct buffer *array, const struct store_item *item
 
 static void add_ordering_hash(struct buffer *array, const struct store_item *item)
 {
-    if (has_ordering_key(item))
-        postgres_array_add_int64(array, (int64_t)store_key_of(item->event.ordering_key));
+    uint64_t hash = store_key_of(item->event.ordering_key);
+    if (hash != 0)
+        postgres_array_add_int64(array, (int64_t)hash);
     else
         postgres_array_add_null(array);
 }
 
-static bool has_deliver_at(const struct store_item *item)
-{
-    return item->event.deliver_at_us != 0;
-}
-
 static void add_deliver_at(struct buffer *array, const struct store_item *item)
 {
-    if (has_deliver_at(item))
+    if (item->event.deliver_at_us != 0)
         postgres_array_add_time(array, item->event.deliver_at_us);
     else
         postgres_array_add_null(array);
@@ -76,12 +67,9 @@ static const struct postgres_column ACKNOWLEDGED_AT = {POSTGRES_TIMESTAMPTZ, add
 static const struct postgres_column SEQUENCE = {POSTGRES_INT8, add_sequence};
 static const struct postgres_column KIND = {POSTGRES_INT4, add_kind};
 static const struct postgres_column PAYLOAD = {POSTGRES_BYTEA, add_payload};
-static const struct postgres_column ORDERING_KEY = {POSTGRES_TEXT, add_ordering_key,
-                                                    .has = has_ordering_key};
-static const struct postgres_column ORDERING_HASH = {POSTGRES_INT8, add_ordering_hash,
-                                                     .has = has_ordering_key};
-static const struct postgres_column DELIVER_AT = {POSTGRES_TIMESTAMPTZ, add_deliver_at,
-                                                  .has = has_deliver_at};
+static const struct postgres_column ORDERING_KEY = {POSTGRES_TEXT, add_ordering_key};
+static const struct postgres_column ORDERING_HASH = {POSTGRES_INT8, add_ordering_hash};
+static const struct postgres_column DELIVER_AT = {POSTGRES_TIMESTAMPTZ, add_deliver_at};
 
 /* The next item that was sent with this id. */
 static struct store_item *take_sent(struct postgres_sent *sent, const uint8_t *id)
@@ -202,13 +190,24 @@ static void erase_repeated(struct store_item *again, const struct store_item *fi
     again->event.sequence = first->event.sequence;
 }
 
+/* Most events have neither. */
+static bool append_is_bare(const struct store_item *item)
+{
+    return item->event.ordering_key.size == 0 && item->event.deliver_at_us == 0;
+}
+
+#define BARE &SEQUENCE, &ID, &CREATED_AT, &KIND, &PAYLOAD
+#define WHOLE                                                                                      \
+    {                                                                                              \
+        BARE, &ORDERING_KEY, &ORDERING_HASH, &DELIVER_AT                                           \
+    }
+
 static const struct postgres_item_kind APPENDS = {
-    .write = {[POSTGRES_ALONE] = {POSTGRES_APPEND,
-                                  {&SEQUENCE, &ID, &CREATED_AT, &KIND, &PAYLOAD, &ORDERING_KEY,
-                                   &ORDERING_HASH, &DELIVER_AT}},
-              [POSTGRES_SHARED] = {POSTGRES_APPEND_AFTER_OTHERS,
-                                   {&SEQUENCE, &ID, &CREATED_AT, &KIND, &PAYLOAD, &ORDERING_KEY,
-                                    &ORDERING_HASH, &DELIVER_AT}}},
+    .write = {[POSTGRES_ALONE] = {POSTGRES_APPEND, WHOLE},
+              [POSTGRES_SHARED] = {POSTGRES_APPEND_AFTER_OTHERS, WHOLE}},
+    .write_bare = {[POSTGRES_ALONE] = {POSTGRES_APPEND_BARE, {BARE}},
+                   [POSTGRES_SHARED] = {POSTGRES_APPEND_BARE_AFTER_OTHERS, {BARE}}},
+    .is_bare = append_is_bare,
     .in_order = true,
     .written = append_written,
     .look_up = POSTGRES_COMPARE,

@@ -12,13 +12,11 @@ enum postgres_attempt {
     POSTGRES_ATTEMPT_COUNT
 };
 
-/* One value of each item, sent as an array; or several. What few items have is sent as an empty
- * array when none of them has it: it is null then. */
+/* One value of each item, sent as an array; or several. */
 struct postgres_column {
     Oid type;
     void (*add)(struct buffer *array, const struct store_item *item);
     size_t (*count)(const struct store_item *item); /* of the values; NULL: one */
-    bool (*has)(const struct store_item *item);     /* NULL: each has it */
 };
 #define POSTGRES_COLUMNS 18 /* the most that a statement has */
 
@@ -40,7 +38,7 @@ struct postgres_item_kind {
      * or of the ids. Without rows they did all of them; `written` takes the rows. If all items are
      * bare, `write_bare` does the same for less. */
     struct postgres_sending write[POSTGRES_ATTEMPT_COUNT];
-    struct postgres_sending write_bare;
+    struct postgres_sending write_bare[POSTGRES_ATTEMPT_COUNT];
     bool (*is_bare)(const struct store_item *item); /* NULL: none is */
     void (*written)(struct postgres_sent *sent, struct postgres_log *log, const PGresult *rows);
 

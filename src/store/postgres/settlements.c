@@ -214,7 +214,8 @@ static bool is_bare(const struct store_item *item)
 const struct postgres_item_kind POSTGRES_SETTLEMENTS = {
     .write = {[POSTGRES_ALONE] = {POSTGRES_APPEND_SETTLEMENTS, COLUMNS},
               [POSTGRES_SHARED] = {POSTGRES_APPEND_SETTLEMENTS, COLUMNS}},
-    .write_bare = {POSTGRES_APPEND_BARE_SETTLEMENTS, {ENTRY}},
+    .write_bare = {[POSTGRES_ALONE] = {POSTGRES_APPEND_BARE_SETTLEMENTS, {ENTRY}},
+                   [POSTGRES_SHARED] = {POSTGRES_APPEND_BARE_SETTLEMENTS, {ENTRY}}},
     .is_bare = is_bare,
     .written = settlements_written,
     .look_up = POSTGRES_SETTLED_AT,

@@ -101,15 +101,6 @@ static void add_step(struct writing *writing, enum postgres_statement statement,
     writing->steps[writing->step_count++] = (struct step){statement, sorted};
 }
 
-/* Whether one of the items has the column. */
-static bool is_sent(const struct postgres_column *column, const struct postgres_sent *sent)
-{
-    bool has = !column->has;
-    for (size_t i = 0; i < sent->count && !has; i++)
-        has = column->has(sent->items[i]);
-    return has;
-}
-
 static size_t count_values(const struct postgres_column *column, const struct postgres_sent *sent)
 {
     size_t count = 0;
@@ -125,10 +116,8 @@ static void put_columns(struct sorted *sorted, const struct postgres_column *con
         buffer_init(&sorted->parameters[i], PARAMETER_CAP);
     for (int i = 0; i < POSTGRES_COLUMNS && columns[i]; i++) {
         struct buffer *array = &sorted->parameters[sorted->parameter_count++];
-        bool sent = is_sent(columns[i], &sorted->sent);
-        postgres_array_start(array, columns[i]->type,
-                             sent ? count_values(columns[i], &sorted->sent) : 0);
-        for (size_t j = 0; j < sorted->sent.count && sent; j++)
+        postgres_array_start(array, columns[i]->type, count_values(columns[i], &sorted->sent));
+        for (size_t j = 0; j < sorted->sent.count; j++)
             columns[i]->add(array, sorted->sent.items[j]);
     }
 }
@@ -247,7 +236,7 @@ static const struct postgres_sending *choose_sending(const struct sorted *sorted
     bool bare = kind->is_bare;
     for (size_t i = 0; bare && i < sorted->sent.count; i++)
         bare = kind->is_bare(sorted->sent.items[i]);
-    return bare ? &kind->write_bare : &kind->write[attempt];
+    return bare ? &kind->write_bare[attempt] : &kind->write[attempt];
 }
 
 static enum store_result write_all(struct postgres_session *session, struct writing *writing,

@@ -10,12 +10,24 @@
 -- were set to meanwhile; remote_apply, which promises more, is kept. It is part of each statement
 -- that writes, evaluated once before its first row: a statement of its own would cost twice as much.
 
--- name: append
+-- name: append_bare
 -- Stores events whose sequences follow the highest one. Fails when an event with such a sequence or id
 -- is there, and waits for whoever is writing one: so no sequence is seen before the one below it.
 -- Fails, without a sequence, when the event before the first one is not there: so there is no gap after
--- a failover that lost it. What no event has is an empty array. Indexes: events_pkey, once; those of
--- events grow.
+-- a failover that lost it. Indexes: events_pkey, once, and events_pkey and events_id, which grow.
+insert into triggers.events (tenant_id, sequence, event_id, created_at, kind, payload)
+select $1::bigint, case when ($2::bigint[])[1] = 1 or (
+    select true from triggers.events where tenant_id = $1 and sequence = ($2::bigint[])[1] - 1)
+    then i.sequence end, i.event_id, i.created_at, i.kind, i.payload
+from unnest($2::bigint[], $3::uuid[], $4::timestamptz[], $5::integer[], $6::bytea[])
+    i (sequence, event_id, created_at, kind, payload)
+where (select pg_catalog.set_config('synchronous_commit',
+    case pg_catalog.current_setting('synchronous_commit')
+    when 'remote_apply' then 'remote_apply' else 'on' end, true)) is not null;
+
+-- name: append
+-- The same for events of which some have an ordering key or a deliver_at; each further array costs several
+-- microseconds. Indexes: the same; events_keys and events_delayed grow.
 insert into triggers.events (tenant_id, sequence, event_id, created_at, kind, payload, ordering_key,
     ordering_hash, deliver_at)
 select $1::bigint, case when ($2::bigint[])[1] = 1 or (
@@ -52,11 +64,29 @@ select pg_catalog.set_config('lock_timeout', usual, true) from locked;
 -- With the log locked: nobody adds to it. Index: events_pkey, backwards, for the first row.
 select sequence from triggers.events where tenant_id = $1 order by sequence desc limit 1;
 
--- name: append_after_others
+-- name: append_bare_after_others
 -- Stores those events that are not there, with the sequences after the highest one; returns their
 -- ids and sequences, in their order. With the log locked, which keeps out only those who lock it: fails,
 -- without a sequence, when the highest one is not any more what was seen with the lock, the one before
 -- the first of $2. Indexes: events_pkey, backwards, for the first row; events_id.
+insert into triggers.events (tenant_id, sequence, event_id, created_at, kind, payload)
+select $1::bigint, case when l.sequence = ($2::bigint[])[1] - 1
+    then l.sequence + row_number() over () end, i.event_id, i.created_at, i.kind, i.payload
+from (
+    select coalesce((
+        select sequence from triggers.events where tenant_id = $1
+        order by sequence desc limit 1), 0) as sequence) l
+cross join unnest($3::uuid[], $4::timestamptz[], $5::integer[], $6::bytea[])
+    i (event_id, created_at, kind, payload)
+where not exists (
+        select from triggers.events where tenant_id = $1 and event_id = i.event_id offset 0)
+    and (select pg_catalog.set_config('synchronous_commit',
+        case pg_catalog.current_setting('synchronous_commit')
+        when 'remote_apply' then 'remote_apply' else 'on' end, true)) is not null
+returning event_id, sequence;
+
+-- name: append_after_others
+-- The same with an ordering key or a deliver_at. Indexes: the same; events_keys and events_delayed grow.
 insert into triggers.events (tenant_id, sequence, event_id, created_at, kind, payload, ordering_key,
     ordering_hash, deliver_at)
 select $1::bigint, case when l.sequence = ($2::bigint[])[1] - 1
