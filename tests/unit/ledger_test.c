@@ -945,10 +945,12 @@ static void a_dead_letter_blocks_its_key(void **state)
     begin_settlement();
     ledger_add_settled(&body, ten, 1);
     ledger_add_back(&body, ten, 1, now, true);
+    ledger_add_back(&body, ten, 1, now, false);
     ledger_add_extended(&body, ten, 1, now);
     ledger_add_again(&body, &(struct ledger_grant){0, 1000, ten, 1, NULL});
     assert_true(try_settlement(ledger));
     assert_int_equal(ledger_figures_of(ledger).blocked, 1);
+    assert_int_equal(ledger_find(ledger, 1)->due_us, 0);
     begin_settlement();
     ledger_add_buried(&body, 1);
     ledger_add_unblocked(&body, ten, 2);
@@ -1269,6 +1271,22 @@ static void a_checkpoint_has_keys_and_times(void **state)
     ledger_close(original);
 }
 
+/* They differ in nothing else. */
+static void a_checkpoint_tells_the_dead_from_those_that_wait(void **state)
+{
+    (void)state;
+    take(10, NULL, 0, 0);
+    begin_settlement();
+    ledger_add_revived(&body, ledger, ten, (const uint64_t[]){KEY, OTHER}, 2, 0);
+    assert_true(try_settlement(ledger));
+    bury_alive(1);
+    struct ledger *copy = ledger_open(0, 0, next_us, &pause_us);
+    body = checkpoint_of(ledger);
+    assert_true(try_settlement(copy));
+    assert_true(ledger_find(copy, 1)->dead && !ledger_find(copy, 2)->dead);
+    ledger_close(copy);
+}
+
 /* Takes that its maker had not seen are not part of a checkpoint. */
 static void a_checkpoint_brings_nothing_new_to_who_has_the_entries(void **state)
 {
@@ -1532,6 +1550,7 @@ int main(void)
         TEST(a_repeated_pull_does_not_get_what_it_has_too_long),
         TEST(a_checkpoint_is_the_whole_state),
         TEST(a_checkpoint_has_keys_and_times),
+        TEST(a_checkpoint_tells_the_dead_from_those_that_wait),
         TEST(a_checkpoint_brings_nothing_new_to_who_has_the_entries),
         TEST(an_old_pull_is_not_in_a_checkpoint),
         TEST(what_was_read_is_applied_in_the_order_it_was_decided),
