@@ -2,11 +2,14 @@
 
 -- name: delayed
 -- Those with a deliver_at, after ?2 and the position ?3 and up to ?4, of the positions from ?5 to ?6; only
--- those that are pending if ?7. In the order of deliver_at. Indexes: events_delayed alone; the primary key
--- of acknowledged, for each.
-select position, kind from events indexed by events_delayed
-where tenant_id = ?1 and (deliver_at, position) > (?2, ?3) and deliver_at <= ?4
-    and position between ?5 and ?6
+-- those that are pending if ?7. In the order of deliver_at: first the rest of those at ?2, where there may be
+-- many. Indexes: events_delayed alone; the primary key of acknowledged, for each.
+select position, kind, deliver_at from events indexed by events_delayed
+where tenant_id = ?1 and deliver_at = ?2 and ?2 <= ?4 and position > ?3 and position between ?5 and ?6
+    and (not ?7 or not exists (select 1 from acknowledged a where a.position = events.position))
+union all
+select position, kind, deliver_at from events indexed by events_delayed
+where tenant_id = ?1 and deliver_at > ?2 and deliver_at <= ?4 and position between ?5 and ?6
     and (not ?7 or not exists (select 1 from acknowledged a where a.position = events.position))
 order by deliver_at, position;
 
