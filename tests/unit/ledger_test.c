@@ -344,6 +344,49 @@ static void other_settings_order_the_leases_anew(void **state)
 
 /* ---- a take that was lost ---- */
 
+static void take_and_check(int64_t sequence, int64_t started_us)
+{
+    now = started_us;
+    take(sequence, &sequence, 1, 0);
+    assert_int_equal(ledger_find(ledger, sequence)->due_us, started_us + 30 * SECOND);
+}
+
+static void assert_lease(int64_t sequence, int64_t started_us, int64_t due_us)
+{
+    const struct lease *lease = ledger_find(ledger, sequence);
+    assert_int_equal(lease->started_us, started_us);
+    assert_int_equal(lease->due_us, due_us);
+}
+
+/* The clock goes back by an hour: leases of before last as long as they were given for, from now
+ * on; what waits is given out no later than if its lease had begun now; what began since stays. */
+static void leases_end_when_the_clock_has_gone_back(void **state)
+{
+    (void)state;
+    int64_t before = BEGINNING + 3600 * SECOND;
+    take_and_check(1, before);
+    take_and_check(2, before + 5 * SECOND);
+    take_and_check(3, before + 6 * SECOND);
+    begin_settlement();
+    ledger_add_back(&body, (int64_t[]){3}, 1, before + 20 * SECOND, false);
+    assert_true(try_settlement(ledger));
+    take_and_check(4, BEGINNING + SECOND); /* of another core, after it went back */
+    int64_t after = BEGINNING + 10 * SECOND;
+    ledger_turn_back(ledger, after, 3600 * SECOND);
+    assert_lease(1, after, after + 30 * SECOND);
+    assert_lease(2, after, after + 30 * SECOND);
+    assert_lease(3, after, after + 14 * SECOND);
+    assert_lease(4, BEGINNING + SECOND, BEGINNING + 31 * SECOND);
+    assert_int_equal(ledger_next_us(ledger), after + 14 * SECOND); /* they are in order again */
+    ledger_turn_back(ledger, after, 3600 * SECOND);
+    assert_lease(1, after, after + 30 * SECOND); /* once is enough */
+    begin_settlement();                          /* a wait that began with a lease of long ago */
+    ledger_add_back(&body, (int64_t[]){4}, 1, after + 3620 * SECOND, false);
+    assert_true(try_settlement(ledger));
+    ledger_turn_back(ledger, after, 3600 * SECOND);
+    assert_int_equal(ledger_find(ledger, 4)->due_us, after + 20 * SECOND);
+}
+
 static void what_was_settled_ahead_is_not_given_out(void **state)
 {
     (void)state;
@@ -1518,6 +1561,7 @@ int main(void)
         TEST(what_is_given_out_again_has_another_lease),
         TEST(leases_are_extended_while_they_are_out),
         TEST(other_settings_order_the_leases_anew),
+        TEST(leases_end_when_the_clock_has_gone_back),
         TEST(what_was_settled_ahead_is_not_given_out),
         TEST(too_many_are_not_settled_ahead),
         TEST(a_seek_forgets_what_was_out),
