@@ -123,6 +123,8 @@ struct subscription_figures {
     int64_t delayed;    /* the position has passed them, and their deliver_at is to come */
     int64_t dead_letters;
     int64_t oldest_us; /* created_at of the oldest event that is not settled; 0: none */
+    int64_t
+        oldest_due_us; /* since when it could have been given out: the same, or its deliver_at */
 };
 
 struct subscription_view {

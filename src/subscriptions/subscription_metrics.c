@@ -58,8 +58,9 @@ struct metric subscription_dead_letters = {.name = "subscription_dead_letters",
                                            .cells = dead_cells};
 struct metric subscription_oldest_age = {
     .name = "subscription_oldest_age_seconds",
-    .help = "Time since the subscription's oldest event was created that is neither acknowledged "
-            "nor a dead letter; 0 without one.",
+    .help =
+        "Time since the subscription's oldest event was created, or due with a deliver_at, that "
+        "is neither acknowledged nor a dead letter; 0 without one.",
     .kind = METRIC_GAUGE,
     .unit = 1e-6,
     .logs_largest = true,
@@ -143,7 +144,8 @@ size_t subscription_series(const char *name)
 
 void subscription_show(size_t series, const struct subscription_figures *figures)
 {
-    int64_t age_us = figures->oldest_us ? clock_now_us() - figures->oldest_us : 0;
+    int64_t due_us = figures->oldest_due_us;
+    int64_t age_us = due_us ? clock_now_us() - due_us : 0;
     if (series == SUBSCRIPTION_OTHERS)
         return;
     CHECK(series < SUBSCRIPTION_SERIES);

@@ -12,6 +12,12 @@ void survey_begin(struct survey *survey, const struct subscription *subscription
     survey->oldest = ledger_oldest(subscription->ledger);
 }
 
+static int64_t due_us_of(const struct store_event *event)
+{
+    return event->deliver_at_us > event->created_at_us ? event->deliver_at_us
+                                                       : event->created_at_us;
+}
+
 static enum store_result count_backlog(const struct survey *survey, struct store_session *session,
                                        struct arena *arena, struct subscription_figures *figures,
                                        struct status *status)
@@ -40,8 +46,10 @@ static enum store_result count_backlog(const struct survey *survey, struct store
     if (result != STORE_OK || list.no_memory)
         return result;
     figures->backlog = (int64_t)list.count;
-    if (list.count > 0)
+    if (list.count > 0) {
         figures->oldest_us = list.events[0].created_at_us;
+        figures->oldest_due_us = due_us_of(&list.events[0]);
+    }
     if (all) {
         figures->backlog = end > after ? end - after : 0;
     } else if (list.more && list.count > 0) {
@@ -94,8 +102,12 @@ static enum store_result find_oldest(const struct survey *survey, struct store_s
         return STORE_OK;
     enum store_result result = session->store->driver->get(session, survey->scope,
                                                            (struct store_get *[]){&get}, 1, status);
-    if (result == STORE_OK && get.outcome == STORE_DONE)
-        figures->oldest_us = get.event.created_at_us;
+    if (result != STORE_OK || get.outcome != STORE_DONE)
+        return result;
+    int64_t due_us = due_us_of(&get.event);
+    figures->oldest_us = get.event.created_at_us;
+    if (figures->oldest_due_us == 0 || due_us < figures->oldest_due_us)
+        figures->oldest_due_us = due_us;
     return result;
 }
 

@@ -51,10 +51,12 @@ def test_each_subscription_has_a_series(start):
         for _ in range(7):
             create(http)
         create(http, source="other")
+        create(http, source="later", delay_seconds=3600)
         put(http, "busy", max_delivery_attempts=1)
         put(http, "idle")
         put(http, "picky", filter={"sources": ["other"]})
         put(http, "none", filter={"sources": ["nothing"]})
+        put(http, "patient", filter={"sources": ["later"]})
         ids = [delivery["ack_id"] for delivery in post(http, "busy", "pull", max_events=5)["deliveries"]]
         post(http, "busy", "ack", ack_ids=ids[:1])
         post(http, "busy", "nack", ack_ids=ids[1:2])  # its only attempt
@@ -66,10 +68,11 @@ def test_each_subscription_has_a_series(start):
         assert metrics.value(total, subscription="busy", outcome="dead_letter") == 1
         assert metrics.value(total, subscription="busy") == 2
     with start() as http:  # which nobody asks for them
-        assert wait_until(lambda: figures(http, "busy"), "figures") == [3, 2, 1, 1]
-        assert figures(http, "idle") == [8, 0, 0, 0] and age(http, "idle") > 0
+        assert wait_until(lambda: figures(http, "busy"), "figures") == [4, 2, 1, 1]
+        assert figures(http, "idle") == [9, 0, 0, 0] and age(http, "idle") > 0
         assert figures(http, "picky") == [1, 0, 0, 0]
         assert figures(http, "none") == [0, 0, 0, 0] and age(http, "none") == 0
+        assert age(http, "patient") == 0  # it is not due yet
         assert scrape(http).value("triggers_core_subscriptions_without_series") == 0
 
 

@@ -47,7 +47,7 @@ static void each_has_a_series_with_its_figures(void **state)
                  false); /* not known yet */
     subscription_show(audit, &(struct subscription_figures){0});
     subscription_show(billing, &(struct subscription_figures){
-                                   .backlog = 7, .oldest_us = clock_now_us() + 3600000000});
+                                   .backlog = 7, .oldest_due_us = clock_now_us() + 3600000000});
     metric_add(&subscription_deliveries, billing, 3);
     subscription_shown(2, true);
     assert_shows("t_subscription_backlog_events{subscription=\"audit\"} 0\n", true);
