@@ -399,6 +399,40 @@ static void what_a_checkpoint_replaced_may_go(void **state)
     assert_int_equal(read_from(world, &(struct owner){.id = bystander.id}).new_take_count, 3);
 }
 
+/* Entries of before seem to be of later. They go by and by, and none is left behind. */
+static void entries_go_in_their_order_when_the_clock_was_set_back(void **state)
+{
+    struct world *world = *state;
+    if (!database_is_postgres())
+        return; /* which keeps none */
+    struct owner owner = make_subscription(world, "work");
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(take_next(world, &owner), STORE_DONE);
+        assert_int_equal(settle_next(world, &owner), STORE_DONE);
+    }
+    write_checkpoint(world, &owner);
+    struct store_ledger_head from = {0};
+    struct store_ledger_head to = {.take = 3, .settlement = owner.settlement.number};
+    let_entries_age(world);
+    database_execute(world->url,
+                     "update triggers.takes set written_at = written_at + interval '1 hour'"
+                     " where number = 1;"
+                     "update triggers.settlements set written_at = written_at + interval '1 hour'"
+                     " where number = 2");
+    trim(world, &owner, &from, to);
+    assert_int_equal(from.take, 0);
+    assert_int_equal(from.settlement, 2);
+    assert_int_equal(database_number(world->url, "select count(*) from takes"), 3);
+    database_execute(world->url,
+                     "update triggers.takes set written_at = written_at - interval '1 hour';"
+                     "update triggers.settlements"
+                     "  set written_at = written_at - interval '1 hour'");
+    trim(world, &owner, &from, to);
+    assert_int_equal(from.take, 3);
+    assert_int_equal(from.settlement, owner.settlement.number);
+    assert_int_equal(database_number(world->url, "select count(*) from takes"), 1);
+}
+
 /* The database has crashed, and lost the last takes. */
 static void takes_may_be_lost_and_others_come_in_their_place(void **state)
 {
@@ -657,6 +691,7 @@ int run_ledgers_tests(void)
         WORLD_TEST(a_block_that_was_settled_leaves_nothing),
         WORLD_TEST(reading_begins_at_the_newest_checkpoint),
         WORLD_TEST(what_a_checkpoint_replaced_may_go),
+        WORLD_TEST(entries_go_in_their_order_when_the_clock_was_set_back),
         WORLD_TEST(takes_may_be_lost_and_others_come_in_their_place),
         WORLD_TEST(a_ledger_that_does_not_fit_is_told),
         WORLD_TEST(several_sessions_append_one_ledger),
