@@ -34,9 +34,29 @@ static triggers::Options options_with(triggers::Timeout timeout)
     return options;
 }
 
+// What a worker is refused with before it starts.
+static void expect_refused(const triggers::Client &client)
+{
+    const auto handle = [](const triggers::Delivery &) {};
+    const auto work = [&](const char *subscription, std::uint32_t concurrency,
+                          std::chrono::seconds lease) {
+        triggers::WorkOptions options;
+        options.concurrency = concurrency;
+        options.lease = lease;
+        client.worker(subscription, handle, options);
+    };
+    expect("LEASE_INVALID", [&] { work("s", 1, -1s); });
+    expect("LEASE_INVALID", [&] { work("s", 1, 43201s); });
+    expect("WORKER_NOT_STARTED", [&] { work("s", 1001, 1s); });
+    expect("HANDLER_MISSING", [&] { triggers::Worker worker(client, "s", nullptr); });
+    const std::string text("a\0b", 3);
+    expect("SUBSCRIPTION_INVALID", [&] { triggers::Worker worker(client, text, handle); });
+}
+
 int main()
 {
     const triggers::Client client(options_with(1min));
+    expect_refused(client);
     const auto wait = [&](triggers::CallOptions how) { client.health_async(how).get(); };
     expect("TIMEOUT_INVALID", [&] { wait(-1ms); });
     expect("TIMEOUT_INVALID", [&] { wait(std::chrono::hours::max()); });

@@ -1,5 +1,5 @@
-// Giving single calls up. Nobody listens at the address, so that they wait until they are
-// cancelled.
+// Giving single calls, a follower and a worker up. Nobody listens at the address, so that they wait
+// until they are cancelled.
 #include <triggers.hpp>
 
 #include <chrono>
@@ -40,6 +40,17 @@ int main()
     auto stopping = std::async(std::launch::async, [&] { follower.stop(); });
     if (found.get()) {
         std::cerr << "a follower that was stopped has an event\n";
+        return 1;
+    }
+    triggers::Worker worker(client, "inbox", [](const triggers::Delivery &) {});
+    if (worker.wait_for(0s)) {
+        std::cerr << "a worker without a core has stopped by itself\n";
+        return 1;
+    }
+    worker.stop();
+    worker.wait();
+    if (!worker.wait_for(1min)) {
+        std::cerr << "a worker that was stopped goes on\n";
         return 1;
     }
     return 0;
