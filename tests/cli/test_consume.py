@@ -327,6 +327,21 @@ def test_a_core_that_is_killed_and_started_again(start_core, new_store_url, tmp_
         assert consumer.wait() == 0, consumer.describe()
 
 
+def test_a_consumer_that_is_stopped_without_a_core_ends(work, tmp_path, follow):
+    """It says what it could not settle, after some seconds in which the core might have come back."""
+    work.subscribe()
+    work.create(3)
+    go = tmp_path / "go"
+    command = f"echo x >> {tmp_path}/began; while [ ! -e {go} ]; do sleep 0.02; done"
+    consuming = follow(work.core, "--timeout", "2", "consume", NAME, "--concurrency", "2", "--exec", command)
+    wait_until(lambda: lines_of(tmp_path / "began") == ["x", "x"], "commands that run")
+    work.core.kill()
+    consuming.terminate()
+    go.touch()
+    assert consuming.wait() == 0
+    assert consuming.stderr[-1] == "triggers: 0 acknowledged, 0 failed, 0 given back, 2 lost"
+
+
 def test_the_answer_to_a_pull_is_lost(work, tmp_path, follow):
     """The same pull gets the same events: nothing waits for its lease, and no attempt is lost."""
     work.subscribe("--lease", "600")

@@ -47,6 +47,6 @@ BINDINGS = [
     Binding("python-asyncio", "python", ("python3",), default=True, arguments=("--aio",)),
     Binding("typescript", "typescript", ("node", "npm")),
     Binding("go", "go", ("go",)),
-    Binding("java", "java", ("javac", "mvn")),
-    Binding("rust", "rust", ("cargo",)),
+    Binding("java", "java", ("javac", "mvn"), lacks=("messages",)),
+    Binding("rust", "rust", ("cargo",), lacks=("messages",)),
 ]

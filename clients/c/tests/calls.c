@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api.h"
 #include "base/clock.h"
+#include "messages.h"
 #include "shift.h"
 #include "triggers/health/v1/health.pb-c.h"
 #include "triggers/stats/v1/stats.pb-c.h"
@@ -242,11 +244,21 @@ static struct value *stats_value(struct arena *arena, const ProtobufCMessage *me
     return value;
 }
 
+static const struct value *message_value(struct arena *arena, const ProtobufCMessage *message)
+{
+    char *text = messages_write(message);
+    const struct value *value = value_parse(arena, text, strlen(text));
+    free(text);
+    return value;
+}
+
 static const struct value *response_value(struct arena *arena, const struct task *task)
 {
     const triggers_reply *reply = task->reply;
     const char *method = task->method;
     struct value *value = value_new(arena, VALUE_OBJECT);
+    if (strchr(method, '/'))
+        return message_value(arena, reply->message);
     if (strcmp(method, "list_all") == 0)
         value_set(arena, value, "events", task->all);
     else if (strcmp(method, "follow") == 0) {
@@ -358,8 +370,30 @@ static triggers_reply *get_stats(const struct task *task)
     return call_any(task, "triggers.stats.v1.StatsService/GetStats", &request.base);
 }
 
+/* The generic call of a method of triggers.v1 by its name in the scenario. */
+static triggers_reply *call_by_name(const struct task *task)
+{
+    char name[128];
+    snprintf(name, sizeof(name), "triggers.v1.%s", task->method);
+    const struct api_method *method = api_find_method(name);
+    if (!method) {
+        fprintf(stderr, "no method is called %s\n", name);
+        exit(1);
+    }
+    struct buffer text;
+    buffer_init(&text, (size_t)1 << 28);
+    value_write(&text, task->request);
+    ProtobufCMessage *request = messages_read(method->request, text.data, text.size);
+    buffer_fini(&text);
+    triggers_reply *reply = triggers_call(task->client, name, request, &task->options);
+    protobuf_c_message_free_unpacked(request, NULL);
+    return reply;
+}
+
 static triggers_reply *make(const struct task *task)
 {
+    if (strchr(task->method, '/'))
+        return call_by_name(task);
     triggers_client *client = task->client;
     const triggers_call_options *options = &task->options;
     const char *event_id = value_member_text(task->request, "event_id");

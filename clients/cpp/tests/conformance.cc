@@ -15,8 +15,10 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "messages.h"
 #include "triggers/health/v1/health.pb-c.h"
 #include "triggers/stats/v1/stats.pb-c.h"
+#include "triggers/v1/subscriptions.pb-c.h"
 #include "vectors.h"
 
 using Json = nlohmann::ordered_json;
@@ -404,6 +406,48 @@ Json check(const triggers::Client &client, std::string service, triggers::Timeou
             {"store", answer->store}};
 }
 
+using AnyCall = Json(const triggers::Client &, const std::string &, const std::string &,
+                     triggers::Timeout);
+
+// The generic call with a request in JSON.
+template <class Request, class Response, const ProtobufCMessageDescriptor *type>
+Json call_any(const triggers::Client &client, const std::string &method, const std::string &request,
+              triggers::Timeout timeout)
+{
+    const auto free_message = [](ProtobufCMessage *message) {
+        protobuf_c_message_free_unpacked(message, nullptr);
+    };
+    const std::unique_ptr<ProtobufCMessage, void (*)(ProtobufCMessage *)> message(
+        messages_read(type, request.data(), request.size()), free_message);
+    const auto answer =
+        client.call<Response>(method, *reinterpret_cast<const Request *>(message.get()), timeout);
+    const std::unique_ptr<char, void (*)(void *)> text(messages_write(&answer->base), std::free);
+    return Json::parse(text.get());
+}
+
+// By the method's name in scenarios.
+#define ANY(Name, name)                                                                            \
+    {                                                                                              \
+        "SubscriptionService/" #Name,                                                              \
+            call_any<Triggers__V1__##Name##Request, Triggers__V1__##Name##Response,                \
+                     &triggers__v1__##name##_request__descriptor>                                  \
+    }
+const std::map<std::string, AnyCall *> any_calls = {
+    ANY(PutSubscription, put_subscription),
+    ANY(GetSubscription, get_subscription),
+    ANY(ListSubscriptions, list_subscriptions),
+    ANY(DeleteSubscription, delete_subscription),
+    ANY(Pull, pull),
+    ANY(Ack, ack),
+    ANY(Nack, nack),
+    ANY(Extend, extend),
+    ANY(Release, release),
+    ANY(Seek, seek),
+    ANY(ListDeadLetters, list_dead_letters),
+    ANY(RedriveDeadLetters, redrive_dead_letters),
+    ANY(DeleteDeadLetters, delete_dead_letters),
+};
+
 Json call(const triggers::Client &client, const std::string &method, const Json &request,
           triggers::Timeout timeout)
 {
@@ -429,6 +473,9 @@ Json call(const triggers::Client &client, const std::string &method, const Json 
         return to_json(client.list_events(log_request(request), timeout));
     if (method == "follow")
         return follow(client, request, timeout);
+    const auto any = any_calls.find(method);
+    if (any != any_calls.end())
+        return any->second(client, "triggers.v1." + method, request.dump(), timeout);
     if (method == "work")
         return Shift(request).work(client);
     if (method == "list_kinds")

@@ -21,12 +21,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 
 import triggers_client as tc
 from triggers_client.proto.triggers.health.v1 import health_pb2
 from triggers_client.proto.triggers.rpc.v1 import envelope_pb2
 from triggers_client.proto.triggers.stats.v1 import stats_pb2
+from triggers_client.proto.triggers.v1 import subscriptions_pb2
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 Json = Any
@@ -164,6 +166,8 @@ def result_json(result: Json) -> Json:
         return {"status": status, "version": result.version, "store": result.store}
     if isinstance(result, stats_pb2.GetStatsResponse):
         return {"text": result.text}
+    if isinstance(result, Message):
+        return json_format.MessageToDict(result, preserving_proto_field_name=True)
     if isinstance(result, tc.Page):
         events = [result_json(event) for event in result.events]
         return {"events": events, "next_page_token": result.next_page_token}
@@ -295,6 +299,8 @@ def work_of(request: dict[str, Json]) -> tuple[Work, dict[str, Json]]:
 
 def arguments_of(method: str, request: dict[str, Json]) -> dict[str, Json]:
     arguments = dict(request)
+    if "/" in method:
+        return arguments  # a message's fields
     if "status" in arguments:
         arguments["status"] = NAMED.get(str(arguments["status"]), arguments["status"])
     if "order" in arguments:
@@ -338,10 +344,17 @@ NAMES = {"list": "inbox_page", "list_all": "inbox"}
 
 def start_call(client: Json, method: str, arguments: dict[str, Json]) -> Json:
     """Calls the client's function, or its generic call for methods that it has no function for."""
-    if method not in ANY:
-        return getattr(client, NAMES.get(method, method))(**arguments)
     options = {name: value for name, value in arguments.items() if name == "timeout"}
     fields = {name: value for name, value in arguments.items() if name != "timeout"}
+    if "/" in method:
+        service, _, short_name = method.partition("/")
+        types = subscriptions_pb2.DESCRIPTOR.services_by_name[service].methods_by_name[short_name]
+        message = getattr(subscriptions_pb2, types.input_type.name)()
+        response = getattr(subscriptions_pb2, types.output_type.name)
+        json_format.ParseDict(fields, message)
+        return client.call(f"triggers.v1.{method}", message, response, **options)
+    if method not in ANY:
+        return getattr(client, NAMES.get(method, method))(**arguments)
     name, request, response = ANY[method]
     return client.call(name, request(**fields), response, **options)
 

@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"triggers.internal/triggers"
@@ -44,6 +47,47 @@ var methods = map[string]func(context.Context, *triggers.Client, fields) (any, e
 	"list_events": listEvents, "follow": follow, "work": work, "list_kinds": listKinds,
 	"ack": ack, "ack_batch": ackBatch, "erase": erase,
 	"health": health, "check": check, "stats": stats,
+}
+
+func init() {
+	addAny[*triggerspb.PutSubscriptionRequest, *triggerspb.PutSubscriptionResponse]("SubscriptionService/PutSubscription")
+	addAny[*triggerspb.GetSubscriptionRequest, *triggerspb.GetSubscriptionResponse]("SubscriptionService/GetSubscription")
+	addAny[*triggerspb.ListSubscriptionsRequest, *triggerspb.ListSubscriptionsResponse]("SubscriptionService/ListSubscriptions")
+	addAny[*triggerspb.DeleteSubscriptionRequest, *triggerspb.DeleteSubscriptionResponse]("SubscriptionService/DeleteSubscription")
+	addAny[*triggerspb.PullRequest, *triggerspb.PullResponse]("SubscriptionService/Pull")
+	addAny[*triggerspb.AckRequest, *triggerspb.AckResponse]("SubscriptionService/Ack")
+	addAny[*triggerspb.NackRequest, *triggerspb.NackResponse]("SubscriptionService/Nack")
+	addAny[*triggerspb.ExtendRequest, *triggerspb.ExtendResponse]("SubscriptionService/Extend")
+	addAny[*triggerspb.ReleaseRequest, *triggerspb.ReleaseResponse]("SubscriptionService/Release")
+	addAny[*triggerspb.SeekRequest, *triggerspb.SeekResponse]("SubscriptionService/Seek")
+	addAny[*triggerspb.ListDeadLettersRequest, *triggerspb.ListDeadLettersResponse]("SubscriptionService/ListDeadLetters")
+	addAny[*triggerspb.RedriveDeadLettersRequest, *triggerspb.RedriveDeadLettersResponse]("SubscriptionService/RedriveDeadLetters")
+	addAny[*triggerspb.DeleteDeadLettersRequest, *triggerspb.DeleteDeadLettersResponse]("SubscriptionService/DeleteDeadLetters")
+}
+
+// addAny adds a generic call, with the JSON of protobuf.
+func addAny[Q, R proto.Message](name string) {
+	methods[name] = func(ctx context.Context, client *triggers.Client, f fields) (any, error) {
+		var none Q
+		request := none.ProtoReflect().New().Interface()
+		given, err := json.Marshal(f)
+		if err == nil {
+			err = protojson.Unmarshal(given, request)
+		}
+		if err != nil {
+			return nil, err
+		}
+		response, err := triggers.Call[R](ctx, client, "triggers.v1."+name, request)
+		if err != nil {
+			return nil, err
+		}
+		var found any
+		text, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(response)
+		if err == nil {
+			err = json.Unmarshal(text, &found)
+		}
+		return found, err
+	}
 }
 
 // outcome makes a call, with a deadline of its own when timeoutMS is not 0.

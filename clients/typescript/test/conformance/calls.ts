@@ -1,5 +1,5 @@
 // The methods of the scenarios, by the client's methods; and their outcomes.
-import { create } from "@bufbuild/protobuf";
+import { create, type DescMethodUnary, fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { TimestampSchema, type Timestamp } from "@bufbuild/protobuf/wkt";
 import { setTimeout } from "node:timers/promises";
 import {
@@ -25,6 +25,7 @@ import {
 } from "../../src/node.js";
 import { Health } from "../../src/gen/triggers/health/v1/health_pb.js";
 import { StatsService } from "../../src/gen/triggers/stats/v1/stats_pb.js";
+import { SubscriptionService } from "../../src/gen/triggers/v1/subscriptions_pb.js";
 
 interface EventFields {
   source: string;
@@ -142,6 +143,14 @@ export const METHODS: Record<string, Method> = {
     return { text };
   },
 };
+
+for (const method of SubscriptionService.methods as DescMethodUnary[]) {
+  METHODS[`SubscriptionService/${method.name}`] = async (client, fields, options) => {
+    const request = fromJson(method.input, fields as unknown as JsonValue);
+    const response = await client.call(method, request, options);
+    return toJson(method.output, response, { useProtoFieldName: true }) as object;
+  };
+}
 
 /** Makes a call; its outcome. What is thrown and is no TriggersError is a defect of the binding. */
 export async function outcomeOf(call: () => Promise<object>): Promise<object> {
