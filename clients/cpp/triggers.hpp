@@ -581,11 +581,6 @@ inline triggers_call_options to_c(const CallOptions &options)
     return result;
 }
 
-} // namespace detail
-
-namespace detail
-{
-
 // The lease of a delivery, while it is handled and as long as somebody has the delivery.
 class Lease
 {
