@@ -7,13 +7,13 @@
 #include "base/check.h"
 #include "base/clock.h"
 
-#define LABEL(name) "subscription=\"" name "\""
-#define LABEL_SIZE (sizeof(LABEL("")) + SUBSCRIPTION_NAME_MAX)
+#define LABEL "subscription=\"%s\""
+#define LABEL_SIZE (sizeof(LABEL) + SUBSCRIPTION_NAME_MAX)
 
 /* The others' is no valid name. */
 static char texts[SUBSCRIPTION_SERIES][LABEL_SIZE];
-static const char *labels[SUBSCRIPTION_SERIES + 2] = {[SUBSCRIPTION_OTHERS] = LABEL("(others)"),
-                                                      [SUBSCRIPTION_OTHERS + 1] = NULL};
+static const char *labels[SUBSCRIPTION_SERIES + 2] = {
+    [SUBSCRIPTION_OTHERS] = "subscription=\"(others)\"", [SUBSCRIPTION_OTHERS + 1] = NULL};
 static bool asked_for[SUBSCRIPTION_SERIES]; /* since subscription_shown */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -126,7 +126,7 @@ size_t subscription_series(const char *name)
 {
     char label[LABEL_SIZE] = "";
     size_t series = 0, room = SUBSCRIPTION_OTHERS;
-    snprintf(label, sizeof(label), LABEL("%s"), name);
+    snprintf(label, sizeof(label), LABEL, name);
     pthread_mutex_lock(&lock);
     begin();
     for (; series < SUBSCRIPTION_SERIES && strcmp(texts[series], label) != 0; series++)
