@@ -1,6 +1,7 @@
 package triggers
 
 import (
+	"context"
 	"sync"
 
 	"google.golang.org/protobuf/proto"
@@ -104,12 +105,10 @@ func (g *gatherer) call(ids []string) ([]*triggerspb.SettleResult, *Error) {
 	case "Nack":
 		request = &triggerspb.NackRequest{Name: w.name, AckIds: ids, Reason: g.key.reason}
 		response = &triggerspb.NackResponse{}
-	case "Extend":
+	default: // Extend
 		request = &triggerspb.ExtendRequest{Name: w.name, AckIds: ids, LeaseSeconds: w.seconds()}
 		response = &triggerspb.ExtendResponse{}
-	default:
-		request, response = &triggerspb.ReleaseRequest{Name: w.name, AckIds: ids}, &triggerspb.ReleaseResponse{}
 	}
-	err := w.call(g.key.method, max(w.client.timeout, w.lease), request, response)
+	err := w.call(context.Background(), g.key.method, max(w.client.timeout, w.lease), request, response)
 	return response.GetResults(), err
 }

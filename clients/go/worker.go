@@ -42,8 +42,8 @@ type WorkOptions struct {
 	OnError func(error)
 }
 
-// Work hands the events of a subscription to handle until ctx ends. Then it begins nothing more,
-// finishes and settles what runs, and returns nil; otherwise it returns the error of a call that failed
+// Work hands the events of a subscription to handle until ctx ends. Then it begins nothing more, releases
+// what a pull may still get, finishes and settles what runs, and returns nil; otherwise it returns the error of a call that failed
 // for good, as when there is no such subscription. An event may be handled more than once.
 func (c *Client) Work(ctx context.Context, subscription string, handle Handler, options WorkOptions) error {
 	if options.Concurrency == 0 {
@@ -86,7 +86,6 @@ type worker struct {
 type pulled struct {
 	deliveries []*triggerspb.Delivery
 	again      bool // it was sent more than once
-	err        error
 }
 
 func (w *worker) run(ctx context.Context) error {
@@ -95,27 +94,13 @@ func (w *worker) run(ctx context.Context) error {
 		if places == 0 {
 			return nil
 		}
-		// The pull outlives ctx: the core may give it something yet, which is to be released.
-		result := make(chan pulled)
-		go func() {
-			found := w.pull(ctx, places)
-			select {
-			case result <- found:
-			case <-ctx.Done():
-				w.release(found.deliveries)
-			}
-		}()
-		select {
-		case <-ctx.Done():
-			return nil
-		case found := <-result:
-			if found.err != nil {
-				return found.err
-			}
-			w.begin(ctx, found)
-			for range places - len(found.deliveries) {
-				w.free <- struct{}{}
-			}
+		found, err := w.pull(ctx, places)
+		if err != nil {
+			return err
+		}
+		w.begin(ctx, found)
+		for range places - len(found.deliveries) {
+			w.free <- struct{}{}
 		}
 	}
 }
@@ -136,46 +121,77 @@ func (w *worker) takeFree(ctx context.Context) int {
 	}
 }
 
-func (w *worker) pull(ctx context.Context, places int) pulled {
-	var request *triggerspb.PullRequest
+// pull gives what there is for so many handlers. When ctx ends that is nothing: what the core has given
+// it, or would give it yet, is released.
+func (w *worker) pull(ctx context.Context, places int) (pulled, error) {
+	request := &triggerspb.PullRequest{Name: w.name, MaxEvents: uint32(places), WaitMs: maxWaitMS}
 	var since time.Time
-	again := false
-	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
-		err := w.readLease()
-		sent := time.Now()
+	for backoff := minBackoff; ctx.Err() == nil; backoff = min(2*backoff, maxBackoff) {
+		err := w.readLease(ctx)
 		if err == nil {
-			again = request != nil && sent.Sub(since) < samePull
+			sent := time.Now()
+			again := request.GetPullId() != "" && sent.Sub(since) < samePull
 			if !again {
 				since = sent
-				request = &triggerspb.PullRequest{
-					Name: w.name, MaxEvents: uint32(places), LeaseSeconds: w.seconds(),
-					WaitMs: maxWaitMS, PullId: NewEventID(),
-				}
+				request.PullId, request.LeaseSeconds = NewEventID(), w.seconds()
 			}
-			response := &triggerspb.PullResponse{}
-			err = w.call("Pull", w.client.timeout+maxWaitMS*time.Millisecond, request, response)
-			if err == nil {
-				if len(response.GetDeliveries()) == 0 && time.Since(sent) < atOnce {
+			var deliveries []*triggerspb.Delivery
+			deliveries, err = w.ask(ctx, request)
+			if err == nil && ctx.Err() == nil {
+				if len(deliveries) == 0 && time.Since(sent) < atOnce {
 					sleep(ctx, rest)
 				}
-				return pulled{deliveries: response.GetDeliveries(), again: again}
+				return pulled{deliveries, again}, nil
 			}
 		}
-		if !err.Retryable() || ctx.Err() != nil {
-			return pulled{err: err}
+		if err != nil && ctx.Err() == nil {
+			if !err.Retryable() {
+				return pulled{}, err
+			}
+			w.report(err)
+			sleep(ctx, max(jitter(backoff), err.RetryDelay))
 		}
-		w.report(err)
-		sleep(ctx, max(jitter(backoff), err.RetryDelay))
+	}
+	if request.GetPullId() != "" {
+		w.release(request.GetPullId())
+	}
+	return pulled{}, nil
+}
+
+// ask makes the call of a pull, and waits for its answer until ctx ends. What it brings then is released.
+func (w *worker) ask(ctx context.Context, request *triggerspb.PullRequest) ([]*triggerspb.Delivery, *Error) {
+	type answer struct {
+		deliveries []*triggerspb.Delivery
+		err        *Error
+	}
+	result := make(chan answer)
+	request = proto.CloneOf(request)
+	go func() {
+		response := &triggerspb.PullResponse{}
+		timeout := w.client.timeout + maxWaitMS*time.Millisecond
+		err := w.call(context.Background(), "Pull", timeout, request, response)
+		select {
+		case result <- answer{response.GetDeliveries(), err}:
+		case <-ctx.Done():
+			if len(response.GetDeliveries()) > 0 {
+				w.release(request.GetPullId())
+			}
+		}
+	}()
+	select {
+	case found := <-result:
+		return found.deliveries, found.err
+	case <-ctx.Done():
+		return nil, nil
 	}
 }
 
-func (w *worker) readLease() *Error {
+func (w *worker) readLease(ctx context.Context) *Error {
 	if w.lease > 0 {
 		return nil
 	}
-	response := &triggerspb.GetSubscriptionResponse{}
-	err := w.call("GetSubscription", w.client.timeout, &triggerspb.GetSubscriptionRequest{Name: w.name}, response)
-	if err != nil {
+	request, response := &triggerspb.GetSubscriptionRequest{Name: w.name}, &triggerspb.GetSubscriptionResponse{}
+	if err := w.call(ctx, "GetSubscription", w.client.timeout, request, response); err != nil {
 		return err
 	}
 	w.lease = time.Duration(response.GetSubscription().GetLeaseSeconds()) * time.Second
@@ -187,9 +203,10 @@ func (w *worker) readLease() *Error {
 
 func (w *worker) seconds() uint32 { return uint32(w.lease / time.Second) }
 
-// call makes a call that no context ends but the client's Close.
-func (w *worker) call(name string, timeout time.Duration, request, response proto.Message) *Error {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+func (w *worker) call(
+	ctx context.Context, name string, timeout time.Duration, request, response proto.Message,
+) *Error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	found, failed := findMethod(subscriptions + name)
 	if failed != nil {
@@ -258,10 +275,11 @@ func (w *worker) keep(ended context.Context, lose context.CancelCauseFunc, ackID
 	}
 }
 
-func (w *worker) release(deliveries []*triggerspb.Delivery) {
-	for _, delivery := range deliveries {
-		go w.gatherer("Release", "").settle(delivery.GetAckId())
-	}
+// release ends a pull that waits, and gives back what it got.
+func (w *worker) release(pullID string) {
+	request := &triggerspb.ReleaseRequest{Name: w.name, PullId: pullID}
+	response := &triggerspb.ReleaseResponse{}
+	w.report(w.call(context.Background(), "Release", w.client.timeout, request, response))
 }
 
 func (w *worker) report(err *Error) {

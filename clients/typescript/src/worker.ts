@@ -49,6 +49,8 @@ export interface Caller {
 
 type Checked = Given & { event: Event };
 
+type PullRequest = MessageInitShape<typeof service.pull.input> & { pullId: string };
+
 interface Pulled {
   deliveries: Checked[];
   again: boolean; // the pull was sent more than once
@@ -65,7 +67,7 @@ export class Worker {
   readonly #onError: (error: TriggersError) => void;
   readonly #gatherers = new Map<string, Gatherer>();
   readonly #tasks = new Set<Promise<void>>(); // one for each delivery until it is settled
-  #stopping = false;
+  readonly #stop = new AbortController();
   #leaseSeconds: number; // 0: not known yet
   #free: number;
   #wake: () => void = () => undefined; // has whoever pulls look again
@@ -87,9 +89,9 @@ export class Worker {
     this.done.catch(() => undefined); // whoever waits is told
   }
 
-  /** Begins nothing more, and finishes what runs; `done` as above. */
+  /** Begins nothing more, releases what a pull may still get, and finishes what runs; `done` as above. */
   stop(): Promise<void> {
-    this.#stopping = true;
+    this.#stop.abort();
     this.#wake();
     return this.done;
   }
@@ -102,7 +104,7 @@ export class Worker {
     try {
       await this.#pullAll();
     } finally {
-      this.#stopping = true;
+      this.#stop.abort();
       while (this.#tasks.size > 0) {
         await Promise.all(this.#tasks);
       }
@@ -111,23 +113,13 @@ export class Worker {
 
   // ---- pull ----
 
+  get #stopping(): boolean {
+    return this.#stop.signal.aborted;
+  }
+
   async #pullAll(): Promise<void> {
     while (await this.#hasFree()) {
-      const call = { ended: false };
-      const end = (): void => {
-        call.ended = true;
-        this.#wake();
-      };
-      const pull = this.#pull();
-      pull.then(end, end);
-      while (!call.ended && !this.#stopping) {
-        await this.#woken();
-      }
-      if (this.#stopping) {
-        pull.then(this.#release.bind(this), () => undefined); // the core may give it something yet
-      } else {
-        this.#begin(await pull);
-      }
+      this.#begin(await this.#pull());
     }
   }
 
@@ -145,37 +137,40 @@ export class Worker {
     });
   }
 
+  /** What there is for the handlers that are free; nothing after stop, when it is released. */
   async #pull(): Promise<Pulled> {
     const backoff = new Backoff();
-    let [request, since, again] = [this.#newPull(), 0, false];
-    for (;;) {
-      const sent = performance.now();
+    let [request, since] = [this.#newPull(), -Infinity];
+    while (!this.#stopping) {
       try {
-        if (this.#leaseSeconds === 0) {
-          this.#leaseSeconds = await this.#readLease();
-        }
+        this.#leaseSeconds ||= await this.#readLease();
+        const sent = performance.now();
+        const again = sent - since < SAME_PULL_MS;
         if (!again) {
-          [request, since] = [this.#newPull(), performance.now()];
+          [request, since] = [this.#newPull(), sent];
         }
-        const timeoutMs = this.#caller.timeoutMs + MAX_WAIT_MS;
-        const answer = await this.#caller.call(service.pull, request, { timeoutMs });
-        const deliveries = answer.deliveries.map(checkDelivery);
-        if (deliveries.length === 0 && performance.now() - sent < AT_ONCE_MS) {
-          await pause(REST_MS);
+        const deliveries = await this.#ask(request);
+        if (deliveries) {
+          if (deliveries.length === 0 && performance.now() - sent < AT_ONCE_MS) {
+            await pause(REST_MS, this.#stop.signal);
+          }
+          return { deliveries, again };
         }
-        return { deliveries, again };
       } catch (error) {
-        if (!(error instanceof TriggersError) || !error.retryable || this.#stopping) {
+        if (!(error instanceof TriggersError) || !error.retryable) {
           throw error;
         }
         this.#onError(error);
-        await pause(Math.max(backoff.nextMs(), error.retryDelayMs));
-        again = since > 0 && performance.now() - since < SAME_PULL_MS;
+        await pause(Math.max(backoff.nextMs(), error.retryDelayMs), this.#stop.signal);
       }
     }
+    if (since >= 0) {
+      await this.#release(request.pullId);
+    }
+    return { deliveries: [], again: false };
   }
 
-  #newPull(): MessageInitShape<typeof service.pull.input> {
+  #newPull(): PullRequest {
     return {
       name: this.#name,
       maxEvents: this.#free,
@@ -185,19 +180,55 @@ export class Worker {
     };
   }
 
+  /** What a pull brings; undefined after stop, and then what it brings all the same is released. */
+  async #ask(request: PullRequest): Promise<Checked[] | undefined> {
+    const timeoutMs = this.#caller.timeoutMs + MAX_WAIT_MS;
+    const call = this.#caller.call(service.pull, request, { timeoutMs });
+    if (await this.#isAnswered(call)) {
+      return (await call).deliveries.map(checkDelivery);
+    }
+    const release = ({ deliveries }: { deliveries: unknown[] }): unknown =>
+      deliveries.length > 0 ? this.#release(request.pullId) : undefined;
+    call.then(release, () => undefined);
+    return undefined;
+  }
+
+  /** False after stop, whether there is an answer or not. */
+  async #isAnswered(call: Promise<unknown>): Promise<boolean> {
+    const state = { ended: false };
+    const end = (): void => {
+      state.ended = true;
+      this.#wake();
+    };
+    call.then(end, end);
+    while (!state.ended && !this.#stopping) {
+      await this.#woken();
+    }
+    return !this.#stopping;
+  }
+
+  /** 0 after stop. */
   async #readLease(): Promise<number> {
     const { timeoutMs } = this.#caller;
-    const { subscription } = await this.#caller.call(service.getSubscription, { name: this.#name }, { timeoutMs });
+    const call = this.#caller.call(service.getSubscription, { name: this.#name }, { timeoutMs });
+    if (!(await this.#isAnswered(call))) {
+      return 0;
+    }
+    const { subscription } = await call;
     if (!subscription?.leaseSeconds) {
       throw malformedAnswer("lacks the subscription's lease");
     }
     return subscription.leaseSeconds;
   }
 
-  #release({ deliveries }: Pulled): void {
-    for (const { ackId } of deliveries) {
-      void this.#gatherer("release").settle(ackId);
-    }
+  /** Ends a pull that waits, and gives back what it got. */
+  async #release(pullId: string): Promise<void> {
+    const { timeoutMs } = this.#caller;
+    await this.#caller
+      .call(service.release, { name: this.#name, pullId }, { timeoutMs })
+      .catch((error: unknown) => {
+        this.#onError(error as TriggersError);
+      });
   }
 
   // ---- handle ----
@@ -246,7 +277,7 @@ export class Worker {
   }
 
   /** Failures with the same reason go together. */
-  #gatherer(method: "ack" | "nack" | "extend" | "release", reason = ""): Gatherer {
+  #gatherer(method: "ack" | "nack" | "extend", reason = ""): Gatherer {
     const key = `${method} ${reason}`;
     let gatherer = this.#gatherers.get(key);
     if (!gatherer) {
@@ -260,7 +291,7 @@ export class Worker {
   }
 
   async #settle(
-    method: "ack" | "nack" | "extend" | "release",
+    method: "ack" | "nack" | "extend",
     ackIds: string[],
     reason: string,
   ): Promise<readonly SettleResult[]> {
@@ -302,6 +333,10 @@ async function failureOf(handle: () => unknown): Promise<string | undefined> {
 /** Waits, but not after the signal. */
 function pause(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
+    if (signal?.aborted) {
+      resolve();
+      return;
+    }
     const end = (): void => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", end);

@@ -13,7 +13,13 @@ import {
   ListEventsResponseSchema,
   ListInboxResponseSchema,
 } from "../src/gen/triggers/v1/events_pb.js";
-import { AckRequestSchema, AckResponseSchema, PullResponseSchema } from "../src/gen/triggers/v1/subscriptions_pb.js";
+import {
+  AckRequestSchema,
+  AckResponseSchema,
+  PullRequestSchema,
+  PullResponseSchema,
+  ReleaseRequestSchema,
+} from "../src/gen/triggers/v1/subscriptions_pb.js";
 import { Code, type Follower, newEventId, ServingStatus, TriggersClient, TriggersError, VERSION } from "../src/node.js";
 import { ok, ScriptedCore, type Answer } from "./scripted.js";
 
@@ -239,24 +245,35 @@ void test("a follower that was left, or whose call failed, goes on where it was"
     assert.equal(follower.nextAfter, 5n);
   }));
 
-void test("a worker that is stopped while it waits has settled what ran", () => {
-  const event = { eventId: newEventId() };
-  const pulled = ok(PullResponseSchema, { deliveries: [{ ackId: "one", deliveryAttempt: 1, event }] });
+void test("a worker that is stopped while it waits settles what ran and releases its pull", () => {
+  const pulled = (ackId: string) =>
+    ok(PullResponseSchema, { deliveries: [{ ackId, deliveryAttempt: 1, event: { eventId: newEventId() } }] });
+  let giveLate = (): void => undefined;
   let pulls = 0;
   const answer: Answer = ({ method, body }) => {
     if (!method.endsWith("/Pull")) {
-      const { ackIds } = fromBinary(AckRequestSchema, body);
+      const { ackIds } = fromBinary(AckRequestSchema, body); // the others have its fields too
       return ok(AckResponseSchema, { results: ackIds.map(() => ({})) });
     }
     pulls++;
-    return pulls === 1 ? pulled : null;
+    const late = new Promise<{ body: Uint8Array }>((resolve) => {
+      giveLate = () => {
+        resolve(pulled("late"));
+      };
+    });
+    return pulls === 1 ? pulled("one") : late;
   };
   return withCore(answer, async (client, core) => {
     const worker = client.worker("w", () => undefined, { concurrency: 2, leaseSeconds: 30 });
     await isAsked(core, 3);
     await worker.stop();
-    const methods = core.requests.map(({ method }) => method.split("/")[1]).sort();
-    assert.deepEqual(methods, ["Ack", "Pull", "Pull"]);
+    giveLate();
+    await isAsked(core, 5);
+    const bodies = (name: string) => core.requests.filter(({ method }) => method.endsWith(name)).map(({ body }) => body);
+    assert.equal(bodies("/Ack").length, 1);
+    const ids = bodies("/Pull").map((body) => fromBinary(PullRequestSchema, body).pullId);
+    const releases = bodies("/Release").map((body) => fromBinary(ReleaseRequestSchema, body));
+    assert.deepEqual(releases.map(({ pullId, ackIds }) => [pullId, ackIds]), [[ids[1], []], [ids[1], []]]);
     const start = (options: object) => () => client.worker("w", () => undefined, options);
     assert.throws(start({ concurrency: 0 }), failsWith(Code.INVALID_ARGUMENT, "CONCURRENCY_INVALID"));
     assert.throws(start({ leaseSeconds: 43_201 }), failsWith(Code.INVALID_ARGUMENT, "LEASE_SECONDS_INVALID"));

@@ -6,8 +6,10 @@ import type { AddressInfo } from "node:net";
 import { WebSocketServer, type WebSocket } from "ws";
 import { RequestSchema, ResponseSchema, type Request } from "../src/gen/triggers/rpc/v1/envelope_pb.js";
 
+type Reply = MessageInitShape<typeof ResponseSchema>;
+
 /** The envelope to answer with, or null for none. */
-export type Answer = (request: Request, socket: WebSocket) => MessageInitShape<typeof ResponseSchema> | null;
+export type Answer = (request: Request, socket: WebSocket) => Reply | null | Promise<Reply>;
 
 export class ScriptedCore {
   readonly requests: Request[] = [];
@@ -21,10 +23,15 @@ export class ScriptedCore {
       socket.on("message", (message: Buffer) => {
         const request = fromBinary(RequestSchema, message.subarray(4));
         this.requests.push(request);
-        const reply = answer(request, socket);
-        if (reply) {
+        const send = (reply: Reply): void => {
           const envelope = toBinary(ResponseSchema, create(ResponseSchema, reply));
           socket.send(Buffer.concat([message.subarray(0, 4), envelope]));
+        };
+        const reply = answer(request, socket);
+        if (reply instanceof Promise) {
+          void reply.then(send);
+        } else if (reply) {
+          send(reply);
         }
       });
     });

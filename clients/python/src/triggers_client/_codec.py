@@ -328,6 +328,14 @@ def pull(
     return Call(_SUBSCRIPTIONS + "Pull", request, subscriptions_pb2.PullResponse, read)
 
 
+def release_pull(
+    name: str, pull_id: str
+) -> Call[subscriptions_pb2.ReleaseResponse, subscriptions_pb2.ReleaseResponse]:
+    request = subscriptions_pb2.ReleaseRequest(name=name, pull_id=pull_id)
+    response = subscriptions_pb2.ReleaseResponse
+    return Call(_SUBSCRIPTIONS + "Release", request, response, lambda answer: answer)
+
+
 def settle(
     method: str, name: str, ack_ids: Sequence[str], lease: int = 0, reason: str = ""
 ) -> Call[Any, list[TriggersError | None]]:

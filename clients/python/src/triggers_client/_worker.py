@@ -59,6 +59,7 @@ class AsyncWorker:
         self._freed = asyncio.Event()
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()  # one for each delivery until it is settled
+        self._pull_id = ""  # of a pull whose events are not begun
         self._gatherers: dict[tuple[str, str], Gatherer] = {}
         self._running: asyncio.Task[None] | None = None
 
@@ -70,10 +71,12 @@ class AsyncWorker:
         back."""
         try:
             await self._pull_all()
+            self._add(self._release_under_way())
             await self._finish()
         except asyncio.CancelledError:
             for task in self._tasks:
                 task.cancel()
+            _background(self._release_under_way())
             raise
         finally:
             self._stop.set()
@@ -83,8 +86,14 @@ class AsyncWorker:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
+    def _add(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     def stop(self) -> None:
-        """Begins nothing more; `run` returns when what runs is finished and settled."""
+        """Begins nothing more and releases what a pull may still get; `run` returns when what runs
+        is finished and settled."""
         self._stop.set()
         self._freed.set()
 
@@ -117,10 +126,12 @@ class AsyncWorker:
                 await asyncio.wait({pull, stop}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 stop.cancel()
-                if self._stop.is_set() or not pull.done():
-                    _background(self._give_back(pull))  # the core may give it something yet
+                pull.cancel()
+                pull.add_done_callback(_forget)
             if not self._stop.is_set():
-                self._begin(*pull.result())
+                deliveries, again = pull.result()
+                self._pull_id = ""
+                self._begin(deliveries, again)
 
     async def _wait_for_free(self) -> bool:
         """Waits until a handler is free; False after stop."""
@@ -142,38 +153,60 @@ class AsyncWorker:
         if not self._lease:
             self._lease = await self._read_lease()
         clock = asyncio.get_running_loop().time
-        timeout = self._client._timeout + _PULL_WAIT
-        most, again, request, since = _BACKOFF_FIRST, False, self._new_pull(), clock()
+        most, again, since = _BACKOFF_FIRST, False, clock()
         while True:
             sent = clock()
+            if not again:
+                self._pull_id, places, since = str(uuid.uuid4()), self._free, sent
             try:
-                deliveries = await self._client._call(request, timeout)
+                deliveries = await self._ask(places, self._pull_id)
                 break
             except TriggersError as error:
+                if not error.retryable:
+                    self._pull_id = ""
                 most = await self._pause(error, most)
             again = clock() - since < _SAME_PULL
-            if not again:
-                request, since = self._new_pull(), clock()
-        if not deliveries and clock() - sent < _AT_ONCE:
-            await asyncio.sleep(_REST)
+        if not deliveries:
+            self._pull_id = ""
+            if clock() - sent < _AT_ONCE:
+                await asyncio.sleep(_REST)
         return deliveries, again
 
-    def _new_pull(self) -> _codec.Call[Any, list[Delivery]]:
-        pull_id = str(uuid.uuid4())
-        return _codec.pull(self._name, self._free, self._lease, _PULL_WAIT, pull_id)
+    async def _ask(self, places: int, pull_id: str) -> list[Delivery]:
+        """Makes the call of a pull. Cancelled, it releases what the call brings all the same."""
+        request = _codec.pull(self._name, places, self._lease, _PULL_WAIT, pull_id)
+        timeout = self._client._timeout + _PULL_WAIT
+        call = asyncio.ensure_future(self._client._call(request, timeout))
+        try:
+            return await asyncio.shield(call)
+        except asyncio.CancelledError:
+            _background(self._release_late(call, pull_id))
+            raise
 
     async def _pause(self, error: TriggersError, most: float) -> float:
         """Waits before a call is made again, and returns how long to wait at most the next time.
         Raises what cannot be mended so."""
-        if not error.retryable or self._stop.is_set():
+        if not error.retryable:
             raise error
         self._tell(error)
         await asyncio.sleep(max(random.uniform(most / 2, most), error.retry_delay))
         return min(most * 2, _BACKOFF_MOST)
 
-    async def _give_back(self, pull: asyncio.Future[tuple[list[Delivery], bool]]) -> None:
-        deliveries, _ = await pull
-        await self._release(deliveries)
+    async def _release_late(self, call: asyncio.Future[list[Delivery]], pull_id: str) -> None:
+        if await call:
+            await self._release_pull(pull_id)
+
+    async def _release_under_way(self) -> None:
+        pull_id, self._pull_id = self._pull_id, ""
+        if pull_id:
+            await self._release_pull(pull_id)
+
+    async def _release_pull(self, pull_id: str) -> None:
+        """Ends a pull that waits, and gives back what it got."""
+        try:
+            await self._client._call(_codec.release_pull(self._name, pull_id), None)
+        except TriggersError as error:
+            self._tell(error)
 
     async def _release(self, deliveries: Sequence[Delivery]) -> None:
         release = self._gatherer("Release")
@@ -184,9 +217,7 @@ class AsyncWorker:
     def _begin(self, deliveries: Sequence[Delivery], again: bool) -> None:
         for delivery in deliveries:
             self._free -= 1
-            task = asyncio.ensure_future(self._work(delivery, again))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._add(self._work(delivery, again))
 
     async def _work(self, delivery: Delivery, again: bool) -> None:
         """Handles a delivery and settles it. Nothing is known of the age of a lease whose pull
@@ -270,11 +301,13 @@ _in_background: set[asyncio.Task[None]] = set()
 def _background(work: Coroutine[Any, Any, None]) -> None:
     """Does something that nobody waits for, unless the client is closed before."""
 
-    def done(task: asyncio.Task[None]) -> None:
-        _in_background.discard(task)
-        if not task.cancelled():
-            task.exception()
-
     task = asyncio.ensure_future(work)
     _in_background.add(task)
-    task.add_done_callback(done)
+    task.add_done_callback(_in_background.discard)
+    task.add_done_callback(_forget)
+
+
+def _forget(task: asyncio.Future[Any]) -> None:
+    """Nobody wants to know how it ended."""
+    if not task.cancelled():
+        task.exception()
