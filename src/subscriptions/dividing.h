@@ -18,7 +18,7 @@ struct division {
     size_t count;
     size_t most; /* so many are given out at most */
 
-    /* The rest is for division_init and below. */
+    /* The rest is for division_take. */
     size_t next; /* event */
     size_t given;
     struct ledger_grant *grants;
