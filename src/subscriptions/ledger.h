@@ -16,7 +16,8 @@
  *   take that moves the position over s gives it out if (d, s) is not after the time position that
  *   the take leaves. A take that moves the time position over (d, s) gives it out if s is after
  *   `begin` and not after the position from before the take. As takes have one order, each is given
- *   out once.
+ *   out once. The time position does not go back with the store's clock: after such a step, events
+ *   whose time is before it do not wait.
  * - One of an ordering key, in a subscription by key, while its key is *busy*: there is a lease of
  *   the key, or a *mark*, which says which event of it was passed first. A mark is ready, and its
  *   event given out, when there is no lease of its key. Whoever decides this has seen the
