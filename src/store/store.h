@@ -6,8 +6,9 @@
  * or the disk until a session is opened.
  *
  * An event's immutable part (id, sequence, source, type, payload, ordering key, deliver_at,
- * created_at) is kept apart from its delivery state (pending or acknowledged), which is all that changes. An operation is about
- * the events of one tenant, that of its scope; those of others do not exist for it.
+ * created_at) is kept apart from its delivery state (pending or acknowledged), which is all that
+ * changes. An operation is about the events of one tenant, that of its scope; those of others do
+ * not exist for it.
  *
  * The log: each event of a tenant has a sequence, 1, 2, 3 and so on, without a gap, in the order of
  * the commits, and in a batch in the order of its items. Whoever has read the log up to s never
