@@ -239,8 +239,9 @@ class WorkerTest {
         timer = calls.timers.take();
         assertEquals(Duration.ofSeconds(10), timer.after);
         handled.complete(null);
+        Asked ack = calls.asked(AckRequest.class);
         assertTrue(timer.work.isCancelled());
-        calls.asked(AckRequest.class).answer.complete(acked(1));
+        ack.answer.complete(acked(1));
         calls.stop(worker);
     }
 
@@ -315,6 +316,7 @@ class WorkerTest {
         begun.take().complete(null);
         Asked first = calls.asked(AckRequest.class);
         assertEquals(List.of("a"), ((AckRequest) first.request).getAckIdsList());
+        Asked pull = calls.asked(PullRequest.class); // all are begun, and hang on their futures
         begun.take().complete(null);
         begun.take().complete(null);
         first.answer.complete(acked(1));
@@ -323,7 +325,9 @@ class WorkerTest {
         second.answer.complete(acked(1)); // one is missing
         assertEquals("ANSWER_MALFORMED", calls.told.take().reason());
         assertEquals("ANSWER_MALFORMED", calls.told.take().reason());
-        calls.stop(worker);
+        worker.stop();
+        calls.released(pullId(pull));
+        worker.join();
     }
 
     private String reasonOf(Function<Delivery, CompletionStage<?>> handler) throws Exception {
