@@ -445,7 +445,7 @@ static void cores_share_times(void **state)
 static void times_outlast_the_core(void **state)
 {
     struct core *core = core_open(*state);
-    int64_t due_us = in_ms(400);
+    int64_t due_us = in_ms(2000);
     create_delayed(core, 1, in_ms(-1000), "crm");
     create_delayed(core, 2, in_ms(MANY_MS), "crm");
     create_delayed(core, 3, due_us, "crm");
