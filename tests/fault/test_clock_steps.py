@@ -7,7 +7,7 @@ import time
 import pytest
 
 from support.deliveries import Deliveries
-from support.faketime import FakeClock
+from support.fake_clock import FakeClock
 from support.load import Load
 from support.postgres import PostgresServer
 from support.program import build_folder
@@ -56,10 +56,17 @@ class Play:
                     self._hold()
                     begin = time.time()
                     clock.set(seconds)
+                    self._tell_cores()
                     load.wait_for_creates(30)
                     if seconds > was:
                         self.deliveries.set_forward(begin)
                     was = seconds
+
+    def _tell_cores(self):
+        """Each has heard what time it is, which comes with every answer of the store."""
+        for url in self.urls:
+            with BareClient(url) as rpc:
+                rpc.subscription("GetSubscription", "work")
 
     def _hold(self):
         """A worker gets something, and is never heard of again."""
