@@ -17,6 +17,12 @@ void store_clock_note(struct store_clock *clock, int64_t now_us, int64_t asked_u
     int64_t monotonic_us = clock_monotonic_us();
     int64_t late_us = monotonic_us - asked_us;
     int64_t offset_us = now_us - monotonic_us;
+    /* What was asked before the last answer may be from before a step back, which would end all
+     * leases; a step forward is heard of with the next answer. */
+    if (atomic_load(&clock->told) && asked_us < atomic_load(&clock->noted_us) &&
+        offset_us - atomic_load(&clock->offset_us) > STEP_US)
+        return;
+    atomic_store(&clock->noted_us, monotonic_us);
     int64_t back_us = atomic_exchange(&clock->offset_us, offset_us) - (offset_us + late_us);
     atomic_store(&clock->late_us, late_us);
     if (!atomic_exchange(&clock->told, true) || back_us <= STEP_US)

@@ -12,6 +12,7 @@ struct store_clock {
     atomic_bool told;              /* what it is */
     atomic_int_fast64_t offset_us; /* from the monotonic one, at least; */
     atomic_int_fast64_t late_us;   /* at most this more */
+    atomic_int_fast64_t noted_us;  /* monotonic; when that was heard */
     atomic_uint_fast64_t turns;    /* how often it was found to have been set back */
     atomic_int_fast64_t turned_us; /* by how much the last time */
 };
