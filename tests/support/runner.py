@@ -29,7 +29,7 @@ FUZZ_SECONDS = 9  # of each target
 FUZZ_SECONDS_LONG = 1800
 # Tests in Python mostly wait: many more modules at a time than there are processors, of all suites but
 # those that need the machine for themselves.
-SEVERAL_AT_A_TIME = ("-n", str(5 * (os.cpu_count() or 1)), "--dist", "loadscope", "--no-loadscope-reorder")
+SEVERAL_AT_A_TIME = ("-n", str(3 * (os.cpu_count() or 1)), "--dist", "loadscope", "--no-loadscope-reorder")
 ALONE = {"browser", "containers", "package"}
 # Suites that run beside those in Python: what mostly waits, too, and what only computes, which is done in
 # what all others leave of the processors, as are the builds that later suites need.
