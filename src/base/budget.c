@@ -2,8 +2,10 @@
 #include "base/budget.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 
 #define SHARE_OF_REST 3
+#define MOMENTS_MS 1000
 
 /* Whether there is room for others below the limit. */
 static bool is_fair(size_t limit, size_t held, size_t by_caller)
@@ -16,6 +18,13 @@ static bool fits(size_t ceiling, const struct charge *charge, size_t held, size_
     if (charge->urgent || charge->held <= BUDGET_SMALL)
         return held <= ceiling;
     return is_fair(ceiling / 4 * 3, held, by_caller);
+}
+
+/* When it is what others hold that keeps the caller from it, who asks again. */
+static void note_refused(struct budget *budget, size_t ceiling, size_t held, size_t by_caller)
+{
+    if (held > by_caller + ceiling / 8)
+        atomic_store(&budget->refused_ms, clock_monotonic_ms());
 }
 
 bool charge_add(struct charge *charge, size_t size)
@@ -35,6 +44,7 @@ bool charge_add(struct charge *charge, size_t size)
     size_t held = atomic_fetch_add(&budget->held, size) + size;
     if (fits(ceiling, charge, held, by_caller))
         return true;
+    note_refused(budget, ceiling, held, by_caller);
     charge_release(charge, size);
     return false;
 }
@@ -63,4 +73,12 @@ void charge_release(struct charge *charge, size_t size)
 bool budget_is_short(const struct budget *budget)
 {
     return budget->held > budget->ceiling / 8 * 5;
+}
+
+size_t budget_bearable(const struct budget *budget)
+{
+    int64_t refused_ms = atomic_load(&budget->refused_ms);
+    if (refused_ms != 0 && clock_monotonic_ms() - refused_ms < MOMENTS_MS)
+        return budget->ceiling / 8;
+    return budget_is_short(budget) ? budget->ceiling / 2 : SIZE_MAX;
 }

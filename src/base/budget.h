@@ -13,8 +13,10 @@
 #define BUDGET_SMALL 16384
 
 struct budget {
-    atomic_size_t held;    /* bytes */
-    atomic_size_t ceiling; /* the most that `held` may reach; it may change at any time */
+    atomic_size_t held;             /* bytes */
+    atomic_size_t ceiling;          /* the most that `held` may reach; it may change at any time */
+    atomic_int_fast64_t refused_ms; /* monotonic; when a charge was refused last because of
+                                       what others held; 0: never */
 };
 
 /* One caller's part of a budget: a connection's, an address's. */
@@ -45,7 +47,12 @@ bool charge_add_lasting(struct charge *charge, size_t size);
 void charge_release(struct charge *charge, size_t size);
 
 /* Whether others may soon be refused: more is held than a single caller may hold in large charges.
- * Then those who keep memory longer than they need must be cut off. */
+ */
 bool budget_is_short(const struct budget *budget);
+
+/* How much may go on being held by those who keep memory for longer than they need: the others must
+ * be cut off. Less when a charge was refused in the last moments, however little seems to be
+ * held: it needed more than there is. SIZE_MAX: as much as they like. */
+size_t budget_bearable(const struct budget *budget);
 
 #endif

@@ -353,7 +353,7 @@ static void on_accepted(void *argument)
 static void wait_for_work(struct server *server)
 {
     atomic_store(&server->resting, true); /* before the pool is looked at: see on_received */
-    if (call_pool_is_busy(&server->calls) || budget_is_short(server->budget))
+    if (call_pool_is_busy(&server->calls) || budget_bearable(server->budget) < SIZE_MAX)
         atomic_store(&server->resting, false);
     if (server->resting && !server->unused && !server->closing && !server->stopping)
         pthread_cond_wait(&server->wake, &server->lock);
@@ -387,17 +387,17 @@ static void add_closed(struct server_peer **closed, struct server_peer *peer)
     *closed = peer;
 }
 
-/* Those to be closed: all, or who has kept memory for longest, until as much is given back as makes
- * it short no more. Called with the lock held. */
+/* Those to be closed: all, or who has kept memory for longest, while more is held than can be
+ * borne. Called with the lock held. */
 static struct server_peer *choose_closed(struct server *server, int64_t now_ms)
 {
-    size_t enough = server->budget->ceiling / 2;
+    size_t enough = budget_bearable(server->budget);
     size_t freed = 0;
     struct server_peer *closed = NULL;
     for (struct server_peer *peer = server->peers; peer && server->closing; peer = peer->next)
         add_closed(&closed, peer);
     server->closing = false;
-    if (closed || !budget_is_short(server->budget))
+    if (closed || enough == SIZE_MAX)
         return closed;
     for (int i = 0; i < CUTS_AT_ONCE && server->budget->held > enough + freed; i++) {
         struct server_peer *slowest = find_slowest(server, now_ms);

@@ -127,6 +127,25 @@ static void budget_leaves_room_for_others_and_for_small_charges(void **state)
     assert_false(charge_to(&greedy, 1));
 }
 
+static void what_can_be_borne_is_less_when_others_were_in_the_way(void **state)
+{
+    (void)state;
+    struct budget budget = {.ceiling = 1 << 20};
+    struct budget_share greedy = {.budget = &budget};
+    struct budget_share other = {.budget = &budget};
+    while (charge_to(&greedy, 4 * BUDGET_SMALL))
+        ;
+    assert_int_equal(budget_bearable(&budget), SIZE_MAX); /* it was in its own way */
+    assert_false(budget_is_short(&budget));
+    assert_false(charge_to(&other, 1 << 19));
+    assert_int_equal(budget_bearable(&budget), (1 << 20) / 8);
+    budget.refused_ms = 0;
+    while (charge_to(&other, BUDGET_SMALL))
+        ;
+    budget.refused_ms = 0;
+    assert_int_equal(budget_bearable(&budget), (1 << 20) / 2); /* it is short */
+}
+
 static void what_is_kept_for_long_leaves_half_of_the_budget(void **state)
 {
     (void)state;
@@ -606,6 +625,7 @@ int main(void)
         cmocka_unit_test(arena_allocations_do_not_overlap),
         cmocka_unit_test(arena_goes_back_to_a_mark),
         cmocka_unit_test(budget_leaves_room_for_others_and_for_small_charges),
+        cmocka_unit_test(what_can_be_borne_is_less_when_others_were_in_the_way),
         cmocka_unit_test(what_is_kept_for_long_leaves_half_of_the_budget),
         cmocka_unit_test(urgent_and_uncounted_charges),
         cmocka_unit_test(charge_grows_and_shrinks),
