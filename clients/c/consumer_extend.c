@@ -43,21 +43,25 @@ void consumer_send_extend(struct triggers_consumer *consumer)
     errand_send(&consumer->extend, SUBSCRIPTION_SERVICE "Extend", &request.base);
 }
 
+static bool is_lost(const Triggers__V1__SettleResult *result)
+{
+    return result && result->error &&
+           (result->error->code == TRIGGERS__RPC__V1__CODE__ABORTED ||
+            result->error->code == TRIGGERS__RPC__V1__CODE__FAILED_PRECONDITION);
+}
+
 /* `result` is NULL when the call failed. */
 static void read_extended(struct triggers_consumer *consumer, struct work *work,
                           const Triggers__V1__SettleResult *result)
 {
     struct workload *load = &consumer->load;
     work->extending = false;
-    if (work->lost) {
-        work_lose(load, work); /* which could not be freed before */
+    if (work->lost || is_lost(result)) {
+        work_lose(load, work); /* one that was lost before could not be freed until now */
     } else if (!result) {
         load->extend_due_ms = 0; /* it stays due */
     } else if (!result->error) {
         work_set_lease(load, work, consumer->extend.sent_ms);
-    } else if (result->error->code == TRIGGERS__RPC__V1__CODE__ABORTED ||
-               result->error->code == TRIGGERS__RPC__V1__CODE__FAILED_PRECONDITION) {
-        work_lose(load, work);
     } else {
         work->extend_at_ms = INT64_MAX; /* it has had all that a lease may last */
     }

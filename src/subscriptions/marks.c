@@ -145,13 +145,14 @@ size_t marks_ready(const struct marks *marks, struct ledger_key *keys, size_t ma
 /* Twice as many slots; what is found by hashes is placed anew. */
 static bool grow(struct marks *marks)
 {
+    CHECK(marks->slots || marks->count == 0);
     uint32_t capacity = marks->capacity ? 2 * marks->capacity : FIRST_CAPACITY;
     struct mark *slots =
         malloc(capacity * sizeof(struct mark) + 4 * (size_t)capacity * sizeof(uint32_t));
     if (!slots)
         return false;
     uint32_t *ready = (uint32_t *)(slots + capacity);
-    if (marks->capacity) {
+    if (marks->slots) {
         memcpy(slots, marks->slots, marks->count * sizeof(*slots));
         memcpy(ready, marks->ready, marks->ready_count * sizeof(*ready));
         free(marks->slots);
@@ -204,6 +205,7 @@ bool marks_set(struct marks *marks, struct ledger_key key, bool ready, bool *no_
         *no_memory = true;
         return false;
     }
+    CHECK(marks->slots);
     *place_of(marks, key.key) = marks->count;
     marks->slots[marks->count++] = (struct mark){key, NO_PLACE};
     marks_set_ready(marks, key.key, ready);

@@ -170,6 +170,8 @@ def test_events_keep_their_ids_times_and_acknowledgements(
             "sequence": 2,
             "created_at": "2025-11-10T09:30:16.123456Z",
             "acknowledged_at": None,
+            "ordering_key": None,
+            "deliver_at": None,
         }
         acked = http.delete(f"/events/{old_id(1)}").json()
         assert acked["event_id"] == old_id(1) and acked["status"] == "acknowledged"

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,12 +25,14 @@ HELLO_REP = bytes.fromhex("0053500000310000")
 
 
 @pytest.fixture(params=["ws", "wss", "tcp", "tls+tcp", "ipc"])
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def address(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param == "ipc":
-        return f"ipc://{tmp_path}/socket"
+        with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # a socket's path must be short
+            yield f"ipc://{folder}/socket"
+        return
     host = "localhost" if request.param in ("wss", "tls+tcp") else "127.0.0.1"
     path = "/rpc" if request.param in ("ws", "wss") else ""
-    return f"{request.param}://{host}:{free_port()}{path}"
+    yield f"{request.param}://{host}:{free_port()}{path}"
 
 
 def test_messages_of_all_sizes(address: str, certificate: tuple[Path, Path]) -> None:
