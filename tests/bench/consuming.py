@@ -17,6 +17,7 @@ from contenders import BASE, FIRST_TIME, MEASURES, World, once
 from footprint import FOOTPRINTS, processor_seconds, verdict
 from servers import EVENT_TYPE, HERE, PAYLOAD, SOURCE, TOOLS, Postgres, compile_when_older, install, run
 from support.network import wait_until
+from support.session import Session
 
 # The schema of pgmq as plain SQL, which its project publishes (pgmq-extension/sql/pgmq.sql); without it
 # its table and the statements that its functions run are taken.
@@ -327,4 +328,39 @@ def deep(world):
     return [(what, f"{ratio:.2f}", "≤ 1.1", verdict(ratio <= 1.1))]
 
 
-FOOTPRINTS.update({"28": handed, "29": waiting, "30": parked, "31": deep})
+# ---- 32 ----
+
+
+def held(world):
+    """2,000 events a second through a subscription, before and beside a transaction that is held open for a
+    third of `minutes`. The time is that of a pull, which waits for events, and their acknowledgement."""
+    core = world.core(world.postgres.url("worked"))
+    slices = max(int(world.minutes * 60 / 3 / 10), 1)
+    worked(core)  # makes the subscription
+    before = [worked(core) for _ in range(2)]
+    with Session(world.postgres, world.postgres.url("worked")) as holder:
+        holder.execute("begin isolation level repeatable read; select count(*) from triggers.events")
+        beside = [worked(core) for _ in range(slices)]
+    core.stop()
+    usual, last = (
+        {key: statistics.median(run[key] for run in runs) for key in ("per_second", "p99_us")}
+        for runs in (before, beside[-3:])
+    )
+    rate, p99 = (last[key] / usual[key] for key in usual)
+    what = f"through a subscription beside a transaction held for {slices * 10 / 60:.1f} minutes over before"
+    return [
+        (f"{what}: throughput", f"{rate:.2f}", "≥ 0.95", verdict(rate >= 0.95)),
+        (f"{what}: p99 of pull and ack", f"{p99:.2f}", "≤ 2", verdict(p99 <= 2)),
+    ]
+
+
+def worked(core):
+    """Ten seconds."""
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(core.load, "create", in_flight=256, seconds=10, rate=2000)
+        report = core.load("consume", in_flight=16, batch=10, seconds=10, wait=1000)
+    made.result()
+    return report
+
+
+FOOTPRINTS.update({"28": handed, "29": waiting, "30": parked, "31": deep, "32": held})

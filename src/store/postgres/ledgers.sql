@@ -6,7 +6,9 @@
 -- name: append_takes
 -- Appends takes of different subscriptions, each after the entry before it, if the subscription has the
 -- revision; on the disk at once if $8. Returns subscriptions and times of those that were written, then
--- those subscriptions that are not there. Indexes: subscriptions_pkey and takes_pkey, for each.
+-- those subscriptions that are not there. Whether there is none at all is looked at for the first take
+-- only (case): it is a walk over rows that were removed, and that a long transaction keeps. Indexes:
+-- subscriptions_pkey and takes_pkey, for each.
 with given as materialized (
     select i.subscription, i.before + 1 as number, i.token, i.body, s.subscription as found,
         case when s.revision = i.revision
@@ -22,8 +24,8 @@ with given as materialized (
         where tenant_id = $1 and subscription = i.subscription and number = i.before
             and token = i.before_token
         union all
-        select 0 where i.before = 0 and not exists (
-            select from triggers.takes where tenant_id = $1 and subscription = i.subscription)) p
+        select 0 where case when i.before = 0 then not exists (
+            select from triggers.takes where tenant_id = $1 and subscription = i.subscription) end) p
     on true
     where p.number is not null or s.subscription is null),
 written as (
