@@ -16,6 +16,7 @@ from support.rpc import BareClient
 CALL_TIMEOUT_MS = 2000
 HEALS_WITHIN = 1.0  # seconds after a fault that both sides can see
 NOTICED_WITHIN = 12.0  # seconds until a connection that died in silence is replaced
+CALL_DEADLINE = 10.0  # seconds after which a caller gives up, and calls again
 
 
 @pytest.fixture
@@ -186,6 +187,6 @@ def test_faults_between_core_and_postgres(
             database_proxy.thaw()
             load.wait_for_creates(20, deadline=2.0)
         database_proxy.lose()
-        load.wait_for_creates(20, deadline=NOTICED_WITHIN)
+        load.wait_for_creates(20, deadline=NOTICED_WITHIN + CALL_DEADLINE)
         wait_until(rpc.serving, "all lanes serving", NOTICED_WITHIN)
     kept(core, "delays, resets, cuts, silence and half-open connections to PostgreSQL")
