@@ -144,9 +144,9 @@ static void warn_of_removed(const struct subscription *subscription, const struc
 /* How far the next page of a log by key goes. */
 static void note_passed(struct subscription *subscription, const struct division *division)
 {
+    pthread_mutex_lock(&subscription->lock);
     size_t passing = subscription->passing * 2;
     passing = passing < LEAST_PASSED ? LEAST_PASSED : passing;
-    pthread_mutex_lock(&subscription->lock);
     if (division->given > 0)
         subscription->passing = 0;
     else

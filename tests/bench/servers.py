@@ -64,6 +64,7 @@ def build():
         *("cc", "-std=gnu17", "-D_GNU_SOURCE", "-O2", "-I", ROOT / "clients" / "c"),
         *("-I", BUILD / "proto", "-L", BUILD / "proto", "-L", library, f"-Wl,-rpath,{library}"),
         *("-ltriggers", "-lproto", "-lprotobuf-c", "-pthread"),
+        headers=[ROOT / "clients" / "c" / "triggers.h"],
     )
 
 
@@ -88,8 +89,9 @@ def build_echo():
         compile_when_older(TOOLS / name, sources, "c++", "-std=c++17", "-O2", "-I", TOOLS, *flags)
 
 
-def compile_when_older(program, sources, compiler, *flags):
-    if program.exists() and program.stat().st_mtime > max(s.stat().st_mtime for s in sources):
+def compile_when_older(program, sources, compiler, *flags, headers=()):
+    newest = max(path.stat().st_mtime for path in (*sources, *headers))
+    if program.exists() and program.stat().st_mtime > newest:
         return
     run(compiler, *sources, "-o", program, *flags)
 

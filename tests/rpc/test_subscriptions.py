@@ -625,7 +625,7 @@ def test_what_comes_when_the_caller_has_gone_is_given_back(slow):
     peer.send(ask("w", wait_ms=0))
     wait_until(lambda: in_flight(rpc) == 2, "the pull has come")
     peer.close()
-    time.sleep(0.3)  # the core notices
+    wait_until(lambda: metrics_of(rpc).value("triggers_core_connections") == 1, "the core notices")
     lock.execute("rollback")
     given_out_again(rpc)
 
