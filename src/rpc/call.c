@@ -14,6 +14,7 @@
 #include "base/wait.h"
 #include "triggers/rpc/v1/envelope.pb-c.h"
 
+#define ANSWER_MS 500 /* before the deadline */
 #define BODY_FIELD 5
 #define BODY_TAG (BODY_FIELD << 3 | 2)
 
@@ -259,6 +260,13 @@ static void expire(struct call *call)
                 "happened");
     call->expired = true;
     fail(call, &status, NULL, 0);
+}
+
+int64_t call_answer_by_ms(const struct call *call)
+{
+    int64_t left_ms = atomic_load(&call->deadline_ms) - clock_monotonic_ms();
+    int64_t early_ms = left_ms < 4 * ANSWER_MS ? left_ms / 4 : ANSWER_MS;
+    return atomic_load(&call->deadline_ms) - early_ms;
 }
 
 void call_expire(struct call *call, int64_t now_ms)

@@ -144,6 +144,11 @@ void call_fail_busy(struct call *call);
 /* For the transport: the answer has left or never will. */
 void call_release(struct call *call);
 
+/* Until when (monotonic milliseconds) a handler works or waits, so that it can still say in time
+ * what became of the call: half a second before the deadline, or after three quarters of what is
+ * left of a short one. */
+int64_t call_answer_by_ms(const struct call *call);
+
 /* Answers with DEADLINE_EXCEEDED when the call runs and its deadline has passed. Any thread, no
  * lock held, at any moment in the life of the call object. */
 void call_expire(struct call *call, int64_t now_ms);

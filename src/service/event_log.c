@@ -83,7 +83,7 @@ static void submit_log(struct log_call *log)
     struct status status;
     log->op.op = (struct op){.caller = log->call->caller,
                              .scope = log->call->scope,
-                             .deadline_ms = atomic_load(&log->call->deadline_ms),
+                             .deadline_ms = call_answer_by_ms(log->call),
                              .done = on_log_read};
     if (readers_submit_list(log->service->readers, &log->op, &status))
         return;
@@ -294,7 +294,7 @@ EVENT_HANDLER(list_kinds, ListKinds)
     ask->op.ask = ask_kinds;
     ask->op.op = (struct op){.caller = owner->caller,
                              .scope = owner->scope,
-                             .deadline_ms = atomic_load(&owner->deadline_ms),
+                             .deadline_ms = call_answer_by_ms(owner),
                              .done = on_kinds_read};
     struct status status;
     if (!readers_submit_list(self->readers, &ask->op, &status))

@@ -64,7 +64,7 @@ EVENT_HANDLER(get_event, GetEvent)
     get->call = call;
     get->op.op = (struct op){.caller = owner->caller,
                              .scope = owner->scope,
-                             .deadline_ms = atomic_load(&owner->deadline_ms),
+                             .deadline_ms = call_answer_by_ms(owner),
                              .done = on_got};
     get->op.get.arena = &owner->arena;
     struct status status;
@@ -140,7 +140,7 @@ EVENT_HANDLER(list_inbox, ListInbox)
     list->call = call;
     list->op.op = (struct op){.caller = owner->caller,
                               .scope = owner->scope,
-                              .deadline_ms = atomic_load(&owner->deadline_ms),
+                              .deadline_ms = call_answer_by_ms(owner),
                               .done = on_listed};
     struct status status;
     if (!readers_submit_list(self->readers, &list->op, &status))

@@ -170,7 +170,7 @@ static struct write_call *write_call_new(struct call *call, size_t count,
     }
     write->op.op.caller = call->caller;
     write->op.op.scope = call->scope;
-    write->op.op.deadline_ms = atomic_load(&call->deadline_ms);
+    write->op.op.deadline_ms = call_answer_by_ms(call);
     write->op.items = items;
     write->op.count = count;
     write->op.arena = &call->arena;

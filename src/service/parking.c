@@ -5,18 +5,12 @@
 
 #define MAX_WAIT_MS 20000
 
-/* A call that waits is answered this long before its deadline, or after three quarters of the time
- * until then. */
-#define ANSWER_MS 500
-
 int64_t parking_until_ms(const struct call *call, uint32_t wait_ms)
 {
-    int64_t now_ms = clock_monotonic_ms();
-    int64_t left_ms = atomic_load(&call->deadline_ms) - now_ms;
-    int64_t most_ms = left_ms - (left_ms < 4 * ANSWER_MS ? left_ms / 4 : ANSWER_MS);
-    if (most_ms > MAX_WAIT_MS)
-        most_ms = MAX_WAIT_MS;
-    return now_ms + (wait_ms < most_ms ? wait_ms : most_ms);
+    /* The clock has no parts of a millisecond, and nobody is answered before what he asked for. */
+    int64_t until_ms = clock_monotonic_ms() + 1 + (wait_ms < MAX_WAIT_MS ? wait_ms : MAX_WAIT_MS);
+    int64_t answer_by_ms = call_answer_by_ms(call);
+    return until_ms < answer_by_ms ? until_ms : answer_by_ms;
 }
 
 void parking_refuse(struct call *call)

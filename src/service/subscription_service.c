@@ -59,7 +59,7 @@ subscription_request_of(struct call *call, const char *name,
     return (struct subscription_request){
         .scope = call->scope,
         .caller = call->caller,
-        .deadline_ms = atomic_load(&call->deadline_ms),
+        .deadline_ms = call_answer_by_ms(call),
         .name = {name, strlen(name)},
         .arena = &call->arena,
         .status = STATUS_INIT,

@@ -90,6 +90,7 @@ class OldFile:
                 from events where rowid % 2 = 0;
                 insert into pending_count select 0, count(*) from pending""")
 
+    seconds_of_moving = 400_000  # so many events take several
     moved = "select max(position) from events"
     left = "select count(*) from sqlite_schema where name like 'old_%'"
     # Each block that is full has its rows: all but one of kind 0, and what waits in it, by kind.
@@ -200,6 +201,7 @@ class OldDatabase:
             insert into triggers.acknowledged select tenant_id, created_at, event_id, created_at
             from triggers.events where extract(microsecond from created_at)::bigint % 2 = 1""")
 
+    seconds_of_moving = 200_000
     moved = "select max(sequence) from triggers.events"
     left = """select count(*) from pg_class where relname like 'old\\_%'"""
     wrong_blocks = """
@@ -401,15 +403,17 @@ def test_cores_that_start_at_once_move_each_event_once(old, start_core):
 def test_it_says_how_far_it_is_and_stops_when_told(old, start_core):
     """Callers get an error that they may retry, health says NOT_SERVING, SIGTERM does not wait for the
     end."""
-    count = 200_000
+    count = old.seconds_of_moving
     old.insert_many(count)
     core = start_core(DATABASE_URL=old.url, wait=False).wait_answering()
     with BareClient(core.url) as rpc:
         with pytest.raises(RpcError) as refused:
             rpc.event("ListInbox")
+        with core.paused():
+            assert 0 < old.number(old.moved) < count
         assert refused.value.code == "UNAVAILABLE" and refused.value.reason == "STORE_UNAVAILABLE"
         assert re.search(
-            r"moving the events into the log: \d+ % of 200,000, about \d+ (second|minute)",
+            rf"moving the events into the log: \d+ % of {count:,}, about \d+ (second|minute)",
             str(refused.value),
         )
         assert not rpc.serving()

@@ -40,6 +40,8 @@ LEFT_OUT = {
     "browser": "it needs Chromium, and takes minutes; --all or its name runs it",
     "containers": "it builds and runs the images, for minutes; --all or its name runs it",
 }
+# How many tests may fail beside others and be run again by themselves.
+LATE_TESTS = 3
 LOST_WORKER = re.compile(r"worker '\w+' crashed while running ('.*'|\".*\")")
 TAP_LINE = re.compile(r"^(not )?ok\b(?!.*# SKIP)(.*)", re.MULTILINE)
 
@@ -51,7 +53,7 @@ class Outcome:
     passed: int = 0
     failures: list[str] = field(default_factory=list)
     skipped: int = 0
-    repeated: int = 0  # lost with their worker, then passed on another
+    repeated: list[str] = field(default_factory=list)  # that failed or were lost first, and then passed
 
     @property
     def failed(self):
@@ -186,7 +188,15 @@ class Runner:
             self.say(f"pytest itself was ended by a signal, attempt {attempt + 1} of 2")
         for line in folders_told(report):
             self.say(line)
-        return at_least_one_failure(count_junit(report), status)
+        outcome = at_least_one_failure(count_junit(report), status)
+        late = late_tests(report)
+        if set(SEVERAL_AT_A_TIME) <= set(options) and 0 < outcome.failed == len(late) <= LATE_TESTS:
+            self.say(f"run again by themselves, as they may have been late beside others: {', '.join(late)}")
+            again = self.run_python(build, late)
+            again.repeated += [test for test in outcome.failures if test not in again.failures]
+            outcome.failures = []
+            outcome.add(again)
+        return outcome
 
     def run_fuzzers(self):
         """Every fuzz target for a while, one test each."""
@@ -252,12 +262,25 @@ def count_junit(report):
     passed = {case.get("name") for case in cases if case not in faulty and case not in skipped}
     for case in faulty:
         if lost_test(case) in passed:
-            outcome.repeated += 1
+            outcome.repeated.append(lost_test(case))
         else:
             outcome.failures.append(f"{case.get('classname')}: {case.get('name')}")
     outcome.skipped = len(skipped)
     outcome.passed = len(cases) - len(faulty) - len(skipped)
     return outcome
+
+
+def late_tests(report):
+    """The tests in a report that failed in their own words, each as pytest's id: not in a fixture, which
+    is how programs that ended badly are told, nor with their worker, nor with a sanitizer's report."""
+    cases = ElementTree.parse(report).getroot().iter("testcase") if report.exists() else ()
+    return [
+        f"{case.get('classname').replace('.', '/')}.py::{case.get('name')}"
+        for case in cases
+        if [fault.tag for fault in faults_of(case)] == ["failure"]
+        and not lost_test(case)
+        and "Sanitizer" not in ElementTree.tostring(case, "unicode")
+    ]
 
 
 def folders_told(report):
@@ -488,6 +511,8 @@ def main():
         total.failures.append("interrupted")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    for which in total.repeated:
+        print(f"passed when run again: {which}", flush=True)
     for which in total.failures:
         print(f"failed: {which}", flush=True)
     print(f"{total.passed} passed, {total.failed} failed", flush=True)

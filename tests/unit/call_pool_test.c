@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "rpc/call.h"
+#include "service/parking.h"
 #include "steps.h"
 
 enum { STEPS = 300000, MAX_RUNNING = 3, MAX_PARKED = 3, OBJECTS = MAX_RUNNING + MAX_PARKED };
@@ -316,10 +317,40 @@ static void a_call_is_answered_once_and_ends_once_whoever_comes_first(void **sta
     call_pool_close(&pool);
 }
 
+/* Whose work is over at its deadline may be told that it is late, or what became of it. */
+static void work_ends_before_the_deadline(void **state)
+{
+    (void)state;
+    static struct call call;
+    steps_pass_ms(1000);
+    int64_t now_ms = clock_monotonic_ms();
+    struct {
+        int64_t left_ms, work_ms;
+    } cases[] = {{15000, 14500}, {2000, 1500}, {1999, 1500}, {400, 300}, {4, 3}, {1, 1}, {0, 0}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        atomic_store(&call.deadline_ms, now_ms + cases[i].left_ms);
+        assert_int_equal(call_answer_by_ms(&call), now_ms + cases[i].work_ms);
+    }
+}
+
+static void no_wait_is_shorter_than_asked_for(void **state)
+{
+    (void)state;
+    static struct call call;
+    atomic_store(&call.deadline_ms, INT64_MAX);
+    for (int i = 0; i < 3000; i++) {
+        steps_monotonic_us++; /* at every part of a millisecond */
+        int64_t until_us = parking_until_ms(&call, 300) * 1000;
+        assert_in_range(until_us, steps_monotonic_us + 300000, steps_monotonic_us + 301000);
+    }
+}
+
 int main(void)
 {
     steps_begin();
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(work_ends_before_the_deadline),
+        cmocka_unit_test(no_wait_is_shorter_than_asked_for),
         cmocka_unit_test(a_call_is_answered_once_and_ends_once_whoever_comes_first),
     };
     return cmocka_run_group_tests_name("call_pool", tests, NULL, NULL);
