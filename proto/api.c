@@ -6,6 +6,7 @@
 
 #include "triggers/health/v1/health.pb-c.h"
 #include "triggers/stats/v1/stats.pb-c.h"
+#include "triggers/v1/access.pb-c.h"
 #include "triggers/v1/events.pb-c.h"
 #include "triggers/v1/subscriptions.pb-c.h"
 

@@ -442,6 +442,79 @@ struct store_notice {
     int64_t last; /* sequence */
 };
 
+/* ---- access: tenants, their keys, and the records of what was changed ----
+ *
+ * What tenants and keys are is src/access's; a store keeps them as rows under their ids, all under
+ * one version that grows with each change, so that every process can follow: whoever has read the
+ * changes up to a version never finds another one at or below it. */
+
+enum store_access_kind { STORE_TENANT, STORE_KEY };
+
+#define STORE_ACCESS_ID_MAX 63
+
+struct store_access_row {
+    enum store_access_kind kind;
+    /* Of a key: whose it is. Of a tenant: its number, which is never given twice; 0 is the tenant
+     * "default", which is there from the beginning, with an empty body. */
+    int64_t tenant;
+    struct slice id; /* [A-Za-z0-9._-], at most STORE_ACCESS_ID_MAX bytes. Of a tenant: its name,
+                        unique among those that are not gone. Of a key: unique */
+    int64_t version; /* of its last change */
+    bool gone;       /* it was removed, its body is empty; known of for a day */
+    struct slice body;
+};
+
+/* The changes after a version, the earliest first; a row that was changed again is there once, with
+ * its last change. */
+struct store_access_changes {
+    int64_t after; /* 0: everything */
+    uint32_t limit;
+    struct arena *arena;
+    struct store_access_row *rows;
+    size_t count;
+    bool more;
+    bool no_memory; /* as in store_list */
+    int64_t now_us; /* out: the store's clock, as in store_ledger */
+};
+
+/* What was done, or tried; what it says is src/access's. */
+struct store_audit_record {
+    int64_t number; /* out: grows within a tenant, from 1; gaps are possible */
+    int64_t at_us;  /* out: the store's clock */
+    struct slice body;
+};
+
+/* Changes rows, all or none, with the record of it. */
+struct store_access_change {
+    /* In: all but `version` of each as it is to be. A new tenant has number -1 and gets the next
+     * one. `version` in: that of the row as it was read, 0 if there is to be none; out: the new
+     * one. */
+    struct store_access_row *rows;
+    size_t count; /* 1 to 10, each another row */
+    struct store_audit_record *record; /* NULL: none */
+    int64_t record_tenant;             /* whose record it is; -1: of the new tenant */
+    /* Out: STORE_DONE, or STORE_STALE: a row has another version, is there, or is not; nothing was
+     * changed. */
+    enum store_outcome outcome;
+};
+
+/* When keys were used. */
+struct store_key_use {
+    struct slice id; /* of the key */
+    int64_t used_us; /* 0: never */
+};
+
+/* Records, the latest first. */
+struct store_audit_list {
+    int64_t before; /* continues before this number; 0: from the latest */
+    uint32_t limit; /* 1 to STORE_LIST_MAX */
+    struct arena *arena;
+    struct store_audit_record *records;
+    size_t count;
+    bool more;
+    bool no_memory; /* as in store_list */
+};
+
 struct store_driver {
     const char *name; /* "sqlite", "postgresql" */
 
@@ -512,6 +585,35 @@ struct store_driver {
     /* The highest sequence of the tenant's log; 0: it has no event. */
     enum store_result (*log_end)(struct store_session *session, struct scope scope, int64_t *last,
                                  struct status *status);
+
+    /* Access, in a session that writes. Every operation is one transaction, durable. */
+    enum store_result (*access_changes)(struct store_session *session,
+                                        struct store_access_changes *changes,
+                                        struct status *status);
+    enum store_result (*access_change)(struct store_session *session,
+                                       struct store_access_change *change, struct status *status);
+    /* Notes uses of at most STORE_LIST_MAX keys; one that is noted already with a later time keeps
+     * it. Ids that are no key's are left out. It changes no version and need not be durable. */
+    enum store_result (*keys_used)(struct store_session *session, const struct store_key_use *uses,
+                                   size_t count, struct status *status);
+    /* Fills `used_us` of at most STORE_LIST_MAX keys. */
+    enum store_result (*key_uses)(struct store_session *session, struct store_key_use *uses,
+                                  size_t count, struct status *status);
+    enum store_result (*audit_add)(struct store_session *session, struct scope scope,
+                                   struct store_audit_record *records, size_t count,
+                                   struct status *status);
+    enum store_result (*audit_list)(struct store_session *session, struct scope scope,
+                                    struct store_audit_list *list, struct status *status);
+    /* A step of removing what is over: records of all tenants before `before_us`, and rows that
+     * have been gone for a day. */
+    enum store_result (*access_trim)(struct store_session *session, int64_t before_us, bool *more,
+                                     struct status *status);
+    /* A step of removing everything that a tenant has: its log, subscriptions, keys, records; its
+     * row of STORE_TENANT stays, for the caller. A step takes about a tenth of a second at most.
+     * Not for tenant 0. *events: so many events this step removed. Others may still be writing:
+     * the caller sees to it that nobody begins to, and steps again after a minute. */
+    enum store_result (*tenant_remove)(struct store_session *session, struct scope scope, bool *more,
+                                       int64_t *events, struct status *status);
 
     /* One cheap round trip: is the store there? STORE_OK, STORE_UNAVAILABLE or STORE_LOST. */
     enum store_result (*ping)(struct store_session *session, struct status *status);

@@ -1,0 +1,45 @@
+/* Who may do what: tenants and keys in memory, as the store has them.
+ *
+ * Every process of a store follows the changes of all, so a key that is revoked by one is refused by
+ * the others within five seconds. Functions may be called from any thread unless they say otherwise,
+ * and none blocks. */
+#ifndef TRIGGERS_ACCESS_ACCESS_H
+#define TRIGGERS_ACCESS_ACCESS_H
+
+#include "base/pass.h"
+#include "store/store.h"
+#include "triggers/v1/access.pb-c.h"
+
+enum access_mode { ACCESS_OFF, ACCESS_OPTIONAL, ACCESS_REQUIRED };
+
+/* The bit of a scope in struct scope's rights. */
+#define ACCESS_RIGHT(scope) ((uint64_t)1 << (scope))
+
+struct access;
+struct asks;
+
+/* NULL without memory. `asks` outlives it. */
+struct access *access_open(struct asks *asks, enum access_mode mode);
+void access_close(struct access *access); /* after asks has ended; NULL is allowed */
+
+/* Asks the store for changes, notes when keys were used, and removes what is over, each when it is
+ * time. Once a second, the main thread. Nothing with ACCESS_OFF. */
+void access_look(struct access *access);
+
+/* Decides for whom a call is: fills `scope`, and `pass` with a reference, or with NULL for a call
+ * without a key. `authorization` is the value of the metadata of that name, data NULL: none;
+ * `address` is where the call came from, "" when that is not known. False: UNAUTHENTICATED,
+ * PERMISSION_DENIED (TENANT_SUSPENDED), or UNAVAILABLE before the keys are known. */
+bool access_admit(struct access *access, struct slice authorization, const char *address,
+                  struct pass **pass, struct scope *scope, struct status *status) MUST_CHECK;
+
+/* Whether a pass allows an event, or the use of a subscription. NULL: all. */
+bool access_allows_event(const struct pass *pass, struct slice source, struct slice type);
+bool access_allows_subscription(const struct pass *pass, struct slice name);
+
+/* Narrows a filter's names to what the pass allows, in the arena. STORE_DONE; STORE_NOT_FOUND:
+ * nothing is left, so nothing is to be listed. False without memory. */
+bool access_narrow(const struct pass *pass, struct arena *arena, struct store_filter *filter,
+                   enum store_outcome *outcome) MUST_CHECK;
+
+#endif

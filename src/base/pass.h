@@ -1,0 +1,24 @@
+/* What the key of a caller allows, as far as those below src/access need to know. */
+#ifndef TRIGGERS_BASE_PASS_H
+#define TRIGGERS_BASE_PASS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/scope.h"
+
+/* Any thread. Each call with a key has a reference until it has ended. */
+struct pass {
+    struct scope scope;
+    atomic_bool over; /* the key is good no more: calls with it are to end soon */
+    atomic_uint references;
+    void (*free)(struct pass *pass); /* when the last reference is gone */
+};
+
+static inline void pass_release(struct pass *pass)
+{
+    if (pass && atomic_fetch_sub(&pass->references, 1) == 1)
+        pass->free(pass);
+}
+
+#endif
