@@ -1,8 +1,8 @@
 /* Who may do what: tenants and keys in memory, as the store has them.
  *
- * Every process of a store follows the changes of all, so a key that is revoked by one is refused by
- * the others within five seconds. Functions may be called from any thread unless they say otherwise,
- * and none blocks. */
+ * Every process of a store follows the changes of all, so a key that is revoked by one is refused
+ * by the others within five seconds. Functions may be called from any thread unless they say
+ * otherwise, and none blocks. */
 #ifndef TRIGGERS_ACCESS_ACCESS_H
 #define TRIGGERS_ACCESS_ACCESS_H
 
