@@ -10,6 +10,7 @@
 #include "base/signals.h"
 #include "daemon/core_metrics.h"
 #include "daemon/settings.h"
+#include "events/asks.h"
 #include "events/backlog.h"
 #include "events/notices.h"
 #include "events/retention.h"
@@ -52,6 +53,7 @@ struct daemon {
     struct waiters *waiters;
     struct notices *notices; /* NULL: the store has none */
     struct retention *retention;
+    struct asks *asks;
     struct subscriptions *subscriptions;
     struct event_service events;
     struct health_service health;
@@ -124,14 +126,15 @@ static bool open_lanes(struct daemon *daemon, struct status *status)
     if (open_readers(daemon))
         daemon->writer = writer_open(daemon->store, WRITE_SESSIONS, on_committed, daemon);
     if (daemon->writer)
+        daemon->asks = asks_open(daemon->store, LEDGER_SESSIONS);
+    if (daemon->asks)
         daemon->subscriptions =
-            subscriptions_open(daemon->store, daemon->writer, daemon->waiters, LEDGER_SESSIONS);
+            subscriptions_open(daemon->store, daemon->writer, daemon->waiters, daemon->asks);
     if (!daemon->subscriptions)
         return status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY",
                            "cannot start the store's workers: out of memory or threads");
     struct lane *lanes[] = {writer_lane(daemon->writer), readers_get_lane(daemon->readers),
-                            readers_list_lane(daemon->readers),
-                            subscriptions_lane(daemon->subscriptions)};
+                            readers_list_lane(daemon->readers), asks_lane(daemon->asks)};
     for (size_t i = 0; i < sizeof(lanes) / sizeof(lanes[0]); i++) {
         if (lane_await_first_try(lanes[i], status) == STORE_FATAL)
             return false;
@@ -167,7 +170,7 @@ static bool start(struct daemon *daemon, struct status *status)
                        &payloads);
     struct lane *const lanes[HEALTH_LANES] = {
         writer_lane(daemon->writer), readers_get_lane(daemon->readers),
-        readers_list_lane(daemon->readers), subscriptions_lane(daemon->subscriptions)};
+        readers_list_lane(daemon->readers), asks_lane(daemon->asks)};
     health_service_init(&daemon->health, lanes, daemon->store->driver->name);
     daemon->services[0] = &daemon->events.base.base;
     daemon->services[1] = &daemon->health.base.base;
@@ -200,7 +203,7 @@ static void stop(struct daemon *daemon)
         lane_stop(writer_lane(daemon->writer));
         lane_stop(readers_get_lane(daemon->readers));
         lane_stop(readers_list_lane(daemon->readers));
-        lane_stop(subscriptions_lane(daemon->subscriptions));
+        lane_stop(asks_lane(daemon->asks));
         if (!server_drain(daemon->server, DRAIN_MS))
             log_warning("not every call was answered in time");
     }
@@ -213,6 +216,7 @@ static void stop(struct daemon *daemon)
         waiters_stop(daemon->waiters);
     readers_close(daemon->readers);
     writer_close(daemon->writer);
+    asks_close(daemon->asks);
     subscriptions_close(daemon->subscriptions);
     if (daemon->server)
         server_stop(daemon->server);

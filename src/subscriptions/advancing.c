@@ -148,15 +148,14 @@ static void start_work(struct subscription *subscription, int64_t *wake_ms)
 {
     struct status status;
     atomic_fetch_add(&subscription->users, 1);
-    subscription->work = (struct ledger_op){
+    subscription->work = (struct ask_op){
         .op = {.scope = subscription->scope,
                .deadline_ms = clock_monotonic_ms() + WORK_DEADLINE_MS,
-               .items = 1,
                .bytes = sizeof(*subscription),
                .done = subscription_worked},
         .run = subscription_work,
     };
-    if (lane_submit(subscription->all->lane, &subscription->work.op, &status))
+    if (asks_submit(subscription->all->asks, &subscription->work, &status))
         return;
     subscription->work.op.status = status;
     subscription_end_work(subscription);

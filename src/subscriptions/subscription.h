@@ -5,22 +5,16 @@
 
 #include <stdatomic.h>
 
+#include "events/asks.h"
 #include "subscriptions/requests.h"
 #include "subscriptions/store_clock.h"
 #include "subscriptions/subscription_metrics.h"
-
-/* What a worker of the lane of ledgers carries out. */
-struct ledger_op {
-    struct op op; /* first */
-    enum store_result (*run)(struct ledger_op *op, struct store_session *session,
-                             struct status *status);
-};
 
 struct subscriptions {
     struct store *store;
     struct writer *writer;
     struct waiters *waiters;
-    struct lane *lane;
+    struct asks *asks;
     pthread_t thread; /* the clock, see subscriptions.c */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* the clock is to look earlier, or the end has come */
@@ -30,11 +24,11 @@ struct subscriptions {
     void (*go_on)(struct subscription *subscription); /* subscription_go_on */
     struct store_clock clock;
     /* What other cores have written, see subscriptions.c. */
-    struct ledger_op look;
+    struct ask_op look;
     struct store_ledger_heads heads;
     bool looking;
     /* Of what metrics show, see watching.h; the worker's, but for `watch_ms`. */
-    struct ledger_op watch;
+    struct ask_op watch;
     struct watching {
         int64_t after; /* id; so far this look has come */
         size_t count;  /* subscriptions that it has seen */
@@ -49,7 +43,7 @@ struct subscriptions {
     int64_t watch_ms; /* monotonic; guarded by the lock; when a step is due, INT64_MAX: under way */
     int64_t watched_ms; /* the same; when the look began */
     /* Of what was removed, see subscriptions.c. */
-    struct ledger_op sweep;
+    struct ask_op sweep;
     bool sweep_more;  /* it has not come to the end */
     int64_t sweep_ms; /* monotonic; guarded by the lock; when it is due, INT64_MAX: under way */
 };
@@ -136,7 +130,7 @@ struct subscription {
     int64_t wake_ms; /* monotonic; when the clock is to look at it; INT64_MAX: never */
 
     /* The worker's. */
-    struct ledger_op work;
+    struct ask_op work;
     bool working;            /* guarded by the lock: there is a worker, or will be */
     struct pull_list taking; /* pulls that its take is for */
     uint64_t taking_token;   /* of the take */
@@ -226,7 +220,7 @@ void subscription_leave(struct subscription *subscription);
 
 /* ---- taking.c, walking.c, catching_up.c, managing.c: the worker ---- */
 
-enum store_result subscription_work(struct ledger_op *op, struct store_session *session,
+enum store_result subscription_work(struct ask_op *op, struct store_session *session,
                                     struct status *status);
 void subscription_worked(struct op *op);
 /* There is no worker any more; if it has failed, so has all that waited for it. Lock not held. */

@@ -1,4 +1,4 @@
-/* The subscriptions that were asked for since the start, by name; the lane of ledgers; and the
+/* The subscriptions that were asked for since the start, by name; and the
  * clock, a thread that looks at each when its next event is due, once a second whether other cores
  * have written to the ledgers of those that wait, and now and then for what was removed. */
 #include "subscriptions/subscriptions.h"
@@ -15,46 +15,12 @@
 #include "subscriptions/subscription.h"
 #include "subscriptions/watching.h"
 
-#define MAX_HELD 4096 /* operations of the lane; one for each subscription at most */
-#define MAX_TRIES 8
 #define LOOK_MS 1000 /* between two looks at what other cores have written */
 #define DEADLINE_MS 10000
 #define WATCH_MS 15000       /* between the beginnings of two looks at all for metrics */
 #define SWEEP_MS (2 * 60000) /* between two sweeps that find little */
 #define SWEEP_PAGE 100       /* subscriptions */
 #define SWEEP_STEPS 10       /* of removing, in one operation */
-
-/* ---- the lane ---- */
-
-static void run_op(struct worker *worker, struct ledger_op *op)
-{
-    bool reconnected = false;
-    enum store_result result = STORE_RETRY;
-    struct status *status = &op->op.status;
-    for (int tries = 0; tries < MAX_TRIES && (result == STORE_RETRY || result == STORE_LOCKED);
-         tries++) {
-        if (!worker_session(worker) && !worker_reconnect(worker, op->op.deadline_ms, status))
-            return;
-        int64_t started_us = clock_monotonic_us();
-        *status = STATUS_INIT;
-        result = op->run(op, worker_session(worker), status);
-        worker_note_store(worker, started_us, result);
-        if (result == STORE_LOST && !reconnected) {
-            reconnected = true;
-            if (!worker_reconnect(worker, op->op.deadline_ms, status))
-                return;
-            result = STORE_RETRY;
-        }
-    }
-    if (result == STORE_OK)
-        *status = STATUS_INIT;
-}
-
-static void run_ops(struct worker *worker, struct op *ops)
-{
-    for (; ops; ops = ops->next)
-        run_op(worker, (struct ledger_op *)ops);
-}
 
 /* ---- by name ---- */
 
@@ -242,7 +208,7 @@ void subscriptions_dead_letter(struct subscriptions *all, struct dead_letter_req
 /* ---- the list of them ---- */
 
 struct row_listing {
-    struct ledger_op op; /* first */
+    struct ask_op op; /* first */
     struct subscriptions *all;
     struct list_subscriptions *list;
 };
@@ -263,7 +229,7 @@ static enum store_result make_inbox(struct row_listing *listing, struct store_se
     return result;
 }
 
-static enum store_result run_listing(struct ledger_op *op, struct store_session *session,
+static enum store_result run_listing(struct ask_op *op, struct store_session *session,
                                      struct status *status)
 {
     struct row_listing *listing = (struct row_listing *)op;
@@ -311,14 +277,13 @@ void subscriptions_list(struct subscriptions *all, struct list_subscriptions *li
         .op = {.op = {.scope = list->request.scope,
                       .caller = list->request.caller,
                       .deadline_ms = list->request.deadline_ms,
-                      .items = 1,
                       .bytes = sizeof(*listing),
                       .done = on_listed},
                .run = run_listing},
         .all = all,
         .list = list,
     };
-    if (!lane_submit(all->lane, &listing->op.op, &status))
+    if (!asks_submit(all->asks, &listing->op, &status))
         fail_request(&list->request, &status);
 }
 
@@ -338,27 +303,26 @@ static void note_head(struct subscription *subscription, const struct store_ledg
 }
 
 /* Starts an operation of the clock's. */
-static void start_own(struct subscriptions *all, struct ledger_op *op,
-                      enum store_result (*run)(struct ledger_op *op, struct store_session *session,
+static void start_own(struct subscriptions *all, struct ask_op *op,
+                      enum store_result (*run)(struct ask_op *op, struct store_session *session,
                                                struct status *status),
                       void (*done)(struct op *op))
 {
     struct status status;
-    *op = (struct ledger_op){
+    *op = (struct ask_op){
         .op = {.scope = SCOPE_DEFAULT,
                .deadline_ms = clock_monotonic_ms() + DEADLINE_MS,
-               .items = 1,
                .bytes = sizeof(*op),
                .done = done},
         .run = run,
     };
-    if (lane_submit(all->lane, &op->op, &status))
+    if (asks_submit(all->asks, op, &status))
         return;
     op->op.status = status;
     done(&op->op);
 }
 
-static enum store_result run_look(struct ledger_op *op, struct store_session *session,
+static enum store_result run_look(struct ask_op *op, struct store_session *session,
                                   struct status *status)
 {
     struct subscriptions *all =
@@ -438,7 +402,7 @@ static void look_at_others(struct subscriptions *all)
 
 /* Who removed a subscription may have stopped before its rows were gone, and stores keep its own
  * row for a minute. This goes on, in a few steps. */
-static enum store_result run_sweep(struct ledger_op *op, struct store_session *session,
+static enum store_result run_sweep(struct ask_op *op, struct store_session *session,
                                    struct status *status)
 {
     struct subscriptions *all =
@@ -490,7 +454,7 @@ static void sweep_when_due(struct subscriptions *all)
 
 /* ---- what metrics show ---- */
 
-static enum store_result run_watch(struct ledger_op *op, struct store_session *session,
+static enum store_result run_watch(struct ask_op *op, struct store_session *session,
                                    struct status *status)
 {
     struct subscriptions *all =
@@ -607,7 +571,7 @@ static void *clock_main(void *argument)
 /* ---- life ---- */
 
 struct subscriptions *subscriptions_open(struct store *store, struct writer *writer,
-                                         struct waiters *waiters, unsigned workers)
+                                         struct waiters *waiters, struct asks *asks)
 {
     struct subscriptions *all = calloc(1, sizeof(*all));
     if (!all)
@@ -615,34 +579,19 @@ struct subscriptions *subscriptions_open(struct store *store, struct writer *wri
     all->store = store;
     all->writer = writer;
     all->waiters = waiters;
+    all->asks = asks;
     all->go_on = subscription_go_on;
     store_clock_init(&all->clock);
     subscription_shown(0, false);
     all->watch_ms = 1;
     pthread_mutex_init(&all->lock, NULL);
     wait_init(&all->changed);
-    all->lane = lane_open(&(struct lane_config){
-        .kind = LANE_LEDGERS,
-        .store = store,
-        .workers = workers,
-        .max_held = {MAX_HELD, UINT32_MAX},
-        .max_batch = 1,
-        .max_batch_bytes = SIZE_MAX,
-        .run = run_ops,
-        .context = all,
-    });
-    if (all->lane && pthread_create(&all->thread, NULL, clock_main, all) == 0)
+    if (pthread_create(&all->thread, NULL, clock_main, all) == 0)
         return all;
-    lane_close(all->lane);
     pthread_cond_destroy(&all->changed);
     pthread_mutex_destroy(&all->lock);
     free(all);
     return NULL;
-}
-
-struct lane *subscriptions_lane(struct subscriptions *all)
-{
-    return all->lane;
 }
 
 /* Waits until nothing is under way for it; nothing is begun any more. */
@@ -678,7 +627,6 @@ void subscriptions_close(struct subscriptions *all)
     if (!all)
         return;
     CHECK(atomic_load(&all->stopping));
-    lane_close(all->lane);
     while (all->list) {
         struct subscription *first = all->list;
         all->list = first->next;

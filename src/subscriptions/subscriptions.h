@@ -6,6 +6,7 @@
 #ifndef TRIGGERS_SUBSCRIPTIONS_SUBSCRIPTIONS_H
 #define TRIGGERS_SUBSCRIPTIONS_SUBSCRIPTIONS_H
 
+#include "events/asks.h"
 #include "subscriptions/requests.h"
 
 struct subscriptions;
@@ -29,17 +30,16 @@ void subscriptions_dead_letter(struct subscriptions *subscriptions,
 
 /* ---- the whole ---- */
 
-/* `workers` sessions for ledgers. NULL without memory or threads. The others must outlive it. */
+/* NULL without memory or threads. The writer and the waiters must outlive it; the lane of `asks`
+ * ends before it is closed. */
 struct subscriptions *subscriptions_open(struct store *store, struct writer *writer,
-                                         struct waiters *waiters, unsigned workers);
-
-struct lane *subscriptions_lane(struct subscriptions *subscriptions);
+                                         struct waiters *waiters, struct asks *asks);
 
 /* Requests are refused from now on, those that wait fail, and what is under way ends; the others
  * still work meanwhile. Once. */
 void subscriptions_stop(struct subscriptions *subscriptions);
 
-/* Was stopped. NULL is allowed. */
+/* Was stopped, and `asks` closed. NULL is allowed. */
 void subscriptions_close(struct subscriptions *subscriptions);
 
 #endif

@@ -216,7 +216,7 @@ static enum store_result work(struct subscription *subscription, struct store_se
     return result;
 }
 
-enum store_result subscription_work(struct ledger_op *op, struct store_session *session,
+enum store_result subscription_work(struct ask_op *op, struct store_session *session,
                                     struct status *status)
 {
     struct subscription *subscription =

@@ -20,11 +20,11 @@ struct core *core_over(struct store *store)
     core->readers = readers_open(core->store, 1);
     core->waiters = waiters_open(core->readers);
     core->writer = writer_open(core->store, 1, on_committed, core);
-    core->subscriptions = subscriptions_open(core->store, core->writer, core->waiters, 1);
+    core->asks = asks_open(core->store, 1);
+    core->subscriptions = subscriptions_open(core->store, core->writer, core->waiters, core->asks);
     struct status status;
     assert_int_equal(lane_await_first_try(writer_lane(core->writer), &status), STORE_OK);
-    assert_int_equal(lane_await_first_try(subscriptions_lane(core->subscriptions), &status),
-                     STORE_OK);
+    assert_int_equal(lane_await_first_try(asks_lane(core->asks), &status), STORE_OK);
     return core;
 }
 
@@ -43,6 +43,7 @@ void core_end(struct core *core)
 {
     readers_close(core->readers);
     writer_close(core->writer);
+    asks_close(core->asks);
     subscriptions_close(core->subscriptions);
     waiters_close(core->waiters);
     core->store->driver->close(core->store);

@@ -13,6 +13,7 @@ struct core {
     struct writer *writer;
     struct readers *readers;
     struct waiters *waiters;
+    struct asks *asks;
     struct subscriptions *subscriptions;
 };
 

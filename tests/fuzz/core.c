@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "events/asks.h"
 #include "events/rules.h"
 #include "fake_store.h"
 #include "fuzz.h"
@@ -16,7 +17,6 @@
 #include "service/event_service.h"
 #include "service/health_service.h"
 #include "service/stats_service.h"
-#include "subscriptions/subscriptions.h"
 #include "triggers/rpc/v1/envelope.pb-c.h"
 
 #define MAX_NAME 128
@@ -184,14 +184,12 @@ void core_start(void)
     MUST(lane_await_first_try(readers_list_lane(readers), &status) == STORE_OK);
     struct waiters *waiters = waiters_open(readers);
     MUST(waiters);
-    struct subscriptions *subscriptions = subscriptions_open(&fake_store, writer, waiters, 1);
-    MUST(subscriptions &&
-         lane_await_first_try(subscriptions_lane(subscriptions), &status) == STORE_OK);
+    struct asks *asks = asks_open(&fake_store, 1);
+    MUST(asks && lane_await_first_try(asks_lane(asks), &status) == STORE_OK);
     event_service_init(&event_service, writer, readers, waiters,
                        &(struct payload_rules){.max_size = EVENT_MAX_PAYLOAD, .any = true});
     struct lane *const lanes[HEALTH_LANES] = {writer_lane(writer), readers_get_lane(readers),
-                                              readers_list_lane(readers),
-                                              subscriptions_lane(subscriptions)};
+                                              readers_list_lane(readers), asks_lane(asks)};
     health_service_init(&health_service, lanes, "fake");
     stats_service_init(&stats_service, &metrics);
     dispatcher_init(&dispatcher, services);
