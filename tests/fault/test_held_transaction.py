@@ -71,6 +71,11 @@ def test_slot_and_standby_are_named(own_postgres, start_core):
         replica.follow(synchronously=False)
         with core.client() as rpc:
             rpc.create()
+        # What the standby holds back is to begin after what the slot does.
+        written = own_postgres.psql("select pg_current_wal_lsn()")
+        wait_until(
+            lambda: replica.psql(f"select pg_last_wal_replay_lsn() >= '{written}'") == "t", "the create there"
+        )
         with Session(replica, replica.url()) as holder:
             holder.execute("begin isolation level repeatable read")
             holder.execute("select 1")

@@ -13,7 +13,9 @@ from support.protocol import events
 from support.rpc import RpcError
 from support.typeid import new_event_id
 
-BACK_WITHIN = 2.0  # seconds from PostgreSQL's return to the first write
+# Seconds from PostgreSQL's return to the first write: what is left of an attempt, a pause, the next
+# attempt, and as much again on a busy machine.
+BACK_WITHIN = 4.0
 SYNC = b"S\x00\x00\x00\x04"  # ends what the core sends of a transaction
 READY = b"Z\x00\x00\x00\x05I"  # ends what PostgreSQL answers
 APPEND = b"\x00triggers_append"  # in the messages that run the statements, not those that prepare
