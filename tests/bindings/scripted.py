@@ -16,7 +16,7 @@ import pynng
 from google.protobuf import json_format
 
 from support.network import DEADLINE
-from support.protocol import envelope, events, health, stats, subscriptions
+from support.protocol import access, envelope, events, health, stats, subscriptions
 from support.typeid import ALPHABET
 
 MAX_MESSAGE = 16 << 20
@@ -26,7 +26,7 @@ ANSWER_MALFORMED = b"\xff\xff\xff\xff"
 
 METHODS = {
     f"{service.full_name}/{method.name}": (module, method)
-    for module in (events, health, stats, subscriptions)
+    for module in (access, events, health, stats, subscriptions)
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }

@@ -49,6 +49,8 @@ pub enum Scope {
     KeysManage = 7,
     /// Create and change tenants.
     Operator = 8,
+    /// Read the audit records.
+    AuditRead = 9,
 }
 impl Scope {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -66,6 +68,7 @@ impl Scope {
             Self::SubscriptionsManage => "SCOPE_SUBSCRIPTIONS_MANAGE",
             Self::KeysManage => "SCOPE_KEYS_MANAGE",
             Self::Operator => "SCOPE_OPERATOR",
+            Self::AuditRead => "SCOPE_AUDIT_READ",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -80,6 +83,7 @@ impl Scope {
             "SCOPE_SUBSCRIPTIONS_MANAGE" => Some(Self::SubscriptionsManage),
             "SCOPE_KEYS_MANAGE" => Some(Self::KeysManage),
             "SCOPE_OPERATOR" => Some(Self::Operator),
+            "SCOPE_AUDIT_READ" => Some(Self::AuditRead),
             _ => None,
         }
     }

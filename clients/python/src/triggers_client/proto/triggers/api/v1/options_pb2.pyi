@@ -6,6 +6,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 CALL_FIELD_NUMBER: _ClassVar[int]
 DESCRIPTOR: _descriptor.FileDescriptor
+SCOPE_AUDIT_READ: Scope
 SCOPE_EVENTS_ACK: Scope
 SCOPE_EVENTS_READ: Scope
 SCOPE_EVENTS_WRITE: Scope
