@@ -14,6 +14,7 @@
 #include "events/backlog.h"
 #include "events/notices.h"
 #include "events/retention.h"
+#include "events/tenants.h"
 #include "events/waiters.h"
 #include "net/server.h"
 #include "service/event_service.h"
@@ -48,6 +49,7 @@ struct daemon {
     struct server_config server_config;
     struct budget budget;
     struct store *store;
+    struct tenants *tenants;
     struct writer *writer;
     struct readers *readers;
     struct waiters *waiters;
@@ -123,7 +125,9 @@ static bool open_readers(struct daemon *daemon)
  * serving; one that a person must mend ends the start. */
 static bool open_lanes(struct daemon *daemon, struct status *status)
 {
-    if (open_readers(daemon))
+    daemon->tenants = tenants_open(daemon->settings.keep_acknowledged * 1000000,
+                                   daemon->settings.keep_pending * 1000000);
+    if (daemon->tenants && open_readers(daemon))
         daemon->writer = writer_open(daemon->store, WRITE_SESSIONS, on_committed, daemon);
     if (daemon->writer)
         daemon->asks = asks_open(daemon->store, LEDGER_SESSIONS);
@@ -148,14 +152,10 @@ static size_t max_message(const struct core_settings *settings)
     return one_event > RPC_MAX_MESSAGE ? one_event : RPC_MAX_MESSAGE;
 }
 
-/* Called when the writer is open. */
+/* Called when the lanes are open. */
 static bool open_retention(struct daemon *daemon, struct status *status)
 {
-    daemon->retention = retention_open(
-        daemon->writer, &(struct retention_config){
-                            .keep_acknowledged_us = daemon->settings.keep_acknowledged * 1000000,
-                            .keep_pending_us = daemon->settings.keep_pending * 1000000,
-                        });
+    daemon->retention = retention_open(daemon->writer, daemon->asks, daemon->tenants);
     return daemon->retention ||
            status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY",
                        "cannot start the removal of old events: out of memory or threads");
@@ -221,6 +221,7 @@ static void stop(struct daemon *daemon)
     if (daemon->server)
         server_stop(daemon->server);
     waiters_close(daemon->waiters);
+    tenants_close(daemon->tenants);
     daemon->store->driver->close(daemon->store);
 }
 
