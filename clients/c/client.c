@@ -52,17 +52,28 @@ void triggers_memory_free(triggers_memory *memory)
 static void client_free(triggers_client *client)
 {
     flights_fini(&client->flights);
+    api_key_fini(&client->api_key);
     free(client->name);
     free(client->urls);
     free(client);
 }
 
-/* A client that is not connected yet; NULL without memory. */
-static triggers_client *client_new(const triggers_client_options *options)
+static triggers_client *fail_memory(struct status *status)
+{
+    status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
+    return NULL;
+}
+
+/* A client that is not connected yet. */
+static triggers_client *client_new(const triggers_client_options *options, struct status *status)
 {
     triggers_client *client = calloc(1, sizeof(*client));
     if (!client)
+        return fail_memory(status);
+    if (!api_key_init(&client->api_key, options, status)) {
+        free(client);
         return NULL;
+    }
     client->timeout_ms = options->timeout_ms ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
     client->no_retry = options->no_retry;
     client->peers.events = &invocation_events;
@@ -79,12 +90,13 @@ static triggers_client *client_new(const triggers_client_options *options)
     if (client->urls && client->name)
         return client;
     client_free(client);
-    return NULL;
+    return fail_memory(status);
 }
 
 static void serve(void *owner)
 {
     triggers_client *client = owner;
+    keeper_look_at(&client->keeper, api_key_look(&client->api_key));
     invocations_serve_due(client);
     peers_free_unused(&client->peers);
 }
@@ -104,6 +116,7 @@ static bool client_start(triggers_client *client, const triggers_client_options 
         return status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "cannot start a thread");
     }
     peers_start(&client->peers);
+    keeper_look_at(&client->keeper, 0);
     return true;
 }
 
@@ -115,11 +128,9 @@ static triggers_client *client_open(const triggers_client_options *options, stru
                     options->no_retry);
         return NULL;
     }
-    triggers_client *client = client_new(options);
-    if (!client) {
-        status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
+    triggers_client *client = client_new(options, status);
+    if (!client)
         return NULL;
-    }
     if (client_start(client, options, status))
         return client;
     client_free(client);

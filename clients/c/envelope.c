@@ -1,5 +1,6 @@
 /* The envelope's other fields are encoded first, then its body, so that a payload is copied once,
- * and then the timeout of the try: fields may come in any order (protobuf encoding). */
+ * and then what is of the try: fields may come in any order, and entries of a map apart from each
+ * other (protobuf encoding). */
 #include "envelope.h"
 
 #include <stdlib.h>
@@ -10,9 +11,8 @@
 #include "triggers.h"
 #include "triggers/rpc/v1/envelope.pb-c.h"
 
-#define TIMEOUT_TAG (2 << 3)  /* Request.timeout_ms, a varint */
 #define BODY_TAG (4 << 3 | 2) /* Request.body, length-delimited */
-#define METADATA_MAX 4
+#define METADATA_MAX 6
 #define BUSY_RETRY_MS 1000
 
 typedef Triggers__Rpc__V1__Request Request;
@@ -49,6 +49,8 @@ static void head_init(struct request_head *head, const struct envelope *envelope
     add_metadata(head, "traceparent", envelope->traceparent);
     add_metadata(head, "client", envelope->client);
     add_metadata(head, "caller", envelope->caller);
+    add_metadata(head, "authorization", envelope->authorization);
+    add_metadata(head, "address", envelope->address);
 }
 
 bool envelope_fail_busy(struct status *status)
@@ -60,19 +62,17 @@ bool envelope_fail_busy(struct status *status)
     return false;
 }
 
-bool envelope_pack(const struct envelope *envelope, const ProtobufCMessage *body,
-                   uint32_t max_timeout_ms, struct charge *charge, uint8_t **bytes, size_t *size,
-                   struct status *status)
+bool envelope_pack(const struct envelope *envelope, const ProtobufCMessage *body, size_t end_size,
+                   struct charge *charge, uint8_t **bytes, size_t *size, struct status *status)
 {
     struct request_head head;
-    uint8_t timeout[ENVELOPE_MAX_TIMEOUT_SIZE];
     head_init(&head, envelope);
     size_t head_size = protobuf_c_message_get_packed_size(&head.request.base);
     size_t body_size = protobuf_c_message_get_packed_size(body);
     uint8_t prefix[1 + VARINT_MAX_SIZE] = {BODY_TAG};
     size_t prefix_size = 1 + varint_write(prefix + 1, body_size);
     *size = head_size + prefix_size + body_size;
-    size_t most = *size + envelope_pack_timeout(max_timeout_ms, timeout);
+    size_t most = *size + end_size;
     if (most > TRIGGERS_MAX_MESSAGE)
         return status_fail(status, STATUS_INVALID_ARGUMENT, "MESSAGE_TOO_LARGE",
                            "the request has %zu bytes; accepted are up to %d", most,
@@ -91,10 +91,13 @@ bool envelope_pack(const struct envelope *envelope, const ProtobufCMessage *body
     return true;
 }
 
-size_t envelope_pack_timeout(uint32_t timeout_ms, uint8_t out[ENVELOPE_MAX_TIMEOUT_SIZE])
+size_t envelope_pack_end(uint32_t timeout_ms, const char *authorization,
+                         uint8_t out[ENVELOPE_MAX_END_SIZE])
 {
-    out[0] = TIMEOUT_TAG;
-    size_t size = 1 + varint_write(out + 1, timeout_ms);
-    CHECK(size <= ENVELOPE_MAX_TIMEOUT_SIZE);
-    return size;
+    struct request_head end = {.request = TRIGGERS__RPC__V1__REQUEST__INIT};
+    end.request.metadata = end.entry_list;
+    end.request.timeout_ms = timeout_ms;
+    add_metadata(&end, "authorization", *authorization ? authorization : NULL);
+    CHECK(protobuf_c_message_get_packed_size(&end.request.base) <= ENVELOPE_MAX_END_SIZE);
+    return protobuf_c_message_pack(&end.request.base, out);
 }

@@ -16,23 +16,26 @@ struct envelope {
     const char *traceparent;
     const char *client;
     const char *caller;
+    const char *authorization; /* as it is for every try; see also envelope_pack_end */
+    const char *address;
 };
 
-/* Encodes envelope and request, without the timeout, into malloc'd bytes, which the caller owns and
+/* Encodes envelope and request, without its end, into malloc'd bytes, which the caller owns and
  * which are charged to `charge`. False with INVALID_ARGUMENT and MESSAGE_TOO_LARGE when there are
- * more than TRIGGERS_MAX_MESSAGE with a timeout of up to `max_timeout_ms`, or with
- * RESOURCE_EXHAUSTED. */
-bool envelope_pack(const struct envelope *envelope, const ProtobufCMessage *body,
-                   uint32_t max_timeout_ms, struct charge *charge, uint8_t **bytes, size_t *size,
+ * more than TRIGGERS_MAX_MESSAGE with an end of `end_size` bytes, or with RESOURCE_EXHAUSTED. */
+bool envelope_pack(const struct envelope *envelope, const ProtobufCMessage *body, size_t end_size,
+                   struct charge *charge, uint8_t **bytes, size_t *size,
                    struct status *status) MUST_CHECK;
 
 /* Fills `status`: there is no room for the call, and it was not sent. Returns false. */
 bool envelope_fail_busy(struct status *status);
 
-#define ENVELOPE_MAX_TIMEOUT_SIZE 6
+#define ENVELOPE_MAX_END_SIZE 320
 
-/* Writes the timeout, which goes after a packed envelope, and returns its size. It differs for each
- * try; a shorter timeout never takes more bytes. */
-size_t envelope_pack_timeout(uint32_t timeout_ms, uint8_t out[ENVELOPE_MAX_TIMEOUT_SIZE]);
+/* Writes what goes after a packed envelope and may differ for each try, the timeout and who calls,
+ * and returns its size. `authorization` is that metadata's value; "": none. A shorter timeout never
+ * takes more bytes. */
+size_t envelope_pack_end(uint32_t timeout_ms, const char *authorization,
+                         uint8_t out[ENVELOPE_MAX_END_SIZE]);
 
 #endif

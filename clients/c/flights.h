@@ -40,7 +40,10 @@ struct flight {
     uint8_t *request;     /* its envelope, without the timeout */
     size_t request_size;
     unsigned refusals;
-    uint32_t backoff_ms; /* see backoff_next_ms */
+    uint32_t backoff_ms;     /* see backoff_next_ms */
+    bool keyless;            /* the client's key does not go with it */
+    unsigned key_version;    /* of the key that this or the previous try was sent with */
+    triggers_reply *refusal; /* of that key: the reply if there is no other; NULL: it was not */
 
     /* The current try, which an answer ends. */
     uint32_t id;                  /* below FLIGHT_ID_END */

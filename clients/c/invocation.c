@@ -68,6 +68,7 @@ static void flight_free(struct flight *flight)
     CHECK(flight->phase == FLIGHT_ENDED || flight->phase == FLIGHT_OWNED);
     flight->magic = 0;
     free(flight->request);
+    triggers_reply_free(flight->refusal);
     charge_release(&flight->charge, flight->charge.held);
     free(flight);
 }
@@ -153,17 +154,26 @@ static uint32_t core_timeout(uint32_t left_ms)
     return left_ms - (margin < MARGIN_MAX_MS ? margin : MARGIN_MAX_MS);
 }
 
+/* Writes the end of an envelope for a try, and returns its size. */
+static size_t pack_end(struct flight *flight, uint32_t left_ms, uint8_t end[ENVELOPE_MAX_END_SIZE])
+{
+    char authorization[API_KEY_VALUE_SIZE] = "";
+    if (!flight->keyless)
+        flight->key_version = api_key_write(&flight->client->api_key, authorization);
+    return envelope_pack_end(core_timeout(left_ms), authorization, end);
+}
+
 /* Makes the message of a try. False without memory. */
 static bool make_message(struct flight *flight, struct status *status)
 {
-    const uint32_t end = ROUTE_END | flight->id;
-    const uint8_t route[ROUTE_SIZE] = {(uint8_t)(end >> 24), (uint8_t)(end >> 16),
-                                       (uint8_t)(end >> 8), (uint8_t)end};
-    uint8_t timeout[ENVELOPE_MAX_TIMEOUT_SIZE];
+    const uint32_t number = ROUTE_END | flight->id;
+    const uint8_t route[ROUTE_SIZE] = {(uint8_t)(number >> 24), (uint8_t)(number >> 16),
+                                       (uint8_t)(number >> 8), (uint8_t)number};
+    uint8_t end[ENVELOPE_MAX_END_SIZE];
     CHECK(time_left_ms(flight) <= flight->timeout_ms);
     uint32_t left_ms = (uint32_t)time_left_ms(flight);
-    size_t timeout_size = envelope_pack_timeout(core_timeout(left_ms > 0 ? left_ms : 1), timeout);
-    size_t size = flight->request_size + timeout_size;
+    size_t end_size = pack_end(flight, left_ms > 0 ? left_ms : 1, end);
+    size_t size = flight->request_size + end_size;
     struct parcel *parcel = calloc(1, sizeof(*parcel));
     if (!parcel)
         return fail_memory(status);
@@ -175,8 +185,7 @@ static bool make_message(struct flight *flight, struct status *status)
         return fits ? fail_memory(status) : envelope_fail_busy(status);
     }
     memcpy(out, flight->request, flight->request_size);
-    CHECK(timeout_size <= sizeof(timeout));
-    memcpy(out + flight->request_size, timeout, timeout_size);
+    memcpy(out + flight->request_size, end, end_size);
     CHECK(!flight->message);
     flight->message = &parcel->message;
     return true;
@@ -235,6 +244,19 @@ static bool send_elsewhere(struct flight *flight, const triggers_reply *reply)
     return true;
 }
 
+/* Lets a call whose key was refused wait for the keeper, which asks for another one. */
+static bool send_with_another_key(struct flight *flight, triggers_reply *reply)
+{
+    triggers_client *client = flight->client;
+    if (reply->code != TRIGGERS_UNAUTHENTICATED || flight->keyless || !client->api_key.source ||
+        client->no_retry == TRIGGERS_SEND_ONCE)
+        return false;
+    CHECK(!flight->refusal);
+    flight->refusal = reply;
+    flights_pause(&client->flights, flight, clock_monotonic_ms());
+    return true;
+}
+
 /* Lets the call wait for another try; false when the reply ends the call: its code is final, or the
  * wait would pass the deadline. */
 static bool send_later(struct flight *flight, const triggers_reply *reply)
@@ -259,6 +281,8 @@ static void on_answer(struct flight *flight, const void *bytes, size_t size)
     flight->answer_room = 0;
     triggers_reply *reply = reply_from_message(&flight->method, flight->item_count, bytes, size,
                                                flight->client->peers.memory);
+    if (send_with_another_key(flight, reply))
+        return;
     if (send_elsewhere(flight, reply) || send_later(flight, reply))
         triggers_reply_free(reply);
     else
@@ -304,6 +328,19 @@ static void end_late(struct flight *flight)
     finish_failed(flight, &status);
 }
 
+static void serve_refused(struct flight *flight)
+{
+    triggers_reply *refusal = flight->refusal;
+    flight->refusal = NULL;
+    if (time_left_ms(flight) == 0 ||
+        !api_key_renew(&flight->client->api_key, flight->key_version)) {
+        finish(flight, refusal);
+        return;
+    }
+    triggers_reply_free(refusal);
+    send_once_more(flight);
+}
+
 static void serve_due(struct flight *flight)
 {
     struct status status;
@@ -315,6 +352,8 @@ static void serve_due(struct flight *flight)
     } else if (flight->client->flights.closing) {
         fail_closed(&status);
         finish_failed(flight, &status);
+    } else if (flight->refusal) {
+        serve_refused(flight);
     } else if (time_left_ms(flight) == 0) {
         end_late(flight);
     } else if (flight->message) { /* it has waited longer for a peer than an impatient call may */
@@ -360,13 +399,17 @@ static bool pack(struct flight *flight, const struct invocation *invocation,
         .request_id = options ? options->request_id : NULL,
         .traceparent = options ? options->traceparent : NULL,
         .caller = options ? options->caller : NULL,
+        .authorization = options ? options->authorization : NULL,
+        .address = options ? options->address : NULL,
         .client = flight->client->name,
     };
+    uint8_t end[ENVELOPE_MAX_END_SIZE];
+    size_t end_size = pack_end(flight, flight->timeout_ms, end);
     if (!charge_add(&flight->charge, sizeof(*flight) + REPLY_ORDINARY))
         return envelope_fail_busy(status);
     flight->answer_room = REPLY_ORDINARY;
-    return envelope_pack(&envelope, body, core_timeout(flight->timeout_ms), &flight->charge,
-                         &flight->request, &flight->request_size, status) &&
+    return envelope_pack(&envelope, body, end_size, &flight->charge, &flight->request,
+                         &flight->request_size, status) &&
            make_message(flight, status);
 }
 
@@ -391,6 +434,7 @@ static struct flight *flight_new(triggers_client *client, const struct invocatio
     flight->deadline_ms = clock_monotonic_ms() + flight->timeout_ms;
     flight->repeatable = flight->method.api->repeatable && client->no_retry != TRIGGERS_SEND_ONCE;
     flight->impatient = client->no_retry != 0;
+    flight->keyless = invocation->options && invocation->options->authorization;
     flight->backoff_ms = RETRY_FIRST_MS;
     flight->id = flights_next_id(&client->flights);
     if (pack(flight, invocation, body, status))

@@ -4,6 +4,7 @@
 
 #include <protobuf-c/protobuf-c.h>
 
+#include "api_key.h"
 #include "base/status.h"
 #include "flights.h"
 #include "keeper.h"
@@ -18,6 +19,7 @@ struct triggers_client {
     char *urls;          /* the addresses as they were given, for error texts */
     uint32_t timeout_ms; /* of calls that give none */
     int no_retry;        /* as in the options */
+    struct api_key api_key;
     struct keeper keeper;
     struct peers peers;
     struct flights flights;

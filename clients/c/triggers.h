@@ -79,6 +79,7 @@ typedef enum triggers_serving {
                                      larger payloads are set for it */
 #define TRIGGERS_MAX_TRY_MS 30000 /* the core ends a try of a call after so long */
 #define TRIGGERS_ID_SIZE 31       /* bytes of an event id with its NUL */
+#define TRIGGERS_KEY_SIZE 256     /* bytes of a key with its NUL, at most */
 
 typedef struct triggers_client triggers_client;
 
@@ -88,6 +89,10 @@ typedef struct triggers_client triggers_client;
 
 /* A limit on the memory of one or several clients. */
 typedef struct budget_share triggers_memory;
+
+/* Writes the key of the client's calls with its NUL and returns 1, whether it has changed or not.
+ * 0: it is not known, and the calls go on with the one before. */
+typedef int triggers_key_source(char key[TRIGGERS_KEY_SIZE], void *user_data);
 
 /* Zero-initialise; every member has a default. */
 typedef struct triggers_client_options {
@@ -99,6 +104,14 @@ typedef struct triggers_client_options {
     uint32_t max_in_flight;  /* calls at once; more are RESOURCE_EXHAUSTED; 0: 1024 */
     int no_retry;            /* 0, TRIGGERS_SEND_ONCE or TRIGGERS_NO_BACKOFF */
     triggers_memory *memory; /* limits what its calls hold; NULL: no limit */
+    const char *api_key; /* says who calls, and is sent as it is: elsewhere than to this machine use
+                            wss or tls+tcp; copied, and wiped by the close; NULL or "": none */
+    /* In place of api_key: asked by triggers_client_open, then on a thread of the library once a
+     * minute and when the core refuses the key; a call that was refused so is sent again when there
+     * is another one. So a key is replaced without a pause. Timeouts of calls wait while it runs.
+     */
+    triggers_key_source *api_key_source;
+    void *api_key_data; /* its user_data */
 } triggers_client_options;
 
 /* Zero-initialise; NULL means all defaults. */
@@ -109,6 +122,10 @@ typedef struct triggers_call_options {
     const void *tag;         /* names this call, or several, for triggers_cancel; or NULL */
     const char *caller; /* for whom the call is made, when this client carries the calls of many:
                            the core serves them in turn; or NULL */
+    const char *authorization; /* who the caller says it is, in place of the client's key: what it
+                                  sent in that header of HTTP; or NULL */
+    const char *address;       /* the caller's, such as "192.0.2.7"; the core minds it when this
+                                  program is one of its bridges; or NULL */
 } triggers_call_options;
 
 /* An event to create. The strings and the payload are read before the function returns. */
@@ -256,8 +273,8 @@ TRIGGERS_API triggers_memory *triggers_memory_new(size_t bytes);
 TRIGGERS_API void triggers_memory_free(triggers_memory *memory); /* NULL is allowed */
 
 /* Opens a client and starts to connect; the core need not be reachable yet. `options` may be NULL.
- * On failure (bad URL: INVALID_ARGUMENT; unreadable CA file; no memory) *client is NULL and `error`
- * (of error_size bytes, may be NULL) gets a text. */
+ * On failure (bad URL: INVALID_ARGUMENT; unreadable CA file; no memory; no key from its source:
+ * UNAUTHENTICATED) *client is NULL and `error` (of error_size bytes, may be NULL) gets a text. */
 TRIGGERS_API triggers_code triggers_client_open(triggers_client **client,
                                                 const triggers_client_options *options, char *error,
                                                 size_t error_size);
@@ -287,7 +304,11 @@ TRIGGERS_API void triggers_reply_free(triggers_reply *reply); /* NULL is allowed
  * reason CONNECTION_LOST, and the call may or may not have been carried out.
  *
  * The core ends a try after TRIGGERS_MAX_TRY_MS with DEADLINE_EXCEEDED, which is the reply. A
- * longer timeout only adds time for waits before that: for a connection and between tries. */
+ * longer timeout only adds time for waits before that: for a connection and between tries.
+ *
+ * UNAUTHENTICATED and PERMISSION_DENIED are the reply at once: the key is not good, or not for
+ * this.
+ */
 
 TRIGGERS_API triggers_reply *triggers_create(triggers_client *client,
                                              const triggers_new_event *event,

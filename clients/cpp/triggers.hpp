@@ -281,6 +281,11 @@ struct Options {
     Timeout timeout{0};              // of calls that give none; zero: 10 s
     std::uint32_t max_in_flight = 0; // calls at once; 0: 1024
     bool retry = true;               // false: TRIGGERS_SEND_ONCE, see triggers.h
+    std::string api_key{};           // says who calls, and is sent as it is; empty: none
+    // In place of api_key, for keys that change: asked when the client is made, then once a minute
+    // and when the core refuses the key. Empty, or an exception: not known, the one before stays.
+    // On a thread of libtriggers, by one at a time for each client and worker; see triggers.h.
+    std::function<std::string()> api_key_source{};
 };
 
 namespace detail
@@ -657,7 +662,8 @@ class Client
 {
   public:
     // Starts to connect; nobody need be there yet. Throws Error when an address or file is wrong.
-    explicit Client(const Options &options = {}) : options_(options), client_(open(options))
+    explicit Client(const Options &options = {})
+        : options_(std::make_shared<const Options>(options)), client_(open(*options_))
     {
     }
 
@@ -905,6 +911,21 @@ class Client
     };
     using Handle = std::unique_ptr<triggers_client, Close>;
 
+    static int give_key(char key[TRIGGERS_KEY_SIZE], void *options)
+    {
+        try {
+            const std::string text = static_cast<const Options *>(options)->api_key_source();
+            if (text.empty() || text.size() >= TRIGGERS_KEY_SIZE)
+                return 0;
+            text.copy(key, text.size());
+            key[text.size()] = '\0';
+            return 1;
+        } catch (...) {
+            return 0;
+        }
+    }
+
+    // The options must outlive it.
     static Handle open(const Options &options)
     {
         triggers_client_options given{};
@@ -914,6 +935,11 @@ class Client
         given.timeout_ms = detail::to_ms(options.timeout);
         given.max_in_flight = options.max_in_flight;
         given.no_retry = options.retry ? 0 : TRIGGERS_SEND_ONCE;
+        given.api_key = detail::text_or_null(options.api_key, "API_KEY_INVALID");
+        if (options.api_key_source) {
+            given.api_key_source = give_key;
+            given.api_key_data = const_cast<Options *>(&options);
+        }
         triggers_client *client = nullptr;
         char error[512];
         triggers_code code = triggers_client_open(&client, &given, error, sizeof(error));
@@ -922,7 +948,7 @@ class Client
         return Handle(client);
     }
 
-    Options options_;
+    std::shared_ptr<const Options> options_; // shared, as its address must stay
     Handle client_;
 };
 
@@ -1185,7 +1211,7 @@ class Worker
         given.failed = tell_failed;
         given.ended = note_end;
         given.user_data = this;
-        triggers_client *puller = Client::open(client.options_).release();
+        triggers_client *puller = Client::open(*client.options_).release();
         triggers_consumer *consumer = nullptr;
         char error[512];
         const triggers_code code = triggers_consumer_open(&consumer, client.client_.get(), puller,

@@ -33,7 +33,7 @@ struct url free_url(const char *scheme)
     return url;
 }
 
-static triggers_client *open_with(const triggers_client_options *options)
+triggers_client *open_client_with(const triggers_client_options *options)
 {
     triggers_client *client;
     char error[256];
@@ -45,7 +45,7 @@ triggers_client *open_client_that(int no_retry, const char *url)
 {
     triggers_client_options options = {
         .url = url, .name = "test/1", .timeout_ms = PATIENCE_MS, .no_retry = no_retry};
-    return open_with(&options);
+    return open_client_with(&options);
 }
 
 triggers_client *open_client(const char *url, uint32_t timeout_ms, uint32_t max_in_flight)
@@ -57,7 +57,7 @@ triggers_client *open_client(const char *url, uint32_t timeout_ms, uint32_t max_
         .max_in_flight = max_in_flight,
         .no_retry = TRIGGERS_NO_BACKOFF, /* these tests are about what a try ends with */
     };
-    return open_with(&options);
+    return open_client_with(&options);
 }
 
 struct pair pair_start(const char *scheme, uint32_t timeout_ms)

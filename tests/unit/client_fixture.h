@@ -20,7 +20,10 @@ struct url free_url(const char *scheme);
 
 triggers_client *open_client(const char *url, uint32_t timeout_ms, uint32_t max_in_flight);
 
-/* The same with PATIENCE_MS and that option. */
+/* With the options as they are; fails the test when it cannot be opened. */
+triggers_client *open_client_with(const triggers_client_options *options);
+
+/* As open_client, with PATIENCE_MS and that option. */
 triggers_client *open_client_that(int no_retry, const char *url);
 
 /* A core and a client of it. */

@@ -118,6 +118,9 @@ static void record(struct scripted_core *core, const Request *request, size_t si
     snprintf(last.traceparent, sizeof(last.traceparent), "%s",
              find_metadata(request, "traceparent"));
     snprintf(last.caller, sizeof(last.caller), "%s", find_metadata(request, "caller"));
+    snprintf(last.authorization, sizeof(last.authorization), "%s",
+             find_metadata(request, "authorization"));
+    snprintf(last.address, sizeof(last.address), "%s", find_metadata(request, "address"));
     snprintf(last.client, sizeof(last.client), "%s", find_metadata(request, "client"));
     read_event_id(request, last.event_id, sizeof(last.event_id));
     pthread_mutex_lock(&core->mutex);
@@ -164,6 +167,11 @@ static void act(struct scripted_core *core, const struct link_asker *asker, Requ
         send_error(asker, TRIGGERS__RPC__V1__CODE__UNAVAILABLE, "BUSY");
     else if (strcmp(script, "stopping") == 0)
         send_error(asker, TRIGGERS__RPC__V1__CODE__UNAVAILABLE, "STOPPING");
+    else if (strcmp(script, "keyed") == 0 &&
+             strcmp(find_metadata(request, "authorization"), "Bearer second") != 0)
+        send_error(asker, TRIGGERS__RPC__V1__CODE__UNAUTHENTICATED, "KEY_INVALID");
+    else if (strcmp(script, "denied") == 0)
+        send_error(asker, TRIGGERS__RPC__V1__CODE__PERMISSION_DENIED, "SCOPE_MISSING");
     else if (strcmp(script, "garbage") == 0)
         link_core_answer(asker, "\xff\xff\xff", 3);
     else if (strcmp(script, "bad-body") == 0)

@@ -11,6 +11,8 @@
  *   "drop"     its first request loses the connection; the second gets a good answer
  *   "busy"     UNAVAILABLE to its first request, a good answer to the second
  *   "stopping" UNAVAILABLE, as a core that is stopping says it
+ *   "keyed"    UNAUTHENTICATED, unless the key is "second"
+ *   "denied"   PERMISSION_DENIED
  *
  * All functions may be called from any thread but for start and stop. */
 #ifndef TRIGGERS_TESTS_SCRIPTED_CORE_H
@@ -27,6 +29,8 @@ struct scripted_request {
     char request_id[64];
     char traceparent[64];
     char caller[64];
+    char authorization[320];
+    char address[64];
     char client[64];
     char event_id[64]; /* of a create */
     uint32_t timeout_ms;

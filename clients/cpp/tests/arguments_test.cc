@@ -64,6 +64,24 @@ int main()
     expect("TIMEOUT_INVALID", [&] { wait(Seconds(std::nan(""))); });
     expect("TIMEOUT_INVALID", [&] { wait(Seconds(INFINITY)); });
     expect("TIMEOUT_INVALID", [] { triggers::Client other(options_with(-1ms)); });
+    const auto open_with_key = [](const std::string &key) {
+        triggers::Options options = options_with(1s);
+        options.api_key = key;
+        triggers::Client other(options);
+    };
+    expect("CLIENT_NOT_OPENED", [&] { open_with_key("two words"); });
+    expect("API_KEY_INVALID", [&] { open_with_key(std::string("a\0b", 3)); });
+    expect("nothing", [&] { open_with_key("trg_1"); });
+    const auto open_with_source = [](std::function<std::string()> source) {
+        triggers::Options options = options_with(1s);
+        options.api_key_source = std::move(source);
+        triggers::Client other(options);
+        triggers::Client moved(std::move(other));
+    };
+    expect("CLIENT_NOT_OPENED", [&] { open_with_source([] { return ""; }); });
+    expect("CLIENT_NOT_OPENED", [&] { open_with_source([]() -> std::string { throw 1; }); });
+    expect("CLIENT_NOT_OPENED", [&] { open_with_source([] { return std::string(256, 'x'); }); });
+    expect("nothing", [&] { open_with_source([] { return "trg_1"; }); });
     // Not the client's minute.
     expect("CORE_UNREACHABLE", [&] { wait(1us); });
 
