@@ -2,11 +2,13 @@
  * events of links on its few threads; nothing here blocks them. */
 #include "net/server.h"
 
+#include <arpa/inet.h>
 #include <malloc.h>
 #include <nng/nng.h>
 #include <nng/supplemental/util/platform.h>
 #include <pthread.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,6 +65,8 @@ struct server_peer {
     bool cut_off;
     struct call_source source; /* of its calls */
     uint64_t number;           /* its connection's, from 1 */
+    char address[CALL_ADDRESS_SIZE];
+    bool is_bridge;
 };
 
 struct server_acceptor {
@@ -76,6 +80,8 @@ struct server {
     struct dispatcher *dispatcher;
     struct link_events link_events;
     struct budget *budget;
+    bool (*is_bridge)(void *context, const char *address);
+    void *bridge_context;
     struct server_acceptor acceptors[LISTEN_MAX];
     size_t acceptor_count;
     struct call_pool calls;
@@ -194,6 +200,8 @@ static bool on_received(void *owner, struct link *link, const struct link_receiv
     slot->memory.share = slot->sending.share = &peer->share;
     call->arena.charge = &slot->memory;
     call->caller = (struct caller){.connection = peer->number};
+    call->peer_address = peer->address;
+    call->peer_is_bridge = peer->is_bridge;
     memcpy(slot->route, received->route, received->route_size);
     slot->route_size = received->route_size;
     if (received->body || received->size > server->dispatcher->max_message)
@@ -299,6 +307,27 @@ static void free_peer(struct server *server, struct server_peer *peer)
     pthread_mutex_unlock(&server->lock);
 }
 
+/* What comes over a local socket counts as from the loopback address. */
+static void take_peer_address(struct server_peer *peer, nng_stream *stream,
+                              const struct link_address *listened_on)
+{
+    static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF}; /* ::ffff:0:0/96, an IPv4 one */
+    nng_sockaddr address;
+    if (listened_on->framing == LINK_IPC) {
+        snprintf(peer->address, sizeof(peer->address), "127.0.0.1");
+        return;
+    }
+    if (nng_stream_get_addr(stream, NNG_OPT_REMADDR, &address) != 0)
+        return;
+    const uint8_t *bytes = address.s_in6.sa_addr;
+    if (address.s_family == NNG_AF_INET)
+        inet_ntop(AF_INET, &address.s_in.sa_addr, peer->address, sizeof(peer->address));
+    else if (address.s_family == NNG_AF_INET6 && memcmp(bytes, mapped, sizeof(mapped)) == 0)
+        inet_ntop(AF_INET, bytes + sizeof(mapped), peer->address, sizeof(peer->address));
+    else if (address.s_family == NNG_AF_INET6)
+        inet_ntop(AF_INET6, bytes, peer->address, sizeof(peer->address));
+}
+
 static void welcome(struct server *server, nng_stream *stream, const struct link_address *address)
 {
     struct server_peer *peer = calloc(1, sizeof(*peer));
@@ -307,6 +336,9 @@ static void welcome(struct server *server, nng_stream *stream, const struct link
         peer->server = server;
         peer->share.budget = server->budget;
         peer->charge.share = &peer->share;
+        take_peer_address(peer, stream, address);
+        peer->is_bridge =
+            server->is_bridge && server->is_bridge(server->bridge_context, peer->address);
     }
     if (!peer || !add_peer(server, peer, address->tls ? PEER_BYTES_TLS : PEER_BYTES)) {
         nng_stream_free(stream);
@@ -490,6 +522,8 @@ static bool server_open(struct server *server, struct dispatcher *dispatcher,
     *server = (struct server){.dispatcher = dispatcher,
                               .link_events = events_of_links(dispatcher->max_message),
                               .budget = config->budget,
+                              .is_bridge = config->is_bridge,
+                              .bridge_context = config->bridge_context,
                               .max_peers = config->max_connections};
     metric_set(&server_memory_ceiling, 0, (int64_t)config->budget->ceiling);
     pthread_mutex_init(&server->lock, NULL);

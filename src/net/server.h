@@ -18,6 +18,10 @@ struct server_config {
      * outlives the server. When it is short, whoever has kept most of it for longest is cut off. */
     struct budget *budget;
     size_t max_connections; /* so many have descriptors; more are closed at once */
+    /* Whether a peer with this address is a bridge, which is believed where its calls come from.
+     * Called from any thread. NULL: none is. */
+    bool (*is_bridge)(void *context, const char *address);
+    void *bridge_context;
 };
 
 /* Calls that are handled at once; further ones wait in their connections. Of these there may be as

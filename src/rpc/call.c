@@ -110,6 +110,7 @@ void call_begin(struct call *call)
     call->request_id[0] = '\0';
     call->client[0] = '\0';
     call->traceparent[0] = '\0';
+    call->address[0] = '\0';
     call->started_us = clock_monotonic_us();
     call->expired = false;
     metric_add(&call_in_flight, 0, 1);
@@ -125,6 +126,9 @@ void call_release(struct call *call)
     CHECK(before > 0);
     if (before > 1)
         return;
+    struct pass *pass = call->pass;
+    call->pass = NULL;
+    pass_release(pass);
     CHECK(call_change(call, atomic_load(&call->life), CALL_ANSWERED, CALL_ENDED));
     call->transport->end(call);
 }
@@ -153,7 +157,8 @@ static void log_answer(const struct call *call, enum status_code code, const cha
     log_debug("call", {"request_id", call->request_id}, {"trace_id", trace.trace_id},
               {"span_id", trace.span_id}, {"parent_id", trace.parent_id},
               {"method", method_name(call)}, {"code", status_code_name(code)}, {"reason", reason},
-              {"client", call->client}, {"ms", NULL, (double)took_us / 1000});
+              {"client", call->client}, {"key", call->pass ? call->pass->key_id : ""},
+              {"ms", NULL, (double)took_us / 1000});
 }
 
 /* Counts the answer and lets it leave, perhaps long after the handler's memory has been freed. The
@@ -308,6 +313,14 @@ void call_fail_no_memory(struct call *call)
                 "the call needs more than the %u MiB of memory one call may use; send or ask for "
                 "less at once",
                 CALL_ARENA_CAP >> 20);
+    call_fail(call, &status, NULL, 0);
+}
+
+void call_fail_revoked(struct call *call)
+{
+    struct status status;
+    status_fail(&status, STATUS_UNAUTHENTICATED, "KEY_INVALID",
+                "the key was revoked or has expired while the call waited");
     call_fail(call, &status, NULL, 0);
 }
 
@@ -498,6 +511,8 @@ static enum call_wake why_wake(const struct call_pool *pool, const struct call *
         return CALL_STOPPING;
     if (call->source->closed)
         return CALL_GONE;
+    if (call->pass && atomic_load(&call->pass->over))
+        return CALL_REVOKED;
     return atomic_load(&call->parked_until_ms) <= now_ms ? CALL_DUE : CALL_WAITS;
 }
 

@@ -27,6 +27,7 @@
 #include "base/arena.h"
 #include "base/caller.h"
 #include "base/metrics.h"
+#include "base/pass.h"
 #include "base/scope.h"
 #include "base/status.h"
 
@@ -37,6 +38,7 @@
 #define CALL_REQUEST_ID_SIZE 129 /* bytes with the NUL */
 #define CALL_CLIENT_SIZE 64      /* the same; longer ones are cut */
 #define CALL_TRACEPARENT_SIZE 64
+#define CALL_ADDRESS_SIZE 64
 
 enum call_state { CALL_ENDED, CALL_RUNNING, CALL_PARKED, CALL_ANSWERED };
 
@@ -60,6 +62,7 @@ enum call_wake {
     CALL_DUE,      /* it has waited for as long as it was to */
     CALL_GONE,     /* its connection has closed: an answer reaches nobody */
     CALL_STOPPING, /* the server stops */
+    CALL_REVOKED,  /* its key is good no more: call_fail_revoked answers it */
 };
 
 /* Whether a call waits now, or why it cannot. */
@@ -88,6 +91,7 @@ struct call {
     ProtobufCAllocator allocator;    /* the arena as protobuf-c wants it */
     struct caller caller;            /* of the connection the transport's, for each request */
     struct scope scope;              /* what it may see and do */
+    struct pass *pass;               /* its key's, until it has ended; NULL: it has none */
     const struct api_method *method; /* NULL while unknown */
     int64_t started_us;              /* monotonic */
     atomic_int_fast64_t deadline_ms; /* monotonic; INT64_MAX while not known */
@@ -99,6 +103,10 @@ struct call {
     char request_id[CALL_REQUEST_ID_SIZE];
     char client[CALL_CLIENT_SIZE];
     char traceparent[CALL_TRACEPARENT_SIZE];
+    char address[CALL_ADDRESS_SIZE]; /* where it comes from; "": not known */
+    /* Of the connection, the transport's, for each request. */
+    const char *peer_address; /* lives until the call has ended; NULL: not known */
+    bool peer_is_bridge;      /* it says where its calls come from */
     /* The pool's. */
     struct call_pool *pool;
     struct call_source *source;
@@ -140,6 +148,9 @@ void call_fail_no_memory(struct call *call);
 
 /* The same when all calls together hold too much: SERVER_BUSY with a retry delay. */
 void call_fail_busy(struct call *call);
+
+/* The same with UNAUTHENTICATED, when its key is good no more. */
+void call_fail_revoked(struct call *call);
 
 /* For the transport: the answer has left or never will. */
 void call_release(struct call *call);

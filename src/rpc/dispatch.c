@@ -1,6 +1,7 @@
 /* Envelope, metadata, deadline, lookup by name. */
 #include "rpc/dispatch.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,6 +47,7 @@ struct request_envelope {
     char method[128];
     uint64_t timeout_ms;
     struct wire_reader body;
+    struct wire_reader authorization; /* `next` is NULL when there is none */
 };
 
 /* Copies a text, or as many whole characters of it as there is room for. */
@@ -90,7 +92,20 @@ static void take_request_id(struct call *call, const struct wire_reader *value)
         call->request_id[0] = '\0';
 }
 
-static void take_metadata(struct call *call, struct wire_reader entry)
+/* Only a bridge is believed to know where a call comes from. An address that does not fit is none:
+ * it is not replaced by the bridge's. */
+static void take_address(struct call *call, const struct wire_reader *value)
+{
+    if (!call->peer_is_bridge)
+        return;
+    take_text(call->address, sizeof(call->address), value);
+    if (strlen(call->address) != (size_t)(value->end - value->next) ||
+        !is_visible_ascii(call->address))
+        call->address[0] = '\0';
+}
+
+static void take_metadata(struct call *call, struct wire_reader entry,
+                          struct request_envelope *envelope)
 {
     struct wire_field field;
     struct wire_reader value = {0};
@@ -109,6 +124,10 @@ static void take_metadata(struct call *call, struct wire_reader entry)
         take_text(call->traceparent, sizeof(call->traceparent), &value);
     else if (strcmp(key, "caller") == 0)
         call->caller.client = number_of(&value);
+    else if (strcmp(key, "authorization") == 0)
+        envelope->authorization = value.next ? value : (struct wire_reader){entry.next, entry.next};
+    else if (strcmp(key, "address") == 0)
+        take_address(call, &value);
 }
 
 /* The bytes are clean. When a field is given twice, the last one counts. */
@@ -117,11 +136,13 @@ static void read_envelope(struct call *call, struct wire_reader in,
 {
     struct wire_field field;
     *envelope = (struct request_envelope){0};
+    if (call->peer_address)
+        snprintf(call->address, sizeof(call->address), "%s", call->peer_address);
     while (in.next < in.end && wire_next(&in, &field)) {
         switch (field.number) {
         case 1: take_text(envelope->method, sizeof(envelope->method), &field.content); break;
         case 2: envelope->timeout_ms = (uint32_t)field.value; break;
-        case 3: take_metadata(call, field.content); break;
+        case 3: take_metadata(call, field.content, envelope); break;
         default: envelope->body = field.content; break;
         }
     }
@@ -142,6 +163,52 @@ static void unused_closure(const ProtobufCMessage *message, void *closure_data)
     abort(); /* handlers answer with call_reply or call_fail */
 }
 
+/* "events:write", as the names of scopes are written for people; `name` is that of the enum. */
+static void write_scope(const char *name, char *out, size_t room)
+{
+    static const char prefix[] = "SCOPE_";
+    CHECK(strncmp(name, prefix, sizeof(prefix) - 1) == 0);
+    snprintf(out, room, "%s", name + sizeof(prefix) - 1);
+    for (char *at = out; *at; at++)
+        *at = *at == '_' ? ':' : (char)(*at | 0x20);
+}
+
+/* False after having answered. */
+static bool check_scope(struct call *call)
+{
+    Triggers__Api__V1__Scope scope = call->method->scope;
+    if (call->scope.rights >> scope & 1)
+        return true;
+    char name[64];
+    struct status status;
+    const ProtobufCEnumValue *value =
+        protobuf_c_enum_descriptor_get_value(&triggers__api__v1__scope__descriptor, (int)scope);
+    CHECK(value);
+    write_scope(value->name, name, sizeof(name));
+    status_fail(&status, STATUS_PERMISSION_DENIED, "SCOPE_MISSING",
+                call->pass ? "the key lacks the scope %s, which %s needs"
+                           : "without a key there is no scope %s, which %s needs",
+                name, call->method->short_name);
+    call_fail(call, &status, NULL, 0);
+    return false;
+}
+
+/* Whether the caller may call the method; false after having answered. What is for anyone needs no
+ * key, but one that is given must be good. */
+static bool admit(struct dispatcher *dispatcher, struct call *call,
+                  const struct wire_reader *authorization)
+{
+    struct status status;
+    bool for_anyone = call->method->scope == TRIGGERS__API__V1__SCOPE__SCOPE_NONE;
+    if (!dispatcher->admit || (for_anyone && !authorization->next))
+        return true;
+    if (dispatcher->admit(dispatcher->admit_context, call, (const char *)authorization->next,
+                          (size_t)(authorization->end - authorization->next), &status))
+        return for_anyone || check_scope(call);
+    call_fail(call, &status, NULL, 0);
+    return false;
+}
+
 /* Answers the call, or has the handler do so. */
 static void invoke(struct dispatcher *dispatcher, struct call *call,
                    const struct request_envelope *envelope)
@@ -155,6 +222,8 @@ static void invoke(struct dispatcher *dispatcher, struct call *call,
         return;
     }
     call->method = method;
+    if (!admit(dispatcher, call, &envelope->authorization))
+        return;
     /* After all that the log line of an expired call shows. */
     int64_t timeout_ms = (int64_t)envelope->timeout_ms;
     if (timeout_ms == 0 || timeout_ms > API_MAX_TIMEOUT_MS)

@@ -11,10 +11,19 @@
  * error without being read. */
 #define RPC_MAX_MESSAGE (8u << 20)
 
+/* Decides who a call is from, by the value of its metadata `authorization`, which is NULL when
+ * there is none, and its address: sets its scope, and its pass with a reference. False with the
+ * status that it is refused with. Any thread; never blocks. */
+typedef bool dispatch_admit(void *context, struct call *call, const char *authorization,
+                            size_t size, struct status *status);
+
 struct dispatcher {
     ProtobufCService *services[API_METHOD_COUNT]; /* by method; NULL: not served */
     size_t max_message;                           /* bytes; RPC_MAX_MESSAGE after dispatcher_init */
     atomic_bool stopping;                         /* set: every call is answered UNAVAILABLE */
+    dispatch_admit *admit; /* NULL: every call has every right; not asked for SCOPE_NONE, unless a
+                              key is given */
+    void *admit_context;
 };
 
 /* `services` ends with NULL; each must outlive the dispatcher. Checks that every method of every

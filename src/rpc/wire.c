@@ -46,9 +46,8 @@ static bool fail(struct wire_check *check, const ProtobufCFieldDescriptor *field
 }
 
 static bool fail_too_many(struct wire_check *check, const ProtobufCFieldDescriptor *field,
-                          struct wire_reader rest)
+                          struct wire_reader rest, size_t count)
 {
-    size_t count = WIRE_MAX_ELEMENTS + 1;
     struct wire_field next;
     while (rest.next < rest.end && wire_next(&rest, &next))
         count += next.number == field->id;
@@ -67,11 +66,20 @@ static const enum wire_type WIRE_TYPES[] = {
     [PROTOBUF_C_TYPE_FLOAT] = WIRE_FIXED32, /* all others: WIRE_VARINT */
 };
 
-/* No message of ours repeats numbers, which might come packed. */
+/* Numbers of a repeated field may come packed, several in one field: varints, as those of ours are.
+ * So many are in there; each ends with a byte below 0x80. */
+static size_t count_packed(const struct wire_reader *content)
+{
+    size_t count = 0;
+    for (const uint8_t *byte = content->next; byte < content->end; byte++)
+        count += *byte < 0x80;
+    return count;
+}
+
 static bool check_message(struct wire_check *check, const ProtobufCMessageDescriptor *type,
                           struct wire_reader in)
 {
-    size_t elements = 0; /* of the repeated field; our messages have at most one */
+    size_t elements = 0; /* of all repeated fields; most of our messages have one */
     size_t single = 0;
     while (in.next < in.end) {
         struct wire_field found;
@@ -84,11 +92,14 @@ static bool check_message(struct wire_check *check, const ProtobufCMessageDescri
             check->unknown = true;
             continue;
         }
-        if (found.type != WIRE_TYPES[field->type])
-            return fail(check, field, "has another type than the .proto file says");
         bool repeated = field->label == PROTOBUF_C_LABEL_REPEATED;
-        if (repeated && ++elements > WIRE_MAX_ELEMENTS)
-            return fail_too_many(check, field, in);
+        bool packed =
+            repeated && found.type == WIRE_BYTES && WIRE_TYPES[field->type] == WIRE_VARINT;
+        if (found.type != WIRE_TYPES[field->type] && !packed)
+            return fail(check, field, "has another type than the .proto file says");
+        elements += packed ? count_packed(&found.content) : repeated;
+        if (elements > WIRE_MAX_ELEMENTS)
+            return fail_too_many(check, field, in, elements);
         if (!repeated && ++single > WIRE_MAX_SINGLE)
             return fail(check, field, "is given too many times");
         bool text = field->type == PROTOBUF_C_TYPE_STRING;

@@ -158,15 +158,17 @@ static bool unpark_pull(struct pull *pull)
 
 static const struct pull_calls PULL_CALLS = {park_pull, unpark_pull};
 
-/* Its time is over, or the server stops; or its connection has closed, and the answer goes nowhere.
- */
+/* Its time is over, the server stops, or its key was revoked; or its connection has closed, and the
+ * answer goes nowhere. */
 static void on_pull_woken(struct call_waiter *parked, enum call_wake why)
 {
-    (void)why;
     struct pull_call *pull =
         (struct pull_call *)((char *)parked - offsetof(struct pull_call, parked));
     subscriptions_unpark_pull(pull->subscriptions, &pull->pull);
-    answer_pull(pull);
+    if (why == CALL_REVOKED)
+        call_fail_revoked(pull->call);
+    else
+        answer_pull(pull);
 }
 
 /* Pulls that have the same id are the same in every core. Who makes two of his ids collide gets

@@ -133,12 +133,17 @@ static void answer_nothing(struct log_call *log)
     answer_log(log);
 }
 
-/* Its time is over, or the server stops; or its connection has closed, and the answer goes nowhere.
- */
+/* Its time is over, the server stops, or its key was revoked; or its connection has closed, and the
+ * answer goes nowhere. */
 static void on_log_woken(struct call_waiter *parked, enum call_wake why)
 {
-    (void)why;
-    answer_nothing((struct log_call *)((char *)parked - offsetof(struct log_call, parked)));
+    struct log_call *log = (struct log_call *)((char *)parked - offsetof(struct log_call, parked));
+    if (why != CALL_REVOKED) {
+        answer_nothing(log);
+        return;
+    }
+    waiters_leave(log->service->waiters, &log->waiter);
+    call_fail_revoked(log->call);
 }
 
 static void refuse_to_wait(struct log_call *log)

@@ -14,7 +14,7 @@
 #include "steps.h"
 
 enum { STEPS = 300000, MAX_RUNNING = 3, MAX_PARKED = 3, OBJECTS = MAX_RUNNING + MAX_PARKED };
-enum { SOURCES = 2, LIMIT_MS = 6 };
+enum { SOURCES = 2, KEYS = 2, LIMIT_MS = 6 };
 
 /* What the model holds of a call. */
 struct stepped {
@@ -39,7 +39,8 @@ static size_t call_count;
 static struct call_source sources[SOURCES];
 static bool waiting[SOURCES];
 static bool stopping;
-static size_t woken[CALL_STOPPING + 1], expired, refused, ended;
+static struct pass passes[KEYS]; /* each has a reference of the test's until it is over */
+static size_t woken[CALL_REVOKED + 1], expired, refused, ended, freed;
 
 static struct stepped *stepped_of(struct call *call)
 {
@@ -88,6 +89,37 @@ static void on_place(struct call_source *source)
 
 static const struct call_transport TRANSPORT = {on_reserve, on_send, on_end};
 
+/* ---- keys ---- */
+
+static void on_freed(struct pass *pass);
+
+/* A new key in the place of one that is over. */
+static void make_pass(struct pass *pass)
+{
+    *pass = (struct pass){.references = 1, .free = on_freed};
+}
+
+static void on_freed(struct pass *pass)
+{
+    assert_true(atomic_load(&pass->over));
+    for (size_t i = 0; i < call_count; i++)
+        assert_ptr_not_equal(calls[i]->call.pass, pass);
+    freed++;
+    make_pass(pass);
+}
+
+static void revoke_one(void)
+{
+    struct pass *pass = &passes[chance(KEYS)];
+    if (!atomic_exchange(&pass->over, true))
+        pass_release(pass);
+}
+
+static bool is_over(const struct stepped *stepped)
+{
+    return stepped->call.pass && atomic_load(&stepped->call.pass->over);
+}
+
 /* ---- the handler ---- */
 
 static void answer(struct stepped *stepped)
@@ -107,7 +139,10 @@ static void on_woken(struct call_waiter *waiter, enum call_wake why)
     struct stepped *stepped = stepped_of(waiter->call);
     bool closed = sources[stepped->from].closed;
     assert_true(stepped->parked && !stepped->held);
-    assert_int_equal(why, stopping ? CALL_STOPPING : closed ? CALL_GONE : CALL_DUE);
+    assert_int_equal(why, stopping           ? CALL_STOPPING
+                          : closed           ? CALL_GONE
+                          : is_over(stepped) ? CALL_REVOKED
+                                             : CALL_DUE);
     if (why == CALL_DUE)
         assert_true(stepped->until_ms <= clock_monotonic_ms());
     stepped->parked = false;
@@ -184,6 +219,12 @@ static void request(void)
     stepped->deadline_ms = chance(4) > 0 ? clock_monotonic_ms() + LIMIT_MS : INT64_MAX;
     calls[call_count++] = stepped;
     call_begin(call);
+    assert_null(call->pass);
+    struct pass *pass = chance(2) == 0 ? &passes[chance(KEYS)] : NULL;
+    if (pass && !atomic_load(&pass->over)) {
+        atomic_fetch_add(&pass->references, 1);
+        call->pass = pass;
+    }
     atomic_store(&call->deadline_ms, stepped->deadline_ms);
     assert_non_null(arena_alloc(&call->arena, 1 + chance(9000)));
 }
@@ -267,8 +308,9 @@ static void watch(void)
         assert_true(!due[i] || before[i]->answered);
     }
     for (size_t i = 0; i < call_count; i++)
-        assert_true(!calls[i]->parked || (calls[i]->until_ms > clock_monotonic_ms() &&
-                                          !sources[calls[i]->from].closed && !stopping));
+        assert_true(!calls[i]->parked ||
+                    (calls[i]->until_ms > clock_monotonic_ms() && !sources[calls[i]->from].closed &&
+                     !stopping && !is_over(calls[i])));
     assert_true(count_waiting() == 0 || pool.running >= MAX_RUNNING || ended > ended_before);
 }
 
@@ -279,6 +321,8 @@ static void step(void)
     if (chance(3) == 0)
         steps_pass_ms(1);
     if (chance(100) == 0)
+        revoke_one();
+    else if (chance(100) == 0)
         close_one();
     else
         steps[chance(sizeof(steps) / sizeof(steps[0]))]();
@@ -301,9 +345,12 @@ static void a_call_is_answered_once_and_ends_once_whoever_comes_first(void **sta
 {
     (void)state;
     open_pool();
+    for (size_t i = 0; i < KEYS; i++)
+        make_pass(&passes[i]);
     for (int i = 0; i < STEPS; i++)
         step();
-    assert_true(woken[CALL_DUE] > 0 && woken[CALL_GONE] > 0 && expired > 0 && refused > 0);
+    assert_true(woken[CALL_DUE] > 0 && woken[CALL_GONE] > 0 && woken[CALL_REVOKED] > 0);
+    assert_true(expired > 0 && refused > 0 && freed > 0);
     stopping = true;
     assert_false(call_pool_drain(&pool, 0) && call_count > 0);
     while (call_count > 0 || sources[0].granted || sources[1].granted) {
@@ -312,8 +359,11 @@ static void a_call_is_answered_once_and_ends_once_whoever_comes_first(void **sta
     }
     assert_true(call_pool_drain(&pool, 0));
     assert_int_equal(budget.held, 0);
-    print_message("%zu calls, %zu expired, %zu due, %zu gone, %zu stopping\n", ended, expired,
-                  woken[CALL_DUE], woken[CALL_GONE], woken[CALL_STOPPING]);
+    for (size_t i = 0; i < KEYS; i++) /* no call has a reference any more */
+        assert_true(atomic_load(&passes[i].references) == 1 && !atomic_load(&passes[i].over));
+    print_message("%zu calls, %zu expired, %zu due, %zu gone, %zu revoked, %zu stopping\n", ended,
+                  expired, woken[CALL_DUE], woken[CALL_GONE], woken[CALL_REVOKED],
+                  woken[CALL_STOPPING]);
     call_pool_close(&pool);
 }
 

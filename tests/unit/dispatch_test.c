@@ -16,8 +16,10 @@
 #include "rpc/wire.h"
 #include "triggers/health/v1/health.pb-c.h"
 #include "triggers/rpc/v1/envelope.pb-c.h"
+#include "triggers/v1/access.pb-c.h"
 
 #define CHECK "triggers.health.v1.Health/Check"
+#define GET_EVENT "triggers.v1.EventService/GetEvent"
 
 /* ---- a transport that keeps the answer, and a service that echoes ---- */
 
@@ -519,6 +521,232 @@ static void a_call_that_its_budget_cannot_hold_is_told_to_come_later(void **stat
     assert_int_equal(budget.held, 0);
 }
 
+/* ---- who a call is from ---- */
+
+/* Answers every method with an empty message. */
+static void answer_empty(ProtobufCService *service, unsigned index, const ProtobufCMessage *request,
+                         ProtobufCClosure closure, void *data)
+{
+    (void)service;
+    (void)index;
+    (void)request;
+    (void)closure;
+    call_reply(data, NULL);
+}
+
+static ProtobufCService get_events = {.invoke = answer_empty};
+
+static int frees;
+
+static void count_free(struct pass *pass)
+{
+    (void)pass;
+    frees++;
+}
+
+/* What `admit` was asked, and answers: the call gets `pass` unless it is refused. */
+static struct {
+    int times;
+    bool given;
+    char authorization[64];
+    char address[CALL_ADDRESS_SIZE];
+    bool refuses;
+    uint64_t rights;
+    struct pass *pass;
+} asked;
+
+static bool admit(void *context, struct call *owner, const char *authorization, size_t size,
+                  struct status *status)
+{
+    assert_ptr_equal(context, &asked);
+    asked.times++;
+    asked.given = authorization != NULL;
+    assert_true(size < sizeof(asked.authorization) && (authorization || size == 0));
+    memcpy(asked.authorization, authorization ? authorization : "", size);
+    asked.authorization[size] = '\0';
+    strcpy(asked.address, owner->address);
+    if (asked.refuses)
+        return status_fail(status, STATUS_UNAUTHENTICATED, "KEY_MISSING", "there is no key");
+    owner->scope.rights = asked.rights;
+    owner->pass = asked.pass;
+    if (asked.pass)
+        atomic_fetch_add(&asked.pass->references, 1);
+    return true;
+}
+
+static int setup_admission(void **state)
+{
+    setup(state);
+    memset(&asked, 0, sizeof(asked));
+    asked.rights = UINT64_MAX;
+    frees = 0;
+    dispatcher.services[API_GET_EVENT] = &get_events;
+    dispatcher.admit = admit;
+    dispatcher.admit_context = &asked;
+    call.peer_address = NULL;
+    call.peer_is_bridge = false;
+    return 0;
+}
+
+static void expect_ok(const uint8_t *bytes, size_t size)
+{
+    dispatch_copy(bytes, size);
+    Triggers__Rpc__V1__Response *response = answered();
+    assert_int_equal(response->code, TRIGGERS__RPC__V1__CODE__OK);
+    triggers__rpc__v1__response__free_unpacked(response, NULL);
+}
+
+static void a_call_is_admitted_by_its_authorization_and_address(void **state)
+{
+    (void)state;
+    uint8_t bytes[1024];
+    size_t size = pack_request(GET_EVENT, 0, "", bytes);
+    expect_ok(bytes, size);
+    assert_int_equal(asked.times, 1);
+    assert_false(asked.given);
+    assert_string_equal(asked.address, "");
+    size += pack_metadata("authorization", "Bearer x", bytes + size);
+    size += pack_metadata("authorizations", "Bearer y", bytes + size);
+    call.peer_address = "192.0.2.7";
+    expect_ok(bytes, size);
+    assert_true(asked.given);
+    assert_string_equal(asked.authorization, "Bearer x");
+    assert_string_equal(asked.address, "192.0.2.7");
+    size += pack_metadata("authorization", "", bytes + size); /* the last one counts */
+    expect_ok(bytes, size);
+    assert_true(asked.given);
+    assert_string_equal(asked.authorization, "");
+}
+
+static void only_a_bridge_says_where_a_call_comes_from(void **state)
+{
+    (void)state;
+    uint8_t bytes[1024];
+    size_t size = pack_request(GET_EVENT, 0, "", bytes);
+    size += pack_metadata("address", "198.51.100.1", bytes + size);
+    call.peer_address = "192.0.2.7";
+    expect_ok(bytes, size);
+    assert_string_equal(asked.address, "192.0.2.7");
+    call.peer_is_bridge = true;
+    expect_ok(bytes, size);
+    assert_string_equal(asked.address, "198.51.100.1");
+    static const char *const wrong[] = {
+        "198.51.100.1 ", "", "1234567890123456789012345678901234567890123456789012345678901234"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        size = pack_request(GET_EVENT, 0, "", bytes);
+        size += pack_metadata("address", wrong[i], bytes + size);
+        expect_ok(bytes, size);
+        assert_string_equal(asked.address, ""); /* not the bridge's */
+    }
+}
+
+static void who_is_refused_reaches_no_handler(void **state)
+{
+    (void)state;
+    uint8_t bytes[1024];
+    asked.refuses = true;
+    size_t size = pack_request(GET_EVENT, 0, "", bytes);
+    expect_error(bytes, size, TRIGGERS__RPC__V1__CODE__UNAUTHENTICATED, "KEY_MISSING");
+    bytes[size++] = 4 << 3 | WIRE_BYTES; /* the body is not even read */
+    bytes[size++] = 1;
+    bytes[size++] = 0xFF;
+    expect_error(bytes, size, TRIGGERS__RPC__V1__CODE__UNAUTHENTICATED, "KEY_MISSING");
+    size = pack_request(CHECK, 0, "", bytes);
+    expect_ok(bytes, size); /* SCOPE_NONE is for anyone */
+    assert_int_equal(asked.times, 2);
+    size += pack_metadata("authorization", "Bearer x", bytes + size);
+    expect_error(bytes, size, TRIGGERS__RPC__V1__CODE__UNAUTHENTICATED, "KEY_MISSING");
+    asked.refuses = false;
+    asked.rights = 0;
+    expect_ok(bytes, size);
+}
+
+static void a_method_needs_its_scope(void **state)
+{
+    (void)state;
+    uint8_t bytes[1024];
+    size_t size = pack_request(GET_EVENT, 0, "", bytes);
+    asked.rights = UINT64_MAX ^ 1u << TRIGGERS__API__V1__SCOPE__SCOPE_EVENTS_READ;
+    dispatch_copy(bytes, size);
+    Triggers__Rpc__V1__Response *response = answered();
+    assert_int_equal(response->code, TRIGGERS__RPC__V1__CODE__PERMISSION_DENIED);
+    assert_string_equal(response->details->reason, "SCOPE_MISSING");
+    assert_non_null(strstr(response->message, "events:read"));
+    assert_non_null(strstr(response->message, "GetEvent"));
+    triggers__rpc__v1__response__free_unpacked(response, NULL);
+    asked.rights = 1u << TRIGGERS__API__V1__SCOPE__SCOPE_EVENTS_READ;
+    expect_ok(bytes, size);
+}
+
+static void a_pass_is_held_until_its_call_has_ended(void **state)
+{
+    (void)state;
+    uint8_t bytes[1024];
+    struct pass pass = {.references = 1, .free = count_free, .key_id = "abcdefghijkl"};
+    asked.pass = &pass;
+    expect_ok(bytes, pack_request(GET_EVENT, 0, "", bytes));
+    assert_null(call.pass);
+    assert_int_equal(atomic_load(&pass.references), 1);
+    asked.rights = 0; /* also when it is refused after it was admitted */
+    expect_error(bytes, pack_request(GET_EVENT, 0, "", bytes),
+                 TRIGGERS__RPC__V1__CODE__PERMISSION_DENIED, "SCOPE_MISSING");
+    assert_int_equal(atomic_load(&pass.references), 1);
+    pass_release(&pass);
+    assert_int_equal(frees, 1);
+}
+
+static void get_with_a_key(void)
+{
+    uint8_t bytes[1024];
+    size_t size = pack_request(GET_EVENT, 0, "", bytes);
+    size += pack_metadata("authorization", "Bearer trg_secret", bytes + size);
+    dispatch(&dispatcher, &call, bytes, size);
+}
+
+static void the_log_has_the_keys_id_and_not_its_text(void **state)
+{
+    (void)state;
+    struct pass pass = {.references = 1, .free = count_free, .key_id = "abcdefghijkl"};
+    asked.pass = &pass;
+    const char *line = logged_by(get_with_a_key);
+    assert_non_null(strstr(line, "\"key\":\"abcdefghijkl\""));
+    assert_null(strstr(line, "secret"));
+    triggers__rpc__v1__response__free_unpacked(answered(), NULL);
+}
+
+/* ---- numbers that are repeated ---- */
+
+/* Whether a request to make a key with these scopes, as they were sent, has `expected` of them. */
+static bool has_scopes(const uint8_t *bytes, size_t size, size_t expected)
+{
+    uint8_t copy[2048];
+    struct wire_check check;
+    memcpy(copy, bytes, size);
+    if (!wire_clean(&triggers__v1__create_key_request__descriptor, copy, &size, "X", &check))
+        return false;
+    Triggers__V1__CreateKeyRequest *request =
+        triggers__v1__create_key_request__unpack(NULL, size, copy);
+    bool has = request && request->n_scopes == expected;
+    if (request)
+        triggers__v1__create_key_request__free_unpacked(request, NULL);
+    return has;
+}
+
+static void repeated_numbers_come_packed_or_one_by_one(void **state)
+{
+    (void)state;
+    static const uint8_t packed[] = {3 << 3 | WIRE_BYTES, 3, 2, 0x80, 0x01};
+    static const uint8_t single[] = {3 << 3, 2, 3 << 3, 3};
+    static const uint8_t text[] = {2 << 3, 2};
+    assert_true(has_scopes(packed, sizeof(packed), 2));
+    assert_true(has_scopes(single, sizeof(single), 2));
+    assert_false(has_scopes(text, sizeof(text), 0)); /* the name as a number */
+    uint8_t many[4 + 1001] = {3 << 3 | WIRE_BYTES, 0xE8, 0x07};
+    assert_true(has_scopes(many, 3 + 1000, 1000));
+    many[1] = 0xE9;
+    assert_false(has_scopes(many, 3 + 1001, 1001));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -541,6 +769,14 @@ int main(void)
         TEST(unknown_fields_are_dropped_at_every_depth),
         TEST(messages_that_swell_are_refused_before_they_do),
         TEST(a_call_that_its_budget_cannot_hold_is_told_to_come_later),
+#define ADMISSION_TEST(name) cmocka_unit_test_setup_teardown(name, setup_admission, teardown)
+        ADMISSION_TEST(a_call_is_admitted_by_its_authorization_and_address),
+        ADMISSION_TEST(only_a_bridge_says_where_a_call_comes_from),
+        ADMISSION_TEST(who_is_refused_reaches_no_handler),
+        ADMISSION_TEST(a_method_needs_its_scope),
+        ADMISSION_TEST(a_pass_is_held_until_its_call_has_ended),
+        ADMISSION_TEST(the_log_has_the_keys_id_and_not_its_text),
+        TEST(repeated_numbers_come_packed_or_one_by_one),
     };
     return cmocka_run_group_tests_name("dispatch", tests, NULL, NULL);
 }
