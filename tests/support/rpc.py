@@ -6,10 +6,11 @@ import threading
 import pynng
 
 from support.peer import connect
-from support.protocol import envelope, events, health, subscriptions
+from support.protocol import access, envelope, events, health, subscriptions
 
 EVENT_SERVICE = "triggers.v1.EventService"
 SUBSCRIPTION_SERVICE = "triggers.v1.SubscriptionService"
+ACCESS_SERVICE = "triggers.v1.AccessService"
 HEALTH_CHECK = "triggers.health.v1.Health/Check"
 GET_STATS = "triggers.stats.v1.StatsService/GetStats"
 # A page token as the version before the log made them: version, list, time and id.
@@ -34,10 +35,12 @@ class RpcError(Exception):
 
 
 class RpcClient:
-    """One REQ socket to one core; any thread may call, many calls at once."""
+    """One REQ socket to one core; any thread may call, many calls at once. With `key`, the text of one,
+    every call has it."""
 
-    def __init__(self, url, ca_file=None, server_name="localhost"):
+    def __init__(self, url, ca_file=None, server_name="localhost", key=None):
         tls = None
+        self.key = key
         if ca_file:
             tls = pynng.TLSConfig(
                 pynng.TLSConfig.MODE_CLIENT, server_name=server_name, ca_files=str(ca_file)
@@ -98,6 +101,8 @@ class RpcClient:
 
     def call(self, method, request, timeout=20.0, metadata=None, timeout_ms=0):
         """Calls "package.Service/Method" with a message or bytes; returns the Response envelope."""
+        if self.key is not None:
+            metadata = {"authorization": f"Bearer {self.key}", **(metadata or {})}
         message = encode(method, request, metadata, timeout_ms)
         return envelope.Response.FromString(self.raw(message, timeout))
 
@@ -114,6 +119,12 @@ class RpcClient:
         request = getattr(subscriptions, method + "Request")(name=name, **fields)
         response = self.call(f"{SUBSCRIPTION_SERVICE}/{method}", request, timeout, timeout_ms=timeout_ms)
         return decode(response, getattr(subscriptions, method + "Response"))
+
+    def access(self, method, timeout=20.0, **fields):
+        """The same for a method of AccessService."""
+        request = getattr(access, method + "Request")(**fields)
+        response = self.call(f"{ACCESS_SERVICE}/{method}", request, timeout)
+        return decode(response, getattr(access, method + "Response"))
 
     def health(self, service="", timeout=20.0):
         """Health Check; returns HealthCheckResponse, raises RpcError."""
@@ -148,7 +159,8 @@ class BareClient(RpcClient):
     """One call at a time over a bare peer, which is made anew after every failure (an OSError). For
     tests that cut thousands of connections: pynng's nng (1.11) aborts at one in some thousand."""
 
-    def __init__(self, url):
+    def __init__(self, url, key=None):
+        self.key = key
         self._url = url
         self._peer = None
         self._number = 0

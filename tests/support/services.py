@@ -37,9 +37,9 @@ class Core(Program):
         assert self.running, f"ended while it was waited for: {self.describe()}"
         return True
 
-    def client(self, ca_file=None):
-        """A new client of the first address; close it."""
-        return RpcClient(self.url, ca_file)
+    def client(self, ca_file=None, key=None):
+        """A new client of the first address, whose calls have the key, if one is given; close it."""
+        return RpcClient(self.url, ca_file, key=key)
 
     def _probe(self):
         """A client for one question: not pynng's, which aborts now and then when it is closed."""
