@@ -15,11 +15,22 @@ enum access_mode { ACCESS_OFF, ACCESS_OPTIONAL, ACCESS_REQUIRED };
 /* The bit of a scope in struct scope's rights. */
 #define ACCESS_RIGHT(scope) ((uint64_t)1 << (scope))
 
+/* Of calls without a key, with ACCESS_OPTIONAL: events and subscriptions. */
+#define ACCESS_RIGHTS_WITHOUT_KEY                                                                  \
+    (ACCESS_RIGHT(TRIGGERS__API__V1__SCOPE__SCOPE_NONE) |                                          \
+     ACCESS_RIGHT(TRIGGERS__API__V1__SCOPE__SCOPE_EVENTS_WRITE) |                                  \
+     ACCESS_RIGHT(TRIGGERS__API__V1__SCOPE__SCOPE_EVENTS_READ) |                                   \
+     ACCESS_RIGHT(TRIGGERS__API__V1__SCOPE__SCOPE_EVENTS_ACK) |                                    \
+     ACCESS_RIGHT(TRIGGERS__API__V1__SCOPE__SCOPE_SUBSCRIPTIONS_CONSUME) |                         \
+     ACCESS_RIGHT(TRIGGERS__API__V1__SCOPE__SCOPE_SUBSCRIPTIONS_MANAGE))
+
 struct access;
 struct asks;
+struct tenants;
 
-/* NULL without memory. `asks` outlives it. */
-struct access *access_open(struct asks *asks, enum access_mode mode);
+/* `asks` and `tenants`, which gets all tenants there are, outlive it; `tenants` may be NULL. NULL
+ * without memory. */
+struct access *access_open(struct asks *asks, struct tenants *tenants, enum access_mode mode);
 void access_close(struct access *access); /* after asks has ended; NULL is allowed */
 
 /* Asks the store for changes, notes when keys were used, and removes what is over, each when it is
@@ -28,7 +39,8 @@ void access_look(struct access *access);
 
 /* Decides for whom a call is: fills `scope`, and `pass` with a reference, or with NULL for a call
  * without a key. `authorization` is the value of the metadata of that name, data NULL: none;
- * `address` is where the call came from, "" when that is not known. False: UNAUTHENTICATED,
+ * `address` is where the call came from, "" when that is not known. False: UNAUTHENTICATED
+ * (KEY_MISSING, KEY_INVALID), RESOURCE_EXHAUSTED (TOO_MANY_WRONG_KEYS from this address),
  * PERMISSION_DENIED (TENANT_SUSPENDED), or UNAVAILABLE before the keys are known. */
 bool access_admit(struct access *access, struct slice authorization, const char *address,
                   struct pass **pass, struct scope *scope, struct status *status) MUST_CHECK;

@@ -23,7 +23,8 @@ struct access_request {
     void (*done)(struct access_request *request);
     /* Out. */
     struct status status;
-    const char *field;        /* of `asked`, when that is at fault; NULL: none. Static */
+    const char *field;        /* of `asked`, when one is at fault; NULL: none. Static */
+    const char *description;  /* of what is wrong with it, as in a field_violation */
     ProtobufCMessage *answer; /* the method's response, of lists without the token; when OK */
     int64_t next;             /* of a list: where the next page starts; 0: this one is the last */
 };

@@ -1,0 +1,184 @@
+/* For whom a call is, and the life of access. Whatever is wrong with a key, the same is done and
+ * answered: it is found or not, a hash is made and compared, and only then its state counts. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "access/access_metrics.h"
+#include "access/access_state.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#define MINUTE_US INT64_C(60000000)
+#define SCHEME "Bearer "
+
+/* ---- life ---- */
+
+struct access *access_open(struct asks *asks, struct tenants *tenants, enum access_mode mode)
+{
+    struct access *access = calloc(1, sizeof(*access));
+    struct keyring *keyring = keyring_new();
+    if (!access || !keyring) {
+        keyring_free(keyring);
+        free(access);
+        return NULL;
+    }
+    access->mode = mode;
+    access->asks = asks;
+    access->tenants = tenants;
+    access->keyring = keyring;
+    following_init(&access->following, keyring, tenants);
+    recorder_init(&access->recorder);
+    wrong_keys_init(&access->wrong_keys);
+    return access;
+}
+
+void access_close(struct access *access)
+{
+    if (!access)
+        return;
+    for (size_t i = 0; i < WORK_COUNT; i++)
+        CHECK(!atomic_load(&access->tasks[i].busy));
+    upkeep_fini(access);
+    wrong_keys_fini(&access->wrong_keys);
+    recorder_fini(&access->recorder);
+    following_fini(&access->following);
+    keyring_free(access->keyring);
+    free(access);
+}
+
+void access_look(struct access *access)
+{
+    if (access->mode != ACCESS_OFF)
+        upkeep_look(access);
+}
+
+void access_record(struct access *access, const struct access_deed *deed)
+{
+    if (access->mode == ACCESS_OFF)
+        return;
+    if (!recorder_add(&access->recorder, deed))
+        log_warning_limited(
+            deed->action, "an audit record is left out, as too many wait for the store",
+            {"action", deed->action}, {"key_id", deed->pass ? deed->pass->key_id : ""});
+    upkeep_write_records(access);
+}
+
+/* ---- refusing ---- */
+
+static bool refuse(enum access_refusal refusal, struct status *status)
+{
+    metric_add(&access_refusals, refusal, 1);
+    switch (refusal) {
+    case REFUSED_MISSING:
+        return status_fail(status, STATUS_UNAUTHENTICATED, "KEY_MISSING",
+                           "a key is needed: authorization: Bearer trg_...");
+    case REFUSED_TOO_MANY:
+        status_fail(status, STATUS_RESOURCE_EXHAUSTED, "TOO_MANY_WRONG_KEYS",
+                    "the key is not valid, and too many such have come from this address");
+        status->retry_delay_ms = 1000;
+        return false;
+    case REFUSED_SUSPENDED:
+        return status_fail(status, STATUS_PERMISSION_DENIED, "TENANT_SUSPENDED",
+                           "the tenant of this key is suspended");
+    case REFUSED_UNKNOWN:
+        status_fail(status, STATUS_UNAVAILABLE, "KEYS_NOT_READ",
+                    "the server has not read the keys from its store yet; try again");
+        status->retry_delay_ms = 1000;
+        return false;
+    case REFUSED_INVALID:
+    case REFUSAL_COUNT: break;
+    }
+    return status_fail(status, STATUS_UNAUTHENTICATED, "KEY_INVALID",
+                       "the key is not valid: it is unknown, wrong, revoked, has expired, or must "
+                       "not be used from this address");
+}
+
+static bool refuse_wrong(struct access *access, const char *address, struct status *status)
+{
+    bool few = wrong_keys_count(&access->wrong_keys, address, clock_monotonic_us());
+    return refuse(few ? REFUSED_INVALID : REFUSED_TOO_MANY, status);
+}
+
+/* ---- a key ---- */
+
+/* The key's text in the value of an authorization; false: it has none that could be one. The
+ * scheme's name is in any case, and spaces follow (RFC 9110, 11.4). */
+static bool read_bearer(struct slice authorization, struct slice *text)
+{
+    size_t scheme = sizeof(SCHEME) - 1;
+    if (authorization.size < scheme || strncasecmp(authorization.data, SCHEME, scheme) != 0)
+        return false;
+    while (scheme < authorization.size && authorization.data[scheme] == ' ')
+        scheme++;
+    *text = (struct slice){authorization.data + scheme, authorization.size - scheme};
+    return key_text_is_valid(text->data, text->size);
+}
+
+static bool allows_address(const struct known_key *key, const char *address)
+{
+    uint8_t bytes[16];
+    bool known = address_parse(address, bytes);
+    bool allowed = key->limits->n_addresses == 0;
+    for (size_t i = 0; known && !allowed && i < key->limits->n_addresses; i++)
+        allowed = address_range_has(&key->addresses[i], bytes);
+    return allowed;
+}
+
+/* Whether the secret is the key's; of an unknown key it never is, in the same time. */
+static bool is_secret_of(const struct known_key *key, const char *text)
+{
+    static const uint8_t NO_HASH[KEY_HASH_SIZE];
+    uint8_t hash[KEY_HASH_SIZE];
+    key_text_hash(text, hash);
+    bool matches = key_hashes_match(key ? key->hash : NO_HASH, hash);
+    explicit_bzero(hash, sizeof(hash));
+    return key && matches;
+}
+
+/* To the minute, so that a call hardly ever writes. */
+static void note_use(struct known_key *key, int64_t now_us)
+{
+    int64_t minute_us = now_us - now_us % MINUTE_US;
+    if (atomic_load_explicit(&key->used_us, memory_order_relaxed) != minute_us)
+        atomic_store_explicit(&key->used_us, minute_us, memory_order_relaxed);
+}
+
+static bool admit_key(struct access *access, const char *text, const char *address,
+                      struct pass **pass, struct scope *scope, struct status *status)
+{
+    struct key_state state = {0};
+    int64_t now_us = following_now_us(&access->following);
+    struct known_key *key = keyring_find(access->keyring, key_text_id(text), &state);
+    bool good = is_secret_of(key, text) && !state.revoked &&
+                (!state.expires_us || now_us < state.expires_us) && allows_address(key, address);
+    bool suspended = state.tenant_state == TRIGGERS__V1__TENANT_STATE__TENANT_STATE_SUSPENDED;
+    if (good && state.tenant_state == TRIGGERS__V1__TENANT_STATE__TENANT_STATE_ACTIVE) {
+        note_use(key, now_us);
+        *pass = &key->pass;
+        *scope = key->pass.scope;
+        return true;
+    }
+    if (key)
+        pass_release(&key->pass);
+    return good && suspended ? refuse(REFUSED_SUSPENDED, status)
+                             : refuse_wrong(access, address, status);
+}
+
+bool access_admit(struct access *access, struct slice authorization, const char *address,
+                  struct pass **pass, struct scope *scope, struct status *status)
+{
+    struct slice text;
+    *pass = NULL;
+    *scope = SCOPE_DEFAULT;
+    if (access->mode == ACCESS_OFF)
+        return true;
+    scope->rights = ACCESS_RIGHTS_WITHOUT_KEY;
+    if (!authorization.data)
+        return access->mode == ACCESS_OPTIONAL || refuse(REFUSED_MISSING, status);
+    if (!read_bearer(authorization, &text))
+        return refuse_wrong(access, address, status);
+    if (!atomic_load(&access->following.known))
+        return refuse(REFUSED_UNKNOWN, status);
+    return admit_key(access, text.data, address, pass, scope, status);
+}
