@@ -12,8 +12,6 @@
 #include "key_source.h"
 #include "print.h"
 
-#define MESSAGE_SIZE 1024
-
 enum output { OUTPUT_JSON, OUTPUT_TABLE };
 
 bool cli_wants_help;
@@ -49,34 +47,13 @@ bool cli_output_is_json(void)
     return !isatty(STDOUT_FILENO);
 }
 
-static void complain(const char *format, va_list args, const char *hint) PRINTF_LIKE(1, 0);
-
-static void complain(const char *format, va_list args, const char *hint)
-{
-    char message[MESSAGE_SIZE];
-    vsnprintf(message, sizeof(message), format, args);
-    flockfile(stderr);
-    fputs("triggers: ", stderr);
-    print_clean(stderr, message, strlen(message));
-    fprintf(stderr, "%s\n", hint);
-    funlockfile(stderr);
-}
-
 int cli_usage(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    complain(format, args, "; see triggers --help");
+    complain_with_hint(format, args, "; see triggers --help");
     va_end(args);
     return EXIT_USAGE;
-}
-
-void cli_complain(const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    complain(format, args, "");
-    va_end(args);
 }
 
 enum exit_code cli_exit_code(triggers_code code)

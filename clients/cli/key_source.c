@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "cli.h"
+#include "complain.h"
 
 #define SETTING "TRIGGERS_API_KEY"
 #define FILE_SETTING "TRIGGERS_API_KEY_FILE"
@@ -173,17 +173,18 @@ static int give_of_command(char key[TRIGGERS_KEY_SIZE], void *user_data)
     return run_key_command(user_data, key);
 }
 
-static bool is_set(const char *setting)
+/* NULL: it is not set, or empty. */
+static char *value_of(const char *setting)
 {
-    const char *value = getenv(setting);
-    return value && *value;
+    char *value = getenv(setting);
+    return value && *value ? value : NULL;
 }
 
 const char *key_source_setting(void)
 {
     static const char *const settings[] = {SETTING, FILE_SETTING, COMMAND_SETTING};
     for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
-        if (is_set(settings[i]))
+        if (value_of(settings[i]))
             return settings[i];
     }
     return NULL;
@@ -192,20 +193,17 @@ const char *key_source_setting(void)
 bool key_source_fill(triggers_client_options *options)
 {
     static char key[TRIGGERS_KEY_SIZE]; /* until the client has copied it, and as the environment */
-    const char *text = getenv(SETTING);
-    if (is_set(SETTING) + is_set(FILE_SETTING) + is_set(COMMAND_SETTING) > 1) {
+    const char *text = value_of(SETTING);
+    char *path = value_of(FILE_SETTING);
+    char *command = value_of(COMMAND_SETTING);
+    if ((text && path) || (text && command) || (path && command)) {
         cli_complain("of " SETTING ", " FILE_SETTING " and " COMMAND_SETTING " set one only");
         return false;
     }
-    if (is_set(FILE_SETTING)) {
-        options->api_key_source = give_of_file;
-        options->api_key_data = getenv(FILE_SETTING);
-    } else if (is_set(COMMAND_SETTING)) {
-        options->api_key_source = give_of_command;
-        options->api_key_data = getenv(COMMAND_SETTING);
-    } else if (is_set(SETTING)) {
-        options->api_key = key;
-        return take_key(SETTING, text, strlen(text), key);
+    options->api_key = text ? key : NULL;
+    if (path || command) {
+        options->api_key_source = path ? give_of_file : give_of_command;
+        options->api_key_data = path ? path : command;
     }
-    return true;
+    return !text || take_key(SETTING, text, strlen(text), key);
 }
