@@ -19,6 +19,8 @@ void bridge_init(struct bridge *bridge)
     memory_init(&bridge->memory, (size_t)bridge->settings.max_memory, &bridge->connections);
     connections_init(&bridge->connections, &bridge->memory.budget);
     bridge->connections.patience_ms = bridge->settings.request_timeout;
+    if (bridge->settings.tls_cert)
+        bridge->connections.cost += TLS_COST;
 }
 
 void bridge_fini(struct bridge *bridge)

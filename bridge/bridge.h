@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "certificates.h"
 #include "connections.h"
 #include "idempotency.h"
 #include "memory.h"
@@ -18,8 +19,9 @@
 struct bridge {
     struct bridge_settings settings;
     triggers_client *client;
-    atomic_long starting;      /* calls that are being started */
-    atomic_bool client_closed; /* no more calls are started */
+    atomic_long starting;             /* calls that are being started */
+    atomic_bool client_closed;        /* no more calls are started */
+    struct certificates certificates; /* of HTTPS */
     struct idempotency keys;
     struct connections connections;
     struct memory memory;

@@ -19,7 +19,8 @@ struct connection *connection_cast(void *pointer)
 
 void connections_init(struct connections *connections, struct budget *budget)
 {
-    *connections = (struct connections){.budget = budget, .others.share.budget = budget};
+    *connections = (struct connections){
+        .budget = budget, .others.share.budget = budget, .cost = CONNECTION_COST};
     pthread_mutex_init(&connections->mutex, NULL);
 }
 
@@ -60,21 +61,29 @@ static void append(struct connections *connections, struct connection *connectio
     connections->newest = connection;
 }
 
-/* Called with the lock held, as close_excess. The connection's loop notices and closes it. */
-static void tell_to_close(struct connections *connections, struct connection *connection)
+/* Called with the lock held, as close_excess. The connection's loop notices and closes it. Only the
+ * loop can encrypt the last words for its peer (NULL: none). */
+static void tell_to_close(struct connections *connections, struct connection *connection,
+                          const char *last_words)
 {
     CHECK(!connection->closing);
     unlink_waiting(connections, connection);
     connection->closing = true;
     connections->closing++;
-    shutdown(connection->socket, SHUT_RDWR);
+    bool encrypted = last_words && connection->tls.gnutls;
+    if (encrypted)
+        atomic_store(&connection->tls.last_words, last_words);
+    else if (last_words)
+        (void)!send(connection->socket, last_words, strlen(last_words),
+                    MSG_NOSIGNAL | MSG_DONTWAIT);
+    shutdown(connection->socket, encrypted ? SHUT_RD : SHUT_RDWR);
 }
 
 /* Those that no loop has taken yet cannot be closed: they are when they wait. */
 static void close_excess(struct connections *connections)
 {
     while (connections->oldest && connections->open - connections->closing > connections->max)
-        tell_to_close(connections, connections->oldest);
+        tell_to_close(connections, connections->oldest, NULL);
 }
 
 bool connections_full(struct connections *connections)
@@ -90,7 +99,7 @@ void connections_close_oldest(struct connections *connections)
 {
     pthread_mutex_lock(&connections->mutex);
     if (connections->oldest)
-        tell_to_close(connections, connections->oldest);
+        tell_to_close(connections, connections->oldest, NULL);
     pthread_mutex_unlock(&connections->mutex);
 }
 
@@ -140,7 +149,8 @@ static struct budget_share *join(struct connections *connections,
 {
     uint8_t bytes[16];
     read_address(peer, bytes);
-    CHECK(atomic_fetch_sub(&connections->budget->ceiling, CONNECTION_COST) >= CONNECTION_COST);
+    size_t cost = connections->cost;
+    CHECK(atomic_fetch_sub(&connections->budget->ceiling, cost) >= cost);
     struct peer_address *address = find_address(connections, bytes);
     if (!address)
         address = &connections->others;
@@ -151,7 +161,7 @@ static struct budget_share *join(struct connections *connections,
 static void leave(struct connections *connections, struct budget_share *share)
 {
     struct peer_address *address = (struct peer_address *)share;
-    atomic_fetch_add(&connections->budget->ceiling, CONNECTION_COST);
+    atomic_fetch_add(&connections->budget->ceiling, connections->cost);
     CHECK(address->connections > 0);
     if (--address->connections > 0 || address == &connections->others)
         return;
@@ -227,8 +237,7 @@ void connections_set_waiting(struct connections *connections, struct connection 
 /* Called with the lock held. */
 static void close_slow(struct connections *connections, struct connection *connection, bool late)
 {
-    pace_tell(&connection->pace, connection->socket, late);
-    tell_to_close(connections, connection);
+    tell_to_close(connections, connection, pace_last_words(&connection->pace, late));
 }
 
 void connections_check(struct connections *connections)

@@ -11,11 +11,13 @@
 #include "base/budget.h"
 #include "heads.h"
 #include "pace.h"
+#include "tls.h"
 
 /* For libmicrohttpd: what heads.h leaves of the head of a request, and pieces of its body. */
 #define CONNECTION_MEMORY 16384
 
-/* What a connection takes of the budget: that, and the small parts of one request. */
+/* What a connection takes of the budget: that, and the small parts of one request. With TLS, also
+ * TLS_COST. */
 #define CONNECTION_COST (CONNECTION_MEMORY + 4096)
 
 struct MHD_Connection;
@@ -61,7 +63,8 @@ struct connection {
     struct budget_share *share;  /* of its peer's address */
     struct pace pace;            /* of its peer */
     struct head head;            /* what the peer sends; on the loop's thread */
-    struct watch watch;          /* see loop_watch */
+    struct tls_session tls;
+    struct watch watch; /* see loop_watch */
     struct connection *next_handed;
     bool waiting; /* it is in the list */
     bool closing; /* it was told to close, and is not in the list again */
@@ -71,7 +74,8 @@ struct connection {
 
 struct connections {
     struct budget *budget; /* its ceiling is lower by what the connections take */
-    long patience_ms;      /* set before the first connection; see pace.h */
+    size_t cost;           /* of one of them; set before the first connection, as the next */
+    long patience_ms;      /* see pace.h */
     atomic_ulong late;     /* closed since the start: for a slow peer, and to make room */
     atomic_ulong for_room;
     pthread_mutex_t mutex; /* of the rest */

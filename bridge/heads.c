@@ -309,6 +309,62 @@ struct received received_begin(const struct head *head, char *bytes, size_t room
                              .line = at_name ? 0 : RECEIVED_EARLIER};
 }
 
+/* ---- streams ---- */
+
+/* Reads and throws away what has arrived; reports the end of the stream when that is too much. */
+static ssize_t discard(struct head *head, const struct head_stream *from, void *buffer, size_t size)
+{
+    ssize_t received;
+    CHECK(head->refused);
+    if (!head->told)
+        from->answer(from->stream, head->refused);
+    head->told = true;
+    do {
+        received = from->receive(from->stream, buffer, size);
+        if (received > 0)
+            head->bytes += (size_t)received;
+    } while (received > 0 && head->bytes < DISCARD_MAX);
+    return received > 0 ? 0 : received;
+}
+
+/* Returns less than there is room for only when there is no more, which libmicrohttpd relies on. */
+static ssize_t pass(struct head *head, const struct head_stream *from, void *buffer, size_t size)
+{
+    struct received received = received_begin(head, buffer, size);
+    ssize_t count;
+    bool more;
+    do {
+        size_t asked = size - received.kept;
+        count = from->receive(from->stream, received.bytes + received.kept, asked);
+        if (count > 0)
+            head_filter(head, &received, (size_t)count);
+        more = count == (ssize_t)asked || (count > 0 && from->in_records);
+    } while (more && received.kept < size && !head->refused);
+    if (head->refused && received.kept == 0)
+        return discard(head, from, buffer, size);
+    if (received.kept > 0)
+        return (ssize_t)received.kept;
+    if (count > 0)
+        errno = EAGAIN;
+    return count > 0 ? -1 : count;
+}
+
+static ssize_t finish_stand_in(struct head *head, char *buffer, size_t size)
+{
+    struct received received = received_begin(head, buffer, size);
+    stand_in(head, &received);
+    return (ssize_t)received.kept;
+}
+
+ssize_t head_receive(struct head *head, const struct head_stream *from, void *buffer, size_t size)
+{
+    if (head->refused && head->stand_in > 0 && !head->told)
+        return finish_stand_in(head, buffer, size);
+    if (head->refused)
+        return discard(head, from, buffer, size);
+    return pass(head, from, buffer, size);
+}
+
 /* ---- sockets ---- */
 
 /* By descriptor; each is used on one thread until the descriptor is closed. */
@@ -348,59 +404,34 @@ void heads_forget(int socket, const struct head *head)
         watched[socket] = NULL;
 }
 
-/* Reads and throws away what has arrived; reports the end of the stream when that is too much. */
-static ssize_t discard(struct head *head, int socket, void *buffer, size_t size, int flags)
+struct plain_stream {
+    int socket;
+    int flags;
+};
+
+static ssize_t receive_plain(void *stream, void *buffer, size_t size)
 {
-    ssize_t received;
-    CHECK(head->refused);
-    if (!head->told)
-        problem_send(head->refused, socket);
-    head->told = true;
-    do {
-        received = recvfrom(socket, buffer, size, flags, NULL, NULL);
-        if (received > 0)
-            head->bytes += (size_t)received;
-    } while (received > 0 && head->bytes < DISCARD_MAX);
-    return received > 0 ? 0 : received;
+    const struct plain_stream *plain = stream;
+    return recvfrom(plain->socket, buffer, size, plain->flags, NULL, NULL);
 }
 
-/* Returns less than there is room for only when there is no more, which libmicrohttpd relies on. */
-static ssize_t pass(struct head *head, int socket, void *buffer, size_t size, int flags)
+/* What does not fit into the socket is lost. */
+static void answer_plain(void *stream, const struct problem *refused)
 {
-    struct received received = received_begin(head, buffer, size);
-    ssize_t count;
-    size_t asked;
-    do {
-        asked = size - received.kept;
-        count = recvfrom(socket, received.bytes + received.kept, asked, flags, NULL, NULL);
-        if (count > 0)
-            head_filter(head, &received, (size_t)count);
-    } while (count == (ssize_t)asked && received.kept < size && !head->refused);
-    if (head->refused && received.kept == 0)
-        return discard(head, socket, buffer, size, flags);
-    if (received.kept > 0)
-        return (ssize_t)received.kept;
-    if (count > 0)
-        errno = EAGAIN;
-    return count > 0 ? -1 : count;
-}
-
-static ssize_t finish_stand_in(struct head *head, char *buffer, size_t size)
-{
-    struct received received = received_begin(head, buffer, size);
-    stand_in(head, &received);
-    return (ssize_t)received.kept;
+    const struct plain_stream *plain = stream;
+    struct buffer answer;
+    problem_write_answer(refused, &answer);
+    if (!answer.failed)
+        (void)!send(plain->socket, answer.data, answer.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    shutdown(plain->socket, SHUT_WR);
+    buffer_fini(&answer);
 }
 
 __attribute__((visibility("default"))) ssize_t recv(int socket, void *buffer, size_t size,
                                                     int flags)
 {
     struct head *head = find(socket);
-    if (!head)
-        return recvfrom(socket, buffer, size, flags, NULL, NULL);
-    if (head->refused && head->stand_in > 0 && !head->told)
-        return finish_stand_in(head, buffer, size);
-    if (head->refused)
-        return discard(head, socket, buffer, size, flags);
-    return pass(head, socket, buffer, size, flags);
+    struct plain_stream plain = {socket, flags};
+    const struct head_stream stream = {receive_plain, answer_plain, &plain, false};
+    return head ? head_receive(head, &stream, buffer, size) : receive_plain(&plain, buffer, size);
 }

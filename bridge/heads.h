@@ -3,13 +3,14 @@
  * here. libmicrohttpd 0.9.75 accepts lines that a proxy in front reads differently, answers a head
  * that is too long in HTML or not at all, answers a length that is no number twice, has no limit
  * except its memory for a connection, and zeroes all of that for each request. It reads its sockets
- * with recv(2), which the program replaces by its own. */
+ * with recv(2), which the program replaces by its own; for TLS see tls.h. */
 #ifndef TRIGGERS_BRIDGE_HEADS_H
 #define TRIGGERS_BRIDGE_HEADS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "chunks.h"
 
@@ -78,6 +79,19 @@ struct received received_begin(const struct head *head, char *bytes, size_t room
  * HEAD_CUT, the rest of it at the next time when there is too little room, to be answered with it;
  * else nothing is kept. */
 void head_filter(struct head *head, struct received *received, size_t size);
+
+/* Where the bytes of a connection come from, and its last answer goes. */
+struct head_stream {
+    /* As recv(2) on a socket that does not block. */
+    ssize_t (*receive)(void *stream, void *buffer, size_t size);
+    /* Answers a request that was refused, and ends the sending side. */
+    void (*answer)(void *stream, const struct problem *refused);
+    void *stream;
+    bool in_records; /* it may return less than was asked for although there is more */
+};
+
+/* Receives what the filter leaves, as recv(2). Less than `size` only when there is no more now. */
+ssize_t head_receive(struct head *head, const struct head_stream *from, void *buffer, size_t size);
 
 /* Prepares for descriptors below `count`. False without memory. */
 bool heads_init(size_t count);

@@ -235,6 +235,16 @@ static void on_connection(void *loop, struct MHD_Connection *connection, void **
         loop_connection_closed(loop, connection_cast(*context));
 }
 
+/* Not called: each session is given its certificate before its handshake, see tls.h. */
+static int refuse_certificate(struct gnutls_session_int *session, const void *names, int name_count,
+                              const void *algorithms, int algorithm_count, void *chain,
+                              void *chain_length, void *key)
+{
+    (void)session, (void)names, (void)name_count, (void)algorithms, (void)algorithm_count;
+    (void)chain, (void)chain_length, (void)key;
+    return -1;
+}
+
 static struct MHD_Daemon *start_daemon(struct bridge *bridge, struct loop *loop)
 {
     const struct connections *connections = &bridge->connections;
@@ -249,19 +259,26 @@ static struct MHD_Daemon *start_daemon(struct bridge *bridge, struct loop *loop)
 #endif
         {MHD_OPTION_END, 0, NULL},
     };
-    return MHD_start_daemon(MHD_USE_NO_LISTEN_SOCKET | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
-                                MHD_USE_ERROR_LOG | ONE_THREAD,
-                            0, NULL, NULL, on_request, bridge, MHD_OPTION_EXTERNAL_LOGGER,
-                            log_library, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, loop,
-                            MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_ARRAY,
-                            options, MHD_OPTION_END);
+    struct MHD_OptionItem tls_options[] = {
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (char *)TLS_PRIORITIES},
+        {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)refuse_certificate},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    bool https = bridge->certificates.current;
+    return MHD_start_daemon(
+        MHD_USE_NO_LISTEN_SOCKET | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
+            ONE_THREAD | (https ? MHD_USE_TLS : 0),
+        0, NULL, NULL, on_request, bridge, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION,
+        on_connection, loop, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_ARRAY,
+        options, https ? MHD_OPTION_ARRAY : MHD_OPTION_END, tls_options, MHD_OPTION_END);
 }
 
 static bool start_loop(struct bridge *bridge, struct loop *loop)
 {
     struct MHD_Daemon *daemon = start_daemon(bridge, loop);
-    return daemon && loop_start(loop, daemon, &bridge->connections);
+    struct certificates *certificates = bridge->certificates.current ? &bridge->certificates : NULL;
+    return daemon && loop_start(loop, daemon, &bridge->connections, certificates);
 }
 
 static bool start_accepting(struct http *http, struct bridge *bridge, const int *listeners,

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "tls.h"
 
 #define PROBE_TIMEOUT_S 2
 
@@ -108,25 +109,34 @@ size_t http_listen_open(const char *host, long port, int *listeners, size_t max,
     return count;
 }
 
-static bool exchange(int fd)
+static bool ask_plain(int fd, const char *request, char *answer, size_t size)
+{
+    size_t length = 0;
+    if (send(fd, request, strlen(request), MSG_NOSIGNAL) != (ssize_t)strlen(request))
+        return false;
+    while (length < size) {
+        ssize_t got = recv(fd, answer + length, size - length, 0);
+        if (got <= 0)
+            return false;
+        length += (size_t)got;
+    }
+    return true;
+}
+
+static bool probe_socket(int fd, enum probe_kind kind)
 {
     static const char request[] =
         "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     static const char expected[] = "HTTP/1.1 200 ";
     char answer[sizeof(expected) - 1];
-    size_t length = 0;
-    if (send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) != (ssize_t)sizeof(request) - 1)
-        return false;
-    while (length < sizeof(answer)) {
-        ssize_t got = recv(fd, answer + length, sizeof(answer) - length, 0);
-        if (got <= 0)
-            return false;
-        length += (size_t)got;
-    }
-    return memcmp(answer, expected, sizeof(answer)) == 0;
+    if (kind == PROBE_TLS)
+        return tls_is_spoken(fd);
+    bool answered = kind == PROBE_HTTPS ? tls_ask(fd, request, answer, sizeof(answer))
+                                        : ask_plain(fd, request, answer, sizeof(answer));
+    return answered && memcmp(answer, expected, sizeof(answer)) == 0;
 }
 
-static bool probe_address(const struct addrinfo *address)
+static bool probe_address(const struct addrinfo *address, enum probe_kind kind)
 {
     struct timeval timeout = {.tv_sec = PROBE_TIMEOUT_S};
     int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -134,12 +144,12 @@ static bool probe_address(const struct addrinfo *address)
         return false;
     bool well = setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) == 0 &&
                 setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) == 0 &&
-                connect(fd, address->ai_addr, address->ai_addrlen) == 0 && exchange(fd);
+                connect(fd, address->ai_addr, address->ai_addrlen) == 0 && probe_socket(fd, kind);
     close(fd);
     return well;
 }
 
-bool http_listen_probe(const char *host, long port, struct status *status)
+bool http_listen_probe(const char *host, long port, enum probe_kind kind, struct status *status)
 {
     if (strcmp(host, "0.0.0.0") == 0)
         host = "127.0.0.1";
@@ -150,7 +160,7 @@ bool http_listen_probe(const char *host, long port, struct status *status)
         return false;
     bool well = false;
     for (struct addrinfo *address = addresses; address && !well; address = address->ai_next)
-        well = probe_address(address);
+        well = probe_address(address, kind);
     freeaddrinfo(addresses);
     return well || status_fail(status, STATUS_UNAVAILABLE, "UNHEALTHY",
                                "no healthy bridge answers on %s port %ld", host, port);

@@ -15,8 +15,16 @@
 size_t http_listen_open(const char *host, long port, int *listeners, size_t max,
                         struct status *status);
 
+enum probe_kind {
+    PROBE_HTTP,
+    PROBE_HTTPS,
+    PROBE_TLS, /* the bridge wants to see a certificate, which the probe has not: a handshake must
+                * do
+                */
+};
+
 /* Asks the bridge that listens on `host` and `port` for /health; true when one of the addresses
  * answers 200 within two seconds. For an "any" address it asks on the loopback interface. */
-bool http_listen_probe(const char *host, long port, struct status *status);
+bool http_listen_probe(const char *host, long port, enum probe_kind kind, struct status *status);
 
 #endif

@@ -170,6 +170,12 @@ struct connection *loop_connection_opened(struct loop *loop, struct MHD_Connecti
     CHECK(connection && !connection->http);
     connection->http = http;
     loop->adding = NULL;
+    if (loop->certificates) {
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(http, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+        tls_begin(&connection->tls, info->tls_session, loop->certificates, connection->socket,
+                  &connection->head, &connection->pace);
+    }
     connections_set_waiting(loop->connections, connection, true);
     return connection;
 }
@@ -177,6 +183,7 @@ struct connection *loop_connection_opened(struct loop *loop, struct MHD_Connecti
 void loop_connection_closed(struct loop *loop, struct connection *connection)
 {
     heads_forget(connection->socket, &connection->head);
+    tls_end(&connection->tls);
     connections_remove(loop->connections, connection);
     CHECK(atomic_fetch_sub(&loop->load, 1) > 0);
 }
@@ -206,7 +213,8 @@ static void add(struct loop *loop, struct connection *connection)
 {
     CHECK(!loop->adding && connection->loop == loop);
     loop->adding = connection;
-    heads_watch(connection->socket, &connection->head);
+    if (!loop->certificates)
+        heads_watch(connection->socket, &connection->head);
     MHD_add_connection(loop->daemon, connection->socket,
                        (const struct sockaddr *)&connection->address, connection->address_size);
     /* It was refused for lack of memory, and closed, before we were told of it. */
@@ -288,11 +296,13 @@ static void *serve_connections(void *argument)
 
 /* ---- start and stop ---- */
 
-bool loop_start(struct loop *loop, struct MHD_Daemon *daemon, struct connections *connections)
+bool loop_start(struct loop *loop, struct MHD_Daemon *daemon, struct connections *connections,
+                struct certificates *certificates)
 {
     CHECK(!loop->daemon && daemon);
     loop->daemon = daemon;
     loop->connections = connections;
+    loop->certificates = certificates;
     loop->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     loop->hang_ups = epoll_create1(EPOLL_CLOEXEC);
     pthread_mutex_init(&loop->mutex, NULL);

@@ -19,7 +19,8 @@ struct MHD_Daemon;
 struct loop {
     struct MHD_Daemon *daemon; /* without a listening socket; used only on the loop's thread */
     struct connections *connections;
-    atomic_long load; /* connections that are served or dealt */
+    struct certificates *certificates; /* of HTTPS; NULL: plain HTTP */
+    atomic_long load;                  /* connections that are served or dealt */
     pthread_t thread;
     int wake;     /* an eventfd, written to wake the thread */
     int hang_ups; /* an epoll with the sockets of the connections that are watched */
@@ -35,8 +36,10 @@ struct loop {
 };
 
 /* Takes over `daemon`, which tells loop_connection_opened and loop_connection_closed of its
- * connections. False without descriptors or threads. */
-bool loop_start(struct loop *loop, struct MHD_Daemon *daemon, struct connections *connections);
+ * connections. It serves HTTPS with `certificates`, plain HTTP with NULL. False without descriptors
+ * or threads. */
+bool loop_start(struct loop *loop, struct MHD_Daemon *daemon, struct connections *connections,
+                struct certificates *certificates);
 
 /* Closes all connections and returns when the thread has ended. No connection may be suspended. */
 void loop_stop(struct loop *loop);

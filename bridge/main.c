@@ -63,7 +63,12 @@ static bool take_probe_flag(int *argc, char **argv)
 static int probe(const struct bridge_settings *settings)
 {
     struct status status = STATUS_INIT;
-    if (http_listen_probe(settings->host, settings->port, &status))
+    enum probe_kind kind = !settings->tls_cert       ? PROBE_HTTP
+                           : settings->tls_client_ca ? PROBE_TLS
+                                                     : PROBE_HTTPS;
+    if (kind != PROBE_HTTP && !tls_init())
+        return fail_with("there is no GnuTLS", EXIT_FAILURE);
+    if (http_listen_probe(settings->host, settings->port, kind, &status))
         return EXIT_SUCCESS;
     return fail_with(status.message, EXIT_FAILURE);
 }
@@ -118,6 +123,15 @@ static bool check_memory(const struct bridge_settings *settings, struct status *
                        least, settings->max_payload);
 }
 
+static bool open_certificates(struct bridge *bridge, struct status *status)
+{
+    const struct bridge_settings *settings = &bridge->settings;
+    if (settings->tls_cert && !tls_init())
+        return status_fail(status, STATUS_INTERNAL, "TLS", "there is no GnuTLS");
+    return certificates_open(&bridge->certificates, settings->tls_cert, settings->tls_key,
+                             settings->tls_client_ca, status);
+}
+
 static bool open_client(struct bridge *bridge, char *error, size_t size)
 {
     const struct bridge_settings *settings = &bridge->settings;
@@ -155,6 +169,7 @@ static void stop(struct bridge *bridge, struct http *http)
 static void look_after(struct bridge *bridge)
 {
     bridge_metrics_log(bridge);
+    certificates_look(&bridge->certificates, signals_ask_reload());
     bridge_check(bridge);
 }
 
@@ -219,10 +234,13 @@ int main(int argc, char **argv)
     bridge_init(&bridge);
     bridge_metrics_init();
     struct status status = STATUS_INIT;
-    int exit_code = check_memory(&bridge.settings, &status) && count_connections(&bridge, &status)
+    int exit_code = open_certificates(&bridge, &status) &&
+                            check_memory(&bridge.settings, &status) &&
+                            count_connections(&bridge, &status)
                         ? serve_until_signal(&bridge)
                         : fail_with(status.message, EXIT_MISCONFIGURED);
     bridge_fini(&bridge);
+    certificates_close(&bridge.certificates);
     heads_fini();
     return exit_code;
 }

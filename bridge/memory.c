@@ -30,7 +30,7 @@ void memory_fini(struct memory *memory)
 
 long memory_max_connections(const struct memory *memory)
 {
-    return (long)(memory->ceiling / 4 * 3 / CONNECTION_COST);
+    return (long)(memory->ceiling / 4 * 3 / memory->connections->cost);
 }
 
 bool memory_is_full(struct memory *memory)

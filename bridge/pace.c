@@ -97,7 +97,7 @@ uint64_t pace_rate(const struct pace *pace)
     "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n" more     \
     "\r\n"
 
-void pace_tell(const struct pace *pace, int socket, bool late)
+const char *pace_last_words(const struct pace *pace, bool late)
 {
     static const char timeout[] = HEAD(
         "408 Request Timeout",
@@ -114,7 +114,6 @@ void pace_tell(const struct pace *pace, int socket, bool late)
                                                           "again\",\"code\":\"OVERLOADED\"}";
     enum pace_phase phase = phase_of(pace->seen);
     if (phase != PACE_IDLE && phase != PACE_BODY)
-        return;
-    const char *answer = late ? timeout : overloaded;
-    (void)!send(socket, answer, strlen(answer), MSG_NOSIGNAL | MSG_DONTWAIT);
+        return NULL;
+    return late ? timeout : overloaded;
 }

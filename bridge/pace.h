@@ -48,8 +48,8 @@ uint64_t pace_rate(const struct pace *pace);
 /* The rule: whether `bytes` in `elapsed_ms` are too few. */
 bool pace_is_too_slow(uint64_t bytes, int64_t elapsed_ms, int64_t patience_ms);
 
-/* Answers a peer that has sent a request in part: 408 when it is late, or 503 when others need its
- * memory. */
-void pace_tell(const struct pace *pace, int socket, bool late);
+/* The answer for a peer that has sent a request in part: 408 when it is late, or 503 when others
+ * need its memory; NULL: it has sent none. */
+const char *pace_last_words(const struct pace *pace, bool late);
 
 #endif

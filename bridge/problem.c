@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/status.h"
 
-#define RESPONSE_CAP 4096
+#define ANSWER_CAP 4096
 
 static const char *title_of(unsigned status)
 {
@@ -143,25 +143,21 @@ static void format_now(char date[64])
     strftime(date, 64, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &utc));
 }
 
-void problem_send(const struct problem *problem, int socket)
+void problem_write_answer(const struct problem *problem, struct buffer *answer)
 {
     char date[64];
-    CHECK(socket >= 0);
     format_now(date);
-    struct buffer body, text;
-    buffer_init(&body, RESPONSE_CAP);
-    buffer_init(&text, RESPONSE_CAP);
+    struct buffer body;
+    buffer_init(&body, ANSWER_CAP);
+    buffer_init(answer, ANSWER_CAP);
     problem_write(&body, problem, NULL);
-    buffer_append_format(&text,
+    buffer_append_format(answer,
                          "HTTP/1.1 %u %s\r\nDate: %s\r\nConnection: close\r\n"
                          "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
                          "Content-Type: application/problem+json\r\nContent-Length: %zu\r\n\r\n",
                          problem->status, title_of(problem->status), date, body.size);
-    buffer_append(&text, body.data, body.size);
-    if (!body.failed && !text.failed)
-        send(socket, text.data, text.size, MSG_NOSIGNAL | MSG_DONTWAIT);
-    shutdown(socket, SHUT_WR);
-    buffer_fini(&text);
+    buffer_append(answer, body.data, body.size);
+    answer->failed = answer->failed || body.failed;
     buffer_fini(&body);
 }
 

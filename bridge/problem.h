@@ -55,9 +55,9 @@ struct problem {
 /* Writes the problem as one JSON object; without request_id when that is NULL. */
 void problem_write(struct buffer *buffer, const struct problem *problem, const char *request_id);
 
-/* Sends the problem as an HTTP response, where libmicrohttpd takes none, and shuts the sending side
- * of the socket. Does not block; what does not fit into the socket is lost. */
-void problem_send(const struct problem *problem, int socket);
+/* Writes the problem as a whole HTTP response, for where libmicrohttpd takes none. Initializes
+ * `answer`, which the caller frees; it has failed without memory. */
+void problem_write_answer(const struct problem *problem, struct buffer *answer);
 
 /* Writes {"error": …} in place of the result of one item, which `place` points to. */
 void problem_write_item(struct buffer *buffer, const struct problem *problem, const char *place);

@@ -15,6 +15,16 @@ enum config_result bridge_settings_load(struct bridge_settings *settings, int ar
          config_text, &settings->host},
         {"API_PORT", "api-port", "8000", "PORT", "Port to listen on.", config_integer,
          &settings->port, 1, 65535},
+        {"API_TLS_CERT", "api-tls-cert", NULL, "FILE",
+         "PEM certificate chain; the bridge then serves HTTPS instead of HTTP, TLS 1.2 or 1.3. The "
+         "files of HTTPS are read again when they change, or at SIGHUP.",
+         config_text, &settings->tls_cert},
+        {"API_TLS_KEY", "api-tls-key", NULL, "FILE",
+         "PEM private key of the certificate, unencrypted.", config_text, &settings->tls_key},
+        {"API_TLS_CLIENT_CA", "api-tls-client-ca", NULL, "FILE",
+         "PEM certificates of authorities; clients must show a certificate that one of them has "
+         "signed. Without it they need none.",
+         config_text, &settings->tls_client_ca},
         {"CORS_ORIGINS", "cors-origins", "*", "ORIGINS",
          "Origins whose pages may call the API, separated by commas: https://app.example.com, "
          "https://*.example.com (any host below example.com), or * for all.",

@@ -9,7 +9,10 @@
 struct bridge_settings {
     const char *host;
     long port;
-    struct origins cors; /* whose pages may call */
+    const char *tls_cert; /* PEM files, for HTTPS; NULL: plain HTTP */
+    const char *tls_key;
+    const char *tls_client_ca; /* NULL: clients need no certificate */
+    struct origins cors;       /* whose pages may call */
     struct hosts hosts;
     const char *bound; /* see hosts_serve */
     const char *core;  /* URLs, separated by commas */

@@ -21,8 +21,8 @@
 /* They would end the program, and come from terminals, timers and people who mean another program.
  * SIGPIPE and SIGXFSZ (a file over its limit) are errors of the write that causes them. SIGXCPU is
  * not here: a program over its limit of processor time must end. */
-static const int IGNORED[] = {SIGHUP,    SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF,
-                              SIGSTKFLT, SIGIO,   SIGPWR,  SIGPIPE, SIGXFSZ};
+static const int IGNORED[] = {SIGUSR1,   SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF,
+                              SIGSTKFLT, SIGIO,   SIGPWR,  SIGPIPE,   SIGXFSZ};
 
 static void stop_set(sigset_t *set)
 {
@@ -32,11 +32,20 @@ static void stop_set(sigset_t *set)
     sigaddset(set, SIGQUIT);
 }
 
+static void reload_set(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGHUP);
+}
+
 void signals_block(void)
 {
     sigset_t set;
     stop_set(&set);
     CHECK(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
+    reload_set(&set);
+    CHECK(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
+    signal(SIGHUP, SIG_DFL); /* nohup ignores it, and what is ignored is not kept for us */
     for (size_t i = 0; i < sizeof(IGNORED) / sizeof(IGNORED[0]); i++)
         signal(IGNORED[i], SIG_IGN);
     for (int number = SIGRTMIN; number <= SIGRTMAX; number++)
@@ -76,4 +85,11 @@ bool signals_wait(unsigned grace_seconds, unsigned seconds)
     if (pthread_create(&thread, NULL, end_by_force, (void *)(uintptr_t)grace_seconds) == 0)
         pthread_detach(thread);
     return true;
+}
+
+bool signals_ask_reload(void)
+{
+    sigset_t set;
+    reload_set(&set);
+    return sigtimedwait(&set, NULL, &(struct timespec){0}) == SIGHUP;
 }

@@ -138,6 +138,13 @@ bool hosts_serve(const struct hosts *hosts, const char *bound, const char *host)
     return bound ? get_name(bound, own) && strcmp(name, own) == 0 : address;
 }
 
+bool host_is_loopback(const char *host)
+{
+    char name[WEB_MAX_ENTRY_SIZE + 1];
+    bool loopback = false;
+    return get_name(host, name) && (is_address(name, &loopback) ? loopback : is_localhost(name));
+}
+
 static bool is_loopback_socket(const struct sockaddr *address)
 {
     if (address->sa_family == AF_INET6)

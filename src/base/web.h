@@ -68,6 +68,9 @@ bool hosts_parse(struct hosts *hosts, const char *text, char *why, size_t size);
  * because no name was looked up, and with an empty list every name. */
 bool hosts_serve(const struct hosts *hosts, const char *bound, const char *host);
 
+/* Whether a value of Host is a loopback address or name. */
+bool host_is_loopback(const char *host);
+
 /* Whether the name or address to listen on, with or without port, leads only to the loopback
  * interface. Asks the resolver: call only at the start of a program. */
 bool host_is_bound_to_loopback(const char *host);

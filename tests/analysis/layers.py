@@ -29,7 +29,7 @@ MAY_INCLUDE = {
     "src/service": {"base", "rpc", "store", "events", "subscriptions", "access", "protobuf"},
     "src/daemon": {"base", "sp", "rpc", "net", "store", "events", "subscriptions", "access", "service"},
     "src/import": {"base", "store", "store/postgres", "events", "libpq", "sqlite"},
-    "bridge": {"base", "protobuf", "libtriggers", "microhttpd"},
+    "bridge": {"base", "protobuf", "libtriggers", "microhttpd", "gnutls"},
     "clients/c": {"base", "sp", "protobuf", "nng"},
     "clients/cli": {"base", "protobuf", "libtriggers", "sqlite"},
 }
@@ -39,6 +39,7 @@ LIBRARIES = {
     r"libpq-fe\.h": "libpq",
     r"sqlite3\.h": "sqlite",
     r"microhttpd\.h": "microhttpd",
+    r"gnutls/.*": "gnutls",
     r"triggers\.h": "libtriggers",
 }
 ONE_WAY = [
@@ -59,7 +60,10 @@ ONE_WAY = [
     "src/subscriptions",
 ]
 # Libraries that only these files of a folder may include.
-ONLY = {("bridge", "microhttpd"): {"http.c", "loop.c", "respond.c"}}
+ONLY = {
+    ("bridge", "microhttpd"): {"http.c", "loop.c", "respond.c"},
+    ("bridge", "gnutls"): {"certificates.c", "tls.c"},
+}
 INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]', re.MULTILINE)
 
 COMMENT_OR_TEXT = re.compile(r'/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.DOTALL)

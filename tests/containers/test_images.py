@@ -19,7 +19,7 @@ LINKED = {
         "libc6", "libmbedcrypto16", "libnng1", "libpq5", "libprotobuf-c1", "libsqlite3-0"
     },
     "triggers-bridge": {
-        "libc6", "libmbedcrypto16", "libmicrohttpd12t64", "libnng1", "libprotobuf-c1"
+        "libc6", "libgnutls30t64", "libmbedcrypto16", "libmicrohttpd12t64", "libnng1", "libprotobuf-c1"
     },
 }
 

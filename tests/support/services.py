@@ -1,5 +1,7 @@
 """The core and the bridge as running services with their addresses."""
 
+import ssl
+
 import httpx
 
 from support.network import DEADLINE, free_port, free_url, wait_until
@@ -56,12 +58,14 @@ class Bridge(Program):
         settings.setdefault("API_PORT", free_port())
         settings.setdefault("LOG_LEVEL", "debug")
         self.port = int(settings["API_PORT"])
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.certificate = settings.get("API_TLS_CERT")
+        self.url = f"{'https' if self.certificate else 'http'}://127.0.0.1:{self.port}"
         super().__init__([program_path("triggers-bridge"), *arguments], folder, **settings)
 
     def wait_answering(self, path="/health", deadline=DEADLINE):
         """Waits until GET `path` answers 200."""
-        with httpx.Client(base_url=self.url, trust_env=False, timeout=2.0) as client:
+        verify = ssl.create_default_context(cafile=self.certificate) if self.certificate else True
+        with httpx.Client(base_url=self.url, trust_env=False, timeout=2.0, verify=verify) as client:
 
             def answers():
                 assert self.running, f"ended while it was waited for: {self.describe()}"

@@ -107,18 +107,18 @@ static void answer_is(enum pace_phase phase, bool late, const char *status)
     pace_init(&pace, 0);
     pace_begin(&pace, phase);
     assert_false(pace_is_late(&pace, ends[1], 1000, PATIENCE_MS));
-    pace_tell(&pace, ends[1], late);
+    const char *text = pace_last_words(&pace, late);
     close(ends[1]);
-    char text[1000];
-    ssize_t size = recv(ends[0], text, sizeof(text) - 1, MSG_WAITALL);
-    assert_true(size >= 0);
-    text[size] = '\0';
+    close(ends[0]);
+    if (!status) {
+        assert_null(text);
+        return;
+    }
     assert_true(strncmp(text, status, strlen(status)) == 0);
     const char *body = strstr(text, "\r\n\r\n");
     const char *length = strstr(text, "Content-Length: ");
     if (body && length)
         assert_int_equal(strtoul(length + strlen("Content-Length: "), NULL, 10), strlen(body + 4));
-    close(ends[0]);
 }
 
 static void slow_peers_are_told_where_they_wait_for_an_answer(void **state)
@@ -127,7 +127,7 @@ static void slow_peers_are_told_where_they_wait_for_an_answer(void **state)
     answer_is(PACE_IDLE, true, "HTTP/1.1 408 ");
     answer_is(PACE_BODY, true, "HTTP/1.1 408 ");
     answer_is(PACE_BODY, false, "HTTP/1.1 503 ");
-    answer_is(PACE_ANSWER, true, "");
+    answer_is(PACE_ANSWER, true, NULL);
 }
 
 int main(void)
