@@ -9,9 +9,8 @@
 #include <unistd.h>
 
 #include "base/config.h"
+#include "key_source.h"
 #include "print.h"
-
-#define MESSAGE_SIZE 1024
 
 enum output { OUTPUT_JSON, OUTPUT_TABLE };
 
@@ -48,34 +47,13 @@ bool cli_output_is_json(void)
     return !isatty(STDOUT_FILENO);
 }
 
-static void complain(const char *format, va_list args, const char *hint) PRINTF_LIKE(1, 0);
-
-static void complain(const char *format, va_list args, const char *hint)
-{
-    char message[MESSAGE_SIZE];
-    vsnprintf(message, sizeof(message), format, args);
-    flockfile(stderr);
-    fputs("triggers: ", stderr);
-    print_clean(stderr, message, strlen(message));
-    fprintf(stderr, "%s\n", hint);
-    funlockfile(stderr);
-}
-
 int cli_usage(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    complain(format, args, "; see triggers --help");
+    complain_with_hint(format, args, "; see triggers --help");
     va_end(args);
     return EXIT_USAGE;
-}
-
-void cli_complain(const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    complain(format, args, "");
-    va_end(args);
 }
 
 enum exit_code cli_exit_code(triggers_code code)
@@ -94,15 +72,39 @@ int cli_worse(int a, int b)
     return a;
 }
 
+/* What to do about a failed call, when that is not in its message. */
+static const char *advice_on(triggers_code code, const char *reason)
+{
+    static const struct {
+        const char *reason;
+        const char *advice;
+    } table[] = {
+        {"CORE_UNREACHABLE", ""},
+        {"KEY_MISSING", "; set " KEY_SOURCE_SETTINGS},
+        {"KEY_RESTRICTED", "; use another key: triggers keys list shows what each is for"},
+        {"SCOPE_MISSING", "; use a key that has it, or have one made: triggers keys create"},
+        {"TENANT_SUSPENDED", "; an operator can end that: triggers tenants resume"},
+    };
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        if (strcmp(table[i].reason, reason) == 0)
+            return table[i].advice;
+    }
+    return cli_exit_code(code) == EXIT_TRY_LATER ? "; try again later" : "";
+}
+
 int cli_fail(const triggers_error *error, const char *what)
 {
-    enum exit_code code = cli_exit_code(error->code);
     const char *reason = *error->reason ? error->reason : triggers_code_name(error->code);
-    const char *hint = code == EXIT_TRY_LATER && strcmp(reason, "CORE_UNREACHABLE") != 0
-                           ? "; try again later"
-                           : "";
-    cli_complain("%s%s%s (%s)%s", what ? what : "", what ? ": " : "", error->message, reason, hint);
-    return (int)code;
+    const char *setting = key_source_setting();
+    const char *before = what ? what : "";
+    const char *colon = what ? ": " : "";
+    if (strcmp(reason, "KEY_INVALID") == 0 && setting)
+        cli_complain("%s%s%s (%s); see that %s has the right one, and that it has not expired",
+                     before, colon, error->message, reason, setting);
+    else
+        cli_complain("%s%s%s (%s)%s", before, colon, error->message, reason,
+                     advice_on(error->code, reason));
+    return (int)cli_exit_code(error->code);
 }
 
 int cli_fail_item(const triggers_error *error, const char *what)
@@ -143,9 +145,12 @@ static triggers_client *open_client(const char *url, const char *ca, long max_in
         .max_in_flight = (uint32_t)max_in_flight,
         .no_retry = TRIGGERS_NO_BACKOFF, /* people and scripts are told at once */
     };
-    triggers_client *client;
+    triggers_client *client = NULL;
     char error[STATUS_MESSAGE_SIZE];
-    if (triggers_client_open(&client, &options, error, sizeof(error)) != TRIGGERS_OK)
+    if (!key_source_fill(&options))
+        return NULL;
+    triggers_code code = triggers_client_open(&client, &options, error, sizeof(error));
+    if (code != TRIGGERS_OK && code != TRIGGERS_UNAUTHENTICATED) /* the source of keys said why */
         cli_complain("%s; see --core and --ca", error);
     return client;
 }

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "base/status.h"
+#include "complain.h"
 #include "triggers.h"
 
 /* Scripts rely on these; the help lists them. */
@@ -75,9 +76,6 @@ bool cli_output_is_json(void);
 
 /* Says on stderr what was wrong with the command line. Returns EXIT_USAGE. */
 int cli_usage(const char *format, ...) PRINTF_LIKE(1, 2);
-
-/* One line on stderr, beginning with the program's name. */
-void cli_complain(const char *format, ...) PRINTF_LIKE(1, 2);
 
 /* Says on stderr why a call failed; `what`, unless NULL, is put before it. Returns the exit code.
  */

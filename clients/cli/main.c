@@ -74,7 +74,12 @@ static void print_all_help(void)
         printf("  %-13s %s\n", commands[i]->name, commands[i]->summary);
     printf("\nOptions for every command:\n");
     print_options(global_options);
-    printf("\nExit status:\n"
+    printf("\nWhere triggersd asks who calls, set one of these in the environment:\n"
+           "  TRIGGERS_API_KEY          the key\n"
+           "  TRIGGERS_API_KEY_FILE     a file that has it\n"
+           "  TRIGGERS_API_KEY_COMMAND  a command that prints it, run by /bin/sh\n"
+           "A file is read, or a command run, once more each minute, and when the key is refused.\n"
+           "\nExit status:\n"
            "  0  done\n"
            "  1  the call failed, or some of its items did\n"
            "  2  wrong command line or setting\n"

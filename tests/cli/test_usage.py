@@ -146,6 +146,30 @@ def test_no_core_is_exit_status_4(triggers, words):
     assert done.stderr.count("\n") == 1
 
 
+WRONG_KEYS = [
+    ({"TRIGGERS_API_KEY": "secret word"}, "TRIGGERS_API_KEY: that is no key"),
+    ({"TRIGGERS_API_KEY": "secret" * 50}, "TRIGGERS_API_KEY: that is no key"),
+    ({"TRIGGERS_API_KEY": " \n"}, "TRIGGERS_API_KEY: there is no key"),
+    ({"TRIGGERS_API_KEY_FILE": "/nowhere"}, "TRIGGERS_API_KEY_FILE: cannot read /nowhere"),
+    ({"TRIGGERS_API_KEY_FILE": "/dev/null"}, "TRIGGERS_API_KEY_FILE: there is no key"),
+    ({"TRIGGERS_API_KEY_FILE": "/dev/zero"}, "TRIGGERS_API_KEY_FILE: that is no key"),
+    ({"TRIGGERS_API_KEY_COMMAND": "echo secret; exit 3"}, "the command failed (exit status 3)"),
+    ({"TRIGGERS_API_KEY_COMMAND": "kill $$"}, "the command failed (signal 15)"),
+    ({"TRIGGERS_API_KEY_COMMAND": "echo secret word"}, "TRIGGERS_API_KEY_COMMAND: that is no key"),
+    ({"TRIGGERS_API_KEY_COMMAND": "yes secret"}, "TRIGGERS_API_KEY_COMMAND: that is no key"),
+    ({"TRIGGERS_API_KEY_COMMAND": "cat"}, "TRIGGERS_API_KEY_COMMAND: there is no key"),
+    ({"TRIGGERS_API_KEY": "secret", "TRIGGERS_API_KEY_FILE": "/dev/null"}, "set one only"),
+]
+
+
+@pytest.mark.parametrize("settings, text", WRONG_KEYS, ids=lambda value: str(value)[:60])
+def test_what_is_no_key_is_exit_status_2(triggers, settings, text):
+    done = triggers("get", "evt_1", **settings)
+    assert done.returncode == 2 and done.stdout == ""
+    assert text in done.stderr and done.stderr.count("\n") == 1
+    assert "secret" not in done.stderr.replace("echo secret", "")
+
+
 def test_an_import_without_a_core_says_how_far_it_came(tmp_path):
     done = run(
         *("triggers", "create", "--ndjson"),
