@@ -49,21 +49,24 @@ const (
 	Scope_SCOPE_OPERATOR Scope = 8
 	// Read the audit records.
 	Scope_SCOPE_AUDIT_READ Scope = 9
+	// Read the metrics, which are of the whole service: only for keys of the tenant "default".
+	Scope_SCOPE_METRICS_READ Scope = 10
 )
 
 // Enum value maps for Scope.
 var (
 	Scope_name = map[int32]string{
-		0: "SCOPE_UNSPECIFIED",
-		1: "SCOPE_NONE",
-		2: "SCOPE_EVENTS_WRITE",
-		3: "SCOPE_EVENTS_READ",
-		4: "SCOPE_EVENTS_ACK",
-		5: "SCOPE_SUBSCRIPTIONS_CONSUME",
-		6: "SCOPE_SUBSCRIPTIONS_MANAGE",
-		7: "SCOPE_KEYS_MANAGE",
-		8: "SCOPE_OPERATOR",
-		9: "SCOPE_AUDIT_READ",
+		0:  "SCOPE_UNSPECIFIED",
+		1:  "SCOPE_NONE",
+		2:  "SCOPE_EVENTS_WRITE",
+		3:  "SCOPE_EVENTS_READ",
+		4:  "SCOPE_EVENTS_ACK",
+		5:  "SCOPE_SUBSCRIPTIONS_CONSUME",
+		6:  "SCOPE_SUBSCRIPTIONS_MANAGE",
+		7:  "SCOPE_KEYS_MANAGE",
+		8:  "SCOPE_OPERATOR",
+		9:  "SCOPE_AUDIT_READ",
+		10: "SCOPE_METRICS_READ",
 	}
 	Scope_value = map[string]int32{
 		"SCOPE_UNSPECIFIED":           0,
@@ -76,6 +79,7 @@ var (
 		"SCOPE_KEYS_MANAGE":           7,
 		"SCOPE_OPERATOR":              8,
 		"SCOPE_AUDIT_READ":            9,
+		"SCOPE_METRICS_READ":          10,
 	}
 )
 
@@ -235,7 +239,7 @@ const file_triggers_api_v1_options_proto_rawDesc = "" +
 	"\n" +
 	"repeatable\x18\x05 \x01(\bR\n" +
 	"repeatable\x12\x14\n" +
-	"\x05waits\x18\x06 \x01(\bR\x05waits*\xf5\x01\n" +
+	"\x05waits\x18\x06 \x01(\bR\x05waits*\x8d\x02\n" +
 	"\x05Scope\x12\x15\n" +
 	"\x11SCOPE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -247,7 +251,9 @@ const file_triggers_api_v1_options_proto_rawDesc = "" +
 	"\x1aSCOPE_SUBSCRIPTIONS_MANAGE\x10\x06\x12\x15\n" +
 	"\x11SCOPE_KEYS_MANAGE\x10\a\x12\x12\n" +
 	"\x0eSCOPE_OPERATOR\x10\b\x12\x14\n" +
-	"\x10SCOPE_AUDIT_READ\x10\t:K\n" +
+	"\x10SCOPE_AUDIT_READ\x10\t\x12\x16\n" +
+	"\x12SCOPE_METRICS_READ\x10\n" +
+	":K\n" +
 	"\x04call\x12\x1e.google.protobuf.MethodOptions\x18\xf5\x93\x03 \x01(\v2\x15.triggers.api.v1.CallR\x04callB5\n" +
 	"\x0ftriggers.api.v1P\x01Z triggers.internal/triggers/apipbb\x06proto3"
 

@@ -135,7 +135,9 @@ type HealthCheckResponse struct {
 	// Version of the server, such as "0.1.0".
 	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	// Which store it uses: "sqlite" or "postgresql".
-	Store         string `protobuf:"bytes,3,opt,name=store,proto3" json:"store,omitempty"`
+	Store string `protobuf:"bytes,3,opt,name=store,proto3" json:"store,omitempty"`
+	// Whether calls need a key, as TRIGGERS_AUTH says: "off", "optional" or "required".
+	Auth          string `protobuf:"bytes,4,opt,name=auth,proto3" json:"auth,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -191,17 +193,25 @@ func (x *HealthCheckResponse) GetStore() string {
 	return ""
 }
 
+func (x *HealthCheckResponse) GetAuth() string {
+	if x != nil {
+		return x.Auth
+	}
+	return ""
+}
+
 var File_triggers_health_v1_health_proto protoreflect.FileDescriptor
 
 const file_triggers_health_v1_health_proto_rawDesc = "" +
 	"\n" +
 	"\x1ftriggers/health/v1/health.proto\x12\x12triggers.health.v1\x1a\x1dtriggers/api/v1/options.proto\".\n" +
 	"\x12HealthCheckRequest\x12\x18\n" +
-	"\aservice\x18\x01 \x01(\tR\aservice\"\xe5\x01\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\"\xf9\x01\n" +
 	"\x13HealthCheckResponse\x12M\n" +
 	"\x06status\x18\x01 \x01(\x0e25.triggers.health.v1.HealthCheckResponse.ServingStatusR\x06status\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +
-	"\x05store\x18\x03 \x01(\tR\x05store\"O\n" +
+	"\x05store\x18\x03 \x01(\tR\x05store\x12\x12\n" +
+	"\x04auth\x18\x04 \x01(\tR\x04auth\"O\n" +
 	"\rServingStatus\x12\v\n" +
 	"\aUNKNOWN\x10\x00\x12\v\n" +
 	"\aSERVING\x10\x01\x12\x0f\n" +

@@ -119,7 +119,8 @@ const file_triggers_stats_v1_stats_proto_rawDesc = "" +
 	"\x04text\x18\x01 \x01(\tR\x04text2\x80\x01\n" +
 	"\fStatsService\x12p\n" +
 	"\bGetStats\x12\".triggers.stats.v1.GetStatsRequest\x1a#.triggers.stats.v1.GetStatsResponse\"\x1b\xaa\x9f\x19\x17\n" +
-	"\x11GET /api/v1/stats \x01(\x01B9\n" +
+	"\x11GET /api/v1/stats \n" +
+	"(\x01B9\n" +
 	"\x11triggers.stats.v1P\x01Z\"triggers.internal/triggers/statspbb\x06proto3"
 
 var (

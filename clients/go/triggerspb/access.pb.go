@@ -85,7 +85,7 @@ func (TenantState) EnumDescriptor() ([]byte, []int) {
 // A tenant.
 type Tenant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// [a-z0-9][a-z0-9._-]{0,62}.
+	// `[a-z0-9][a-z0-9._-]{0,62}`.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// What it is for, at most 1000 characters.
 	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
@@ -238,7 +238,8 @@ type Key struct {
 	KeyId string `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	// What it is for, 1 to 100 characters.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// What it may do, at least one; SCOPE_OPERATOR only for keys of the tenant "default".
+	// What it may do, at least one; SCOPE_OPERATOR and SCOPE_METRICS_READ only for keys of the tenant
+	// "default".
 	Scopes []apipb.Scope `protobuf:"varint,3,rep,packed,name=scopes,proto3,enum=triggers.api.v1.Scope" json:"scopes,omitempty"`
 	// Sources of the events that it may create and read, exact or, with "*" at its end, the beginning
 	// of one, at most 100; none: every source. What a subscription gives out is not restricted so.

@@ -51,6 +51,8 @@ pub enum Scope {
     Operator = 8,
     /// Read the audit records.
     AuditRead = 9,
+    /// Read the metrics, which are of the whole service: only for keys of the tenant "default".
+    MetricsRead = 10,
 }
 impl Scope {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -69,6 +71,7 @@ impl Scope {
             Self::KeysManage => "SCOPE_KEYS_MANAGE",
             Self::Operator => "SCOPE_OPERATOR",
             Self::AuditRead => "SCOPE_AUDIT_READ",
+            Self::MetricsRead => "SCOPE_METRICS_READ",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -84,6 +87,7 @@ impl Scope {
             "SCOPE_KEYS_MANAGE" => Some(Self::KeysManage),
             "SCOPE_OPERATOR" => Some(Self::Operator),
             "SCOPE_AUDIT_READ" => Some(Self::AuditRead),
+            "SCOPE_METRICS_READ" => Some(Self::MetricsRead),
             _ => None,
         }
     }

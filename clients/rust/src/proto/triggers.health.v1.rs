@@ -18,6 +18,9 @@ pub struct HealthCheckResponse {
     /// Which store it uses: "sqlite" or "postgresql".
     #[prost(string, tag = "3")]
     pub store: ::prost::alloc::string::String,
+    /// Whether calls need a key, as TRIGGERS_AUTH says: "off", "optional" or "required".
+    #[prost(string, tag = "4")]
+    pub auth: ::prost::alloc::string::String,
 }
 /// Nested message and enum types in `HealthCheckResponse`.
 pub mod health_check_response {

@@ -2,7 +2,7 @@
 /// A tenant.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Tenant {
-    /// [a-z0-9][a-z0-9._-]{0,62}.
+    /// `[a-z0-9][a-z0-9._-]{0,62}`.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// What it is for, at most 1000 characters.
@@ -51,7 +51,8 @@ pub struct Key {
     /// What it is for, 1 to 100 characters.
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
-    /// What it may do, at least one; SCOPE_OPERATOR only for keys of the tenant "default".
+    /// What it may do, at least one; SCOPE_OPERATOR and SCOPE_METRICS_READ only for keys of the tenant
+    /// "default".
     #[prost(enumeration = "super::api::v1::Scope", repeated, tag = "3")]
     pub scopes: ::prost::alloc::vec::Vec<i32>,
     /// Sources of the events that it may create and read, exact or, with "*" at its end, the beginning

@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dtriggers/api/v1/options.proto\x12\x0ftriggers.api.v1\x1a google/protobuf/descriptor.proto\"\x7f\n\x04\x43\x61ll\x12\x0c\n\x04http\x18\x01 \x01(\t\x12\x0c\n\x04\x62ody\x18\x02 \x01(\t\x12\x11\n\thand_made\x18\x03 \x01(\x08\x12%\n\x05scope\x18\x04 \x01(\x0e\x32\x16.triggers.api.v1.Scope\x12\x12\n\nrepeatable\x18\x05 \x01(\x08\x12\r\n\x05waits\x18\x06 \x01(\x08*\xf5\x01\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x0e\n\nSCOPE_NONE\x10\x01\x12\x16\n\x12SCOPE_EVENTS_WRITE\x10\x02\x12\x15\n\x11SCOPE_EVENTS_READ\x10\x03\x12\x14\n\x10SCOPE_EVENTS_ACK\x10\x04\x12\x1f\n\x1bSCOPE_SUBSCRIPTIONS_CONSUME\x10\x05\x12\x1e\n\x1aSCOPE_SUBSCRIPTIONS_MANAGE\x10\x06\x12\x15\n\x11SCOPE_KEYS_MANAGE\x10\x07\x12\x12\n\x0eSCOPE_OPERATOR\x10\x08\x12\x14\n\x10SCOPE_AUDIT_READ\x10\t:E\n\x04\x63\x61ll\x12\x1e.google.protobuf.MethodOptions\x18\xf5\x93\x03 \x01(\x0b\x32\x15.triggers.api.v1.CallB5\n\x0ftriggers.api.v1P\x01Z triggers.internal/triggers/apipbb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dtriggers/api/v1/options.proto\x12\x0ftriggers.api.v1\x1a google/protobuf/descriptor.proto\"\x7f\n\x04\x43\x61ll\x12\x0c\n\x04http\x18\x01 \x01(\t\x12\x0c\n\x04\x62ody\x18\x02 \x01(\t\x12\x11\n\thand_made\x18\x03 \x01(\x08\x12%\n\x05scope\x18\x04 \x01(\x0e\x32\x16.triggers.api.v1.Scope\x12\x12\n\nrepeatable\x18\x05 \x01(\x08\x12\r\n\x05waits\x18\x06 \x01(\x08*\x8d\x02\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x0e\n\nSCOPE_NONE\x10\x01\x12\x16\n\x12SCOPE_EVENTS_WRITE\x10\x02\x12\x15\n\x11SCOPE_EVENTS_READ\x10\x03\x12\x14\n\x10SCOPE_EVENTS_ACK\x10\x04\x12\x1f\n\x1bSCOPE_SUBSCRIPTIONS_CONSUME\x10\x05\x12\x1e\n\x1aSCOPE_SUBSCRIPTIONS_MANAGE\x10\x06\x12\x15\n\x11SCOPE_KEYS_MANAGE\x10\x07\x12\x12\n\x0eSCOPE_OPERATOR\x10\x08\x12\x14\n\x10SCOPE_AUDIT_READ\x10\t\x12\x16\n\x12SCOPE_METRICS_READ\x10\n:E\n\x04\x63\x61ll\x12\x1e.google.protobuf.MethodOptions\x18\xf5\x93\x03 \x01(\x0b\x32\x15.triggers.api.v1.CallB5\n\x0ftriggers.api.v1P\x01Z triggers.internal/triggers/apipbb\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'triggers.api.v1.options_pb2', globals())
@@ -24,7 +24,7 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   DESCRIPTOR._serialized_options = b'\n\017triggers.api.v1P\001Z triggers.internal/triggers/apipb'
   _SCOPE._serialized_start=214
-  _SCOPE._serialized_end=459
+  _SCOPE._serialized_end=483
   _CALL._serialized_start=84
   _CALL._serialized_end=211
 # @@protoc_insertion_point(module_scope)

@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 from triggers_client.proto.triggers.api.v1 import options_pb2 as triggers_dot_api_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftriggers/health/v1/health.proto\x12\x12triggers.health.v1\x1a\x1dtriggers/api/v1/options.proto\"%\n\x12HealthCheckRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\"\xcd\x01\n\x13HealthCheckResponse\x12\x45\n\x06status\x18\x01 \x01(\x0e\x32\x35.triggers.health.v1.HealthCheckResponse.ServingStatus\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05store\x18\x03 \x01(\t\"O\n\rServingStatus\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x0b\n\x07SERVING\x10\x01\x12\x0f\n\x0bNOT_SERVING\x10\x02\x12\x13\n\x0fSERVICE_UNKNOWN\x10\x03\x32\x80\x01\n\x06Health\x12v\n\x05\x43heck\x12&.triggers.health.v1.HealthCheckRequest\x1a\'.triggers.health.v1.HealthCheckResponse\"\x1c\xaa\x9f\x19\x18\n\x12GET /api/v1/health \x01(\x01\x42;\n\x12triggers.health.v1P\x01Z#triggers.internal/triggers/healthpbb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftriggers/health/v1/health.proto\x12\x12triggers.health.v1\x1a\x1dtriggers/api/v1/options.proto\"%\n\x12HealthCheckRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\"\xdb\x01\n\x13HealthCheckResponse\x12\x45\n\x06status\x18\x01 \x01(\x0e\x32\x35.triggers.health.v1.HealthCheckResponse.ServingStatus\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05store\x18\x03 \x01(\t\x12\x0c\n\x04\x61uth\x18\x04 \x01(\t\"O\n\rServingStatus\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x0b\n\x07SERVING\x10\x01\x12\x0f\n\x0bNOT_SERVING\x10\x02\x12\x13\n\x0fSERVICE_UNKNOWN\x10\x03\x32\x80\x01\n\x06Health\x12v\n\x05\x43heck\x12&.triggers.health.v1.HealthCheckRequest\x1a\'.triggers.health.v1.HealthCheckResponse\"\x1c\xaa\x9f\x19\x18\n\x12GET /api/v1/health \x01(\x01\x42;\n\x12triggers.health.v1P\x01Z#triggers.internal/triggers/healthpbb\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'triggers.health.v1.health_pb2', globals())
@@ -27,9 +27,9 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _HEALTHCHECKREQUEST._serialized_start=86
   _HEALTHCHECKREQUEST._serialized_end=123
   _HEALTHCHECKRESPONSE._serialized_start=126
-  _HEALTHCHECKRESPONSE._serialized_end=331
-  _HEALTHCHECKRESPONSE_SERVINGSTATUS._serialized_start=252
-  _HEALTHCHECKRESPONSE_SERVINGSTATUS._serialized_end=331
-  _HEALTH._serialized_start=334
-  _HEALTH._serialized_end=462
+  _HEALTHCHECKRESPONSE._serialized_end=345
+  _HEALTHCHECKRESPONSE_SERVINGSTATUS._serialized_start=266
+  _HEALTHCHECKRESPONSE_SERVINGSTATUS._serialized_end=345
+  _HEALTH._serialized_start=348
+  _HEALTH._serialized_end=476
 # @@protoc_insertion_point(module_scope)

@@ -13,9 +13,10 @@ class HealthCheckRequest(_message.Message):
     def __init__(self, service: _Optional[str] = ...) -> None: ...
 
 class HealthCheckResponse(_message.Message):
-    __slots__ = ["status", "store", "version"]
+    __slots__ = ["auth", "status", "store", "version"]
     class ServingStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = []
+    AUTH_FIELD_NUMBER: _ClassVar[int]
     NOT_SERVING: HealthCheckResponse.ServingStatus
     SERVICE_UNKNOWN: HealthCheckResponse.ServingStatus
     SERVING: HealthCheckResponse.ServingStatus
@@ -23,7 +24,8 @@ class HealthCheckResponse(_message.Message):
     STORE_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN: HealthCheckResponse.ServingStatus
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    auth: str
     status: HealthCheckResponse.ServingStatus
     store: str
     version: str
-    def __init__(self, status: _Optional[_Union[HealthCheckResponse.ServingStatus, str]] = ..., version: _Optional[str] = ..., store: _Optional[str] = ...) -> None: ...
+    def __init__(self, status: _Optional[_Union[HealthCheckResponse.ServingStatus, str]] = ..., version: _Optional[str] = ..., store: _Optional[str] = ..., auth: _Optional[str] = ...) -> None: ...

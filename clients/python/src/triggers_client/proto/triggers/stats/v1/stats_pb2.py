@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 from triggers_client.proto.triggers.api.v1 import options_pb2 as triggers_dot_api_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dtriggers/stats/v1/stats.proto\x12\x11triggers.stats.v1\x1a\x1dtriggers/api/v1/options.proto\"\x11\n\x0fGetStatsRequest\" \n\x10GetStatsResponse\x12\x0c\n\x04text\x18\x01 \x01(\t2\x80\x01\n\x0cStatsService\x12p\n\x08GetStats\x12\".triggers.stats.v1.GetStatsRequest\x1a#.triggers.stats.v1.GetStatsResponse\"\x1b\xaa\x9f\x19\x17\n\x11GET /api/v1/stats \x01(\x01\x42\x39\n\x11triggers.stats.v1P\x01Z\"triggers.internal/triggers/statspbb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dtriggers/stats/v1/stats.proto\x12\x11triggers.stats.v1\x1a\x1dtriggers/api/v1/options.proto\"\x11\n\x0fGetStatsRequest\" \n\x10GetStatsResponse\x12\x0c\n\x04text\x18\x01 \x01(\t2\x80\x01\n\x0cStatsService\x12p\n\x08GetStats\x12\".triggers.stats.v1.GetStatsRequest\x1a#.triggers.stats.v1.GetStatsResponse\"\x1b\xaa\x9f\x19\x17\n\x11GET /api/v1/stats \n(\x01\x42\x39\n\x11triggers.stats.v1P\x01Z\"triggers.internal/triggers/statspbb\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'triggers.stats.v1.stats_pb2', globals())
@@ -23,7 +23,7 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   DESCRIPTOR._serialized_options = b'\n\021triggers.stats.v1P\001Z\"triggers.internal/triggers/statspb'
   _STATSSERVICE.methods_by_name['GetStats']._options = None
-  _STATSSERVICE.methods_by_name['GetStats']._serialized_options = b'\252\237\031\027\n\021GET /api/v1/stats \001(\001'
+  _STATSSERVICE.methods_by_name['GetStats']._serialized_options = b'\252\237\031\027\n\021GET /api/v1/stats \n(\001'
   _GETSTATSREQUEST._serialized_start=83
   _GETSTATSREQUEST._serialized_end=100
   _GETSTATSRESPONSE._serialized_start=102
