@@ -94,6 +94,10 @@ func (c *Client) call(ctx context.Context, method method, request, response prot
 		ctx, cancel = context.WithTimeout(ctx, c.timeout)
 		defer cancel()
 	}
+	ctx, failed := c.authorize(ctx)
+	if failed != nil {
+		return failed
+	}
 	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
 		answer, failed := c.exchange(ctx, method, body)
 		if failed == nil {

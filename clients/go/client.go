@@ -37,6 +37,9 @@ type Options struct {
 	// Timeout is the deadline of calls whose context has none. 0: 10 seconds. The core ends a try after
 	// 30 seconds, whatever is left.
 	Timeout time.Duration
+	// APIKey gives the key that calls carry, and is called once for each, with its context. [Key] makes
+	// one of a text. nil: no key. When it fails so does the call, as UNAUTHENTICATED, KEY_UNAVAILABLE.
+	APIKey func(context.Context) (string, error)
 }
 
 // Client makes calls. Its methods may be called by any number of goroutines at once.
@@ -45,6 +48,7 @@ type Client struct {
 	resendAfter time.Duration
 	silence     time.Duration
 	name        string
+	key         func(context.Context) (string, error)
 	pool        *pool
 	pending     *pending
 	closed      context.Context
@@ -68,7 +72,7 @@ func Open(options Options) (*Client, error) {
 	}
 	client := &Client{
 		timeout: options.Timeout, resendAfter: resendAfter, silence: silence, name: clientName(options.Name),
-		pool: newPool(), pending: newPending(),
+		key: options.APIKey, pool: newPool(), pending: newPending(),
 	}
 	if client.timeout == 0 {
 		client.timeout = defaultTimeout

@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from itertools import islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ import triggers_client as tc
 from triggers_client.proto.triggers.health.v1 import health_pb2
 from triggers_client.proto.triggers.rpc.v1 import envelope_pb2
 from triggers_client.proto.triggers.stats.v1 import stats_pb2
-from triggers_client.proto.triggers.v1 import subscriptions_pb2
+from triggers_client.proto.triggers.v1 import access_pb2, subscriptions_pb2
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 Json = Any
@@ -348,9 +348,10 @@ def start_call(client: Json, method: str, arguments: dict[str, Json]) -> Json:
     fields = {name: value for name, value in arguments.items() if name != "timeout"}
     if "/" in method:
         service, _, short_name = method.partition("/")
-        types = subscriptions_pb2.DESCRIPTOR.services_by_name[service].methods_by_name[short_name]
-        message = getattr(subscriptions_pb2, types.input_type.name)()
-        response = getattr(subscriptions_pb2, types.output_type.name)
+        module = access_pb2 if service == "AccessService" else subscriptions_pb2
+        types = module.DESCRIPTOR.services_by_name[service].methods_by_name[short_name]
+        message = getattr(module, types.input_type.name)()
+        response = getattr(module, types.output_type.name)
         json_format.ParseDict(fields, message)
         return client.call(f"triggers.v1.{method}", message, response, **options)
     if method not in ANY:
@@ -371,6 +372,12 @@ ANY: dict[str, tuple[str, Any, type[Message]]] = {
         stats_pb2.GetStatsResponse,
     ),
 }
+
+
+def in_turn(keys: list[str]) -> Callable[[], str]:
+    """A function that gives these keys, the last one again and again."""
+    rest = chain(keys, repeat(keys[-1]))
+    return lambda: next(rest)
 
 
 class Blocking:
@@ -511,7 +518,10 @@ class Scenario:
 
     def open(self) -> None:
         given = expand(self.data.get("client", {"urls": ["$url"]}), self.variables)
-        options = {name: given[name] for name in ("urls", "ca_file") if name in given}
+        names = ("urls", "ca_file", "api_key")
+        options = {name: given[name] for name in names if name in given}
+        if "api_keys" in given:
+            options["api_key"] = in_turn(given["api_keys"])
         if "timeout_ms" in given:
             options["timeout"] = given["timeout_ms"] / 1000
         self.driver.open(options)

@@ -22,6 +22,7 @@ from triggers_client import (
     NewEvent,
     NotFoundError,
     TriggersError,
+    UnauthenticatedError,
     UnavailableError,
     __version__,
     new_event_id,
@@ -258,3 +259,84 @@ def test_metadata_of_a_call_reaches_the_core(core: Core) -> None:
         assert answer.event_id == "evt_1"
     told = {"request-id": "r-1", "client": f"tests/1 triggers-python/{__version__}"}
     assert core.metadata == [told]
+
+
+# ---- keys ----
+
+KEY = "trg_0123456789ab_" + "k" * 49
+
+
+def keys_sent(core: Core) -> list[str | None]:
+    return [metadata.get("authorization") for metadata in core.metadata]
+
+
+def test_a_key_goes_with_every_call_and_is_shown_nowhere(core: Core) -> None:
+    with Client(core.url, api_key=KEY) as client:
+        client.create("s", "t", "{}")
+        request = events_pb2.CreateEventRequest(event_id="evt_1", payload=b"{}")
+        method, response = "triggers.v1.EventService/CreateEvent", events_pb2.CreateEventResponse
+        client.call(method, request, response, metadata={"authorization": "another"})
+        inside = client._client
+        shown = [client, vars(client), inside, vars(inside), vars(inside._credentials)]
+        assert KEY not in repr(shown)
+    assert keys_sent(core) == [f"Bearer {KEY}"] * 2
+
+
+def test_a_function_is_asked_for_the_key_of_each_call(core: Core) -> None:
+    keys = iter(["a", "b", "c", "d"])
+
+    async def supply() -> str:
+        await asyncio.sleep(0)
+        return next(keys)
+
+    async def main() -> None:
+        for api_key in (supply, lambda: next(keys)):
+            async with AsyncClient(core.url, api_key=api_key) as client:
+                await client.create("s", "t", "{}")
+
+    asyncio.run(main())
+    threads = []
+
+    def supply_blocking() -> str:
+        threads.append(threading.current_thread())
+        return next(keys)
+
+    with Client(core.url, api_key=supply_blocking) as client:
+        client.create("s", "t", "{}")
+        assert threads != [client._thread]
+    assert keys_sent(core) == ["Bearer a", "Bearer b", "Bearer c"]
+
+
+def test_the_environment_has_a_key(monkeypatch: pytest.MonkeyPatch, core: Core) -> None:
+    for told, given in ((KEY, None), (KEY, "another"), ("", None)):
+        monkeypatch.setenv("TRIGGERS_API_KEY", told)
+        with Client(core.url, api_key=given) as client:
+            client.create("s", "t", "{}")
+    assert keys_sent(core) == [f"Bearer {KEY}", "Bearer another", None]
+
+
+@pytest.mark.parametrize("key", ["", f"{KEY}\n", "ключ", 5, KEY.encode()])
+def test_what_is_no_key_is_refused_and_not_shown(core: Core, key: Json) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        Client(core.url, api_key=key)
+    assert caught.value.reason == "API_KEY_INVALID"
+    assert KEY not in str(caught.value)
+    with (
+        Client(core.url, api_key=lambda: key) as client,
+        pytest.raises(InvalidArgumentError) as caught,
+    ):
+        client.create("s", "t", "{}")
+    assert caught.value.reason == "API_KEY_INVALID"
+    assert core.metadata == []
+
+
+def test_a_function_that_fails_fails_the_call(core: Core) -> None:
+    def supply() -> str:
+        raise OSError(KEY)
+
+    with Client(core.url, api_key=supply) as client, pytest.raises(UnauthenticatedError) as caught:
+        client.create("s", "t", "{}")
+    assert caught.value.reason == "KEY_UNAVAILABLE"
+    assert isinstance(caught.value.__cause__, OSError)
+    assert KEY not in str(caught.value)
+    assert core.metadata == []

@@ -1,6 +1,9 @@
 //! One scenario: its steps, in order.
 
+use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -71,6 +74,15 @@ async fn run_step(
     }
 }
 
+/// Gives these keys, the last one again and again.
+fn in_turn(keys: Vec<Value>) -> impl Fn() -> Ready<Result<String, Infallible>> {
+    let given = AtomicUsize::new(0);
+    move || {
+        let next = given.fetch_add(1, Ordering::Relaxed).min(keys.len() - 1);
+        ready(Ok(keys[next].as_str().unwrap_or_default().to_owned()))
+    }
+}
+
 fn open_client(scenario: &Value, variables: &Variables) -> Result<Client, triggers::Error> {
     let default = json!({"urls": ["$url"]});
     let options = expand(scenario.get("client").unwrap_or(&default), variables);
@@ -83,6 +95,12 @@ fn open_client(scenario: &Value, variables: &Variables) -> Result<Client, trigge
     }
     if let Some(path) = options["ca_file"].as_str() {
         builder = builder.ca_file(path);
+    }
+    if let Some(key) = options["api_key"].as_str() {
+        builder = builder.api_key(key);
+    }
+    if let Some(keys) = options["api_keys"].as_array() {
+        builder = builder.api_key_from(in_turn(keys.clone()));
     }
     builder.open()
 }

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::address::Address;
 use crate::connection::keep_connected;
+use crate::credentials::Credentials;
 use crate::error::{Code, Error};
 use crate::event_id;
 use crate::events::Events;
@@ -54,6 +55,7 @@ pub struct ClientBuilder {
     ca_file: Option<PathBuf>,
     name: Option<String>,
     timeout: Option<Duration>,
+    credentials: Credentials,
 }
 
 impl ClientBuilder {
@@ -80,6 +82,25 @@ impl ClientBuilder {
     /// [`Client::with_timeout`] gives one to single calls.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// The key that calls carry, visible characters of ASCII; with another text they fail with
+    /// INVALID_ARGUMENT (`API_KEY_INVALID`).
+    pub fn api_key(mut self, key: impl Into<String>) -> Self {
+        self.credentials = Credentials::of(key.into());
+        self
+    }
+
+    /// A function that gives the current key, called once for each call. When it fails, so does
+    /// the call, with UNAUTHENTICATED (`KEY_UNAVAILABLE`) and the text of the error.
+    pub fn api_key_from<F, Supply, E>(mut self, supply: F) -> Self
+    where
+        F: Fn() -> Supply + Send + Sync + 'static,
+        Supply: Future<Output = Result<String, E>> + Send + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.credentials = Credentials::from(supply);
         self
     }
 
@@ -118,6 +139,7 @@ impl ClientBuilder {
             connections,
             timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT),
             metadata: HashMap::from([("client".to_owned(), client_name(self.name))]),
+            credentials: self.credentials,
         })
     }
 }
@@ -160,6 +182,7 @@ pub struct Client {
     connections: Arc<Connections>,
     timeout: Duration,
     metadata: HashMap<String, String>,
+    credentials: Credentials,
 }
 
 impl Client {
@@ -343,10 +366,12 @@ impl Client {
     /// and fails with its connection.
     pub async fn call<M: Method>(&self, message: &M::Request) -> Result<M::Response, Error> {
         let deadline = Instant::now() + self.timeout.min(LONGEST_TIMEOUT);
+        let mut metadata = self.metadata.clone();
+        self.credentials.add_to(&mut metadata).await?;
         let mut request = Request {
             method: M::NAME.to_owned(),
             timeout_ms: 0,
-            metadata: self.metadata.clone(),
+            metadata,
             body: message.encode_to_vec().into(),
         };
         request.set_time_left(deadline);

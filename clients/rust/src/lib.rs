@@ -17,6 +17,7 @@
 mod address;
 mod client;
 mod connection;
+mod credentials;
 mod error;
 pub mod event_id;
 mod events;

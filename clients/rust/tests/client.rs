@@ -2,6 +2,7 @@
 //! peers. The core here is a few lines of SP over TCP; against nng the scenarios run.
 
 use std::future::pending;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use prost::Message;
@@ -12,8 +13,8 @@ use tokio::time::timeout;
 use triggers::proto::health::HealthCheckRequest;
 use triggers::proto::rpc::{Request, Response};
 use triggers::{
-    Client, Code, Event, HealthCheckResponse, ListEventsRequest, ListEventsResponse, Method,
-    ServingStatus,
+    Client, ClientBuilder, Code, Error, Event, HealthCheckResponse, ListEventsRequest,
+    ListEventsResponse, Method, ServingStatus,
 };
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -362,4 +363,73 @@ async fn a_follower_goes_on_after_a_wait_that_was_dropped() {
     };
     let (third, _stream) = tokio::join!(follower.next(), core);
     assert_eq!((third.unwrap().sequence, follower.next_after()), (10, 10));
+}
+
+const KEY: &str = "trg_0123456789ab_kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk";
+
+/// Makes two calls, and gives what each said of its key.
+async fn keys_sent(builder: ClientBuilder) -> Vec<Option<String>> {
+    let (listener, url) = listen().await;
+    let client = builder.url(url).open().unwrap();
+    let core = async {
+        let mut stream = accept(&listener).await;
+        let mut keys = Vec::new();
+        for _ in 0..2 {
+            let received = Received::read(stream).await;
+            keys.push(received.request.metadata.get("authorization").cloned());
+            stream = received.answer().await;
+        }
+        keys
+    };
+    let calls = async {
+        client.health().await.unwrap();
+        let another = client.with_metadata("authorization", "another");
+        another.health().await.unwrap();
+    };
+    tokio::join!(core, calls).0
+}
+
+#[tokio::test]
+async fn a_key_goes_with_each_call_and_is_not_shown() {
+    let builder = Client::builder().api_key(KEY);
+    assert!(!format!("{builder:?}").contains(KEY));
+    let told = Some(format!("Bearer {KEY}"));
+    assert_eq!(keys_sent(builder).await, [told.clone(), told]);
+}
+
+#[tokio::test]
+async fn a_function_is_asked_for_the_key_of_each_call() {
+    let calls = AtomicUsize::new(0);
+    let builder = Client::builder().api_key_from(move || {
+        let number = calls.fetch_add(1, Ordering::Relaxed);
+        async move { Ok::<_, Error>(format!("key-{number}")) }
+    });
+    let told = ["Bearer key-0", "Bearer key-1"].map(|key| Some(key.to_owned()));
+    assert_eq!(keys_sent(builder).await, told);
+}
+
+#[tokio::test]
+async fn what_is_no_key_is_refused_and_not_shown() {
+    let (_listener, url) = listen().await;
+    for key in ["", "ключ", &format!("{KEY}\n")] {
+        let client = Client::builder().url(&url).api_key(key).open().unwrap();
+        let error = client.health().await.unwrap_err();
+        assert_eq!(
+            (error.code, error.reason.as_str()),
+            (Code::InvalidArgument, "API_KEY_INVALID")
+        );
+        assert!(!format!("{error:?}").contains(KEY));
+    }
+}
+
+#[tokio::test]
+async fn a_function_that_fails_fails_the_call() {
+    let (_listener, url) = listen().await;
+    let builder = Client::builder().api_key_from(|| async { Err("gone") });
+    let error = builder.url(url).open().unwrap().health().await.unwrap_err();
+    assert_eq!(
+        (error.code, error.reason.as_str()),
+        (Code::Unauthenticated, "KEY_UNAVAILABLE")
+    );
+    assert_eq!(error.message, "there is no key: gone");
 }

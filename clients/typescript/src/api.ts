@@ -22,6 +22,7 @@ export {
   type ListKindsResponse,
 } from "./gen/triggers/v1/events_pb.js";
 export type { Follower } from "./follower.js";
+export type { ApiKey } from "./key.js";
 export { VERSION } from "./gen/version.js";
 export type { EventFilter, KindsRequest, ListRequest, LogRequest, NewEvent } from "./requests.js";
 export { payloadText, timestampMicros } from "./values.js";

@@ -9,6 +9,7 @@ export const MAX_WAIT_MS = 20_000; // a core waits no longer
 const MAX_INT32 = 0x7fffffff;
 const PAYLOAD = "one JSON object as a string, as a Uint8Array, or as a plain object";
 const JSON_VALUE = "null, a boolean, a finite number, a string, an array or a plain object";
+const KEY = "the text of a key, visible characters of ASCII, or a function that gives it";
 const encoder = new TextEncoder();
 
 /** "events[3].eventType" is of the argument eventType, "eventIds[3]" of eventId, "timeoutMs" of timeout, "delaySeconds" of delay, "filter.sources" of filter. */
@@ -45,6 +46,24 @@ export function checkText(name: string, value: unknown): string {
     throw wrong(name, "has half of a surrogate pair", "what UTF-8 can express");
   }
   return value;
+}
+
+/** The text of a key, which no error shows. */
+export function checkKey(value: unknown): string {
+  if (typeof value !== "string") {
+    throw wrongType("apiKey", value, KEY);
+  }
+  if (!/^[!-~]+$/.test(value)) {
+    throw wrong("apiKey", "is none", KEY);
+  }
+  return value;
+}
+
+/** A key, or a function that gives one. */
+export function checkKeyOption(value: unknown): void {
+  if (typeof value !== "function") {
+    checkKey(value);
+  }
 }
 
 /** "" when it is absent. */

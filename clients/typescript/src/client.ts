@@ -36,6 +36,7 @@ import {
   type ListKindsResponse,
 } from "./gen/triggers/v1/events_pb.js";
 import { VERSION } from "./gen/version.js";
+import { authorizeWith, type ApiKey, type Authorize } from "./key.js";
 import type { Dialler } from "./link.js";
 import {
   parseUrls,
@@ -60,6 +61,11 @@ export interface ClientOptions {
   timeoutMs?: number;
   /** This program's name and version, such as "shop/1.2", for the core's log. */
   name?: string;
+  /**
+   * The key that calls carry, or a function that gives the current one: it is called once for each call, before the
+   * call's deadline begins. When it fails, so does the call, as UNAUTHENTICATED with the reason KEY_UNAVAILABLE.
+   */
+  apiKey?: ApiKey | undefined;
 }
 
 export interface CallOptions {
@@ -87,12 +93,14 @@ export class Client {
   readonly #calls = new Set<Call>();
   readonly #timeoutMs: number;
   readonly #name: string;
+  readonly #authorize: Authorize | undefined;
   #closed: Promise<void> | undefined;
 
   protected constructor(options: ClientOptions, dialler: Dialler) {
     this.#timeoutMs = checkTimeout(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
     const program = options.name === undefined ? "" : `${checkText("name", options.name)} `;
     this.#name = `${program}triggers-typescript/${VERSION}`;
+    this.#authorize = options.apiKey === undefined ? undefined : authorizeWith(options.apiKey);
     this.#channel = new Channel(parseUrls(options.urls ?? DEFAULT_URL).map(dialler));
   }
 
@@ -221,7 +229,9 @@ export class Client {
     options: CallOptions = {},
   ): Promise<MessageShape<M["output"]>> {
     checkMethod(method);
-    const answer = await this.#send(method, encode(method, request), options);
+    const body = encode(method, request);
+    const own = this.#authorize && (await this.#authorize());
+    const answer = await this.#send(method, body, options, own);
     try {
       return fromBinary<M["output"]>(method.output, answer);
     } catch (cause) {
@@ -244,11 +254,16 @@ export class Client {
     return this.close();
   }
 
-  #send(method: DescMethod, body: Uint8Array, options: CallOptions): Promise<Uint8Array> {
+  #send(
+    method: DescMethod,
+    body: Uint8Array,
+    options: CallOptions,
+    own: Record<string, string> | undefined,
+  ): Promise<Uint8Array> {
     const { signal, requestId, traceparent } = options;
     const { repeatable, waits } = getOption(method, callOption);
     const timeoutMs = checkTimeout(options.timeoutMs ?? this.#timeoutMs);
-    const metadata: Record<string, string> = { ...checkMetadata(options.metadata ?? {}), client: this.#name };
+    const metadata: Record<string, string> = { ...checkMetadata(options.metadata ?? {}), ...own, client: this.#name };
     if (requestId !== undefined) {
       metadata["request-id"] = checkText("requestId", requestId);
     }

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { inspect } from "node:util";
 import { runInNewContext } from "node:vm";
 import { create, fromBinary, setExtension } from "@bufbuild/protobuf";
 import { MethodOptionsSchema } from "@bufbuild/protobuf/wkt";
@@ -20,7 +21,7 @@ import {
   PullResponseSchema,
   ReleaseRequestSchema,
 } from "../src/gen/triggers/v1/subscriptions_pb.js";
-import { Code, type Follower, newEventId, ServingStatus, TriggersClient, TriggersError, VERSION } from "../src/node.js";
+import { type ApiKey, Code, type Follower, newEventId, ServingStatus, TriggersClient, TriggersError, VERSION } from "../src/node.js";
 import { ok, ScriptedCore, type Answer } from "./scripted.js";
 
 const serving: Answer = () => ok(HealthCheckResponseSchema, { status: ServingStatus.SERVING });
@@ -352,5 +353,76 @@ void test("the README shows the examples as they are", () => {
   const readme = readFileSync("README.md", "utf8");
   for (const name of ["producer", "consumer"]) {
     assert.ok(readme.includes(readFileSync(`examples/${name}.mjs`, "utf8").trim()), `examples/${name}.mjs`);
+  }
+});
+
+const KEY = `trg_0123456789ab_${"k".repeat(49)}`;
+
+const keysSent = (core: ScriptedCore): (string | undefined)[] =>
+  core.requests.map(({ metadata }) => metadata.authorization);
+
+async function withKey(
+  answer: Answer,
+  apiKey: ApiKey | undefined,
+  run: (client: TriggersClient, core: ScriptedCore) => Promise<void>,
+): Promise<void> {
+  await withCore(answer, async (_, core) => {
+    const client = new TriggersClient({ urls: core.url, apiKey });
+    try {
+      await run(client, core);
+    } finally {
+      await client.close();
+    }
+  });
+}
+
+void test("a key goes with every call, and is not shown", () =>
+  withKey(serving, KEY, async (client, core) => {
+    await client.health();
+    await client.health({ metadata: { authorization: "another" } });
+    assert.deepEqual(keysSent(core), [`Bearer ${KEY}`, `Bearer ${KEY}`]);
+    assert.ok(!inspect(client, { depth: 9, showHidden: true }).includes(KEY));
+  }));
+
+void test("a function is asked for the key of each call", async () => {
+  let calls = 0;
+  let answers = 0;
+  const once: Answer = (...given) => (answers++ === 0 ? { code: Code.UNAVAILABLE } : serving(...given));
+  for (const apiKey of [(): string => `key-${String(++calls)}`, (): Promise<string> => Promise.resolve(`key-${String(++calls)}`)]) {
+    calls = answers = 0;
+    await withKey(once, apiKey, async (client, core) => {
+      await client.health();
+      await client.health();
+      assert.deepEqual(keysSent(core), ["Bearer key-1", "Bearer key-1", "Bearer key-2"]);
+    });
+  }
+});
+
+void test("no key is none", () =>
+  withKey(serving, undefined, async (client, core) => {
+    await client.health();
+    assert.deepEqual(keysSent(core), [undefined]);
+  }));
+
+void test("what is no key is refused and not shown", async () => {
+  const notShown = (error: unknown): boolean =>
+    failsWith(Code.INVALID_ARGUMENT, "API_KEY_INVALID")(error) && !inspect(error).includes(KEY);
+  for (const key of ["", `${KEY}\n`, "ключ", 5, null] as string[]) {
+    assert.throws(() => new TriggersClient({ apiKey: key }), notShown);
+    await withKey(serving, () => key, async (client, core) => {
+      await assert.rejects(client.health(), notShown);
+      assert.deepEqual(core.requests, []);
+    });
+  }
+});
+
+void test("a function that fails fails the call", async () => {
+  const cause = new Error("gone");
+  for (const apiKey of [(): string => assert.fail(cause), (): Promise<string> => Promise.reject(cause)]) {
+    await withKey(serving, apiKey, async (client, core) => {
+      await assert.rejects(client.health(), failsWith(Code.UNAUTHENTICATED, "KEY_UNAVAILABLE"));
+      await assert.rejects(client.health(), { cause });
+      assert.deepEqual(core.requests, []);
+    });
   }
 });

@@ -63,6 +63,18 @@ func init() {
 	addAny[*triggerspb.ListDeadLettersRequest, *triggerspb.ListDeadLettersResponse]("SubscriptionService/ListDeadLetters")
 	addAny[*triggerspb.RedriveDeadLettersRequest, *triggerspb.RedriveDeadLettersResponse]("SubscriptionService/RedriveDeadLetters")
 	addAny[*triggerspb.DeleteDeadLettersRequest, *triggerspb.DeleteDeadLettersResponse]("SubscriptionService/DeleteDeadLetters")
+	addAny[*triggerspb.PutTenantRequest, *triggerspb.PutTenantResponse]("AccessService/PutTenant")
+	addAny[*triggerspb.GetTenantRequest, *triggerspb.GetTenantResponse]("AccessService/GetTenant")
+	addAny[*triggerspb.ListTenantsRequest, *triggerspb.ListTenantsResponse]("AccessService/ListTenants")
+	addAny[*triggerspb.SuspendTenantRequest, *triggerspb.SuspendTenantResponse]("AccessService/SuspendTenant")
+	addAny[*triggerspb.ResumeTenantRequest, *triggerspb.ResumeTenantResponse]("AccessService/ResumeTenant")
+	addAny[*triggerspb.DeleteTenantRequest, *triggerspb.DeleteTenantResponse]("AccessService/DeleteTenant")
+	addAny[*triggerspb.CreateKeyRequest, *triggerspb.CreateKeyResponse]("AccessService/CreateKey")
+	addAny[*triggerspb.GetKeyRequest, *triggerspb.GetKeyResponse]("AccessService/GetKey")
+	addAny[*triggerspb.ListKeysRequest, *triggerspb.ListKeysResponse]("AccessService/ListKeys")
+	addAny[*triggerspb.RotateKeyRequest, *triggerspb.RotateKeyResponse]("AccessService/RotateKey")
+	addAny[*triggerspb.RevokeKeyRequest, *triggerspb.RevokeKeyResponse]("AccessService/RevokeKey")
+	addAny[*triggerspb.ListAuditRecordsRequest, *triggerspb.ListAuditRecordsResponse]("AccessService/ListAuditRecords")
 }
 
 // addAny adds a generic call, with the JSON of protobuf.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"triggers.internal/triggers"
@@ -79,6 +80,14 @@ func (p *player) callWithNonsense(s step) error {
 	return nil
 }
 
+// inTurn gives a function that gives these keys, the last one again and again.
+func inTurn(keys []string) func(context.Context) (string, error) {
+	var given atomic.Int64
+	return func(context.Context) (string, error) {
+		return keys[min(int(given.Add(1)), len(keys))-1], nil
+	}
+}
+
 // open makes the scenario's client.
 func (p *player) open() error {
 	expanded, err := expand(p.options, p.variables)
@@ -95,6 +104,10 @@ func (p *player) open() error {
 			options.URL += ","
 		}
 		options.URL += url
+	}
+	options.APIKey = triggers.Key(given.text("api_key"))
+	if keys := given.texts("api_keys"); len(keys) > 0 {
+		options.APIKey = inTurn(keys)
 	}
 	p.client, err = triggers.Open(options)
 	return err

@@ -23,6 +23,7 @@ from triggers_client._errors import (
 )
 from triggers_client._follow import AsyncFollower
 from triggers_client._ids import format_event_id, new_event_id, parse_event_id
+from triggers_client._key import ApiKey, AsyncApiKey
 from triggers_client._types import (
     Acknowledged,
     AckResult,
@@ -53,6 +54,8 @@ __all__ = [
     "AckResult",
     "Acknowledged",
     "AlreadyExistsError",
+    "ApiKey",
+    "AsyncApiKey",
     "AsyncClient",
     "AsyncFollower",
     "AsyncWorker",

@@ -44,6 +44,16 @@ def text(name: str, value: str) -> str:
     return value
 
 
+def api_key(name: str, value: str) -> str:
+    """The text of a key, which no error shows."""
+    accepted = "the text of a key, visible characters of ASCII, or a function that gives it"
+    if not isinstance(value, str):
+        raise wrong_type(name, value, accepted)
+    if not re.fullmatch("[!-~]+", value):
+        raise wrong(name, "is none", accepted)
+    return value
+
+
 def optional_text(name: str, value: str | None) -> str:
     return "" if value is None else text(name, value)
 

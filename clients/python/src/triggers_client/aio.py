@@ -22,6 +22,7 @@ from triggers_client._errors import (
     UnavailableError,
 )
 from triggers_client._follow import AsyncFollower, Log
+from triggers_client._key import AsyncApiKey, Credentials
 from triggers_client._methods import Method, find_method
 from triggers_client._types import (
     Acknowledged,
@@ -72,7 +73,9 @@ class AsyncClient:
     `urls`: one address or several (ws, wss, tcp, tls+tcp, ipc), among which the calls spread; by
     default TRIGGERS_CORE, or ws://127.0.0.1:7300/rpc. `ca_file`: PEM certificates to trust, for wss
     and tls+tcp. `timeout`: seconds of calls that give none. `name`: this program and its version,
-    for the core's log.
+    for the core's log. `api_key`: the key of all calls, or a function, also a coroutine function,
+    that gives the current one and is called once for each call; by default TRIGGERS_API_KEY. When
+    the function raises, so does the call: UnauthenticatedError, KEY_UNAVAILABLE.
 
     It connects with the first call and reconnects by itself. A call that is answered UNAVAILABLE,
     RESOURCE_EXHAUSTED or ABORTED is tried again within its deadline; a create keeps its event id,
@@ -87,10 +90,12 @@ class AsyncClient:
         ca_file: str | os.PathLike[str] | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         name: str | None = None,
+        api_key: AsyncApiKey | None = None,
     ) -> None:
         self._timeout = _arguments.seconds("timeout", timeout)
         self._name = f"{_arguments.text('name', name)} " if name is not None else ""
         self._name += f"triggers-python/{__version__}"
+        self._credentials = Credentials(api_key)
         self._connection = Connection(addresses(urls), os.fspath(ca_file) if ca_file else None)
 
     async def __aenter__(self) -> AsyncClient:
@@ -305,9 +310,11 @@ class AsyncClient:
         loop = asyncio.get_running_loop()
         seconds = self._timeout if timeout is None else _arguments.seconds("timeout", timeout)
         deadline = loop.time() + seconds
+        given = _arguments.texts("metadata", metadata or {})
+        own = {"client": self._name, **await self._credentials.metadata()}
         envelope = envelope_pb2.Request(
             method=method,
-            metadata={**_arguments.texts("metadata", metadata or {}), "client": self._name},
+            metadata={**given, **own},
             body=request.SerializeToString(),
         )
         most = _BACKOFF_FIRST

@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from triggers_client._arguments import LONGEST_WAIT, elements
 from triggers_client._errors import CancelledError
 from triggers_client._follow import Log
+from triggers_client._key import ApiKey, AsyncApiKey
 from triggers_client._types import (
     Acknowledged,
     AckResult,
@@ -44,7 +45,7 @@ _LOOK = 1.0  # seconds
 
 class Client:
     """A client for any number of threads, which share its connection. Options and behaviour are
-    those of AsyncClient."""
+    those of AsyncClient; a function `api_key` is called on a thread of its own."""
 
     def __init__(
         self,
@@ -53,8 +54,11 @@ class Client:
         ca_file: str | os.PathLike[str] | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         name: str | None = None,
+        api_key: ApiKey | None = None,
     ) -> None:
-        self._client = AsyncClient(urls, ca_file=ca_file, timeout=timeout, name=name)
+        self._client = AsyncClient(
+            urls, ca_file=ca_file, timeout=timeout, name=name, api_key=_on_a_thread(api_key)
+        )
         self._loop = asyncio.new_event_loop()
         self._lock = threading.Lock()
         self._closed = False
@@ -375,6 +379,18 @@ class Worker:
             delivery.lost.set()
             await asyncio.wait({handling})
             raise
+
+
+def _on_a_thread(api_key: ApiKey | None) -> AsyncApiKey | None:
+    """A function may block; the event loop may not."""
+    if not callable(api_key):
+        return api_key
+    supply = api_key
+
+    async def supplied() -> str:
+        return await asyncio.get_running_loop().run_in_executor(None, supply)
+
+    return supplied
 
 
 def _result_of(future: Future[_T]) -> _T:

@@ -25,6 +25,7 @@ import {
 } from "../../src/node.js";
 import { Health } from "../../src/gen/triggers/health/v1/health_pb.js";
 import { StatsService } from "../../src/gen/triggers/stats/v1/stats_pb.js";
+import { AccessService } from "../../src/gen/triggers/v1/access_pb.js";
 import { SubscriptionService } from "../../src/gen/triggers/v1/subscriptions_pb.js";
 
 interface EventFields {
@@ -144,8 +145,8 @@ export const METHODS: Record<string, Method> = {
   },
 };
 
-for (const method of SubscriptionService.methods as DescMethodUnary[]) {
-  METHODS[`SubscriptionService/${method.name}`] = async (client, fields, options) => {
+for (const method of [...SubscriptionService.methods, ...AccessService.methods] as DescMethodUnary[]) {
+  METHODS[`${method.parent.name}/${method.name}`] = async (client, fields, options) => {
     const request = fromJson(method.input, fields as unknown as JsonValue);
     const response = await client.call(method, request, options);
     return toJson(method.output, response, { useProtoFieldName: true }) as object;

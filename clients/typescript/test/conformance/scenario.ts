@@ -28,6 +28,8 @@ interface ClientFields {
   urls: string[];
   timeout_ms?: number;
   ca_file?: string;
+  api_key?: string;
+  api_keys?: string[];
 }
 
 /** Throws an error that says what differed. */
@@ -54,7 +56,13 @@ export async function runScenario(scenario: Scenario, given: Variables, harness:
   }
 }
 
-function openClient({ urls, timeout_ms, ca_file }: ClientFields): TriggersClient {
+/** A function that gives these keys, the last one again and again. */
+function inTurn(keys: string[]): () => string {
+  let next = 0;
+  return () => keys[Math.min(next++, keys.length - 1)] ?? "";
+}
+
+function openClient({ urls, timeout_ms, ca_file, api_key, api_keys }: ClientFields): TriggersClient {
   const options: TriggersClientOptions = { urls };
   if (timeout_ms !== undefined) {
     options.timeoutMs = timeout_ms;
@@ -62,6 +70,7 @@ function openClient({ urls, timeout_ms, ca_file }: ClientFields): TriggersClient
   if (ca_file !== undefined) {
     options.caFile = ca_file;
   }
+  options.apiKey = api_keys === undefined ? api_key : inTurn(api_keys);
   return new TriggersClient(options);
 }
 

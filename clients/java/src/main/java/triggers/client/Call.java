@@ -12,6 +12,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.Supplier;
 import triggers.rpc.v1.Code;
 import triggers.rpc.v1.Request;
 import triggers.rpc.v1.Response;
@@ -33,7 +34,8 @@ final class Call<R> {
     private final Dispatcher dispatcher;
     private final boolean blocking;
     private final Method method;
-    private final Request envelope;
+    private final Supplier<Map<String, String>> metadata;
+    private final ByteString body;
     private final Reader<R> reader;
     private final long deadline;
     private final AtomicBoolean settled = new AtomicBoolean();
@@ -41,39 +43,54 @@ final class Call<R> {
     private final Backoff backoff =
             new Backoff(TimeUnit.MILLISECONDS.toNanos(50), TimeUnit.SECONDS.toNanos(2));
 
+    private volatile Request envelope; // from the start on, the same for all tries
+
     // The latest try; null while it has no connection.
     private volatile Dispatcher.Route route;
     private volatile long sentAt;
     private volatile boolean sent;
     private volatile Future<?> expiry;
 
-    /** A blocking call's future is completed on the thread that reads, as nothing hangs on it. */
+    /**
+     * A blocking call's future is completed on the thread that reads, as nothing hangs on it. The
+     * metadata is asked for at the start; a TriggersException of that is the call's.
+     */
     Call(
             Dispatcher dispatcher,
             boolean blocking,
-            Map<String, String> metadata,
+            Supplier<Map<String, String>> metadata,
             Method method,
             MessageLite body,
             Reader<R> reader,
             long timeoutNanos) {
         this.dispatcher = dispatcher;
         this.blocking = blocking;
+        this.metadata = metadata;
         this.method = method;
+        this.body = body.toByteString();
         this.reader = reader;
-        envelope =
-                Request.newBuilder()
-                        .setMethod(method.name())
-                        .putAllMetadata(metadata)
-                        .setBody(body.toByteString())
-                        .build();
         deadline = System.nanoTime() + timeoutNanos;
         future.whenComplete((result, error) -> settle()); // cancelled by its owner
     }
 
     CompletableFuture<R> start() {
+        try {
+            envelope = makeEnvelope();
+        } catch (TriggersException e) {
+            fail(e);
+            return future;
+        }
         expiry = dispatcher.later(this::expire, deadline - System.nanoTime());
         dispatcher.start(this);
         return future;
+    }
+
+    private Request makeEnvelope() {
+        return Request.newBuilder()
+                .setMethod(method.name())
+                .putAllMetadata(metadata.get())
+                .setBody(body)
+                .build();
     }
 
     boolean isSettled() {

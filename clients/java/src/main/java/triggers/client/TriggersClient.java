@@ -17,6 +17,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executor;
 import java.util.concurrent.ForkJoinPool;
 import java.util.concurrent.Future;
+import java.util.function.Supplier;
 import triggers.health.v1.HealthCheckRequest;
 import triggers.health.v1.HealthCheckResponse;
 import triggers.rpc.v1.Code;
@@ -69,11 +70,17 @@ public final class TriggersClient implements AutoCloseable {
     private final Dispatcher dispatcher;
     private final Duration timeout;
     private final Map<String, String> metadata;
+    private final Credentials credentials;
 
-    private TriggersClient(Dispatcher dispatcher, Duration timeout, Map<String, String> metadata) {
+    private TriggersClient(
+            Dispatcher dispatcher,
+            Duration timeout,
+            Map<String, String> metadata,
+            Credentials credentials) {
         this.dispatcher = dispatcher;
         this.timeout = timeout;
         this.metadata = metadata;
+        this.credentials = credentials;
     }
 
     /**
@@ -102,6 +109,7 @@ public final class TriggersClient implements AutoCloseable {
         private Path caFile;
         private Duration timeout = Duration.ofSeconds(10);
         private String program;
+        private Credentials credentials = Credentials.NONE;
         private Executor executor = ForkJoinPool.commonPool();
 
         private Builder() {}
@@ -130,6 +138,27 @@ public final class TriggersClient implements AutoCloseable {
             return this;
         }
 
+        /**
+         * The key that calls carry.
+         *
+         * @throws IllegalArgumentException if it is empty, or has other than visible characters of
+         *     ASCII
+         */
+        public Builder apiKey(String key) {
+            credentials = Credentials.of(key);
+            return this;
+        }
+
+        /**
+         * Gives the current key. It is called once for each call, on the thread that makes it, a
+         * worker's own too: it should not block for long. When it throws, the call fails as
+         * UNAUTHENTICATED with the reason KEY_UNAVAILABLE.
+         */
+        public Builder apiKey(Supplier<String> key) {
+            credentials = Credentials.of(key);
+            return this;
+        }
+
         /** Runs what hangs on futures; the common pool unless set. */
         public Builder executor(Executor executor) {
             this.executor = executor;
@@ -151,13 +180,14 @@ public final class TriggersClient implements AutoCloseable {
             return new TriggersClient(
                     new Dispatcher(addresses, http.build(), executor),
                     timeout,
-                    Map.of("client", client));
+                    Map.of("client", client),
+                    credentials);
         }
     }
 
     /** This client, sharing its connections, with another deadline for calls. */
     public TriggersClient withTimeout(Duration timeout) {
-        return new TriggersClient(dispatcher, checkTimeout(timeout), metadata);
+        return new TriggersClient(dispatcher, checkTimeout(timeout), metadata, credentials);
     }
 
     /**
@@ -167,7 +197,7 @@ public final class TriggersClient implements AutoCloseable {
     public TriggersClient withMetadata(String name, String value) {
         Map<String, String> more = new HashMap<>(metadata);
         more.put(Arguments.text("name", name), Arguments.text("value", value));
-        return new TriggersClient(dispatcher, timeout, Map.copyOf(more));
+        return new TriggersClient(dispatcher, timeout, Map.copyOf(more), credentials);
     }
 
     /** Closes the connections; calls that are not done fail as CANCELLED. May be called again. */
@@ -486,7 +516,7 @@ public final class TriggersClient implements AutoCloseable {
         return new Call<>(
                 dispatcher,
                 blocking,
-                metadata,
+                () -> credentials.addTo(metadata),
                 Method.of(method, request, response),
                 request,
                 body -> reader.read(response.parseFrom(body)),

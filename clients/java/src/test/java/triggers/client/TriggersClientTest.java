@@ -2,10 +2,13 @@ package triggers.client;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.Parser;
+import java.io.DataInputStream;
+import java.io.DataOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.InetAddress;
@@ -13,9 +16,11 @@ import java.net.ServerSocket;
 import java.net.Socket;
 import java.net.URI;
 import java.net.http.HttpClient;
+import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.NoSuchElementException;
@@ -23,12 +28,15 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Supplier;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.function.Executable;
 import triggers.health.v1.HealthCheckRequest;
 import triggers.health.v1.HealthCheckResponse;
 import triggers.rpc.v1.Code;
+import triggers.rpc.v1.Request;
 import triggers.v1.Event;
 import triggers.v1.GetEventRequest;
 import triggers.v1.GetEventResponse;
@@ -62,12 +70,16 @@ class TriggersClientTest {
                 try (Socket peer = server.accept()) {
                     peer.getOutputStream().write(REPLIER);
                     reconnected.countDown();
-                    read(peer.getInputStream());
+                    serve(peer);
                 } catch (IOException e) {
                     // The client broke it off, or the test is over.
                 }
                 disconnected.countDown();
             }
+        }
+
+        void serve(Socket peer) throws IOException {
+            read(peer.getInputStream());
         }
 
         void read(InputStream in) throws IOException {
@@ -289,7 +301,7 @@ class TriggersClientTest {
         return new Call<>(
                         dispatcher,
                         false,
-                        Map.of(),
+                        Map::of,
                         method,
                         HealthCheckRequest.getDefaultInstance(),
                         HealthCheckResponse::parseFrom,
@@ -306,6 +318,92 @@ class TriggersClientTest {
             assertEquals("CONNECTION_LOST", error.reason());
             assertEquals(Code.UNAVAILABLE, error.code());
             dispatcher.close();
+        }
+    }
+
+    /** Answers every call with {} and keeps what each said of its key. */
+    private static final class KeyCore extends SilentCore {
+        final List<String> keys = Collections.synchronizedList(new ArrayList<>());
+
+        KeyCore() throws IOException {}
+
+        @Override
+        void serve(Socket peer) throws IOException {
+            DataInputStream in = new DataInputStream(peer.getInputStream());
+            DataOutputStream out = new DataOutputStream(peer.getOutputStream());
+            in.readNBytes(REPLIER.length);
+            while (true) {
+                byte[] message = in.readNBytes((int) in.readLong());
+                ByteBuffer body = ByteBuffer.wrap(message, Integer.BYTES, message.length - 4);
+                Request request = Request.parseFrom(body);
+                keys.add(request.getMetadataMap().get("authorization"));
+                out.writeLong(Integer.BYTES); // an empty response is OK
+                out.write(message, 0, Integer.BYTES);
+            }
+        }
+    }
+
+    private static final String KEY = "trg_0123456789ab_" + "k".repeat(49);
+
+    @Test
+    void aKeyGoesWithEachCallAndIsNotShown() throws Exception {
+        TriggersClient.Builder builder = TriggersClient.builder().apiKey(KEY);
+        try (KeyCore core = new KeyCore();
+                TriggersClient client = builder.urls(core.url()).open()) {
+            client.health();
+            client.withMetadata("authorization", "another").healthAsync().get();
+            assertEquals(List.of("Bearer " + KEY, "Bearer " + KEY), core.keys);
+            assertFalse((builder + " " + client).contains(KEY));
+        }
+    }
+
+    @Test
+    void aSupplierIsAskedForTheKeyOfEachCall() throws Exception {
+        AtomicInteger calls = new AtomicInteger();
+        TriggersClient.Builder builder =
+                TriggersClient.builder().apiKey(() -> "key-" + calls.incrementAndGet());
+        try (KeyCore core = new KeyCore();
+                TriggersClient client = builder.urls(core.url()).open()) {
+            client.health();
+            client.withTimeout(Duration.ofSeconds(20)).healthAsync().get();
+            assertEquals(List.of("Bearer key-1", "Bearer key-2"), core.keys);
+        }
+    }
+
+    @Test
+    void whatIsNoKeyIsRefusedAndNotShown() throws Exception {
+        TriggersClient.Builder builder = TriggersClient.builder();
+        assertThrows(NullPointerException.class, () -> builder.apiKey((String) null));
+        for (String text : new String[] {"", KEY + "\n", "ключ"}) {
+            IllegalArgumentException refused =
+                    assertThrows(IllegalArgumentException.class, () -> builder.apiKey(text));
+            assertFalse(refused.getMessage().contains(KEY));
+            try (KeyCore core = new KeyCore();
+                    TriggersClient client = builder.urls(core.url()).apiKey(() -> text).open()) {
+                TriggersException error = failure(client.healthAsync());
+                assertEquals("API_KEY_INVALID", error.reason());
+                assertFalse(error.toString().contains(KEY));
+                assertEquals(List.of(), core.keys);
+            }
+        }
+    }
+
+    @Test
+    void aSupplierThatThrowsFailsTheCall() throws Exception {
+        IllegalStateException cause = new IllegalStateException(KEY);
+        Supplier<String> broken =
+                () -> {
+                    throw cause;
+                };
+        try (KeyCore core = new KeyCore();
+                TriggersClient client =
+                        TriggersClient.builder().urls(core.url()).apiKey(broken).open()) {
+            TriggersException error = assertThrows(TriggersException.class, client::health);
+            assertEquals(Code.UNAUTHENTICATED, error.code());
+            assertEquals("KEY_UNAVAILABLE", error.reason());
+            assertSame(cause, error.getCause());
+            assertEquals(error.code(), failure(client.healthAsync()).code());
+            assertEquals(List.of(), core.keys);
         }
     }
 }

@@ -14,6 +14,7 @@ import java.util.Base64;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Function;
 import java.util.function.Supplier;
 import triggers.client.Follower;
@@ -61,6 +62,15 @@ final class Calls implements AutoCloseable {
         }
     }
 
+    /** Gives these keys, the last one again and again. */
+    private static Supplier<String> inTurn(JsonArray keys) {
+        AtomicInteger given = new AtomicInteger();
+        return () -> {
+            int next = Math.min(given.getAndIncrement(), keys.size() - 1);
+            return keys.get(next).getAsString();
+        };
+    }
+
     private TriggersClient open() {
         if (client == null) {
             List<String> urls = new ArrayList<>();
@@ -72,6 +82,12 @@ final class Calls implements AutoCloseable {
             }
             if (options.has("ca_file")) {
                 builder.caFile(Path.of(options.get("ca_file").getAsString()));
+            }
+            if (options.has("api_key")) {
+                builder.apiKey(options.get("api_key").getAsString());
+            }
+            if (options.has("api_keys")) {
+                builder.apiKey(inTurn(options.getAsJsonArray("api_keys")));
             }
             client = builder.open();
         }
