@@ -25,14 +25,15 @@ struct bridge {
     struct idempotency keys;
     struct connections connections;
     struct memory memory;
-    atomic_long calls;     /* with the core now, but for those of requests that wait */
-    atomic_long waiting;   /* requests that wait for events */
-    atomic_int full_for;   /* times in a row that bridge_check found it full */
-    atomic_bool core_lost; /* the last call found no core, which is logged once */
-    atomic_bool stopping;  /* /ready says so */
-    atomic_bool draining;  /* answers close their connections */
-    atomic_long requests;  /* that have begun and are not completed */
-    atomic_long answering; /* of those, the ones that have arrived completely */
+    atomic_long calls;       /* with the core now, but for those of requests that wait */
+    atomic_long waiting;     /* requests that wait for events */
+    atomic_int full_for;     /* times in a row that bridge_check found it full */
+    atomic_bool keys_needed; /* the core said so the last time that it said anything about it */
+    atomic_bool core_lost;   /* the last call found no core, which is logged once */
+    atomic_bool stopping;    /* /ready says so */
+    atomic_bool draining;    /* answers close their connections */
+    atomic_long requests;    /* that have begun and are not completed */
+    atomic_long answering;   /* of those, the ones that have arrived completely */
     pthread_mutex_t idle_mutex;
     pthread_cond_t
         idle; /* one of the three counters became 0 while draining; on the monotonic clock */

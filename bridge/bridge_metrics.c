@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/metrics.h"
 #include "core_call.h"
+#include "guard.h"
 #include "handlers.h"
 #include "problem.h"
 
@@ -153,12 +154,13 @@ void bridge_metrics_log(struct bridge *bridge)
 /* ---- GET /metrics ---- */
 
 /* `reply` is the core's, or NULL when it was not asked. The core is up when it answered at all. */
-static void answer(struct request *request, const triggers_reply *reply)
+static void answer(struct request *request, const triggers_reply *reply, bool with_own)
 {
     struct buffer text;
     request_init_text(request, &text, TEXT_CAP);
     look(request->bridge);
-    metrics_write(&bridge_metrics, &text);
+    if (with_own)
+        metrics_write(&bridge_metrics, &text);
     if (reply) {
         buffer_append_format(&text,
                              "# HELP triggers_core_up Whether the core answered the bridge.\n"
@@ -175,9 +177,15 @@ bool bridge_metrics_show_start(struct request *request)
 {
     request->charge.urgent = true;
     struct bridge *bridge = request->bridge;
+    int guard = bridge->settings.metrics;
+    bool open = guard_is_open(request, guard) ||
+                (guard == GUARD_AUTO && !atomic_load(&bridge->keys_needed));
     triggers_call_options options;
-    if (atomic_load(&bridge->calls) >= bridge->settings.max_calls) {
-        answer(request, NULL); /* the hour in which the bridge's own bridge_metrics are wanted */
+    if (!guard_admit(request, guard))
+        return true;
+    if (open && atomic_load(&bridge->calls) >= bridge->settings.max_calls) {
+        answer(request, NULL,
+               true); /* the hour in which the bridge's own bridge_metrics are wanted */
         return true;
     }
     if (!core_call_begin(request, &options))
@@ -190,5 +198,11 @@ bool bridge_metrics_show_start(struct request *request)
 
 void bridge_metrics_show_finish(struct request *request)
 {
-    answer(request, request->reply);
+    int guard = request->bridge->settings.metrics;
+    enum guard_verdict verdict = guard_judge(request, guard);
+    bool open = guard_is_open(request, guard);
+    if (verdict == GUARD_REFUSES && !open)
+        request_answer_error(request, &request->reply->error);
+    else /* that the core is down everybody may know, or nobody would be told */
+        answer(request, request->reply, open || verdict == GUARD_PASSES);
 }

@@ -179,11 +179,13 @@ static void leave(struct connections *connections, struct budget_share *share)
 
 static void set_name(struct connection *connection)
 {
-    char host[INET6_ADDRSTRLEN];
     char port[8];
-    if (getnameinfo((const struct sockaddr *)&connection->address, connection->address_size, host,
-                    sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) == 0)
-        snprintf(connection->name, sizeof(connection->name), "%s:%s", host, port);
+    if (getnameinfo((const struct sockaddr *)&connection->address, connection->address_size,
+                    connection->host, sizeof(connection->host), port, sizeof(port),
+                    NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+        snprintf(connection->name, sizeof(connection->name), "%s:%s", connection->host, port);
+    else
+        connection->host[0] = '\0';
 }
 
 struct connection *connections_add(struct connections *connections, int socket,

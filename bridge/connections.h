@@ -4,6 +4,7 @@
 #ifndef TRIGGERS_BRIDGE_CONNECTIONS_H
 #define TRIGGERS_BRIDGE_CONNECTIONS_H
 
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <sys/socket.h>
@@ -56,6 +57,7 @@ struct connection {
     int socket;
     struct sockaddr_storage address; /* the peer's */
     socklen_t address_size;
+    char host[INET6_ADDRSTRLEN]; /* the address as a text; "": it has none */
     char name[64]; /* address and port; tells the core, which serves each in turn, whose call it is
                     */
     struct loop *loop;           /* serves it */

@@ -21,6 +21,14 @@ static bool refuse_call(struct request *request, unsigned status, const char *co
     return false;
 }
 
+void core_call_identify(const struct request *request, triggers_call_options *options)
+{
+    const struct credentials *credentials = &request->credentials;
+    options->caller = request->peer->name;
+    options->authorization = credentials->authorization[0] ? credentials->authorization : NULL;
+    options->address = credentials->address[0] ? credentials->address : NULL;
+}
+
 bool core_call_begin(struct request *request, triggers_call_options *options)
 {
     struct bridge *bridge = request->bridge;
@@ -40,8 +48,8 @@ bool core_call_begin(struct request *request, triggers_call_options *options)
     *options = (triggers_call_options){
         .request_id = request->id,
         .traceparent = request->traceparent[0] ? request->traceparent : NULL,
-        .caller = request->peer->name,
     };
+    core_call_identify(request, options);
     if (request->again)
         memory_favour(&bridge->memory, &request->room);
     request_use_reserved(request, request_reply_room(request));
@@ -86,6 +94,8 @@ void core_call_done(triggers_reply *reply, void *user_data)
     CHECK(!request->reply && reply);
     struct bridge *bridge = request->bridge;
     note_core(bridge, reply);
+    if (strcmp(reply->error.reason, "KEY_MISSING") == 0)
+        atomic_store(&bridge->keys_needed, true);
     request->reply = reply;
     /* This comes from the function that should have started the call, on the thread of the request.
      */

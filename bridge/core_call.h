@@ -17,6 +17,10 @@
 bool core_call_begin(struct request *request, triggers_call_options *options);
 void core_call_started(struct request *request);
 
+/* Sets in `options` for whom a call is made: the client's key and address, as it sent them. The
+ * core knows nobody else in it: the bridge has no key of its own. */
+void core_call_identify(const struct request *request, triggers_call_options *options);
+
 /* The triggers_callback of every call; `request` is user_data. The route's `finish` runs next, on
  * the connection's thread. */
 void core_call_done(triggers_reply *reply, void *request);

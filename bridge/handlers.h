@@ -12,14 +12,16 @@
 #define ROUTE_LIST(X)                                                                              \
     X("GET", "/", "/", UNUSED, info_root, NULL, NULL, "")                                          \
     X("GET", "/health", "/health", UNUSED, info_health, NULL, NULL, "")                            \
-    X("GET", "/ready", "/ready", UNUSED, info_ready_start, info_ready_finish, NULL, "")            \
+    X("GET", "/ready", "/ready", UNUSED, info_ready_start, info_ready_finish,                      \
+      &api_methods[API_CHECK], "")                                                                 \
     X("GET", "/metrics", "/metrics", UNUSED, bridge_metrics_show_start,                            \
-      bridge_metrics_show_finish, NULL, "")                                                        \
-    X("GET", "/openapi.json", "/openapi.json", UNUSED, info_openapi, NULL, NULL, "")               \
+      bridge_metrics_show_finish, &api_methods[API_GET_STATS], "")                                 \
+    X("GET", "/openapi.json", "/openapi.json", UNUSED, info_openapi_start, info_openapi_finish,    \
+      &api_methods[API_CHECK], "")                                                                 \
     X("GET", "/docs", "/docs", UNUSED, info_docs, NULL, NULL, "")                                  \
     X("GET", "/redoc", "/redoc", UNUSED, info_redoc, NULL, NULL, "")                               \
     X("GET", "/api/v1/events/stream", "/api/v1/events/stream", UNUSED, stream_events_start,        \
-      stream_events_finish, NULL, "")                                                              \
+      stream_events_finish, &api_methods[API_LIST_EVENTS], "")                                     \
     API_ROUTE_LIST(X)
 #define ROUTE_ONE(...) +1 /* NOLINT(bugprone-macro-parentheses): a sum of them */
 enum { ROUTES_COUNT = 0 ROUTE_LIST(ROUTE_ONE) };
@@ -30,7 +32,8 @@ bool info_ready_start(struct request *request);
 void info_ready_finish(struct request *request);
 bool bridge_metrics_show_start(struct request *request);
 void bridge_metrics_show_finish(struct request *request);
-bool info_openapi(struct request *request);
+bool info_openapi_start(struct request *request);
+void info_openapi_finish(struct request *request);
 bool info_docs(struct request *request);
 bool info_redoc(struct request *request);
 bool stream_events_start(struct request *request);

@@ -36,6 +36,9 @@ static const struct {
     {"X-Idempotency-Key", offsetof(struct headers, x_idempotency_key),
      offsetof(struct headers, x_idempotency_keys)},
     {"X-Forwarded-Prefix", offsetof(struct headers, forwarded_prefix), 0},
+    {"X-Forwarded-For", offsetof(struct headers, forwarded_for), 0},
+    {"Authorization", offsetof(struct headers, authorization),
+     offsetof(struct headers, authorizations)},
     {"Access-Control-Request-Method", offsetof(struct headers, cors_method), 0},
     {"Access-Control-Request-Headers", offsetof(struct headers, cors_headers), 0},
 };
@@ -59,6 +62,12 @@ bool headers_are_read(const char *name)
             return true;
     }
     return strcasecmp(name, "Connection") == 0;
+}
+
+size_t headers_most(const char *name)
+{
+    /* One more tells that it is too long. */
+    return strcasecmp(name, "Authorization") == 0 ? HEADERS_AUTHORIZATION_MAX + 1 : SIZE_MAX;
 }
 
 const char *headers_framing_error(const struct headers *headers, const char *version)

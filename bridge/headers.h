@@ -8,6 +8,9 @@
 
 #define HEADERS_PREFIX_SIZE 256
 
+/* The most bytes of an Authorization that are passed on. */
+#define HEADERS_AUTHORIZATION_MAX 256
+
 /* Values belong to the connection and live as long as the request; NULL: not sent. Of a header sent
  * several times the last one counts. */
 struct headers {
@@ -26,6 +29,8 @@ struct headers {
     const char *idempotency_key;
     const char *x_idempotency_key; /* X-Idempotency-Key, the name that some clients use */
     const char *forwarded_prefix;
+    const char *forwarded_for; /* X-Forwarded-For */
+    const char *authorization;
     const char *cors_method;  /* Access-Control-Request-Method */
     const char *cors_headers; /* Access-Control-Request-Headers */
     unsigned content_lengths; /* how many were sent */
@@ -34,6 +39,7 @@ struct headers {
     unsigned origins;
     unsigned idempotency_keys;
     unsigned x_idempotency_keys;
+    unsigned authorizations;
     bool needs_type; /* set by the owner: a body from a browser must state its type */
 };
 
@@ -42,6 +48,9 @@ void headers_note(struct headers *headers, const char *name, const char *value);
 
 /* Whether the bridge or libmicrohttpd uses a header. */
 bool headers_are_read(const char *name);
+
+/* The most bytes of a header's value that are of use; SIZE_MAX: all of them. */
+size_t headers_most(const char *name);
 
 /* NULL, or what is wrong with how the request states where its body ends (RFC 9112 sections 3.2,
  * 5.1 and 6.3). libmicrohttpd accepts such requests, and a proxy that reads them differently could

@@ -146,6 +146,7 @@ static void end_name(struct head *head, struct received *received)
     size_t size = head->in_line < HEAD_NAME_MAX ? head->in_line : HEAD_NAME_MAX - 1;
     head->name[size] = '\0';
     head->passed = head->in_line == size && headers_are_read(head->name);
+    head->most = headers_most(head->name);
     head->name_passed = !head->passed && received->line == RECEIVED_EARLIER;
     if (head->passed || head->name_passed) {
         keep(head, received, ':');
@@ -195,7 +196,7 @@ static void scan_value(struct head *head, struct received *received, char byte)
     if (!blank)
         add_to_value(head, byte);
     head->after_blank = blank;
-    if (head->passed)
+    if (head->passed && head->in_line <= head->most)
         keep(head, received, byte);
 }
 

@@ -46,6 +46,7 @@ struct head {
     bool after_cr;
     bool after_blank; /* in a field's value */
     bool passed;      /* the value of the current field is passed on */
+    size_t most;      /* bytes of it, without what is left of a longer one */
     bool name_passed; /* the field is not passed on, but it was too late to hold its name back */
     size_t bytes;     /* of the head so far */
     size_t kept;      /* those that libmicrohttpd got, and 64 for each field, which it needs */

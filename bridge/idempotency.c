@@ -76,10 +76,11 @@ static struct idempotency_key **bucket(struct idempotency *keys, const char *key
     return &keys->buckets[hash % (sizeof(keys->buckets) / sizeof(keys->buckets[0]))];
 }
 
-/* Keys belong to their source and route. */
+/* Keys belong to their source and route, and to whoever sends them. */
 static bool is_same_key(const struct idempotency_key *one, const struct idempotency_key *other)
 {
-    if (strcmp(one->text, other->text) != 0 || !one->source != !other->source)
+    if (strcmp(one->text, other->text) != 0 || !one->source != !other->source ||
+        strcmp(one->authorization, other->authorization) != 0)
         return false;
     return !one->source || strcmp(one->source, other->source) == 0;
 }

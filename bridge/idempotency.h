@@ -15,6 +15,7 @@
 struct idempotency_key {
     char text[IDEMPOTENCY_KEY_SIZE];
     const char *source;           /* NULL: a batch's */
+    const char *authorization;    /* of the request: tenants have keys of their own */
     struct idempotency_key *next; /* in its bucket */
 };
 

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "core_call.h"
 #include "triggers/v1/subscriptions.pb-c.h"
 
 #define RELEASE "triggers.v1.SubscriptionService/Release"
@@ -64,15 +65,19 @@ static void on_released(triggers_reply *reply, void *user_data)
     triggers_reply_free(reply);
 }
 
-static void release(struct bridge *bridge, const struct request_pull *pull)
+static void release(const struct request *request)
 {
+    struct bridge *bridge = request->bridge;
+    const struct request_pull *pull = request->pull;
+    triggers_call_options options = {0};
     Triggers__V1__ReleaseRequest message = TRIGGERS__V1__RELEASE_REQUEST__INIT;
     message.name = (char *)pull->texts;
     message.pull_id = (char *)pull->id;
+    core_call_identify(request, &options);
     /* The client cannot be closed as long as this is a start. */
     bridge_enter(&bridge->starting);
     if (!atomic_load(&bridge->client_closed))
-        triggers_call_async(bridge->client, RELEASE, &message.base, NULL, on_released, NULL);
+        triggers_call_async(bridge->client, RELEASE, &message.base, &options, on_released, NULL);
     bridge_leave(bridge, &bridge->starting);
 }
 
@@ -83,7 +88,7 @@ void pulls_end(struct request *request, bool answered)
         return;
     bool got = answered && request->answer.status == 200;
     if (pull->made ? !got : request->ended == LOOP_HUNG_UP)
-        release(request->bridge, pull);
+        release(request);
     free(request->pull);
     request->pull = NULL;
 }

@@ -71,6 +71,7 @@ struct request *request_new(struct bridge *bridge, struct connection *peer,
     else
         make_request_id(request->id);
     follow_trace(request);
+    credentials_read(&request->credentials, headers, peer->host, &bridge->settings.proxies);
     bridge_enter(&bridge->requests);
     return request;
 }
@@ -269,6 +270,7 @@ void request_answer_problem(struct request *request, const struct problem *probl
         return;
     }
     problem_write(&body, problem, request->id);
+    request->answer.scope_missing = strcmp(problem->code, "SCOPE_MISSING") == 0;
     if (problem->status == 429 || problem->status == 503)
         request->answer.retry_after_s = problem_retry_after(problem);
     request_answer(request, problem->status, &body);
@@ -308,6 +310,7 @@ void request_fail_memory(struct request *request)
 
 bool request_read_key(struct request *request, size_t spare)
 {
+    request->key.authorization = request->credentials.authorization;
     if (idempotency_read(&request->headers, IDEMPOTENCY_KEY_SIZE - 1 - spare, &request->key))
         return true;
     request_fail(request, 400, "IDEMPOTENCY_KEY_INVALID",

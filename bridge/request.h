@@ -17,6 +17,7 @@
 #include "base/trace.h"
 #include "base/typeid.h"
 #include "bridge.h"
+#include "credentials.h"
 #include "headers.h"
 #include "loop.h"
 #include "problem.h"
@@ -46,7 +47,7 @@ struct route {
     /* Runs when the call's reply is in `request->reply`: answers, or frees it and starts another.
      */
     void (*finish)(struct request *request);
-    const struct api_method *call; /* NULL: it is not a method of the protocol */
+    const struct api_method *call; /* the method that it is, or calls; NULL: none */
     const char *field; /* the field of the call's request that is the body; "*": all; "": none */
 };
 
@@ -62,7 +63,8 @@ struct answer {
     const void *file;         /* instead of `body`: static bytes */
     size_t file_size;
     const char *allow;
-    bool wrong_coding; /* the body's coding is refused: the answer lists those that are accepted */
+    bool scope_missing; /* the client's key lacks the scope of the route's call */
+    bool wrong_coding;  /* the body's coding is refused: the answer lists those that are accepted */
     char location[HEADERS_PREFIX_SIZE + 64];
     unsigned retry_after_s; /* 0: none */
     bool preflight;         /* answers a CORS preflight */
@@ -82,6 +84,7 @@ struct request {
     char id[REQUEST_ID_SIZE];        /* X-Request-ID */
     struct idempotency_key key;      /* Idempotency-Key */
     struct headers headers;
+    struct credentials credentials;     /* who makes it */
     struct trace trace;                 /* the client's, one that begins here, or none */
     char traceparent[TRACEPARENT_SIZE]; /* for the core; "" without a trace */
     int64_t started_us;

@@ -7,7 +7,9 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "api.h"
 #include "base/check.h"
+#include "transcode.h"
 
 /* Shorter answers are not compressed. */
 #define GZIP_ANSWER_MIN 1024
@@ -29,6 +31,8 @@
 
 #define STREAM_BLOCK 4096     /* the same, of a stream */
 #define COMPRESSED_BLOCK 4096 /* sent at once over HTTP/1.0, which has no chunks */
+#define CHALLENGE "Bearer realm=\"triggers\""
+#define SCOPE_SIZE 40 /* bytes of the longest name of a scope, with its NUL */
 #define ALL_METHODS "GET, HEAD, POST, PUT, DELETE, OPTIONS"
 
 static struct MHD_Response *make_plain_response(struct answer *answer)
@@ -184,6 +188,39 @@ static void add_hsts(struct MHD_Response *response, const struct request *reques
         MHD_add_response_header(response, "Strict-Transport-Security", HSTS);
 }
 
+/* "events:write" of SCOPE_EVENTS_WRITE. */
+static void name_scope(Triggers__Api__V1__Scope scope, char out[SCOPE_SIZE])
+{
+    const ProtobufCEnumValue *value =
+        protobuf_c_enum_descriptor_get_value(&triggers__api__v1__scope__descriptor, scope);
+    CHECK(value && strlen(value->name) < SCOPE_SIZE);
+    const char *name = value->name + strlen("SCOPE_");
+    size_t length = strlen(name);
+    for (size_t i = 0; i <= length; i++)
+        out[i] = transcode_lower(name[i]);
+    out[strcspn(out, "_")] = length > strcspn(out, "_") ? ':' : '\0';
+}
+
+/* What is wrong with the key (RFC 6750 section 3). */
+static void add_challenge(struct MHD_Response *response, const struct request *request)
+{
+    const struct route *route = request->route;
+    char scope[SCOPE_SIZE];
+    char challenge[128];
+    if (request->answer.scope_missing && route && route->call) {
+        name_scope(route->call->scope, scope);
+        snprintf(challenge, sizeof(challenge),
+                 CHALLENGE ", error=\"insufficient_scope\", scope=\"%s\"", scope);
+    } else if (request->answer.status == 401) {
+        bool given = request->credentials.authorization[0];
+        snprintf(challenge, sizeof(challenge), CHALLENGE "%s",
+                 given ? ", error=\"invalid_token\"" : "");
+    } else {
+        return;
+    }
+    MHD_add_response_header(response, "WWW-Authenticate", challenge);
+}
+
 static void add_headers(struct MHD_Response *response, const struct request *request)
 {
     const struct answer *answer = &request->answer;
@@ -195,6 +232,7 @@ static void add_headers(struct MHD_Response *response, const struct request *req
     if (answer->policy) {
         MHD_add_response_header(response, "Content-Security-Policy", answer->policy);
         MHD_add_response_header(response, "X-Frame-Options", "DENY"); /* it has buttons */
+        MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
     }
     if (answer->more) /* proxies such as nginx would collect it */
         MHD_add_response_header(response, "X-Accel-Buffering", "no");
@@ -209,6 +247,7 @@ static void add_headers(struct MHD_Response *response, const struct request *req
         snprintf(seconds, sizeof(seconds), "%u", answer->retry_after_s);
         MHD_add_response_header(response, "Retry-After", seconds);
     }
+    add_challenge(response, request);
     if (atomic_load(&request->bridge->draining))
         MHD_add_response_header(response, "Connection", "close");
     add_hsts(response, request);

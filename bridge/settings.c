@@ -39,6 +39,12 @@ enum config_result bridge_settings_load(struct bridge_settings *settings, int ar
          "listens only on the loopback interface. Without a list: all names, or in that case "
          "loopback names.",
          config_hosts, &settings->hosts},
+        {"TRIGGERS_PROXIES", "proxies", NULL, "RANGES",
+         "Addresses of the proxies before the bridge, separated by commas, such as 10.0.0.0/8: "
+         "from "
+         "these X-Forwarded-For says where a request comes from, which keys may be restricted to. "
+         "Without a list it is not read.",
+         config_ranges, &settings->proxies},
         {"TRIGGERS_CORE", "core", "ws://127.0.0.1:7300/rpc", "URLS",
          "URLs of the core; several, separated by commas, share the load.", config_text,
          &settings->core},
@@ -82,6 +88,20 @@ enum config_result bridge_settings_load(struct bridge_settings *settings, int ar
          "Seconds after SIGTERM in which everything is still served and /ready says 503, for "
          "balancers that notice late. SIGKILL must come no earlier than 30 seconds after that.",
          config_integer, &settings->stop_delay, 0, 3600},
+        {"TRIGGERS_BRIDGE_METRICS", "metrics", "auto", "WHO",
+         "Who may see /metrics. open: everybody; key: who may read the metrics of the core, with "
+         "its TRIGGERS_AUTH=required only with a key that has metrics:read; off: nobody; auto: "
+         "open "
+         "when the bridge listens only on the loopback interface, else key.",
+         config_choice, &settings->metrics, .choices = GUARD_CHOICES},
+        {"TRIGGERS_BRIDGE_DOCS", "docs", "auto", "WHO",
+         "The same for /docs, /redoc and /openapi.json, with any key. The pages themselves ask for "
+         "it.",
+         config_choice, &settings->docs, .choices = GUARD_CHOICES},
+        {"TRIGGERS_BRIDGE_READY", "ready", "auto", "WHO",
+         "The same for what /ready says of core and store; its status is for everybody unless this "
+         "is off.",
+         config_choice, &settings->ready, .choices = GUARD_CHOICES},
         CONFIG_LOG_LEVEL(&settings->log_level),
         CONFIG_LOG_FORMAT(&settings->log_format),
         CONFIG_METRICS_LOG(&settings->metrics_log),

@@ -2,9 +2,19 @@
 #ifndef TRIGGERS_BRIDGE_SETTINGS_H
 #define TRIGGERS_BRIDGE_SETTINGS_H
 
+#include "base/address_range.h"
 #include "base/config.h"
 #include "base/log.h"
 #include "base/web.h"
+
+/* Who may see what the bridge shows besides the API; the words are in this order. */
+enum guard {
+    GUARD_AUTO, /* open when the bridge listens only on the loopback interface, else key */
+    GUARD_OPEN, /* everybody */
+    GUARD_KEY,  /* who may call the core: with TRIGGERS_AUTH=required only with a key */
+    GUARD_OFF,  /* nobody */
+};
+#define GUARD_CHOICES "auto open key off"
 
 struct bridge_settings {
     const char *host;
@@ -14,8 +24,9 @@ struct bridge_settings {
     const char *tls_client_ca; /* NULL: clients need no certificate */
     struct origins cors;       /* whose pages may call */
     struct hosts hosts;
-    const char *bound; /* see hosts_serve */
-    const char *core;  /* URLs, separated by commas */
+    const char *bound;             /* see hosts_serve */
+    struct address_ranges proxies; /* see credentials_read */
+    const char *core;              /* URLs, separated by commas */
     const char *tls_ca;
     long max_payload;     /* bytes */
     int payloads;         /* 1: any */
@@ -31,7 +42,10 @@ struct bridge_settings {
     enum log_level log_level;
     enum log_format log_format;
     long metrics_log; /* seconds between lines of metrics in the log; 0: none */
-    int core_dumps;   /* 0: off */
+    int metrics;      /* enum guard: who may see /metrics, /docs and openapi.json, /ready */
+    int docs;
+    int ready;
+    int core_dumps; /* 0: off */
 };
 
 /* See config_load. The settings live as long as the process. */

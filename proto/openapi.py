@@ -229,8 +229,9 @@ class Description:
         item[method.verb.lower()] = operation
 
     def tag(self, method):
-        """Of a service: "EventService" is "events"."""
-        name = method.service.rpartition(".")[2].removesuffix("Service").lower() + "s"
+        """Of a service: "EventService" is "events", "AccessService" is "access"."""
+        name = method.service.rpartition(".")[2].removesuffix("Service").lower()
+        name += "" if name.endswith("s") else "s"
         if name not in [tag["name"] for tag in self.document["tags"]]:
             self.document["tags"].append({"name": name})
         return name

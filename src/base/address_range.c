@@ -1,6 +1,7 @@
 #include "base/address_range.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 #define MAPPED_BITS 96 /* of ::ffff:0:0/96, RFC 4291 section 2.5.5.2 */
@@ -88,4 +89,34 @@ bool address_range_has(const struct address_range *range, const uint8_t bytes[16
 bool address_range_covers(const struct address_range *outer, const struct address_range *inner)
 {
     return outer->prefix <= inner->prefix && same_bits(outer->bytes, inner->bytes, outer->prefix);
+}
+
+bool address_ranges_parse(struct address_ranges *ranges, const char *text, char *why, size_t size)
+{
+    ranges->count = 0;
+    while (*(text += strspn(text, ", \t"))) {
+        size_t length = strcspn(text, ", \t");
+        if (ranges->count == ADDRESS_RANGES_MAX) {
+            snprintf(why, size, "at most %d ranges are accepted", ADDRESS_RANGES_MAX);
+            return false;
+        }
+        if (!address_range_parse(text, length, &ranges->list[ranges->count])) {
+            snprintf(why, size,
+                     "\"%.*s\" is neither an address nor a range such as 10.0.0.0/8 or "
+                     "2001:db8::/32, whose bits after the prefix are 0",
+                     length < 60 ? (int)length : 60, text);
+            return false;
+        }
+        ranges->count++;
+        text += length;
+    }
+    return true;
+}
+
+bool address_ranges_have(const struct address_ranges *ranges, const uint8_t bytes[16])
+{
+    for (size_t i = 0; i < ranges->count; i++)
+        if (address_range_has(&ranges->list[i], bytes))
+            return true;
+    return false;
 }

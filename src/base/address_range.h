@@ -21,6 +21,19 @@ bool address_parse(const char *text, uint8_t bytes[16]);
 
 bool address_range_has(const struct address_range *range, const uint8_t bytes[16]);
 
+#define ADDRESS_RANGES_MAX 64
+
+struct address_ranges {
+    size_t count;
+    struct address_range list[ADDRESS_RANGES_MAX];
+};
+
+/* Reads a list of ranges, separated by commas. False with what is accepted in `why`. */
+bool address_ranges_parse(struct address_ranges *ranges, const char *text, char *why, size_t size);
+
+/* Whether one of the ranges has the address. */
+bool address_ranges_have(const struct address_ranges *ranges, const uint8_t bytes[16]);
+
 /* Whether everything that is in `inner` is in `outer`. */
 bool address_range_covers(const struct address_range *outer, const struct address_range *inner);
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/address_range.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/web.h"
@@ -136,6 +137,11 @@ bool config_origins(const struct config_setting *setting, const char *text, char
 bool config_hosts(const struct config_setting *setting, const char *text, char *why, size_t size)
 {
     return hosts_parse(setting->target, text, why, size);
+}
+
+bool config_ranges(const struct config_setting *setting, const char *text, char *why, size_t size)
+{
+    return address_ranges_parse(setting->target, text, why, size);
 }
 
 bool config_log_level(const struct config_setting *setting, const char *text, char *why,

@@ -60,6 +60,8 @@ bool config_choice(const struct config_setting *setting, const char *text, char 
 bool config_origins(const struct config_setting *setting, const char *text, char *why, size_t size);
 /* target: struct hosts */
 bool config_hosts(const struct config_setting *setting, const char *text, char *why, size_t size);
+/* target: struct address_ranges */
+bool config_ranges(const struct config_setting *setting, const char *text, char *why, size_t size);
 /* target: enum log_level */
 bool config_log_level(const struct config_setting *setting, const char *text, char *why,
                       size_t size);

@@ -126,6 +126,29 @@ static void other_texts_are_no_addresses(void **state)
         assert_false(address_parse(bad[i], bytes));
 }
 
+static void lists_of_ranges_are_read(void **state)
+{
+    struct address_ranges ranges;
+    char why[256];
+    uint8_t bytes[16];
+    (void)state;
+    assert_true(address_ranges_parse(&ranges, "10.0.0.0/8, ::1,\t192.0.2.7,", why, sizeof(why)));
+    assert_int_equal(ranges.count, 3);
+    assert_true(address_parse("192.0.2.7", bytes) && address_ranges_have(&ranges, bytes));
+    assert_true(address_parse("::1", bytes) && address_ranges_have(&ranges, bytes));
+    assert_true(address_parse("11.0.0.1", bytes));
+    assert_false(address_ranges_have(&ranges, bytes));
+    assert_true(address_ranges_parse(&ranges, "", why, sizeof(why)));
+    assert_false(address_ranges_have(&ranges, bytes));
+    assert_false(address_ranges_parse(&ranges, "10.0.0.0/8, host", why, sizeof(why)));
+    assert_non_null(strstr(why, "\"host\" is neither"));
+    char many[ADDRESS_RANGES_MAX * 8 + 8 + 1] = "";
+    for (size_t i = 0; i <= ADDRESS_RANGES_MAX; i++)
+        strcat(many, "1.2.3.4,");
+    assert_false(address_ranges_parse(&ranges, many, why, sizeof(why)));
+    assert_string_equal(why, "at most 64 ranges are accepted");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -134,6 +157,7 @@ int main(void)
         cmocka_unit_test(mapped_addresses_are_those_they_map),
         cmocka_unit_test(ranges_cover_smaller_ones),
         cmocka_unit_test(other_texts_are_no_addresses),
+        cmocka_unit_test(lists_of_ranges_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,15 +50,19 @@ static void a_key_is_in_flight_once(void **state)
     (void)state;
     enum { COUNT = 1000 }; /* several in each bucket */
     static struct idempotency_key entries[COUNT];
-    struct idempotency_key twin = {.text = "key 7"};
+    struct idempotency_key twin = {.text = "key 7", .authorization = ""};
+    struct idempotency_key foreign = {.text = "key 7", .authorization = "Bearer another"};
     struct idempotency_key unnamed = {0};
     struct idempotency keys;
     idempotency_init(&keys);
     for (int i = 0; i < COUNT; i++) {
         snprintf(entries[i].text, sizeof(entries[i].text), "key %d", i);
+        entries[i].authorization = "";
         assert_true(idempotency_enter(&keys, &entries[i]));
     }
     assert_false(idempotency_enter(&keys, &twin));
+    assert_true(idempotency_enter(&keys, &foreign));
+    idempotency_leave(&keys, &foreign);
     assert_true(idempotency_enter(&keys, &unnamed));
     assert_true(idempotency_enter(&keys, &unnamed));
     idempotency_leave(&keys, &unnamed);
