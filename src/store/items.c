@@ -80,6 +80,30 @@ void store_settlement_id(const struct store_settlement *settlement, uint8_t id[T
     memcpy(id + sizeof(subscription), &number, sizeof(number));
 }
 
+int store_access_check(const struct store_access_change *change)
+{
+    int new_tenants = 0;
+    bool of_new = change->record && change->record_tenant < 0;
+    CHECK(change->count >= 1 && change->count <= STORE_ACCESS_CHANGE_MAX);
+    for (size_t i = 0; i < change->count; i++) {
+        const struct store_access_row *row = &change->rows[i];
+        CHECK(row->id.size >= 1 && row->id.size <= STORE_ACCESS_ID_MAX && row->version >= 0);
+        CHECK(row->version > 0 || !row->gone);
+        CHECK(row->tenant >= 0 || (row->tenant == -1 && row->version == 0));
+        CHECK(row->kind == STORE_KEY || row->tenant == -1 || row->version > 0);
+        new_tenants += row->kind == STORE_TENANT && row->tenant < 0;
+        of_new = of_new || row->tenant < 0;
+    }
+    CHECK(new_tenants == of_new);
+    return new_tenants;
+}
+
+int64_t store_audit_start(const struct store_audit_list *list)
+{
+    CHECK(list->limit >= 1 && list->limit <= STORE_LIST_MAX && list->before >= 0);
+    return list->before == 0 ? INT64_MAX : list->before;
+}
+
 bool store_slice_copy(struct slice *slice, struct arena *arena)
 {
     slice->data = arena_copy(arena, slice->size ? slice->data : "", slice->size);

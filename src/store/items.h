@@ -34,6 +34,12 @@ bool store_slice_copy(struct slice *slice, struct arena *arena) MUST_CHECK;
 /* Points the slices of `event` at copies in `arena`; false when they do not fit. */
 bool store_event_copy(struct store_event *event, struct arena *arena) MUST_CHECK;
 
+/* Asserts what store.h asks of a change. Returns how many of its rows are new tenants, 0 or 1. */
+int store_access_check(const struct store_access_change *change);
+
+/* Where a list of records starts: before `before`, or after every record. */
+int64_t store_audit_start(const struct store_audit_list *list);
+
 /* Each fills `status` and returns its result, so that a failing function can end with it. */
 enum store_result store_retry(struct status *status);
 enum store_result store_locked(struct status *status);

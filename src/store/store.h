@@ -454,21 +454,21 @@ enum store_access_kind { STORE_TENANT, STORE_KEY };
 
 struct store_access_row {
     enum store_access_kind kind;
+    bool gone; /* it was removed, its body is empty; known of for a day */
     /* Of a key: whose it is. Of a tenant: its number, which is never given twice; 0 is the tenant
-     * "default", which is there from the beginning, with an empty body. */
+     * "default", which is there from the beginning, with an empty body. It stays as it is. */
     int64_t tenant;
-    struct slice id; /* [A-Za-z0-9._-], at most STORE_ACCESS_ID_MAX bytes. Of a tenant: its name,
-                        unique among those that are not gone. Of a key: unique */
-    int64_t version; /* of its last change */
-    bool gone;       /* it was removed, its body is empty; known of for a day */
+    struct slice id; /* [A-Za-z0-9._-], 1 to STORE_ACCESS_ID_MAX bytes, unique among those of its
+                        kind that are not gone. Of a tenant: its name */
+    int64_t version; /* of its last change, from 1 */
     struct slice body;
 };
 
 /* The changes after a version, the earliest first; a row that was changed again is there once, with
- * its last change. */
+ * its last change. One that is gone may come before another of the same id. */
 struct store_access_changes {
-    int64_t after; /* 0: everything */
-    uint32_t limit;
+    int64_t after;  /* 0: everything */
+    uint32_t limit; /* 1 to STORE_LIST_MAX */
     struct arena *arena;
     struct store_access_row *rows;
     size_t count;
@@ -485,12 +485,13 @@ struct store_audit_record {
 };
 
 /* Changes rows, all or none, with the record of it. */
+#define STORE_ACCESS_CHANGE_MAX 10
 struct store_access_change {
-    /* In: all but `version` of each as it is to be. A new tenant has number -1 and gets the next
-     * one. `version` in: that of the row as it was read, 0 if there is to be none; out: the new
-     * one. */
+    /* In: all but `version` of each as it is to be. A new tenant, at most one, has number -1 and
+     * gets the next one, out, as do rows of its keys. `version` in: that of the row as it was read,
+     * 0 if there is to be none that is not gone; out: the new one, which grows from row to row. */
     struct store_access_row *rows;
-    size_t count; /* 1 to 10, each another row */
+    size_t count;                      /* 1 to STORE_ACCESS_CHANGE_MAX, each another row */
     struct store_audit_record *record; /* NULL: none */
     int64_t record_tenant;             /* whose record it is; -1: of the new tenant */
     /* Out: STORE_DONE, or STORE_STALE: a row has another version, is there, or is not; nothing was
@@ -609,11 +610,12 @@ struct store_driver {
     enum store_result (*access_trim)(struct store_session *session, int64_t before_us, bool *more,
                                      struct status *status);
     /* A step of removing everything that a tenant has: its log, subscriptions, keys, records; its
-     * row of STORE_TENANT stays, for the caller. A step takes about a tenth of a second at most.
-     * Not for tenant 0. *events: so many events this step removed. Others may still be writing:
-     * the caller sees to it that nobody begins to, and steps again after a minute. */
-    enum store_result (*tenant_remove)(struct store_session *session, struct scope scope, bool *more,
-                                       int64_t *events, struct status *status);
+     * row of STORE_TENANT stays, for the caller. Its keys become rows that are gone. A step takes
+     * about a tenth of a second at most. Not for tenant 0. *events: so many events this step
+     * removed. Others may still be writing: the caller sees to it that nobody begins to, and steps
+     * again after a minute. */
+    enum store_result (*tenant_remove)(struct store_session *session, struct scope scope,
+                                       bool *more, int64_t *events, struct status *status);
 
     /* One cheap round trip: is the store there? STORE_OK, STORE_UNAVAILABLE or STORE_LOST. */
     enum store_result (*ping)(struct store_session *session, struct status *status);

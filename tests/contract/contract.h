@@ -125,6 +125,7 @@ int run_trim_tests(void);
 int run_held_back_tests(void);
 int run_ledgers_tests(void);
 int run_subscription_rows_tests(void);
+int run_access_tests(void);
 int run_plan_tests(void);
 int run_schema_tests(void);
 int run_sqlite_tests(void);

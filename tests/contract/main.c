@@ -25,7 +25,8 @@ static int run_all(bool pooled)
                  run_kinds_tests() + run_blocks_tests() + run_follow_tests() +
                  run_concurrency_tests() + run_failure_tests() + run_schema_tests() +
                  run_scope_tests() + run_model_tests() + run_erase_tests() + run_trim_tests() +
-                 run_ledgers_tests() + run_subscription_rows_tests() + run_held_back_tests();
+                 run_ledgers_tests() + run_subscription_rows_tests() + run_held_back_tests() +
+                 run_access_tests();
     if (pooled)
         return failed;
     failed += run_plan_tests();

@@ -353,12 +353,15 @@ static void the_kinds_of_version_3_are_found(void **state)
     append_items(world, appends, 3 * STORE_BLOCK);
     database_execute(world->url, "create table expected as select * from kind_blocks");
     assert_int_equal(database_number(world->url, "select count(*) from expected"), 6);
-    database_execute(world->url, "drop table kind_blocks;"
-                                 "create index events_kinds on events (tenant_id, kind, position);"
-                                 "drop table subscriptions; drop table subscription_numbers;"
-                                 "drop table takes;"
-                                 "drop table settlements; drop table dead_letters;"
-                                 "pragma user_version = 3");
+    database_execute(world->url,
+                     "drop table kind_blocks;"
+                     "create index events_kinds on events (tenant_id, kind, position);"
+                     "drop table subscriptions; drop table subscription_numbers;"
+                     "drop table takes;"
+                     "drop table settlements; drop table dead_letters;"
+                     "drop table access_version; drop table access_rows; drop table key_uses;"
+                     "drop table audit_records; drop table audit_numbers;"
+                     "pragma user_version = 3");
     struct store_session *session;
     struct status status = STATUS_INIT;
     assert_int_equal(session_at(world, &session, &status), STORE_OK);

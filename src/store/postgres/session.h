@@ -273,4 +273,26 @@ enum store_result postgres_delayed(struct store_session *session, struct scope s
 enum store_result postgres_key_next(struct store_session *session, struct scope scope,
                                     struct store_key_walk *walk, struct status *status);
 
+/* ---- access_rows.c, tenant_removal.c: those of access ---- */
+
+enum store_result postgres_access_changes(struct store_session *session,
+                                          struct store_access_changes *changes,
+                                          struct status *status);
+enum store_result postgres_access_change(struct store_session *session,
+                                         struct store_access_change *change, struct status *status);
+enum store_result postgres_keys_used(struct store_session *session,
+                                     const struct store_key_use *uses, size_t count,
+                                     struct status *status);
+enum store_result postgres_key_uses(struct store_session *session, struct store_key_use *uses,
+                                    size_t count, struct status *status);
+enum store_result postgres_audit_add(struct store_session *session, struct scope scope,
+                                     struct store_audit_record *records, size_t count,
+                                     struct status *status);
+enum store_result postgres_audit_list(struct store_session *session, struct scope scope,
+                                      struct store_audit_list *list, struct status *status);
+enum store_result postgres_access_trim(struct store_session *session, int64_t before_us, bool *more,
+                                       struct status *status);
+enum store_result postgres_tenant_remove(struct store_session *session, struct scope scope,
+                                         bool *more, int64_t *events, struct status *status);
+
 #endif

@@ -164,6 +164,14 @@ static const struct store_driver DRIVER = {
     .delayed = sqlite_delayed,
     .key_next = sqlite_key_next,
     .log_end = sqlite_log_end,
+    .access_changes = sqlite_access_changes,
+    .access_change = sqlite_access_change,
+    .keys_used = sqlite_keys_used,
+    .key_uses = sqlite_key_uses,
+    .audit_add = sqlite_audit_add,
+    .audit_list = sqlite_audit_list,
+    .access_trim = sqlite_access_trim,
+    .tenant_remove = sqlite_tenant_remove,
     .ping = ping,
 };
 

@@ -188,5 +188,23 @@ enum store_result sqlite_key_next(struct store_session *session, struct scope sc
                                   struct store_key_walk *walk, struct status *status);
 enum store_result sqlite_log_end(struct store_session *session, struct scope scope, int64_t *last,
                                  struct status *status);
+enum store_result sqlite_access_changes(struct store_session *session,
+                                        struct store_access_changes *changes,
+                                        struct status *status);
+enum store_result sqlite_access_change(struct store_session *session,
+                                       struct store_access_change *change, struct status *status);
+enum store_result sqlite_keys_used(struct store_session *session, const struct store_key_use *uses,
+                                   size_t count, struct status *status);
+enum store_result sqlite_key_uses(struct store_session *session, struct store_key_use *uses,
+                                  size_t count, struct status *status);
+enum store_result sqlite_audit_add(struct store_session *session, struct scope scope,
+                                   struct store_audit_record *records, size_t count,
+                                   struct status *status);
+enum store_result sqlite_audit_list(struct store_session *session, struct scope scope,
+                                    struct store_audit_list *list, struct status *status);
+enum store_result sqlite_access_trim(struct store_session *session, int64_t before_us, bool *more,
+                                     struct status *status);
+enum store_result sqlite_tenant_remove(struct store_session *session, struct scope scope,
+                                       bool *more, int64_t *events, struct status *status);
 
 #endif
