@@ -15,14 +15,15 @@ enum access_mode { ACCESS_OFF, ACCESS_OPTIONAL, ACCESS_REQUIRED };
 /* The bit of a scope in struct scope's rights. */
 #define ACCESS_RIGHT(scope) ((uint64_t)1 << (scope))
 
-/* Of calls without a key, with ACCESS_OPTIONAL: events and subscriptions. */
+/* Of calls without a key, with ACCESS_OPTIONAL: events, subscriptions and metrics. */
 #define ACCESS_RIGHTS_WITHOUT_KEY                                                                  \
     (ACCESS_RIGHT(TRIGGERS__API__V1__SCOPE__SCOPE_NONE) |                                          \
      ACCESS_RIGHT(TRIGGERS__API__V1__SCOPE__SCOPE_EVENTS_WRITE) |                                  \
      ACCESS_RIGHT(TRIGGERS__API__V1__SCOPE__SCOPE_EVENTS_READ) |                                   \
      ACCESS_RIGHT(TRIGGERS__API__V1__SCOPE__SCOPE_EVENTS_ACK) |                                    \
      ACCESS_RIGHT(TRIGGERS__API__V1__SCOPE__SCOPE_SUBSCRIPTIONS_CONSUME) |                         \
-     ACCESS_RIGHT(TRIGGERS__API__V1__SCOPE__SCOPE_SUBSCRIPTIONS_MANAGE))
+     ACCESS_RIGHT(TRIGGERS__API__V1__SCOPE__SCOPE_SUBSCRIPTIONS_MANAGE) |                          \
+     ACCESS_RIGHT(TRIGGERS__API__V1__SCOPE__SCOPE_METRICS_READ))
 
 struct access;
 struct asks;

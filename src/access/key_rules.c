@@ -9,7 +9,8 @@
 #define NAME_MAX_BYTES 63
 #define KEY_NAME_MAX 100 /* characters */
 #define SCOPES_RULE "must have at least one, each of those that there are"
-#define OPERATOR_RULE "must not have operator but in keys of the tenant \"" TENANT_DEFAULT_NAME "\""
+#define DEFAULT_RULE                                                                               \
+    "must not have operator or metrics:read but in keys of the tenant \"" TENANT_DEFAULT_NAME "\""
 #define COUNT_RULE "must have at most 100 elements"
 #define SUBSCRIPTION_RULE                                                                          \
     "must be names of subscriptions: at most 63 of a-z, 0-9, \".\", \"_\" and \"-\"; each may "    \
@@ -83,9 +84,8 @@ static bool read_scopes(const Triggers__V1__CreateKeyRequest *asked, int64_t ten
     }
     if (given == 0)
         return fail(fault, "SCOPES_INVALID", "scopes", SCOPES_RULE);
-    if (given & ACCESS_RIGHT(TRIGGERS__API__V1__SCOPE__SCOPE_OPERATOR) &&
-        tenant != SCOPE_DEFAULT.tenant)
-        return fail(fault, "SCOPES_INVALID", "scopes", OPERATOR_RULE);
+    if (given & RIGHTS_OF_DEFAULT && tenant != SCOPE_DEFAULT.tenant)
+        return fail(fault, "SCOPES_INVALID", "scopes", DEFAULT_RULE);
     key->scopes = arena_calloc(arena, 64, sizeof(*key->scopes));
     if (!key->scopes)
         return fail(fault, "", "scopes", NULL);

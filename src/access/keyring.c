@@ -294,9 +294,7 @@ static uint64_t rights_of(const Triggers__V1__Key *limits, int64_t tenant)
     for (size_t i = 0; i < limits->n_scopes; i++)
         if (limits->scopes[i] > 0 && limits->scopes[i] < 64)
             rights |= (uint64_t)1 << limits->scopes[i];
-    if (tenant != SCOPE_DEFAULT.tenant)
-        rights &= ~((uint64_t)1 << TRIGGERS__API__V1__SCOPE__SCOPE_OPERATOR);
-    return rights;
+    return tenant == SCOPE_DEFAULT.tenant ? rights : rights & ~RIGHTS_OF_DEFAULT;
 }
 
 /* NULL: the row is damaged, or there is no memory. */

@@ -9,6 +9,11 @@
 
 #define TENANT_DEFAULT_NAME "default"
 
+/* What only keys of the tenant "default" may do, as it concerns all tenants: one bit each. */
+#define RIGHTS_OF_DEFAULT                                                                          \
+    ((uint64_t)1 << TRIGGERS__API__V1__SCOPE__SCOPE_OPERATOR |                                     \
+     (uint64_t)1 << TRIGGERS__API__V1__SCOPE__SCOPE_METRICS_READ)
+
 /* A message of an arena; NULL without memory, as the arena remembers, or when the bytes are no such
  * message. */
 void *row_unpack(struct arena *arena, const ProtobufCMessageDescriptor *descriptor,
