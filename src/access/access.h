@@ -46,6 +46,12 @@ void access_look(struct access *access);
 bool access_admit(struct access *access, struct slice authorization, const char *address,
                   struct pass **pass, struct scope *scope, struct status *status) MUST_CHECK;
 
+/* Whether everything was read once, so that keys are known. Always with ACCESS_OFF. */
+bool access_is_known(const struct access *access);
+
+/* Whether there are events that a pass does not allow. NULL: there are none. */
+bool access_restricts_events(const struct pass *pass);
+
 /* Whether a pass allows an event, or the use of a subscription. NULL: all. */
 bool access_allows_event(const struct pass *pass, struct slice source, struct slice type);
 bool access_allows_subscription(const struct pass *pass, struct slice name);

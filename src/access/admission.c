@@ -53,6 +53,11 @@ void access_look(struct access *access)
         upkeep_look(access);
 }
 
+bool access_is_known(const struct access *access)
+{
+    return access->mode == ACCESS_OFF || atomic_load(&access->following.known);
+}
+
 void access_record(struct access *access, const struct access_deed *deed)
 {
     if (access->mode == ACCESS_OFF)

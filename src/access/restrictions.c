@@ -54,6 +54,12 @@ static bool fits(const struct slice *names, size_t count, struct slice name)
     return store_filter_fits(names, count, name);
 }
 
+bool access_restricts_events(const struct pass *pass)
+{
+    const struct known_key *key = (const struct known_key *)pass;
+    return key && key->limits->n_sources + key->limits->n_event_types > 0;
+}
+
 bool access_allows_event(const struct pass *pass, struct slice source, struct slice type)
 {
     const struct known_key *key = (const struct known_key *)pass;

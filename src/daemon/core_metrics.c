@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "access/access_metrics.h"
 #include "events/backlog.h"
 #include "events/lane.h"
 #include "events/retention.h"
@@ -45,6 +46,10 @@ static struct metric *const LIST[] = {
     &subscription_deliveries,
     &subscription_outcomes,
     &subscription_unlisted,
+    &access_refusals,
+    &access_tenants,
+    &access_keys,
+    &access_keys_expiring,
     NULL,
 };
 

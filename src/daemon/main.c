@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "access/access.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/process.h"
@@ -56,6 +57,7 @@ struct daemon {
     struct notices *notices; /* NULL: the store has none */
     struct retention *retention;
     struct asks *asks;
+    struct access *access;
     struct subscriptions *subscriptions;
     struct event_service events;
     struct health_service health;
@@ -111,6 +113,15 @@ static void on_heard(void *context, const struct store_notice *notice)
         waiters_look(daemon->waiters);
 }
 
+/* As Health and the log have them. */
+static const char *const AUTH_NAMES[] = {
+    [ACCESS_OFF] = "off", [ACCESS_OPTIONAL] = "optional", [ACCESS_REQUIRED] = "required"};
+
+static enum access_mode mode_of(const struct daemon *daemon)
+{
+    return (enum access_mode)daemon->settings.auth;
+}
+
 /* Also who is told by the writer: waiters and notices. */
 static bool open_readers(struct daemon *daemon)
 {
@@ -132,6 +143,8 @@ static bool open_lanes(struct daemon *daemon, struct status *status)
     if (daemon->writer)
         daemon->asks = asks_open(daemon->store, LEDGER_SESSIONS);
     if (daemon->asks)
+        daemon->access = access_open(daemon->asks, daemon->tenants, mode_of(daemon));
+    if (daemon->access)
         daemon->subscriptions =
             subscriptions_open(daemon->store, daemon->writer, daemon->waiters, daemon->asks);
     if (!daemon->subscriptions)
@@ -161,26 +174,49 @@ static bool open_retention(struct daemon *daemon, struct status *status)
                        "cannot start the removal of old events: out of memory or threads");
 }
 
+static bool admit(void *context, struct call *call, const char *authorization, size_t size,
+                  struct status *status)
+{
+    return access_admit(context, (struct slice){authorization, size}, call->address, &call->pass,
+                        &call->scope, status);
+}
+
+static void warn_of_open_doors(const struct daemon *daemon)
+{
+    if (mode_of(daemon) == ACCESS_REQUIRED || listen_is_local(&daemon->server_config.listen))
+        return;
+    log_warning("whoever reaches the addresses that are listened on may read and change events "
+                "without a key; TRIGGERS_AUTH=required asks for one",
+                {"auth", AUTH_NAMES[mode_of(daemon)]});
+}
+
 static bool start(struct daemon *daemon, struct status *status)
 {
     if (!open_lanes(daemon, status) || !open_retention(daemon, status))
         return false;
     struct payload_rules payloads = store_settings_payload_rules(&daemon->settings.store);
     event_service_init(&daemon->events, daemon->writer, daemon->readers, daemon->waiters,
-                       &payloads);
+                       daemon->access, &payloads);
     struct lane *const lanes[HEALTH_LANES] = {
         writer_lane(daemon->writer), readers_get_lane(daemon->readers),
         readers_list_lane(daemon->readers), asks_lane(daemon->asks)};
-    health_service_init(&daemon->health, lanes, daemon->store->driver->name);
+    health_service_init(&daemon->health, lanes, daemon->access, daemon->store->driver->name,
+                        AUTH_NAMES[mode_of(daemon)]);
     daemon->services[0] = &daemon->events.base.base;
     daemon->services[1] = &daemon->health.base.base;
     daemon->metrics = core_metrics_init(daemon->store->driver->name);
     stats_service_init(&daemon->stats, daemon->metrics);
     daemon->services[2] = &daemon->stats.base.base;
-    subscription_service_init(&daemon->subscription_calls, daemon->subscriptions);
+    subscription_service_init(&daemon->subscription_calls, daemon->subscriptions, daemon->access);
     daemon->services[3] = &daemon->subscription_calls.base.base;
     dispatcher_init(&daemon->dispatcher, daemon->services);
     daemon->dispatcher.max_message = max_message(&daemon->settings);
+    if (mode_of(daemon) != ACCESS_OFF) {
+        daemon->dispatcher.admit = admit;
+        daemon->dispatcher.admit_context = daemon->access;
+        access_look(daemon->access); /* what it reads is there when the first call comes, perhaps */
+    }
+    warn_of_open_doors(daemon);
     return server_start(&daemon->server_config, &daemon->dispatcher, &daemon->server, status);
 }
 
@@ -190,6 +226,7 @@ static void serve(struct daemon *daemon)
     do {
         backlog_ask(&daemon->backlog, daemon->readers);
         waiters_look(daemon->waiters);
+        access_look(daemon->access);
         server_note_memory(daemon->server);
         metrics_log(daemon->metrics, daemon->settings.metrics_log);
     } while (!signals_wait(GRACE_SECONDS, 1));
@@ -220,6 +257,7 @@ static void stop(struct daemon *daemon)
     subscriptions_close(daemon->subscriptions);
     if (daemon->server)
         server_stop(daemon->server);
+    access_close(daemon->access);
     waiters_close(daemon->waiters);
     tenants_close(daemon->tenants);
     daemon->store->driver->close(daemon->store);

@@ -3,6 +3,9 @@
 
 #include <stdio.h>
 
+/* In the order of enum access_mode. */
+#define AUTH_MODES "off optional required"
+
 /* Refused: scripts of operators may still pass it, and would take a core that serves for a finished
  * import. */
 static bool import_moved(const struct config_setting *setting, const char *text, char *why,
@@ -36,6 +39,11 @@ enum config_result core_settings_load(struct core_settings *settings, int argc, 
          "unless the core listens only on the loopback interface. Without a list: all names, or "
          "in that case loopback names.",
          config_hosts, &settings->access.hosts},
+        {"TRIGGERS_AUTH", "auth", "off", "MODE",
+         "Whether calls need a key: off, no, and everybody has every right; optional, no, but a "
+         "key that is given counts, and calls without one reach events and subscriptions of the "
+         "tenant default alone; required, yes.",
+         config_choice, &settings->auth, .choices = AUTH_MODES},
         {"TRIGGERS_MAX_MEMORY", "max-memory", "117440512", "BYTES",
          "Bytes of memory that the program may take, at least 88080384; more with many sessions "
          "or large payloads.",

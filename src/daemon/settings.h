@@ -13,6 +13,7 @@ struct core_settings {
     const char *tls_cert;
     const char *tls_key;
     struct handshake_access access; /* to WebSockets */
+    int auth;                       /* enum access_mode */
     long keep_acknowledged;         /* seconds; 0: for ever */
     long keep_pending;              /* the same */
     long max_memory;                /* bytes that the program may take */

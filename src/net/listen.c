@@ -135,6 +135,30 @@ bool listen_check(const struct listen_config *config, struct status *status)
     return !tls || check_certificate(config, status);
 }
 
+static bool is_local(const char *url)
+{
+    nng_url *parsed;
+    if (link_scheme_of(url)->framing == LINK_IPC)
+        return true;
+    bool local = nng_url_parse(&parsed, url) == 0;
+    if (!local)
+        return false;
+    local = host_is_bound_to_loopback(parsed->u_host);
+    nng_url_free(parsed);
+    return local;
+}
+
+bool listen_is_local(const struct listen_config *config)
+{
+    const char *rest = config->urls;
+    char url[MAX_URL];
+    bool fits;
+    bool local = true;
+    while (local && next_url(&rest, url, &fits))
+        local = is_local(url);
+    return local;
+}
+
 static bool set_tls(nng_stream_listener *listener, const struct listen_config *config,
                     struct status *status)
 {

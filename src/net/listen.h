@@ -30,6 +30,9 @@ bool listen_check(const struct listen_config *config, struct status *status) MUS
 bool listen_all(const struct listen_config *config, struct listener listeners[LISTEN_MAX],
                 size_t *count, struct status *status) MUST_CHECK;
 
+/* Whether all URLs of the list lead only to this machine. */
+bool listen_is_local(const struct listen_config *config);
+
 /* Closes it and frees what is in it; call after the links that came from it are freed. */
 void listener_close(struct listener *listener);
 

@@ -7,6 +7,7 @@
 #include "events/rules.h"
 #include "service/convert.h"
 #include "service/list_request.h"
+#include "service/recording.h"
 #include "service/request_checks.h"
 #include "service/subscription_service.h"
 
@@ -22,6 +23,7 @@ struct list_letters_call {
 struct change_letters_call {
     struct dead_letter_request change; /* first */
     struct call *call;
+    struct access *access;
 };
 
 /* ---- list ---- */
@@ -110,6 +112,8 @@ SUBSCRIPTION_HANDLER(list_dead_letters, ListDeadLetters)
 {
     (void)closure;
     struct call *owner = call;
+    if (!subscription_is_allowed(call, request->name))
+        return;
     struct list_letters_call *list = arena_calloc(&owner->arena, 1, sizeof(*list));
     if (!list) {
         call_fail_no_memory(call);
@@ -138,6 +142,8 @@ static void on_changed_letters(struct subscription_request *request)
         TRIGGERS__V1__DELETE_DEAD_LETTERS_RESPONSE__INIT;
     redriven.redriven = deleted.deleted = change->concerned;
     redriven.left = deleted.left = change->left;
+    if (!change->redrive && !change->dry_run)
+        recording_note(self->access, self->call, request->name.data, request->status.code);
     if (request->status.code != STATUS_OK)
         call_fail(self->call, &request->status, NULL, 0);
     else
@@ -162,15 +168,19 @@ static bool read_ids(struct call *call, char *const *texts, size_t count,
 }
 
 /* NULL after having answered. */
-static struct change_letters_call *change_letters_new(struct call *call, const char *name,
-                                                      char *const *ids, size_t count, bool all)
+static struct change_letters_call *
+change_letters_new(Triggers__V1__SubscriptionService_Service *service, struct call *call,
+                   const char *name, char *const *ids, size_t count, bool all)
 {
+    if (!subscription_is_allowed(call, name))
+        return NULL;
     struct change_letters_call *self = arena_calloc(&call->arena, 1, sizeof(*self));
     if (!self) {
         call_fail_no_memory(call);
         return NULL;
     }
     self->call = call;
+    self->access = subscription_access_of(service);
     self->change.request = subscription_request_of(call, name, on_changed_letters);
     self->change.all = all;
     if (all && count > 0) {
@@ -186,8 +196,8 @@ static struct change_letters_call *change_letters_new(struct call *call, const c
 SUBSCRIPTION_HANDLER(redrive_dead_letters, RedriveDeadLetters)
 {
     (void)closure;
-    struct change_letters_call *self = change_letters_new(call, request->name, request->event_ids,
-                                                          request->n_event_ids, request->all);
+    struct change_letters_call *self = change_letters_new(
+        service, call, request->name, request->event_ids, request->n_event_ids, request->all);
     if (!self)
         return;
     self->change.redrive = true;
@@ -199,8 +209,8 @@ SUBSCRIPTION_HANDLER(redrive_dead_letters, RedriveDeadLetters)
 SUBSCRIPTION_HANDLER(delete_dead_letters, DeleteDeadLetters)
 {
     (void)closure;
-    struct change_letters_call *self = change_letters_new(call, request->name, request->event_ids,
-                                                          request->n_event_ids, request->all);
+    struct change_letters_call *self = change_letters_new(
+        service, call, request->name, request->event_ids, request->n_event_ids, request->all);
     if (!self)
         return;
     self->change.dry_run = request->dry_run;

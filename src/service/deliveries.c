@@ -200,6 +200,8 @@ SUBSCRIPTION_HANDLER(pull, Pull)
 {
     (void)closure;
     struct call *owner = call;
+    if (!subscription_is_allowed(call, request->name))
+        return;
     struct pull_call *pull = arena_calloc(&owner->arena, 1, sizeof(*pull));
     if (!pull) {
         call_fail_no_memory(call);
@@ -303,7 +305,7 @@ static void on_settled(struct subscription_request *request)
 static struct settle_call *settle_call_of(struct call *call, enum settle_kind kind,
                                           const char *name, char *const *ack_ids, size_t count)
 {
-    return request_check_count(call, "ack_ids", count)
+    return subscription_is_allowed(call, name) && request_check_count(call, "ack_ids", count)
                ? settle_call_new(call, kind, name, (const char *const *)ack_ids, count, on_settled)
                : NULL;
 }
@@ -351,7 +353,8 @@ SUBSCRIPTION_HANDLER(release, Release)
 {
     (void)closure;
     uint64_t pull = number_of_pull(request->pull_id);
-    if (!request_check_length(call, "PULL_ID_INVALID", "pull_id", request->pull_id, PULL_ID_MAX) ||
+    if (!subscription_is_allowed(call, request->name) ||
+        !request_check_length(call, "PULL_ID_INVALID", "pull_id", request->pull_id, PULL_ID_MAX) ||
         ((pull == 0 || request->n_ack_ids > 0) &&
          !request_check_count(call, "ack_ids", request->n_ack_ids)))
         return;

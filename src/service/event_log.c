@@ -200,7 +200,8 @@ static bool read_log_request(struct call *call, const Triggers__V1__ListEventsRe
         .arena = &call->arena,
     };
     return list_request_size(call, request->page_size, &list->limit) &&
-           list_request_filter(call, request->filter, &list->filter);
+           list_request_filter(call, request->filter, &list->filter) &&
+           list_request_narrow(call, &list->filter);
 }
 
 EVENT_HANDLER(list_events, ListEvents)
@@ -233,16 +234,21 @@ static enum store_result ask_kinds(struct store_session *session, struct list_op
     return session->store->driver->kinds(session, op->op.scope, &ask->kinds, status);
 }
 
-static bool fill_kinds(struct arena *arena, const struct store_kinds *kinds,
+/* Those that the call may not see are left out. */
+static bool fill_kinds(struct call *call, const struct store_kinds *kinds,
                        Triggers__V1__ListKindsResponse *response)
 {
+    struct arena *arena = &call->arena;
+    size_t count = 0;
     CHECK(kinds->count <= kinds->limit);
     Triggers__V1__EventKind *messages = arena_calloc(arena, kinds->count, sizeof(*messages));
     for (size_t i = 0; messages && i < kinds->count; i++) {
         const struct store_named_kind *kind = &kinds->kinds[i];
-        triggers__v1__event_kind__init(&messages[i]);
-        messages[i].source = arena_copy(arena, kind->source.data, kind->source.size);
-        messages[i].event_type = arena_copy(arena, kind->type.data, kind->type.size);
+        if (!access_allows_event(call->pass, kind->source, kind->type))
+            continue;
+        triggers__v1__event_kind__init(&messages[count]);
+        messages[count].source = arena_copy(arena, kind->source.data, kind->source.size);
+        messages[count++].event_type = arena_copy(arena, kind->type.data, kind->type.size);
     }
     if (kinds->more) {
         CHECK(kinds->count > 0);
@@ -253,8 +259,8 @@ static bool fill_kinds(struct arena *arena, const struct store_kinds *kinds,
     }
     if (arena->exhausted)
         return false;
-    response->kinds = convert_repeated(arena, messages, kinds->count, sizeof(*messages));
-    response->n_kinds = kinds->count;
+    response->kinds = convert_repeated(arena, messages, count, sizeof(*messages));
+    response->n_kinds = count;
     return response->kinds != NULL;
 }
 
@@ -265,7 +271,7 @@ static void on_kinds_read(struct op *op)
     Triggers__V1__ListKindsResponse response = TRIGGERS__V1__LIST_KINDS_RESPONSE__INIT;
     if (op->status.code != STATUS_OK)
         call_fail(call, &op->status, NULL, 0);
-    else if (!ask->kinds.no_memory && fill_kinds(&call->arena, &ask->kinds, &response))
+    else if (!ask->kinds.no_memory && fill_kinds(call, &ask->kinds, &response))
         call_reply(call, &response.base);
     else
         call_fail_no_memory(call);

@@ -32,7 +32,9 @@ static void on_got(struct op *op)
         call_fail_no_memory(call);
         return;
     }
-    if (get->op.get.outcome == STORE_NOT_FOUND) {
+    const struct store_event *event = &get->op.get.event;
+    if (get->op.get.outcome == STORE_NOT_FOUND ||
+        !access_allows_event(call->pass, event->source, event->type)) {
         struct status status;
         status_fail(&status, STATUS_NOT_FOUND, "EVENT_NOT_FOUND", "Event not found");
         call_fail(call, &status, NULL, 0);
@@ -40,7 +42,7 @@ static void on_got(struct op *op)
     }
     CHECK(get->op.get.outcome == STORE_DONE);
     Triggers__V1__GetEventResponse response = TRIGGERS__V1__GET_EVENT_RESPONSE__INIT;
-    response.event = convert_event(&call->arena, &get->op.get.event);
+    response.event = convert_event(&call->arena, event);
     if (response.event)
         call_reply(call, &response.base);
     else
@@ -122,6 +124,7 @@ static bool read_list_request(struct call *call, const Triggers__V1__ListInboxRe
     list->arena = &call->arena;
     return list_request_size(call, request->page_size, &list->limit) &&
            list_request_filter(call, request->filter, &list->filter) &&
+           list_request_narrow(call, &list->filter) &&
            list_request_token(call, request->page_token, page_list_of(list), &list->after);
 }
 

@@ -2,7 +2,7 @@
 #include "service/event_service.h"
 
 void event_service_init(struct event_service *service, struct writer *writer,
-                        struct readers *readers, struct waiters *waiters,
+                        struct readers *readers, struct waiters *waiters, struct access *access,
                         const struct payload_rules *payloads)
 {
     *service = (struct event_service){
@@ -10,6 +10,7 @@ void event_service_init(struct event_service *service, struct writer *writer,
         .writer = writer,
         .readers = readers,
         .waiters = waiters,
+        .access = access,
         .payloads = *payloads,
     };
 }

@@ -2,6 +2,7 @@
 #ifndef TRIGGERS_SERVICE_EVENT_SERVICE_H
 #define TRIGGERS_SERVICE_EVENT_SERVICE_H
 
+#include "access/access.h"
 #include "events/readers.h"
 #include "events/rules.h"
 #include "events/waiters.h"
@@ -14,12 +15,14 @@ struct event_service {
     struct writer *writer;
     struct readers *readers;
     struct waiters *waiters;
+    struct access *access; /* NULL: what is erased is not recorded */
     struct payload_rules payloads;
 };
 
-/* The handlers answer from any thread; writer, readers and waiters must outlive the last answer. */
+/* The handlers answer from any thread; writer, readers, waiters and access must outlive the last
+ * answer. */
 void event_service_init(struct event_service *service, struct writer *writer,
-                        struct readers *readers, struct waiters *waiters,
+                        struct readers *readers, struct waiters *waiters, struct access *access,
                         const struct payload_rules *payloads);
 
 /* The handlers, named by the generated initialiser: writes in event_writes.c, reads in

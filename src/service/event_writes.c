@@ -9,13 +9,19 @@
 #include "events/rules.h"
 #include "service/convert.h"
 #include "service/event_service.h"
+#include "service/recording.h"
 #include "service/request_checks.h"
 
 /* One call of this file; in the call's arena. */
 struct write_call {
     struct write_op op; /* first */
     struct call *call;
+    struct event_service *service;
     size_t sound; /* items that are to be written */
+    /* Of a call that may not see every event: */
+    struct list_op look; /* at the events, before they are changed */
+    size_t looked_at;    /* items, from the first */
+    bool *hidden;        /* by item: it may not see it */
     void (*answer)(struct write_call *write);
 };
 
@@ -94,6 +100,18 @@ static const uint8_t *derive_former_id(const char *key, struct arena *arena)
     return id;
 }
 
+/* What the key of the caller may not create is refused, when nothing else is wrong with it. */
+static void check_allowed(struct write_call *write, struct write_item *item)
+{
+    const struct store_event *event = &item->stored.event;
+    if (item->wrong || access_allows_event(write->call->pass, event->source, event->type))
+        return;
+    struct item_failure *failure = failure_of(write->op.arena, item);
+    if (failure)
+        status_fail(&failure->status, STATUS_PERMISSION_DENIED, "KEY_RESTRICTED",
+                    "the key may not create events of this source and event_type");
+}
+
 /* The id that the caller made, the one that its key stands for, or a new one. Old ids are too short
  * for several callers to make them without clashes: only an import brings them. */
 static void choose_id(const Triggers__V1__CreateEventRequest *request, const char *prefix,
@@ -159,7 +177,8 @@ static void on_written(struct write_op *op)
 
 /* ---- the common part of all four calls ---- */
 
-static struct write_call *write_call_new(struct call *call, size_t count,
+static struct write_call *write_call_new(Triggers__V1__EventService_Service *service,
+                                         struct call *call, size_t count,
                                          void (*answer)(struct write_call *write))
 {
     struct write_call *write = arena_calloc(&call->arena, 1, sizeof(*write));
@@ -176,18 +195,19 @@ static struct write_call *write_call_new(struct call *call, size_t count,
     write->op.arena = &call->arena;
     write->op.done = on_written;
     write->call = call;
+    write->service = (struct event_service *)service;
     write->answer = answer;
     return write;
 }
 
-static void submit(struct event_service *service, struct write_call *write)
+static void submit(struct write_call *write)
 {
     struct status status;
     if (write->op.arena->exhausted)
         call_fail_no_memory(write->call);
     else if (write->sound == 0)
         write->answer(write); /* no item is valid */
-    else if (!writer_submit(service->writer, &write->op, &status))
+    else if (!writer_submit(write->service->writer, &write->op, &status))
         call_fail(write->call, &status, NULL, 0);
 }
 
@@ -243,7 +263,7 @@ static void read_delivery(const Triggers__V1__CreateEventRequest *request, const
 }
 
 /* Checks the event; its item gets what is wrong with it. */
-static void add_event(struct event_service *service, struct write_call *write, size_t index,
+static void add_event(struct write_call *write, size_t index,
                       const Triggers__V1__CreateEventRequest *request, const char *prefix)
 {
     CHECK(index < write->op.count);
@@ -261,13 +281,14 @@ static void add_event(struct event_service *service, struct write_call *write, s
         add_violation(arena, item, "EVENT_TYPE_INVALID", field_path(arena, prefix, "event_type"),
                       why);
     event->payload = (struct slice){(const char *)request->payload.data, request->payload.len};
-    if (!rule_payload(event->payload, &service->payloads, arena, &why))
+    if (!rule_payload(event->payload, &write->service->payloads, arena, &why))
         add_violation(arena, item,
-                      event->payload.size > service->payloads.max_size ? "PAYLOAD_TOO_LARGE"
-                                                                       : "PAYLOAD_INVALID",
+                      event->payload.size > write->service->payloads.max_size ? "PAYLOAD_TOO_LARGE"
+                                                                              : "PAYLOAD_INVALID",
                       field_path(arena, prefix, "payload"), why);
     read_ordering_key(request, prefix, arena, item);
     read_delivery(request, prefix, arena, item);
+    check_allowed(write, item);
     write->sound += !item->wrong;
 }
 
@@ -298,12 +319,11 @@ static void answer_create(struct write_call *write)
 EVENT_HANDLER(create_event, CreateEvent)
 {
     (void)closure;
-    struct event_service *self = (struct event_service *)service;
-    struct write_call *write = write_call_new(call, 1, answer_create);
+    struct write_call *write = write_call_new(service, call, 1, answer_create);
     if (!write)
         return;
-    add_event(self, write, 0, request, "");
-    submit(self, write);
+    add_event(write, 0, request, "");
+    submit(write);
 }
 
 static bool fill_create_result(struct arena *arena, const struct write_item *item,
@@ -342,18 +362,18 @@ static void answer_batch_create(struct write_call *write)
 EVENT_HANDLER(batch_create_events, BatchCreateEvents)
 {
     (void)closure;
-    struct event_service *self = (struct event_service *)service;
     if (!request_check_count(call, "events", request->n_events))
         return;
-    struct write_call *write = write_call_new(call, request->n_events, answer_batch_create);
+    struct write_call *write =
+        write_call_new(service, call, request->n_events, answer_batch_create);
     if (!write)
         return;
     for (size_t i = 0; i < request->n_events; i++) {
         char prefix[32];
         snprintf(prefix, sizeof(prefix), "events[%zu]", i);
-        add_event(self, write, i, request->events[i], prefix);
+        add_event(write, i, request->events[i], prefix);
     }
-    submit(self, write);
+    submit(write);
 }
 
 /* ---- acknowledge ---- */
@@ -369,6 +389,115 @@ static void add_change(struct write_call *write, size_t index, enum store_kind k
     if (!typeid_parse(event_id, strlen(event_id), item->stored.event.id))
         add_violation(arena, item, "EVENT_ID_INVALID", field_path(arena, field, ""), ID_RULE);
     write->sound += !item->wrong;
+}
+
+/* ---- of a call that may not see every event: these are not found ---- */
+
+#define LOOKED_AT_ONCE 8 /* events, whose payloads come with them */
+
+/* Asks for the next items that are to be written; returns how many. */
+static size_t gather_gets(struct write_call *write, struct store_get *gets, size_t *places)
+{
+    size_t count = 0;
+    for (; write->looked_at < write->op.count && count < LOOKED_AT_ONCE; write->looked_at++) {
+        const struct write_item *item = &write->op.items[write->looked_at];
+        if (item->wrong)
+            continue;
+        gets[count] = (struct store_get){.arena = write->op.arena};
+        memcpy(gets[count].id, item->stored.event.id, TYPEID_BYTES);
+        places[count++] = write->looked_at;
+    }
+    return count;
+}
+
+static bool may_see(const struct write_call *write, const struct store_get *get)
+{
+    return get->outcome == STORE_DONE &&
+           access_allows_event(write->call->pass, get->event.source, get->event.type);
+}
+
+/* Hides what the call may not see. False: there was no memory for the first of them; from another
+ * one that did not fit it goes on. */
+static bool note_looked_at(struct write_call *write, const struct store_get *gets,
+                           const size_t *places, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (gets[i].no_memory) {
+            write->looked_at = places[i];
+            return i > 0;
+        }
+        write->hidden[places[i]] = !may_see(write, &gets[i]);
+    }
+    return true;
+}
+
+static struct write_call *write_call_of(struct list_op *look)
+{
+    return (struct write_call *)((char *)look - offsetof(struct write_call, look));
+}
+
+/* When there is no memory, the arena remembers. */
+static enum store_result look_at_events(struct store_session *session, struct list_op *op,
+                                        struct status *status)
+{
+    struct write_call *write = write_call_of(op);
+    struct arena *arena = write->op.arena;
+    struct store_get gets[LOOKED_AT_ONCE];
+    struct store_get *pointers[LOOKED_AT_ONCE];
+    size_t places[LOOKED_AT_ONCE];
+    struct arena_place mark = arena_mark(arena);
+    enum store_result result = STORE_OK;
+    for (size_t i = 0; i < LOOKED_AT_ONCE; i++)
+        pointers[i] = &gets[i];
+    write->looked_at = 0;
+    for (size_t count; (count = gather_gets(write, gets, places)) > 0;) {
+        result = session->store->driver->get(session, op->op.scope, pointers, count, status);
+        if (result == STORE_OK && !note_looked_at(write, gets, places, count))
+            return STORE_OK;
+        arena_rewind(arena, mark);
+        if (result != STORE_OK)
+            return result;
+    }
+    return STORE_OK;
+}
+
+static void on_looked(struct op *op)
+{
+    struct write_call *write = write_call_of((struct list_op *)op);
+    if (op->status.code != STATUS_OK) {
+        call_fail(write->call, &op->status, NULL, 0);
+        return;
+    }
+    for (size_t i = 0; i < write->op.count && !write->op.arena->exhausted; i++) {
+        struct item_failure *failure =
+            write->hidden[i] ? failure_of(write->op.arena, &write->op.items[i]) : NULL;
+        if (!failure)
+            continue;
+        failure->status = unwanted_outcome(STORE_NOT_FOUND, false);
+        write->sound--;
+    }
+    submit(write);
+}
+
+/* As submit, of changes to events, of which those are not found that the call may not see. */
+static void submit_changes(struct write_call *write)
+{
+    struct status status;
+    struct call *call = write->call;
+    if (write->sound == 0 || write->op.arena->exhausted || !access_restricts_events(call->pass)) {
+        submit(write);
+        return;
+    }
+    write->hidden = arena_calloc(write->op.arena, write->op.count, sizeof(*write->hidden));
+    write->look = (struct list_op){.op = {.caller = call->caller,
+                                          .scope = call->scope,
+                                          .deadline_ms = call_answer_by_ms(call),
+                                          .done = on_looked},
+                                   .ask = look_at_events};
+    if (!write->hidden)
+        call_fail_no_memory(call);
+    else if (!readers_submit_list(write->service->readers, &write->look, &status))
+        call_fail(call, &status, NULL, 0);
 }
 
 static bool fill_acked(struct arena *arena, const struct write_item *item,
@@ -397,11 +526,11 @@ static void answer_ack(struct write_call *write)
 EVENT_HANDLER(ack_event, AckEvent)
 {
     (void)closure;
-    struct write_call *write = write_call_new(call, 1, answer_ack);
+    struct write_call *write = write_call_new(service, call, 1, answer_ack);
     if (!write)
         return;
     add_change(write, 0, STORE_ACK, request->event_id, "event_id");
-    submit((struct event_service *)service, write);
+    submit_changes(write);
 }
 
 static bool fill_ack_result(struct arena *arena, const struct write_item *item,
@@ -440,7 +569,8 @@ EVENT_HANDLER(batch_ack_events, BatchAckEvents)
     (void)closure;
     if (!request_check_count(call, "event_ids", request->n_event_ids))
         return;
-    struct write_call *write = write_call_new(call, request->n_event_ids, answer_batch_ack);
+    struct write_call *write =
+        write_call_new(service, call, request->n_event_ids, answer_batch_ack);
     if (!write)
         return;
     for (size_t i = 0; i < request->n_event_ids; i++) {
@@ -448,10 +578,22 @@ EVENT_HANDLER(batch_ack_events, BatchAckEvents)
         snprintf(field, sizeof(field), "event_ids[%zu]", i);
         add_change(write, i, STORE_ACK, request->event_ids[i], field);
     }
-    submit((struct event_service *)service, write);
+    submit_changes(write);
 }
 
 /* ---- erase ---- */
+
+/* What names no event was no attempt to erase one. */
+static void note_erased(const struct write_call *write)
+{
+    char id[TYPEID_TEXT_SIZE];
+    const struct write_item *item = &write->op.items[0];
+    enum status_code code = item->wrong ? item->wrong->status.code : STATUS_OK;
+    if (code == STATUS_INVALID_ARGUMENT)
+        return;
+    typeid_format(item->stored.event.id, id);
+    recording_note(write->service->access, write->call, id, code);
+}
 
 static void answer_erase(struct write_call *write)
 {
@@ -459,6 +601,7 @@ static void answer_erase(struct write_call *write)
     struct call *call = write->call;
     const struct write_item *item = &write->op.items[0];
     CHECK(write->op.count == 1);
+    note_erased(write);
     if (item->wrong) {
         call_fail(call, &item->wrong->status, item->wrong->violations,
                   item->wrong->violation_count);
@@ -475,9 +618,9 @@ static void answer_erase(struct write_call *write)
 EVENT_HANDLER(erase_event, EraseEvent)
 {
     (void)closure;
-    struct write_call *write = write_call_new(call, 1, answer_erase);
+    struct write_call *write = write_call_new(service, call, 1, answer_erase);
     if (!write)
         return;
     add_change(write, 0, STORE_ERASE, request->event_id, "event_id");
-    submit((struct event_service *)service, write);
+    submit_changes(write);
 }

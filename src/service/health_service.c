@@ -1,4 +1,5 @@
-/* Serving means that every lane has a session: events can be stored, read and given out now. */
+/* Serving means that every lane has a session, so that events can be stored, read and given out
+ * now, and that the keys are known. */
 #include "service/health_service.h"
 
 #include <string.h>
@@ -7,7 +8,7 @@
 
 static bool is_serving(const struct health_service *service)
 {
-    bool serving = true;
+    bool serving = !service->access || access_is_known(service->access);
     for (size_t i = 0; i < HEALTH_LANES && serving; i++)
         serving = lane_is_connected(service->lanes[i]);
     return serving;
@@ -35,15 +36,18 @@ static void health_service_check(Triggers__Health__V1__Health_Service *base,
             : TRIGGERS__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING;
     response.version = (char *)TRIGGERS_VERSION;
     response.store = (char *)service->store_name;
+    response.auth = (char *)service->auth;
     call_reply(call, &response.base);
 }
 
 void health_service_init(struct health_service *service, struct lane *const lanes[HEALTH_LANES],
-                         const char *store_name)
+                         struct access *access, const char *store_name, const char *auth)
 {
     *service = (struct health_service){
         .base = TRIGGERS__HEALTH__V1__HEALTH__INIT(health_service_),
+        .access = access,
         .store_name = store_name,
+        .auth = auth,
     };
     memcpy(service->lanes, lanes, sizeof(service->lanes));
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "access/access.h"
 #include "events/rules.h"
 #include "service/convert.h"
 #include "service/request_checks.h"
@@ -83,6 +84,23 @@ bool list_request_filter(struct call *call, const Triggers__V1__EventFilter *fro
         return false;
     if (from->from_time && from->until_time && filter->from_us >= filter->until_us)
         return refuse_filter(call, "filter.until_time", "must be after from_time");
+    return true;
+}
+
+/* No event has a name of no characters, so this fits none. */
+static const struct slice NO_NAME = {"", 0};
+
+bool list_request_narrow(struct call *call, struct store_filter *filter)
+{
+    enum store_outcome outcome;
+    if (!access_narrow(call->pass, &call->arena, filter, &outcome)) {
+        call_fail_no_memory(call);
+        return false;
+    }
+    if (outcome == STORE_NOT_FOUND) {
+        filter->sources = &NO_NAME;
+        filter->source_count = 1;
+    }
     return true;
 }
 

@@ -19,6 +19,9 @@ bool list_request_filter(struct call *call, const Triggers__V1__EventFilter *fro
 bool list_request_names(struct call *call, char *const *sources, size_t source_count,
                         char *const *types, size_t type_count, struct store_filter *filter);
 
+/* Narrows a filter to what the call may see: to nothing, when that is nothing. */
+bool list_request_narrow(struct call *call, struct store_filter *filter);
+
 /* Where the page of `token` starts: 0 for "", the first one. `list` as page_list_of has it. */
 bool list_request_token(struct call *call, const char *token, uint64_t list, int64_t *after);
 

@@ -8,12 +8,14 @@
 #include "events/rules.h"
 #include "service/convert.h"
 #include "service/list_request.h"
+#include "service/recording.h"
 #include "service/request_checks.h"
 
 /* One call of this file, in its arena. */
 struct put_call {
     struct put_subscription put; /* first */
     struct call *call;
+    struct access *access;
 };
 
 struct get_subscription_call {
@@ -29,27 +31,46 @@ struct list_subscriptions_call {
 struct remove_call {
     struct remove_subscription remove; /* first */
     struct call *call;
+    struct access *access;
 };
 
 struct seek_call {
     struct seek_subscription seek; /* first */
     struct call *call;
+    struct access *access;
 };
 
 /* ---- what the handlers share ---- */
 
 void subscription_service_init(struct subscription_service *service,
-                               struct subscriptions *subscriptions)
+                               struct subscriptions *subscriptions, struct access *access)
 {
     *service = (struct subscription_service){
         .base = TRIGGERS__V1__SUBSCRIPTION_SERVICE__INIT(subscription_service_),
         .subscriptions = subscriptions,
+        .access = access,
     };
 }
 
 struct subscriptions *subscriptions_of(Triggers__V1__SubscriptionService_Service *service)
 {
     return ((struct subscription_service *)service)->subscriptions;
+}
+
+struct access *subscription_access_of(Triggers__V1__SubscriptionService_Service *service)
+{
+    return ((struct subscription_service *)service)->access;
+}
+
+bool subscription_is_allowed(struct call *call, const char *name)
+{
+    struct status status;
+    struct slice given = {name, strlen(name)};
+    if (access_allows_subscription(call->pass, given) || !subscription_name_is_valid(given))
+        return true; /* what is not valid is not found either */
+    subscription_name_not_found(name, &status);
+    call_fail(call, &status, NULL, 0);
+    return false;
 }
 
 struct subscription_request
@@ -186,6 +207,7 @@ static void on_put(struct subscription_request *request)
     Triggers__V1__PutSubscriptionResponse response = TRIGGERS__V1__PUT_SUBSCRIPTION_RESPONSE__INIT;
     response.subscription = &subscription;
     response.created = put->put.created;
+    recording_note(put->access, call, request->name.data, request->status.code);
     if (request->status.code != STATUS_OK)
         call_fail(call, &request->status, NULL, 0);
     else if (fill_subscription(&call->arena, &put->put.view, &subscription))
@@ -267,6 +289,23 @@ static bool read_ordering(struct call *call, const Triggers__V1__PutSubscription
     return true;
 }
 
+/* Who may acknowledge in the inbox may also have a subscription do so. */
+static bool may_put(struct call *call, const struct put_subscription *put)
+{
+    static const struct slice inbox = {SUBSCRIPTION_INBOX, sizeof(SUBSCRIPTION_INBOX) - 1};
+    struct status status;
+    bool named = access_allows_subscription(call->pass, put->request.name);
+    if (named &&
+        (!put->settings.acknowledges_in_inbox || access_allows_subscription(call->pass, inbox)))
+        return true;
+    status_fail(&status, STATUS_PERMISSION_DENIED, "KEY_RESTRICTED", "%s",
+                named ? "the key may not use the subscription inbox, so no other may acknowledge "
+                        "there either"
+                      : "the key may not create or change a subscription of this name");
+    call_fail(call, &status, NULL, 0);
+    return false;
+}
+
 static bool read_put(struct call *call, const Triggers__V1__PutSubscriptionRequest *request,
                      struct put_subscription *put)
 {
@@ -299,7 +338,8 @@ SUBSCRIPTION_HANDLER(put_subscription, PutSubscription)
     }
     put->call = call;
     put->put.request = subscription_request_of(call, request->name, on_put);
-    if (read_put(call, request, &put->put))
+    put->access = subscription_access_of(service);
+    if (read_put(call, request, &put->put) && may_put(call, &put->put))
         subscriptions_put(subscriptions_of(service), &put->put);
 }
 
@@ -335,6 +375,8 @@ SUBSCRIPTION_HANDLER(get_subscription, GetSubscription)
 {
     (void)closure;
     struct call *owner = call;
+    if (!subscription_is_allowed(call, request->name))
+        return;
     struct get_subscription_call *get = arena_calloc(&owner->arena, 1, sizeof(*get));
     if (!get) {
         call_fail_no_memory(call);
@@ -347,13 +389,19 @@ SUBSCRIPTION_HANDLER(get_subscription, GetSubscription)
 
 /* ---- list ---- */
 
-static bool fill_subscriptions(struct arena *arena, const struct list_subscriptions *list,
+/* Those that the call may not use are left out. */
+static bool fill_subscriptions(struct call *call, const struct list_subscriptions *list,
                                Triggers__V1__ListSubscriptionsResponse *response)
 {
+    struct arena *arena = &call->arena;
+    size_t count = 0;
     Triggers__V1__Subscription *messages = arena_calloc(arena, list->count, sizeof(*messages));
-    for (size_t i = 0; messages && i < list->count; i++)
-        if (!fill_subscription(arena, &list->views[i], &messages[i]))
+    for (size_t i = 0; messages && i < list->count; i++) {
+        if (!access_allows_subscription(call->pass, list->views[i].name))
+            continue;
+        if (!fill_subscription(arena, &list->views[i], &messages[count++]))
             return false;
+    }
     if (list->more) {
         response->next_page_token = arena_alloc(arena, PAGE_TOKEN_SIZE);
         if (response->next_page_token)
@@ -361,8 +409,8 @@ static bool fill_subscriptions(struct arena *arena, const struct list_subscripti
     }
     if (arena->exhausted)
         return false;
-    response->subscriptions = convert_repeated(arena, messages, list->count, sizeof(*messages));
-    response->n_subscriptions = list->count;
+    response->subscriptions = convert_repeated(arena, messages, count, sizeof(*messages));
+    response->n_subscriptions = count;
     return response->subscriptions != NULL;
 }
 
@@ -374,7 +422,7 @@ static void on_listed_subscriptions(struct subscription_request *request)
         TRIGGERS__V1__LIST_SUBSCRIPTIONS_RESPONSE__INIT;
     if (request->status.code != STATUS_OK)
         call_fail(call, &request->status, NULL, 0);
-    else if (fill_subscriptions(&call->arena, &list->list, &response))
+    else if (fill_subscriptions(call, &list->list, &response))
         call_reply(call, &response.base);
     else
         call_fail_no_memory(call);
@@ -401,9 +449,11 @@ SUBSCRIPTION_HANDLER(list_subscriptions, ListSubscriptions)
 
 static void on_removed(struct subscription_request *request)
 {
-    struct call *call = ((struct remove_call *)request)->call;
+    struct remove_call *remove = (struct remove_call *)request;
+    struct call *call = remove->call;
     Triggers__V1__DeleteSubscriptionResponse response =
         TRIGGERS__V1__DELETE_SUBSCRIPTION_RESPONSE__INIT;
+    recording_note(remove->access, call, request->name.data, request->status.code);
     if (request->status.code != STATUS_OK)
         call_fail(call, &request->status, NULL, 0);
     else
@@ -414,12 +464,15 @@ SUBSCRIPTION_HANDLER(delete_subscription, DeleteSubscription)
 {
     (void)closure;
     struct call *owner = call;
+    if (!subscription_is_allowed(call, request->name))
+        return;
     struct remove_call *remove = arena_calloc(&owner->arena, 1, sizeof(*remove));
     if (!remove) {
         call_fail_no_memory(call);
         return;
     }
     remove->call = call;
+    remove->access = subscription_access_of(service);
     remove->remove.request = subscription_request_of(call, request->name, on_removed);
     subscriptions_remove(subscriptions_of(service), &remove->remove);
 }
@@ -432,6 +485,8 @@ static void on_sought(struct subscription_request *request)
     Triggers__V1__SeekResponse response = TRIGGERS__V1__SEEK_RESPONSE__INIT;
     response.position = seek->seek.position;
     response.events = seek->seek.events;
+    if (!seek->seek.dry_run)
+        recording_note(seek->access, seek->call, request->name.data, request->status.code);
     if (request->status.code != STATUS_OK)
         call_fail(seek->call, &request->status, NULL, 0);
     else
@@ -442,12 +497,15 @@ SUBSCRIPTION_HANDLER(seek, Seek)
 {
     (void)closure;
     struct call *owner = call;
+    if (!subscription_is_allowed(call, request->name))
+        return;
     struct seek_call *seek = arena_calloc(&owner->arena, 1, sizeof(*seek));
     if (!seek) {
         call_fail_no_memory(call);
         return;
     }
     seek->call = call;
+    seek->access = subscription_access_of(service);
     seek->seek.request = subscription_request_of(call, request->name, on_sought);
     seek->seek.dry_run = request->dry_run;
     if (read_start(call, "to", request->to, &seek->seek.to))

@@ -3,6 +3,7 @@
 #ifndef TRIGGERS_SERVICE_SUBSCRIPTION_SERVICE_H
 #define TRIGGERS_SERVICE_SUBSCRIPTION_SERVICE_H
 
+#include "access/access.h"
 #include "rpc/call.h"
 #include "subscriptions/subscriptions.h"
 #include "triggers/v1/subscriptions.pb-c.h"
@@ -10,11 +11,13 @@
 struct subscription_service {
     Triggers__V1__SubscriptionService_Service base; /* first: what the dispatcher holds */
     struct subscriptions *subscriptions;
+    struct access *access; /* NULL: what is changed is not recorded */
 };
 
-/* The handlers answer from any thread; the subscriptions must outlive the last answer. */
+/* The handlers answer from any thread; the subscriptions and access must outlive the last answer.
+ */
 void subscription_service_init(struct subscription_service *service,
-                               struct subscriptions *subscriptions);
+                               struct subscriptions *subscriptions, struct access *access);
 
 /* The handlers, named by the generated initialiser: pull and what follows it in deliveries.c, dead
  * letters in dead_letter_calls.c, all else in subscription_service.c. `call` is the struct call to
@@ -38,11 +41,16 @@ SUBSCRIPTION_HANDLER(list_dead_letters, ListDeadLetters);
 SUBSCRIPTION_HANDLER(redrive_dead_letters, RedriveDeadLetters);
 SUBSCRIPTION_HANDLER(delete_dead_letters, DeleteDeadLetters);
 
-/* What the handlers share: the subscriptions of the service, and what all requests to them begin
- * with. `name` lives as long as the call. */
+/* What the handlers share: the parts of the service, and what all requests to the subscriptions
+ * begin with. `name` lives as long as the call. */
 struct subscriptions *subscriptions_of(Triggers__V1__SubscriptionService_Service *service);
+struct access *subscription_access_of(Triggers__V1__SubscriptionService_Service *service);
 struct subscription_request
 subscription_request_of(struct call *call, const char *name,
                         void (*done)(struct subscription_request *request));
+
+/* Whether the call may use the subscription; for one that may not, there is none of this name:
+ * false, after having answered so. */
+bool subscription_is_allowed(struct call *call, const char *name);
 
 #endif

@@ -40,6 +40,12 @@ struct subscription_settings subscription_settings_new(void)
     return settings;
 }
 
+void subscription_name_not_found(const char *name, struct status *status)
+{
+    status_fail(status, STATUS_NOT_FOUND, "SUBSCRIPTION_NOT_FOUND",
+                "there is no subscription \"%s\"; create it with PutSubscription", name);
+}
+
 bool subscription_name_is_valid(struct slice name)
 {
     if (name.size == 0 || name.size > SUBSCRIPTION_NAME_MAX)

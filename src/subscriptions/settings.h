@@ -39,6 +39,9 @@ struct subscription_settings subscription_settings_new(void);
 
 bool subscription_name_is_valid(struct slice name);
 
+/* Why there is none of a name that is valid. */
+void subscription_name_not_found(const char *name, struct status *status);
+
 void subscription_settings_encode(const struct subscription_settings *settings,
                                   struct buffer *bytes);
 /* Texts are copied to the arena. False when they are not ours, of a newer version, or there is no

@@ -192,9 +192,7 @@ void subscription_forget(struct subscription *subscription)
 
 void subscription_not_found(const struct subscription *subscription, struct status *status)
 {
-    status_fail(status, STATUS_NOT_FOUND, "SUBSCRIPTION_NOT_FOUND",
-                "there is no subscription \"%s\"; create it with PutSubscription",
-                subscription->name);
+    subscription_name_not_found(subscription->name, status);
 }
 
 /* ---- pulls ---- */

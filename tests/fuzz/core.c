@@ -184,13 +184,14 @@ void core_start(void)
     MUST(lane_await_first_try(readers_list_lane(readers), &status) == STORE_OK);
     struct waiters *waiters = waiters_open(readers);
     MUST(waiters);
-    struct asks *asks = asks_open(&fake_store, 1);
+    static struct asks *asks; /* nobody else knows of it */
+    asks = asks_open(&fake_store, 1);
     MUST(asks && lane_await_first_try(asks_lane(asks), &status) == STORE_OK);
-    event_service_init(&event_service, writer, readers, waiters,
+    event_service_init(&event_service, writer, readers, waiters, NULL,
                        &(struct payload_rules){.max_size = EVENT_MAX_PAYLOAD, .any = true});
     struct lane *const lanes[HEALTH_LANES] = {writer_lane(writer), readers_get_lane(readers),
                                               readers_list_lane(readers), asks_lane(asks)};
-    health_service_init(&health_service, lanes, "fake");
+    health_service_init(&health_service, lanes, NULL, "fake", "off");
     stats_service_init(&stats_service, &metrics);
     dispatcher_init(&dispatcher, services);
     call_init(&call, &TRANSPORT);
