@@ -12,7 +12,7 @@
 #include "key_source.h"
 #include "print.h"
 
-enum output { OUTPUT_JSON, OUTPUT_TABLE };
+enum output { OUTPUT_JSON, OUTPUT_TABLE, OUTPUT_TEXT }; /* the last two are one */
 
 bool cli_wants_help;
 bool cli_wants_version;
@@ -21,7 +21,7 @@ static const char *core_url;
 static const char *ca_file;
 static long timeout_ms;
 static int output = -1; /* negative: depends on whether stdout is a terminal */
-static const char *const outputs[] = {"json", "table", NULL};
+static const char *const outputs[] = {"json", "table", "text", NULL};
 
 const struct option_spec global_options[] = {
     {"core", OPTION_TEXT, &core_url, "URL",
@@ -32,7 +32,8 @@ const struct option_spec global_options[] = {
     {"timeout", OPTION_SECONDS, &timeout_ms, "SECONDS", "Longest wait for an answer; default 10",
      .min = 0, .max = TRIGGERS_MAX_TRY_MS / 1000},
     {"output", OPTION_CHOICE, &output, "FORMAT",
-     "json (one object per line) or table; default table on a terminal, else json",
+     "json (one object per line), or table or text, which are one; default table on a terminal, "
+     "else json",
      .choices = outputs},
     {"help", OPTION_FLAG, &cli_wants_help, NULL,
      "Print help; after the name of a command, for that command"},

@@ -29,6 +29,7 @@ enum option_kind {
     OPTION_LIST,    /* target: struct word_list; may be repeated */
     OPTION_TIME,    /* target: int64_t, microseconds since 1970; see when_parse */
     OPTION_DATE,    /* the same; see when_parse_date */
+    OPTION_AHEAD,   /* the same; see when_parse_ahead */
     OPTION_DELAY,   /* target: int64_t, seconds up to max; see when_parse_duration */
 };
 
@@ -69,7 +70,8 @@ extern bool cli_wants_version;
 
 extern const struct command command_create, command_inbox, command_tail, command_kinds, command_get,
     command_ack, command_erase, command_subscriptions, command_consume, command_dead_letters,
-    command_seek, command_health, command_bench, command_backup, command_completion;
+    command_seek, command_tenants, command_keys, command_audit, command_health, command_bench,
+    command_backup, command_completion;
 
 /* Whether the output is one JSON object per line; else tables. */
 bool cli_output_is_json(void);

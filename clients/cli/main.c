@@ -24,23 +24,11 @@ static const struct command command_help = {
 };
 
 const struct command *const commands[] = {
-    &command_create,
-    &command_inbox,
-    &command_tail,
-    &command_kinds,
-    &command_get,
-    &command_ack,
-    &command_erase,
-    &command_subscriptions,
-    &command_consume,
-    &command_dead_letters,
-    &command_seek,
-    &command_health,
-    &command_bench,
-    &command_backup,
-    &command_help,
-    &command_completion,
-    NULL,
+    &command_create,  &command_inbox,        &command_tail,       &command_kinds,
+    &command_get,     &command_ack,          &command_erase,      &command_subscriptions,
+    &command_consume, &command_dead_letters, &command_seek,       &command_tenants,
+    &command_keys,    &command_audit,        &command_health,     &command_bench,
+    &command_backup,  &command_help,         &command_completion, NULL,
 };
 
 static const struct command *find_command(const char *name)
@@ -68,7 +56,7 @@ static void print_options(const struct option_spec *options)
 static void print_all_help(void)
 {
     printf("triggers: send events to an inbox; list, follow, read, acknowledge and erase them;\n"
-           "work on them by subscriptions\n\n"
+           "work on them by subscriptions; say who may do so by keys\n\n"
            "Usage: triggers [options] COMMAND [options] [arguments]\n\nCommands:\n");
     for (size_t i = 0; commands[i]; i++)
         printf("  %-13s %s\n", commands[i]->name, commands[i]->summary);
@@ -83,7 +71,7 @@ static void print_all_help(void)
            "  0  done\n"
            "  1  the call failed, or some of its items did\n"
            "  2  wrong command line or setting\n"
-           "  3  no such event or subscription\n"
+           "  3  no such event, subscription, tenant or key\n"
            "  4  triggersd is not reachable, not ready, too busy or did not answer in time: the\n"
            "     same command may succeed later\n"
            "A failed call prints one line on stderr, with its reason in capitals.\n\n"
@@ -215,6 +203,9 @@ static bool parse_value(const struct option_spec *option, const char *text)
                refuse(option, text, WHEN_ACCEPTED);
     case OPTION_DATE:
         return when_parse_date(text, option->target) || refuse(option, text, WHEN_DATE_ACCEPTED);
+    case OPTION_AHEAD:
+        return when_parse_ahead(text, clock_now_us(), option->target) ||
+               refuse(option, text, WHEN_AHEAD_ACCEPTED);
     case OPTION_DELAY: return parse_delay(option, text);
     }
     return false;

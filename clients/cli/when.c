@@ -84,3 +84,12 @@ bool when_parse(const char *text, int64_t now_us, int64_t *time_us)
 {
     return parse_ago(text, now_us, time_us) || when_parse_date(text, time_us);
 }
+
+bool when_parse_ahead(const char *text, int64_t now_us, int64_t *time_us)
+{
+    int64_t seconds, ahead_us;
+    if (!when_parse_duration(text, &seconds))
+        return when_parse_date(text, time_us);
+    return !__builtin_mul_overflow(seconds, US_OF_SECOND, &ahead_us) &&
+           !__builtin_add_overflow(now_us, ahead_us, time_us);
+}

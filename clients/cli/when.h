@@ -17,6 +17,11 @@ bool when_parse(const char *text, int64_t now_us, int64_t *time_us);
 #define WHEN_DATE_ACCEPTED "a time such as 2026-01-31T12:00:00Z, or a day (UTC)"
 bool when_parse_date(const char *text, int64_t *time_us);
 
+/* The same, or a number and a unit, which stands for so long after `now_us`. */
+#define WHEN_AHEAD_ACCEPTED                                                                        \
+    "a time such as 2026-01-31T12:00:00Z, a day (UTC), or how long from now: 12h, 90d"
+bool when_parse_ahead(const char *text, int64_t now_us, int64_t *time_us);
+
 /* Reads a number and a unit (s, m, h or d) as seconds, from 0 on. */
 bool when_parse_duration(const char *text, int64_t *seconds);
 

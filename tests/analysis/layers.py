@@ -31,7 +31,7 @@ MAY_INCLUDE = {
     "src/import": {"base", "store", "store/postgres", "events", "libpq", "sqlite"},
     "bridge": {"base", "protobuf", "libtriggers", "microhttpd", "gnutls"},
     "clients/c": {"base", "sp", "protobuf", "nng"},
-    "clients/cli": {"base", "protobuf", "libtriggers", "sqlite"},
+    "clients/cli": {"base", "access", "protobuf", "libtriggers", "sqlite"},
 }
 LIBRARIES = {
     r".*\.pb-c\.h|protobuf-c/.*": "protobuf",

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import shutil
 import subprocess
 
@@ -11,7 +12,7 @@ from support.network import free_port
 from support.program import clean_environment, program_path, run
 
 COMMANDS = ["create", "inbox", "tail", "kinds", "get", "ack", "erase", "subscriptions", "consume"]
-COMMANDS += ["dead-letters", "seek", "health", "bench", "backup", "help", "completion"]
+COMMANDS += ["dead-letters", "seek", "tenants", "keys", "audit", "health", "bench", "backup", "help", "completion"]
 
 
 @pytest.fixture
@@ -87,10 +88,28 @@ WRONG = [
     (["dead-letters", "a", "--redrive", "--all", "--source", "crm"], "filter"),
     (["dead-letters", "a", "--delete", "--all", "--rate", "1"], "--rate"),
     (["seek", "a"], "SUBSCRIPTION POSITION"),
+    (["tenants", "make", "a"], "list, show, put, suspend, resume and delete"),
+    (["tenants", "show"], "one name or id"),
+    (["tenants", "put", "a", "--keep-pending", "0s"], "such as 30d, or forever"),
+    (["tenants", "suspend", "a", "--keep-pending", "1d"], "go with put"),
+    (["tenants", "put", "a", "--wait"], "goes with delete"),
+    (["keys", "show"], "one name or id"),
+    (["keys", "list", "a"], "no further words"),
+    (["keys", "create", "--name", "a"], "--scope"),
+    (["keys", "create", "--scope", "events:write"], "--name"),
+    (["keys", "create", "--name", "a", "--scope", "events:write,none"], "does not accept 'none'"),
+    (["keys", "create", "--name", "a", "--scope", "events"], "events:write, events:read"),
+    (["keys", "create", "--name", "a", "--scope", "operator", "--expires", "soon"], "from now"),
+    (["keys", "rotate", "a", "--overlap", "31d"], "up to 2592000s"),
+    (["keys", "rotate", "a", "--scope", "operator"], "goes with create"),
+    (["keys", "revoke", "a", "--expires", "1d"], "create and rotate"),
+    (["keys", "create", "--name", "a", "--scope", "operator", "--overlap", "1d"], "with rotate"),
+    (["audit", "show"], "list and export"),
+    (["audit", "export", "--limit", "1"], "goes with list"),
     (["--timeout", "0", "health"], "seconds"),
     (["--timeout", "nan", "health"], "seconds"),
     (["--timeout", "30.001", "health"], "up to 30"),
-    (["--output", "xml", "health"], "json and table"),
+    (["--output", "xml", "health"], "json, table and text"),
     (["get"], "one event id"),
     (["get", "evt_1", "evt_2"], "one event id"),
     (["create", "crm"], "SOURCE TYPE [PAYLOAD]"),
@@ -133,6 +152,12 @@ def test_wrong_command_lines_are_exit_status_2(triggers, words, text):
         ["dead-letters", "a"],
         ["dead-letters", "a", "--redrive", "evt_1"],
         ["seek", "a", "latest"],
+        ["tenants"],
+        ["tenants", "delete", "a", "--wait"],
+        ["keys"],
+        ["keys", "create", "--name", "a", "--scope", "Events_Write"],
+        ["keys", "revoke", "a"],
+        ["audit"],
         ["health"],
         ["bench", "--op", "get"],
     ],
@@ -224,7 +249,7 @@ def test_bash_completion_offers_commands_options_and_values(triggers):
     assert "--limit" in complete(triggers, ["triggers", "inbox", "--"])
     assert "--limit" not in complete(triggers, ["triggers", "get", "--"])
     assert complete(triggers, ["triggers", "inbox", "--status", "a"]) == ["acknowledged"]
-    assert complete(triggers, ["triggers", "--output", ""]) == ["json", "table"]
+    assert complete(triggers, ["triggers", "--output", ""]) == ["json", "table", "text"]
     assert complete(triggers, ["triggers", "completion", ""]) == ["bash", "zsh", "fish"]
     assert "/etc/passwd" in complete(triggers, ["triggers", "backup", "/etc/pass"])
 
@@ -237,3 +262,8 @@ def test_completion_scripts_parse(triggers, shell):
         pytest.skip(f"{shell} is not installed")
     checked = subprocess.run([shell, "-n"], input=script, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
+
+
+def test_a_generated_key_is_a_text_of_a_key(triggers):
+    keys = {triggers("keys", "generate", "--output", "text").stdout for _ in range(2)}
+    assert len(keys) == 2 and all(re.fullmatch(r"trg_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}\n", key) for key in keys)
