@@ -10,6 +10,7 @@
 #include "base/process.h"
 #include "base/signals.h"
 #include "daemon/core_metrics.h"
+#include "daemon/given_key.h"
 #include "daemon/settings.h"
 #include "events/asks.h"
 #include "events/backlog.h"
@@ -18,6 +19,7 @@
 #include "events/tenants.h"
 #include "events/waiters.h"
 #include "net/server.h"
+#include "service/access_service.h"
 #include "service/event_service.h"
 #include "service/health_service.h"
 #include "service/stats_service.h"
@@ -47,6 +49,7 @@
 
 struct daemon {
     struct core_settings settings;
+    struct given_key operator_key;
     struct server_config server_config;
     struct budget budget;
     struct store *store;
@@ -63,9 +66,10 @@ struct daemon {
     struct health_service health;
     struct stats_service stats;
     struct subscription_service subscription_calls;
+    struct access_service access_calls;
     struct metrics *metrics;
     struct backlog backlog;
-    ProtobufCService *services[5];
+    ProtobufCService *services[6];
     struct dispatcher dispatcher;
     struct server *server;
 };
@@ -192,7 +196,8 @@ static void warn_of_open_doors(const struct daemon *daemon)
 
 static bool start(struct daemon *daemon, struct status *status)
 {
-    if (!open_lanes(daemon, status) || !open_retention(daemon, status))
+    if (!open_lanes(daemon, status) || !open_retention(daemon, status) ||
+        !given_key_add(&daemon->operator_key, daemon->asks, status))
         return false;
     struct payload_rules payloads = store_settings_payload_rules(&daemon->settings.store);
     event_service_init(&daemon->events, daemon->writer, daemon->readers, daemon->waiters,
@@ -209,6 +214,8 @@ static bool start(struct daemon *daemon, struct status *status)
     daemon->services[2] = &daemon->stats.base.base;
     subscription_service_init(&daemon->subscription_calls, daemon->subscriptions, daemon->access);
     daemon->services[3] = &daemon->subscription_calls.base.base;
+    access_service_init(&daemon->access_calls, daemon->access);
+    daemon->services[4] = &daemon->access_calls.base.base;
     dispatcher_init(&daemon->dispatcher, daemon->services);
     daemon->dispatcher.max_message = max_message(&daemon->settings);
     if (mode_of(daemon) != ACCESS_OFF) {
@@ -227,6 +234,7 @@ static void serve(struct daemon *daemon)
         backlog_ask(&daemon->backlog, daemon->readers);
         waiters_look(daemon->waiters);
         access_look(daemon->access);
+        given_key_look(&daemon->operator_key, daemon->asks);
         server_note_memory(daemon->server);
         metrics_log(daemon->metrics, daemon->settings.metrics_log);
     } while (!signals_wait(GRACE_SECONDS, 1));
@@ -316,6 +324,25 @@ static bool check_retention(const struct core_settings *settings, struct status 
                "as long");
 }
 
+/* Its text does not stay in the settings. */
+static bool take_operator_key(struct daemon *daemon, struct status *status)
+{
+    char *text = (char *)daemon->settings.operator_key;
+    bool taken =
+        given_key_read(&daemon->operator_key, text, daemon->settings.operator_key_file, status);
+    if (text)
+        explicit_bzero(text, strlen(text));
+    return taken;
+}
+
+/* Whether a connection from there is of a bridge. */
+static bool is_bridge(void *context, const char *address)
+{
+    uint8_t bytes[16];
+    const struct daemon *daemon = context;
+    return address_parse(address, bytes) && address_ranges_have(&daemon->settings.bridges, bytes);
+}
+
 static bool check(struct daemon *daemon, struct status *status)
 {
     daemon->server_config = (struct server_config){
@@ -324,9 +351,11 @@ static bool check(struct daemon *daemon, struct status *status)
                    .tls_key = daemon->settings.tls_key,
                    .access = &daemon->settings.access},
         .budget = &daemon->budget,
+        .is_bridge = is_bridge,
+        .bridge_context = daemon,
     };
-    return check_retention(&daemon->settings, status) && make_budget(daemon, status) &&
-           count_connections(daemon, status) &&
+    return check_retention(&daemon->settings, status) && take_operator_key(daemon, status) &&
+           make_budget(daemon, status) && count_connections(daemon, status) &&
            listen_check(&daemon->server_config.listen, status) &&
            store_open(daemon->settings.store.database_url, &daemon->store, status);
 }

@@ -44,6 +44,19 @@ enum config_result core_settings_load(struct core_settings *settings, int argc, 
          "key that is given counts, and calls without one reach events and subscriptions of the "
          "tenant default alone; required, yes.",
          config_choice, &settings->auth, .choices = AUTH_MODES},
+        {"TRIGGERS_BRIDGES", "bridges", "127.0.0.0/8,::1", "RANGES",
+         "Addresses of bridges, or ranges such as 10.0.0.0/8, separated by commas: they are "
+         "believed where the calls come from that they pass on, for keys that may be used from "
+         "some addresses alone and for audit records. Local sockets count as 127.0.0.1.",
+         config_ranges, &settings->bridges},
+        {"TRIGGERS_OPERATOR_KEY_FILE", "operator-key-file", NULL, "FILE",
+         "File with the text of a key, as triggers keys generate makes it, which is added with "
+         "every scope and of the tenant default when it is not there.",
+         config_text, &settings->operator_key_file},
+        {"TRIGGERS_OPERATOR_KEY", "operator-key", NULL, "KEY",
+         "The text of such a key itself, where secrets are variables. A file is better: other "
+         "programs of the user can read variables.",
+         config_text, &settings->operator_key, .secret = true},
         {"TRIGGERS_MAX_MEMORY", "max-memory", "117440512", "BYTES",
          "Bytes of memory that the program may take, at least 88080384; more with many sessions "
          "or large payloads.",
