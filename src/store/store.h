@@ -611,9 +611,10 @@ struct store_driver {
                                      struct status *status);
     /* A step of removing everything that a tenant has: its log, subscriptions, keys, records; its
      * row of STORE_TENANT stays, for the caller. Its keys become rows that are gone. A step takes
-     * about a tenth of a second at most. Not for tenant 0. *events: so many events this step
-     * removed. Others may still be writing: the caller sees to it that nobody begins to, and steps
-     * again after a minute. */
+     * about a tenth of a second at most; while another session is at one, nothing happens. Not for
+     * tenant 0. *more is false when nothing was left. *events: so many this step removed. Others
+     * may still be writing: the caller sees to it that nobody begins to, and steps again after a
+     * minute. */
     enum store_result (*tenant_remove)(struct store_session *session, struct scope scope,
                                        bool *more, int64_t *events, struct status *status);
 

@@ -798,6 +798,30 @@ static void a_tenant_that_is_being_removed_can_be_read(void **state)
     assert_true(steps >= 2);
 }
 
+/* In PostgreSQL a second session that comes meanwhile does not wait. */
+static void one_session_at_a_time_removes(void **state)
+{
+    struct world *world = *state;
+    if (!database_is_postgres())
+        return;
+    int64_t tenant = make_tenant(world, "goes"), events;
+    world->scope = (struct scope){.tenant = tenant};
+    append_numbers(world, 1, 10);
+    struct side *side = side_begin(world->url, "select pg_advisory_xact_lock(1735356005)");
+    struct status status;
+    bool more = false;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(world->store->driver->tenant_remove(world->writer, world->scope, &more,
+                                                             &events, &status),
+                         STORE_OK);
+        assert_true(more);
+        assert_int_equal(events, 0);
+    }
+    assert_true(has_number(world, 10));
+    side_end(side);
+    assert_int_equal(remove_wholly(world, tenant), 10);
+}
+
 int run_access_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -816,6 +840,7 @@ int run_access_tests(void)
         WORLD_TEST(what_is_gone_is_known_of_for_a_day),
         WORLD_TEST(a_tenant_is_removed_and_others_stay),
         WORLD_TEST(a_tenant_that_is_being_removed_can_be_read),
+        WORLD_TEST(one_session_at_a_time_removes),
     };
     return cmocka_run_group_tests_name("access", tests, NULL, NULL);
 }

@@ -233,6 +233,7 @@ static const char *const POSTGRES_PARAMETERS[POSTGRES_STATEMENT_COUNT] = {
     [POSTGRES_ADD_AUDIT] = "(0, triggers.payloads())",
     [POSTGRES_LIST_AUDIT] = "(0, 25000, 101)",
     [POSTGRES_TRIM_ACCESS] = "(now() - interval '1 day')",
+    [POSTGRES_BEGIN_REMOVAL] = "",
     [POSTGRES_REMOVE_SUBSCRIPTIONS_OF] = "(1)",
     [POSTGRES_REMOVE_TAKES_OF] = "(1)",
     [POSTGRES_REMOVE_SETTLEMENTS_OF] = "(1)",
@@ -266,7 +267,8 @@ static void check_postgres_plans(const struct side *side)
 static struct side *prepare_statements(const struct world *world)
 {
     struct side *side = side_begin(world->url, "set local plan_cache_mode = force_generic_plan;"
-                                               " set local triggers.trims = true");
+                                               " set local triggers.trims = true;"
+                                               " set local triggers.removes = true");
     for (size_t i = 0; i < POSTGRES_STATEMENT_COUNT; i++) {
         char sql[8192];
         snprintf(sql, sizeof(sql), "prepare %s as %s", POSTGRES_STATEMENTS[i].name,

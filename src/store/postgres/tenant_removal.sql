@@ -1,18 +1,29 @@
--- Removal of everything that the tenant $1 has, in steps: each statement removes up to 1000 rows of a table
--- and returns how many. write.sql says how statements are planned; rows are removed by their position
--- (ctid). Index: the primary key of the table, unless another is named.
+-- Removal of everything that the tenant $1 has, in steps: one transaction, whose statements are sent
+-- together. Each removes up to 1000 rows of a table and returns how many. write.sql says how statements
+-- are planned; rows are removed by their position (ctid). Index: the primary key of the table, unless
+-- another is named.
+
+-- name: begin_removal
+-- Takes the turn, unless another session has it; the number is "gone" in ASCII. The next ones do nothing
+-- without it. Reads no table.
+select pg_catalog.set_config('triggers.removes',
+    pg_catalog.pg_try_advisory_xact_lock(1735356005)::text, true);
 
 -- name: remove_subscriptions_of
 with removed as (
     delete from triggers.subscriptions where ctid = any (array(
-        select ctid from triggers.subscriptions where tenant_id = $1 order by subscription limit 1000))
+        select ctid from triggers.subscriptions where tenant_id = $1
+            and pg_catalog.current_setting('triggers.removes', true) = 'true'
+        order by subscription limit 1000))
     returning subscription)
 select count(*) from removed;
 
 -- name: remove_takes_of
 with removed as (
     delete from triggers.takes where ctid = any (array(
-        select ctid from triggers.takes where tenant_id = $1 order by subscription, number limit 1000))
+        select ctid from triggers.takes where tenant_id = $1
+            and pg_catalog.current_setting('triggers.removes', true) = 'true'
+        order by subscription, number limit 1000))
     returning number)
 select count(*) from removed;
 
@@ -20,6 +31,7 @@ select count(*) from removed;
 with removed as (
     delete from triggers.settlements where ctid = any (array(
         select ctid from triggers.settlements where tenant_id = $1
+            and pg_catalog.current_setting('triggers.removes', true) = 'true'
         order by subscription, number limit 1000))
     returning number)
 select count(*) from removed;
@@ -28,6 +40,7 @@ select count(*) from removed;
 with removed as (
     delete from triggers.dead_letters where ctid = any (array(
         select ctid from triggers.dead_letters where tenant_id = $1
+            and pg_catalog.current_setting('triggers.removes', true) = 'true'
         order by subscription, sequence limit 1000))
     returning sequence)
 select count(*) from removed;
@@ -36,7 +49,8 @@ select count(*) from removed;
 -- The oldest, of about 8 MB of payloads. octet_length does not read a payload that is stored apart.
 with oldest as materialized (
     select ctid as place, octet_length(payload) as size from triggers.events
-    where tenant_id = $1 order by sequence limit 1000),
+    where tenant_id = $1 and pg_catalog.current_setting('triggers.removes', true) = 'true'
+    order by sequence limit 1000),
 removed as (
     delete from triggers.events where ctid = any (array(
         select place from (
@@ -53,6 +67,7 @@ with removed as (
         where tenant_id = $1 and sequence < coalesce((
             select sequence from triggers.events where tenant_id = $1 order by sequence limit 1),
             9223372036854775807)
+            and pg_catalog.current_setting('triggers.removes', true) = 'true'
         order by sequence limit 1000))
     returning sequence)
 select count(*) from removed;
@@ -62,7 +77,9 @@ select count(*) from removed;
 -- row.
 with removed as (
     delete from triggers.blocks where ctid = any (array(
-        select ctid from triggers.blocks where tenant_id = $1 order by kind, block limit 1000))
+        select ctid from triggers.blocks where tenant_id = $1
+            and pg_catalog.current_setting('triggers.removes', true) = 'true'
+        order by kind, block limit 1000))
         and (select sequence from triggers.events where tenant_id = $1 order by sequence limit 1) is null
     returning block)
 select count(*) from removed;
@@ -70,7 +87,9 @@ select count(*) from removed;
 -- name: remove_pending_of
 with removed as (
     delete from triggers.pending where ctid = any (array(
-        select ctid from triggers.pending where tenant_id = $1 order by kind, block limit 1000))
+        select ctid from triggers.pending where tenant_id = $1
+            and pg_catalog.current_setting('triggers.removes', true) = 'true'
+        order by kind, block limit 1000))
         and (select sequence from triggers.events where tenant_id = $1 order by sequence limit 1) is null
     returning block)
 select count(*) from removed;
@@ -78,7 +97,9 @@ select count(*) from removed;
 -- name: remove_kinds_of
 with removed as (
     delete from triggers.kinds where ctid = any (array(
-        select ctid from triggers.kinds where tenant_id = $1 order by kind limit 1000))
+        select ctid from triggers.kinds where tenant_id = $1
+            and pg_catalog.current_setting('triggers.removes', true) = 'true'
+        order by kind limit 1000))
         and (select sequence from triggers.events where tenant_id = $1 order by sequence limit 1) is null
     returning kind)
 select count(*) from removed;
@@ -86,7 +107,9 @@ select count(*) from removed;
 -- name: remove_audit_of
 with removed as (
     delete from triggers.audit_records where ctid = any (array(
-        select ctid from triggers.audit_records where tenant_id = $1 order by number limit 1000))
+        select ctid from triggers.audit_records where tenant_id = $1
+            and pg_catalog.current_setting('triggers.removes', true) = 'true'
+        order by number limit 1000))
     returning number)
 select count(*) from removed;
 

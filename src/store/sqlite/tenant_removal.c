@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "store/sqlite/session.h"
 
-#define STEP_US (50 * 1000)
+#define STEP_US (20 * 1000) /* others that write wait meanwhile */
 
 struct removal {
     struct sqlite_session *session;
