@@ -149,8 +149,8 @@ static bool open_lanes(struct daemon *daemon, struct status *status)
     if (daemon->asks)
         daemon->access = access_open(daemon->asks, daemon->tenants, mode_of(daemon));
     if (daemon->access)
-        daemon->subscriptions =
-            subscriptions_open(daemon->store, daemon->writer, daemon->waiters, daemon->asks);
+        daemon->subscriptions = subscriptions_open(daemon->store, daemon->writer, daemon->waiters,
+                                                   daemon->asks, daemon->tenants);
     if (!daemon->subscriptions)
         return status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY",
                            "cannot start the store's workers: out of memory or threads");

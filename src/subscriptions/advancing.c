@@ -92,6 +92,8 @@ static void take_out_ended(struct subscription *subscription, struct pull_list *
 /* Lock held. */
 static bool needs_worker(const struct subscription *subscription)
 {
+    if (subscription->ended)
+        return subscription->state != SUBSCRIPTION_GONE;
     bool waits = subscription->pulls.first || subscription->settles.first ||
                  subscription->granted.first || subscription->requests.first;
     if (subscription->state != SUBSCRIPTION_READY || subscription->stale)
@@ -179,7 +181,8 @@ void subscription_go_on(struct subscription *subscription)
     bool stops = atomic_load(&all->stopping);
     subscription_hear_of_turns(subscription);
     take_out_ended(subscription, &answered);
-    if (subscription->state == SUBSCRIPTION_READY && !subscription->stale && !stops) {
+    if (subscription->state == SUBSCRIPTION_READY && !subscription->stale && !stops &&
+        !subscription->ended) {
         admit_pulls(subscription);
         settles = !subscription->settling.under_way && settling_make(subscription, &answers);
         enum pull_empty why = why_empty(subscription);

@@ -5,27 +5,42 @@
 
 #include <stdatomic.h>
 
+#include "base/siphash.h"
 #include "events/asks.h"
+#include "events/tenants.h"
 #include "subscriptions/requests.h"
 #include "subscriptions/store_clock.h"
 #include "subscriptions/subscription_metrics.h"
+
+/* Those that were asked for since the start, see subscription_table.h. */
+struct subscription_table {
+    struct subscription *list; /* all of them, those that are gone as well */
+    struct subscription **buckets;
+    size_t bucket_count; /* a power of 2; 0 before the first is added */
+    size_t count;
+    uint8_t key[SIPHASH_KEY_SIZE]; /* of the hash, as callers choose the names */
+};
 
 struct subscriptions {
     struct store *store;
     struct writer *writer;
     struct waiters *waiters;
     struct asks *asks;
+    struct tenants *tenants;
     pthread_t thread; /* the clock, see subscriptions.c */
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* the clock is to look earlier, or the end has come */
-    struct subscription *list;
-    int64_t wake_ms;      /* monotonic; when the clock looks next */
-    atomic_bool stopping; /* set with the lock held: nothing is begun any more */
+    pthread_cond_t changed;          /* the clock is to look earlier, or the end has come */
+    struct subscription_table table; /* the clock alone takes some out */
+    int64_t wake_ms;                 /* monotonic; when the clock looks next */
+    atomic_bool stopping;            /* set with the lock held: nothing is begun any more */
     void (*go_on)(struct subscription *subscription); /* subscription_go_on */
     struct store_clock clock;
     /* What other cores have written, see subscriptions.c. */
     struct ask_op look;
     struct store_ledger_heads heads;
+    struct subscription **looked_at; /* whose heads they are; in use */
+    int64_t look_after;              /* a tenant's number; so far this round has come */
+    size_t looks_left;               /* in this second */
     bool looking;
     /* Of what metrics show, see watching.h; the worker's, but for `watch_ms`. */
     struct ask_op watch;
@@ -44,7 +59,9 @@ struct subscriptions {
     int64_t watched_ms; /* the same; when the look began */
     /* Of what was removed, see subscriptions.c. */
     struct ask_op sweep;
-    bool sweep_more;  /* it has not come to the end */
+    int64_t sweep_tenant;   /* whose */
+    int64_t sweep_began_ms; /* monotonic; this round through the tenants */
+    bool sweep_more;        /* it has not come to the end of that one's */
     int64_t sweep_ms; /* monotonic; guarded by the lock; when it is due, INT64_MAX: under way */
 };
 
@@ -96,7 +113,8 @@ struct settling {
 
 struct subscription {
     struct subscriptions *all;
-    struct subscription *next;
+    struct subscription *next, *next_in_bucket; /* the table's, as `hash` is */
+    uint64_t hash;
     atomic_size_t users; /* who still touch it; while there are none it may be freed */
     struct scope scope;
     char name[SUBSCRIPTION_NAME_MAX + 1];
@@ -105,6 +123,7 @@ struct subscription {
     enum subscription_state state;
     bool stale;   /* the store has more than the ledger, or may have */
     bool spoiled; /* an entry could not be applied: the worker forgets the ledger */
+    bool ended;   /* its tenant is deleted: the worker makes it GONE */
     int64_t id, revision, created_at_us;
     struct subscription_settings settings; /* changed by the worker alone */
     struct arena settings_arena;

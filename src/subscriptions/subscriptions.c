@@ -1,6 +1,7 @@
-/* The subscriptions that were asked for since the start, by name; and the
- * clock, a thread that looks at each when its next event is due, once a second whether other cores
- * have written to the ledgers of those that wait, and now and then for what was removed. */
+/* What is asked of subscriptions finds the one that it is for; and the clock, a thread, looks at
+ * each when its next event is due, once a second whether other cores have written to the ledgers of
+ * those that wait, and now and then for what was removed. Where it asks the store, the tenants take
+ * turns. */
 #include "subscriptions/subscriptions.h"
 
 #include <stdlib.h>
@@ -12,13 +13,14 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/wait.h"
-#include "subscriptions/subscription.h"
+#include "subscriptions/subscription_table.h"
 #include "subscriptions/watching.h"
 
-#define LOOK_MS 1000 /* between two looks at what other cores have written */
+#define LOOK_MS 1000 /* between two rounds of looks at what other cores have written */
+#define LOOKS 16     /* tenants of such a round; when more wait, the others come in the next ones */
 #define DEADLINE_MS 10000
 #define WATCH_MS 15000       /* between the beginnings of two looks at all for metrics */
-#define SWEEP_MS (2 * 60000) /* between two sweeps that find little */
+#define SWEEP_MS (2 * 60000) /* a round through all tenants takes at least so long */
 #define SWEEP_PAGE 100       /* subscriptions */
 #define SWEEP_STEPS 10       /* of removing, in one operation */
 
@@ -30,22 +32,27 @@ static void fail_request(struct subscription_request *request, const struct stat
     request->done(request);
 }
 
-static bool is_gone(struct subscription *subscription)
+/* A tenant that is being deleted gets no new ones: the built-in one would be made again. */
+static bool has_tenant(struct subscriptions *all, int64_t number)
 {
-    pthread_mutex_lock(&subscription->lock);
-    bool gone = subscription->state == SUBSCRIPTION_GONE;
-    pthread_mutex_unlock(&subscription->lock);
-    return gone;
+    struct tenant tenant;
+    return number == 0 || (tenants_get(all->tenants, number, &tenant) && !tenant.deleting);
 }
 
-/* Lock held. */
-static struct subscription *find(struct subscriptions *all, struct scope scope, struct slice name)
+/* Lock held. NULL without memory. */
+static struct subscription *find_or_add(struct subscriptions *all,
+                                        const struct subscription_request *request)
 {
-    struct subscription *at = all->list;
-    while (at && (at->scope.tenant != scope.tenant || strlen(at->name) != name.size ||
-                  memcmp(at->name, name.data, name.size) != 0 || is_gone(at)))
-        at = at->next;
-    return at;
+    struct subscription *subscription =
+        subscription_table_find(&all->table, request->scope, request->name);
+    if (subscription)
+        return subscription;
+    subscription = subscription_new(all, request->scope, request->name);
+    if (subscription && !subscription_table_add(&all->table, subscription)) {
+        subscription_free(subscription);
+        return NULL;
+    }
+    return subscription;
 }
 
 /* The one that the request may be for, until put_down; NULL: the request was answered. */
@@ -62,16 +69,15 @@ static struct subscription *pick_up_any(struct subscriptions *all,
         fail_request(request, &status);
         return NULL;
     }
+    if (!has_tenant(all, request->scope.tenant)) {
+        status_fail(&status, STATUS_NOT_FOUND, "SUBSCRIPTION_NOT_FOUND",
+                    "there is no such subscription: its tenant is deleted");
+        fail_request(request, &status);
+        return NULL;
+    }
     pthread_mutex_lock(&all->lock);
     bool stopping = all->stopping;
-    struct subscription *subscription = stopping ? NULL : find(all, request->scope, request->name);
-    if (!subscription && !stopping) {
-        subscription = subscription_new(all, request->scope, request->name);
-        if (subscription) {
-            subscription->next = all->list;
-            all->list = subscription;
-        }
-    }
+    struct subscription *subscription = stopping ? NULL : find_or_add(all, request);
     if (subscription)
         atomic_fetch_add(&subscription->users, 1);
     pthread_mutex_unlock(&all->lock);
@@ -289,11 +295,12 @@ void subscriptions_list(struct subscriptions *all, struct list_subscriptions *li
 
 /* ---- what other cores have written ---- */
 
-/* Marks those that are behind. Lock held. */
-static void note_head(struct subscription *subscription, const struct store_ledger_head *head)
+/* Marks it when it is behind. */
+static void note_head(struct subscription *subscription, int64_t id,
+                      const struct store_ledger_head *head)
 {
     pthread_mutex_lock(&subscription->lock);
-    if (subscription->state == SUBSCRIPTION_READY) {
+    if (subscription->state == SUBSCRIPTION_READY && subscription->id == id) {
         struct ledger_figures figures = ledger_figures_of(subscription->ledger);
         if (head->revision != subscription->revision || head->take != figures.take.number ||
             head->settlement > figures.settlement.number)
@@ -302,15 +309,15 @@ static void note_head(struct subscription *subscription, const struct store_ledg
     pthread_mutex_unlock(&subscription->lock);
 }
 
-/* Starts an operation of the clock's. */
-static void start_own(struct subscriptions *all, struct ask_op *op,
+/* Starts an operation of the clock's, about a tenant. */
+static void start_own(struct subscriptions *all, int64_t tenant, struct ask_op *op,
                       enum store_result (*run)(struct ask_op *op, struct store_session *session,
                                                struct status *status),
                       void (*done)(struct op *op))
 {
     struct status status;
     *op = (struct ask_op){
-        .op = {.scope = SCOPE_DEFAULT,
+        .op = {.scope = {tenant, UINT64_MAX},
                .deadline_ms = clock_monotonic_ms() + DEADLINE_MS,
                .bytes = sizeof(*op),
                .done = done},
@@ -330,31 +337,26 @@ static enum store_result run_look(struct ask_op *op, struct store_session *sessi
     return session->store->driver->ledger_heads(session, op->op.scope, &all->heads, status);
 }
 
+static void look_at_next(struct subscriptions *all);
+
 static void on_looked(struct op *op)
 {
     struct subscriptions *all =
         (struct subscriptions *)((char *)op - offsetof(struct subscriptions, look));
-    struct store_ledger_heads *heads = &all->heads;
-    for (size_t i = 0; op->status.code == STATUS_OK && i < heads->count; i++) {
-        pthread_mutex_lock(&all->lock);
-        struct subscription *subscription = all->list;
-        while (subscription && (subscription->id != heads->ids[i] ||
-                                subscription->scope.tenant != op->scope.tenant))
-            subscription = subscription->next;
-        if (subscription) {
-            note_head(subscription, &heads->heads[i]);
-            atomic_fetch_add(&subscription->users, 1);
-        }
-        pthread_mutex_unlock(&all->lock);
-        if (subscription)
-            put_down(subscription);
+    struct store_ledger_heads heads = all->heads;
+    struct subscription **looked_at = all->looked_at;
+    for (size_t i = 0; i < heads.count; i++) {
+        if (op->status.code == STATUS_OK)
+            note_head(looked_at[i], heads.ids[i], &heads.heads[i]);
+        put_down(looked_at[i]);
     }
-    free((void *)(uintptr_t)heads->ids);
-    free(heads->heads);
-    *heads = (struct store_ledger_heads){0};
+    free((void *)(uintptr_t)heads.ids);
+    free(heads.heads);
+    free(looked_at);
     pthread_mutex_lock(&all->lock);
     all->looking = false;
     pthread_mutex_unlock(&all->lock);
+    look_at_next(all);
 }
 
 /* Whether somebody waits for it. */
@@ -366,36 +368,72 @@ static bool is_waited_for(struct subscription *subscription)
     return waited_for;
 }
 
-/* Gathers those that somebody waits for. Lock held. False: there are none, or there is no memory.
- */
-static bool gather_heads(struct subscriptions *all)
+/* The next tenant that somebody waits for a subscription of; -1: none. Lock held. */
+static int64_t next_waiting(const struct subscriptions *all)
 {
-    size_t count = 0;
-    for (struct subscription *at = all->list; at; at = at->next)
-        count++;
-    int64_t *ids = calloc(count + 1, sizeof(*ids));
-    all->heads = (struct store_ledger_heads){.ids = ids,
-                                             .heads = calloc(count + 1, sizeof(*all->heads.heads))};
-    for (struct subscription *at = all->list; ids && all->heads.heads && at; at = at->next)
-        if (is_waited_for(at) && at->scope.tenant == SCOPE_DEFAULT.tenant)
-            ids[all->heads.count++] = at->id;
-    if (all->heads.count > 0)
-        return true;
-    free(ids);
-    free(all->heads.heads);
-    all->heads = (struct store_ledger_heads){0};
-    return false;
+    int64_t next = -1;
+    for (struct subscription *at = all->table.list; at; at = at->next) {
+        int64_t tenant = at->scope.tenant;
+        if (tenant > all->look_after && (next < 0 || tenant < next) && is_waited_for(at))
+            next = tenant;
+    }
+    return next;
+}
+
+/* Gathers those of the tenant that somebody waits for; they are in use then. Lock held. False
+ * without memory. */
+static bool gather_heads(struct subscriptions *all, int64_t tenant)
+{
+    size_t room = all->table.count;
+    int64_t *ids = calloc(room, sizeof(*ids));
+    all->heads =
+        (struct store_ledger_heads){.ids = ids, .heads = calloc(room, sizeof(*all->heads.heads))};
+    all->looked_at = calloc(room, sizeof(struct subscription *));
+    if (!ids || !all->heads.heads || !all->looked_at) {
+        free(ids);
+        free(all->heads.heads);
+        free(all->looked_at);
+        return false;
+    }
+    for (struct subscription *at = all->table.list; at; at = at->next) {
+        if (at->scope.tenant != tenant || !is_waited_for(at))
+            continue;
+        atomic_fetch_add(&at->users, 1);
+        all->looked_at[all->heads.count] = at;
+        ids[all->heads.count++] = at->id;
+    }
+    return true;
+}
+
+/* At the next tenant's, unless this second's looks are used up, or the round is at its end. */
+static void look_at_next(struct subscriptions *all)
+{
+    pthread_mutex_lock(&all->lock);
+    bool may = !all->stopping && !all->looking && all->looks_left > 0;
+    int64_t tenant = may ? next_waiting(all) : -1;
+    if (may && tenant < 0) {
+        all->looks_left = 0;
+        all->look_after = -1;
+    }
+    bool looks = tenant >= 0 && gather_heads(all, tenant);
+    if (looks) {
+        all->looking = true;
+        all->look_after = tenant;
+        all->looks_left--;
+    }
+    pthread_mutex_unlock(&all->lock);
+    if (looks)
+        start_own(all, tenant, &all->look, run_look, on_looked);
 }
 
 static void look_at_others(struct subscriptions *all)
 {
-    pthread_mutex_lock(&all->lock);
-    bool looks = all->store->driver->notice_open && !all->looking && gather_heads(all);
-    all->looking = all->looking || looks;
-    pthread_mutex_unlock(&all->lock);
-    if (!looks)
+    if (!all->store->driver->notice_open)
         return;
-    start_own(all, &all->look, run_look, on_looked);
+    pthread_mutex_lock(&all->lock);
+    all->looks_left = LOOKS;
+    pthread_mutex_unlock(&all->lock);
+    look_at_next(all);
 }
 
 /* ---- what was removed ---- */
@@ -431,28 +469,73 @@ static enum store_result run_sweep(struct ask_op *op, struct store_session *sess
     return result;
 }
 
+/* The next tenant that is not deleted, or 0: the round has come to its end. */
+static int64_t next_tenant(struct subscriptions *all, int64_t after)
+{
+    struct tenant tenant = {.number = after};
+    while (tenants_next(all->tenants, tenant.number, &tenant))
+        if (!tenant.deleting)
+            return tenant.number;
+    return 0;
+}
+
 static void on_swept(struct op *op)
 {
     struct subscriptions *all =
         (struct subscriptions *)((char *)op - offsetof(struct subscriptions, sweep));
-    bool soon = op->status.code == STATUS_OK && all->sweep_more;
+    bool goes_on = op->status.code == STATUS_OK && all->sweep_more;
+    int64_t now_ms = clock_monotonic_ms();
+    if (!goes_on)
+        all->sweep_tenant = next_tenant(all, all->sweep_tenant);
+    int64_t next_ms = now_ms + LOOK_MS;
+    if (!goes_on && all->sweep_tenant == 0 && all->sweep_began_ms + SWEEP_MS > next_ms)
+        next_ms = all->sweep_began_ms + SWEEP_MS;
     pthread_mutex_lock(&all->lock);
-    all->sweep_ms = clock_monotonic_ms() + (soon ? LOOK_MS : SWEEP_MS);
+    all->sweep_ms = next_ms;
     pthread_mutex_unlock(&all->lock);
 }
 
+/* A step a second at most: of one tenant. */
 static void sweep_when_due(struct subscriptions *all)
 {
+    int64_t now_ms = clock_monotonic_ms();
     pthread_mutex_lock(&all->lock);
-    bool due = clock_monotonic_ms() >= all->sweep_ms;
+    bool due = now_ms >= all->sweep_ms;
     if (due)
         all->sweep_ms = INT64_MAX;
     pthread_mutex_unlock(&all->lock);
-    if (due)
-        start_own(all, &all->sweep, run_sweep, on_swept);
+    if (!due)
+        return;
+    if (all->sweep_tenant == 0 && !all->sweep_more)
+        all->sweep_began_ms = now_ms;
+    start_own(all, all->sweep_tenant, &all->sweep, run_sweep, on_swept);
 }
 
-/* ---- what metrics show ---- */
+/* ---- tenants that are deleted ---- */
+
+/* Has those of deleted tenants answer what waits for them, and go. */
+static void end_deleted(struct subscriptions *all)
+{
+    size_t count = 0;
+    pthread_mutex_lock(&all->lock);
+    struct subscription **ended = calloc(all->table.count + 1, sizeof(struct subscription *));
+    for (struct subscription *at = all->table.list; ended && at; at = at->next) {
+        if (has_tenant(all, at->scope.tenant))
+            continue;
+        atomic_fetch_add(&at->users, 1);
+        ended[count++] = at;
+    }
+    pthread_mutex_unlock(&all->lock);
+    for (size_t i = 0; i < count; i++) {
+        pthread_mutex_lock(&ended[i]->lock);
+        ended[i]->ended = true;
+        pthread_mutex_unlock(&ended[i]->lock);
+        put_down(ended[i]);
+    }
+    free(ended);
+}
+
+/* ---- what metrics show: of tenant 0 ---- */
 
 static enum store_result run_watch(struct ask_op *op, struct store_session *session,
                                    struct status *status)
@@ -487,17 +570,20 @@ static void watch_when_due(struct subscriptions *all)
         all->watch_ms = INT64_MAX;
     pthread_mutex_unlock(&all->lock);
     if (due)
-        start_own(all, &all->watch, run_watch, on_watch_done);
+        start_own(all, SCOPE_DEFAULT.tenant, &all->watch, run_watch, on_watch_done);
 }
 
 /* ---- the clock ---- */
 
-/* One whose time has come; NULL: none. It is in use then. Sets when the next one is due. */
-static struct subscription *next_due(struct subscriptions *all, int64_t now_ms)
+/* The next after `after`, NULL: of all, whose time has come; NULL: none. It is in use then, and no
+ * other thread takes any out of the list. */
+static struct subscription *next_due(struct subscriptions *all, const struct subscription *after,
+                                     int64_t now_ms)
 {
     struct subscription *due = NULL;
     pthread_mutex_lock(&all->lock);
-    for (struct subscription *at = all->list; at && !due; at = at->next) {
+    for (struct subscription *at = after ? after->next : all->table.list; at && !due;
+         at = at->next) {
         pthread_mutex_lock(&at->lock);
         if (at->wake_ms <= now_ms || subscription_misses_turns(at)) {
             at->wake_ms = INT64_MAX;
@@ -514,19 +600,17 @@ static struct subscription *next_due(struct subscriptions *all, int64_t now_ms)
 /* Frees those that are gone. Lock held. */
 static void free_gone(struct subscriptions *all)
 {
-    struct subscription **place = &all->list;
+    struct subscription **place = &all->table.list;
     while (*place) {
         struct subscription *at = *place;
         pthread_mutex_lock(&at->lock);
         bool gone = at->state == SUBSCRIPTION_GONE && atomic_load(&at->users) == 0 &&
                     subscription_is_idle(at);
         pthread_mutex_unlock(&at->lock);
-        if (!gone) {
+        if (gone)
+            subscription_free(subscription_table_take(&all->table, place));
+        else
             place = &at->next;
-            continue;
-        }
-        *place = at->next;
-        subscription_free(at);
     }
 }
 
@@ -536,7 +620,7 @@ static bool wait_for_due(struct subscriptions *all, int64_t until_ms)
     pthread_mutex_lock(&all->lock);
     free_gone(all);
     all->wake_ms = until_ms;
-    for (struct subscription *at = all->list; at; at = at->next) {
+    for (struct subscription *at = all->table.list; at; at = at->next) {
         pthread_mutex_lock(&at->lock);
         if (at->wake_ms < all->wake_ms)
             all->wake_ms = at->wake_ms;
@@ -556,11 +640,12 @@ static void *clock_main(void *argument)
     prctl(PR_SET_NAME, "subscriptions");
     while (wait_for_due(all, look_ms)) {
         int64_t now_ms = clock_monotonic_ms();
-        for (struct subscription *due; (due = next_due(all, now_ms));)
+        for (struct subscription *due = NULL; (due = next_due(all, due, now_ms));)
             put_down(due);
         if (now_ms < look_ms)
             continue;
         look_at_others(all);
+        end_deleted(all);
         sweep_when_due(all);
         watch_when_due(all);
         look_ms = now_ms + LOOK_MS;
@@ -571,7 +656,8 @@ static void *clock_main(void *argument)
 /* ---- life ---- */
 
 struct subscriptions *subscriptions_open(struct store *store, struct writer *writer,
-                                         struct waiters *waiters, struct asks *asks)
+                                         struct waiters *waiters, struct asks *asks,
+                                         struct tenants *tenants)
 {
     struct subscriptions *all = calloc(1, sizeof(*all));
     if (!all)
@@ -580,6 +666,9 @@ struct subscriptions *subscriptions_open(struct store *store, struct writer *wri
     all->writer = writer;
     all->waiters = waiters;
     all->asks = asks;
+    all->tenants = tenants;
+    all->look_after = -1;
+    subscription_table_init(&all->table);
     all->go_on = subscription_go_on;
     store_clock_init(&all->clock);
     subscription_shown(0, false);
@@ -618,7 +707,7 @@ void subscriptions_stop(struct subscriptions *all)
     pthread_cond_broadcast(&all->changed);
     pthread_mutex_unlock(&all->lock);
     pthread_join(all->thread, NULL);
-    for (struct subscription *at = all->list; at; at = at->next)
+    for (struct subscription *at = all->table.list; at; at = at->next)
         finish(at);
 }
 
@@ -627,11 +716,9 @@ void subscriptions_close(struct subscriptions *all)
     if (!all)
         return;
     CHECK(atomic_load(&all->stopping));
-    while (all->list) {
-        struct subscription *first = all->list;
-        all->list = first->next;
-        subscription_free(first);
-    }
+    while (all->table.list)
+        subscription_free(subscription_table_take(&all->table, &all->table.list));
+    subscription_table_fini(&all->table);
     pthread_cond_destroy(&all->changed);
     pthread_mutex_destroy(&all->lock);
     free(all);

@@ -7,6 +7,7 @@
 #define TRIGGERS_SUBSCRIPTIONS_SUBSCRIPTIONS_H
 
 #include "events/asks.h"
+#include "events/tenants.h"
 #include "subscriptions/requests.h"
 
 struct subscriptions;
@@ -30,10 +31,12 @@ void subscriptions_dead_letter(struct subscriptions *subscriptions,
 
 /* ---- the whole ---- */
 
-/* NULL without memory or threads. The writer and the waiters must outlive it; the lane of `asks`
- * ends before it is closed. */
+/* NULL without memory or threads. The writer, the waiters and the tenants must outlive it; the lane
+ * of `asks` ends before it is closed. Requests are those of tenants that are there: what waits for
+ * a tenant that is deleted is answered NOT_FOUND within a second or so. */
 struct subscriptions *subscriptions_open(struct store *store, struct writer *writer,
-                                         struct waiters *waiters, struct asks *asks);
+                                         struct waiters *waiters, struct asks *asks,
+                                         struct tenants *tenants);
 
 /* Requests are refused from now on, those that wait fail, and what is under way ends; the others
  * still work meanwhile. Once. */

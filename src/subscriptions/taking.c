@@ -197,9 +197,21 @@ static void make_gone(struct subscription *subscription)
     subscription_fail(subscription, &status);
 }
 
+static bool has_ended(struct subscription *subscription)
+{
+    pthread_mutex_lock(&subscription->lock);
+    bool ended = subscription->ended;
+    pthread_mutex_unlock(&subscription->lock);
+    return ended;
+}
+
 static enum store_result work(struct subscription *subscription, struct store_session *session,
                               struct arena *arena, struct status *status)
 {
+    if (has_ended(subscription)) {
+        make_gone(subscription);
+        return STORE_OK;
+    }
     enum store_result result = carry_out_requests(subscription, session, status);
     if (result == STORE_OK && !is_known(subscription)) {
         make_gone(subscription);
@@ -238,6 +250,7 @@ void subscription_end_work(struct subscription *subscription)
         subscription_fail(subscription, &status);
     pthread_mutex_lock(&subscription->lock);
     CHECK(subscription->working);
+    subscription->ended = subscription->ended && status.code == STATUS_OK; /* else again later */
     /* Those that other cores came before, again and again, wait for their next turn. */
     pulls_put_back(&subscription->pulls, &subscription->taking);
     subscription->working = false;

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "subscriptions/subscription_table.h"
 #include "subscriptions/survey.h"
 
 #define PAGE 10
@@ -25,13 +26,12 @@ static bool begin_from_memory(const struct watched_row *watched, size_t series,
     struct subscriptions *all = watched->all;
     bool known = false;
     pthread_mutex_lock(&all->lock);
-    struct subscription *at = all->list;
-    while (at && (at->id != watched->row->id || at->scope.tenant != watched->scope.tenant))
-        at = at->next;
+    struct subscription *at =
+        subscription_table_find(&all->table, watched->scope, watched->row->name);
     if (at) {
         pthread_mutex_lock(&at->lock);
         at->series = series;
-        if (at->state == SUBSCRIPTION_READY) {
+        if (at->state == SUBSCRIPTION_READY && at->id == watched->row->id) {
             survey_begin(survey, at);
             known = survey->ledger.take.number == watched->head.take &&
                     survey->ledger.settlement.number == watched->head.settlement &&

@@ -132,6 +132,7 @@ int run_sqlite_tests(void);
 int run_notices_tests(void);
 int run_postgres_tests(void);
 int run_subscription_tests(void);
+int run_tenants_tests(void);
 int run_order_tests(void);
 int run_url_tests(void);
 

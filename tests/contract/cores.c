@@ -17,11 +17,14 @@ struct core *core_over(struct store *store)
 {
     struct core *core = calloc(1, sizeof(*core));
     core->store = store;
+    core->scope = SCOPE_DEFAULT;
     core->readers = readers_open(core->store, 1);
     core->waiters = waiters_open(core->readers);
     core->writer = writer_open(core->store, 1, on_committed, core);
     core->asks = asks_open(core->store, 1);
-    core->subscriptions = subscriptions_open(core->store, core->writer, core->waiters, core->asks);
+    core->tenants = tenants_open(0, 0);
+    core->subscriptions =
+        subscriptions_open(core->store, core->writer, core->waiters, core->asks, core->tenants);
     struct status status;
     assert_int_equal(lane_await_first_try(writer_lane(core->writer), &status), STORE_OK);
     assert_int_equal(lane_await_first_try(asks_lane(core->asks), &status), STORE_OK);
@@ -46,6 +49,7 @@ void core_end(struct core *core)
     asks_close(core->asks);
     subscriptions_close(core->subscriptions);
     waiters_close(core->waiters);
+    tenants_close(core->tenants);
     core->store->driver->close(core->store);
     free(core);
 }
@@ -82,11 +86,12 @@ void await_done(struct asked *asked)
     pthread_mutex_unlock(&done_lock);
 }
 
-void begin(struct asked *asked, struct subscription_request *request, const char *name)
+void begin(struct core *core, struct asked *asked, struct subscription_request *request,
+           const char *name)
 {
     asked->done = false;
     arena_init(&asked->arena, (size_t)16 << 20);
-    *request = (struct subscription_request){.scope = SCOPE_DEFAULT,
+    *request = (struct subscription_request){.scope = core->scope,
                                              .deadline_ms = clock_monotonic_ms() + PATIENCE_MS,
                                              .name = slice_of(name),
                                              .arena = &asked->arena,
@@ -106,7 +111,7 @@ void start_pull(struct core *core, struct waiting_pull *waiting, const char *nam
 {
     waiting->pull = (struct pull){
         .calls = waits ? &WAITS : NULL, .max_events = max_events, .max_bytes = PULL_MAX_BYTES};
-    begin(&waiting->asked, &waiting->pull.request, name);
+    begin(core, &waiting->asked, &waiting->pull.request, name);
     subscriptions_pull(core->subscriptions, &waiting->pull);
 }
 
@@ -129,7 +134,7 @@ void put(struct core *core, const char *name, struct put_subscription put,
          enum status_code expected)
 {
     struct asked asked;
-    begin(&asked, &put.request, name);
+    begin(core, &asked, &put.request, name);
     subscriptions_put(core->subscriptions, &put);
     await_done(&asked);
     assert_int_equal(put.request.status.code, expected);
@@ -144,7 +149,7 @@ struct settle_result settle_some(struct core *core, const char *name, const stru
     struct settle_result results[SETTLE_MAX];
     for (size_t i = 0; i < count; i++)
         ids[i] = of->pull.deliveries[first + i].ack_id;
-    begin(&asked, &settle.request, name);
+    begin(core, &asked, &settle.request, name);
     settle.ack_ids = ids;
     settle.count = count;
     settle.results = results;
@@ -165,7 +170,7 @@ struct subscription_figures figures_of(struct core *core, const char *name)
 {
     struct asked asked;
     struct get_subscription get;
-    begin(&asked, &get.request, name);
+    begin(core, &asked, &get.request, name);
     subscriptions_get(core->subscriptions, &get);
     await_done(&asked);
     assert_int_equal(get.request.status.code, STATUS_OK);
@@ -191,7 +196,7 @@ void create_items(struct core *core, const struct store_item *events, size_t cou
     for (size_t i = 0; i < count; i++)
         items[i].stored = events[i];
     struct write_op op = {
-        .op = {.deadline_ms = clock_monotonic_ms() + PATIENCE_MS, .scope = SCOPE_DEFAULT},
+        .op = {.deadline_ms = clock_monotonic_ms() + PATIENCE_MS, .scope = core->scope},
         .items = items,
         .count = count,
         .arena = &asked.arena,
@@ -216,7 +221,7 @@ struct dead_letter_request settle_letters(struct core *core, const char *name,
                                           struct dead_letter_request request)
 {
     struct asked asked;
-    begin(&asked, &request.request, name);
+    begin(core, &asked, &request.request, name);
     subscriptions_dead_letter(core->subscriptions, &request);
     await_done(&asked);
     assert_int_equal(request.request.status.code, STATUS_OK);
@@ -228,7 +233,7 @@ struct seek_subscription seek(struct core *core, const char *name, struct start 
 {
     struct asked asked;
     struct seek_subscription seek = {.to = to, .dry_run = dry_run};
-    begin(&asked, &seek.request, name);
+    begin(core, &asked, &seek.request, name);
     subscriptions_seek(core->subscriptions, &seek);
     await_done(&asked);
     assert_int_equal(seek.request.status.code, STATUS_OK);

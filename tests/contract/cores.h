@@ -14,7 +14,9 @@ struct core {
     struct readers *readers;
     struct waiters *waiters;
     struct asks *asks;
+    struct tenants *tenants;
     struct subscriptions *subscriptions;
+    struct scope scope; /* of what is asked; of tenant 0 at first */
 };
 
 struct core *core_open(struct world *world);
@@ -30,7 +32,8 @@ struct asked {
 };
 
 /* Makes a request, which is followed by its memory; and waits for its `done`. */
-void begin(struct asked *asked, struct subscription_request *request, const char *name);
+void begin(struct core *core, struct asked *asked, struct subscription_request *request,
+           const char *name);
 void await_done(struct asked *asked);
 
 /* A pull that may wait, in a test's own way: it is parked until somebody takes it out. */

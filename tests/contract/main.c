@@ -32,7 +32,8 @@ static int run_all(bool pooled)
     failed += run_plan_tests();
     failed +=
         database_is_postgres() ? run_postgres_tests() + run_notices_tests() : run_sqlite_tests();
-    return failed + run_subscription_tests() + run_order_tests() + run_url_tests();
+    return failed + run_subscription_tests() + run_tenants_tests() + run_order_tests() +
+           run_url_tests();
 }
 
 int main(int count, char **arguments)

@@ -171,7 +171,7 @@ static void who_fails_for_the_last_time_is_a_dead_letter(void **state)
     assert_int_equal(figures_of(core, "billing").dead_letters, 2);
     struct asked asked;
     struct list_dead_letters list = {.list = {.limit = 10}};
-    begin(&asked, &list.request, "billing");
+    begin(core, &asked, &list.request, "billing");
     subscriptions_dead_letters(core->subscriptions, &list);
     await_done(&asked);
     assert_int_equal(list.list.count, 2);
@@ -235,7 +235,7 @@ static void a_repeated_pull_gets_the_same(void **state)
     for (int i = 0; i < 4; i++) {
         struct waiting_pull one = {
             .pull = {.max_events = 5, .max_bytes = PULL_MAX_BYTES, .id = 77}};
-        begin(&one.asked, &one.pull.request, "billing");
+        begin(cores[0], &one.asked, &one.pull.request, "billing");
         subscriptions_pull(cores[0]->subscriptions, &one.pull);
         await_done(&one.asked);
         assert_int_equal(one.pull.count, 5);
@@ -373,12 +373,12 @@ static void *make_and_remove(void *argument)
     for (int i = 0; i < 150; i++) {
         struct asked asked;
         struct put_subscription put = {.given = 0};
-        begin(&asked, &put.request, "brief");
+        begin(core, &asked, &put.request, "brief");
         subscriptions_put(core->subscriptions, &put);
         await_done(&asked);
         arena_fini(&asked.arena);
         struct remove_subscription remove;
-        begin(&asked, &remove.request, "brief");
+        begin(core, &asked, &remove.request, "brief");
         subscriptions_remove(core->subscriptions, &remove);
         await_done(&asked);
         arena_fini(&asked.arena);
