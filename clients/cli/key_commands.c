@@ -3,10 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "access/key_text.h"
+#include "access/operator_key.h"
 #include "access_calls.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "print.h"
 #include "scope_names.h"
 
@@ -15,6 +17,7 @@ typedef Triggers__V1__Key Key;
 #define NAME_WIDTH 24
 #define STATE_WIDTH 8
 #define SCOPES_SIZE 256
+#define OPERATOR_NAME "operator"
 
 static const char *tenant = TENANT_DEFAULT;
 static const char *name;
@@ -25,6 +28,8 @@ static struct word_list subscriptions;
 static struct word_list addresses;
 static int64_t expires_us;
 static int64_t overlap_s = -1;
+static bool for_operator;
+static char *database_url; /* of the arguments, which other users can read until it is wiped */
 
 /* Options that go with some actions only. */
 enum { WITH_KEY = 1, WITH_EXPIRY = 2, WITH_OVERLAP = 4, WITHOUT_CORE = 8 };
@@ -50,6 +55,10 @@ static const struct option_spec options[] = {
     {"overlap", OPTION_DELAY, &overlap_s, "TIME",
      "With rotate: how long the old key works beside the new one, such as 2h; default 1d",
      .max = 2592000},
+    {"operator", OPTION_FLAG, &for_operator, NULL,
+     "With create: a key with every scope, of the tenant default, made in the store itself"},
+    {"database-url", OPTION_TEXT, &database_url, "URL",
+     "With --operator: the store, as triggersd has it (DATABASE_URL)"},
     {0},
 };
 
@@ -139,15 +148,27 @@ static void print_key(const Key *key)
 }
 
 /* The text is all that is on stdout, so that it can go into a file or a variable. */
-static void print_new_key(const ProtobufCMessage *response, const char *text, const Key *details)
+static void print_text(const char *text, const Key *details)
 {
-    if (cli_output_is_json()) {
-        access_print_json(response);
-        return;
-    }
     puts(text);
     cli_complain("this is the key %s, \"%s\", of the tenant %s; nobody can show it again",
                  details->key_id, details->name, tenant);
+}
+
+static void print_new_key(const ProtobufCMessage *response, const char *text, const Key *details)
+{
+    if (cli_output_is_json())
+        access_print_json(response);
+    else
+        print_text(text, details);
+}
+
+/* Of the members of the one above those that are known beside a store. */
+static void print_operator_json(const char *text, const Key *details)
+{
+    printf("{\"key\":\"%s\",\"details\":{\"key_id\":\"%s\",\"name\":", text, details->key_id);
+    print_json_string(details->name);
+    puts("}}");
 }
 
 /* ---- calls ---- */
@@ -268,6 +289,52 @@ static int revoke_key(triggers_client *client, char **words)
     return code;
 }
 
+/* What the store logs goes to stderr meanwhile, as stdout is for the key. */
+static bool make_in_store(const char *url, char text[KEY_TEXT_LENGTH + 1], struct status *status)
+{
+    int out = dup(STDOUT_FILENO);
+    log_init("triggers", LOG_WARNING, LOG_TEXT);
+    dup2(STDERR_FILENO, STDOUT_FILENO);
+    bool made = operator_key_make(url, name ? name : OPERATOR_NAME, text, status);
+    dup2(out, STDOUT_FILENO);
+    close(out);
+    return made;
+}
+
+/* Beside the store: whoever can write to it needs no key. */
+static int create_operator_key(void)
+{
+    const char *given = database_url && *database_url ? database_url : getenv("DATABASE_URL");
+    char *url = given ? strdup(given) : NULL;
+    char text[KEY_TEXT_LENGTH + 1];
+    struct status status = STATUS_INIT;
+    if (database_url)
+        explicit_bzero(database_url, strlen(database_url));
+    if (!url || !*url) {
+        free(url);
+        return cli_usage("--operator needs the store: --database-url, or DATABASE_URL in the "
+                         "environment");
+    }
+    bool made = make_in_store(url, text, &status);
+    explicit_bzero(url, strlen(url));
+    free(url);
+    if (!made) {
+        cli_complain("%s (%s)", status.message, status.reason);
+        return (int)cli_exit_code((triggers_code)status.code);
+    }
+    Key details = TRIGGERS__V1__KEY__INIT;
+    char id[KEY_ID_LENGTH + 1];
+    snprintf(id, sizeof(id), "%.*s", KEY_ID_LENGTH, key_text_id(text));
+    details.key_id = id;
+    details.name = (char *)(name ? name : OPERATOR_NAME);
+    if (cli_output_is_json())
+        print_operator_json(text, &details);
+    else
+        print_text(text, &details);
+    explicit_bzero(text, sizeof(text));
+    return EXIT_DONE;
+}
+
 /* Nobody knows it until it is given to triggersd, so no core is asked. */
 static int generate_key(triggers_client *client, char **words)
 {
@@ -294,15 +361,21 @@ static const struct access_action actions[] = {
 
 static int check_options(const struct access_action *action)
 {
-    bool described = name || scopes.count || sources.count || event_types.count ||
-                     subscriptions.count || addresses.count;
-    if (described && !(action->with & WITH_KEY))
+    bool described = scopes.count || sources.count || event_types.count || subscriptions.count ||
+                     addresses.count;
+    bool creates = (action->with & WITH_KEY) != 0;
+    if ((described || name || for_operator || database_url) && !creates)
         return cli_usage("what a key is for and may do goes with create");
+    if (for_operator && (described || expires_us || strcmp(tenant, TENANT_DEFAULT) != 0))
+        return cli_usage("an operator's key has every scope, of the tenant default; --operator "
+                         "goes with --name and --database-url alone");
+    if (database_url && !for_operator)
+        return cli_usage("--database-url goes with --operator");
     if (expires_us && !(action->with & WITH_EXPIRY))
         return cli_usage("--expires goes with create and rotate");
     if (overlap_s >= 0 && !(action->with & WITH_OVERLAP))
         return cli_usage("--overlap goes with rotate");
-    if (action->run == create_key && (!name || scopes.count == 0))
+    if (creates && !for_operator && (!name || scopes.count == 0))
         return cli_usage("keys create needs --name and at least one --scope");
     return EXIT_DONE;
 }
@@ -312,6 +385,8 @@ static int run(int count, char **words)
     const struct access_action *action = access_find_action("keys", actions, count, words);
     if (!action || check_options(action) != EXIT_DONE)
         return EXIT_USAGE;
+    if (for_operator)
+        return create_operator_key();
     if (action->with & WITHOUT_CORE)
         return action->run(NULL, words + 1);
     triggers_client *client = cli_open(1);
@@ -330,10 +405,14 @@ const struct command command_keys = {
         "A key says who calls and what he may do. create prints it: once, as the service keeps\n"
         "only a hash. rotate makes another one that may do the same, and lets the old one expire\n"
         "after the overlap. revoke ends one within five seconds. These need a key with the scope\n"
-        "keys:manage. generate prints a new text of a key and asks nobody: triggersd takes it as\n"
-        "an operator's with TRIGGERS_OPERATOR_KEY_FILE.\n\n"
+        "keys:manage.\n\n"
+        "create --operator needs none: it makes the first key in the store itself, and triggersd\n"
+        "knows it within five seconds. With an SQLite file, run it as the user of triggersd.\n"
+        "generate prints the text of a new key without asking anybody; triggersd takes it as an\n"
+        "operator's with TRIGGERS_OPERATOR_KEY_FILE.\n\n"
         "Examples:\n"
         "  triggers keys\n"
+        "  triggers keys create --operator --database-url sqlite:///triggers.db --output text\n"
         "  triggers keys create --name shop --scope events:write --source 'shop*' --expires 90d\n"
         "  triggers keys create --name mailer --scope subscriptions:consume --subscription mail\n"
         "  triggers keys rotate 4yX0cGd1kQz9 --overlap 2h --output json\n"
