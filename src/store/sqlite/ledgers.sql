@@ -131,7 +131,7 @@ select settlement from dead_letters where tenant_id = ?1 and subscription = ?2 a
 select e.position, e.event_id, e.created_at, e.kind, e.payload, e.ordering_key, e.deliver_at,
     coalesce(a.acknowledged_at, 0), d.sequence, d.settlement, d.attempts, d.first_at, d.dead_at, d.reason
 from dead_letters d
-left join events e on e.position = (?1 << 40) + d.sequence
+left join events e on e.position = (?1 << 40) + d.sequence and e.tenant_id = ?1
 left join acknowledged a on a.position = e.position
 where d.tenant_id = ?1 and d.subscription = ?2 and (d.settlement, d.sequence) < (?3, ?4)
 order by d.settlement desc, d.sequence desc;
