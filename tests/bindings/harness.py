@@ -10,6 +10,7 @@ import threading
 
 from bindings.scripted import ScriptedCore, check_requests
 from support.certificates import make_certificate
+from support.keys import make_key
 from support.network import free_port
 from support.program import ROOT, clean_environment, sanitizer_reports
 from support.rpc import BareClient
@@ -106,6 +107,8 @@ class World:
             "dead_url": f"ws://127.0.0.1:{free_port()}/rpc",
             "script_url": self._scripted.url,
             "script_tcp_url": self._scripted.tcp_url,
+            "key": make_key(),
+            "reading_key": make_key(),
         }
 
     def act(self, wish):

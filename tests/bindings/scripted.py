@@ -203,7 +203,7 @@ def check_requests(sent, expected, version):
     have ids of their own); timeout_ms [least, most]; timeout_falls (true); gap_ms [least, most]
     between requests; pulls (of the first ones a letter that stands for the pull id, and max_events); calls
 (short names of methods → [least, most] requests); settled (a method's short name → all ack ids, in any
-order); one_connection (true: all came over the same); client_name (true: the metadata "client" names a client of our version)."""
+order); keys (of the requests in order, "" for none); one_connection (true: all came over the same); client_name (true: the metadata "client" names a client of our version)."""
     least, most = expected["count"]
     if not least <= len(sent) <= most:
         return f"{len(sent)} requests instead of {least} to {most}"
@@ -280,6 +280,11 @@ def check_one_connection(sent, _, __):
     return "" if found == 1 else f"{found} connections for {len(sent)} requests"
 
 
+def check_keys(sent, expected, _):
+    found = [each.request.metadata.get("authorization", "") for each in sent]
+    return "" if found == [key and f"Bearer {key}" for key in expected] else f"keys {found} instead of {expected}"
+
+
 def check_client_name(sent, _, version):
     name = sent[0].request.metadata.get("client", "")
     good = re.fullmatch(rf"(\S+ )?[a-z+-]+/{re.escape(version)}", name)
@@ -324,6 +329,7 @@ CHECKS = {
     "timeout_ms": check_timeout,
     "timeout_falls": check_timeout_falls,
     "gap_ms": check_gap,
+    "keys": check_keys,
     "one_connection": check_one_connection,
     "client_name": check_client_name,
 }
