@@ -84,6 +84,18 @@ static void on_managed(struct op *op)
     request->done(request);
 }
 
+/* Why the call is not even begun; false, with its status. */
+static bool may_begin(const struct access *access, const struct management *call,
+                      struct status *status)
+{
+    if (access->mode == ACCESS_OFF)
+        return status_fail(status, STATUS_FAILED_PRECONDITION, "AUTH_OFF",
+                           "keys and tenants are not used: TRIGGERS_AUTH=optional or required "
+                           "makes the server use them");
+    return call || status_fail(status, STATUS_RESOURCE_EXHAUSTED, "CALL_TOO_LARGE",
+                               "the call needs more memory than it may take");
+}
+
 void access_manage(struct access *access, struct access_request *request)
 {
     struct management *call = arena_calloc(request->arena, 1, sizeof(*call));
@@ -91,14 +103,7 @@ void access_manage(struct access *access, struct access_request *request)
     request->field = request->description = NULL;
     request->answer = NULL;
     request->next = 0;
-    if (access->mode == ACCESS_OFF)
-        status_fail(&request->status, STATUS_FAILED_PRECONDITION, "AUTH_OFF",
-                    "keys and tenants are not used: TRIGGERS_AUTH=optional or required makes the "
-                    "server use them");
-    else if (!call)
-        status_fail(&request->status, STATUS_RESOURCE_EXHAUSTED, "CALL_TOO_LARGE",
-                    "the call needs more memory than it may take");
-    if (request->status.code != STATUS_OK) {
+    if (!may_begin(access, call, &request->status)) {
         request->done(request);
         return;
     }

@@ -1,5 +1,7 @@
 /* Who is let in: modes, forms of an authorization, keys that are good no more, and how two cores
  * hear of that. */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -405,6 +407,53 @@ static void uses_are_noted_to_the_minute(void **state)
     assert_true(last_used_us(key) == used_us);
 }
 
+/* ---- calls and changes at once ---- */
+
+static atomic_bool stopping;
+static const char *shared_key;
+
+static void *call_again_and_again(void *argument)
+{
+    char value[128];
+    size_t *admitted = argument;
+    snprintf(value, sizeof(value), "Bearer %s", shared_key);
+    struct slice authorization = {value, strlen(value)};
+    while (!atomic_load(&stopping)) {
+        struct pass *pass;
+        struct scope scope;
+        struct status status;
+        if (!access_admit(world.cores[0].access, authorization, "::1", &pass, &scope, &status))
+            break;
+        *admitted += access_allows_event(pass, text("crm"), text("lead"));
+        pass_release(pass);
+    }
+    return NULL;
+}
+
+static void keys_change_while_calls_come(void **state)
+{
+    pthread_t threads[4];
+    size_t admitted[4] = {0};
+    (void)state;
+    atomic_store(&stopping, false);
+    shared_key = make_reader("default");
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, call_again_and_again, &admitted[i]), 0);
+    for (int i = 0; i < 100; i++) {
+        const char *key = make_reader("default");
+        assert_true(world_admit(&world, &world.cores[0], key, "::1", NULL));
+        revoke("default", key);
+        assert_false(world_admit(&world, &world.cores[0], key, "::2", NULL));
+    }
+    world_look(&world.cores[0]);
+    revoke("default", shared_key); /* ends the threads, too */
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    atomic_store(&stopping, true);
+    for (int i = 0; i < 4; i++)
+        assert_true(admitted[i] > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -425,6 +474,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_pass_allows_what_its_key_may, begin_required, end),
         cmocka_unit_test_setup_teardown(filters_are_narrowed, begin_required, end),
         cmocka_unit_test_setup_teardown(uses_are_noted_to_the_minute, begin_required, end),
+        cmocka_unit_test_setup_teardown(keys_change_while_calls_come, begin_required, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
