@@ -21,6 +21,7 @@ def _generate():
 
 _generate()
 
+from triggers.api.v1 import options_pb2 as options  # noqa: E402
 from triggers.health.v1 import health_pb2 as health  # noqa: E402
 from triggers.rpc.v1 import envelope_pb2 as envelope  # noqa: E402
 from triggers.stats.v1 import stats_pb2 as stats  # noqa: E402
@@ -28,4 +29,4 @@ from triggers.v1 import access_pb2 as access  # noqa: E402
 from triggers.v1 import events_pb2 as events  # noqa: E402
 from triggers.v1 import subscriptions_pb2 as subscriptions  # noqa: E402
 
-__all__ = ["access", "envelope", "events", "health", "stats", "subscriptions", "PROTO"]
+__all__ = ["access", "envelope", "events", "health", "options", "stats", "subscriptions", "PROTO"]
