@@ -3,13 +3,13 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <nng/supplemental/tls/tls.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/check.h"
+#include "sp/link_tls.h"
 
 /* Cuts white space off both ends, in place. */
 static char *trim(char *text)
@@ -141,16 +141,6 @@ void core_address_list_fini(struct core_address_list *list)
 
 /* ---- dialers ---- */
 
-static int fill_tls_config(nng_tls_config *config, const char *server_name, const char *ca_file)
-{
-    int result = nng_tls_config_server_name(config, server_name);
-    if (result == 0)
-        result = nng_tls_config_auth_mode(config, NNG_TLS_AUTH_MODE_REQUIRED);
-    if (result == 0)
-        result = nng_tls_config_ca_file(config, ca_file);
-    return result;
-}
-
 static bool set_tls_options(nng_stream_dialer *dialer, const struct core_address *address,
                             const char *ca_file, struct status *status)
 {
@@ -162,19 +152,16 @@ static bool set_tls_options(nng_stream_dialer *dialer, const struct core_address
     if (access(ca_file, R_OK) != 0)
         return status_fail(status, STATUS_INVALID_ARGUMENT, "TLS_CA_INVALID", "cannot read %s: %s",
                            ca_file, strerror(errno));
+    struct status why = STATUS_INIT;
     nng_tls_config *config;
-    int result = nng_tls_config_alloc(&config, NNG_TLS_MODE_CLIENT);
-    if (result == 0) {
-        result = fill_tls_config(config, address->name, ca_file);
-        if (result == 0)
-            result = nng_stream_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, config);
-        nng_tls_config_free(config); /* the dialer holds it */
-    }
-    if (result == 0)
-        return true;
-    return status_fail(status, STATUS_INVALID_ARGUMENT, "TLS_CA_INVALID",
-                       "cannot use %s for %s: %s; accepted is a PEM file of certificates", ca_file,
-                       address->url, nng_strerror(result));
+    if (!link_tls_make_client(&(struct link_tls_files){.ca = ca_file}, address->name, &config,
+                              &why))
+        return status_fail(status, why.code, "TLS_CA_INVALID", "cannot use %s for %s: %s", ca_file,
+                           address->url, why.message);
+    int error = nng_stream_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, config);
+    nng_tls_config_free(config); /* the dialer holds it */
+    return error == 0 || status_fail(status, STATUS_INTERNAL, "TLS", "cannot set up TLS: %s",
+                                     nng_strerror(error));
 }
 
 static bool fail_address(int result, const char *url, struct status *status)

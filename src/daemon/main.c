@@ -236,6 +236,7 @@ static void serve(struct daemon *daemon)
         access_look(daemon->access);
         given_key_look(&daemon->operator_key, daemon->asks);
         server_note_memory(daemon->server);
+        server_look_at_certificates(daemon->server, signals_ask_reload());
         metrics_log(daemon->metrics, daemon->settings.metrics_log);
     } while (!signals_wait(GRACE_SECONDS, 1));
 }
@@ -349,6 +350,7 @@ static bool check(struct daemon *daemon, struct status *status)
         .listen = {.urls = daemon->settings.listen,
                    .tls_cert = daemon->settings.tls_cert,
                    .tls_key = daemon->settings.tls_key,
+                   .tls_client_ca = daemon->settings.tls_client_ca,
                    .access = &daemon->settings.access},
         .budget = &daemon->budget,
         .is_bridge = is_bridge,

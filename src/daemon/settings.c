@@ -25,9 +25,15 @@ enum config_result core_settings_load(struct core_settings *settings, int argc, 
          "URLs to serve on, separated by commas: ws, wss, tcp, tls+tcp, ipc.", config_text,
          &settings->listen},
         {"TRIGGERS_TLS_CERT", "tls-cert", NULL, "FILE",
-         "PEM certificate chain, for wss and tls+tcp.", config_text, &settings->tls_cert},
-        {"TRIGGERS_TLS_KEY", "tls-key", NULL, "FILE", "PEM private key of the certificate.",
-         config_text, &settings->tls_key},
+         "PEM certificate chain, for wss and tls+tcp. The files of TLS are read again when they "
+         "change, or at SIGHUP.",
+         config_text, &settings->tls_cert},
+        {"TRIGGERS_TLS_KEY", "tls-key", NULL, "FILE",
+         "PEM private key of the certificate, unencrypted.", config_text, &settings->tls_key},
+        {"TRIGGERS_TLS_CLIENT_CA", "tls-client-ca", NULL, "FILE",
+         "PEM certificates of authorities; clients must show a certificate that one of them has "
+         "signed. Without it they need none.",
+         config_text, &settings->tls_client_ca},
         {"TRIGGERS_ORIGINS", "origins", NULL, "ORIGINS",
          "Origins whose pages may open a WebSocket, separated by commas: https://app.example.com, "
          "https://*.example.com, or * for all. Without a list: none. Programs send no origin and "

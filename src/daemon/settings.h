@@ -13,6 +13,7 @@ struct core_settings {
     const char *listen;
     const char *tls_cert;
     const char *tls_key;
+    const char *tls_client_ca;
     struct handshake_access access; /* to WebSockets */
     int auth;                       /* enum access_mode */
     struct address_ranges bridges;

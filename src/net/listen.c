@@ -1,8 +1,6 @@
 /* One listener of nng's streams for each URL; everything is set before it starts. */
 #include "net/listen.h"
 
-#include <errno.h>
-#include <nng/supplemental/tls/tls.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,9 +8,9 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/web.h"
+#include "sp/link_tls.h"
 
 #define MAX_URL 1024
-#define MAX_PEM (1 << 20)
 
 /* Copies the next URL of a comma list, without blanks around it; false at the end. */
 static bool next_url(const char **list, char url[MAX_URL], bool *fits)
@@ -57,58 +55,21 @@ static bool check_url(const struct listen_config *config, const char *url, struc
     return true;
 }
 
-/* The whole of a small text file, malloc'd; NULL with errno. */
-static char *read_file(const char *path)
+bool listen_load_tls(const struct listen_config *config, nng_tls_config **tls,
+                     struct status *status)
 {
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return NULL;
-    char *text = malloc(MAX_PEM + 1);
-    size_t size = text ? fread(text, 1, MAX_PEM, file) : 0;
-    int error = ferror(file) ? errno : 0;
-    fclose(file);
-    if (text && error == 0) {
-        text[size] = '\0';
-        return text;
-    }
-    free(text);
-    errno = error ? error : ENOMEM;
-    return NULL;
-}
-
-static bool read_pem(const char *path, char **text, struct status *status)
-{
-    *text = read_file(path);
-    return *text || status_fail(status, STATUS_INVALID_ARGUMENT, "TLS_FILE", "cannot read %s: %s",
-                                path, strerror(errno));
-}
-
-static bool load_certificate(nng_tls_config *tls, const struct listen_config *config,
-                             struct status *status)
-{
-    char *cert = NULL;
-    char *key = NULL;
-    bool ok = read_pem(config->tls_cert, &cert, status) && read_pem(config->tls_key, &key, status);
-    if (ok && nng_tls_config_own_cert(tls, cert, key, NULL) != 0)
-        ok = status_fail(status, STATUS_INVALID_ARGUMENT, "TLS_FILE",
-                         "%s and %s are not a PEM certificate and its unencrypted private key",
-                         config->tls_cert, config->tls_key);
-    if (key)
-        explicit_bzero(key, strlen(key));
-    free(key);
-    free(cert);
-    return ok;
+    const struct link_tls_files files = {config->tls_cert, config->tls_key, config->tls_client_ca};
+    return link_tls_make_server(&files, tls, status);
 }
 
 /* Finds out before anything is started whether the files can be used. */
 static bool check_certificate(const struct listen_config *config, struct status *status)
 {
     nng_tls_config *tls;
-    if (nng_tls_config_alloc(&tls, NNG_TLS_MODE_SERVER) != 0)
-        return status_fail(status, STATUS_INTERNAL, "TLS", "cannot set up TLS");
-    bool ok = load_certificate(tls, config, status);
+    if (!listen_load_tls(config, &tls, status))
+        return false;
     nng_tls_config_free(tls);
-    return ok;
+    return true;
 }
 
 bool listen_check(const struct listen_config *config, struct status *status)
@@ -159,20 +120,30 @@ bool listen_is_local(const struct listen_config *config)
     return local;
 }
 
-static bool set_tls(nng_stream_listener *listener, const struct listen_config *config,
+int listener_set_tls(struct listener *listener, nng_tls_config *tls)
+{
+    nng_tls_config_hold(tls);
+    int error = nng_stream_listener_set_ptr(listener->streams, NNG_OPT_TLS_CONFIG, tls);
+    nng_tls_config *unused = error == 0 ? listener->former_tls : tls;
+    if (error == 0) {
+        listener->former_tls = listener->tls;
+        listener->tls = tls;
+    }
+    if (unused)
+        nng_tls_config_free(unused);
+    return error;
+}
+
+static bool set_tls(struct listener *listener, const struct listen_config *config,
                     struct status *status)
 {
     nng_tls_config *tls;
-    int error = nng_tls_config_alloc(&tls, NNG_TLS_MODE_SERVER);
-    if (error != 0)
-        return status_fail(status, STATUS_INTERNAL, "TLS", "cannot set up TLS: %s",
-                           nng_strerror(error));
-    bool ok = load_certificate(tls, config, status);
-    if (ok && (error = nng_stream_listener_set_ptr(listener, NNG_OPT_TLS_CONFIG, tls)) != 0)
-        ok = status_fail(status, STATUS_INTERNAL, "TLS", "cannot set up TLS: %s",
-                         nng_strerror(error));
-    nng_tls_config_free(tls); /* the listener holds its own reference */
-    return ok;
+    if (!listen_load_tls(config, &tls, status))
+        return false;
+    int error = listener_set_tls(listener, tls);
+    nng_tls_config_free(tls);
+    return error == 0 || status_fail(status, STATUS_INTERNAL, "TLS", "cannot set up TLS: %s",
+                                     nng_strerror(error));
 }
 
 static bool fail_listen(int error, const char *url, struct status *status)
@@ -189,6 +160,10 @@ static bool fail_listen(int error, const char *url, struct status *status)
 void listener_close(struct listener *listener)
 {
     nng_stream_listener_free(listener->streams);
+    if (listener->tls)
+        nng_tls_config_free(listener->tls);
+    if (listener->former_tls)
+        nng_tls_config_free(listener->former_tls);
     link_address_fini(&listener->address);
 }
 
@@ -203,7 +178,7 @@ static bool listen_on(const char *url, const struct listen_config *config,
     listener->address.access = config->access;
     listener->address.loopback =
         listener->address.authority && host_is_bound_to_loopback(listener->address.authority);
-    if (link_scheme_of(url)->tls && !set_tls(listener->streams, config, status))
+    if (link_scheme_of(url)->tls && !set_tls(listener, config, status))
         return false;
     error = nng_stream_listener_listen(listener->streams);
     if (error != 0)

@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/pem_files.h"
 #include "base/wait.h"
 #include "sp/link.h"
 
@@ -82,6 +83,8 @@ struct server {
     struct budget *budget;
     bool (*is_bridge)(void *context, const char *address);
     void *bridge_context;
+    struct listen_config listen;
+    struct pem_files tls_files; /* of it */
     struct server_acceptor acceptors[LISTEN_MAX];
     size_t acceptor_count;
     struct call_pool calls;
@@ -377,7 +380,7 @@ static void on_accepted(void *argument)
     if (error == 0 && !acceptor->pausing)
         welcome(acceptor->server, nng_aio_get_output(acceptor->aio, 0),
                 &acceptor->listener.address);
-    accept_next(acceptor, error);
+    accept_next(acceptor, error == NNG_EAGAIN ? 0 : error); /* see server_look_at_certificates */
 }
 
 /* ---- the watcher ---- */
@@ -522,9 +525,13 @@ static bool server_open(struct server *server, struct dispatcher *dispatcher,
     *server = (struct server){.dispatcher = dispatcher,
                               .link_events = events_of_links(dispatcher->max_message),
                               .budget = config->budget,
+                              .listen = config->listen,
+                              .tls_files.paths = {config->listen.tls_cert, config->listen.tls_key,
+                                                  config->listen.tls_client_ca},
                               .is_bridge = config->is_bridge,
                               .bridge_context = config->bridge_context,
                               .max_peers = config->max_connections};
+    pem_files_note(&server->tls_files);
     metric_set(&server_memory_ceiling, 0, (int64_t)config->budget->ceiling);
     pthread_mutex_init(&server->lock, NULL);
     wait_init(&server->nobody);
@@ -576,6 +583,46 @@ bool server_start(const struct server_config *config, struct dispatcher *dispatc
 void server_note_memory(struct server *server)
 {
     metric_set(&server_memory, 0, (int64_t)server->budget->held);
+}
+
+/* An accept that waits would still use the former TLS, so it begins again. */
+static void renew_tls(struct server_acceptor *acceptor, nng_tls_config *tls)
+{
+    int error = listener_set_tls(&acceptor->listener, tls);
+    if (error != 0)
+        log_error("the new certificate cannot be used, the old one stays",
+                  {"because", nng_strerror(error)});
+    nng_aio_abort(acceptor->aio, NNG_EAGAIN);
+}
+
+static void reload_certificates(struct server *server)
+{
+    struct status status = STATUS_INIT;
+    nng_tls_config *tls;
+    if (!listen_load_tls(&server->listen, &tls, &status)) {
+        log_error("the new certificate cannot be used, the old one stays",
+                  {"because", status.message});
+        return;
+    }
+    for (size_t i = 0; i < server->acceptor_count; i++) {
+        if (server->acceptors[i].listener.address.tls)
+            renew_tls(&server->acceptors[i], tls);
+    }
+    nng_tls_config_free(tls);
+    log_info("the certificate was read again", {"file", server->listen.tls_cert});
+}
+
+void server_look_at_certificates(struct server *server, bool asked)
+{
+    bool uses_tls = false;
+    for (size_t i = 0; i < server->acceptor_count; i++)
+        uses_tls = uses_tls || server->acceptors[i].listener.address.tls;
+    if (!uses_tls)
+        return;
+    if (asked)
+        pem_files_note(&server->tls_files);
+    if (asked || pem_files_have_changed(&server->tls_files))
+        reload_certificates(server);
 }
 
 bool server_drain(struct server *server, int64_t timeout_ms)

@@ -46,6 +46,11 @@ bool server_start(const struct server_config *config, struct dispatcher *dispatc
 /* Brings server_memory up to date. Any thread. */
 void server_note_memory(struct server *server);
 
+/* Reads the files of TLS again when they have changed, or at once when `asked`: connections that
+ * are accepted from now on get the new certificate, open ones stay. Files that cannot be used are
+ * logged, and what was read before stays. Call it about once a second, on one thread. */
+void server_look_at_certificates(struct server *server, bool asked);
+
 /* Wakes the calls that are parked, and waits until every call in hand has been answered and the
  * answers have left, or `timeout_ms` have passed. New calls are still received; the dispatcher
  * should refuse them. True when all is done. */
