@@ -44,9 +44,7 @@ static bool same_bits(const uint8_t *left, const uint8_t *right, unsigned bits)
 
 bool address_range_parse(const char *text, size_t size, struct address_range *range)
 {
-    static const uint8_t ZEROS[16];
     char copy[INET6_ADDRSTRLEN + sizeof("/128")];
-    uint8_t rest[16];
     unsigned before;
     if (size >= sizeof(copy) || memchr(text, '\0', size))
         return false;
@@ -64,9 +62,10 @@ bool address_range_parse(const char *text, size_t size, struct address_range *ra
         range->prefix += before;
     for (unsigned i = 0; i < 16; i++) {
         unsigned kept = range->prefix > 8 * i ? range->prefix - 8 * i : 0;
-        rest[i] = kept >= 8 ? 0 : (uint8_t)(range->bytes[i] & (0xFF >> kept));
+        if (kept < 8 && range->bytes[i] & 0xFF >> kept)
+            return false;
     }
-    return memcmp(rest, ZEROS, sizeof(rest)) == 0;
+    return true;
 }
 
 bool address_parse(const char *text, uint8_t bytes[16])
