@@ -13,7 +13,7 @@
 #define MAX_SIZE 1000
 
 /* One call, in its arena. */
-struct access_call {
+struct managed_call {
     struct access_request request; /* first */
     struct call *call;
     /* Of a list: what its tokens are bound to, and where the next one goes in an answer. */
@@ -39,7 +39,7 @@ static void fail(struct call *call, const struct access_request *request)
 
 static void on_managed(struct access_request *request)
 {
-    struct access_call *self = (struct access_call *)request;
+    struct managed_call *self = (struct managed_call *)request;
     struct call *call = self->call;
     if (request->status.code != STATUS_OK) {
         fail(call, request);
@@ -60,9 +60,9 @@ static void on_managed(struct access_request *request)
 /* ---- the request ---- */
 
 /* NULL after having answered for want of memory. */
-static struct access_call *access_call_new(struct call *call, const ProtobufCMessage *asked)
+static struct managed_call *managed_call_new(struct call *call, const ProtobufCMessage *asked)
 {
-    struct access_call *self = arena_calloc(&call->arena, 1, sizeof(*self));
+    struct managed_call *self = arena_calloc(&call->arena, 1, sizeof(*self));
     if (!self) {
         call_fail_no_memory(call);
         return NULL;
@@ -86,7 +86,7 @@ static struct access_call *access_call_new(struct call *call, const ProtobufCMes
 static void manage(Triggers__V1__AccessService_Service *service, struct call *call,
                    const ProtobufCMessage *asked)
 {
-    struct access_call *self = access_call_new(call, asked);
+    struct managed_call *self = managed_call_new(call, asked);
     if (self)
         access_manage(((struct access_service *)service)->access, &self->request);
 }
@@ -103,7 +103,7 @@ static void manage_list(Triggers__V1__AccessService_Service *service, struct cal
                         const ProtobufCMessage *asked, const char *tenant, uint32_t size,
                         const char *token, char **(*token_of)(ProtobufCMessage *answer))
 {
-    struct access_call *self = access_call_new(call, asked);
+    struct managed_call *self = managed_call_new(call, asked);
     if (!self)
         return;
     self->list = page_list_of_method(asked, tenant);
