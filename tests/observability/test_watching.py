@@ -49,7 +49,7 @@ def test_promtool_accepts_the_metrics(promtool, answer):
 
 
 def test_promtool_accepts_the_rules(promtool):
-    assert "12 rules found" in promtool("check", "rules", RULES)
+    assert "13 rules found" in promtool("check", "rules", RULES)
 
 
 def test_every_alert_fires_and_stays_quiet_in_a_test(promtool):
