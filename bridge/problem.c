@@ -42,6 +42,10 @@ unsigned problem_status(triggers_code code, const char *reason)
         return 413;
     if (strcmp(reason, "POSITION_REMOVED") == 0)
         return 410;
+    /* What the call is about is not in the state for it. */
+    if (strcmp(reason, "TENANT_DELETING") == 0 || strcmp(reason, "KEY_REVOKED") == 0 ||
+        strcmp(reason, "KEY_ROTATED") == 0 || strcmp(reason, "KEY_EXPIRED") == 0)
+        return 409;
     /* It is the service that is full: no caller asked too often. */
     if (strcmp(reason, "TOO_MANY_WAITERS") == 0)
         return 503;

@@ -7,7 +7,7 @@ by default, with their comments. FRAME is a JSON file with the rest of the docum
     operations  by rpc, what a call has otherwise or besides
     examples    by rpc, the `body` and the `answer` of one whose JSON is that of its messages
     errors      the response of each status, by name; `always` are those of every operation, `core`
-                of those that ask the core
+                of those that ask the core, `key` of those that a key must allow
 
 A schema in FRAME with `message` takes the comments of that message's fields as its descriptions."""
 
@@ -217,16 +217,25 @@ class Description:
             item["parameters"] = [self.path_parameter(method, name) for name in method.path_fields]
         own = self.operations.get(method.short, {})
         text = re.sub(r"\s*Errors: .*", "", method.comment)
+        scope = self.scope_of(method)
         operation = {
             "tags": own.get("tags") or [self.tag(method)],
             "operationId": method.short[0].lower() + method.short[1:],
             "summary": text.partition(".")[0],
             "description": text,
+            "security": [{"key": [scope]}] if scope else [],
             **({} if "responses" in own else self.transcoded(method)),
             **own,
         }
+        if scope:
+            told = operation.get("description", "")
+            operation["description"] = f"{told}\n\nA key needs the scope `{scope}`.".strip()
         self.add_errors(operation, self.errors_of(method))
         item[method.verb.lower()] = operation
+
+    def scope_of(self, method):
+        """What a key must allow, as texts have it, "events:write"; empty: no key is needed."""
+        return "" if method.scope == "NONE" else method.scope.lower().replace("_", ":", 1)
 
     def tag(self, method):
         """Of a service: "EventService" is "events", "AccessService" is "access"."""
@@ -279,6 +288,8 @@ class Description:
         errors = [*self.errors["always"], *self.errors["core"]]
         if method.verb != "GET":
             errors.append("403")
+        if self.scope_of(method):
+            errors += self.errors["key"]
         if method.body:
             errors += ["415", "422"]
         elif self.types.messages[method.request].field and not (method.hand_made and method.path_fields):

@@ -31,12 +31,13 @@ function readRequest(call, form) {
   return { method: call.method, url: location.origin + target, headers, body: body || undefined };
 }
 
-// The request for a POSIX shell.
+// The request for a POSIX shell, in which the key is a variable: a line is copied to many places.
 function curlLine({ method, url, headers, body }) {
   const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
   const verb = method === "GET" ? "" : method === "HEAD" ? "-I " : `-X ${method} `;
   return [
     `curl ${verb}${quote(url)}`,
+    ...(key ? ['-H "Authorization: Bearer $TRIGGERS_API_KEY"'] : []),
     ...Object.entries(headers).map(([name, value]) => `-H ${quote(`${name}: ${value}`)}`),
     ...(body ? [`--data-raw ${quote(body)}`] : []),
   ].join(" \\\n  ");
@@ -93,7 +94,8 @@ async function send(call, request, status, output) {
   output.replaceChildren();
   const start = performance.now();
   try {
-    const answer = await fetch(request.url, request);
+    const headers = { ...request.headers, ...authorization() };
+    const answer = await fetch(request.url, { ...request, headers });
     const text = await textOf(answer);
     const milliseconds = Math.round(performance.now() - start);
     status.replaceChildren(
@@ -193,6 +195,7 @@ function tryForm(call) {
     copied.textContent = "";
   };
   form.addEventListener("input", refresh);
+  addEventListener("key", refresh);
   copyButton.addEventListener("click", () => copy(curl, copied));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -243,6 +246,7 @@ function openNamed() {
 show("Calls", (main) => {
   main.firstChild.append(
     ...prose(api.info.summary),
+    keyField("Sent with each call that you try here, where keys are needed; it stays in this page."),
     make("p", {}, "Open a call to see its fields and to try it. To read it all: ",
       make("a", { href: `${base}/redoc` }, "the reference"), "; for programs: ",
       make("a", { href: `${base}/openapi.json` }, "openapi.json"), "."),

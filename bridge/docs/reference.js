@@ -10,6 +10,13 @@ const base = location.pathname.replace(/\/(docs|redoc)\/*$/, "");
 
 let api;
 
+// The key of those who have given one. It stays in this page: it is in no storage, cookie or address.
+let key = "";
+
+function authorization() {
+  return key ? { Authorization: `Bearer ${key}` } : {};
+}
+
 function make(tag, attributes, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes ?? {})) {
@@ -281,11 +288,45 @@ function routeOf(call) {
   ];
 }
 
+// A field for the key, whose characters are not seen; each of them tells the page of the event "key". A browser would
+// offer to keep what is in a field for passwords.
+function keyField(text) {
+  const input = make("input", {
+    id: "key", type: "text", class: "secret", autocomplete: "off", autocapitalize: "none", spellcheck: "false",
+    "aria-describedby": "key-text",
+  });
+  input.value = key;
+  input.addEventListener("input", () => {
+    key = input.value.trim();
+    dispatchEvent(new Event("key"));
+  });
+  return make("div", { class: "field" }, make("label", { for: "key" }, "Key"), input,
+    make("div", { id: "key-text" }, make("p", {}, text)));
+}
+
+// Asks for a key, for a document that is not shown without a good one.
+function askForKey(main, status, again) {
+  const form = make("form", { "aria-label": "Read with a key" },
+    keyField("It needs the key of a caller: trg_ and so on. The key stays in this page."),
+    make("button", { class: "send" }, "Read"),
+    make("p", { role: "status" }, key ? `openapi.json is answered with ${status}` : ""));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    again();
+  });
+  main.replaceChildren(make("header", {}, make("h1", {}, "API")), form);
+  form.querySelector("input").focus();
+}
+
 // Reads the document and has `fill` make the page of it.
 async function show(title, fill) {
   const main = document.querySelector("main");
   try {
-    const answer = await fetch(`${base}/openapi.json`);
+    const answer = await fetch(`${base}/openapi.json`, { headers: authorization() });
+    if ([401, 403, 429].includes(answer.status)) {
+      askForKey(main, answer.status, () => show(title, fill));
+      return;
+    }
     if (!answer.ok) throw new Error(`it is answered with ${answer.status}`);
     api = await answer.json();
     document.title = `${title}: ${api.info.title}`;

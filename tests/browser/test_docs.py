@@ -8,6 +8,7 @@ import pytest
 
 from browser.conftest import SIZES
 from rest.checks import CREATE, MISSING_ID, create
+from support.keys import make_key
 
 PATHS = ["/docs", "/redoc"]
 
@@ -67,7 +68,7 @@ def told_of_fields(api, schema, seen=()):
     for key in ("pattern", "default", "const", "maximum", "maxLength", "maxItems"):
         if key in schema:
             yield schema[key] if isinstance(schema[key], str) else json.dumps(schema[key])
-    yield from schema.get("enum", [])
+    yield from ("null" if value is None else value for value in schema.get("enum", []))
     for part in (schema.get("items"), *schema.get("oneOf", [])):
         if part:
             yield from told_of_fields(api, part, (*seen, name))
@@ -75,7 +76,7 @@ def told_of_fields(api, schema, seen=()):
 
 def told_of_call(api, call, parameters):
     yield call["summary"]
-    yield words(call.get("description", ""))
+    yield from (words(part) for part in call.get("description", "").split("\n\n"))
     for parameter in parameters:
         yield parameter["name"]
         yield words(parameter["description"])
@@ -107,6 +108,9 @@ def test_types_and_required_fields(open_page):
         "source string required",
         "event_type string required",
         "payload object required",
+        "ordering_key string or null",
+        "deliver_at string (date-time) or null",
+        "delay_seconds integer or null",
     ]
     assert "1 to 255 characters; matches" in body.text_content()
 
@@ -133,6 +137,51 @@ def test_the_reference_prints_in_one_column(open_page):
     lefts = page.locator(".entry").evaluate_all("all => all.map((each) => each.getBoundingClientRect().left)")
     assert len(set(lefts)) == 1
     assert page.pdf().startswith(b"%PDF")
+
+
+# ---- keys ----
+
+
+def where_a_key_could_stay(page):
+    return page.evaluate("[document.cookie, location.href, JSON.stringify({...localStorage, ...sessionStorage})]")
+
+
+def test_a_key_is_sent_with_each_call_and_stays_in_the_page(open_page):
+    page = open_page("/docs")
+    sent = []
+    page.on("request", lambda request: sent.append(request.headers.get("authorization")))
+    call = open_call(page, "listInbox")
+    send(page, call)
+    page.get_by_label("Key", exact=True).fill(" trg_a_key ")
+    assert "Bearer $TRIGGERS_API_KEY" in call.locator("pre", has_text="curl").text_content()
+    send(page, call)
+    assert sent == [None, "Bearer trg_a_key"]
+    assert "trg_a_key" not in page.locator("main").text_content()
+    assert not any("trg_a_key" in place for place in where_a_key_could_stay(page))
+    page.reload()
+    page.wait_for_selector("main > header")
+    assert page.get_by_label("Key", exact=True).input_value() == ""
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_document_that_needs_a_key_is_asked_for(browser, start_core, start_bridge, path):
+    key = make_key()
+    core = start_core(TRIGGERS_AUTH="required", TRIGGERS_OPERATOR_KEY=key)
+    bridge = start_bridge(core, TRIGGERS_BRIDGE_DOCS="key")
+    page = browser.new_page()
+    page.goto(bridge.url + path)
+    field = page.get_by_label("Key", exact=True)
+    field.fill(make_key())
+    page.get_by_role("button", name="Read").click()
+    page.get_by_text("openapi.json is answered with 401").wait_for()
+    field.fill(key)
+    field.press("Enter")
+    page.get_by_role("heading", name="Zapier Triggers API").wait_for()
+    if path == "/docs":
+        call = open_call(page, "listTenants")
+        assert send(page, call)[0].startswith("200")
+    assert not any(key in place for place in where_a_key_could_stay(page))
+    page.close()
 
 
 # Features of OpenAPI 3.1 that today's document does not use.

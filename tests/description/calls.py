@@ -4,7 +4,7 @@ The one argument is the bridge's address."""
 import sys
 import uuid
 
-from made import Client
+from made import AuthenticatedClient
 from made.api.events import (
     acknowledge_event,
     acknowledge_events,
@@ -61,7 +61,7 @@ def log(client, after):
 
 
 def main(address):
-    client = Client(base_url=address)
+    client = AuthenticatedClient(base_url=address, token="of no use where calls need no key")
     before = inbox(client)
     key = f'"{uuid.uuid4()}"'
     created = create_event.sync(client=client, body=new_event(7), idempotency_key=key)

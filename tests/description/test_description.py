@@ -12,42 +12,56 @@ import pytest
 from description.conftest import HERE
 from rest.checks import MISSING_ID
 from rest.wire import exchange
+from support.keys import make_key
 from support.program import ROOT
 
 QUIET = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
-# Of every call, and of those that ask the core; what a call has besides.
+# Of every call, of those that ask the core, and of those that a key must allow; what a call has besides.
 ALWAYS = {400, 408, 413, 421, 431, 500}
 CORE = {429, 501, 503, 504}
+KEY = {401, 403}
 BESIDES = {
-    "createEvent": {201, 403, 409, 415, 422, *CORE},
-    "createEvents": {200, 403, 409, 415, 422, *CORE},
-    "acknowledgeEvents": {200, 403, 415, 422, *CORE},
-    "getEvent": {200, 404, *CORE},
-    "acknowledgeEvent": {200, 403, 404, *CORE},
-    "eraseEvent": {200, 403, 404, 414, 422, *CORE},
-    "listInbox": {200, 414, 422, *CORE},
-    "listEvents": {200, 410, 414, 422, *CORE},
-    "streamEvents": {200, 410, 414, 422, *CORE},
-    "listKinds": {200, 414, 422, *CORE},
-    "putSubscription": {200, 403, 409, 415, 422, *CORE},
-    "getSubscription": {200, 404, 414, 422, *CORE},
-    "listSubscriptions": {200, 414, 422, *CORE},
-    "deleteSubscription": {200, 403, 404, 414, 422, *CORE},
-    "pull": {200, 403, 404, 415, 422, *CORE},
-    "ack": {200, 403, 404, 415, 422, *CORE},
-    "nack": {200, 403, 404, 415, 422, *CORE},
-    "extend": {200, 403, 404, 415, 422, *CORE},
-    "release": {200, 403, 404, 415, 422, *CORE},
-    "seek": {200, 403, 404, 409, 415, 422, *CORE},
-    "redriveDeadLetters": {200, 403, 404, 415, 422, *CORE},
-    "deleteDeadLetters": {200, 403, 404, 415, 422, *CORE},
-    "listDeadLetters": {200, 404, 414, 422, *CORE},
+    "createEvent": {201, 409, 415, 422, *CORE, *KEY},
+    "createEvents": {200, 409, 415, 422, *CORE, *KEY},
+    "acknowledgeEvents": {200, 415, 422, *CORE, *KEY},
+    "getEvent": {200, 404, *CORE, *KEY},
+    "acknowledgeEvent": {200, 404, *CORE, *KEY},
+    "eraseEvent": {200, 404, 414, 422, *CORE, *KEY},
+    "listInbox": {200, 414, 422, *CORE, *KEY},
+    "listEvents": {200, 410, 414, 422, *CORE, *KEY},
+    "streamEvents": {200, 410, 414, 422, *CORE, *KEY},
+    "listKinds": {200, 414, 422, *CORE, *KEY},
+    "putSubscription": {200, 409, 415, 422, *CORE, *KEY},
+    "getSubscription": {200, 404, 414, 422, *CORE, *KEY},
+    "listSubscriptions": {200, 414, 422, *CORE, *KEY},
+    "deleteSubscription": {200, 404, 414, 422, *CORE, *KEY},
+    "pull": {200, 404, 415, 422, *CORE, *KEY},
+    "ack": {200, 404, 415, 422, *CORE, *KEY},
+    "nack": {200, 404, 415, 422, *CORE, *KEY},
+    "extend": {200, 404, 415, 422, *CORE, *KEY},
+    "release": {200, 404, 415, 422, *CORE, *KEY},
+    "seek": {200, 404, 409, 415, 422, *CORE, *KEY},
+    "redriveDeadLetters": {200, 404, 415, 422, *CORE, *KEY},
+    "deleteDeadLetters": {200, 404, 415, 422, *CORE, *KEY},
+    "listDeadLetters": {200, 404, 414, 422, *CORE, *KEY},
+    "putTenant": {200, 409, 415, 422, *CORE, *KEY},
+    "getTenant": {200, 404, 414, 422, *CORE, *KEY},
+    "listTenants": {200, 414, 422, *CORE, *KEY},
+    "suspendTenant": {200, 404, 409, 414, 422, *CORE, *KEY},
+    "resumeTenant": {200, 404, 409, 414, 422, *CORE, *KEY},
+    "deleteTenant": {200, 404, 409, 414, 422, *CORE, *KEY},
+    "createKey": {200, 404, 409, 415, 422, *CORE, *KEY},
+    "getKey": {200, 404, 414, 422, *CORE, *KEY},
+    "listKeys": {200, 404, 414, 422, *CORE, *KEY},
+    "rotateKey": {200, 404, 409, 415, 422, *CORE, *KEY},
+    "revokeKey": {200, 404, 409, 414, 422, *CORE, *KEY},
+    "listAuditRecords": {200, 404, 414, 422, *CORE, *KEY},
     "health": {200},
-    "ready": {200, 503},
-    "metrics": {200, 503},
+    "ready": {200, 401, 503},
+    "metrics": {200, 503, *KEY},
     "root": {200},
     "checkHealth": {200, 404, 414, 422, *CORE},
-    "getStats": {200, *CORE},
+    "getStats": {200, *CORE, *KEY},
 }
 
 
@@ -176,10 +190,15 @@ def test_a_client_of_python(python_tools, document, bridge, tmp_path):
     run(python_tools / "python", "calls.py", bridge.url, folder=tmp_path, NO_PROXY="*")
 
 
-def test_schemathesis_finds_nothing(python_tools, bridge, tmp_path):
+def test_schemathesis_finds_nothing(python_tools, start_core, start_bridge, tmp_path):
+    """With keys, which the description says are needed."""
+    key = make_key()
+    settings = {"TRIGGERS_AUTH": "required", "TRIGGERS_OPERATOR_KEY": key}
+    shown = {"TRIGGERS_BRIDGE_DOCS": "open", "TRIGGERS_BRIDGE_METRICS": "key"}
+    bridge = start_bridge(start_core(**settings), **shown)
     for name in ("schemathesis.toml", "schemathesis_hooks.py"):
         shutil.copy(HERE / name, tmp_path)
     words = [python_tools / "st", "run", f"{bridge.url}/openapi.json", "--no-color"]
     words += ["--max-examples", 10, "--seed", 14]
-    told = run(*words, folder=tmp_path, NO_PROXY="*")
-    assert "Selected: 28/29" in told and "Tested: 28" in told, told
+    told = run(*words, folder=tmp_path, NO_PROXY="*", TRIGGERS_API_KEY=key)
+    assert "Selected: 38/41" in told and "Tested: 38" in told, told
