@@ -111,8 +111,12 @@ bool api_key_renew(struct api_key *key, unsigned version)
 {
     if (!key->source)
         return false;
-    if (version_of(key) == version && clock_monotonic_ms() >= key->asked_ms + ASK_LEAST_MS)
+    int64_t now_ms = clock_monotonic_ms();
+    if (version_of(key) == version &&
+        (key->refused_ms == 0 || now_ms >= key->refused_ms + ASK_LEAST_MS)) {
+        key->refused_ms = now_ms;
         (void)ask(key);
+    }
     return version_of(key) != version;
 }
 

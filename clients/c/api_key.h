@@ -18,7 +18,9 @@
 struct api_key {
     triggers_key_source *source; /* NULL: the key stays as it is */
     void *source_data;
-    int64_t asked_ms; /* clock_monotonic_ms; of the opening thread, then the keeper */
+    /* clock_monotonic_ms; of the opening thread, then the keeper. */
+    int64_t asked_ms;
+    int64_t refused_ms; /* when it was asked because of a refusal; 0: never */
 
     pthread_mutex_t mutex;        /* the rest */
     unsigned version;             /* grows when the text changes */
@@ -38,7 +40,8 @@ void api_key_fini(struct api_key *key);
 unsigned api_key_write(struct api_key *key, char value[API_KEY_VALUE_SIZE]);
 
 /* Whether the key may have changed since that version, or can: false when another try with it would
- * be in vain. Asks the source, at most once a second. The keeper's thread, without a lock held. */
+ * be in vain. Asks the source, at most once a second because of refusals. The keeper's thread,
+ * without a lock held. */
 bool api_key_renew(struct api_key *key, unsigned version);
 
 /* Asks the source when it is time; returns when it is to be called again. The keeper's thread. */

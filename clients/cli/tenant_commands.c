@@ -229,7 +229,7 @@ static int await_deletion(triggers_client *client, char *name)
         bool there = reply->code == TRIGGERS_OK;
         if (there && seconds % TELL_EVERY == 0)
             cli_complain(
-                "%s: %" PRIu64 " events were removed, and some are left", name,
+                "%s: being deleted; %" PRIu64 " events were removed so far", name,
                 ((const Triggers__V1__GetTenantResponse *)reply->message)->tenant->removed_events);
         /* What passes is waited for, as the deletion goes on by itself. */
         int code = there || triggers_code_is_retryable(reply->code) ? EXIT_TRY_LATER
