@@ -95,7 +95,7 @@ def for_moto(template, stand_ins={}):
 
 def resolve(node, values):
     """The node with references replaced: by what `values` has, by a parameter's default, or by the
-    name in brackets."""
+    name in brackets. Every condition holds."""
 
     def value(name):
         return str(values.get(name, f"<{name}>"))
@@ -106,6 +106,8 @@ def resolve(node, values):
         return node
     if "Ref" in node:
         return value(node["Ref"])
+    if "Fn::If" in node:
+        return resolve(node["Fn::If"][1], values)
     if "Fn::GetAtt" in node:
         return value(".".join(node["Fn::GetAtt"]))
     if "Fn::Sub" in node:
@@ -116,7 +118,7 @@ def resolve(node, values):
 def task_definition():
     """What CloudFormation gives to RegisterTaskDefinition, as that spells it."""
     template = read("service")
-    defaults = {name: p["Default"] for name, p in template["Parameters"].items() if "Default" in p}
+    defaults = {name: p["Default"] for name, p in template["Parameters"].items() if p.get("Default")}
     return as_api(resolve(template["Resources"]["TaskDefinition"]["Properties"], defaults))
 
 

@@ -140,6 +140,34 @@ def test_deploy_makes_the_stacks_in_order_and_smoke_tests(deployed, parameters):
     assert "https://triggers.example.com" in done.out
 
 
+KEY_MADE = "keys generate"
+SECRET = "arn:aws:secretsmanager:eu-central-1:1:secret:triggers/operator-key"
+
+
+def test_deploy_makes_the_operators_key_once(deployed, parameters):
+    deployed.answer("describe-secret", status=254)
+    deployed.answer("create-secret", SECRET)
+    deployed.answer(KEY_MADE, "trg_made")
+    done = deployed.run("deploy", *with_images(parameters))
+    assert done.status == 0, done.err
+    assert any(call.startswith("docker run") and "new-core@sha256:1" in call for call in done.calls)
+    assert any(f" OperatorKeySecretArn={SECRET} " in call for call in done.calls)
+    assert not any("trg_" in call for call in done.calls), "a key among the arguments"
+    deployed.answer("describe-secret", SECRET)
+    done = deployed.run("deploy", *with_images(parameters))
+    assert done.status == 0, done.err
+    assert not any(KEY_MADE in call or "create-secret" in call for call in done.calls)
+    assert any(f" OperatorKeySecretArn={SECRET} " in call for call in done.calls)
+
+
+def test_deploy_without_keys_makes_none(deployed, parameters):
+    parameters.write_text(parameters.read_text() + "service.Auth=off\n")
+    done = deployed.run("deploy", *with_images(parameters))
+    assert done.status == 0, done.err
+    assert any(" Auth=off " in call for call in done.calls)
+    assert not any("secretsmanager" in call for call in done.calls)
+
+
 @pytest.fixture
 def sources(deployed):
     """A copy of the commands whose deploy/images/build only says what it built."""

@@ -55,12 +55,14 @@ def test_validator_refuses_a_wrong_definition(definition):
         assert validate({**definition, **wrong}).has_errors()
 
 
-def test_password_comes_from_the_secret_alone(containers):
+def test_secrets_come_from_secrets_manager_alone(containers):
     secrets = {secret["name"]: secret["valueFrom"] for secret in containers["core"]["secrets"]}
     assert secrets == {
         "PGUSER": "<DatabaseSecretArn>:username::",
         "PGPASSWORD": "<DatabaseSecretArn>:password::",
+        "TRIGGERS_OPERATOR_KEY": "<OperatorKeySecretArn>",
     }
+    assert environment(containers["core"])["TRIGGERS_AUTH"] == "required"
     assert "secrets" not in containers["bridge"]
     url = environment(containers["core"])["DATABASE_URL"]
     host = "<DatabaseHost>:<DatabasePort>"
