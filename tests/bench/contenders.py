@@ -23,6 +23,7 @@ from servers import (
     Redis,
     pgbench_rate,
 )
+from support.keys import make_key
 from support.network import wait_until
 from support.typeid import encode
 
@@ -30,6 +31,8 @@ from support.typeid import encode
 BASE = 0x0190_0000_0000_0000
 FIRST_TIME = 1_767_225_600_000_000  # 2026-01-01, in microseconds
 CLIENTS = 64
+KEY = make_key()
+WITH_KEYS = {"TRIGGERS_AUTH": "required", "TRIGGERS_OPERATOR_KEY": KEY}
 
 
 # What the transactions that fill blocks write, for all that are full: of kind 1 alone.
@@ -124,6 +127,14 @@ class World:
     @once
     def on_sqlite(self):
         return self.core(f"sqlite:///{self.sqlite_file}")
+
+    @once
+    def with_keys_on_postgres(self):
+        return self.core(self.postgres.url("bench"), **WITH_KEYS)
+
+    @once
+    def with_keys_on_sqlite(self):
+        return self.core(f"sqlite:///{self.folder / 'with_keys.db'}", **WITH_KEYS)
 
     @property
     def sqlite_file(self):
@@ -302,6 +313,17 @@ def rest_create(world, connections):
 
 def sqlite_create(world):
     return world.on_sqlite.load("create", in_flight=CLIENTS, seconds=world.seconds)["per_second"]
+
+
+def postgres_create_with_key(world):
+    world.empty_postgres()
+    core = world.with_keys_on_postgres
+    return core.load("create", in_flight=CLIENTS, seconds=world.seconds, key=KEY)["per_second"]
+
+
+def sqlite_create_with_key(world):
+    core = world.with_keys_on_sqlite
+    return core.load("create", in_flight=CLIENTS, seconds=world.seconds, key=KEY)["per_second"]
 
 
 def redis_add(world):
@@ -513,6 +535,8 @@ MEASURES = {
     "REST create, PostgreSQL, 64": lambda world: rest_create(world, 64),
     "REST create, PostgreSQL, 256": lambda world: rest_create(world, 256),
     "binary create, SQLite, 64": sqlite_create,
+    "binary create with a key, SQLite, 64": sqlite_create_with_key,
+    "binary create with a key, PostgreSQL, 64": postgres_create_with_key,
     "redis XADD, 64": redis_add,
     "gRPC echo, 64": echo,
     "health over ws, 64": lambda world: health(world, world.on_sqlite.ws_url),

@@ -36,6 +36,7 @@ struct lane {
 struct load {
     /* what to do */
     const char *url;
+    const char *key; /* NULL: none */
     const char *op;
     void (*start)(struct lane *lane);
     long in_flight;
@@ -557,23 +558,15 @@ static void choose_operation(struct load *load)
 static void parse(struct load *load, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"url", required_argument, NULL, 'u'},
-        {"op", required_argument, NULL, 'o'},
-        {"in-flight", required_argument, NULL, 'f'},
-        {"clients", required_argument, NULL, 'c'},
-        {"batch", required_argument, NULL, 'b'},
-        {"rate", required_argument, NULL, 'r'},
-        {"count", required_argument, NULL, 'n'},
-        {"seconds", required_argument, NULL, 's'},
-        {"payload", required_argument, NULL, 'p'},
-        {"ids", required_argument, NULL, 'i'},
-        {"source", required_argument, NULL, 'S'},
-        {"reader", required_argument, NULL, 'R'},
-        {"subscription", required_argument, NULL, 'N'},
-        {"start", required_argument, NULL, 'P'},
-        {"kinds", required_argument, NULL, 'K'},
-        {"wait", required_argument, NULL, 'w'},
-        {0},
+        {"url", required_argument, NULL, 'u'},          {"op", required_argument, NULL, 'o'},
+        {"in-flight", required_argument, NULL, 'f'},    {"clients", required_argument, NULL, 'c'},
+        {"batch", required_argument, NULL, 'b'},        {"rate", required_argument, NULL, 'r'},
+        {"count", required_argument, NULL, 'n'},        {"seconds", required_argument, NULL, 's'},
+        {"payload", required_argument, NULL, 'p'},      {"ids", required_argument, NULL, 'i'},
+        {"source", required_argument, NULL, 'S'},       {"reader", required_argument, NULL, 'R'},
+        {"subscription", required_argument, NULL, 'N'}, {"start", required_argument, NULL, 'P'},
+        {"kinds", required_argument, NULL, 'K'},        {"wait", required_argument, NULL, 'w'},
+        {"key", required_argument, NULL, 'k'},          {0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -594,6 +587,7 @@ static void parse(struct load *load, int argc, char **argv)
         case 'P': load->begin = optarg; break;
         case 'K': load->kinds = atol(optarg); break;
         case 'w': load->wait_ms = atol(optarg); break;
+        case 'k': load->key = optarg; break;
         default: exit(2);
         }
     }
@@ -608,7 +602,7 @@ static triggers_client *open_client(const struct load *load, const char *url)
 {
     triggers_client *client;
     char error[256];
-    triggers_client_options options = {.url = url, .name = "bench"};
+    triggers_client_options options = {.url = url, .name = "bench", .api_key = load->key};
     options.max_in_flight = (uint32_t)load->in_flight;
     if (triggers_client_open(&client, &options, error, sizeof(error)) != TRIGGERS_OK)
         die(error);
