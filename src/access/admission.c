@@ -10,7 +10,6 @@
 #include "base/log.h"
 
 #define MINUTE_US INT64_C(60000000)
-#define SCHEME "Bearer "
 
 /* ---- life ---- */
 
@@ -107,19 +106,6 @@ static bool refuse_wrong(struct access *access, const char *address, struct stat
 
 /* ---- a key ---- */
 
-/* The key's text in the value of an authorization; false: it has none that could be one. The
- * scheme's name is in any case, and spaces follow (RFC 9110, 11.4). */
-static bool read_bearer(struct slice authorization, struct slice *text)
-{
-    size_t scheme = sizeof(SCHEME) - 1;
-    if (authorization.size < scheme || strncasecmp(authorization.data, SCHEME, scheme) != 0)
-        return false;
-    while (scheme < authorization.size && authorization.data[scheme] == ' ')
-        scheme++;
-    *text = (struct slice){authorization.data + scheme, authorization.size - scheme};
-    return key_text_is_valid(text->data, text->size);
-}
-
 static bool allows_address(const struct known_key *key, const char *address)
 {
     uint8_t bytes[16];
@@ -173,7 +159,6 @@ static bool admit_key(struct access *access, const char *text, const char *addre
 bool access_admit(struct access *access, struct slice authorization, const char *address,
                   struct pass **pass, struct scope *scope, struct status *status)
 {
-    struct slice text;
     *pass = NULL;
     *scope = SCOPE_DEFAULT;
     if (access->mode == ACCESS_OFF)
@@ -181,9 +166,10 @@ bool access_admit(struct access *access, struct slice authorization, const char 
     scope->rights = ACCESS_RIGHTS_WITHOUT_KEY;
     if (!authorization.data)
         return access->mode == ACCESS_OPTIONAL || refuse(REFUSED_MISSING, status);
-    if (!read_bearer(authorization, &text))
+    const char *text = key_text_of_authorization(authorization.data, authorization.size);
+    if (!text)
         return refuse_wrong(access, address, status);
     if (!atomic_load(&access->following.known))
         return refuse(REFUSED_UNKNOWN, status);
-    return admit_key(access, text.data, address, pass, scope, status);
+    return admit_key(access, text, address, pass, scope, status);
 }

@@ -79,33 +79,13 @@ static void drop_old_tenants(struct following *following)
 
 /* ---- reading ---- */
 
-static void start_over(struct following *following)
-{
-    following->version = 0;
-    following->loading = true;
-    keyring_begin_load(following->keyring);
-}
-
-/* Whether the first row read, from the last known change on, is that change, or a later one. */
-static bool goes_on(const struct following *following, const struct store_access_changes *changes)
-{
-    if (changes->count == 0)
-        return false;
-    const struct store_access_row *first = &changes->rows[0];
-    return first->version > following->version ||
-           (first->version == following->version && first->kind == following->last_kind &&
-            slice_is(first->id, following->last_id));
-}
-
-static void remember_last(struct following *following, const struct store_access_changes *changes)
-{
-    const struct store_access_row *last = &changes->rows[changes->count - 1];
-    size_t size = last->id.size < STORE_ACCESS_ID_MAX ? last->id.size : STORE_ACCESS_ID_MAX;
-    following->version = last->version;
-    following->last_kind = last->kind;
-    memcpy(following->last_id, last->id.data, size);
-    following->last_id[size] = '\0';
-}
+/* Those of one catching up. */
+struct changes_read {
+    struct known_change before; /* the last one that was known, from which on it reads */
+    struct known_change last;
+    bool found; /* `before` is there, or its row has changed again */
+    bool other; /* another change is in its place */
+};
 
 static enum store_result no_memory(struct status *status)
 {
@@ -114,66 +94,93 @@ static enum store_result no_memory(struct status *status)
     return STORE_UNAVAILABLE;
 }
 
-static enum store_result take_page(struct following *following,
-                                   struct store_access_changes *changes, struct status *status)
+static void note_change(struct changes_read *read, const struct store_access_row *row)
 {
-    atomic_store(&following->offset_us, changes->now_us - clock_monotonic_us());
-    bool begins = following->version == 0;
-    if (!begins && !goes_on(following, changes)) {
-        log_warning("the store's keys are not those that were read last; all are read again");
-        start_over(following);
-        changes->more = true;
-        return STORE_OK;
+    size_t size = row->id.size < STORE_ACCESS_ID_MAX ? row->id.size : STORE_ACCESS_ID_MAX;
+    bool same = row->kind == read->before.kind && slice_is(row->id, read->before.id);
+    read->found |= same;
+    read->other |= row->version == read->before.version && !same;
+    read->last.version = row->version;
+    read->last.kind = row->kind;
+    memcpy(read->last.id, row->id.data, size);
+    read->last.id[size] = '\0';
+}
+
+static bool take_page(struct following *following, const struct store_access_changes *changes,
+                      struct changes_read *read)
+{
+    size_t known = 0;
+    for (size_t i = 0; i < changes->count; i++)
+        note_change(read, &changes->rows[i]);
+    while (known < changes->count && changes->rows[known].version <= read->before.version)
+        known++;
+    return tell_tenants(following, changes) &&
+           keyring_apply(following->keyring, changes->rows + known, changes->count - known,
+                         changes->now_us);
+}
+
+/* Reads on from the change before on, that included. */
+static enum store_result read_changes(struct following *following, struct store_session *session,
+                                      struct changes_read *read, struct status *status)
+{
+    struct arena arena;
+    struct store_access_changes changes = {
+        .after = read->before.version > 0 ? read->before.version - 1 : 0, .more = true};
+    enum store_result result = STORE_OK;
+    arena_init(&arena, PAGE_ARENA);
+    while (result == STORE_OK && changes.more) {
+        arena_reset(&arena);
+        changes =
+            (struct store_access_changes){.after = changes.after, .limit = PAGE, .arena = &arena};
+        result = session->store->driver->access_changes(session, &changes, status);
+        if (result != STORE_OK)
+            break;
+        atomic_store(&following->offset_us, changes.now_us - clock_monotonic_us());
+        if (changes.no_memory || !take_page(following, &changes, read))
+            result = no_memory(status);
+        changes.after = read->last.version;
     }
-    size_t known = begins || changes->rows[0].version > following->version ? 0 : 1;
-    if (!tell_tenants(following, changes) ||
-        !keyring_apply(following->keyring, changes->rows + known, changes->count - known,
-                       changes->now_us))
-        return no_memory(status);
-    if (changes->count > 0)
-        remember_last(following, changes);
+    arena_fini(&arena);
+    return result;
+}
+
+static enum store_result read_everything(struct following *following, struct store_session *session,
+                                         struct status *status)
+{
+    struct changes_read read = {0};
+    keyring_begin_load(following->keyring);
+    enum store_result result = read_changes(following, session, &read, status);
+    if (result != STORE_OK)
+        return result;
+    keyring_end_load(following->keyring, following_now_us(following));
+    drop_old_tenants(following);
+    following->last = read.last;
+    atomic_store(&following->known, true);
     return STORE_OK;
 }
 
-static enum store_result read_changes(struct following *following, struct store_session *session,
-                                      struct arena *arena, struct status *status)
+static enum store_result read_on(struct following *following, struct store_session *session,
+                                 struct status *status)
 {
-    bool more = true;
-    while (more) {
-        arena_reset(arena);
-        struct store_access_changes changes = {
-            .after = following->version - 1, .limit = PAGE, .arena = arena};
-        if (following->version == 0)
-            changes.after = 0;
-        enum store_result result =
-            session->store->driver->access_changes(session, &changes, status);
-        if (result == STORE_OK && changes.no_memory)
-            result = no_memory(status);
-        if (result == STORE_OK)
-            result = take_page(following, &changes, status);
-        if (result != STORE_OK)
-            return result;
-        more = changes.more;
+    struct changes_read read = {.before = following->last};
+    enum store_result result = read_changes(following, session, &read, status);
+    if (result != STORE_OK)
+        return result;
+    if (read.found && !read.other) {
+        following->last = read.last;
+        return STORE_OK;
     }
-    return STORE_OK;
+    log_warning("the store's keys are not those that were read last; all are read again");
+    return read_everything(following, session, status);
 }
 
 enum store_result following_catch_up(struct following *following, struct store_session *session,
                                      struct status *status)
 {
-    struct arena arena;
-    arena_init(&arena, PAGE_ARENA);
     pthread_mutex_lock(&following->lock);
-    if (following->version == 0)
-        start_over(following);
-    enum store_result result = read_changes(following, session, &arena, status);
-    if (result == STORE_OK && following->loading) {
-        keyring_end_load(following->keyring, following_now_us(following));
-        drop_old_tenants(following);
-        following->loading = false;
-        atomic_store(&following->known, true);
-    }
+    enum store_result result = following->last.version > 0
+                                   ? read_on(following, session, status)
+                                   : read_everything(following, session, status);
     pthread_mutex_unlock(&following->lock);
-    arena_fini(&arena);
     return result;
 }

@@ -8,16 +8,20 @@
 #include "access/keyring.h"
 #include "events/tenants.h"
 
+/* A change as it was read. */
+struct known_change {
+    int64_t version; /* 0: none */
+    enum store_access_kind kind;
+    char id[STORE_ACCESS_ID_MAX + 1];
+};
+
 struct following {
     pthread_mutex_t lock; /* held by who reads changes */
     struct keyring *keyring;
-    struct tenants *tenants; /* told of each tenant before its keys count; NULL: nobody is told */
-    /* The last change that was read; 0: none. What it was tells whether the store is the same. */
-    int64_t version;
-    enum store_access_kind last_kind;
-    char last_id[STORE_ACCESS_ID_MAX + 1];
-    bool loading;                  /* everything is being read anew */
-    atomic_bool known;             /* everything was read once */
+    struct tenants *tenants;  /* told of each tenant before its keys count; NULL: nobody is told */
+    struct known_change last; /* the last one, when all up to it were read; it tells whether the
+                                 store is still the same */
+    atomic_bool known;        /* everything was read once */
     atomic_int_fast64_t offset_us; /* of the store's clock from the monotonic one */
 };
 

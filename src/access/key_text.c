@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 
+#define SCHEME "Bearer "
 #define PREFIX "trg_"
 #define PREFIX_LENGTH (sizeof(PREFIX) - 1)
 #define SECRET_LENGTH 43
@@ -73,6 +74,16 @@ bool key_text_is_valid(const char *text, size_t size)
         return false;
     write_checksum(text, checksum);
     return memcmp(checksum, text + CHECKSUM_AT, CHECKSUM_LENGTH) == 0;
+}
+
+const char *key_text_of_authorization(const char *value, size_t size)
+{
+    size_t at = sizeof(SCHEME) - 1;
+    if (size < at || strncasecmp(value, SCHEME, at) != 0)
+        return NULL;
+    while (at < size && value[at] == ' ')
+        at++;
+    return key_text_is_valid(value + at, size - at) ? value + at : NULL;
 }
 
 const char *key_text_id(const char *text)

@@ -18,6 +18,10 @@ void key_text_make(char text[KEY_TEXT_LENGTH + 1]);
 /* Whether it has the form and the right checksum. Any bytes. */
 bool key_text_is_valid(const char *text, size_t size);
 
+/* The valid text in the value of an authorization, "Bearer" and the key (RFC 6750, 2.1): in any
+ * case, and with any number of spaces after it (RFC 9110, 11.4). NULL: there is none. Any bytes. */
+const char *key_text_of_authorization(const char *value, size_t size);
+
 /* The id of a valid one: KEY_ID_LENGTH characters of `text`. */
 const char *key_text_id(const char *text);
 

@@ -14,6 +14,7 @@
 #define MINUTE_US INT64_C(60000000)
 #define DAY_US (24 * 60 * MINUTE_US)
 #define WARNING_DAYS 14
+#define PAGE_BYTES ((size_t)1 << 20) /* of bodies, of which one may be larger */
 
 struct known_tenant {
     int64_t number;
@@ -635,9 +636,11 @@ struct tenant_copy *keyring_list_tenants(struct keyring *keyring, int64_t after,
                                          struct arena *arena, size_t *count, bool *more)
 {
     pthread_rwlock_rdlock(&keyring->lock);
-    struct known_tenant **found = sort_tenants(keyring, after, arena, count);
-    *more = *count > limit;
-    *count = *more ? limit : *count;
+    size_t all, bytes = 0;
+    struct known_tenant **found = sort_tenants(keyring, after, arena, &all);
+    for (*count = 0; found && *count < all && *count < limit && bytes < PAGE_BYTES; ++*count)
+        bytes += found[*count]->body.size;
+    *more = *count < all;
     struct tenant_copy *copies = arena_calloc(arena, *count + 1, sizeof(*copies));
     bool copied = found && copies;
     for (size_t i = 0; copied && i < *count; i++)
@@ -664,10 +667,11 @@ static struct known_key **sort_keys(const struct known_tenant *tenant, int64_t a
 struct key_copy *keyring_list_keys(struct keyring *keyring, int64_t tenant, int64_t after_us,
                                    uint32_t limit, struct arena *arena, size_t *count, bool *more)
 {
-    size_t all;
+    size_t all, bytes = 0;
     pthread_rwlock_rdlock(&keyring->lock);
     struct known_key **found = sort_keys(find_tenant(keyring, tenant), after_us, arena, &all);
-    *count = limit < all ? limit : all;
+    for (*count = 0; found && *count < all && *count < limit && bytes < PAGE_BYTES; ++*count)
+        bytes += found[*count]->body.size;
     while (found && *count > 0 && *count < all &&
            found[*count]->created_us == found[*count - 1]->created_us)
         ++*count;

@@ -92,13 +92,13 @@ size_t keyring_tenants(struct keyring *keyring);
 size_t keyring_keys(struct keyring *keyring);
 bool keyring_has_tenant(struct keyring *keyring, int64_t number);
 
-/* The tenants after a number, -1 at first, in the order of their numbers. *more: there are others.
- */
+/* The tenants after a number, -1 at first, in the order of their numbers; fewer than `limit` when
+ * they are large. *more: there are others. */
 struct tenant_copy *keyring_list_tenants(struct keyring *keyring, int64_t after, uint32_t limit,
                                          struct arena *arena, size_t *count, bool *more);
 
-/* The keys of a tenant that were made after a time, in that order; perhaps more than `limit`, as
- * those of one time are not parted. */
+/* The keys of a tenant that were made after a time, in that order; fewer than `limit` when they are
+ * large, and perhaps more, as those of one time are not parted. */
 struct key_copy *keyring_list_keys(struct keyring *keyring, int64_t tenant, int64_t after_us,
                                    uint32_t limit, struct arena *arena, size_t *count, bool *more);
 

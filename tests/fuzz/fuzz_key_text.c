@@ -1,8 +1,9 @@
-/* Keys, and ranges of addresses: what is accepted comes back the same. The first byte says what the
- * rest is. */
+/* Keys, authorizations, names of tenants, and ranges of addresses: what is accepted comes back the
+ * same. The first byte says what the rest is. */
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "access/key_rules.h"
 #include "access/key_text.h"
 #include "base/address_range.h"
 #include "fuzz.h"
@@ -37,6 +38,28 @@ static void try_made(const char *text, size_t size)
     try_key(made, KEY_TEXT_LENGTH);
 }
 
+/* What is found in an authorization is a key, at its end. */
+static void try_authorization(const char *value, size_t size)
+{
+    const char *text = key_text_of_authorization(value, size);
+    if (!text)
+        return;
+    MUST(text >= value + 7 && text + KEY_TEXT_LENGTH == value + size);
+    MUST(key_text_is_valid(text, KEY_TEXT_LENGTH));
+}
+
+/* A tenant's name is fit for a row's id, a path and a log. */
+static void try_tenant_name(const char *text, size_t size)
+{
+    char name[STORE_ACCESS_ID_MAX + 2] = "";
+    memcpy(name, text, size < sizeof(name) ? size : sizeof(name) - 1);
+    if (!tenant_name_is_valid(name))
+        return;
+    MUST(strlen(name) >= 1 && strlen(name) <= STORE_ACCESS_ID_MAX);
+    MUST(strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._-") == strlen(name));
+    MUST(name[0] != '.' && name[0] != '_' && name[0] != '-');
+}
+
 static void try_range(const char *text, size_t size)
 {
     struct address_range range, again;
@@ -55,7 +78,8 @@ static void try_range(const char *text, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const tries[])(const char *text, size_t size) = {try_key, try_made, try_range};
+    static void (*const tries[])(const char *text, size_t size) = {
+        try_key, try_made, try_range, try_authorization, try_tenant_name};
     struct input input = {data, size};
     uint8_t which = input_byte(&input) % (sizeof(tries) / sizeof(tries[0]));
     char *text = malloc(input.left > 0 ? input.left : 1); /* its size, for the sanitizers */

@@ -261,6 +261,28 @@ static void a_restored_store_is_read_again(void **state)
     catch_up();
     assert_false(is_known("Key000000004"));
     assert_true(is_known("Key000000005"));
+    /* And when others have come at higher versions, as after a failover that lost changes. */
+    shelf.count = 3;
+    put_key(0, "Key000000006", NULL, false);
+    shelf.rows[3].version = 100;
+    catch_up();
+    assert_false(is_known("Key000000005"));
+    assert_true(is_known("Key000000006"));
+}
+
+static void a_change_that_was_changed_again_is_no_other_store(void **state)
+{
+    (void)state;
+    put_key(0, KEY_ID, NULL, false);
+    put_key(0, "Key000000002", NULL, false);
+    catch_up();
+    shelf.asked = 0;
+    put_key(0, "Key000000003", NULL, false);
+    put_key(0, "Key000000002", NULL, true);
+    catch_up();
+    assert_int_equal(shelf.asked, 1);
+    assert_false(is_known("Key000000002"));
+    assert_true(is_known("Key000000003"));
 }
 
 static void old_rows_that_were_removed_do_no_harm(void **state)
@@ -307,6 +329,7 @@ int main(void)
         CASE(a_tenant_that_is_gone_takes_its_keys_along),
         CASE(a_key_with_other_limits_is_another),
         CASE(a_restored_store_is_read_again),
+        CASE(a_change_that_was_changed_again_is_no_other_store),
         CASE(old_rows_that_were_removed_do_no_harm),
         CASE(a_damaged_row_is_refused),
         CASE(the_stores_clock_is_followed),
