@@ -236,6 +236,16 @@ static size_t fitting_items(const struct lane *lane, const struct lane_batch *ta
     return part == 0 && taken->items == 0 ? 1 : part;
 }
 
+/* The next of the batch's tenant; while it is empty, that of the next tenant that has any. */
+static struct op *next_op(struct lane *lane, const struct lane_batch *batch)
+{
+    struct op *op = turns_next(&lane->turns, batch->fresh_only);
+    if (op || batch->ops)
+        return op;
+    turns_begin(&lane->turns);
+    return turns_next(&lane->turns, batch->fresh_only);
+}
+
 /* Takes what fits into a batch of `room` cost, for one tenant, and what has expired before it. */
 static void fill_batch(struct lane *lane, struct lane_batch *batch, size_t room)
 {
@@ -244,7 +254,11 @@ static void fill_batch(struct lane *lane, struct lane_batch *batch, size_t room)
     struct op *op;
     while (*end)
         end = &(*end)->next;
-    while ((op = turns_next(&lane->turns, batch->fresh_only))) {
+    if (batch->ops)
+        turns_go_on(&lane->turns, batch->ops);
+    else
+        turns_begin(&lane->turns);
+    while ((op = next_op(lane, batch))) {
         if (op->deadline_ms <= now_ms && op->first == 0) {
             turns_take(&lane->turns, op, op->items);
             turns_release(&lane->turns, op);
@@ -253,8 +267,9 @@ static void fill_batch(struct lane *lane, struct lane_batch *batch, size_t room)
             continue;
         }
         size_t items = fitting_items(lane, batch, op, room);
-        if (items == 0 || (batch->ops && op->scope.tenant != batch->ops->scope.tenant))
+        if (items == 0)
             break;
+        CHECK(!batch->ops || op->scope.tenant == batch->ops->scope.tenant);
         turns_take(&lane->turns, op, items);
         batch->items += items;
         batch->cost += turn_cost(op, items);
@@ -277,7 +292,7 @@ static size_t batch_room(const struct lane *lane, bool fresh_only)
 static struct lane_batch take_batch(struct lane *lane)
 {
     bool company = clock_monotonic_ms() < lane->company_until_ms;
-    bool fresh = company && !lane->fresh_last && lane->turns.fresh && lane->turns.all.ring;
+    bool fresh = company && !lane->fresh_last && lane->turns.fresh > 0 && lane->turns.queued > 0;
     struct lane_batch batch = {.fresh_only = fresh};
     if (fresh)
         fill_batch(lane, &batch, batch_room(lane, true));

@@ -1,4 +1,4 @@
-/* Two levels of rings, and one of clients that come before them. */
+/* Three levels of rings, and in each tenant one of clients that come before the turns. */
 #include "events/turns.h"
 
 #include <stdlib.h>
@@ -32,15 +32,19 @@ static struct turn *find_or_add(struct turns *turns, struct turn *parent, uint64
     *turn = (struct turn){
         .parent = parent, .bucket = bucket, .chain = *bucket, .key = key, .credit = TURN_LITTLE};
     turn->last = &turn->first;
+    turn->fresh_at = turns->fresh_count;
     *bucket = turn;
     return turn;
 }
 
-/* Frees the client, and then its connection, if it has no operations left. */
+/* Frees the client, then its connection, and then its tenant, if it has no operations left. */
 static void drop_if_idle(struct turns *turns, struct turn *client)
 {
     for (struct turn *turn = client; turn->parent && turn->held.count == 0; turn = turn->parent) {
-        CHECK(turn->held.bytes == 0 && !turn->first && !turn->ring && !turn->listed);
+        CHECK(turn->held.bytes == 0 && !turn->first && !turn->ring && !turn->fresh);
+        CHECK(!turn->listed);
+        if (turns->current == turn)
+            turns->current = NULL;
         struct turn **place = turn->bucket;
         while (*place != turn)
             place = &(*place)->chain;
@@ -64,8 +68,12 @@ static bool has_room(const struct turns *turns, const struct turn *client, const
     const struct held *held = &turns->all.held;
     const struct turn *connection = client->parent;
     CHECK(held->count <= turns->max.count && held->bytes <= turns->max.bytes);
-    size_t count = share_of(turns->max.count - held->count, connection->held.count);
-    size_t bytes = share_of(turns->max.bytes - held->bytes, connection->held.bytes);
+    size_t count = turns->max.count - held->count, bytes = turns->max.bytes - held->bytes;
+    if (turns->several && (share_of(count, connection->parent->held.count) < 1 ||
+                           share_of(bytes, connection->parent->held.bytes) < op->bytes))
+        return false;
+    count = share_of(count, connection->held.count);
+    bytes = share_of(bytes, connection->held.bytes);
     return share_of(count, client->held.count) >= 1 &&
            share_of(bytes, client->held.bytes) >= op->bytes;
 }
@@ -98,9 +106,39 @@ static void ring_remove_first(struct turn **ring, const struct turn *turn)
         (*ring)->next = turn->next;
 }
 
-/* Puts the client into its connection's ring, and the connection into that of all, unless it is
- * there. */
-static void take_turns(struct turn *client, void (*add)(struct turn **ring, struct turn *turn))
+static void ring_remove(struct turn **ring, const struct turn *turn)
+{
+    struct turn *before = *ring;
+    while (before->next != turn)
+        before = before->next;
+    before->next = turn->next;
+    if (turn == *ring)
+        *ring = turn == before ? NULL : before;
+}
+
+/* The tenant of a client. */
+static struct turn *tenant_of(const struct turn *client)
+{
+    struct turn *tenant = client->parent->parent;
+    CHECK(tenant && tenant->parent && !tenant->parent->parent);
+    return tenant;
+}
+
+/* A client of the tenant waits; or none does, perhaps. */
+static void list_tenant(struct turns *turns, struct turn *tenant)
+{
+    bool waits = tenant->ring || tenant->fresh;
+    if (waits && !tenant->listed)
+        ring_add_last(&turns->all.ring, tenant);
+    else if (!waits && tenant->listed)
+        ring_remove(&turns->all.ring, tenant);
+    tenant->listed = waits;
+}
+
+/* Puts the client into its connection's ring, and the connection into that of its tenant, unless it
+ * is there. */
+static void take_turns(struct turns *turns, struct turn *client,
+                       void (*add)(struct turn **ring, struct turn *turn))
 {
     struct turn *connection = client->parent;
     CHECK(connection && client->first);
@@ -108,14 +146,33 @@ static void take_turns(struct turn *client, void (*add)(struct turn **ring, stru
         add(&connection->parent->ring, connection);
     add(&connection->ring, client);
     client->listed = true;
+    turns->queued++;
+    list_tenant(turns, tenant_of(client));
+}
+
+/* The one that had no batch for clients alone that come before the turns for longest; NULL: no such
+ * client waits. */
+static struct turn *next_fresh_tenant(struct turns *turns)
+{
+    struct turn *next = NULL, *at = turns->all.ring;
+    if (turns->fresh == 0)
+        return NULL;
+    do {
+        at = at->next;
+        if (at->fresh && (!next || at->fresh_at < next->fresh_at))
+            next = at;
+    } while (at != turns->all.ring);
+    CHECK(next);
+    next->fresh_at = ++turns->fresh_count;
+    return next;
 }
 
 /* The operation of the first client that can afford it; those before it miss their turns, and each
  * gets its credit. Somebody takes turns. */
-static struct op *next_in_turns(struct turns *turns)
+static struct op *next_in_turns(struct turn *tenant)
 {
     for (;;) {
-        struct turn *connection = turns->all.ring->next;
+        struct turn *connection = tenant->ring->next;
         struct turn *client = connection->ring->next;
         size_t cost = turn_cost(client->first, client->first->items - client->first->first);
         if (client->credit < cost) {
@@ -123,7 +180,7 @@ static struct op *next_in_turns(struct turns *turns)
             connection->ring = client;
         } else if (connection->credit < cost) {
             connection->credit += TURN_LITTLE;
-            turns->all.ring = connection;
+            tenant->ring = connection;
         } else {
             return client->first;
         }
@@ -134,9 +191,9 @@ static struct op *next_in_turns(struct turns *turns)
 
 bool turns_init(struct turns *turns, struct held max)
 {
-    /* Every operation may belong to a client and connection of its own; two more are for finding
-     * out whether there is room. */
-    size_t count = 2 * max.count + 2;
+    /* Every operation may belong to a client, connection and tenant of its own; three more are for
+     * finding out whether there is room. */
+    size_t count = 3 * max.count + 3;
     *turns = (struct turns){.max = max, .count = count};
     turns->memory = calloc(count, sizeof(*turns->memory));
     return turns->memory != NULL;
@@ -151,12 +208,15 @@ void turns_fini(struct turns *turns)
 bool turns_add(struct turns *turns, struct op *op)
 {
     CHECK(op->items > 0 && op->first == 0);
-    struct turn *connection = find_or_add(turns, &turns->all, op->caller.connection);
+    struct turn *tenant = find_or_add(turns, &turns->all, (uint64_t)op->scope.tenant);
+    struct turn *connection = find_or_add(turns, tenant, op->caller.connection);
     struct turn *client = find_or_add(turns, connection, op->caller.client);
+    turns->several = turns->several || op->scope.tenant != 0;
     if (!has_room(turns, client, op)) {
         drop_if_idle(turns, client);
         return false;
     }
+    CHECK(client);
     for (struct turn *turn = client; turn; turn = turn->parent) {
         turn->held.count++;
         turn->held.bytes += op->bytes;
@@ -167,31 +227,62 @@ bool turns_add(struct turns *turns, struct op *op)
     client->last = &op->next;
     turns->waiting++;
     CHECK(turns->waiting <= turns->all.held.count);
-    if (!client->listed)
-        ring_add_last(&turns->fresh, client);
+    if (client->listed)
+        return true;
+    ring_add_last(&tenant->fresh, client);
+    turns->fresh++;
     client->listed = true;
+    list_tenant(turns, tenant);
     return true;
+}
+
+/* Who came during the tenant's batch has a turn before it. */
+void turns_begin(struct turns *turns)
+{
+    struct turn *first = turns->all.ring ? turns->all.ring->next : NULL;
+    if (turns->in_turn && first == turns->current)
+        turns->all.ring = first;
+    turns->current = NULL;
+}
+
+void turns_go_on(struct turns *turns, const struct op *op)
+{
+    turns->current = tenant_of(op->turn);
+}
+
+static void remove_fresh(struct turns *turns, struct turn *tenant, const struct turn *client)
+{
+    CHECK(turns->fresh > 0);
+    ring_remove_first(&tenant->fresh, client);
+    turns->fresh--;
 }
 
 /* A fresh client that asks for more than little takes turns. */
 struct op *turns_next(struct turns *turns, bool fresh_only)
 {
-    while (turns->fresh) {
-        struct turn *client = turns->fresh->next;
+    if (!turns->current) {
+        turns->in_turn = !fresh_only;
+        turns->current = fresh_only        ? next_fresh_tenant(turns)
+                         : turns->all.ring ? turns->all.ring->next
+                                           : NULL;
+    }
+    struct turn *tenant = turns->current;
+    while (tenant && tenant->fresh) {
+        struct turn *client = tenant->fresh->next;
         size_t cost = turn_cost(client->first, client->first->items - client->first->first);
         if (cost <= TURN_LITTLE && cost <= client->credit)
             return client->first;
-        ring_remove_first(&turns->fresh, client);
-        take_turns(client, ring_add_last);
+        remove_fresh(turns, tenant, client);
+        take_turns(turns, client, ring_add_last);
     }
-    return fresh_only || !turns->all.ring ? NULL : next_in_turns(turns);
+    return fresh_only || !tenant || !tenant->ring ? NULL : next_in_turns(tenant);
 }
 
 void turns_take(struct turns *turns, struct op *op, size_t items)
 {
     struct turn *client = op->turn;
-    struct turn *connection = client->parent;
-    CHECK(connection && client->first == op);
+    struct turn *connection = client->parent, *tenant = tenant_of(client);
+    CHECK(client->first == op);
     CHECK(items > 0 && op->first + items <= op->items);
     size_t cost = turn_cost(op, items);
     for (struct turn *turn = client; turn->parent; turn = turn->parent)
@@ -204,13 +295,15 @@ void turns_take(struct turns *turns, struct op *op, size_t items)
         return;
     client->last = &client->first;
     client->listed = false;
-    if (turns->fresh && turns->fresh->next == client) {
-        ring_remove_first(&turns->fresh, client);
-        return;
+    if (tenant->fresh && tenant->fresh->next == client) {
+        remove_fresh(turns, tenant, client);
+    } else {
+        ring_remove_first(&connection->ring, client);
+        turns->queued--;
+        if (!connection->ring)
+            ring_remove_first(&tenant->ring, connection);
     }
-    ring_remove_first(&connection->ring, client);
-    if (!connection->ring)
-        ring_remove_first(&turns->all.ring, connection);
+    list_tenant(turns, tenant);
 }
 
 void turns_put_back(struct turns *turns, struct op *op)
@@ -225,12 +318,13 @@ void turns_put_back(struct turns *turns, struct op *op)
     turns->waiting++;
     CHECK(turns->waiting <= turns->all.held.count);
     if (!client->listed)
-        take_turns(client, ring_add_first);
+        take_turns(turns, client, ring_add_first);
 }
 
 void turns_release(struct turns *turns, struct op *op)
 {
     struct turn *client = op->turn;
+    CHECK(client);
     for (struct turn *turn = client; turn; turn = turn->parent) {
         CHECK(turn->held.count > 0 && turn->held.bytes >= op->bytes);
         turn->held.count--;
@@ -243,12 +337,16 @@ struct op *turns_clear(struct turns *turns)
 {
     struct op *ops = NULL;
     struct op **end = &ops;
-    for (struct op *op; (op = turns_next(turns, false)); end = &op->next) {
+    while (turns->waiting > 0) {
+        turns_begin(turns);
+        struct op *op = turns_next(turns, false);
+        CHECK(op);
         turns_take(turns, op, op->items - op->first);
         turns_release(turns, op);
         *end = op;
+        end = &op->next;
     }
     *end = NULL;
-    CHECK(turns->waiting == 0 && !turns->fresh && !turns->all.ring);
+    CHECK(turns->fresh == 0 && turns->queued == 0 && !turns->all.ring);
     return ops;
 }

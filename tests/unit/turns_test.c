@@ -62,8 +62,10 @@ static struct caller serve(void)
 
 static void serve_all(void)
 {
-    while (turns.waiting > 0)
+    while (turns.waiting > 0) {
+        turns_begin(&turns);
         serve();
+    }
     assert_null(turns_next(&turns, false));
     assert_int_equal(turns.all.held.count, 0);
     assert_int_equal(turns.all.held.bytes, 0);
@@ -112,6 +114,120 @@ static void many_small_operations_are_no_way_to_be_first(void **state)
     for (size_t left = 10; left > 0; waited++)
         left -= serve().connection == 2;
     assert_true(waited <= 10 + 2 * TURN_LITTLE);
+    serve_all();
+}
+
+/* ---- tenants ---- */
+
+static void add_for(int64_t tenant, uint64_t connection, size_t items)
+{
+    struct op *op = op_new(connection, 0, items);
+    op->scope.tenant = tenant;
+    assert_true(turns_add(&turns, op));
+}
+
+/* Takes and releases a batch of at most `most` operations; whose it was, and how many. */
+static size_t serve_batch(size_t most, bool fresh_only, int64_t *tenant)
+{
+    struct op *ops[200];
+    size_t count = 0;
+    turns_begin(&turns);
+    for (struct op *op; count < most && (op = turns_next(&turns, fresh_only)); count++) {
+        ops[count] = op;
+        assert_int_equal(op->scope.tenant, ops[0]->scope.tenant);
+        *tenant = op->scope.tenant;
+        turns_take(&turns, op, op->items - op->first);
+    }
+    for (size_t i = 0; i < count; i++) {
+        turns_release(&turns, ops[i]);
+        free(ops[i]);
+    }
+    return count;
+}
+
+static void assert_batch(size_t most, bool fresh_only, int64_t tenant, size_t count)
+{
+    int64_t whose = -1;
+    assert_int_equal(serve_batch(most, fresh_only, &whose), count);
+    assert_int_equal(whose, count ? tenant : -1);
+}
+
+/* However many connections one has, another waits for one batch of it. */
+static void tenants_have_a_batch_each(void **state)
+{
+    (void)state;
+    for (uint64_t connection = 1; connection <= 200; connection++)
+        add_for(1, connection, 1);
+    add_for(2, 1, 1); /* the connection has calls for both */
+    add_for(3, 300, 1);
+    assert_batch(50, false, 1, 50);
+    assert_batch(50, false, 2, 1);
+    assert_batch(50, false, 3, 1);
+    assert_batch(50, false, 1, 50);
+    add_for(2, 1, 1); /* before the batch is over */
+    assert_batch(50, false, 2, 1);
+    assert_batch(50, false, 1, 50);
+    assert_batch(100, false, 1, 50);
+    serve_all();
+}
+
+/* Batches for those who ask for little are in turn, too. */
+static void tenants_with_little_have_a_batch_each(void **state)
+{
+    (void)state;
+    add_for(1, 1, 1000);
+    assert_null(turns_next(&turns, true)); /* from here on it takes turns */
+    for (uint64_t connection = 2; connection < 6; connection++) {
+        add_for(1, connection, 1);
+        add_for(2, connection, 1);
+    }
+    assert_batch(2, true, 1, 2);
+    assert_batch(2, true, 2, 2);
+    assert_batch(2, true, 1, 2);
+    add_for(1, 9, 1);
+    assert_batch(9, true, 2, 2);
+    assert_batch(9, true, 1, 1);
+    assert_batch(9, true, 0, 0);
+    assert_batch(9, false, 1, 1);
+    serve_all();
+}
+
+/* What joins a batch later is its tenant's. */
+static void a_batch_goes_on_with_its_tenant(void **state)
+{
+    (void)state;
+    add_for(1, 1, 1);
+    struct op *op = turns_next(&turns, false);
+    turns_take(&turns, op, 1);
+    add_for(2, 1, 1);
+    turns_begin(&turns);
+    turns_go_on(&turns, op);
+    assert_null(turns_next(&turns, false));
+    add_for(1, 2, 1);
+    assert_int_equal(turns_next(&turns, false)->scope.tenant, 1);
+    turns_release(&turns, op);
+    free(op);
+    serve_all();
+}
+
+static void a_tenant_leaves_room_for_others(void **state)
+{
+    (void)state;
+    size_t held = 0;
+    for (bool added = true; added; held += added) {
+        struct op *op = op_new(held, 0, 1);
+        op->scope.tenant = 1;
+        added = turns_add(&turns, op);
+        if (!added)
+            free(op);
+    }
+    assert_int_equal(held, 4 * MAX_COUNT / 5 + 1);
+    for (uint64_t i = 0; i < 50; i++)
+        add_for(2, i, 1);
+    while (turns.waiting > 0) {
+        turns_begin(&turns);
+        serve();
+    }
     serve_all();
 }
 
@@ -264,6 +380,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(one_callers_operations_are_served_in_order, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(tenants_have_a_batch_each, setup, teardown),
+        cmocka_unit_test_setup_teardown(tenants_with_little_have_a_batch_each, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_batch_goes_on_with_its_tenant, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_tenant_leaves_room_for_others, setup, teardown),
         cmocka_unit_test_setup_teardown(who_wants_little_does_not_wait_for_who_wants_much, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(many_small_operations_are_no_way_to_be_first, setup,
