@@ -438,8 +438,8 @@ impl TenantState {
 }
 /// Creates a tenant, or changes one: what is not stated keeps its value, or has its default in a
 /// new one.
-/// Errors: INVALID_ARGUMENT, ABORTED (others are changing it), RESOURCE_EXHAUSTED (there are at
-/// most 10,000), UNAVAILABLE.
+/// Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (it is being deleted), ABORTED (others are changing
+/// it), RESOURCE_EXHAUSTED (there are at most 10,000), UNAVAILABLE.
 #[derive(Clone, Copy, Debug)]
 pub struct PutTenant;
 impl crate::Method for PutTenant {
@@ -470,7 +470,8 @@ impl crate::Method for ListTenants {
     type Response = ListTenantsResponse;
 }
 /// Suspends a tenant: within five seconds its keys are refused on every core, and nothing of its
-/// own is lost. Errors: NOT_FOUND, INVALID_ARGUMENT (the tenant "default" stays), ABORTED.
+/// own is lost. Errors: NOT_FOUND, INVALID_ARGUMENT (the tenant "default" stays),
+/// FAILED_PRECONDITION (it is being deleted), ABORTED.
 #[derive(Clone, Copy, Debug)]
 pub struct SuspendTenant;
 impl crate::Method for SuspendTenant {
@@ -480,7 +481,8 @@ impl crate::Method for SuspendTenant {
     type Request = SuspendTenantRequest;
     type Response = SuspendTenantResponse;
 }
-/// Ends the suspension of a tenant. Errors: NOT_FOUND, ABORTED.
+/// Ends the suspension of a tenant. Errors: NOT_FOUND, FAILED_PRECONDITION (it is being deleted),
+/// ABORTED.
 #[derive(Clone, Copy, Debug)]
 pub struct ResumeTenant;
 impl crate::Method for ResumeTenant {
@@ -505,8 +507,9 @@ impl crate::Method for DeleteTenant {
 }
 /// Makes a key. The answer has its text, which is shown this once: the service keeps a hash of it.
 /// A key can be given no scope, source, type, subscription or address that the caller's lacks.
-/// Errors: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED (a tenant has at
-/// most 1000 keys), ABORTED, UNAVAILABLE.
+/// Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (the tenant is being deleted),
+/// PERMISSION_DENIED, RESOURCE_EXHAUSTED (a tenant has at most 1000 keys, with those of the last 30
+/// days that were revoked or have expired), ABORTED, UNAVAILABLE.
 #[derive(Clone, Copy, Debug)]
 pub struct CreateKey;
 impl crate::Method for CreateKey {
@@ -540,7 +543,7 @@ impl crate::Method for ListKeys {
 /// Makes a new key that may do what this one may, and lets this one expire after the overlap. The
 /// answer has the new key's text, which is shown this once.
 /// Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (it is revoked, has expired or was
-/// rotated), PERMISSION_DENIED, ABORTED, UNAVAILABLE.
+/// rotated), PERMISSION_DENIED, RESOURCE_EXHAUSTED (as of CreateKey), ABORTED, UNAVAILABLE.
 #[derive(Clone, Copy, Debug)]
 pub struct RotateKey;
 impl crate::Method for RotateKey {
@@ -551,7 +554,8 @@ impl crate::Method for RotateKey {
     type Response = RotateKeyResponse;
 }
 /// Revokes a key: within five seconds every core refuses it, and ends calls that wait with it. It
-/// stays in the list for 30 days. Errors: NOT_FOUND, ABORTED, UNAVAILABLE.
+/// stays in the list for 30 days, as one that has expired. Errors: NOT_FOUND, ABORTED,
+/// UNAVAILABLE.
 #[derive(Clone, Copy, Debug)]
 pub struct RevokeKey;
 impl crate::Method for RevokeKey {
