@@ -29,7 +29,9 @@ struct known_tenant {
 };
 
 struct keyring {
-    pthread_rwlock_t lock; /* guards all below but `key`; written to by one thread at a time */
+    /* Guards all below but `key`. What upkeep alone changes it changes with the lock held for
+     * reading, so that going through all keys keeps no call waiting. */
+    pthread_rwlock_t lock;
     uint8_t key[SIPHASH_KEY_SIZE];
     struct known_key **buckets;
     size_t bucket_count;
@@ -249,7 +251,8 @@ void keyring_free(struct keyring *keyring)
 
 /* ---- what the store has ---- */
 
-/* Sets whether calls with the key are to end. With the lock held for writing. */
+/* Sets whether calls with the key are to end. With the lock held for writing, or by keyring_expire.
+ */
 static void refresh(struct keyring *keyring, struct known_key *key, int64_t now_us)
 {
     bool expired = key->expires_us && key->expires_us <= now_us;
@@ -487,7 +490,7 @@ void keyring_end_load(struct keyring *keyring, int64_t now_us)
 
 void keyring_expire(struct keyring *keyring, int64_t now_us)
 {
-    pthread_rwlock_wrlock(&keyring->lock);
+    pthread_rwlock_rdlock(&keyring->lock);
     bool due = now_us >= keyring->next_expiry_us || now_us < keyring->looked_us;
     keyring->looked_us = now_us;
     if (due)
@@ -730,7 +733,7 @@ struct store_key_use *keyring_list_uses(struct keyring *keyring, uint32_t limit,
 
 void keyring_note_uses(struct keyring *keyring, const struct store_key_use *uses, size_t count)
 {
-    pthread_rwlock_wrlock(&keyring->lock);
+    pthread_rwlock_rdlock(&keyring->lock);
     for (size_t i = 0; i < count; i++) {
         struct known_key *key = find_key(keyring, uses[i].id.data);
         if (key)
@@ -750,7 +753,7 @@ static void warn(struct known_key *key, int days)
 size_t keyring_count_expiring(struct keyring *keyring, int64_t now_us)
 {
     size_t count = 0;
-    pthread_rwlock_wrlock(&keyring->lock);
+    pthread_rwlock_rdlock(&keyring->lock);
     for (size_t i = 0; i < keyring->bucket_count; i++) {
         for (struct known_key *at = keyring->buckets[i]; at; at = at->next) {
             int64_t left_us = at->expires_us - now_us;

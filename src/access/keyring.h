@@ -59,7 +59,7 @@ bool keyring_apply(struct keyring *keyring, const struct store_access_row *rows,
 void keyring_begin_load(struct keyring *keyring);
 void keyring_end_load(struct keyring *keyring, int64_t now_us);
 
-/* Ends the passes of keys that have expired. Cheap when there is none. */
+/* Ends the passes of keys that have expired. Cheap when there is none. One thread at a time. */
 void keyring_expire(struct keyring *keyring, int64_t now_us);
 
 /* ---- a call ---- */
@@ -106,7 +106,7 @@ struct key_copy *keyring_list_keys(struct keyring *keyring, int64_t tenant, int6
 struct key_copy *keyring_list_ended(struct keyring *keyring, int64_t before_us, uint32_t limit,
                                     struct arena *arena, size_t *count);
 
-/* ---- upkeep ---- */
+/* ---- upkeep; each of these by one thread at a time ---- */
 
 /* Uses that the store has not been told of, at most `limit`; ids are in the arena. */
 struct store_key_use *keyring_list_uses(struct keyring *keyring, uint32_t limit,

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "access/access_metrics.h"
 #include "access_world.h"
 
 #define SCOPE(name) TRIGGERS__API__V1__SCOPE__SCOPE_##name
@@ -534,6 +535,31 @@ static void an_overlap_may_be_stated(void **state)
     assert_true(admits(old) && admits(answer->key));
 }
 
+static int64_t expiring(void)
+{
+    world_pass(61 * SECOND_US);
+    world_look(&world.cores[0]);
+    return atomic_load(&access_keys_expiring.cells[0]);
+}
+
+static void keys_that_expire_soon_are_counted(void **state)
+{
+    (void)state;
+    Triggers__V1__CreateKeyRequest asked = key_of("default", READ, 1);
+    Google__Protobuf__Timestamp *expires = row_time(&world.arena, now_us() + 15 * DAY_US);
+    world_make_key(&world, "default", &asked);
+    asked.expires_at = expires;
+    const char *key = world_make_key(&world, "default", &asked);
+    assert_int_equal(expiring(), 0);
+    world_pass(DAY_US);
+    assert_int_equal(expiring(), 1);
+    Triggers__V1__RotateKeyRequest rotate = rotation_of("default", key);
+    Google__Protobuf__Timestamp *later = row_time(&world.arena, now_us() + 90 * DAY_US);
+    rotate.expires_at = later;
+    assert_non_null(world_manage(&world, &rotate, world.operator_pass));
+    assert_int_equal(expiring(), 0);
+}
+
 static void dead_keys_are_not_rotated(void **state)
 {
     (void)state;
@@ -713,6 +739,7 @@ int main(void)
         CASE(a_tenant_has_at_most_so_many_keys),
         CASE(both_keys_work_during_the_overlap),
         CASE(an_overlap_may_be_stated),
+        CASE(keys_that_expire_soon_are_counted),
         CASE(dead_keys_are_not_rotated),
         CASE(dead_keys_go_after_a_month),
         CASE(two_cores_change_the_same_tenant),
