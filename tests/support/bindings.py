@@ -41,8 +41,8 @@ class Binding:
 
 
 BINDINGS = [
-    Binding("c", "c", default=True, compiled=True, lacks=("keys", "key_functions")),
-    Binding("cpp", "cpp", default=True, compiled=True, lacks=("keys", "key_functions")),
+    Binding("c", "c", default=True, compiled=True, lacks=("key_functions",)),
+    Binding("cpp", "cpp", default=True, compiled=True, lacks=("key_functions",)),
     Binding("python", "python", ("python3",), default=True),
     Binding("python-asyncio", "python", ("python3",), default=True, arguments=("--aio",)),
     Binding("typescript", "typescript", ("node", "npm")),

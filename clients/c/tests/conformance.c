@@ -101,6 +101,7 @@ static void open_client(struct scenario *scenario)
         .url = urls,
         .tls_ca_file = value_member_text(given, "ca_file"),
         .timeout_ms = (uint32_t)value_member_number(given, "timeout_ms", 0),
+        .api_key = value_member_text(given, "api_key"),
     };
     triggers_client_open(&scenario->client, &scenario->how, scenario->detail,
                          sizeof(scenario->detail));

@@ -584,6 +584,7 @@ class Scenario
             options.urls += (options.urls.empty() ? "" : ",") + url.get<std::string>();
         options.ca_file = given.value("ca_file", "");
         options.timeout = triggers::Timeout(given.value("timeout_ms", 0));
+        options.api_key = given.value("api_key", "");
         client_.emplace(options);
     }
 
