@@ -143,7 +143,7 @@ const union MHD_ConnectionInfo *MHD_get_connection_info(struct MHD_Connection *c
 {
     (void)type;
     static struct loop loop;
-    static struct connection peer = {.magic = CONNECTION_MAGIC, .loop = &loop};
+    static struct connection peer = {.magic = CONNECTION_MAGIC, .loop = &loop, .host = "10.0.0.1"};
     static const union MHD_ConnectionInfo info = {.socket_context = &peer};
     peer.http = connection;
     return &info;

@@ -33,6 +33,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     bridge_init(&bridge);
     MUST(origins_parse(&bridge.settings.cors, "https://*.example.com,*", why, sizeof(why)));
     MUST(hosts_parse(&bridge.settings.hosts, "h,*.example.com", why, sizeof(why)));
+    MUST(address_ranges_parse(&bridge.settings.proxies, "10.0.0.0/8", why, sizeof(why)));
+    bridge.settings.docs = GUARD_OPEN;
     bridge_close_client(&bridge);
     MUST(!http_start(&bridge, NULL, 0)); /* there is no libmicrohttpd: fake_microhttpd.h */
     return 0;
@@ -99,6 +101,8 @@ static void check_problem(const struct MHD_Connection *connection)
     MUST(connection->status != 500);
     if (connection->status == 503 || connection->status == 429)
         MUST(http_field(&response->headers, "Retry-After"));
+    if (connection->status == 401)
+        MUST(http_field(&response->headers, "WWW-Authenticate"));
     if (connection->status == 405)
         MUST(http_field(&response->headers, "Allow"));
 }

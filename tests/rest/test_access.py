@@ -432,6 +432,7 @@ def test_keys_are_in_no_log_or_metric(core, bridge, http, operator):
     http.get("/api/v1/inbox", headers=bearer(key))
     http.get("/api/v1/inbox", headers=bearer(wrong))
     text = http.get("/metrics", headers=bearer(key)).text
+    bridge.wait_for_line("/api/v1/inbox")
     logs = "\n".join([*core.stderr, *bridge.stderr, *core.stdout, *bridge.stdout])
     for secret in (key, wrong, OPERATOR_KEY):
         assert secret[17:] not in text and secret[17:] not in logs
