@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from rest.checks import CREATE
+from support.https import secured
 from support.metrics import Metrics
 from support.network import wait_until
 from rest.wire import Wire
@@ -56,7 +57,7 @@ def connect(stack, bridge, number=1, room=None):
     peer.bind((f"127.0.0.{number}", 0))
     peer.settimeout(60)
     peer.connect(("127.0.0.1", bridge.port))
-    return peer
+    return stack.enter_context(secured(bridge, peer))
 
 
 def large_batch(size=BODY):

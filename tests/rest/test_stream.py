@@ -14,6 +14,7 @@ import pytest
 
 from rest.checks import check_problem, create, remove_first_block
 from rest.wire import Wire, exchange, get
+from support.https import secured
 from support.metrics import scrape
 from support.network import wait_until
 
@@ -400,6 +401,7 @@ def slow(bridge, query):
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     peer.settimeout(30)
     peer.connect(("127.0.0.1", bridge.port))
+    peer = secured(bridge, peer)
     peer.sendall(get(f"{STREAM}?{query}").encode())
     return peer
 

@@ -2,6 +2,8 @@
 
 import socket
 
+from support.https import secured
+
 
 class Answer:
     """One response: status, headers with lower-case names (several values are joined), body."""
@@ -19,7 +21,8 @@ class Wire:
     """One connection to a bridge."""
 
     def __init__(self, bridge, timeout=30.0):
-        self.socket = socket.create_connection(("127.0.0.1", bridge.port), timeout)
+        peer = socket.create_connection(("127.0.0.1", bridge.port), timeout)
+        self.socket = secured(bridge, peer)
         self._file = self.socket.makefile("rb")
 
     def __enter__(self):

@@ -4,6 +4,7 @@ import ssl
 
 import httpx
 
+from support import https
 from support.network import DEADLINE, free_port, free_url, wait_until
 from support.program import Program, program_path
 from support.rpc import BareClient, RpcClient
@@ -57,6 +58,8 @@ class Bridge(Program):
         settings.setdefault("API_HOST", "127.0.0.1")
         settings.setdefault("API_PORT", free_port())
         settings.setdefault("LOG_LEVEL", "debug")
+        if "API_TLS_CERT" not in settings:
+            settings |= https.settings()
         self.port = int(settings["API_PORT"])
         self.certificate = settings.get("API_TLS_CERT")
         self.url = f"{'https' if self.certificate else 'http'}://127.0.0.1:{self.port}"
