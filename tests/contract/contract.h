@@ -31,6 +31,11 @@ void database_remove(const char *url);
 /* PostgreSQL only: URL of a new copy of the database of `url`; free it. Sessions in that are ended.
  */
 char *database_copy(const char *url);
+/* PostgreSQL only: puts a role that is no superuser in possession of the tables of `url` and runs
+ * the SQL of `file`; URLs of later copies are for that role. False when the file cannot be read. */
+#define WALLED_ROLE "triggers_walled"
+bool database_put_up_walls(const char *url, const char *file);
+bool database_has_walls(void);
 
 /* Runs SQL on the database of `url` beside the store; asserts success. */
 void database_execute(const char *url, const char *sql);
@@ -67,6 +72,7 @@ int world_set_up(void **state);
 int world_set_up_closed(void **state);
 int world_tear_down(void **state);
 void world_end(void);
+void world_use_walls(const char *file); /* before the first: for all that are open */
 
 #define WORLD_TEST(test) cmocka_unit_test_setup_teardown(test, world_set_up, world_tear_down)
 #define CLOSED_WORLD_TEST(test)                                                                    \
@@ -135,5 +141,6 @@ int run_subscription_tests(void);
 int run_tenants_tests(void);
 int run_order_tests(void);
 int run_url_tests(void);
+int run_walls_tests(void);
 
 #endif

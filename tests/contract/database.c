@@ -18,6 +18,7 @@ static struct {
     PGconn *server;   /* NULL: SQLite */
     char *server_url; /* with "%s" for the database; options follow */
     unsigned next;
+    bool walls; /* see database_put_up_walls */
 } place;
 
 struct side {
@@ -121,7 +122,7 @@ char *database_copy(const char *url)
     char from[64], to[64], sql[256];
     name_in(url, from, sizeof(from));
     snprintf(to, sizeof(to), NAME, getpid(), place.next);
-    char *copy = database_new_url(NULL);
+    char *copy = database_new_url(place.walls ? "options=-c%20role%3D" WALLED_ROLE : NULL);
     snprintf(sql, sizeof(sql),
              "select pg_terminate_backend(pid) from pg_stat_activity where datname = '%s'", from);
     database_server_execute(sql); /* a pooler's */
@@ -130,6 +131,47 @@ char *database_copy(const char *url)
     snprintf(sql, sizeof(sql), "create database %s template %s %s", to, from, strategy);
     database_server_execute(sql);
     return copy;
+}
+
+static char *read_file(const char *path)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *file = fopen(path, "r");
+    if (file && getdelim(&text, &size, 0, file) < 0) {
+        free(text);
+        text = NULL;
+    }
+    if (file)
+        fclose(file);
+    return text;
+}
+
+bool database_put_up_walls(const char *url, const char *file)
+{
+    char *sql = read_file(file);
+    if (!sql)
+        return false;
+    database_execute(
+        url,
+        "do $$ declare name text; begin"
+        "  if not exists (select from pg_roles where rolname = '" WALLED_ROLE "') then"
+        "    create role " WALLED_ROLE "; end if;"
+        "  grant pg_monitor, pg_signal_backend to " WALLED_ROLE ";"
+        "  execute format('grant create on database %I to " WALLED_ROLE "', current_database());"
+        "  alter schema triggers owner to " WALLED_ROLE ";"
+        "  for name in select tablename from pg_tables where schemaname = 'triggers' loop"
+        "    execute format('alter table triggers.%I owner to " WALLED_ROLE "', name); end loop;"
+        "end $$");
+    database_execute(url, sql);
+    free(sql);
+    place.walls = true;
+    return true;
+}
+
+bool database_has_walls(void)
+{
+    return place.walls;
 }
 
 void side_execute(const struct side *side, const char *sql)
@@ -152,6 +194,7 @@ static struct side *side_open(const char *url)
     if (place.server) {
         side->postgres = PQconnectdb(url);
         assert_int_equal(PQstatus(side->postgres), CONNECTION_OK);
+        side_execute(side, "set role none"); /* it is the superuser, whatever the URL says */
     } else {
         assert_int_equal(sqlite3_open(url + strlen("sqlite:///"), &side->sqlite), SQLITE_OK);
     }

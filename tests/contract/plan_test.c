@@ -124,6 +124,7 @@ static const char FUNCTIONS[] =
 /* Realistic parameters of each. */
 static const char *const POSTGRES_PARAMETERS[POSTGRES_STATEMENT_COUNT] = {
     [POSTGRES_SETTINGS] = SETTINGS,
+    [POSTGRES_SET_TENANT] = "(0)",
     [POSTGRES_APPEND_BARE] = "(0, triggers.sequences(), triggers.new_ids(), triggers.times(),"
                              " triggers.numbers(), triggers.payloads())",
     [POSTGRES_APPEND] = "(0, triggers.sequences(), triggers.new_ids(), triggers.times(),"
@@ -251,12 +252,22 @@ static const char *const POSTGRES_PARAMETERS[POSTGRES_STATEMENT_COUNT] = {
     [POSTGRES_SNAPSHOT_HOLDER] = "",
 };
 
+/* Whose rows the parameters of a statement are about; -1: all tenants'. */
+static int tenant_of(enum postgres_statement which)
+{
+    if (which == POSTGRES_CHANGE_ACCESS || which == POSTGRES_TRIM_ACCESS)
+        return -1;
+    return which >= POSTGRES_BEGIN_REMOVAL && which <= POSTGRES_REMOVE_TENANT_LOCK;
+}
+
 static void check_postgres_plans(const struct side *side)
 {
     char sql[2048];
     for (size_t i = 0; i < POSTGRES_STATEMENT_COUNT; i++) {
         assert_non_null(POSTGRES_PARAMETERS[i]);
         side_execute(side, "savepoint before");
+        snprintf(sql, sizeof(sql), "set local triggers.tenant = %d", tenant_of(i));
+        side_execute(side, sql);
         snprintf(sql, sizeof(sql), "select triggers.check_plan($call$%s%s$call$)",
                  POSTGRES_STATEMENTS[i].name, POSTGRES_PARAMETERS[i]);
         side_execute(side, sql);
@@ -275,6 +286,8 @@ static struct side *prepare_statements(const struct world *world)
                  POSTGRES_STATEMENTS[i].sql);
         side_execute(side, sql);
     }
+    if (database_has_walls())
+        side_execute(side, "set local role " WALLED_ROLE);
     return side;
 }
 
@@ -286,7 +299,8 @@ static void postgres_walks_along_indexes(void **state)
     database_execute(world->url, FUNCTIONS);
     database_execute(world->url, "analyze");
     struct side *side = prepare_statements(world);
-    check_postgres_plans(side);
+    if (!database_has_walls()) /* whose conditions make estimates of fewer rows */
+        check_postgres_plans(side);
     side_execute(side, "execute triggers_settings" SETTINGS "; discard plans;"
                        " set local parallel_setup_cost = 0; set local parallel_tuple_cost = 0;"
                        " set local min_parallel_index_scan_size = 0");
@@ -302,7 +316,10 @@ static void postgres_walks_as_planned_in_empty_tables(void **state)
     struct side *side = prepare_statements(world);
     side_execute(side, "execute triggers_settings" SETTINGS);
     check_postgres_plans(side);
+    side_execute(side, "set local role none");
     side_execute(side, ROWS);
+    if (database_has_walls())
+        side_execute(side, "set local role " WALLED_ROLE);
     check_postgres_plans(side);
     side_end(side);
 }

@@ -214,7 +214,8 @@ static void try_events(struct world *world, uint32_t theirs)
     assert_false(has_number(world, theirs + 1));
     /* Numbers that would be places of other tenants, if tenants and sequences were added up. */
     for (int64_t tenant = -8; tenant <= 8; tenant++) {
-        struct store_get get = {.arena = &world->arena, .sequence = (tenant << 40) + 5};
+        struct store_get get = {.arena = &world->arena,
+                                .sequence = tenant * (INT64_C(1) << 40) + 5};
         struct store_get *list[] = {&get};
         struct status status;
         if (tenant == 0)

@@ -28,7 +28,13 @@ static struct world *world_new(char *url)
     return world;
 }
 
-static char *model; /* the URL of the database that is copied */
+static char *model;       /* the URL of the database that is copied */
+static const char *walls; /* NULL: none */
+
+void world_use_walls(const char *file)
+{
+    walls = file;
+}
 
 static void make_model(void)
 {
@@ -40,6 +46,7 @@ static void make_model(void)
         fail_msg("%s", status.message);
     store->driver->session_close(session);
     store->driver->close(store);
+    assert_true(!walls || database_put_up_walls(model, walls));
 }
 
 void world_end(void)

@@ -59,8 +59,8 @@ enum store_result postgres_access_changes(struct store_session *base,
     postgres_put_int64(&parameters[0], changes->after);
     postgres_put_int64(&parameters[1], (int64_t)changes->limit + 1);
     postgres_deadline_start(session);
-    bool sent =
-        postgres_transaction_start(session, false) && send(session, POSTGRES_ACCESS_TIME, NULL, 0);
+    bool sent = postgres_transaction_start(session, NULL, false) &&
+                send(session, POSTGRES_ACCESS_TIME, NULL, 0);
     if (!send(session, POSTGRES_ACCESS_CHANGES, parameters, 2) || !sent)
         return postgres_failed(session, NULL, status);
     return postgres_sync(session, take_changes, changes, status);
@@ -139,8 +139,8 @@ enum store_result postgres_access_change(struct store_session *base,
     store_access_check(change);
     put_change(parameters, change);
     postgres_deadline_start(session);
-    bool sent =
-        postgres_transaction_start(session, false) && send(session, POSTGRES_LOCK_ACCESS, NULL, 0);
+    bool sent = postgres_transaction_start(session, NULL, false) &&
+                send(session, POSTGRES_LOCK_ACCESS, NULL, 0);
     if (!send(session, POSTGRES_CHANGE_ACCESS, parameters, CHANGE_PARAMETERS) || !sent)
         return postgres_failed(session, NULL, status);
     enum store_result result = postgres_sync(session, take_change, &changed, status);

@@ -76,6 +76,8 @@ static enum store_result set_up(struct postgres_session *session, struct status 
         result = check_server(session, status);
     if (result == STORE_OK)
         result = postgres_schema_prepare(session, status);
+    if (result == STORE_OK)
+        result = postgres_look_at_policies(session, status);
     if (result == STORE_OK && !PQenterPipelineMode(session->conn))
         result = postgres_failed(session, NULL, status);
     if (result == STORE_OK)
@@ -116,7 +118,7 @@ static enum store_result ping(struct store_session *base, struct status *status)
 {
     struct postgres_session *session = (struct postgres_session *)base;
     postgres_deadline_start(session);
-    if (!postgres_transaction_start(session, false))
+    if (!postgres_transaction_start(session, NULL, false))
         return postgres_failed(session, NULL, status);
     return postgres_sync(session, NULL, NULL, status);
 }

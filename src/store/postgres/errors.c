@@ -33,6 +33,7 @@ static const struct {
     {"55P02", LOST},     /* cant_change_runtime_param: another server, see settings.sql */
     {"26000", LOST},     /* prepared statement gone, by a pooler or "discard all" */
     {"42P05", LOST},     /* prepared statement there already, by a pooler */
+    {"42704", LOST},     /* setting unknown: policies came, and want to know the tenant */
     {"0A000", LOST},     /* cached plan: the schema changed under the prepared statement */
     {"3D000", LOST},     /* database gone: connecting again creates it */
     {"3F000", LOST},     /* schema gone: connecting again creates it */

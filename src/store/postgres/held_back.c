@@ -130,8 +130,8 @@ enum store_result postgres_delayed(struct store_session *base, struct scope scop
     struct postgres_session *session = (struct postgres_session *)base;
     CHECK(delayed->limit >= 1 && delayed->limit <= STORE_LIST_MAX);
     postgres_deadline_start(session);
-    bool sent = postgres_transaction_start(session, false) && send_page(session, &scope, delayed) &&
-                send_next(session, &scope, delayed) &&
+    bool sent = postgres_transaction_start(session, &scope, false) &&
+                send_page(session, &scope, delayed) && send_next(session, &scope, delayed) &&
                 (!delayed->counts || send_count(session, &scope, delayed));
     if (!sent)
         return postgres_failed(session, NULL, status);

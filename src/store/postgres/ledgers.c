@@ -177,7 +177,7 @@ static enum store_result read_ledger(struct postgres_session *session, const str
                                      struct status *status)
 {
     int64_t id = reading->ledger->subscription;
-    bool sent = postgres_transaction_start(session, false) &&
+    bool sent = postgres_transaction_start(session, scope, false) &&
                 send_number(session, POSTGRES_LEDGER_ROW, scope, id, 0);
     if (entries)
         sent = sent &&

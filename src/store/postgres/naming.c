@@ -73,7 +73,7 @@ static bool send_pairs(struct numbering *numbering, const struct buffer pairs[2]
     struct postgres_session *session = numbering->session;
     const struct scope *scope = &numbering->scope;
     numbering->find_step = add ? 1 : 0;
-    bool sent = postgres_transaction_start(session, false);
+    bool sent = postgres_transaction_start(session, scope, false);
     if (add)
         sent = sent && postgres_statement_send(session, POSTGRES_ADD_KINDS, scope, pairs, 2);
     return sent && postgres_statement_send(session, POSTGRES_FIND_KINDS, scope, pairs, 2);
@@ -195,7 +195,7 @@ static enum store_result ask_names(struct postgres_session *session, struct scop
     enum store_result result;
     if (array.failed)
         result = store_unavailable(status, "out of memory");
-    else if (!postgres_transaction_start(session, false) ||
+    else if (!postgres_transaction_start(session, &scope, false) ||
              !postgres_statement_send(session, POSTGRES_NAMES, &scope, &array, 1))
         result = postgres_failed(session, NULL, status);
     else
@@ -267,7 +267,7 @@ enum store_result postgres_kinds(struct store_session *base, struct scope scope,
     enum store_result result;
     if (parameters[0].failed || parameters[1].failed)
         result = store_unavailable(status, "out of memory");
-    else if (!postgres_transaction_start(session, false) ||
+    else if (!postgres_transaction_start(session, &scope, false) ||
              !postgres_statement_send(session, POSTGRES_KINDS, &scope, parameters, 2))
         result = postgres_failed(session, NULL, status);
     else

@@ -109,7 +109,7 @@ static bool send_wanted(struct postgres_session *session, struct getting *gettin
 static enum store_result get_all(struct postgres_session *session, struct getting *getting,
                                  struct status *status)
 {
-    bool sent = postgres_transaction_start(session, false);
+    bool sent = postgres_transaction_start(session, &getting->scope, false);
     for (size_t i = 0; i < 2; i++)
         if (getting->wanted[i].keys.count > 0)
             sent = sent && send_wanted(session, getting, &getting->wanted[i]);
@@ -370,7 +370,7 @@ enum store_result postgres_list(struct store_session *base, struct scope scope,
     for (size_t i = 0; i < count; i++)
         listing.ends_known = listing.ends_known || wants_end(lists[i]);
     postgres_deadline_start(session);
-    bool sent = postgres_transaction_start(session, false);
+    bool sent = postgres_transaction_start(session, &scope, false);
     if (listing.ends_known)
         sent = sent && postgres_statement_send(session, POSTGRES_LOG_END, &scope, NULL, 0);
     for (size_t i = 0; i < count && sent; i++)
@@ -424,7 +424,7 @@ enum store_result postgres_backlog(struct store_session *base, struct scope scop
     enum store_result result;
     if (limit.failed)
         result = store_unavailable(status, "out of memory");
-    else if (!postgres_transaction_start(session, false) ||
+    else if (!postgres_transaction_start(session, &scope, false) ||
              !postgres_statement_send(session, POSTGRES_BACKLOG, &scope, &limit, 1) ||
              !postgres_statement_send(session, POSTGRES_STANDBYS, NULL, NULL, 0) ||
              !postgres_statement_send(session, POSTGRES_SNAPSHOT_HOLDER, NULL, NULL, 0))

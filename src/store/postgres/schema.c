@@ -94,3 +94,12 @@ enum store_result postgres_schema_prepare(struct postgres_session *session, stru
         result = migrate(session, status);
     return result == STORE_OK ? postgres_move(session, status) : result;
 }
+
+enum store_result postgres_look_at_policies(struct postgres_session *session, struct status *status)
+{
+    int policies = 0;
+    enum store_result result =
+        query_number(session, POSTGRES_SET_UP_HAS_POLICIES, &policies, status);
+    session->has_policies = policies > 0;
+    return result;
+}

@@ -49,11 +49,12 @@ struct postgres_session {
     int64_t server_started_us; /* says which server this is, see settings.sql */
     int64_t turn_last;         /* the highest sequence when the turn began */
     bool read_only;
-    bool pooled;      /* a pooler is in between */
-    bool in_turn;     /* its transaction is open, see turn.c */
-    size_t preambles; /* statements queued before those of the operation itself */
-    bool opened;      /* ready for operations */
-    bool lost;        /* answers of an abandoned operation may still arrive: nothing more is sent */
+    bool pooled;       /* a pooler is in between */
+    bool has_policies; /* row-level security looks at a setting, see settings.sql */
+    bool in_turn;      /* its transaction is open, see turn.c */
+    size_t preambles;  /* statements queued before those of the operation itself */
+    bool opened;       /* ready for operations */
+    bool lost; /* answers of an abandoned operation may still arrive: nothing more is sent */
     struct names names;
     struct postgres_log log;
     /* No event of the tenant is pending before this block: only newer ones will be. Walks start
@@ -73,6 +74,10 @@ enum store_result postgres_connect(struct postgres_session *session, struct stat
 /* Brings the schema and what is in it up to date; refuses a newer one. */
 enum store_result postgres_schema_prepare(struct postgres_session *session, struct status *status);
 
+/* Sets `has_policies`. Outside pipeline mode. */
+enum store_result postgres_look_at_policies(struct postgres_session *session,
+                                            struct status *status);
+
 /* ---- move.c ---- */
 
 /* Moves the events of the version before, see store_move. Outside pipeline mode. */
@@ -86,9 +91,11 @@ enum store_result postgres_statements_prepare(struct postgres_session *session,
                                               struct status *status);
 
 /* Begins to queue a transaction, which postgres_sync ends; through a pooler it brings its settings.
- * `briefly`: it hardly waits for locks. In a turn, it is a further part of that transaction. False
- * when the connection is gone or there is no memory. */
-bool postgres_transaction_start(struct postgres_session *session, bool briefly) MUST_CHECK;
+ * Where policies hold tenants apart, it says whose rows it is about: those of `scope`, NULL: all
+ * tenants'. `briefly`: it hardly waits for locks. In a turn, it is a further part of that
+ * transaction. False when the connection is gone or there is no memory. */
+bool postgres_transaction_start(struct postgres_session *session, const struct scope *scope,
+                                bool briefly) MUST_CHECK;
 
 /* Queues a statement with binary parameters, which follow $1, the tenant, unless `scope` is NULL;
  * false when the connection is gone. */

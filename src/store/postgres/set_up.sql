@@ -22,6 +22,12 @@ where n.nspname = 'triggers' and c.relname = 'schema_version';
 -- name: version
 select coalesce(max(version), 0) from triggers.schema_version;
 
+-- name: has_policies
+-- Whether rows are kept apart by deploy/postgres/row_level_security.sql.
+select count(*) from pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where n.nspname = 'triggers' and c.relrowsecurity;
+
 -- name: begin
 -- Whatever the database's defaults are.
 begin isolation level read committed;

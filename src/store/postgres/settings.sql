@@ -22,3 +22,8 @@ where case when longest is null then true else
 union all
 select pg_catalog.set_config('server_version', '', false)
 where (extract(epoch from pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint <> $3::bigint;
+
+-- name: set_tenant
+-- Whose rows the transaction is about, -1 for those of all tenants: what the policies of
+-- deploy/postgres/row_level_security.sql look at. Reads no table.
+select pg_catalog.set_config('triggers.tenant', ($1::bigint)::text, true);

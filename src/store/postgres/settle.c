@@ -73,7 +73,7 @@ static bool send(struct postgres_session *session, struct scope scope, size_t co
         postgres_array_add_int64(&parameters[1], session->log.unsettled[i].block);
     }
     bool sent = !parameters[0].failed && !parameters[1].failed &&
-                postgres_transaction_start(session, true) &&
+                postgres_transaction_start(session, &scope, true) &&
                 postgres_statement_send(session, POSTGRES_SETTLE, &scope, parameters, 2);
     buffer_fini(&parameters[0]);
     buffer_fini(&parameters[1]);

@@ -7,6 +7,7 @@
 #include "base/check.h"
 
 #define PARAMETER_CAP 64 /* bytes of a setting */
+#define ALL_TENANTS (-1) /* as policies know it, see settings.sql */
 
 /* How long locks are waited for. Readers meet only those of a whole table, but one row's lock would
  * stop a writer and all its callers. */
@@ -59,10 +60,16 @@ enum store_result postgres_statements_prepare(struct postgres_session *session,
     return postgres_sync(session, ignore_rows, NULL, status);
 }
 
-bool postgres_transaction_start(struct postgres_session *session, bool briefly)
+bool postgres_transaction_start(struct postgres_session *session, const struct scope *scope,
+                                bool briefly)
 {
-    session->preambles = !session->in_turn && (session->pooled || briefly);
-    return session->preambles == 0 || send_settings(session, true, briefly);
+    static const struct scope all = {.tenant = ALL_TENANTS};
+    bool settings = !session->in_turn && (session->pooled || briefly);
+    bool tenant = !session->in_turn && session->has_policies;
+    session->preambles = (size_t)settings + tenant;
+    return (!settings || send_settings(session, true, briefly)) &&
+           (!tenant ||
+            postgres_statement_send(session, POSTGRES_SET_TENANT, scope ? scope : &all, NULL, 0));
 }
 
 bool postgres_statement_send(struct postgres_session *session, enum postgres_statement which,
@@ -108,7 +115,7 @@ enum store_result postgres_run(struct postgres_session *session, enum postgres_s
         fits = fits && !parameters[i].failed;
     if (!fits)
         result = store_unavailable(status, "out of memory");
-    else if (!postgres_transaction_start(session, false) ||
+    else if (!postgres_transaction_start(session, scope, false) ||
              !postgres_statement_send(session, which, scope, parameters, count))
         result = postgres_failed(session, NULL, status);
     else

@@ -51,7 +51,7 @@ static enum store_result run_statements(struct postgres_session *session, const 
                                         struct removed *removed, size_t count,
                                         struct status *status)
 {
-    bool sent = postgres_transaction_start(session, false);
+    bool sent = postgres_transaction_start(session, scope, false);
     for (size_t i = 0; i < count && sent; i++) {
         enum postgres_statement which = removed->statements[i];
         sent = postgres_statement_send(session, which, is_of_tenant(which) ? scope : NULL, NULL, 0);

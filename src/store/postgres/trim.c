@@ -111,7 +111,7 @@ enum store_result postgres_trim(struct store_session *base, struct scope scope,
     trimming.steps[trimming.count++] = POSTGRES_SWEEP;
     trimming.steps[trimming.count++] = POSTGRES_LOG_BEGINNING;
     postgres_deadline_start(session);
-    bool sent = postgres_transaction_start(session, false);
+    bool sent = postgres_transaction_start(session, &scope, false);
     for (size_t i = 0; i < trimming.count && sent; i++)
         sent = send_step(session, &scope, trimming.steps[i], trim);
     if (!sent)

@@ -9,10 +9,10 @@ static bool control_send(struct postgres_session *session, const char *sql)
     return !session->lost && PQsendQueryParams(session->conn, sql, 0, NULL, NULL, NULL, NULL, 1);
 }
 
-static bool begin_send(struct postgres_session *session, bool briefly)
+static bool begin_send(struct postgres_session *session, struct scope scope, bool briefly)
 {
     if (!control_send(session, "begin isolation level read committed") ||
-        !postgres_transaction_start(session, briefly))
+        !postgres_transaction_start(session, &scope, briefly))
         return false;
     session->preambles++;
     session->in_turn = true;
@@ -52,10 +52,11 @@ enum store_result postgres_turn_begin(struct postgres_session *session, struct s
 {
     struct locking locking = {0};
     CHECK(!session->in_turn);
-    if (!begin_send(session, briefly))
+    if (!begin_send(session, scope, briefly))
         return postgres_failed(session, NULL, status);
     enum store_result result = lock(session, scope, &locking, status);
-    if (result == STORE_OK && !locking.locked && postgres_transaction_start(session, false)) {
+    if (result == STORE_OK && !locking.locked &&
+        postgres_transaction_start(session, &scope, false)) {
         locking.founds = true;
         result = lock(session, scope, &locking, status);
     }

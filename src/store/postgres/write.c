@@ -166,7 +166,7 @@ static enum store_result send_steps(struct postgres_session *session, const stru
             if (sorted->parameters[j].failed)
                 return store_rejected(status); /* too large together: the caller splits the batch */
     }
-    bool sent = postgres_transaction_start(session, writing->briefly);
+    bool sent = postgres_transaction_start(session, &writing->scope, writing->briefly);
     for (size_t i = 0; i < writing->step_count && sent; i++)
         sent = send_parameters(session, writing, &writing->steps[i]);
     if (sent && session->in_turn)
@@ -436,7 +436,7 @@ static bool events_are_locked(struct postgres_session *session)
 {
     bool locked = false;
     struct status ignored;
-    return postgres_transaction_start(session, false) &&
+    return postgres_transaction_start(session, NULL, false) &&
            postgres_statement_send(session, POSTGRES_EVENTS_LOCKED, NULL, NULL, 0) &&
            postgres_sync(session, take_truth, &locked, &ignored) == STORE_OK && locked;
 }
