@@ -33,7 +33,7 @@ void access_service_init(struct access_service *service, struct access *access)
 
 static void fail(struct call *call, const struct access_request *request)
 {
-    struct field_violation violation = {request->field, request->status.message};
+    struct field_violation violation = {request->field, request->description};
     call_fail(call, &request->status, &violation, request->field ? 1 : 0);
 }
 
