@@ -5,6 +5,7 @@
 
 #include "access/rows.h"
 #include "base/check.h"
+#include "base/log.h"
 #include "base/text.h"
 
 #define AT_ONCE 100
@@ -16,10 +17,26 @@ void recorder_init(struct recorder *recorder)
     pthread_mutex_init(&recorder->lock, NULL);
 }
 
+/* The log has it in its place. */
+static void log_unwritten(const struct waiting_record *waiting)
+{
+    Triggers__V1__AuditRecord *record = triggers__v1__audit_record__unpack(
+        NULL, waiting->body.size, (const uint8_t *)waiting->body.data);
+    if (!record)
+        return;
+    log_warning("an audit record was not written before the stop",
+                {"tenant", NULL, (double)waiting->tenant}, {"key_id", record->key_id},
+                {"action", record->action}, {"target", record->target}, {"result", record->result},
+                {"request_id", record->request_id}, {"address", record->address});
+    triggers__v1__audit_record__free_unpacked(record, NULL);
+}
+
 void recorder_fini(struct recorder *recorder)
 {
-    for (size_t i = 0; i < recorder->count; i++)
+    for (size_t i = 0; i < recorder->count; i++) {
+        log_unwritten(&recorder->waiting[i]);
         free((char *)recorder->waiting[i].body.data);
+    }
     pthread_mutex_destroy(&recorder->lock);
 }
 

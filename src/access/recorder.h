@@ -19,6 +19,7 @@ struct recorder {
 };
 
 void recorder_init(struct recorder *recorder);
+/* Logs what was not written. */
 void recorder_fini(struct recorder *recorder);
 
 /* The body of a record, in the arena; data NULL without memory. */
