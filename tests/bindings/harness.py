@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 
+from bindings.keyed import KeyedCore
 from bindings.scripted import ScriptedCore, check_requests
 from support.certificates import make_certificate
 from support.keys import make_key
@@ -36,20 +37,36 @@ def scenario_files():
 def lacking(binding):
     """Scenarios that need what a binding has not got yet."""
     scenarios = [scenario for _, file in scenario_files() for scenario in file]
-    return {each["name"] for each in scenarios if each.get("needs") in binding.lacks}
+    return {each["name"] for each in scenarios if needs(each) & set(binding.lacks)}
 
 
-def folder_for(binding, folder):
-    """The conformance folder for a runner: of those scenarios that are for its binding."""
+def needs(scenario):
+    given = scenario.get("needs", [])
+    return {given} if isinstance(given, str) else set(given)
+
+
+def folder_for(binding, world):
+    """The conformance folder for a runner: of those scenarios that are for its binding, and with a key in
+    all that are of a core which requires one."""
     left_out = lacking(binding)
-    if not left_out:
+    if not left_out and not world.key:
         return CONFORMANCE
-    made = folder / "conformance"
+    made = world.folder / "conformance"
     shutil.copytree(CONFORMANCE, made, dirs_exist_ok=True)
     for name, scenarios in scenario_files():
         kept = [each for each in scenarios if each["name"] not in left_out]
+        if world.key:
+            kept = [with_key(each) for each in kept]
         (made / "scenarios" / name).write_text(json.dumps(kept))
     return made
+
+
+def with_key(scenario):
+    client = scenario.get("client", {"urls": ["$url"]})
+    others = {"$script_url", "$script_tcp_url", "$keyed_url"}  # of which the scenario says what it sends
+    if others & set(client["urls"]):
+        return scenario
+    return {**scenario, "client": {"api_key": "$key", **client}}
 
 
 def scenario_names():
@@ -69,10 +86,13 @@ def look_up(message, path):
 
 
 class World:
-    """The core of one run, its addresses, and the actions on it."""
+    """The core of one run, its addresses, and the actions on it; `key` is the one that it requires, None when
+    calls need none."""
 
-    def __init__(self, folder, new_store_url):
+    def __init__(self, folder, new_store_url, keyed=False):
         self.folder = folder
+        operator_key = make_key()
+        self.key = operator_key if keyed else None
         self._new_store_url = new_store_url
         self._later = None
         certificate, key = make_certificate(folder)
@@ -89,11 +109,15 @@ class World:
             "TRIGGERS_TLS_KEY": key,
             "DATABASE_URL": new_store_url(),
         }
+        if keyed:
+            self._settings |= {"TRIGGERS_AUTH": "required", "TRIGGERS_OPERATOR_KEY": self.key}
         self.core = None
         self._paused = False
+        self._keyed = None
         self._scripted = ScriptedCore(f"ws://127.0.0.1:{free_port()}/rpc", f"tcp://127.0.0.1:{free_port()}")
         try:
             self.start()
+            self._keyed = KeyedCore(folder / "keyed", new_store_url(), operator_key)
         except BaseException:
             self.close()
             raise
@@ -107,8 +131,7 @@ class World:
             "dead_url": f"ws://127.0.0.1:{free_port()}/rpc",
             "script_url": self._scripted.url,
             "script_tcp_url": self._scripted.tcp_url,
-            "key": make_key(),
-            "reading_key": make_key(),
+            **self._keyed.variables,
         }
 
     def act(self, wish):
@@ -129,6 +152,11 @@ class World:
             self._later.start()
         elif action == "subscription":
             return self._subscription(wish)
+        elif action == "revoke":
+            self._keyed.revoke(wish["key"])
+        elif action == "revoke_later":
+            self._later = threading.Timer(wish["after_ms"] / 1000, self._keyed.revoke, [wish["key"]])
+            self._later.start()
         elif action in ("restart", "stop", "start", "empty_store", "pause", "resume"):
             getattr(self, action)()
         else:
@@ -139,13 +167,13 @@ class World:
         self.core = Core(self.folder, **self._settings)
 
     def _create(self, event):
-        client = BareClient(self.core.urls[1])
+        client = BareClient(self.core.urls[1], self.key)
         client.create(event["source"], event["event_type"], event["payload"].encode())
         client.close()
 
     def _subscription(self, wish):
         """Makes a call of SubscriptionService; returns how its answer differs from what is expected."""
-        client = BareClient(self.core.urls[1])
+        client = BareClient(self.core.urls[1], self.key)
         try:
             answer = client.subscription(wish["method"], **wish["request"])
         finally:
@@ -193,6 +221,8 @@ class World:
         if self._later:
             self._later.join()
         self._scripted.close()
+        if self._keyed:
+            self._keyed.close()
         if self.core:
             if self._paused:
                 self.resume()
@@ -213,7 +243,7 @@ def run_binding(binding, world):
     results = Results()
     report = world.folder / f"sanitizer-{binding.name}"
     environment = clean_environment(report, {})
-    environment["TRIGGERS_CONFORMANCE"] = str(folder_for(binding, world.folder))
+    environment["TRIGGERS_CONFORMANCE"] = str(folder_for(binding, world))
     environment["TRIGGERS_CONFORMANCE_VARIABLES"] = json.dumps(world.variables)
     with open(world.folder / "stderr", "w+b") as stderr:
         process = subprocess.Popen(

@@ -1,4 +1,5 @@
-"""Every binding executes every scenario on both stores."""
+"""Every binding executes every scenario on both stores: on SQLite with a core that is open to all, on PostgreSQL
+with one that requires keys."""
 
 import pytest
 
@@ -7,7 +8,8 @@ from bindings.harness import World, lacking, run_binding, scenario_names
 
 @pytest.fixture(scope="module")
 def world(binding, store_name, new_store_url, tmp_path_factory):
-    world = World(tmp_path_factory.mktemp(f"{binding.name}-{store_name}"), new_store_url)
+    keyed = store_name == "postgresql" and "keys" not in binding.lacks
+    world = World(tmp_path_factory.mktemp(f"{binding.name}-{store_name}"), new_store_url, keyed)
     try:
         yield world
     finally:

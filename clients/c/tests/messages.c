@@ -30,7 +30,8 @@ static size_t size_of(const ProtobufCFieldDescriptor *field)
     case PROTOBUF_C_TYPE_INT32:
     case PROTOBUF_C_TYPE_UINT32:
     case PROTOBUF_C_TYPE_ENUM: return sizeof(int32_t);
-    case PROTOBUF_C_TYPE_INT64: return sizeof(int64_t);
+    case PROTOBUF_C_TYPE_INT64:
+    case PROTOBUF_C_TYPE_UINT64: return sizeof(int64_t);
     case PROTOBUF_C_TYPE_BOOL: return sizeof(protobuf_c_boolean);
     case PROTOBUF_C_TYPE_BYTES: return sizeof(ProtobufCBinaryData);
     case PROTOBUF_C_TYPE_STRING:
@@ -47,6 +48,7 @@ static void read_scalar(struct arena *arena, const ProtobufCFieldDescriptor *fie
     case PROTOBUF_C_TYPE_INT32:
     case PROTOBUF_C_TYPE_UINT32: *(uint32_t *)to = (uint32_t)value->number; break;
     case PROTOBUF_C_TYPE_INT64:
+    case PROTOBUF_C_TYPE_UINT64:
         *(int64_t *)to = value->text ? strtoll(value->text, NULL, 10) : value->number;
         break;
     case PROTOBUF_C_TYPE_BOOL: *(protobuf_c_boolean *)to = value->number != 0; break;
@@ -143,6 +145,9 @@ static struct value *write_scalar(struct arena *arena, const ProtobufCFieldDescr
     case PROTOBUF_C_TYPE_UINT32: return value_number(arena, *(const uint32_t *)from);
     case PROTOBUF_C_TYPE_INT64:
         snprintf(digits, sizeof(digits), "%" PRId64, *(const int64_t *)from);
+        return value_text(arena, digits);
+    case PROTOBUF_C_TYPE_UINT64:
+        snprintf(digits, sizeof(digits), "%" PRIu64, *(const uint64_t *)from);
         return value_text(arena, digits);
     case PROTOBUF_C_TYPE_BOOL:
         value = value_new(arena, VALUE_BOOLEAN);

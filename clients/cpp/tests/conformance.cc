@@ -18,6 +18,7 @@
 #include "messages.h"
 #include "triggers/health/v1/health.pb-c.h"
 #include "triggers/stats/v1/stats.pb-c.h"
+#include "triggers/v1/access.pb-c.h"
 #include "triggers/v1/subscriptions.pb-c.h"
 #include "vectors.h"
 
@@ -426,26 +427,37 @@ Json call_any(const triggers::Client &client, const std::string &method, const s
 }
 
 // By the method's name in scenarios.
-#define ANY(Name, name)                                                                            \
+#define ANY(service, Name, name)                                                                   \
     {                                                                                              \
-        "SubscriptionService/" #Name,                                                              \
-            call_any<Triggers__V1__##Name##Request, Triggers__V1__##Name##Response,                \
-                     &triggers__v1__##name##_request__descriptor>                                  \
+        service #Name, call_any<Triggers__V1__##Name##Request, Triggers__V1__##Name##Response,     \
+                                &triggers__v1__##name##_request__descriptor>                       \
     }
 const std::map<std::string, AnyCall *> any_calls = {
-    ANY(PutSubscription, put_subscription),
-    ANY(GetSubscription, get_subscription),
-    ANY(ListSubscriptions, list_subscriptions),
-    ANY(DeleteSubscription, delete_subscription),
-    ANY(Pull, pull),
-    ANY(Ack, ack),
-    ANY(Nack, nack),
-    ANY(Extend, extend),
-    ANY(Release, release),
-    ANY(Seek, seek),
-    ANY(ListDeadLetters, list_dead_letters),
-    ANY(RedriveDeadLetters, redrive_dead_letters),
-    ANY(DeleteDeadLetters, delete_dead_letters),
+    ANY("SubscriptionService/", PutSubscription, put_subscription),
+    ANY("SubscriptionService/", GetSubscription, get_subscription),
+    ANY("SubscriptionService/", ListSubscriptions, list_subscriptions),
+    ANY("SubscriptionService/", DeleteSubscription, delete_subscription),
+    ANY("SubscriptionService/", Pull, pull),
+    ANY("SubscriptionService/", Ack, ack),
+    ANY("SubscriptionService/", Nack, nack),
+    ANY("SubscriptionService/", Extend, extend),
+    ANY("SubscriptionService/", Release, release),
+    ANY("SubscriptionService/", Seek, seek),
+    ANY("SubscriptionService/", ListDeadLetters, list_dead_letters),
+    ANY("SubscriptionService/", RedriveDeadLetters, redrive_dead_letters),
+    ANY("SubscriptionService/", DeleteDeadLetters, delete_dead_letters),
+    ANY("AccessService/", PutTenant, put_tenant),
+    ANY("AccessService/", GetTenant, get_tenant),
+    ANY("AccessService/", ListTenants, list_tenants),
+    ANY("AccessService/", SuspendTenant, suspend_tenant),
+    ANY("AccessService/", ResumeTenant, resume_tenant),
+    ANY("AccessService/", DeleteTenant, delete_tenant),
+    ANY("AccessService/", CreateKey, create_key),
+    ANY("AccessService/", GetKey, get_key),
+    ANY("AccessService/", ListKeys, list_keys),
+    ANY("AccessService/", RotateKey, rotate_key),
+    ANY("AccessService/", RevokeKey, revoke_key),
+    ANY("AccessService/", ListAuditRecords, list_audit_records),
 };
 
 Json call(const triggers::Client &client, const std::string &method, const Json &request,
