@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -16,7 +17,8 @@
 #define ATTENTIVE_MS 1000 /* how soon it sees that others need its session */
 #define FIRST_BACKOFF_MS 100
 #define MAX_BACKOFF_MS 10000
-#define MAX_NOTICES 64 /* of different tenants, told or heard at once; others are left out */
+#define MAX_NOTICES 64  /* of different tenants, told or heard at once */
+#define MAX_UNTOLD 1024 /* that wait to be told; others are left out */
 
 struct notices {
     struct store *store;
@@ -27,7 +29,7 @@ struct notices {
     pthread_mutex_t lock;
     pthread_cond_t stop;
     bool stopping;
-    struct store_notice untold[MAX_NOTICES];
+    struct store_notice untold[MAX_UNTOLD];
     size_t untold_count;
     /* The thread's. */
     struct store_session *session;
@@ -57,9 +59,9 @@ void notices_tell(struct notices *notices, int64_t tenant, int64_t last)
     bool first = notices->untold_count == 0;
     while (i < notices->untold_count && notices->untold[i].tenant != tenant)
         i++;
-    if (i == notices->untold_count && i < MAX_NOTICES)
+    if (i == notices->untold_count && i < MAX_UNTOLD)
         notices->untold[notices->untold_count++] = (struct store_notice){tenant, last};
-    else if (i < MAX_NOTICES && notices->untold[i].last < last)
+    else if (i < MAX_UNTOLD && notices->untold[i].last < last)
         notices->untold[i].last = last;
     pthread_mutex_unlock(&notices->lock);
     if (first)
@@ -80,13 +82,16 @@ static size_t take_untold(struct notices *notices, struct store_notice told[MAX_
     if (notices->untold_count > 0 && now_ms < notices->next_ms)
         *wait_ms = notices->next_ms - now_ms;
     else
-        count = notices->untold_count;
-    for (size_t i = 0; i < count; i++)
-        told[i] = notices->untold[i];
+        count = notices->untold_count < MAX_NOTICES ? notices->untold_count : MAX_NOTICES;
+    memcpy(told, notices->untold, count * sizeof(*told));
     if (count > 0) {
-        notices->untold_count = 0;
+        notices->untold_count -= count;
+        memmove(notices->untold, notices->untold + count,
+                notices->untold_count * sizeof(*notices->untold));
         notices->next_ms = now_ms + GATHER_MS;
     }
+    if (count > 0 && notices->untold_count > 0)
+        *wait_ms = GATHER_MS; /* for the rest of them */
     pthread_mutex_unlock(&notices->lock);
     return count;
 }

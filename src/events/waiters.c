@@ -20,20 +20,33 @@
 #define LOOK_ARENA ((size_t)16 << 20) /* one event alone may be large */
 #define LOOK_DEADLINE_MS 10000
 
+/* Tenants that are looked at in a second without anybody's telling; when there are more that
+ * somebody waits for, each comes after so much longer. */
+#define LOOKS 32
+#define LOOK_MS 1000
+
+#define LOG_BUCKETS 256 /* a power of 2 */
+
 /* Names that are compared for one commit; when that is used up, who may wait for its events reads.
  */
 #define MAX_COMPARED 200000
 
 /* The log of a tenant that somebody waits for. */
 struct waited_log {
-    struct waited_log *next;
+    struct waited_log *next, **previous; /* in the list of all, whose first is looked at first */
+    struct waited_log *next_in_bucket;
+    struct waited_log *next_due; /* while it is queued */
+    bool queued;                 /* perhaps somebody of them is due */
     int64_t tenant;
     struct log_waiter *waiters; /* except those that are due */
-    size_t count;               /* of all */
-    size_t parked;              /* those that are due included */
+    struct log_waiter *due;     /* in the order in which they came */
+    struct log_waiter **last_due;
+    size_t count;  /* of all */
+    size_t parked; /* those that are due included */
     /* While somebody is parked: nobody of them waits for an event up to here. Where looks begin. */
     int64_t looked;
     int64_t heard; /* others have told of events up to here, since the last look; INT64_MAX: look */
+    int64_t look_ms; /* monotonic; when that is to be done in any case */
 };
 
 struct waiters {
@@ -41,8 +54,11 @@ struct waiters {
     struct readers *readers;
     pthread_mutex_t lock;
     struct waited_log *logs;
-    struct log_waiter *due; /* in the order in which they came */
-    struct log_waiter **last_due;
+    struct waited_log **last_log;
+    struct waited_log *buckets[LOG_BUCKETS];
+    size_t log_count;
+    struct waited_log *due; /* logs whose waiters take turns, one of each; a queue */
+    struct waited_log **last_due;
     size_t in_turn;
     bool starting; /* somebody calls `look` for those that are due */
     bool stopping;
@@ -99,32 +115,71 @@ static void push(struct log_waiter **list, struct log_waiter *waiter)
     *list = waiter;
 }
 
-static void take_out(struct waiters *waiters, struct log_waiter *waiter)
+static void take_out(struct log_waiter *waiter)
 {
     CHECK(*waiter->previous == waiter);
     *waiter->previous = waiter->next;
     if (waiter->next)
         waiter->next->previous = waiter->previous;
     else if (waiter->state == LOG_WAITER_DUE)
-        waiters->last_due = waiter->previous;
+        waiter->log->last_due = waiter->previous;
+}
+
+/* Its waiters that are due have a turn after those of the others that are queued. */
+static void queue_log(struct waiters *waiters, struct waited_log *log)
+{
+    if (log->queued)
+        return;
+    log->queued = true;
+    log->next_due = NULL;
+    *waiters->last_due = log;
+    waiters->last_due = &log->next_due;
+}
+
+/* Takes the first out of the queue; NULL: it is empty. */
+static struct waited_log *take_queued(struct waiters *waiters)
+{
+    struct waited_log *log = waiters->due;
+    if (!log)
+        return NULL;
+    waiters->due = log->next_due;
+    if (!waiters->due)
+        waiters->last_due = &waiters->due;
+    log->queued = false;
+    return log;
 }
 
 static void make_due(struct waiters *waiters, struct log_waiter *waiter)
 {
+    struct waited_log *log = waiter->log;
     CHECK(waiter->state == LOG_WAITER_PARKED);
-    take_out(waiters, waiter);
+    take_out(waiter);
     waiter->state = LOG_WAITER_DUE;
     waiter->next = NULL;
-    waiter->previous = waiters->last_due;
-    *waiters->last_due = waiter;
-    waiters->last_due = &waiter->next;
+    waiter->previous = log->last_due;
+    *log->last_due = waiter;
+    log->last_due = &waiter->next;
+    queue_log(waiters, log);
+}
+
+/* The one that is due whose turn it is; NULL: nobody is due. */
+static struct log_waiter *next_due(struct waiters *waiters)
+{
+    for (struct waited_log *log; (log = take_queued(waiters));) {
+        struct log_waiter *waiter = log->due;
+        if (waiter && waiter->next)
+            queue_log(waiters, log);
+        if (waiter)
+            return waiter;
+    }
+    return NULL;
 }
 
 /* The owner reads for one that was parked. */
-static void make_reading(struct waiters *waiters, struct log_waiter *waiter)
+static void make_reading(struct log_waiter *waiter)
 {
     CHECK(waiter->state == LOG_WAITER_DUE && waiter->log->parked > 0);
-    take_out(waiters, waiter);
+    take_out(waiter);
     waiter->state = LOG_WAITER_READS;
     waiter->again_to = 0;
     waiter->log->parked--;
@@ -138,34 +193,69 @@ static void end_turn(struct waiters *waiters, struct log_waiter *waiter)
     waiter->in_turn = false;
 }
 
+static struct waited_log **bucket_of(struct waiters *waiters, int64_t tenant)
+{
+    return &waiters->buckets[(uint64_t)tenant & (LOG_BUCKETS - 1)];
+}
+
 static struct waited_log *find_log(struct waiters *waiters, int64_t tenant)
 {
-    struct waited_log *log = waiters->logs;
+    struct waited_log *log = *bucket_of(waiters, tenant);
     while (log && log->tenant != tenant)
-        log = log->next;
+        log = log->next_in_bucket;
     return log;
+}
+
+static void list_log(struct waiters *waiters, struct waited_log *log)
+{
+    log->next = NULL;
+    log->previous = waiters->last_log;
+    *waiters->last_log = log;
+    waiters->last_log = &log->next;
+}
+
+static void unlist_log(struct waiters *waiters, struct waited_log *log)
+{
+    *log->previous = log->next;
+    if (log->next)
+        log->next->previous = log->previous;
+    else
+        waiters->last_log = log->previous;
 }
 
 static struct waited_log *find_or_make_log(struct waiters *waiters, int64_t tenant)
 {
+    struct waited_log **bucket = bucket_of(waiters, tenant);
     struct waited_log *log = find_log(waiters, tenant);
     if (log)
         return log;
     log = malloc(sizeof(*log));
     if (!log)
         return NULL;
-    *log = (struct waited_log){.next = waiters->logs, .tenant = tenant};
-    waiters->logs = log;
+    *log = (struct waited_log){.tenant = tenant, .next_in_bucket = *bucket};
+    log->last_due = &log->due;
+    *bucket = log;
+    list_log(waiters, log);
+    waiters->log_count++;
     return log;
 }
 
 static void free_log(struct waiters *waiters, struct waited_log *log)
 {
-    struct waited_log **place = &waiters->logs;
-    CHECK(log->parked == 0 && !log->waiters);
-    while (*place != log)
-        place = &(*place)->next;
-    *place = log->next;
+    struct waited_log **in_bucket = bucket_of(waiters, log->tenant), **queued = &waiters->due;
+    CHECK(log->parked == 0 && !log->waiters && !log->due);
+    while (*in_bucket != log)
+        in_bucket = &(*in_bucket)->next_in_bucket;
+    *in_bucket = log->next_in_bucket;
+    unlist_log(waiters, log);
+    waiters->log_count--;
+    while (log->queued && *queued != log)
+        queued = &(*queued)->next_due;
+    if (log->queued) {
+        *queued = log->next_due;
+        if (!log->next_due)
+            waiters->last_due = queued;
+    }
     free(log);
 }
 
@@ -258,9 +348,11 @@ static void start_due(struct waiters *waiters)
     pthread_mutex_lock(&waiters->lock);
     bool mine = !waiters->starting;
     waiters->starting = true;
-    while (mine && waiters->due && waiters->in_turn < MAX_IN_TURN && !waiters->stopping) {
-        struct log_waiter *waiter = waiters->due;
-        make_reading(waiters, waiter);
+    while (mine && waiters->in_turn < MAX_IN_TURN && !waiters->stopping) {
+        struct log_waiter *waiter = next_due(waiters);
+        if (!waiter)
+            break;
+        make_reading(waiter);
         if (!waiter->calls->unpark(waiter))
             continue;
         waiter->in_turn = true;
@@ -276,12 +368,17 @@ static void start_due(struct waiters *waiters)
 
 static void on_looked(struct op *op);
 
-/* A log that has something to look for; NULL: none. Called with the lock held. */
+/* A log that has something to look for, which comes last after that; NULL: none. Called with the
+ * lock held. */
 static struct waited_log *log_to_look_at(struct waiters *waiters)
 {
     struct waited_log *log = waiters->logs;
     while (log && (log->parked == 0 || log->heard <= log->looked))
         log = log->next;
+    if (log) {
+        unlist_log(waiters, log);
+        list_log(waiters, log);
+    }
     return log;
 }
 
@@ -407,7 +504,7 @@ void waiters_leave(struct waiters *waiters, struct log_waiter *waiter)
     pthread_mutex_lock(&waiters->lock);
     struct waited_log *log = waiter->log;
     CHECK(waiter->state != LOG_WAITER_OUTSIDE && log->count > 0);
-    take_out(waiters, waiter);
+    take_out(waiter);
     log->parked -= waiter->state != LOG_WAITER_READS;
     end_turn(waiters, waiter);
     waiter->state = LOG_WAITER_OUTSIDE;
@@ -444,9 +541,18 @@ void waiters_hear(struct waiters *waiters, int64_t tenant, int64_t last)
 
 void waiters_look(struct waiters *waiters)
 {
+    int64_t now_ms = clock_monotonic_ms();
+    size_t left = LOOKS;
     pthread_mutex_lock(&waiters->lock);
-    for (struct waited_log *log = waiters->logs; log; log = log->next)
+    bool all = waiters->log_count <= LOOKS;
+    int64_t again_ms = now_ms + (int64_t)(waiters->log_count * LOOK_MS / LOOKS);
+    for (struct waited_log *log = waiters->logs; log && left > 0; log = log->next) {
+        if (!all && now_ms < log->look_ms)
+            continue;
         log->heard = INT64_MAX;
+        log->look_ms = again_ms;
+        left--;
+    }
     pthread_mutex_unlock(&waiters->lock);
     start_look(waiters);
 }
@@ -460,6 +566,7 @@ struct waiters *waiters_open(struct readers *readers)
         return NULL;
     waiters->readers = readers;
     waiters->last_due = &waiters->due;
+    waiters->last_log = &waiters->logs;
     arena_init(&waiters->arena, LOOK_ARENA);
     pthread_mutex_init(&waiters->lock, NULL);
     return waiters;

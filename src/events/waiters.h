@@ -1,6 +1,7 @@
 /* Who waits for events: after which position of the log, and which ones. A commit of this process
  * wakes those whose filters its events pass, at once; events of other processes are looked for when
- * one tells of them (notices.h) and once a second, by one look for all who wait for a tenant's. */
+ * one tells of them (notices.h) and once a second, by one look for all who wait for a tenant's. The
+ * tenants take turns, in looks and when many are woken at once. */
 #ifndef TRIGGERS_EVENTS_WAITERS_H
 #define TRIGGERS_EVENTS_WAITERS_H
 
@@ -84,7 +85,8 @@ void waiters_note(struct waiters *waiters, struct scope scope,
 /* Another process has committed events of the tenant, up to `last` at least. The same threads. */
 void waiters_hear(struct waiters *waiters, int64_t tenant, int64_t last);
 
-/* Looks for events of other processes, where somebody waits. The same threads. */
+/* Looks for events of other processes, where somebody waits: at no more than 32 tenants' at once,
+ * so that others come later when there are more. The same threads; once a second. */
 void waiters_look(struct waiters *waiters);
 
 #endif
