@@ -1,4 +1,5 @@
 /* What management does and refuses: tenants, keys, and the record of it. */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -622,6 +623,57 @@ static void two_cores_change_the_same_tenant(void **state)
     }
 }
 
+static const struct store_driver *real_driver;
+static struct store_driver losing_driver;
+static atomic_int answers_to_lose;
+
+/* Changes the rows, and then says that nobody knows whether it did. */
+static enum store_result lose_answer(struct store_session *session,
+                                     struct store_access_change *change, struct status *status)
+{
+    enum store_result result = real_driver->access_change(session, change, status);
+    if (atomic_fetch_sub(&answers_to_lose, 1) <= 0)
+        return result;
+    status_fail(status, STATUS_UNAVAILABLE, "STORE_LOST", "the connection was lost");
+    return STORE_LOST;
+}
+
+/* Stores check whose sessions they close. */
+static void close_session(struct store_session *session)
+{
+    struct store *store = session->store;
+    store->driver = real_driver;
+    real_driver->session_close(session);
+    store->driver = &losing_driver;
+}
+
+static void a_change_is_made_once_though_its_answer_is_lost(void **state)
+{
+    (void)state;
+    struct store *store = world.cores[0].store;
+    real_driver = store->driver;
+    losing_driver = *real_driver;
+    losing_driver.access_change = lose_answer;
+    losing_driver.session_close = close_session;
+    store->driver = &losing_driver;
+    Triggers__V1__CreateKeyRequest asked = key_of("default", READ, 1);
+    atomic_store(&answers_to_lose, 1);
+    const char *key = world_make_key(&world, "default", &asked);
+    assert_true(admits(key));
+    Triggers__V1__RotateKeyRequest rotate = rotation_of("default", key);
+    atomic_store(&answers_to_lose, 1);
+    const Triggers__V1__RotateKeyResponse *rotated =
+        world_manage(&world, &rotate, world.operator_pass);
+    assert_non_null(rotated);
+    assert_true(admits(rotated->key));
+    Triggers__V1__ListKeysRequest list = TRIGGERS__V1__LIST_KEYS_REQUEST__INIT;
+    list.tenant = (char *)"default";
+    const Triggers__V1__ListKeysResponse *keys = world_manage(&world, &list, world.operator_pass);
+    assert_int_equal(keys->n_keys, 3); /* with the operator's */
+    assert_int_equal(list_audit("default", 0, 100)->n_records, 3);
+    store->driver = real_driver;
+}
+
 /* ---- records ---- */
 
 static void changes_are_on_record(void **state)
@@ -743,6 +795,7 @@ int main(void)
         CASE(dead_keys_are_not_rotated),
         CASE(dead_keys_go_after_a_month),
         CASE(two_cores_change_the_same_tenant),
+        CASE(a_change_is_made_once_though_its_answer_is_lost),
         CASE(changes_are_on_record),
         CASE(deeds_of_others_are_recorded),
         CASE(an_operators_key_is_put_once),
