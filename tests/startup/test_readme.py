@@ -16,10 +16,13 @@ from support.runner import find_suites
 from support.services import Bridge, Core
 
 COMMAND = re.compile(r"^\$ (.*)")
-EVENT_ID = re.compile(r"evt_[0-9a-z]{26}")
+EVENT_ID = re.compile(r"evt_[0-9a-z]{26}|(?<=this is the key )[0-9A-Za-z]{12}")
 PROGRESS = re.compile(rb"[^\n]*\r\x1b\[K")  # a terminal shows what was written over it
 SHAPES = [
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", "TIME"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "SECOND"),
+    (r"trg_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}", "KEY"),
+    (r"^(SECOND  )[0-9A-Za-z]{12}(  .*  )[0-9a-f]{16}$", r"\1KEY ID\2REQUEST"),
     (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UUID"),
     (r'(key: "request-id"\s+value:) "[0-9a-f]{16}"', r"\1 HEX"),
     (r'^body: ".*"$', "BODY"),
@@ -120,6 +123,7 @@ def addresses(checkout, started):
         "http://localhost:8000": f"http://localhost:{bridge.port}",
         "ws://127.0.0.1:7300/rpc": core.url,
         "ws://127.0.0.1:7301/rpc": free_url("ws"),
+        "ws://127.0.0.1:7302/rpc": free_url("ws"),
     }
 
 
