@@ -138,6 +138,8 @@ static bool open_client(struct bridge *bridge, char *error, size_t size)
     triggers_client_options options = {
         .url = settings->core,
         .tls_ca_file = settings->tls_ca,
+        .tls_cert_file = settings->core_cert,
+        .tls_key_file = settings->core_key,
         .name = "triggers-bridge/" TRIGGERS_VERSION,
         .timeout_ms = (uint32_t)settings->call_timeout,
         .max_in_flight = (uint32_t)(settings->max_calls + settings->max_connections) + SPARE_CALLS,

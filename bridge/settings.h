@@ -28,6 +28,8 @@ struct bridge_settings {
     struct address_ranges proxies; /* see credentials_read */
     const char *core;              /* URLs, separated by commas */
     const char *tls_ca;
+    const char *core_cert; /* shown to the core; NULL: none */
+    const char *core_key;
     long max_payload;     /* bytes */
     int payloads;         /* 1: any */
     int fastapi;          /* 1: answers as the old service did, see hand_made.h */

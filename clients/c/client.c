@@ -107,7 +107,9 @@ static bool client_start(triggers_client *client, const triggers_client_options 
     struct core_address_list addresses;
     if (!core_address_list_parse(client->urls, &addresses, status))
         return false;
-    bool ready = peers_init(&client->peers, &addresses, options->tls_ca_file, status);
+    const struct link_tls_files files = {options->tls_cert_file, options->tls_key_file,
+                                         options->tls_ca_file};
+    bool ready = peers_init(&client->peers, &addresses, &files, status);
     core_address_list_fini(&addresses);
     if (!ready)
         return false;

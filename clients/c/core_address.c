@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "sp/link_tls.h"
 
 /* Cuts white space off both ends, in place. */
 static char *trim(char *text)
@@ -141,27 +140,43 @@ void core_address_list_fini(struct core_address_list *list)
 
 /* ---- dialers ---- */
 
-static bool set_tls_options(nng_stream_dialer *dialer, const struct core_address *address,
-                            const char *ca_file, struct status *status)
+static bool check_tls_files(const struct link_tls_files *files, const char *url,
+                            struct status *status)
 {
-    if (!ca_file || !*ca_file)
+    if (!files->ca)
         return status_fail(status, STATUS_INVALID_ARGUMENT, "TLS_CA_MISSING",
                            "%s needs a file with the certificates to trust (PEM), such as "
                            "/etc/ssl/certs/ca-certificates.crt",
-                           address->url);
-    if (access(ca_file, R_OK) != 0)
+                           url);
+    if (access(files->ca, R_OK) != 0)
         return status_fail(status, STATUS_INVALID_ARGUMENT, "TLS_CA_INVALID", "cannot read %s: %s",
-                           ca_file, strerror(errno));
-    struct status why = STATUS_INIT;
+                           files->ca, strerror(errno));
+    return !files->cert == !files->key ||
+           status_fail(status, STATUS_INVALID_ARGUMENT, "TLS_CERT_INVALID",
+                       "a certificate to show to %s needs its key, and a key its certificate", url);
+}
+
+bool core_address_set_tls(nng_stream_dialer *dialer, const char *host,
+                          const struct link_tls_files *files, struct status *status)
+{
     nng_tls_config *config;
-    if (!link_tls_make_client(&(struct link_tls_files){.ca = ca_file}, address->name, &config,
-                              &why))
-        return status_fail(status, why.code, "TLS_CA_INVALID", "cannot use %s for %s: %s", ca_file,
-                           address->url, why.message);
+    if (!link_tls_make_client(files, host, &config, status))
+        return false;
     int error = nng_stream_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, config);
     nng_tls_config_free(config); /* the dialer holds it */
     return error == 0 || status_fail(status, STATUS_INTERNAL, "TLS", "cannot set up TLS: %s",
                                      nng_strerror(error));
+}
+
+static bool begin_tls(nng_stream_dialer *dialer, const struct core_address *address,
+                      const struct link_tls_files *files, struct status *status)
+{
+    struct status why = STATUS_INIT;
+    if (!check_tls_files(files, address->url, status))
+        return false;
+    return core_address_set_tls(dialer, address->name, files, &why) ||
+           status_fail(status, why.code, files->cert ? "TLS_CERT_INVALID" : "TLS_CA_INVALID",
+                       "cannot use TLS for %s: %s", address->url, why.message);
 }
 
 static bool fail_address(int result, const char *url, struct status *status)
@@ -172,14 +187,14 @@ static bool fail_address(int result, const char *url, struct status *status)
                        "'%s' cannot be used as an address: %s", url, nng_strerror(result));
 }
 
-bool core_address_make_dialer(const struct core_address *address, const char *ca_file,
-                              struct link_address *link_address, nng_stream_dialer **dialer,
-                              struct status *status)
+bool core_address_make_dialer(const struct core_address *address,
+                              const struct link_tls_files *files, struct link_address *link_address,
+                              nng_stream_dialer **dialer, struct status *status)
 {
     int result = link_address_init(link_address, address->url);
     if (result == 0)
         result = link_make_dialer(link_address, dialer);
     if (result != 0)
         return fail_address(result, address->url, status);
-    return !link_address->tls || set_tls_options(*dialer, address, ca_file, status);
+    return !link_address->tls || begin_tls(*dialer, address, files, status);
 }

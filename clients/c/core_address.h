@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "sp/link.h"
+#include "sp/link_tls.h"
 
 #define CORE_ADDRESS_MAX 64 /* addresses of one client */
 
@@ -29,11 +30,17 @@ bool core_address_list_parse(const char *text, struct core_address_list *list,
                              struct status *status) MUST_CHECK;
 void core_address_list_fini(struct core_address_list *list);
 
-/* Makes the dialer of the address, including TLS, for which `ca_file` (NULL: none) has the
- * certificates to trust. False with INVALID_ARGUMENT or RESOURCE_EXHAUSTED. The caller frees both
+/* Makes the dialer of the address, including TLS, for which `files` has the certificates to trust.
+ * False with INVALID_ARGUMENT or RESOURCE_EXHAUSTED. The caller frees both
  * in any case; `*dialer` and `*link_address` must be zero before. */
-bool core_address_make_dialer(const struct core_address *address, const char *ca_file,
-                              struct link_address *link_address, nng_stream_dialer **dialer,
-                              struct status *status) MUST_CHECK;
+bool core_address_make_dialer(const struct core_address *address,
+                              const struct link_tls_files *files, struct link_address *link_address,
+                              nng_stream_dialer **dialer, struct status *status) MUST_CHECK;
+
+/* Reads the files of TLS again, for the connections that are dialed from now on to `host`, the
+ * address's name. False, and everything as before, when they cannot be used. Not while the dialer
+ * dials. */
+bool core_address_set_tls(nng_stream_dialer *dialer, const char *host,
+                          const struct link_tls_files *files, struct status *status) MUST_CHECK;
 
 #endif

@@ -1,6 +1,9 @@
 /* Dialing, and the life of a connection, which is a link. */
 #include "peers.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "backoff.h"
 #include "base/check.h"
 #include "base/clock.h"
@@ -122,6 +125,20 @@ static void dial_later(struct peer *peer)
     nng_sleep_aio((nng_duration)backoff_next_ms(&peer->backoff_ms, RECONNECT_MAX_MS), peer->aio);
 }
 
+static struct link_tls_files files_of(const struct peers *peers)
+{
+    return (struct link_tls_files){peers->tls_cert, peers->tls_key, peers->tls_ca};
+}
+
+/* Files that cannot be used leave what was read before. */
+static void renew_tls(struct peer *peer)
+{
+    struct status ignored = STATUS_INIT;
+    struct link_tls_files files = files_of(peer->peers);
+    if (peer->address.tls && pem_files_have_changed(&peer->tls_files))
+        (void)!core_address_set_tls(peer->dialer, peer->host, &files, &ignored);
+}
+
 static void dial(struct peer *peer)
 {
     struct peers *peers = peer->peers;
@@ -132,6 +149,7 @@ static void dial(struct peer *peer)
     pthread_mutex_unlock(&peers->mutex);
     if (stopping)
         return;
+    renew_tls(peer);
     nng_aio_set_timeout(peer->aio, DIAL_TIMEOUT_MS);
     nng_stream_dialer_dial(peer->dialer, peer->aio);
 }
@@ -179,33 +197,50 @@ static void on_aio_done(void *data)
 
 /* ---- life ---- */
 
-static bool peer_init(struct peer *peer, const struct core_address *address, const char *ca_file,
-                      struct status *status)
+static bool fail_memory(struct status *status)
 {
+    return status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
+}
+
+static bool peer_init(struct peer *peer, const struct core_address *address, struct status *status)
+{
+    const struct peers *peers = peer->peers;
+    struct link_tls_files files = files_of(peers);
     peer->magic = PEER_MAGIC;
     peer->backoff_ms = RECONNECT_MIN_MS;
-    if (nng_aio_alloc(&peer->aio, on_aio_done, peer) != 0)
-        return status_fail(status, STATUS_RESOURCE_EXHAUSTED, "NO_MEMORY", "out of memory");
-    return core_address_make_dialer(address, ca_file, &peer->address, &peer->dialer, status);
+    peer->host = strdup(address->name);
+    peer->tls_files = (struct pem_files){.paths = {peers->tls_ca, peers->tls_cert, peers->tls_key}};
+    pem_files_note(&peer->tls_files);
+    if (!peer->host || nng_aio_alloc(&peer->aio, on_aio_done, peer) != 0)
+        return fail_memory(status);
+    return core_address_make_dialer(address, &files, &peer->address, &peer->dialer, status);
+}
+
+static bool copy_path(char **copy, const char *path, struct status *status)
+{
+    *copy = path && *path ? strdup(path) : NULL;
+    return *copy || !path || !*path || fail_memory(status);
 }
 
 bool peers_init(struct peers *peers, const struct core_address_list *addresses,
-                const char *tls_ca_file, struct status *status)
+                const struct link_tls_files *files, struct status *status)
 {
     pthread_mutex_init(&peers->mutex, NULL);
     wait_init(&peers->changed);
     CHECK(peers->events && peers->keeper && addresses->count <= CORE_ADDRESS_MAX);
-    while (peers->count < addresses->count) {
+    bool ready = copy_path(&peers->tls_ca, files->ca, status) &&
+                 copy_path(&peers->tls_cert, files->cert, status) &&
+                 copy_path(&peers->tls_key, files->key, status);
+    while (ready && peers->count < addresses->count) {
         struct peer *peer = &peers->items[peers->count];
         peer->peers = peers;
         peer->number = peers->count++;
-        if (!peer_init(peer, &addresses->items[peer->number], tls_ca_file, status)) {
-            peers_fini(peers);
-            return false;
-        }
+        ready = peer_init(peer, &addresses->items[peer->number], status);
         peers->uses_tls = peers->uses_tls || peer->address.tls;
     }
-    return true;
+    if (!ready)
+        peers_fini(peers);
+    return ready;
 }
 
 void peers_fini(struct peers *peers)
@@ -217,8 +252,12 @@ void peers_fini(struct peers *peers)
         nng_aio_free(peer->aio);
         nng_stream_dialer_free(peer->dialer);
         link_address_fini(&peer->address);
+        free(peer->host);
         peer->magic = 0;
     }
+    free(peers->tls_ca);
+    free(peers->tls_cert);
+    free(peers->tls_key);
     pthread_cond_destroy(&peers->changed);
     pthread_mutex_destroy(&peers->mutex);
 }

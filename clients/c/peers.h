@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/pem_files.h"
 #include "base/status.h"
 #include "core_address.h"
 #include "keeper.h"
@@ -46,6 +47,8 @@ struct peer {
     struct peers *peers;
     nng_stream_dialer *dialer;
     struct link_address address;
+    char *host;                     /* its name, for TLS; owned */
+    struct pem_files tls_files;     /* of `peers`; on the thread that dials */
     nng_aio *aio;                   /* dials, or waits before that */
     uint32_t backoff_ms;            /* see backoff_next_ms */
     _Atomic int64_t silent_from_ms; /* if nothing is heard of it until then, it is silent; 0: no
@@ -65,7 +68,10 @@ struct peers {
     struct budget_share *memory; /* is charged for what is received; NULL: nothing is charged */
 
     size_t count;
-    bool uses_tls;       /* any of them */
+    bool uses_tls; /* any of them */
+    char *tls_ca;  /* the paths of its files, owned; NULL: none */
+    char *tls_cert;
+    char *tls_key;
     atomic_int open;     /* open peers; set under `mutex` */
     atomic_bool gave_up; /* connections were closed for their silence and none has come since */
 
@@ -76,9 +82,11 @@ struct peers {
     struct peer items[CORE_ADDRESS_MAX];
 };
 
-/* Makes a peer for each address. False with a text; nothing needs to be freed then. */
+/* Makes a peer for each address. `files` is copied, and "" is as good as NULL in it; the files are
+ * read again when they have changed and a peer dials. False with a text; nothing needs to be freed
+ * then. */
 bool peers_init(struct peers *peers, const struct core_address_list *addresses,
-                const char *tls_ca_file, struct status *status) MUST_CHECK;
+                const struct link_tls_files *files, struct status *status) MUST_CHECK;
 
 /* Begins to dial. The keeper must have been started. */
 void peers_start(struct peers *peers);

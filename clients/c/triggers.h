@@ -112,6 +112,11 @@ typedef struct triggers_client_options {
      */
     triggers_key_source *api_key_source;
     void *api_key_data; /* its user_data */
+    /* PEM files of the certificate that is shown to a core that asks for one, and of its key; NULL:
+     * none. They are read again, as tls_ca_file is, when they have changed and a connection is
+     * made. */
+    const char *tls_cert_file;
+    const char *tls_key_file;
 } triggers_client_options;
 
 /* Zero-initialise; NULL means all defaults. */

@@ -19,6 +19,8 @@ bool cli_wants_version;
 
 static const char *core_url;
 static const char *ca_file;
+static const char *cert_file;
+static const char *cert_key_file;
 static long timeout_ms;
 static int output = -1; /* negative: depends on whether stdout is a terminal */
 static const char *const outputs[] = {"json", "table", "text", NULL};
@@ -29,6 +31,10 @@ const struct option_spec global_options[] = {
      "ws://127.0.0.1:7300/rpc"},
     {"ca", OPTION_FILE, &ca_file, "FILE",
      "Certificates to trust (PEM), for wss and tls+tcp (TRIGGERS_TLS_CA)"},
+    {"cert", OPTION_FILE, &cert_file, "FILE",
+     "Certificate (PEM) to show to a core that asks for one (TRIGGERS_TLS_CERT)"},
+    {"cert-key", OPTION_FILE, &cert_key_file, "FILE",
+     "Its private key (PEM, unencrypted) (TRIGGERS_TLS_KEY)"},
     {"timeout", OPTION_SECONDS, &timeout_ms, "SECONDS", "Longest wait for an answer; default 10",
      .min = 0, .max = TRIGGERS_MAX_TRY_MS / 1000},
     {"output", OPTION_CHOICE, &output, "FORMAT",
@@ -136,11 +142,14 @@ static bool read_setting(const char *option, const char *variable, char **value)
     return true;
 }
 
-static triggers_client *open_client(const char *url, const char *ca, long max_in_flight)
+static triggers_client *open_client(const char *url, const char *ca, const char *cert,
+                                    const char *key, long max_in_flight)
 {
     triggers_client_options options = {
         .url = url,
         .tls_ca_file = ca,
+        .tls_cert_file = cert,
+        .tls_key_file = key,
         .name = "triggers-cli/" TRIGGERS_VERSION,
         .timeout_ms = (uint32_t)timeout_ms,
         .max_in_flight = (uint32_t)max_in_flight,
@@ -160,12 +169,18 @@ triggers_client *cli_open(long max_in_flight)
 {
     char *url = NULL;
     char *ca = NULL;
+    char *cert = NULL;
+    char *key = NULL;
     triggers_client *client = NULL;
     if (read_setting(core_url, "TRIGGERS_CORE", &url) &&
-        read_setting(ca_file, "TRIGGERS_TLS_CA", &ca))
-        client = open_client(url, ca, max_in_flight);
+        read_setting(ca_file, "TRIGGERS_TLS_CA", &ca) &&
+        read_setting(cert_file, "TRIGGERS_TLS_CERT", &cert) &&
+        read_setting(cert_key_file, "TRIGGERS_TLS_KEY", &key))
+        client = open_client(url, ca, cert, key, max_in_flight);
     free(url);
     free(ca);
+    free(cert);
+    free(key);
     return client;
 }
 

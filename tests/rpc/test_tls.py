@@ -34,13 +34,12 @@ def settings_of(pair, **more):
 def start(start_core):
     """Starts a core with a certificate on wss and tls+tcp; `port` is that of tls+tcp."""
 
-    def start_with(pair, wait=True, **more):
-        port = free_port()
+    def start_with(pair, port=None, **more):
+        port = port or free_port()
         urls = f"tls+tcp://127.0.0.1:{port},ws://127.0.0.1:{free_port()}/rpc,wss://127.0.0.1:{free_port()}/rpc"
         core = start_core(TRIGGERS_LISTEN=urls, wait=False, **settings_of(pair, **more))
         core.port = port
-        if wait:
-            core.wait_for_line("ready")
+        core.wait_for_line("ready")
         return core
 
     return start_with
@@ -275,6 +274,47 @@ def test_clients_show_certificates(start, pair, tmp_path):
     core.wait_for_line(RELOADED)
     wait_until(lambda: greeting_for(new_client) == GREETING, "the new authority")
     assert greeting_for(client) == b""
+
+
+def test_the_command_line_and_the_bridge_show_certificates(start, start_bridge, pair, tmp_path):
+    authority = make_certificate(tmp_path, "authority")
+    client = make_certificate(tmp_path, "client", issuer=authority)
+    stranger = make_certificate(tmp_path, "stranger")
+    core = start(pair, TRIGGERS_TLS_CLIENT_CA=authority[0])
+    url = f"tls+tcp://localhost:{core.port}"
+    assert health(tmp_path, url, pair[0]).returncode != 0
+    for shown_pair, served in [(client, True), (stranger, False)]:
+        variables = dict(zip(("TRIGGERS_TLS_CERT", "TRIGGERS_TLS_KEY"), shown_pair))
+        assert (health(tmp_path, url, pair[0], **variables).returncode == 0) == served
+    flags = ["--cert", client[0], "--cert-key", client[1], "--ca", pair[0], "--core", url]
+    assert run("triggers", "health", *flags, folder=tmp_path).returncode == 0
+    settings = {"TRIGGERS_TLS_CA": pair[0], **dict(zip(("TRIGGERS_TLS_CERT", "TRIGGERS_TLS_KEY"), client))}
+    start_bridge(None, TRIGGERS_CORE=url, **settings).wait_answering("/ready")
+
+
+@pytest.mark.parametrize("cert, key", [("server.pem", ""), ("", "server.key"), ("server.pem", "other.key")])
+def test_a_certificate_to_show_needs_its_key(pair, tmp_path, cert, key):
+    make_certificate(tmp_path, "other")
+    variables = {"TRIGGERS_TLS_CERT": cert, "TRIGGERS_TLS_KEY": key}
+    result = health(tmp_path, "tls+tcp://localhost:1", pair[0], **variables)
+    assert result.returncode == 2
+    assert "key" in result.stderr
+
+
+def test_clients_read_whom_to_trust_again(start, start_bridge, pair, tmp_path):
+    """When a core has got a certificate of another authority, and so have its clients."""
+    core = start(pair)
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_text(pair[0].read_text())
+    bridge = start_bridge(None, TRIGGERS_CORE=f"tls+tcp://localhost:{core.port}", TRIGGERS_TLS_CA=trusted)
+    bridge.wait_answering("/ready")
+    certificate, key = make_certificate(tmp_path, "next")
+    (tmp_path / "trusted.next").write_text(certificate.read_text())
+    replace_certificate([trusted, *pair], [tmp_path / "trusted.next", certificate, key])
+    core.wait_for_line(RELOADED)
+    core.kill()
+    start(pair, port=core.port)
+    bridge.wait_answering("/ready")
 
 
 # ---- slow peers ----
