@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from rest.checks import check_problem, create, remove_first_block
-from rest.wire import Wire, exchange, get
+from rest.wire import Wire, exchange, get, with_key
 from support.https import secured
 from support.metrics import scrape
 from support.network import wait_until
@@ -402,7 +402,7 @@ def slow(bridge, query):
     peer.settimeout(30)
     peer.connect(("127.0.0.1", bridge.port))
     peer = secured(bridge, peer)
-    peer.sendall(get(f"{STREAM}?{query}").encode())
+    peer.sendall(with_key(get(f"{STREAM}?{query}").encode()))
     return peer
 
 

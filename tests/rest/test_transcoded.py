@@ -17,7 +17,7 @@ def test_health_is_the_message_of_the_core(http, query):
     assert answer.headers["content-type"] == "application/json"
     version = http.get("/").json()["version"]
     assert re.fullmatch(
-        f'{{"status":"serving","version":"{version}","store":"(sqlite|postgresql)","auth":"(off)?"}}', answer.text
+        f'{{"status":"serving","version":"{version}","store":"(sqlite|postgresql)","auth":"(off|required)"}}', answer.text
     )
 
 

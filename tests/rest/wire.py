@@ -1,8 +1,18 @@
 """HTTP as bytes: for requests that no client library would send, and answers as they are."""
 
+import re
 import socket
 
 from support.https import secured
+from support.keys import AUTHORIZATION, KEYED
+
+FIRST_LINE = re.compile(rb" HTTP/1\.[01]\r\n")
+KEY_LINE = f"Authorization: {AUTHORIZATION}\r\n".encode()
+
+
+def with_key(data):
+    """Requests as bytes, with the key in runs that have one."""
+    return FIRST_LINE.sub(rb"\g<0>" + KEY_LINE, data) if KEYED else data
 
 
 class Answer:
@@ -37,7 +47,8 @@ class Wire:
 
     def send(self, *parts):
         for part in parts:
-            self.socket.sendall(part if isinstance(part, bytes) else part.encode("latin-1"))
+            data = part if isinstance(part, bytes) else part.encode("latin-1")
+            self.socket.sendall(with_key(data))
 
     def read(self, body=True):
         """The next response; None when the peer closed instead. body=False after a HEAD."""

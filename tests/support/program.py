@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+from support.keys import KEY_SETTINGS, KEYED
 from support.network import DEADLINE, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,7 +53,7 @@ def clean_environment(report, settings):
     """This process's environment without our settings, then `settings`; values become text."""
     environment = without_settings()
     environment.update(sanitizer_environment(report))
-    settings = {**TEST_SETTINGS, **settings}
+    settings = {**TEST_SETTINGS, **(KEY_SETTINGS if KEYED else {}), **settings}
     environment.update({name: str(value) for name, value in settings.items()})
     return environment
 

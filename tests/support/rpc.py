@@ -5,6 +5,7 @@ import threading
 
 import pynng
 
+from support.keys import AUTHORIZATION, KEYED
 from support.peer import connect
 from support.protocol import access, envelope, events, health, subscriptions
 
@@ -190,6 +191,8 @@ def close_all(contexts):
 
 def encode(method, request, metadata=None, timeout_ms=0):
     """The bytes of a Request envelope."""
+    if KEYED:
+        metadata = {"authorization": AUTHORIZATION, **(metadata or {})}
     body = request if isinstance(request, bytes) else request.SerializeToString()
     return envelope.Request(
         method=method, timeout_ms=timeout_ms, metadata=metadata or {}, body=body
