@@ -583,16 +583,13 @@ EVENT_HANDLER(batch_ack_events, BatchAckEvents)
 
 /* ---- erase ---- */
 
-/* What names no event was no attempt to erase one. */
 static void note_erased(const struct write_call *write)
 {
     char id[TYPEID_TEXT_SIZE];
     const struct write_item *item = &write->op.items[0];
-    enum status_code code = item->wrong ? item->wrong->status.code : STATUS_OK;
-    if (code == STATUS_INVALID_ARGUMENT)
-        return;
     typeid_format(item->stored.event.id, id);
-    recording_note(write->service->access, write->call, id, code);
+    recording_note(write->service->access, write->call, id,
+                   item->wrong ? item->wrong->status.code : STATUS_OK);
 }
 
 static void answer_erase(struct write_call *write)

@@ -8,8 +8,8 @@
 void recording_note(struct access *access, const struct call *call, const char *target,
                     enum status_code result)
 {
-    if (!access)
-        return;
+    if (!access || result == STATUS_NOT_FOUND || result == STATUS_INVALID_ARGUMENT)
+        return; /* nothing was to be changed; whoever asks again and again fills no store */
     access_record(access, &(struct access_deed){
                               .scope = call->scope,
                               .pass = call->pass,

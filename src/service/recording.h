@@ -5,8 +5,8 @@
 #include "access/access.h"
 #include "rpc/call.h"
 
-/* Notes what came of a call, which is not answered yet, and what it was about. `access` may be
- * NULL: nothing is noted. */
+/* Notes what came of a call, which is not answered yet, and what it was about, unless that is not
+ * there. `access` may be NULL: nothing is noted. */
 void recording_note(struct access *access, const struct call *call, const char *target,
                     enum status_code result);
 

@@ -234,21 +234,21 @@ def test_what_is_deleted_or_changed_is_recorded(core, operator):
         client.subscription("DeleteDeadLetters", "recorded", all=True)
         client.subscription("DeleteSubscription", "recorded")
         client.event("EraseEvent", event_id=created.event_id)
-        with pytest.raises(RpcError):
-            client.event("EraseEvent", event_id="evt_00000000000000000000000000")
+        for nothing in ("evt_00000000000000000000000000", "no id"):  # is no change, and not recorded
+            with pytest.raises(RpcError):
+                client.event("EraseEvent", event_id=nothing)
 
     def records():
         found = operator.access("ListAuditRecords", tenant="default", page_size=100).records
         return [one for one in found if one.key_id == id_of(client.key)]
 
-    done = wait_until(lambda: len(records()) >= 6 and records(), "the records")
+    done = wait_until(lambda: len(records()) >= 5 and records(), "the records")
     assert [(one.action, one.target, one.result) for one in reversed(done)] == [
         ("PutSubscription", "recorded", "OK"),
         ("Seek", "recorded", "OK"),
         ("DeleteDeadLetters", "recorded", "OK"),
         ("DeleteSubscription", "recorded", "OK"),
         ("EraseEvent", created.event_id, "OK"),
-        ("EraseEvent", "evt_00000000000000000000000000", "NOT_FOUND"),
     ]
     assert all(one.address == "127.0.0.1" and one.request_id for one in done)
 
@@ -257,7 +257,7 @@ def test_what_is_deleted_or_changed_is_recorded(core, operator):
 
 
 def test_without_auth_a_key_is_ignored_and_none_is_made(start_core, new_store_url):
-    core = start_core(DATABASE_URL=new_store_url())
+    core = start_core(DATABASE_URL=new_store_url(), TRIGGERS_AUTH="off")
     with core.client(key="nonsense") as client:
         client.create()
         assert client.health().auth == "off"

@@ -37,11 +37,12 @@ class RpcError(Exception):
 
 class RpcClient:
     """One REQ socket to one core; any thread may call, many calls at once. With `key`, the text of one,
-    every call has it."""
+    every call has it; without, what is sent gets `suite_key`, if there is one."""
 
-    def __init__(self, url, ca_file=None, server_name="localhost", key=None):
+    def __init__(self, url, ca_file=None, server_name="localhost", key=None, suite_key=None):
         tls = None
         self.key = key
+        self._suffix = bearer(suite_key) if suite_key and key is None else b""
         if ca_file:
             tls = pynng.TLSConfig(
                 pynng.TLSConfig.MODE_CLIENT, server_name=server_name, ca_files=str(ca_file)
@@ -77,7 +78,7 @@ class RpcClient:
         """Sends bytes, returns the reply's bytes; pynng.Timeout when none comes in time."""
         context = self._context(timeout)
         try:
-            context.send(message)
+            context.send(message + self._suffix)
             return context.recv()
         finally:
             context.close()
@@ -87,7 +88,7 @@ class RpcClient:
         contexts = [self._context(timeout) for _ in messages]
         try:
             for context, message in zip(contexts, messages):
-                context.send(message)
+                context.send(message + self._suffix)
         except BaseException:
             close_all(contexts)
             raise
@@ -187,6 +188,11 @@ class BareClient(RpcClient):
 def close_all(contexts):
     for context in contexts:
         context.close()
+
+
+def bearer(key):
+    """The part of an envelope that has the key: it may follow any other part."""
+    return envelope.Request(metadata={"authorization": f"Bearer {key}"}).SerializeToString()
 
 
 def encode(method, request, metadata=None, timeout_ms=0):
