@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from bindings.harness import RUN_SECONDS
+from support.keys import make_key
 from support.program import ROOT, clean_environment
 from support.protocol import events
 
@@ -18,8 +19,8 @@ WORKER_SECONDS = 120  # it is built by then
 INTERRUPTED = 128 + signal.SIGINT  # the exit status of a Java program that stopped well after a signal
 
 
-def run_example(binding, name, core):
-    environment = clean_environment(core.report, {"TRIGGERS_CORE": core.url})
+def run_example(binding, name, core, **settings):
+    environment = clean_environment(core.report, {"TRIGGERS_CORE": core.url, **settings})
     done = subprocess.run(
         [str(word) for word in binding.command("examples/run", name)],
         env=environment,
@@ -44,6 +45,14 @@ def test_producer_and_consumer(binding, start_core):
         assert not rpc.event("ListInbox").events
         acknowledged = rpc.event("ListInbox", status=events.EVENT_STATUS_ACKNOWLEDGED).events
     assert {event.event_id for event in acknowledged} == set(made)
+
+
+def test_producer_and_consumer_have_a_key(binding, start_core):
+    key = make_key()
+    core = start_core(TRIGGERS_AUTH="required", TRIGGERS_OPERATOR_KEY=key)
+    made = ids_in(run_example(binding, "producer", core, TRIGGERS_API_KEY=key))
+    assert made
+    assert ids_in(run_example(binding, "consumer", core, TRIGGERS_API_KEY=key)) == made
 
 
 def test_consumer_of_an_empty_inbox_ends(binding, start_core):

@@ -5,7 +5,8 @@
 
 int main(void)
 {
-    triggers_client_options options = {.url = getenv("TRIGGERS_CORE"), .name = "example/1"};
+    triggers_client_options options = {
+        .url = getenv("TRIGGERS_CORE"), .api_key = getenv("TRIGGERS_API_KEY"), .name = "example/1"};
     triggers_list_request oldest_first = {.oldest_first = 1};
     triggers_client *client;
     char error[256];

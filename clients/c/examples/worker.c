@@ -32,7 +32,8 @@ int main(void)
     sigemptyset(&interrupt);
     sigaddset(&interrupt, SIGINT);
     pthread_sigmask(SIG_BLOCK, &interrupt, NULL); /* for all threads to come */
-    triggers_client_options options = {.url = getenv("TRIGGERS_CORE"), .name = "example/1"};
+    triggers_client_options options = {
+        .url = getenv("TRIGGERS_CORE"), .api_key = getenv("TRIGGERS_API_KEY"), .name = "example/1"};
     triggers_consumer_options four = {
         .subscription = "inbox", .concurrency = 4, .handle = handle, .ended = on_ended};
     triggers_client *client, *puller;

@@ -6,8 +6,12 @@
 int main()
 {
     const char *core = std::getenv("TRIGGERS_CORE"); // none: this machine's
+    const char *key = std::getenv("TRIGGERS_API_KEY");
     try {
-        triggers::Client client({core ? core : ""});
+        triggers::Options options;
+        options.urls = core ? core : "";
+        options.api_key = key ? key : "";
+        triggers::Client client(options);
         triggers::ListRequest oldest_first;
         oldest_first.order = triggers::Order::oldest_first;
         for (const triggers::Event &event : client.inbox(oldest_first)) {

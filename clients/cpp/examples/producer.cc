@@ -6,8 +6,12 @@
 int main()
 {
     const char *core = std::getenv("TRIGGERS_CORE"); // none: this machine's
+    const char *key = std::getenv("TRIGGERS_API_KEY");
     try {
-        triggers::Client client({core ? core : ""});
+        triggers::Options options;
+        options.urls = core ? core : "";
+        options.api_key = key ? key : "";
+        triggers::Client client(options);
         for (int i = 0; i < 3; i++) {
             // The library makes the event's id, so its retries are stored once.
             auto created =

@@ -17,9 +17,13 @@ static void handle(const triggers::Delivery &delivery)
 int main()
 {
     const char *core = std::getenv("TRIGGERS_CORE"); // none: this machine's
+    const char *key = std::getenv("TRIGGERS_API_KEY");
     std::signal(SIGINT, [](int) { interrupted = 1; });
     try {
-        triggers::Client client({core ? core : ""});
+        triggers::Options options;
+        options.urls = core ? core : "";
+        options.api_key = key ? key : "";
+        triggers::Client client(options);
         triggers::WorkOptions four;
         four.concurrency = 4;
         triggers::Worker worker(client, "inbox", handle, four);

@@ -14,7 +14,8 @@ import (
 )
 
 func main() {
-	client, err := triggers.Open(triggers.Options{URL: os.Getenv("TRIGGERS_CORE")})
+	key := triggers.Key(os.Getenv("TRIGGERS_API_KEY"))
+	client, err := triggers.Open(triggers.Options{URL: os.Getenv("TRIGGERS_CORE"), APIKey: key})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -22,7 +22,8 @@ func handle(_ context.Context, delivery *triggerspb.Delivery) error {
 }
 
 func main() {
-	client, err := triggers.Open(triggers.Options{URL: os.Getenv("TRIGGERS_CORE")})
+	key := triggers.Key(os.Getenv("TRIGGERS_API_KEY"))
+	client, err := triggers.Open(triggers.Options{URL: os.Getenv("TRIGGERS_CORE"), APIKey: key})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -7,12 +7,12 @@ import triggers.v1.SortOrder;
 /** Takes every pending event, oldest first, and acknowledges it. */
 public class Consumer {
     public static void main(String[] arguments) {
-        String urls =
-                Optional.ofNullable(System.getenv("TRIGGERS_CORE"))
-                        .orElse(TriggersClient.DEFAULT_URL);
+        TriggersClient.Builder builder = TriggersClient.builder();
+        Optional.ofNullable(System.getenv("TRIGGERS_CORE")).ifPresent(builder::urls);
+        Optional.ofNullable(System.getenv("TRIGGERS_API_KEY")).ifPresent(builder::apiKey);
         ListInboxRequest oldestFirst =
                 ListInboxRequest.newBuilder().setOrder(SortOrder.SORT_ORDER_OLDEST_FIRST).build();
-        try (TriggersClient client = TriggersClient.open(urls)) {
+        try (TriggersClient client = builder.open()) {
             for (Event event : client.listAll(oldestFirst)) {
                 String payload = event.getPayload().toStringUtf8();
                 System.out.println(event.getEventId() + " " + event.getEventType() + " " + payload);

@@ -13,10 +13,10 @@ public class Worker {
     }
 
     public static void main(String[] arguments) {
-        String urls =
-                Optional.ofNullable(System.getenv("TRIGGERS_CORE"))
-                        .orElse(TriggersClient.DEFAULT_URL);
-        try (TriggersClient client = TriggersClient.open(urls)) {
+        TriggersClient.Builder builder = TriggersClient.builder();
+        Optional.ofNullable(System.getenv("TRIGGERS_CORE")).ifPresent(builder::urls);
+        Optional.ofNullable(System.getenv("TRIGGERS_API_KEY")).ifPresent(builder::apiKey);
+        try (TriggersClient client = builder.open()) {
             var worker = client.worker("inbox").concurrency(4).start(Worker::handle);
             Runtime.getRuntime().addShutdownHook(new Thread(worker::close));
             worker.join();

@@ -5,7 +5,11 @@ use triggers::{Client, DEFAULT_URL, Error, ListInboxRequest, SortOrder};
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let core = std::env::var("TRIGGERS_CORE").unwrap_or(DEFAULT_URL.to_owned());
-    let client = Client::open(core)?;
+    let mut builder = Client::builder().url(core);
+    if let Ok(key) = std::env::var("TRIGGERS_API_KEY") {
+        builder = builder.api_key(key);
+    }
+    let client = builder.open()?;
     let mut pending = client.list_all(ListInboxRequest {
         order: SortOrder::OldestFirst.into(),
         ..Default::default()

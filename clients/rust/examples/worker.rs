@@ -13,7 +13,11 @@ async fn handle(delivery: Delivery) -> Result<(), Error> {
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let core = std::env::var("TRIGGERS_CORE").unwrap_or(DEFAULT_URL.to_owned());
-    let client = Client::open(core)?;
+    let mut builder = Client::builder().url(core);
+    if let Ok(key) = std::env::var("TRIGGERS_API_KEY") {
+        builder = builder.api_key(key);
+    }
+    let client = builder.open()?;
     let stop = async {
         tokio::signal::ctrl_c().await.expect("signals can be had");
     };

@@ -1,7 +1,8 @@
 // Sends a few events and prints their ids.
 import { TriggersClient, TriggersError } from "triggers-client";
 
-const client = new TriggersClient({ urls: process.env.TRIGGERS_CORE ?? "ws://127.0.0.1:7300/rpc" });
+const { TRIGGERS_CORE: urls = "ws://127.0.0.1:7300/rpc", TRIGGERS_API_KEY: apiKey } = process.env;
+const client = new TriggersClient({ urls, apiKey });
 try {
   const created = await client.create({
     source: "shop",

@@ -1,7 +1,8 @@
 // Works on the inbox until Ctrl-C, four events at once.
 import { payloadText, TriggersClient } from "triggers-client";
 
-const client = new TriggersClient({ urls: process.env.TRIGGERS_CORE ?? "ws://127.0.0.1:7300/rpc" });
+const { TRIGGERS_CORE: urls = "ws://127.0.0.1:7300/rpc", TRIGGERS_API_KEY: apiKey } = process.env;
+const client = new TriggersClient({ urls, apiKey });
 const worker = client.worker(
   "inbox",
   async ({ event }) => {
