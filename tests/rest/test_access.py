@@ -182,6 +182,23 @@ def test_a_folded_header_is_refused(bridge):
     assert code_of(answer)[:2] == (400, "MALFORMED_REQUEST")
 
 
+@pytest.mark.parametrize("line", [f"Authorization : Bearer {OPERATOR_KEY}", f" Authorization: Bearer {OPERATOR_KEY}"])
+def test_a_name_with_a_blank_is_refused(bridge, line):
+    answer = exchange(bridge, get("/api/v1/inbox", "X-A: b", line))
+    assert code_of(answer)[:2] == (400, "MALFORMED_REQUEST")
+
+
+def test_a_trailer_says_nothing(bridge):
+    text = json.dumps({"event_ids": ["evt_01h455vb4pex5vsknk084sn02q"]})
+    head = "POST /api/v1/events/ack HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head += "Transfer-Encoding: chunked\r\nTrailer: Authorization\r\n\r\n"
+    body = f"{len(text):x}\r\n{text}\r\n0\r\nAuthorization: Bearer {OPERATOR_KEY}\r\n\r\n"
+    with Wire(bridge) as wire:
+        wire.send(head, body, with_authorization())
+        for _ in range(2):
+            assert code_of(wire.read()) == (401, "KEY_MISSING", CHALLENGE)
+
+
 @pytest.mark.parametrize(
     "line",
     [
