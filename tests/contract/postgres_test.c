@@ -624,9 +624,34 @@ static void a_turn_begins_again_when_somebody_came_between(void **state)
     assert_int_equal(page.events[0].sequence, STORE_BLOCK);
 }
 
+/* A session that writes for several tenants in turn knows the end of each log: it needs the lock of
+ * none, which another session keeps. One that it has forgotten it learns again. */
+static void the_ends_of_several_logs_are_remembered(void **state)
+{
+    struct world *world = *state;
+    for (int tenant = 1; tenant <= 16; tenant++) {
+        world->scope = (struct scope){.tenant = tenant};
+        append_numbers(world, 1, 3);
+    }
+    struct side *side = side_begin(world->url, "select from triggers.tenants for update");
+    for (uint32_t round = 0; round < 2; round++)
+        for (int tenant = 1; tenant <= 16; tenant++) {
+            world->scope = (struct scope){.tenant = tenant};
+            append_numbers(world, 10 + round * 10, 5);
+        }
+    assert_int_equal(get_number(world, 24).sequence, 13);
+    side_end(side);
+    world->scope = (struct scope){.tenant = 17};
+    append_numbers(world, 1, 1);
+    world->scope = (struct scope){.tenant = 1}; /* is forgotten */
+    append_numbers(world, 30, 1);
+    assert_int_equal(get_number(world, 30).sequence, 14);
+}
+
 int run_postgres_tests(void)
 {
     const struct CMUnitTest tests[] = {
+        WORLD_TEST(the_ends_of_several_logs_are_remembered),
         WORLD_TEST(a_session_that_was_ended_is_lost),
         WORLD_TEST(a_turn_begins_again_when_somebody_came_between),
         WORLD_TEST(a_deadlock_is_left_by_not_waiting),

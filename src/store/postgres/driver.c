@@ -28,6 +28,8 @@ static void session_close(struct store_session *base)
         return;
     CHECK(base->store->driver == &DRIVER);
     names_fini(&session->names);
+    for (size_t i = 0; i < POSTGRES_LOGS_MAX; i++)
+        free(session->logs[i]);
     PQfinish(session->conn);
     free(session);
 }
@@ -93,7 +95,6 @@ static enum store_result session_open(struct store *store, bool read_only,
         return store_unavailable(status, "out of memory");
     opened->base.store = store;
     opened->read_only = read_only;
-    opened->log.last = -1;
     names_init(&opened->names);
     enum store_result result = set_up(opened, status);
     if (result == STORE_OK) {

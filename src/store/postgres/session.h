@@ -27,7 +27,7 @@ struct postgres_store {
     int host_count; /* hosts that the URI names; they share the time to connect */
 };
 
-/* What a session that writes remembers of the tenant's log. */
+/* What a session that writes remembers of a tenant's log. */
 #define POSTGRES_UNSETTLED_MAX 1024
 struct postgres_log {
     int64_t tenant;
@@ -41,6 +41,7 @@ struct postgres_log {
     } unsettled[POSTGRES_UNSETTLED_MAX];
     size_t unsettled_count;
 };
+#define POSTGRES_LOGS_MAX 16
 
 struct postgres_session {
     struct store_session base;
@@ -56,7 +57,9 @@ struct postgres_session {
     bool opened;       /* ready for operations */
     bool lost; /* answers of an abandoned operation may still arrive: nothing more is sent */
     struct names names;
-    struct postgres_log log;
+    /* The logs that it has written, the last one first, which is that of the current write. Of one
+     * that it has forgotten it learns again in a turn. */
+    struct postgres_log *logs[POSTGRES_LOGS_MAX];
     /* No event of the tenant is pending before this block: only newer ones will be. Walks start
      * there, since dead rows before it may be kept for long by somebody's transaction. */
     int64_t floor_tenant;

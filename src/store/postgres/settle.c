@@ -69,8 +69,8 @@ static bool send(struct postgres_session *session, struct scope scope, size_t co
     postgres_array_start(&parameters[0], POSTGRES_INT4, count);
     postgres_array_start(&parameters[1], POSTGRES_INT8, count);
     for (size_t i = 0; i < count; i++) {
-        postgres_array_add_int32(&parameters[0], session->log.unsettled[i].kind);
-        postgres_array_add_int64(&parameters[1], session->log.unsettled[i].block);
+        postgres_array_add_int32(&parameters[0], session->logs[0]->unsettled[i].kind);
+        postgres_array_add_int64(&parameters[1], session->logs[0]->unsettled[i].block);
     }
     bool sent = !parameters[0].failed && !parameters[1].failed &&
                 postgres_transaction_start(session, &scope, true) &&
@@ -82,7 +82,7 @@ static bool send(struct postgres_session *session, struct scope scope, size_t co
 
 void postgres_settle(struct postgres_session *session, struct scope scope)
 {
-    struct postgres_log *log = &session->log;
+    struct postgres_log *log = session->logs[0];
     struct status ignored;
     int64_t now_ms = clock_monotonic_ms();
     if (log->unsettled_count == 0 || now_ms < log->settled_at_ms + INTERVAL_MS)

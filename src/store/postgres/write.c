@@ -53,7 +53,7 @@ static bool writing_init(struct writing *writing, struct postgres_session *sessi
 {
     *writing = (struct writing){
         .scope = scope,
-        .log = &session->log,
+        .log = session->logs[0],
         .keys = calloc(batch->count + 1, sizeof(*writing->keys)),
         .sent = calloc(batch->count + 1, sizeof(*writing->sent)),
     };
@@ -242,7 +242,7 @@ static const struct postgres_sending *choose_sending(const struct sorted *sorted
 static enum store_result write_all(struct postgres_session *session, struct writing *writing,
                                    const struct store_write *batch, struct status *status)
 {
-    int64_t last = session->in_turn ? session->turn_last : session->log.last;
+    int64_t last = session->in_turn ? session->turn_last : session->logs[0]->last;
     for (enum store_kind kind = 0; kind < STORE_KIND_COUNT; kind++) {
         struct sorted *sorted = &writing->kinds[kind];
         if (sorted->keys.count == 0)
@@ -344,7 +344,7 @@ static enum store_result try_write(struct postgres_session *session, struct scop
                                    struct status *status)
 {
     struct writing writing;
-    int64_t last = session->log.last;
+    int64_t last = session->logs[0]->last;
     if (!writing_init(&writing, session, scope, batch)) {
         writing_fini(&writing);
         return store_unavailable(status, "out of memory");
@@ -353,13 +353,13 @@ static enum store_result try_write(struct postgres_session *session, struct scop
     writing.briefly = batch->part;
     enum store_result result = write_all(session, &writing, batch, status);
     if (result == STORE_OK) {
-        note_written(&session->log, &writing, last);
+        note_written(session->logs[0], &writing, last);
         result = look_up_rest(session, &writing, status);
     } else {
-        session->log.last = last;
+        session->logs[0]->last = last;
         /* A lock or a refusal says nothing of other writers. */
-        session->log.alone =
-            session->log.alone && (result == STORE_LOCKED || result == STORE_REJECTED);
+        session->logs[0]->alone =
+            session->logs[0]->alone && (result == STORE_LOCKED || result == STORE_REJECTED);
     }
     for (enum store_kind kind = 0; kind < STORE_KIND_COUNT && result == STORE_OK; kind++)
         answer_repetitions(&writing.kinds[kind]);
@@ -383,11 +383,23 @@ static bool has_new_kinds(const struct store_write *batch)
     return false;
 }
 
-/* A session that has written another tenant's log knows nothing of this one's. */
-static void look_at_log(struct postgres_log *log, struct scope scope)
+/* Puts the tenant's log first, in place of the one that was not written for longest if there are
+ * too many. False without memory. */
+static bool look_at_log(struct postgres_session *session, struct scope scope)
 {
-    if (log->tenant != scope.tenant)
+    struct postgres_log **logs = session->logs;
+    size_t place = 0;
+    while (place < POSTGRES_LOGS_MAX - 1 && logs[place] && logs[place]->tenant != scope.tenant)
+        place++;
+    struct postgres_log *log = logs[place] ? logs[place] : calloc(1, sizeof(*log));
+    if (!log)
+        return false;
+    if (!logs[place] || log->tenant != scope.tenant)
         *log = (struct postgres_log){.tenant = scope.tenant, .last = -1};
+    for (; place > 0; place--)
+        logs[place] = logs[place - 1];
+    logs[0] = log;
+    return true;
 }
 
 /* The batch grows by what came while others had their turns. */
@@ -409,10 +421,11 @@ static enum store_result write_once(struct postgres_session *session, struct sco
                                     struct store_write *batch, struct status *status)
 {
     postgres_deadline_start(session);
-    look_at_log(&session->log, scope);
+    if (!look_at_log(session, scope))
+        return store_unavailable(status, "out of memory");
     postgres_settle(session, scope);
     bool appends = has_appends(batch);
-    bool alone = session->log.alone || !appends;
+    bool alone = session->logs[0]->alone || !appends;
     enum store_result result = STORE_OK;
     if (alone && appends)
         result = postgres_number_kinds(session, scope, batch, false, status);
