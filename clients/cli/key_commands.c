@@ -320,7 +320,9 @@ static int create_operator_key(void)
     free(url);
     if (!made) {
         cli_complain("%s (%s)", status.message, status.reason);
-        return (int)cli_exit_code((triggers_code)status.code);
+        return status.code == STATUS_INVALID_ARGUMENT
+                   ? EXIT_USAGE /* the URL, or the name */
+                   : (int)cli_exit_code((triggers_code)status.code);
     }
     Key details = TRIGGERS__V1__KEY__INIT;
     char id[KEY_ID_LENGTH + 1];

@@ -310,7 +310,7 @@ def test_a_store_that_cannot_be_opened_is_named_without_its_password(tmp_path):
     for url in ("sqlite:////nowhere/triggers.db", "postgresql://me:secret@127.0.0.1:1/none"):
         words = ("keys", "create", "--operator", "--database-url", url)
         done = run("triggers", *words, folder=tmp_path)
-        assert done.returncode in (1, 4) and done.stdout == ""
+        assert done.returncode in (1, 2, 4) and done.stdout == ""
         assert "(" in done.stderr and "secret" not in done.stderr
 
 
