@@ -28,19 +28,6 @@ def make_key(key_id=None, secret=None):
     return with_checksum(f"trg_{key_id}_{secret}")
 
 
-# With TRIGGERS_TEST_AUTH=required the cores of all tests that say nothing else want a key, and their
-# clients have this one.
-SUITE_AUTH = os.environ.get("TRIGGERS_TEST_AUTH", "off")
-SUITE_KEY = make_key("Suite0000000", 43 * "0")
-
-
-def suite_settings(settings):
-    """What a core has beside its own settings."""
-    if SUITE_AUTH == "off" or settings.keys() & {"TRIGGERS_AUTH", "TRIGGERS_OPERATOR_KEY"}:
-        return {}
-    return {"TRIGGERS_AUTH": SUITE_AUTH, "TRIGGERS_OPERATOR_KEY": SUITE_KEY}
-
-
 def id_of(key):
     return key[4:16]
 

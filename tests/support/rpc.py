@@ -37,12 +37,11 @@ class RpcError(Exception):
 
 class RpcClient:
     """One REQ socket to one core; any thread may call, many calls at once. With `key`, the text of one,
-    every call has it; without, what is sent gets `suite_key`, if there is one."""
+    every call has it."""
 
-    def __init__(self, url, ca_file=None, server_name="localhost", key=None, suite_key=None):
+    def __init__(self, url, ca_file=None, server_name="localhost", key=None):
         tls = None
         self.key = key
-        self._suffix = bearer(suite_key) if suite_key and key is None else b""
         if ca_file:
             tls = pynng.TLSConfig(
                 pynng.TLSConfig.MODE_CLIENT, server_name=server_name, ca_files=str(ca_file)
@@ -78,7 +77,7 @@ class RpcClient:
         """Sends bytes, returns the reply's bytes; pynng.Timeout when none comes in time."""
         context = self._context(timeout)
         try:
-            context.send(message + self._suffix)
+            context.send(message)
             return context.recv()
         finally:
             context.close()
@@ -88,7 +87,7 @@ class RpcClient:
         contexts = [self._context(timeout) for _ in messages]
         try:
             for context, message in zip(contexts, messages):
-                context.send(message + self._suffix)
+                context.send(message)
         except BaseException:
             close_all(contexts)
             raise
@@ -188,11 +187,6 @@ class BareClient(RpcClient):
 def close_all(contexts):
     for context in contexts:
         context.close()
-
-
-def bearer(key):
-    """The part of an envelope that has the key: it may follow any other part."""
-    return envelope.Request(metadata={"authorization": f"Bearer {key}"}).SerializeToString()
 
 
 def encode(method, request, metadata=None, timeout_ms=0):

@@ -5,7 +5,6 @@ import ssl
 import httpx
 
 from support import https
-from support.keys import suite_settings
 from support.network import DEADLINE, free_port, free_url, wait_until
 from support.program import Program, program_path
 from support.rpc import BareClient, RpcClient
@@ -17,9 +16,6 @@ class Core(Program):
     def __init__(self, folder, arguments=(), **settings):
         settings.setdefault("TRIGGERS_LISTEN", free_url("ws"))
         settings.setdefault("LOG_LEVEL", "debug")
-        suite = suite_settings(settings)
-        settings.update(suite)
-        self.key = suite.get("TRIGGERS_OPERATOR_KEY")  # of clients that are given none
         self.urls = settings["TRIGGERS_LISTEN"].split(",")
         self.url = self.urls[0]
         super().__init__([program_path("triggersd"), *arguments], folder, **settings)
@@ -46,7 +42,7 @@ class Core(Program):
 
     def client(self, ca_file=None, key=None):
         """A new client of the first address, whose calls have the key, if one is given; close it."""
-        return RpcClient(self.url, ca_file, key=key, suite_key=self.key)
+        return RpcClient(self.url, ca_file, key=key)
 
     def _probe(self):
         """A client for one question: not pynng's, which aborts now and then when it is closed."""
