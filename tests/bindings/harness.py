@@ -108,9 +108,9 @@ class World:
             "TRIGGERS_TLS_CERT": certificate,
             "TRIGGERS_TLS_KEY": key,
             "DATABASE_URL": new_store_url(),
+            "TRIGGERS_AUTH": "required" if keyed else "off",
+            "TRIGGERS_OPERATOR_KEY": operator_key,
         }
-        if keyed:
-            self._settings |= {"TRIGGERS_AUTH": "required", "TRIGGERS_OPERATOR_KEY": self.key}
         self.core = None
         self._paused = False
         self._keyed = None
@@ -243,6 +243,7 @@ def run_binding(binding, world):
     results = Results()
     report = world.folder / f"sanitizer-{binding.name}"
     environment = clean_environment(report, {})
+    environment.pop("TRIGGERS_API_KEY", None)  # scenarios say which clients have one
     environment["TRIGGERS_CONFORMANCE"] = str(folder_for(binding, world))
     environment["TRIGGERS_CONFORMANCE_VARIABLES"] = json.dumps(world.variables)
     with open(world.folder / "stderr", "w+b") as stderr:
