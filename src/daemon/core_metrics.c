@@ -38,6 +38,8 @@ static struct metric *const LIST[] = {
     &backlog_oldest_age,
     &backlog_standbys,
     &backlog_oldest_snapshot,
+    &backlog_others_pending,
+    &backlog_others_oldest_age,
     &subscription_backlog,
     &subscription_outstanding,
     &subscription_delayed,

@@ -231,7 +231,7 @@ static bool start(struct daemon *daemon, struct status *status)
 static void serve(struct daemon *daemon)
 {
     do {
-        backlog_ask(&daemon->backlog, daemon->readers);
+        backlog_ask(&daemon->backlog, daemon->readers, daemon->tenants);
         waiters_look(daemon->waiters);
         access_look(daemon->access);
         given_key_look(&daemon->operator_key, daemon->asks);

@@ -30,8 +30,10 @@ static metric_cell backlog_cells[SUBSCRIPTION_SERIES + 1],
 
 struct metric subscription_backlog = {
     .name = "subscription_backlog_events",
-    .help = "Events that the subscription is to give out for the first time; an estimate with a "
-            "filter or by ordering key. This and the next ones are as of a look every 15 seconds.",
+    .help =
+        "Events that the subscription is to give out for the first time; an estimate with a "
+        "filter or by ordering key. This and the next ones are of the tenant default, and as of "
+        "a look every 15 seconds.",
     .kind = METRIC_GAUGE,
     .rows = labels,
     .rows_lock = &lock,
@@ -69,7 +71,8 @@ struct metric subscription_oldest_age = {
     .cells = age_cells};
 struct metric subscription_deliveries = {.name = "subscription_deliveries_total",
                                          .help =
-                                             "Events that this core has given out, each time anew.",
+                                             "Events that this core has given out, each time anew; "
+                                             "other tenants' are among the (others).",
                                          .kind = METRIC_COUNTER,
                                          .rows = labels,
                                          .rows_lock = &lock,

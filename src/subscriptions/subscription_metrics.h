@@ -1,6 +1,8 @@
-/* The metrics that have a series for each subscription. At most SUBSCRIPTION_SERIES of them have
- * one, those that come first; what the others do is counted together, and how many they are is a
- * metric, so that an answer with all of them stays small. Any thread. */
+/* The metrics that have a series for each subscription of tenant 0. What other tenants' do is
+ * counted together with that of those without one: their names may be anything, and as many. At
+ * most SUBSCRIPTION_SERIES of them have one, those that come first; what the others do is counted
+ * together, and how many they are is a metric, so that an answer with all of them stays small. Any
+ * thread. */
 #ifndef TRIGGERS_SUBSCRIPTIONS_SUBSCRIPTION_METRICS_H
 #define TRIGGERS_SUBSCRIPTIONS_SUBSCRIPTION_METRICS_H
 

@@ -18,6 +18,8 @@
 static struct store_backlog answer;
 static bool fails;
 static struct backlog backlog;
+static struct tenants *tenants;
+static struct store_backlog others; /* of each other tenant */
 
 /* ---- the store and the lane ---- */
 
@@ -25,12 +27,11 @@ static enum store_result fake_backlog(struct store_session *session, struct scop
                                       struct store_backlog *found, struct status *status)
 {
     (void)session;
-    (void)scope;
     if (fails) {
         status_fail(status, STATUS_UNAVAILABLE, "STORE_UNAVAILABLE", "unavailable");
         return STORE_UNAVAILABLE;
     }
-    *found = answer;
+    *found = scope.tenant == 0 ? answer : others;
     return STORE_OK;
 }
 
@@ -60,7 +61,7 @@ static const char *ask(void)
     fflush(stdout);
     assert_true(dup2(fileno(file), STDOUT_FILENO) >= 0);
     backlog.next_time_ms = 0; /* five seconds later */
-    backlog_ask(&backlog, NULL);
+    backlog_ask(&backlog, NULL, tenants);
     assert_true(dup2(output, STDOUT_FILENO) >= 0);
     close(output);
     rewind(file);
@@ -97,7 +98,9 @@ static int set_up(void **state)
     answer = (struct store_backlog){0};
     backlog = (struct backlog){0};
     fails = false;
-    return 0;
+    tenants_close(tenants);
+    tenants = tenants_open(0, 0);
+    return tenants ? 0 : -1;
 }
 
 /* ---- the tests ---- */
@@ -177,6 +180,30 @@ static void without_an_answer_nothing_is_shown(void **state)
     assert_int_equal(atomic_load(backlog_oldest_snapshot.cells), METRIC_UNKNOWN);
 }
 
+/* Of one in a second; what they have together is shown when all had their turn. */
+static void other_tenants_are_shown_together(void **state)
+{
+    (void)state;
+    ask();
+    assert_int_equal(atomic_load(backlog_others_pending.cells), 0);
+    for (int64_t number = 1; number < 4; number++)
+        assert_true(tenants_put(tenants, &(struct tenant){.number = number}));
+    others = (struct store_backlog){.pending = 5, .oldest_created_at_us = SECOND};
+    for (size_t i = 0; i < 3; i++) {
+        ask();
+        assert_int_equal(atomic_load(backlog_others_pending.cells), 0); /* of the last round */
+    }
+    ask();
+    assert_int_equal(atomic_load(backlog_others_pending.cells), 15);
+    assert_true(atomic_load(backlog_others_oldest_age.cells) > SECOND);
+    fails = true;
+    ask();
+    fails = false;
+    for (size_t i = 0; i < 3; i++)
+        ask();
+    assert_int_equal(atomic_load(backlog_others_pending.cells), METRIC_UNKNOWN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +214,9 @@ int main(void)
         cmocka_unit_test_setup(one_that_comes_again_is_named_again, set_up),
         cmocka_unit_test_setup(standbys_are_told_once, set_up),
         cmocka_unit_test_setup(without_an_answer_nothing_is_shown, set_up),
+        cmocka_unit_test_setup(other_tenants_are_shown_together, set_up),
     };
-    return cmocka_run_group_tests_name("backlog", tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("backlog", tests, NULL, NULL);
+    tenants_close(tenants);
+    return failed;
 }
