@@ -47,6 +47,11 @@ const struct option_spec global_options[] = {
     {0},
 };
 
+bool cli_json_is_asked_for(void)
+{
+    return output == OUTPUT_JSON;
+}
+
 bool cli_output_is_json(void)
 {
     if (output >= 0)

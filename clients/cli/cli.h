@@ -75,6 +75,8 @@ extern const struct command command_create, command_inbox, command_tail, command
 
 /* Whether the output is one JSON object per line; else tables. */
 bool cli_output_is_json(void);
+/* Whether --output json is given, whatever stdout is. */
+bool cli_json_is_asked_for(void);
 
 /* Says on stderr what was wrong with the command line. Returns EXIT_USAGE. */
 int cli_usage(const char *format, ...) PRINTF_LIKE(1, 2);

@@ -337,14 +337,15 @@ static int create_operator_key(void)
     return EXIT_DONE;
 }
 
-/* Nobody knows it until it is given to triggersd, so no core is asked. */
+/* Nobody knows it until it is given to triggersd, so no core is asked. It goes into a file as it
+ * is. */
 static int generate_key(triggers_client *client, char **words)
 {
     char text[KEY_TEXT_LENGTH + 1];
     (void)client;
     (void)words;
     key_text_make(text);
-    printf(cli_output_is_json() ? "{\"key\":\"%s\"}\n" : "%s\n", text);
+    printf(cli_json_is_asked_for() ? "{\"key\":\"%s\"}\n" : "%s\n", text);
     explicit_bzero(text, sizeof(text));
     return EXIT_DONE;
 }
@@ -411,7 +412,7 @@ const struct command command_keys = {
         "create --operator needs none: it makes the first key in the store itself, and triggersd\n"
         "knows it within five seconds. With an SQLite file, run it as the user of triggersd.\n"
         "generate prints the text of a new key without asking anybody; triggersd takes it as an\n"
-        "operator's with TRIGGERS_OPERATOR_KEY_FILE.\n\n"
+        "operator's with TRIGGERS_OPERATOR_KEY_FILE. It is JSON with --output json only.\n\n"
         "Examples:\n"
         "  triggers keys\n"
         "  triggers keys create --operator --database-url sqlite:///triggers.db --output text\n"

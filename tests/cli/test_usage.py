@@ -1,5 +1,6 @@
 """The command line itself: help, wrong words, completion, and what a terminal sees. No core."""
 
+import json
 import os
 import pty
 import re
@@ -271,5 +272,6 @@ def test_completion_scripts_parse(triggers, shell):
 
 
 def test_a_generated_key_is_a_text_of_a_key(triggers):
-    keys = {triggers("keys", "generate", "--output", "text").stdout for _ in range(2)}
+    keys = {triggers("keys", "generate").stdout for _ in range(2)}
     assert len(keys) == 2 and all(re.fullmatch(r"trg_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}\n", key) for key in keys)
+    assert list(json.loads(triggers("keys", "generate", "--output", "json").stdout)) == ["key"]
