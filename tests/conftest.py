@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from support.keys import KEYED, send_with_httpx
+from support import https
 from support.leftovers import leave_nothing
 from support.postgres import PostgresServer
 from support.scheduling import ByModuleAndStore, rank
@@ -63,6 +64,13 @@ def pytest_configure():
         send_with_httpx()
     # tests/run ends us with SIGTERM: clean up as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=https.ASKED)
+def over_https():
+    """Bridges serve HTTPS: see support/https.py."""
+    with https.believed():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 certificate of this run, which httpx and the tests' own sockets believe. Tests of what a bridge does without
 TLS, or of what its connections cost, may differ then."""
 
+import atexit
+import contextlib
 import os
 import ssl
 import tempfile
@@ -9,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import certifi
+import pytest
 
 from support.certificates import make_certificate
 
@@ -20,15 +23,24 @@ ASKED = os.environ.get("TRIGGERS_TEST_HTTPS") == "1"
 @cache
 def certificate_of_run():
     """The paths of the run's certificate and its key."""
-    pair = make_certificate(Path(tempfile.mkdtemp(prefix="triggers-https-")))
-    certifi.where = lambda: str(pair[0])  # httpx asks it whom to believe, or this variable
-    os.environ["SSL_CERT_FILE"] = str(pair[0])
-    return pair
+    folder = tempfile.TemporaryDirectory(prefix="triggers-https-")
+    atexit.register(folder.cleanup)
+    return make_certificate(Path(folder.name))
 
 
-def settings():
-    """Settings that make a bridge serve HTTPS; none when nobody has asked for it."""
-    return dict(zip(("API_TLS_CERT", "API_TLS_KEY"), certificate_of_run())) if ASKED else {}
+@contextlib.contextmanager
+def believed():
+    """httpx, which asks certifi or a variable whom to believe, believes the certificate of this run."""
+    certificate = str(certificate_of_run()[0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(certifi, "where", lambda: certificate)
+        patch.setenv("SSL_CERT_FILE", certificate)
+        yield
+
+
+def https_settings():
+    """Settings that make a bridge serve HTTPS with it."""
+    return dict(zip(("API_TLS_CERT", "API_TLS_KEY"), certificate_of_run()))
 
 
 def secured(bridge, peer):

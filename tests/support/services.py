@@ -58,8 +58,8 @@ class Bridge(Program):
         settings.setdefault("API_HOST", "127.0.0.1")
         settings.setdefault("API_PORT", free_port())
         settings.setdefault("LOG_LEVEL", "debug")
-        if "API_TLS_CERT" not in settings:
-            settings |= https.settings()
+        if https.ASKED and "API_TLS_CERT" not in settings:
+            settings |= https.https_settings()
         self.port = int(settings["API_PORT"])
         self.certificate = settings.get("API_TLS_CERT")
         self.url = f"{'https' if self.certificate else 'http'}://127.0.0.1:{self.port}"
