@@ -11,7 +11,7 @@ import threading
 from bindings.keyed import KeyedCore
 from bindings.scripted import ScriptedCore, check_requests
 from support.certificates import make_certificate
-from support.keys import make_key
+from support.keys import OPERATOR_KEY
 from support.network import free_port
 from support.program import ROOT, clean_environment, sanitizer_reports
 from support.rpc import BareClient
@@ -91,8 +91,7 @@ class World:
 
     def __init__(self, folder, new_store_url, keyed=False):
         self.folder = folder
-        operator_key = make_key()
-        self.key = operator_key if keyed else None
+        self.key = OPERATOR_KEY if keyed else None
         self._new_store_url = new_store_url
         self._later = None
         certificate, key = make_certificate(folder)
@@ -109,7 +108,7 @@ class World:
             "TRIGGERS_TLS_KEY": key,
             "DATABASE_URL": new_store_url(),
             "TRIGGERS_AUTH": "required" if keyed else "off",
-            "TRIGGERS_OPERATOR_KEY": operator_key,
+            "TRIGGERS_OPERATOR_KEY": OPERATOR_KEY,
         }
         self.core = None
         self._paused = False
@@ -117,7 +116,7 @@ class World:
         self._scripted = ScriptedCore(f"ws://127.0.0.1:{free_port()}/rpc", f"tcp://127.0.0.1:{free_port()}")
         try:
             self.start()
-            self._keyed = KeyedCore(folder / "keyed", new_store_url(), operator_key)
+            self._keyed = KeyedCore(folder / "keyed", new_store_url(), OPERATOR_KEY)
         except BaseException:
             self.close()
             raise
