@@ -695,7 +695,7 @@ static void fill_tenant(struct world *world, int64_t tenant)
                                                                removed.id, &more, &status),
                      STORE_OK);
 
-    char id[16];
+    char id[32];
     for (int i = 0; i < 3; i++) {
         snprintf(id, sizeof(id), "key-%d-%d", (int)tenant, i);
         struct store_access_row key = key_row(id, tenant, 0, "body");

@@ -147,7 +147,7 @@ static bool is_known(const char *id)
 
 static void everything_is_read_in_pages(void **state)
 {
-    char id[KEY_ID_LENGTH + 1];
+    char id[16];
     (void)state;
     for (int i = 0; i < 5000; i++) {
         snprintf(id, sizeof(id), "Key%09d", i);
@@ -168,7 +168,7 @@ static void everything_is_read_in_pages(void **state)
 
 static void a_first_reading_that_was_cut_off_goes_on(void **state)
 {
-    char id[KEY_ID_LENGTH + 1];
+    char id[16];
     (void)state;
     for (int i = 0; i < 500; i++) {
         snprintf(id, sizeof(id), "Key%09d", i);
