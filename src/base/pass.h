@@ -10,7 +10,7 @@
 /* Any thread. Each call with a key has a reference until it has ended. */
 struct pass {
     struct scope scope;
-    char key_id[13]; /* for logs */
+    char key_id[13];  /* for logs */
     atomic_bool over; /* the key is good no more: calls with it are to end soon */
     atomic_uint references;
     void (*free)(struct pass *pass); /* when the last reference is gone */
