@@ -9,10 +9,9 @@ import pytest
 
 from rest.checks import CREATE, check_problem, create
 from rest.wire import Wire, exchange, get
-from support.keys import id_of, make_key
+from support.keys import OPERATOR_KEY, id_of, make_key
 from support.network import wait_until
 
-OPERATOR_KEY = make_key()
 CORE_SETTINGS = {"TRIGGERS_AUTH": "required", "TRIGGERS_OPERATOR_KEY": OPERATOR_KEY}
 # As behind a proxy: what is open on the loopback interface alone is not.
 BRIDGE_SETTINGS = {"API_HOST": "0.0.0.0", "TRIGGERS_PROXIES": "127.0.0.0/8"}
