@@ -9,6 +9,7 @@
 #include "access_calls.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "limit_options.h"
 #include "print.h"
 #include "scope_names.h"
 
@@ -50,8 +51,9 @@ static const struct option_spec options[] = {
      "With create: only this subscription, in the same way"},
     {"address", OPTION_LIST, &addresses, "RANGE",
      "With create: only from these addresses, such as 192.0.2.0/24; may be repeated"},
-    {"expires", OPTION_AHEAD, &expires_us, "TIME",
-     "With create and rotate: when it expires, such as 90d (from now) or 2026-01-31"},
+    LIMIT_OPTIONS("create"){
+        "expires", OPTION_AHEAD, &expires_us, "TIME",
+        "With create and rotate: when it expires, such as 90d (from now) or 2026-01-31"},
     {"overlap", OPTION_DELAY, &overlap_s, "TIME",
      "With rotate: how long the old key works beside the new one, such as 2h; default 1d",
      .max = 2592000},
@@ -137,6 +139,7 @@ static void print_key(const Key *key)
     print_words("type", key->event_types, key->n_event_types);
     print_words("subscription", key->subscriptions, key->n_subscriptions);
     print_words("address", key->addresses, key->n_addresses);
+    limits_print(key->limits);
     access_print_time("created", key->created_at);
     access_print_time("expires", key->expires_at);
     access_print_time("revoked", key->revoked_at);
@@ -230,6 +233,7 @@ static int create_key(triggers_client *client, char **words)
     Triggers__V1__CreateKeyRequest request = TRIGGERS__V1__CREATE_KEY_REQUEST__INIT;
     Triggers__Api__V1__Scope may[SCOPES_MAX];
     Google__Protobuf__Timestamp time;
+    Triggers__V1__Limits limits;
     int code;
     (void)words;
     request.tenant = (char *)tenant;
@@ -246,6 +250,7 @@ static int create_key(triggers_client *client, char **words)
     request.addresses = (char **)addresses.words;
     request.n_addresses = addresses.count;
     request.expires_at = expiry(&time);
+    request.limits = limits_asked(&limits);
     triggers_reply *reply = access_call(client, "CreateKey", &request.base, &code);
     const Triggers__V1__CreateKeyResponse *made =
         reply ? (const Triggers__V1__CreateKeyResponse *)reply->message : NULL;
@@ -364,8 +369,9 @@ static const struct access_action actions[] = {
 
 static int check_options(const struct access_action *action)
 {
+    Triggers__V1__Limits limits;
     bool described = scopes.count || sources.count || event_types.count || subscriptions.count ||
-                     addresses.count;
+                     addresses.count || limits_asked(&limits);
     bool creates = (action->with & WITH_KEY) != 0;
     if ((described || name || for_operator || database_url) && !creates)
         return cli_usage("what a key is for and may do goes with create");

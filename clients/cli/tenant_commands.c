@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "access_calls.h"
+#include "limit_options.h"
 #include "print.h"
 #include "when.h"
 
@@ -33,7 +34,8 @@ static const struct option_spec options[] = {
      "With put: how long acknowledged events are kept: " KEEP_ACCEPTED
      "; default as triggersd is set"},
     {"keep-pending", OPTION_TEXT, &keep_pending, "TIME", "With put: the same for pending events"},
-    {"wait", OPTION_FLAG, &waits, NULL, "With delete: wait until all it has is removed"},
+    LIMIT_OPTIONS("put"){"wait", OPTION_FLAG, &waits, NULL,
+                         "With delete: wait until all it has is removed"},
     {0},
 };
 
@@ -117,6 +119,7 @@ static void print_tenant(const Tenant *tenant)
     access_print_part("state", state_of(tenant));
     access_print_part("acknowledged", acknowledged);
     access_print_part("pending", pending);
+    limits_print(tenant->limits);
     access_print_time("created", tenant->created_at);
     if (tenant->state == TRIGGERS__V1__TENANT_STATE__TENANT_STATE_DELETING)
         access_print_part("removed", removed);
@@ -168,6 +171,7 @@ static int show_tenant(triggers_client *client, char **words)
 static int put_tenant(triggers_client *client, char **words)
 {
     Triggers__V1__PutTenantRequest request = TRIGGERS__V1__PUT_TENANT_REQUEST__INIT;
+    Triggers__V1__Limits limits;
     int code;
     request.name = words[0];
     if (description) {
@@ -185,6 +189,7 @@ static int put_tenant(triggers_client *client, char **words)
             TRIGGERS__V1__PUT_TENANT_REQUEST__KEEP_PENDING_KEEP_PENDING_SECONDS;
         request.keep_pending_seconds = keep_pending_s;
     }
+    request.limits = limits_asked(&limits);
     triggers_reply *reply = access_call(client, "PutTenant", &request.base, &code);
     if (reply)
         print_tenant(((const Triggers__V1__PutTenantResponse *)reply->message)->tenant);
@@ -283,8 +288,10 @@ static int run(int count, char **words)
     const struct access_action *action = access_find_action("tenants", actions, count, words);
     if (!action)
         return EXIT_USAGE;
-    if ((description || keep_acknowledged || keep_pending) && !(action->with & WITH_SETTINGS))
-        return cli_usage("--description, --keep-acknowledged and --keep-pending go with put");
+    Triggers__V1__Limits limits;
+    if ((description || keep_acknowledged || keep_pending || limits_asked(&limits)) &&
+        !(action->with & WITH_SETTINGS))
+        return cli_usage("what a tenant is to have goes with put");
     if (waits && !(action->with & WITH_WAIT))
         return cli_usage("--wait goes with delete");
     if (!parse_keep("keep-acknowledged", keep_acknowledged, &keep_acknowledged_s) ||

@@ -28,10 +28,12 @@ enum access_mode { ACCESS_OFF, ACCESS_OPTIONAL, ACCESS_REQUIRED };
 struct access;
 struct asks;
 struct tenants;
+struct core_count;
 
-/* `asks` and `tenants`, which gets all tenants there are, outlive it; `tenants` may be NULL. NULL
- * without memory. */
-struct access *access_open(struct asks *asks, struct tenants *tenants, enum access_mode mode);
+/* `asks`, `tenants`, which gets all tenants there are, and `cores`, who share what limits allow,
+ * outlive it; the last two may be NULL. NULL without memory. */
+struct access *access_open(struct asks *asks, struct tenants *tenants,
+                           const struct core_count *cores, enum access_mode mode);
 void access_close(struct access *access); /* after asks has ended; NULL is allowed */
 
 /* Asks the store for changes, notes when keys were used, and removes what is over, each when it is
@@ -41,10 +43,16 @@ void access_look(struct access *access);
 /* Decides for whom a call is: fills `scope`, and `pass` with a reference, or with NULL for a call
  * without a key. `authorization` is the value of the metadata of that name, data NULL: none;
  * `address` is where the call came from, "" when that is not known. False: UNAUTHENTICATED
- * (KEY_MISSING, KEY_INVALID), RESOURCE_EXHAUSTED (TOO_MANY_WRONG_KEYS from this address),
- * PERMISSION_DENIED (TENANT_SUSPENDED), or UNAVAILABLE before the keys are known. */
+ * (KEY_MISSING, KEY_INVALID), RESOURCE_EXHAUSTED (TOO_MANY_WRONG_KEYS from this address, or
+ * RATE_LIMITED), PERMISSION_DENIED (TENANT_SUSPENDED), or UNAVAILABLE before the keys are known. */
 bool access_admit(struct access *access, struct slice authorization, const char *address,
                   struct pass **pass, struct scope *scope, struct status *status) MUST_CHECK;
+
+/* Counts events that a call is to create, and the bytes of their payloads. False, when the key or
+ * its tenant has had more than its limits allow: RESOURCE_EXHAUSTED, RATE_LIMITED. `access` NULL:
+ * nothing is limited. */
+bool access_take_events(struct access *access, const struct pass *pass, size_t events, size_t bytes,
+                        struct status *status) MUST_CHECK;
 
 /* Whether everything was read once, so that keys are known. Always with ACCESS_OFF. */
 bool access_is_known(const struct access *access);

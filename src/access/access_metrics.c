@@ -5,6 +5,7 @@ static const char *const REASONS[] = {[REFUSED_MISSING] = "reason=\"missing\"",
                                       [REFUSED_TOO_MANY] = "reason=\"too_many\"",
                                       [REFUSED_SUSPENDED] = "reason=\"tenant_suspended\"",
                                       [REFUSED_UNKNOWN] = "reason=\"keys_not_read\"",
+                                      [REFUSED_RATE] = "reason=\"rate_limited\"",
                                       [REFUSAL_COUNT] = NULL};
 
 static metric_cell refusal_cells[REFUSAL_COUNT], tenant_cell, key_cell, expiring_cell;
@@ -14,7 +15,7 @@ struct metric access_refusals = {
     .help =
         "Calls refused for their key: none was given; it is unknown, wrong, expired or revoked; "
         "there were too many such from the address; its tenant is suspended; the keys were not "
-        "read yet.",
+        "read yet; it, or its tenant, is beyond its limits.",
     .kind = METRIC_COUNTER,
     .columns = REASONS,
     .cells = refusal_cells};

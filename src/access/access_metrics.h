@@ -11,6 +11,7 @@ enum access_refusal {
     REFUSED_TOO_MANY,
     REFUSED_SUSPENDED,
     REFUSED_UNKNOWN,
+    REFUSED_RATE,
     REFUSAL_COUNT
 };
 

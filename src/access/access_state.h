@@ -6,6 +6,7 @@
 #include "access/recorder.h"
 #include "access/wrong_keys.h"
 #include "events/asks.h"
+#include "events/core_count.h"
 
 enum access_work { WORK_LOOK, WORK_USES, WORK_RECORDS, WORK_REMOVALS, WORK_TRIM, WORK_COUNT };
 
@@ -32,6 +33,7 @@ struct access {
     struct following following;
     struct recorder recorder;
     struct wrong_keys wrong_keys;
+    const struct core_count *cores; /* NULL: there is one */
     struct access_task tasks[WORK_COUNT];
     struct told_removal *removals; /* of WORK_REMOVALS */
     int64_t counted_ms; /* when keys that are about to expire were counted; the main thread's */

@@ -13,7 +13,8 @@
 
 /* ---- life ---- */
 
-struct access *access_open(struct asks *asks, struct tenants *tenants, enum access_mode mode)
+struct access *access_open(struct asks *asks, struct tenants *tenants,
+                           const struct core_count *cores, enum access_mode mode)
 {
     struct access *access = calloc(1, sizeof(*access));
     struct keyring *keyring = keyring_new();
@@ -25,6 +26,7 @@ struct access *access_open(struct asks *asks, struct tenants *tenants, enum acce
     access->mode = mode;
     access->asks = asks;
     access->tenants = tenants;
+    access->cores = cores;
     access->keyring = keyring;
     following_init(&access->following, keyring, tenants);
     recorder_init(&access->recorder);
@@ -91,6 +93,7 @@ static bool refuse(enum access_refusal refusal, struct status *status)
         status->retry_delay_ms = 1000;
         return false;
     case REFUSED_INVALID:
+    case REFUSED_RATE:
     case REFUSAL_COUNT: break;
     }
     return status_fail(status, STATUS_UNAUTHENTICATED, "KEY_INVALID",
@@ -102,6 +105,57 @@ static bool refuse_wrong(struct access *access, const char *address, struct stat
 {
     bool few = wrong_keys_count(&access->wrong_keys, address, clock_monotonic_us());
     return refuse(few ? REFUSED_INVALID : REFUSED_TOO_MANY, status);
+}
+
+/* ---- how much ---- */
+
+static bool refuse_rate(enum quota_kind kind, const char *whose, uint64_t per_second,
+                        int64_t wait_us, struct status *status)
+{
+    static const char *const WHAT[] = {
+        [QUOTA_CALLS] = "calls", [QUOTA_EVENTS] = "events", [QUOTA_BYTES] = "bytes of payloads"};
+    metric_add(&access_refusals, REFUSED_RATE, 1);
+    status_fail(status, STATUS_RESOURCE_EXHAUSTED, "RATE_LIMITED",
+                "the %s may have %llu %s a second, and has had more; try again later", whose,
+                (unsigned long long)per_second, WHAT[kind]);
+    status->retry_delay_ms = (uint32_t)(wait_us / 1000 + 1); /* at most an hour and a second */
+    return false;
+}
+
+static bool has_room(const struct quota *quota, const char *whose, enum quota_kind kind,
+                     int64_t now_us, struct status *status)
+{
+    int64_t wait_us = quota_wait_us(quota, kind, now_us);
+    return wait_us == 0 ||
+           refuse_rate(kind, whose, atomic_load(&quota->buckets[kind].per_second), wait_us, status);
+}
+
+/* Takes so much of each of the kinds, or nothing, from the key and its tenant. */
+static bool take(struct access *access, const struct pass *pass,
+                 const uint64_t amounts[QUOTA_KINDS], struct status *status)
+{
+    const struct known_key *key = (const struct known_key *)pass;
+    struct quota *of_tenant = key ? key->of_tenant : keyring_default_quota(access->keyring);
+    int64_t now_us = clock_monotonic_us();
+    unsigned cores = access->cores ? atomic_load(&access->cores->count) : 1;
+    for (enum quota_kind kind = 0; kind < QUOTA_KINDS; kind++)
+        if (amounts[kind] > 0 && ((key && !has_room(key->quota, "key", kind, now_us, status)) ||
+                                  !has_room(of_tenant, "tenant", kind, now_us, status)))
+            return false;
+    for (enum quota_kind kind = 0; kind < QUOTA_KINDS; kind++) {
+        if (key && amounts[kind] > 0)
+            quota_take(key->quota, kind, amounts[kind], cores, now_us);
+        if (amounts[kind] > 0)
+            quota_take(of_tenant, kind, amounts[kind], cores, now_us);
+    }
+    return true;
+}
+
+bool access_take_events(struct access *access, const struct pass *pass, size_t events, size_t bytes,
+                        struct status *status)
+{
+    const uint64_t amounts[QUOTA_KINDS] = {[QUOTA_EVENTS] = events, [QUOTA_BYTES] = bytes};
+    return !access || access->mode == ACCESS_OFF || take(access, pass, amounts, status);
 }
 
 /* ---- a key ---- */
@@ -156,13 +210,10 @@ static bool admit_key(struct access *access, const char *text, const char *addre
                              : refuse_wrong(access, address, status);
 }
 
-bool access_admit(struct access *access, struct slice authorization, const char *address,
-                  struct pass **pass, struct scope *scope, struct status *status)
+/* With a key, or where none is needed; how much it does is not looked at. */
+static bool identify(struct access *access, struct slice authorization, const char *address,
+                     struct pass **pass, struct scope *scope, struct status *status)
 {
-    *pass = NULL;
-    *scope = SCOPE_DEFAULT;
-    if (access->mode == ACCESS_OFF)
-        return true;
     scope->rights = ACCESS_RIGHTS_WITHOUT_KEY;
     if (!authorization.data)
         return access->mode == ACCESS_OPTIONAL || refuse(REFUSED_MISSING, status);
@@ -172,4 +223,21 @@ bool access_admit(struct access *access, struct slice authorization, const char 
     if (!atomic_load(&access->following.known))
         return refuse(REFUSED_UNKNOWN, status);
     return admit_key(access, text, address, pass, scope, status);
+}
+
+bool access_admit(struct access *access, struct slice authorization, const char *address,
+                  struct pass **pass, struct scope *scope, struct status *status)
+{
+    static const uint64_t ONE_CALL[QUOTA_KINDS] = {[QUOTA_CALLS] = 1};
+    *pass = NULL;
+    *scope = SCOPE_DEFAULT;
+    if (access->mode == ACCESS_OFF)
+        return true;
+    if (!identify(access, authorization, address, pass, scope, status))
+        return false;
+    if (take(access, *pass, ONE_CALL, status))
+        return true;
+    pass_release(*pass);
+    *pass = NULL;
+    return false;
 }

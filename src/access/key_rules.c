@@ -167,6 +167,7 @@ bool key_rules_read(const Triggers__V1__CreateKeyRequest *asked, int64_t tenant,
     key->subscriptions = asked->subscriptions;
     key->n_addresses = asked->n_addresses;
     key->addresses = asked->addresses;
+    key->limits = asked->limits;
     key->created_at = row_time(arena, now_us);
     key->expires_at = row_time(arena, row_time_us(asked->expires_at));
     return key->created_at && (key->expires_at || !asked->expires_at)
@@ -205,6 +206,21 @@ static bool addresses_covered(const struct known_key *own, const Triggers__V1__K
     return covered;
 }
 
+static bool limit_covered(uint64_t own, uint64_t given)
+{
+    return own == 0 || (given > 0 && given <= own);
+}
+
+static bool limits_covered(const Triggers__V1__Limits *own, const Triggers__V1__Limits *given)
+{
+    static const Triggers__V1__Limits NONE = TRIGGERS__V1__LIMITS__INIT;
+    own = own ? own : &NONE;
+    given = given ? given : &NONE;
+    return limit_covered(own->calls_per_second, given->calls_per_second) &&
+           limit_covered(own->events_per_second, given->events_per_second) &&
+           limit_covered(own->bytes_per_second, given->bytes_per_second);
+}
+
 bool key_rules_may_give(uint64_t rights, const struct pass *pass, const Triggers__V1__Key *key,
                         const char **lacks)
 {
@@ -225,5 +241,7 @@ bool key_rules_may_give(uint64_t rights, const struct pass *pass, const Triggers
         *lacks = "subscriptions";
     else if (!addresses_covered(own, key))
         *lacks = "addresses";
+    else if (!limits_covered(limits->limits, key->limits))
+        *lacks = "limits";
     return !*lacks;
 }

@@ -23,16 +23,18 @@ struct known_tenant {
     Triggers__V1__TenantState state;
     struct slice name;
     struct slice body;
+    struct quota *quota;
     struct known_key *keys;
     size_t key_count;
     struct known_tenant *next; /* of its bucket */
 };
 
 struct keyring {
-    /* Guards all below but `key`. What upkeep alone changes it changes with the lock held for
-     * reading, so that going through all keys keeps no call waiting. */
+    /* Guards all below but `key` and `default_quota`. What upkeep alone changes it changes with the
+     * lock held for reading, so that going through all keys keeps no call waiting. */
     pthread_rwlock_t lock;
     uint8_t key[SIPHASH_KEY_SIZE];
+    struct quota *default_quota;
     struct known_key **buckets;
     size_t bucket_count;
     size_t key_count;
@@ -55,6 +57,7 @@ struct keyring *keyring_new(void)
     keyring->bucket_count = keyring->tenant_bucket_count = FIRST_BUCKETS;
     keyring->buckets = calloc(FIRST_BUCKETS, sizeof(struct known_key *));
     keyring->tenants = calloc(FIRST_BUCKETS, sizeof(struct known_tenant *));
+    keyring->default_quota = quota_new();
     keyring->next_expiry_us = INT64_MAX;
     random_fill(keyring->key, sizeof(keyring->key));
     /* Else calls that come without a gap would keep changes out. */
@@ -62,7 +65,7 @@ struct keyring *keyring_new(void)
     pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
     pthread_rwlock_init(&keyring->lock, &attributes);
     pthread_rwlockattr_destroy(&attributes);
-    if (keyring->buckets && keyring->tenants)
+    if (keyring->buckets && keyring->tenants && keyring->default_quota)
         return keyring;
     keyring_free(keyring);
     return NULL;
@@ -76,6 +79,8 @@ static void free_key(struct pass *pass)
     free(key->types);
     free(key->subscriptions);
     free(key->addresses);
+    quota_release(key->quota);
+    quota_release(key->of_tenant);
     free((char *)key->body.data);
     free(key);
 }
@@ -84,6 +89,7 @@ static void free_tenant(struct known_tenant *tenant)
 {
     free((char *)tenant->name.data);
     free((char *)tenant->body.data);
+    quota_release(tenant->quota);
     free(tenant);
 }
 
@@ -184,6 +190,7 @@ static void add_key(struct keyring *keyring, struct known_key *key, struct known
     key->next = *bucket;
     *bucket = key;
     key->tenant = tenant;
+    key->of_tenant = quota_hold(tenant->quota);
     key->next_of_tenant = tenant->keys;
     tenant->keys = key;
     tenant->key_count++;
@@ -226,6 +233,12 @@ static struct known_tenant *add_tenant(struct keyring *keyring, int64_t number)
     tenant = calloc(1, sizeof(*tenant));
     if (!tenant)
         return NULL;
+    tenant->quota =
+        number == SCOPE_DEFAULT.tenant ? quota_hold(keyring->default_quota) : quota_new();
+    if (!tenant->quota) {
+        free_tenant(tenant);
+        return NULL;
+    }
     grow_tenants(keyring);
     struct known_tenant **bucket = tenant_bucket(keyring, number);
     tenant->number = number;
@@ -245,6 +258,7 @@ void keyring_free(struct keyring *keyring)
             remove_tenant(keyring, keyring->tenants[i]);
     free(keyring->tenants);
     free(keyring->buckets);
+    quota_release(keyring->default_quota);
     pthread_rwlock_destroy(&keyring->lock);
     free(keyring);
 }
@@ -317,7 +331,9 @@ static struct known_key *read_key(const struct store_access_row *row)
     key->version = row->version;
     key->limits = triggers__v1__key__unpack(NULL, message.size, (const uint8_t *)message.data);
     const Triggers__V1__Key *limits = key->limits;
-    if (limits) {
+    key->quota = quota_new();
+    if (limits && key->quota) {
+        quota_set(key->quota, limits->limits);
         key->pass.scope = (struct scope){row->tenant, rights_of(limits, row->tenant)};
         key->sources = copy_names(limits->sources, limits->n_sources);
         key->types = copy_names(limits->event_types, limits->n_event_types);
@@ -398,29 +414,26 @@ static bool apply_key(struct keyring *keyring, const struct store_access_row *ro
     return !read || tenant;
 }
 
-/* The state in a row's body: an empty one is that of the tenant "default". False: it is damaged. */
-static bool read_state(struct slice body, Triggers__V1__TenantState *state)
+/* What a row's body says: an empty one is that of the tenant "default". NULL: it is damaged. */
+static Triggers__V1__Tenant *read_tenant(struct slice body)
 {
     Triggers__V1__Tenant *message =
         triggers__v1__tenant__unpack(NULL, body.size, (const uint8_t *)body.data);
-    *state = TRIGGERS__V1__TENANT_STATE__TENANT_STATE_UNSPECIFIED;
-    if (!message)
-        return false;
-    *state = message->state ? message->state : TRIGGERS__V1__TENANT_STATE__TENANT_STATE_ACTIVE;
-    triggers__v1__tenant__free_unpacked(message, NULL);
-    return true;
+    if (message && !message->state)
+        message->state = TRIGGERS__V1__TENANT_STATE__TENANT_STATE_ACTIVE;
+    return message;
 }
 
 static bool apply_tenant(struct keyring *keyring, const struct store_access_row *row,
                          int64_t now_us)
 {
     struct slice name = {NULL, 0}, body = {NULL, 0};
-    Triggers__V1__TenantState state = TRIGGERS__V1__TENANT_STATE__TENANT_STATE_UNSPECIFIED;
     if (!row->gone && (!copy_bytes(row->id, &name) || !copy_bytes(row->body, &body))) {
         free((char *)name.data);
         return false;
     }
-    if (!row->gone && !read_state(row->body, &state))
+    Triggers__V1__Tenant *message = row->gone ? NULL : read_tenant(row->body);
+    if (!row->gone && !message)
         log_error_limited("tenant", "a tenant's row cannot be read, so its keys are refused",
                           {"tenant", NULL, (double)row->tenant});
     pthread_rwlock_wrlock(&keyring->lock);
@@ -432,7 +445,9 @@ static bool apply_tenant(struct keyring *keyring, const struct store_access_row 
         struct known_tenant old = *tenant;
         tenant->version = row->version;
         tenant->load = keyring->load;
-        tenant->state = state;
+        tenant->state =
+            message ? message->state : TRIGGERS__V1__TENANT_STATE__TENANT_STATE_UNSPECIFIED;
+        quota_set(tenant->quota, message ? message->limits : NULL);
         tenant->name = name;
         tenant->body = body;
         name = old.name;
@@ -441,6 +456,7 @@ static bool apply_tenant(struct keyring *keyring, const struct store_access_row 
             refresh(keyring, key, now_us);
     }
     pthread_rwlock_unlock(&keyring->lock);
+    triggers__v1__tenant__free_unpacked(message, NULL);
     free((char *)name.data);
     free((char *)body.data);
     return row->gone || tenant;
@@ -516,6 +532,11 @@ struct known_key *keyring_find(struct keyring *keyring, const char id[KEY_ID_LEN
     }
     pthread_rwlock_unlock(&keyring->lock);
     return key;
+}
+
+struct quota *keyring_default_quota(struct keyring *keyring)
+{
+    return keyring->default_quota;
 }
 
 /* ---- management ---- */

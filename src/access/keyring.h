@@ -3,6 +3,7 @@
 #ifndef TRIGGERS_ACCESS_KEYRING_H
 #define TRIGGERS_ACCESS_KEYRING_H
 
+#include "access/quota.h"
 #include "access/rows.h"
 #include "base/address_range.h"
 #include "base/pass.h"
@@ -23,6 +24,8 @@ struct known_key {
     struct slice *types;
     struct slice *subscriptions;
     struct address_range *addresses; /* limits->n_addresses of them */
+    struct quota *quota;             /* its own */
+    struct quota *of_tenant;         /* that of all keys of its tenant */
     atomic_int_fast64_t used_us;     /* by a call to this core, to the minute */
     /* The keyring's, with its lock held. */
     int64_t version;
@@ -67,6 +70,9 @@ void keyring_expire(struct keyring *keyring, int64_t now_us);
 /* The key of this id, with a reference for the caller, and how it is; NULL: there is none. */
 struct known_key *keyring_find(struct keyring *keyring, const char id[KEY_ID_LENGTH],
                                struct key_state *state);
+
+/* Of calls without a key: that of the tenant "default", which lives as long as the keyring. */
+struct quota *keyring_default_quota(struct keyring *keyring);
 
 /* ---- management: copies in an arena; NULL without memory, as the arena remembers ---- */
 

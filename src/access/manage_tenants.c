@@ -74,6 +74,8 @@ static void merge_tenant(Triggers__V1__Tenant *tenant, const Triggers__V1__PutTe
         tenant->keep_pending_case = TRIGGERS__V1__TENANT__KEEP_PENDING_KEEP_PENDING_SECONDS;
         tenant->keep_pending_seconds = asked->keep_pending_seconds;
     }
+    if (asked->limits)
+        tenant->limits = asked->limits;
 }
 
 /* A new one; NULL without memory. */

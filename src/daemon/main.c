@@ -14,6 +14,7 @@
 #include "daemon/settings.h"
 #include "events/asks.h"
 #include "events/backlog.h"
+#include "events/core_count.h"
 #include "events/notices.h"
 #include "events/retention.h"
 #include "events/tenants.h"
@@ -60,6 +61,7 @@ struct daemon {
     struct notices *notices; /* NULL: the store has none */
     struct retention *retention;
     struct asks *asks;
+    struct core_count cores;
     struct access *access;
     struct subscriptions *subscriptions;
     struct event_service events;
@@ -107,11 +109,13 @@ static void on_committed(void *context, struct scope scope, const struct store_e
         notices_tell(daemon->notices, scope.tenant, last);
 }
 
-/* Another core has committed events; without a notice, perhaps. */
+/* Another core has committed events, without a notice perhaps, or tells of itself. */
 static void on_heard(void *context, const struct store_notice *notice)
 {
     struct daemon *daemon = context;
-    if (notice)
+    if (notice && notice->tenant == CORE_COUNT_TENANT)
+        core_count_hear(&daemon->cores, notice->last, clock_monotonic_ms());
+    else if (notice)
         waiters_hear(daemon->waiters, notice->tenant, notice->last);
     else
         waiters_look(daemon->waiters);
@@ -140,6 +144,7 @@ static bool open_readers(struct daemon *daemon)
  * serving; one that a person must mend ends the start. */
 static bool open_lanes(struct daemon *daemon, struct status *status)
 {
+    core_count_init(&daemon->cores);
     daemon->tenants = tenants_open(daemon->settings.keep_acknowledged * 1000000,
                                    daemon->settings.keep_pending * 1000000);
     if (daemon->tenants && open_readers(daemon))
@@ -147,7 +152,8 @@ static bool open_lanes(struct daemon *daemon, struct status *status)
     if (daemon->writer)
         daemon->asks = asks_open(daemon->store, LEDGER_SESSIONS);
     if (daemon->asks)
-        daemon->access = access_open(daemon->asks, daemon->tenants, mode_of(daemon));
+        daemon->access =
+            access_open(daemon->asks, daemon->tenants, &daemon->cores, mode_of(daemon));
     if (daemon->access)
         daemon->subscriptions = subscriptions_open(daemon->store, daemon->writer, daemon->waiters,
                                                    daemon->asks, daemon->tenants);
@@ -227,6 +233,14 @@ static bool start(struct daemon *daemon, struct status *status)
     return server_start(&daemon->server_config, &daemon->dispatcher, &daemon->server, status);
 }
 
+/* Only limits need to know how many cores there are. */
+static void tell_of_this_core(struct daemon *daemon)
+{
+    if (mode_of(daemon) != ACCESS_OFF && daemon->notices &&
+        core_count_look(&daemon->cores, clock_monotonic_ms()))
+        notices_tell(daemon->notices, CORE_COUNT_TENANT, daemon->cores.id);
+}
+
 /* Serves until a signal. */
 static void serve(struct daemon *daemon)
 {
@@ -234,6 +248,7 @@ static void serve(struct daemon *daemon)
         backlog_ask(&daemon->backlog, daemon->readers, daemon->tenants);
         waiters_look(daemon->waiters);
         access_look(daemon->access);
+        tell_of_this_core(daemon);
         given_key_look(&daemon->operator_key, daemon->asks);
         server_note_memory(daemon->server);
         server_look_at_certificates(daemon->server, signals_ask_reload());
@@ -267,6 +282,7 @@ static void stop(struct daemon *daemon)
     if (daemon->server)
         server_stop(daemon->server);
     access_close(daemon->access);
+    core_count_fini(&daemon->cores);
     waiters_close(daemon->waiters);
     tenants_close(daemon->tenants);
     daemon->store->driver->close(daemon->store);

@@ -200,6 +200,20 @@ static struct write_call *write_call_new(Triggers__V1__EventService_Service *ser
     return write;
 }
 
+/* Whether the events that are to be created are within the limits of the caller. */
+static bool take_events(struct write_call *write, struct status *status)
+{
+    size_t events = 0, bytes = 0;
+    for (size_t i = 0; i < write->op.count; i++) {
+        const struct write_item *item = &write->op.items[i];
+        if (item->wrong || item->stored.kind != STORE_APPEND)
+            continue;
+        events++;
+        bytes += item->stored.event.payload.size;
+    }
+    return access_take_events(write->service->access, write->call->pass, events, bytes, status);
+}
+
 static void submit(struct write_call *write)
 {
     struct status status;
@@ -207,7 +221,8 @@ static void submit(struct write_call *write)
         call_fail_no_memory(write->call);
     else if (write->sound == 0)
         write->answer(write); /* no item is valid */
-    else if (!writer_submit(write->service->writer, &write->op, &status))
+    else if (!take_events(write, &status) ||
+             !writer_submit(write->service->writer, &write->op, &status))
         call_fail(write->call, &status, NULL, 0);
 }
 

@@ -452,3 +452,18 @@ def test_keys_are_in_no_log_or_metric(core, bridge, http, operator):
     logs = "\n".join([*core.stderr, *bridge.stderr, *core.stdout, *bridge.stdout])
     for secret in (key, wrong, OPERATOR_KEY):
         assert secret[17:] not in text and secret[17:] not in logs
+
+
+# ---- limits ----
+
+
+def test_who_is_beyond_a_limit_is_told_when_to_try_again(operator, http):
+    body = {"name": "limited", "scopes": ["events_write"], "limits": {"events_per_second": 1}}
+    made = operator.post("/api/v1/tenants/default/keys", json=body).json()
+    assert made["details"]["limits"] == {"calls_per_second": 0, "events_per_second": 1, "bytes_per_second": 0}
+    key = bearer(made["key"])
+    many = http.post("/api/v1/events/batch", json=[CREATE] * 5, headers=key)
+    assert [result["status"] for result in many.json()["results"]] == ["received"] * 5, many.text
+    answer = http.post("/api/v1/events", json=CREATE, headers=key)
+    check_problem(answer, 429, "RATE_LIMITED")
+    assert 1 <= int(answer.headers["Retry-After"]) <= 5

@@ -49,7 +49,7 @@ void world_add_core(struct access_world *world, enum access_mode mode)
     assert_true(store_open(world->url, &core->store, &status));
     core->asks = asks_open(core->store, 1);
     core->tenants = tenants_open(0, 0);
-    core->access = access_open(core->asks, core->tenants, mode);
+    core->access = access_open(core->asks, core->tenants, NULL, mode);
     assert_non_null(core->access);
     assert_int_equal(lane_await_first_try(asks_lane(core->asks), &status), STORE_OK);
     if (mode != ACCESS_OFF)

@@ -82,6 +82,73 @@ func (TenantState) EnumDescriptor() ([]byte, []int) {
 	return file_triggers_v1_access_proto_rawDescGZIP(), []int{0}
 }
 
+// How much may be done in a second, each counted by itself; what is 0 is not limited. A second's worth
+// may come at once, and one call may go beyond it: then the next ones wait for that. Every core counts
+// for itself, with its part of what is allowed when several share a PostgreSQL database. What is beyond
+// is refused: RESOURCE_EXHAUSTED, RATE_LIMITED, with the time after which to try again.
+type Limits struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Calls.
+	CallsPerSecond uint32 `protobuf:"varint,1,opt,name=calls_per_second,json=callsPerSecond,proto3" json:"calls_per_second,omitempty"`
+	// Events that are to be created.
+	EventsPerSecond uint32 `protobuf:"varint,2,opt,name=events_per_second,json=eventsPerSecond,proto3" json:"events_per_second,omitempty"`
+	// Bytes of their payloads.
+	BytesPerSecond uint64 `protobuf:"varint,3,opt,name=bytes_per_second,json=bytesPerSecond,proto3" json:"bytes_per_second,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Limits) Reset() {
+	*x = Limits{}
+	mi := &file_triggers_v1_access_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limits) ProtoMessage() {}
+
+func (x *Limits) ProtoReflect() protoreflect.Message {
+	mi := &file_triggers_v1_access_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limits.ProtoReflect.Descriptor instead.
+func (*Limits) Descriptor() ([]byte, []int) {
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Limits) GetCallsPerSecond() uint32 {
+	if x != nil {
+		return x.CallsPerSecond
+	}
+	return 0
+}
+
+func (x *Limits) GetEventsPerSecond() uint32 {
+	if x != nil {
+		return x.EventsPerSecond
+	}
+	return 0
+}
+
+func (x *Limits) GetBytesPerSecond() uint64 {
+	if x != nil {
+		return x.BytesPerSecond
+	}
+	return 0
+}
+
 // A tenant.
 type Tenant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -107,13 +174,15 @@ type Tenant struct {
 	KeepPending isTenant_KeepPending `protobuf_oneof:"keep_pending"`
 	// While it is DELETING: how many events were removed.
 	RemovedEvents uint64 `protobuf:"varint,7,opt,name=removed_events,json=removedEvents,proto3" json:"removed_events,omitempty"`
+	// Of all its keys together; not set: none.
+	Limits        *Limits `protobuf:"bytes,8,opt,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Tenant) Reset() {
 	*x = Tenant{}
-	mi := &file_triggers_v1_access_proto_msgTypes[0]
+	mi := &file_triggers_v1_access_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -125,7 +194,7 @@ func (x *Tenant) String() string {
 func (*Tenant) ProtoMessage() {}
 
 func (x *Tenant) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[0]
+	mi := &file_triggers_v1_access_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -138,7 +207,7 @@ func (x *Tenant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tenant.ProtoReflect.Descriptor instead.
 func (*Tenant) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{0}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Tenant) GetName() string {
@@ -208,6 +277,13 @@ func (x *Tenant) GetRemovedEvents() uint64 {
 	return 0
 }
 
+func (x *Tenant) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
 type isTenant_KeepAcknowledged interface {
 	isTenant_KeepAcknowledged()
 }
@@ -263,14 +339,16 @@ type Key struct {
 	// The key that this one replaces; empty: none.
 	RotatedFrom string `protobuf:"bytes,12,opt,name=rotated_from,json=rotatedFrom,proto3" json:"rotated_from,omitempty"`
 	// The key that replaces this one; empty: none.
-	RotatedTo     string `protobuf:"bytes,13,opt,name=rotated_to,json=rotatedTo,proto3" json:"rotated_to,omitempty"`
+	RotatedTo string `protobuf:"bytes,13,opt,name=rotated_to,json=rotatedTo,proto3" json:"rotated_to,omitempty"`
+	// Beside those of its tenant; not set: none.
+	Limits        *Limits `protobuf:"bytes,14,opt,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_triggers_v1_access_proto_msgTypes[1]
+	mi := &file_triggers_v1_access_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -282,7 +360,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[1]
+	mi := &file_triggers_v1_access_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -295,7 +373,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{1}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Key) GetKeyId() string {
@@ -389,6 +467,13 @@ func (x *Key) GetRotatedTo() string {
 	return ""
 }
 
+func (x *Key) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
 // What was done, or tried.
 type AuditRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -414,7 +499,7 @@ type AuditRecord struct {
 
 func (x *AuditRecord) Reset() {
 	*x = AuditRecord{}
-	mi := &file_triggers_v1_access_proto_msgTypes[2]
+	mi := &file_triggers_v1_access_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -426,7 +511,7 @@ func (x *AuditRecord) String() string {
 func (*AuditRecord) ProtoMessage() {}
 
 func (x *AuditRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[2]
+	mi := &file_triggers_v1_access_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -439,7 +524,7 @@ func (x *AuditRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRecord.ProtoReflect.Descriptor instead.
 func (*AuditRecord) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{2}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *AuditRecord) GetNumber() uint64 {
@@ -520,14 +605,16 @@ type PutTenantRequest struct {
 	// Types that are valid to be assigned to KeepPending:
 	//
 	//	*PutTenantRequest_KeepPendingSeconds
-	KeepPending   isPutTenantRequest_KeepPending `protobuf_oneof:"keep_pending"`
+	KeepPending isPutTenantRequest_KeepPending `protobuf_oneof:"keep_pending"`
+	// Not set: as they are, or none.
+	Limits        *Limits `protobuf:"bytes,5,opt,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PutTenantRequest) Reset() {
 	*x = PutTenantRequest{}
-	mi := &file_triggers_v1_access_proto_msgTypes[3]
+	mi := &file_triggers_v1_access_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -539,7 +626,7 @@ func (x *PutTenantRequest) String() string {
 func (*PutTenantRequest) ProtoMessage() {}
 
 func (x *PutTenantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[3]
+	mi := &file_triggers_v1_access_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -552,7 +639,7 @@ func (x *PutTenantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutTenantRequest.ProtoReflect.Descriptor instead.
 func (*PutTenantRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{3}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PutTenantRequest) GetName() string {
@@ -610,6 +697,13 @@ func (x *PutTenantRequest) GetKeepPendingSeconds() uint64 {
 	return 0
 }
 
+func (x *PutTenantRequest) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
 type isPutTenantRequest_DescriptionStated interface {
 	isPutTenantRequest_DescriptionStated()
 }
@@ -656,7 +750,7 @@ type PutTenantResponse struct {
 
 func (x *PutTenantResponse) Reset() {
 	*x = PutTenantResponse{}
-	mi := &file_triggers_v1_access_proto_msgTypes[4]
+	mi := &file_triggers_v1_access_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -668,7 +762,7 @@ func (x *PutTenantResponse) String() string {
 func (*PutTenantResponse) ProtoMessage() {}
 
 func (x *PutTenantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[4]
+	mi := &file_triggers_v1_access_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -681,7 +775,7 @@ func (x *PutTenantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutTenantResponse.ProtoReflect.Descriptor instead.
 func (*PutTenantResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{4}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PutTenantResponse) GetTenant() *Tenant {
@@ -709,7 +803,7 @@ type GetTenantRequest struct {
 
 func (x *GetTenantRequest) Reset() {
 	*x = GetTenantRequest{}
-	mi := &file_triggers_v1_access_proto_msgTypes[5]
+	mi := &file_triggers_v1_access_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -721,7 +815,7 @@ func (x *GetTenantRequest) String() string {
 func (*GetTenantRequest) ProtoMessage() {}
 
 func (x *GetTenantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[5]
+	mi := &file_triggers_v1_access_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -734,7 +828,7 @@ func (x *GetTenantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTenantRequest.ProtoReflect.Descriptor instead.
 func (*GetTenantRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{5}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetTenantRequest) GetName() string {
@@ -755,7 +849,7 @@ type GetTenantResponse struct {
 
 func (x *GetTenantResponse) Reset() {
 	*x = GetTenantResponse{}
-	mi := &file_triggers_v1_access_proto_msgTypes[6]
+	mi := &file_triggers_v1_access_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -767,7 +861,7 @@ func (x *GetTenantResponse) String() string {
 func (*GetTenantResponse) ProtoMessage() {}
 
 func (x *GetTenantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[6]
+	mi := &file_triggers_v1_access_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -780,7 +874,7 @@ func (x *GetTenantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTenantResponse.ProtoReflect.Descriptor instead.
 func (*GetTenantResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{6}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetTenantResponse) GetTenant() *Tenant {
@@ -803,7 +897,7 @@ type ListTenantsRequest struct {
 
 func (x *ListTenantsRequest) Reset() {
 	*x = ListTenantsRequest{}
-	mi := &file_triggers_v1_access_proto_msgTypes[7]
+	mi := &file_triggers_v1_access_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +909,7 @@ func (x *ListTenantsRequest) String() string {
 func (*ListTenantsRequest) ProtoMessage() {}
 
 func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[7]
+	mi := &file_triggers_v1_access_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,7 +922,7 @@ func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTenantsRequest.ProtoReflect.Descriptor instead.
 func (*ListTenantsRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{7}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListTenantsRequest) GetPageSize() uint32 {
@@ -858,7 +952,7 @@ type ListTenantsResponse struct {
 
 func (x *ListTenantsResponse) Reset() {
 	*x = ListTenantsResponse{}
-	mi := &file_triggers_v1_access_proto_msgTypes[8]
+	mi := &file_triggers_v1_access_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -870,7 +964,7 @@ func (x *ListTenantsResponse) String() string {
 func (*ListTenantsResponse) ProtoMessage() {}
 
 func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[8]
+	mi := &file_triggers_v1_access_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -883,7 +977,7 @@ func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTenantsResponse.ProtoReflect.Descriptor instead.
 func (*ListTenantsResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{8}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListTenantsResponse) GetTenants() []*Tenant {
@@ -911,7 +1005,7 @@ type SuspendTenantRequest struct {
 
 func (x *SuspendTenantRequest) Reset() {
 	*x = SuspendTenantRequest{}
-	mi := &file_triggers_v1_access_proto_msgTypes[9]
+	mi := &file_triggers_v1_access_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -923,7 +1017,7 @@ func (x *SuspendTenantRequest) String() string {
 func (*SuspendTenantRequest) ProtoMessage() {}
 
 func (x *SuspendTenantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[9]
+	mi := &file_triggers_v1_access_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -936,7 +1030,7 @@ func (x *SuspendTenantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendTenantRequest.ProtoReflect.Descriptor instead.
 func (*SuspendTenantRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{9}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SuspendTenantRequest) GetName() string {
@@ -957,7 +1051,7 @@ type SuspendTenantResponse struct {
 
 func (x *SuspendTenantResponse) Reset() {
 	*x = SuspendTenantResponse{}
-	mi := &file_triggers_v1_access_proto_msgTypes[10]
+	mi := &file_triggers_v1_access_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -969,7 +1063,7 @@ func (x *SuspendTenantResponse) String() string {
 func (*SuspendTenantResponse) ProtoMessage() {}
 
 func (x *SuspendTenantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[10]
+	mi := &file_triggers_v1_access_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -982,7 +1076,7 @@ func (x *SuspendTenantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendTenantResponse.ProtoReflect.Descriptor instead.
 func (*SuspendTenantResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{10}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SuspendTenantResponse) GetTenant() *Tenant {
@@ -1003,7 +1097,7 @@ type ResumeTenantRequest struct {
 
 func (x *ResumeTenantRequest) Reset() {
 	*x = ResumeTenantRequest{}
-	mi := &file_triggers_v1_access_proto_msgTypes[11]
+	mi := &file_triggers_v1_access_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1015,7 +1109,7 @@ func (x *ResumeTenantRequest) String() string {
 func (*ResumeTenantRequest) ProtoMessage() {}
 
 func (x *ResumeTenantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[11]
+	mi := &file_triggers_v1_access_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1028,7 +1122,7 @@ func (x *ResumeTenantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeTenantRequest.ProtoReflect.Descriptor instead.
 func (*ResumeTenantRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{11}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ResumeTenantRequest) GetName() string {
@@ -1049,7 +1143,7 @@ type ResumeTenantResponse struct {
 
 func (x *ResumeTenantResponse) Reset() {
 	*x = ResumeTenantResponse{}
-	mi := &file_triggers_v1_access_proto_msgTypes[12]
+	mi := &file_triggers_v1_access_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1061,7 +1155,7 @@ func (x *ResumeTenantResponse) String() string {
 func (*ResumeTenantResponse) ProtoMessage() {}
 
 func (x *ResumeTenantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[12]
+	mi := &file_triggers_v1_access_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1074,7 +1168,7 @@ func (x *ResumeTenantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeTenantResponse.ProtoReflect.Descriptor instead.
 func (*ResumeTenantResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{12}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ResumeTenantResponse) GetTenant() *Tenant {
@@ -1095,7 +1189,7 @@ type DeleteTenantRequest struct {
 
 func (x *DeleteTenantRequest) Reset() {
 	*x = DeleteTenantRequest{}
-	mi := &file_triggers_v1_access_proto_msgTypes[13]
+	mi := &file_triggers_v1_access_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1107,7 +1201,7 @@ func (x *DeleteTenantRequest) String() string {
 func (*DeleteTenantRequest) ProtoMessage() {}
 
 func (x *DeleteTenantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[13]
+	mi := &file_triggers_v1_access_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1120,7 +1214,7 @@ func (x *DeleteTenantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTenantRequest.ProtoReflect.Descriptor instead.
 func (*DeleteTenantRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{13}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DeleteTenantRequest) GetName() string {
@@ -1141,7 +1235,7 @@ type DeleteTenantResponse struct {
 
 func (x *DeleteTenantResponse) Reset() {
 	*x = DeleteTenantResponse{}
-	mi := &file_triggers_v1_access_proto_msgTypes[14]
+	mi := &file_triggers_v1_access_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1153,7 +1247,7 @@ func (x *DeleteTenantResponse) String() string {
 func (*DeleteTenantResponse) ProtoMessage() {}
 
 func (x *DeleteTenantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[14]
+	mi := &file_triggers_v1_access_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1166,7 +1260,7 @@ func (x *DeleteTenantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTenantResponse.ProtoReflect.Descriptor instead.
 func (*DeleteTenantResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{14}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DeleteTenantResponse) GetTenant() *Tenant {
@@ -1194,14 +1288,16 @@ type CreateKeyRequest struct {
 	// None: from everywhere.
 	Addresses []string `protobuf:"bytes,7,rep,name=addresses,proto3" json:"addresses,omitempty"`
 	// Not set: it does not expire.
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// Not set: none.
+	Limits        *Limits `protobuf:"bytes,9,opt,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateKeyRequest) Reset() {
 	*x = CreateKeyRequest{}
-	mi := &file_triggers_v1_access_proto_msgTypes[15]
+	mi := &file_triggers_v1_access_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1213,7 +1309,7 @@ func (x *CreateKeyRequest) String() string {
 func (*CreateKeyRequest) ProtoMessage() {}
 
 func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[15]
+	mi := &file_triggers_v1_access_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1226,7 +1322,7 @@ func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateKeyRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{15}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CreateKeyRequest) GetTenant() string {
@@ -1285,6 +1381,13 @@ func (x *CreateKeyRequest) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *CreateKeyRequest) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
 // The new key.
 type CreateKeyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1299,7 +1402,7 @@ type CreateKeyResponse struct {
 
 func (x *CreateKeyResponse) Reset() {
 	*x = CreateKeyResponse{}
-	mi := &file_triggers_v1_access_proto_msgTypes[16]
+	mi := &file_triggers_v1_access_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1311,7 +1414,7 @@ func (x *CreateKeyResponse) String() string {
 func (*CreateKeyResponse) ProtoMessage() {}
 
 func (x *CreateKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[16]
+	mi := &file_triggers_v1_access_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1324,7 +1427,7 @@ func (x *CreateKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateKeyResponse.ProtoReflect.Descriptor instead.
 func (*CreateKeyResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{16}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CreateKeyResponse) GetKey() string {
@@ -1354,7 +1457,7 @@ type GetKeyRequest struct {
 
 func (x *GetKeyRequest) Reset() {
 	*x = GetKeyRequest{}
-	mi := &file_triggers_v1_access_proto_msgTypes[17]
+	mi := &file_triggers_v1_access_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1366,7 +1469,7 @@ func (x *GetKeyRequest) String() string {
 func (*GetKeyRequest) ProtoMessage() {}
 
 func (x *GetKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[17]
+	mi := &file_triggers_v1_access_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1379,7 +1482,7 @@ func (x *GetKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetKeyRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{17}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetKeyRequest) GetTenant() string {
@@ -1407,7 +1510,7 @@ type GetKeyResponse struct {
 
 func (x *GetKeyResponse) Reset() {
 	*x = GetKeyResponse{}
-	mi := &file_triggers_v1_access_proto_msgTypes[18]
+	mi := &file_triggers_v1_access_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1419,7 +1522,7 @@ func (x *GetKeyResponse) String() string {
 func (*GetKeyResponse) ProtoMessage() {}
 
 func (x *GetKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[18]
+	mi := &file_triggers_v1_access_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1432,7 +1535,7 @@ func (x *GetKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeyResponse.ProtoReflect.Descriptor instead.
 func (*GetKeyResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{18}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetKeyResponse) GetKey() *Key {
@@ -1457,7 +1560,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_triggers_v1_access_proto_msgTypes[19]
+	mi := &file_triggers_v1_access_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1469,7 +1572,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[19]
+	mi := &file_triggers_v1_access_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1482,7 +1585,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{19}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListKeysRequest) GetTenant() string {
@@ -1519,7 +1622,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_triggers_v1_access_proto_msgTypes[20]
+	mi := &file_triggers_v1_access_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1531,7 +1634,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[20]
+	mi := &file_triggers_v1_access_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1544,7 +1647,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{20}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListKeysResponse) GetKeys() []*Key {
@@ -1582,7 +1685,7 @@ type RotateKeyRequest struct {
 
 func (x *RotateKeyRequest) Reset() {
 	*x = RotateKeyRequest{}
-	mi := &file_triggers_v1_access_proto_msgTypes[21]
+	mi := &file_triggers_v1_access_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1594,7 +1697,7 @@ func (x *RotateKeyRequest) String() string {
 func (*RotateKeyRequest) ProtoMessage() {}
 
 func (x *RotateKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[21]
+	mi := &file_triggers_v1_access_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1607,7 +1710,7 @@ func (x *RotateKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateKeyRequest.ProtoReflect.Descriptor instead.
 func (*RotateKeyRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{21}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RotateKeyRequest) GetTenant() string {
@@ -1672,7 +1775,7 @@ type RotateKeyResponse struct {
 
 func (x *RotateKeyResponse) Reset() {
 	*x = RotateKeyResponse{}
-	mi := &file_triggers_v1_access_proto_msgTypes[22]
+	mi := &file_triggers_v1_access_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1684,7 +1787,7 @@ func (x *RotateKeyResponse) String() string {
 func (*RotateKeyResponse) ProtoMessage() {}
 
 func (x *RotateKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[22]
+	mi := &file_triggers_v1_access_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1697,7 +1800,7 @@ func (x *RotateKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateKeyResponse.ProtoReflect.Descriptor instead.
 func (*RotateKeyResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{22}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RotateKeyResponse) GetKey() string {
@@ -1727,7 +1830,7 @@ type RevokeKeyRequest struct {
 
 func (x *RevokeKeyRequest) Reset() {
 	*x = RevokeKeyRequest{}
-	mi := &file_triggers_v1_access_proto_msgTypes[23]
+	mi := &file_triggers_v1_access_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1739,7 +1842,7 @@ func (x *RevokeKeyRequest) String() string {
 func (*RevokeKeyRequest) ProtoMessage() {}
 
 func (x *RevokeKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[23]
+	mi := &file_triggers_v1_access_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1752,7 +1855,7 @@ func (x *RevokeKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeKeyRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{23}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RevokeKeyRequest) GetTenant() string {
@@ -1780,7 +1883,7 @@ type RevokeKeyResponse struct {
 
 func (x *RevokeKeyResponse) Reset() {
 	*x = RevokeKeyResponse{}
-	mi := &file_triggers_v1_access_proto_msgTypes[24]
+	mi := &file_triggers_v1_access_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1792,7 +1895,7 @@ func (x *RevokeKeyResponse) String() string {
 func (*RevokeKeyResponse) ProtoMessage() {}
 
 func (x *RevokeKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[24]
+	mi := &file_triggers_v1_access_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1805,7 +1908,7 @@ func (x *RevokeKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeKeyResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{24}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RevokeKeyResponse) GetKey() *Key {
@@ -1830,7 +1933,7 @@ type ListAuditRecordsRequest struct {
 
 func (x *ListAuditRecordsRequest) Reset() {
 	*x = ListAuditRecordsRequest{}
-	mi := &file_triggers_v1_access_proto_msgTypes[25]
+	mi := &file_triggers_v1_access_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1842,7 +1945,7 @@ func (x *ListAuditRecordsRequest) String() string {
 func (*ListAuditRecordsRequest) ProtoMessage() {}
 
 func (x *ListAuditRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[25]
+	mi := &file_triggers_v1_access_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1855,7 +1958,7 @@ func (x *ListAuditRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{25}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListAuditRecordsRequest) GetTenant() string {
@@ -1892,7 +1995,7 @@ type ListAuditRecordsResponse struct {
 
 func (x *ListAuditRecordsResponse) Reset() {
 	*x = ListAuditRecordsResponse{}
-	mi := &file_triggers_v1_access_proto_msgTypes[26]
+	mi := &file_triggers_v1_access_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1904,7 +2007,7 @@ func (x *ListAuditRecordsResponse) String() string {
 func (*ListAuditRecordsResponse) ProtoMessage() {}
 
 func (x *ListAuditRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[26]
+	mi := &file_triggers_v1_access_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1917,7 +2020,7 @@ func (x *ListAuditRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{26}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListAuditRecordsResponse) GetRecords() []*AuditRecord {
@@ -1938,7 +2041,11 @@ var File_triggers_v1_access_proto protoreflect.FileDescriptor
 
 const file_triggers_v1_access_proto_rawDesc = "" +
 	"\n" +
-	"\x18triggers/v1/access.proto\x12\vtriggers.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtriggers/api/v1/options.proto\"\xe7\x02\n" +
+	"\x18triggers/v1/access.proto\x12\vtriggers.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtriggers/api/v1/options.proto\"\x88\x01\n" +
+	"\x06Limits\x12(\n" +
+	"\x10calls_per_second\x18\x01 \x01(\rR\x0ecallsPerSecond\x12*\n" +
+	"\x11events_per_second\x18\x02 \x01(\rR\x0feventsPerSecond\x12(\n" +
+	"\x10bytes_per_second\x18\x03 \x01(\x04R\x0ebytesPerSecond\"\x94\x03\n" +
 	"\x06Tenant\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12.\n" +
@@ -1947,9 +2054,10 @@ const file_triggers_v1_access_proto_rawDesc = "" +
 	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12<\n" +
 	"\x19keep_acknowledged_seconds\x18\x05 \x01(\x04H\x00R\x17keepAcknowledgedSeconds\x122\n" +
 	"\x14keep_pending_seconds\x18\x06 \x01(\x04H\x01R\x12keepPendingSeconds\x12%\n" +
-	"\x0eremoved_events\x18\a \x01(\x04R\rremovedEventsB\x13\n" +
+	"\x0eremoved_events\x18\a \x01(\x04R\rremovedEvents\x12+\n" +
+	"\x06limits\x18\b \x01(\v2\x13.triggers.v1.LimitsR\x06limitsB\x13\n" +
 	"\x11keep_acknowledgedB\x0e\n" +
-	"\fkeep_pending\"\x90\x04\n" +
+	"\fkeep_pending\"\xbd\x04\n" +
 	"\x03Key\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12.\n" +
@@ -1970,7 +2078,8 @@ const file_triggers_v1_access_proto_rawDesc = "" +
 	"lastUsedAt\x12!\n" +
 	"\frotated_from\x18\f \x01(\tR\vrotatedFrom\x12\x1d\n" +
 	"\n" +
-	"rotated_to\x18\r \x01(\tR\trotatedTo\"\xfa\x01\n" +
+	"rotated_to\x18\r \x01(\tR\trotatedTo\x12+\n" +
+	"\x06limits\x18\x0e \x01(\v2\x13.triggers.v1.LimitsR\x06limits\"\xfa\x01\n" +
 	"\vAuditRecord\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12;\n" +
 	"\vrecorded_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
@@ -1981,12 +2090,13 @@ const file_triggers_v1_access_proto_rawDesc = "" +
 	"\x06result\x18\x06 \x01(\tR\x06result\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\a \x01(\tR\trequestId\x12\x18\n" +
-	"\aaddress\x18\b \x01(\tR\aaddress\"\xf7\x01\n" +
+	"\aaddress\x18\b \x01(\tR\aaddress\"\xa4\x02\n" +
 	"\x10PutTenantRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\"\n" +
 	"\vdescription\x18\x02 \x01(\tH\x00R\vdescription\x12<\n" +
 	"\x19keep_acknowledged_seconds\x18\x03 \x01(\x04H\x01R\x17keepAcknowledgedSeconds\x122\n" +
-	"\x14keep_pending_seconds\x18\x04 \x01(\x04H\x02R\x12keepPendingSecondsB\x14\n" +
+	"\x14keep_pending_seconds\x18\x04 \x01(\x04H\x02R\x12keepPendingSeconds\x12+\n" +
+	"\x06limits\x18\x05 \x01(\v2\x13.triggers.v1.LimitsR\x06limitsB\x14\n" +
 	"\x12description_statedB\x13\n" +
 	"\x11keep_acknowledgedB\x0e\n" +
 	"\fkeep_pending\"Z\n" +
@@ -2015,7 +2125,7 @@ const file_triggers_v1_access_proto_rawDesc = "" +
 	"\x13DeleteTenantRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"C\n" +
 	"\x14DeleteTenantResponse\x12+\n" +
-	"\x06tenant\x18\x01 \x01(\v2\x13.triggers.v1.TenantR\x06tenant\"\xa8\x02\n" +
+	"\x06tenant\x18\x01 \x01(\v2\x13.triggers.v1.TenantR\x06tenant\"\xd5\x02\n" +
 	"\x10CreateKeyRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12.\n" +
@@ -2026,7 +2136,8 @@ const file_triggers_v1_access_proto_rawDesc = "" +
 	"\rsubscriptions\x18\x06 \x03(\tR\rsubscriptions\x12\x1c\n" +
 	"\taddresses\x18\a \x03(\tR\taddresses\x129\n" +
 	"\n" +
-	"expires_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"Q\n" +
+	"expires_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12+\n" +
+	"\x06limits\x18\t \x01(\v2\x13.triggers.v1.LimitsR\x06limits\"Q\n" +
 	"\x11CreateKeyResponse\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
 	"\adetails\x18\x02 \x01(\v2\x10.triggers.v1.KeyR\adetails\">\n" +
@@ -2111,92 +2222,97 @@ func file_triggers_v1_access_proto_rawDescGZIP() []byte {
 }
 
 var file_triggers_v1_access_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_triggers_v1_access_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_triggers_v1_access_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_triggers_v1_access_proto_goTypes = []any{
 	(TenantState)(0),                 // 0: triggers.v1.TenantState
-	(*Tenant)(nil),                   // 1: triggers.v1.Tenant
-	(*Key)(nil),                      // 2: triggers.v1.Key
-	(*AuditRecord)(nil),              // 3: triggers.v1.AuditRecord
-	(*PutTenantRequest)(nil),         // 4: triggers.v1.PutTenantRequest
-	(*PutTenantResponse)(nil),        // 5: triggers.v1.PutTenantResponse
-	(*GetTenantRequest)(nil),         // 6: triggers.v1.GetTenantRequest
-	(*GetTenantResponse)(nil),        // 7: triggers.v1.GetTenantResponse
-	(*ListTenantsRequest)(nil),       // 8: triggers.v1.ListTenantsRequest
-	(*ListTenantsResponse)(nil),      // 9: triggers.v1.ListTenantsResponse
-	(*SuspendTenantRequest)(nil),     // 10: triggers.v1.SuspendTenantRequest
-	(*SuspendTenantResponse)(nil),    // 11: triggers.v1.SuspendTenantResponse
-	(*ResumeTenantRequest)(nil),      // 12: triggers.v1.ResumeTenantRequest
-	(*ResumeTenantResponse)(nil),     // 13: triggers.v1.ResumeTenantResponse
-	(*DeleteTenantRequest)(nil),      // 14: triggers.v1.DeleteTenantRequest
-	(*DeleteTenantResponse)(nil),     // 15: triggers.v1.DeleteTenantResponse
-	(*CreateKeyRequest)(nil),         // 16: triggers.v1.CreateKeyRequest
-	(*CreateKeyResponse)(nil),        // 17: triggers.v1.CreateKeyResponse
-	(*GetKeyRequest)(nil),            // 18: triggers.v1.GetKeyRequest
-	(*GetKeyResponse)(nil),           // 19: triggers.v1.GetKeyResponse
-	(*ListKeysRequest)(nil),          // 20: triggers.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),         // 21: triggers.v1.ListKeysResponse
-	(*RotateKeyRequest)(nil),         // 22: triggers.v1.RotateKeyRequest
-	(*RotateKeyResponse)(nil),        // 23: triggers.v1.RotateKeyResponse
-	(*RevokeKeyRequest)(nil),         // 24: triggers.v1.RevokeKeyRequest
-	(*RevokeKeyResponse)(nil),        // 25: triggers.v1.RevokeKeyResponse
-	(*ListAuditRecordsRequest)(nil),  // 26: triggers.v1.ListAuditRecordsRequest
-	(*ListAuditRecordsResponse)(nil), // 27: triggers.v1.ListAuditRecordsResponse
-	(*timestamppb.Timestamp)(nil),    // 28: google.protobuf.Timestamp
-	(apipb.Scope)(0),                 // 29: triggers.api.v1.Scope
+	(*Limits)(nil),                   // 1: triggers.v1.Limits
+	(*Tenant)(nil),                   // 2: triggers.v1.Tenant
+	(*Key)(nil),                      // 3: triggers.v1.Key
+	(*AuditRecord)(nil),              // 4: triggers.v1.AuditRecord
+	(*PutTenantRequest)(nil),         // 5: triggers.v1.PutTenantRequest
+	(*PutTenantResponse)(nil),        // 6: triggers.v1.PutTenantResponse
+	(*GetTenantRequest)(nil),         // 7: triggers.v1.GetTenantRequest
+	(*GetTenantResponse)(nil),        // 8: triggers.v1.GetTenantResponse
+	(*ListTenantsRequest)(nil),       // 9: triggers.v1.ListTenantsRequest
+	(*ListTenantsResponse)(nil),      // 10: triggers.v1.ListTenantsResponse
+	(*SuspendTenantRequest)(nil),     // 11: triggers.v1.SuspendTenantRequest
+	(*SuspendTenantResponse)(nil),    // 12: triggers.v1.SuspendTenantResponse
+	(*ResumeTenantRequest)(nil),      // 13: triggers.v1.ResumeTenantRequest
+	(*ResumeTenantResponse)(nil),     // 14: triggers.v1.ResumeTenantResponse
+	(*DeleteTenantRequest)(nil),      // 15: triggers.v1.DeleteTenantRequest
+	(*DeleteTenantResponse)(nil),     // 16: triggers.v1.DeleteTenantResponse
+	(*CreateKeyRequest)(nil),         // 17: triggers.v1.CreateKeyRequest
+	(*CreateKeyResponse)(nil),        // 18: triggers.v1.CreateKeyResponse
+	(*GetKeyRequest)(nil),            // 19: triggers.v1.GetKeyRequest
+	(*GetKeyResponse)(nil),           // 20: triggers.v1.GetKeyResponse
+	(*ListKeysRequest)(nil),          // 21: triggers.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),         // 22: triggers.v1.ListKeysResponse
+	(*RotateKeyRequest)(nil),         // 23: triggers.v1.RotateKeyRequest
+	(*RotateKeyResponse)(nil),        // 24: triggers.v1.RotateKeyResponse
+	(*RevokeKeyRequest)(nil),         // 25: triggers.v1.RevokeKeyRequest
+	(*RevokeKeyResponse)(nil),        // 26: triggers.v1.RevokeKeyResponse
+	(*ListAuditRecordsRequest)(nil),  // 27: triggers.v1.ListAuditRecordsRequest
+	(*ListAuditRecordsResponse)(nil), // 28: triggers.v1.ListAuditRecordsResponse
+	(*timestamppb.Timestamp)(nil),    // 29: google.protobuf.Timestamp
+	(apipb.Scope)(0),                 // 30: triggers.api.v1.Scope
 }
 var file_triggers_v1_access_proto_depIdxs = []int32{
 	0,  // 0: triggers.v1.Tenant.state:type_name -> triggers.v1.TenantState
-	28, // 1: triggers.v1.Tenant.created_at:type_name -> google.protobuf.Timestamp
-	29, // 2: triggers.v1.Key.scopes:type_name -> triggers.api.v1.Scope
-	28, // 3: triggers.v1.Key.created_at:type_name -> google.protobuf.Timestamp
-	28, // 4: triggers.v1.Key.expires_at:type_name -> google.protobuf.Timestamp
-	28, // 5: triggers.v1.Key.revoked_at:type_name -> google.protobuf.Timestamp
-	28, // 6: triggers.v1.Key.last_used_at:type_name -> google.protobuf.Timestamp
-	28, // 7: triggers.v1.AuditRecord.recorded_at:type_name -> google.protobuf.Timestamp
-	1,  // 8: triggers.v1.PutTenantResponse.tenant:type_name -> triggers.v1.Tenant
-	1,  // 9: triggers.v1.GetTenantResponse.tenant:type_name -> triggers.v1.Tenant
-	1,  // 10: triggers.v1.ListTenantsResponse.tenants:type_name -> triggers.v1.Tenant
-	1,  // 11: triggers.v1.SuspendTenantResponse.tenant:type_name -> triggers.v1.Tenant
-	1,  // 12: triggers.v1.ResumeTenantResponse.tenant:type_name -> triggers.v1.Tenant
-	1,  // 13: triggers.v1.DeleteTenantResponse.tenant:type_name -> triggers.v1.Tenant
-	29, // 14: triggers.v1.CreateKeyRequest.scopes:type_name -> triggers.api.v1.Scope
-	28, // 15: triggers.v1.CreateKeyRequest.expires_at:type_name -> google.protobuf.Timestamp
-	2,  // 16: triggers.v1.CreateKeyResponse.details:type_name -> triggers.v1.Key
-	2,  // 17: triggers.v1.GetKeyResponse.key:type_name -> triggers.v1.Key
-	2,  // 18: triggers.v1.ListKeysResponse.keys:type_name -> triggers.v1.Key
-	28, // 19: triggers.v1.RotateKeyRequest.expires_at:type_name -> google.protobuf.Timestamp
-	2,  // 20: triggers.v1.RotateKeyResponse.details:type_name -> triggers.v1.Key
-	2,  // 21: triggers.v1.RevokeKeyResponse.key:type_name -> triggers.v1.Key
-	3,  // 22: triggers.v1.ListAuditRecordsResponse.records:type_name -> triggers.v1.AuditRecord
-	4,  // 23: triggers.v1.AccessService.PutTenant:input_type -> triggers.v1.PutTenantRequest
-	6,  // 24: triggers.v1.AccessService.GetTenant:input_type -> triggers.v1.GetTenantRequest
-	8,  // 25: triggers.v1.AccessService.ListTenants:input_type -> triggers.v1.ListTenantsRequest
-	10, // 26: triggers.v1.AccessService.SuspendTenant:input_type -> triggers.v1.SuspendTenantRequest
-	12, // 27: triggers.v1.AccessService.ResumeTenant:input_type -> triggers.v1.ResumeTenantRequest
-	14, // 28: triggers.v1.AccessService.DeleteTenant:input_type -> triggers.v1.DeleteTenantRequest
-	16, // 29: triggers.v1.AccessService.CreateKey:input_type -> triggers.v1.CreateKeyRequest
-	18, // 30: triggers.v1.AccessService.GetKey:input_type -> triggers.v1.GetKeyRequest
-	20, // 31: triggers.v1.AccessService.ListKeys:input_type -> triggers.v1.ListKeysRequest
-	22, // 32: triggers.v1.AccessService.RotateKey:input_type -> triggers.v1.RotateKeyRequest
-	24, // 33: triggers.v1.AccessService.RevokeKey:input_type -> triggers.v1.RevokeKeyRequest
-	26, // 34: triggers.v1.AccessService.ListAuditRecords:input_type -> triggers.v1.ListAuditRecordsRequest
-	5,  // 35: triggers.v1.AccessService.PutTenant:output_type -> triggers.v1.PutTenantResponse
-	7,  // 36: triggers.v1.AccessService.GetTenant:output_type -> triggers.v1.GetTenantResponse
-	9,  // 37: triggers.v1.AccessService.ListTenants:output_type -> triggers.v1.ListTenantsResponse
-	11, // 38: triggers.v1.AccessService.SuspendTenant:output_type -> triggers.v1.SuspendTenantResponse
-	13, // 39: triggers.v1.AccessService.ResumeTenant:output_type -> triggers.v1.ResumeTenantResponse
-	15, // 40: triggers.v1.AccessService.DeleteTenant:output_type -> triggers.v1.DeleteTenantResponse
-	17, // 41: triggers.v1.AccessService.CreateKey:output_type -> triggers.v1.CreateKeyResponse
-	19, // 42: triggers.v1.AccessService.GetKey:output_type -> triggers.v1.GetKeyResponse
-	21, // 43: triggers.v1.AccessService.ListKeys:output_type -> triggers.v1.ListKeysResponse
-	23, // 44: triggers.v1.AccessService.RotateKey:output_type -> triggers.v1.RotateKeyResponse
-	25, // 45: triggers.v1.AccessService.RevokeKey:output_type -> triggers.v1.RevokeKeyResponse
-	27, // 46: triggers.v1.AccessService.ListAuditRecords:output_type -> triggers.v1.ListAuditRecordsResponse
-	35, // [35:47] is the sub-list for method output_type
-	23, // [23:35] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	29, // 1: triggers.v1.Tenant.created_at:type_name -> google.protobuf.Timestamp
+	1,  // 2: triggers.v1.Tenant.limits:type_name -> triggers.v1.Limits
+	30, // 3: triggers.v1.Key.scopes:type_name -> triggers.api.v1.Scope
+	29, // 4: triggers.v1.Key.created_at:type_name -> google.protobuf.Timestamp
+	29, // 5: triggers.v1.Key.expires_at:type_name -> google.protobuf.Timestamp
+	29, // 6: triggers.v1.Key.revoked_at:type_name -> google.protobuf.Timestamp
+	29, // 7: triggers.v1.Key.last_used_at:type_name -> google.protobuf.Timestamp
+	1,  // 8: triggers.v1.Key.limits:type_name -> triggers.v1.Limits
+	29, // 9: triggers.v1.AuditRecord.recorded_at:type_name -> google.protobuf.Timestamp
+	1,  // 10: triggers.v1.PutTenantRequest.limits:type_name -> triggers.v1.Limits
+	2,  // 11: triggers.v1.PutTenantResponse.tenant:type_name -> triggers.v1.Tenant
+	2,  // 12: triggers.v1.GetTenantResponse.tenant:type_name -> triggers.v1.Tenant
+	2,  // 13: triggers.v1.ListTenantsResponse.tenants:type_name -> triggers.v1.Tenant
+	2,  // 14: triggers.v1.SuspendTenantResponse.tenant:type_name -> triggers.v1.Tenant
+	2,  // 15: triggers.v1.ResumeTenantResponse.tenant:type_name -> triggers.v1.Tenant
+	2,  // 16: triggers.v1.DeleteTenantResponse.tenant:type_name -> triggers.v1.Tenant
+	30, // 17: triggers.v1.CreateKeyRequest.scopes:type_name -> triggers.api.v1.Scope
+	29, // 18: triggers.v1.CreateKeyRequest.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 19: triggers.v1.CreateKeyRequest.limits:type_name -> triggers.v1.Limits
+	3,  // 20: triggers.v1.CreateKeyResponse.details:type_name -> triggers.v1.Key
+	3,  // 21: triggers.v1.GetKeyResponse.key:type_name -> triggers.v1.Key
+	3,  // 22: triggers.v1.ListKeysResponse.keys:type_name -> triggers.v1.Key
+	29, // 23: triggers.v1.RotateKeyRequest.expires_at:type_name -> google.protobuf.Timestamp
+	3,  // 24: triggers.v1.RotateKeyResponse.details:type_name -> triggers.v1.Key
+	3,  // 25: triggers.v1.RevokeKeyResponse.key:type_name -> triggers.v1.Key
+	4,  // 26: triggers.v1.ListAuditRecordsResponse.records:type_name -> triggers.v1.AuditRecord
+	5,  // 27: triggers.v1.AccessService.PutTenant:input_type -> triggers.v1.PutTenantRequest
+	7,  // 28: triggers.v1.AccessService.GetTenant:input_type -> triggers.v1.GetTenantRequest
+	9,  // 29: triggers.v1.AccessService.ListTenants:input_type -> triggers.v1.ListTenantsRequest
+	11, // 30: triggers.v1.AccessService.SuspendTenant:input_type -> triggers.v1.SuspendTenantRequest
+	13, // 31: triggers.v1.AccessService.ResumeTenant:input_type -> triggers.v1.ResumeTenantRequest
+	15, // 32: triggers.v1.AccessService.DeleteTenant:input_type -> triggers.v1.DeleteTenantRequest
+	17, // 33: triggers.v1.AccessService.CreateKey:input_type -> triggers.v1.CreateKeyRequest
+	19, // 34: triggers.v1.AccessService.GetKey:input_type -> triggers.v1.GetKeyRequest
+	21, // 35: triggers.v1.AccessService.ListKeys:input_type -> triggers.v1.ListKeysRequest
+	23, // 36: triggers.v1.AccessService.RotateKey:input_type -> triggers.v1.RotateKeyRequest
+	25, // 37: triggers.v1.AccessService.RevokeKey:input_type -> triggers.v1.RevokeKeyRequest
+	27, // 38: triggers.v1.AccessService.ListAuditRecords:input_type -> triggers.v1.ListAuditRecordsRequest
+	6,  // 39: triggers.v1.AccessService.PutTenant:output_type -> triggers.v1.PutTenantResponse
+	8,  // 40: triggers.v1.AccessService.GetTenant:output_type -> triggers.v1.GetTenantResponse
+	10, // 41: triggers.v1.AccessService.ListTenants:output_type -> triggers.v1.ListTenantsResponse
+	12, // 42: triggers.v1.AccessService.SuspendTenant:output_type -> triggers.v1.SuspendTenantResponse
+	14, // 43: triggers.v1.AccessService.ResumeTenant:output_type -> triggers.v1.ResumeTenantResponse
+	16, // 44: triggers.v1.AccessService.DeleteTenant:output_type -> triggers.v1.DeleteTenantResponse
+	18, // 45: triggers.v1.AccessService.CreateKey:output_type -> triggers.v1.CreateKeyResponse
+	20, // 46: triggers.v1.AccessService.GetKey:output_type -> triggers.v1.GetKeyResponse
+	22, // 47: triggers.v1.AccessService.ListKeys:output_type -> triggers.v1.ListKeysResponse
+	24, // 48: triggers.v1.AccessService.RotateKey:output_type -> triggers.v1.RotateKeyResponse
+	26, // 49: triggers.v1.AccessService.RevokeKey:output_type -> triggers.v1.RevokeKeyResponse
+	28, // 50: triggers.v1.AccessService.ListAuditRecords:output_type -> triggers.v1.ListAuditRecordsResponse
+	39, // [39:51] is the sub-list for method output_type
+	27, // [27:39] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_triggers_v1_access_proto_init() }
@@ -2204,16 +2320,16 @@ func file_triggers_v1_access_proto_init() {
 	if File_triggers_v1_access_proto != nil {
 		return
 	}
-	file_triggers_v1_access_proto_msgTypes[0].OneofWrappers = []any{
+	file_triggers_v1_access_proto_msgTypes[1].OneofWrappers = []any{
 		(*Tenant_KeepAcknowledgedSeconds)(nil),
 		(*Tenant_KeepPendingSeconds)(nil),
 	}
-	file_triggers_v1_access_proto_msgTypes[3].OneofWrappers = []any{
+	file_triggers_v1_access_proto_msgTypes[4].OneofWrappers = []any{
 		(*PutTenantRequest_Description)(nil),
 		(*PutTenantRequest_KeepAcknowledgedSeconds)(nil),
 		(*PutTenantRequest_KeepPendingSeconds)(nil),
 	}
-	file_triggers_v1_access_proto_msgTypes[21].OneofWrappers = []any{
+	file_triggers_v1_access_proto_msgTypes[22].OneofWrappers = []any{
 		(*RotateKeyRequest_OverlapSeconds)(nil),
 	}
 	type x struct{}
@@ -2222,7 +2338,7 @@ func file_triggers_v1_access_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_triggers_v1_access_proto_rawDesc), len(file_triggers_v1_access_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   27,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -33,10 +33,11 @@ class AuditRecord(_message.Message):
     def __init__(self, number: _Optional[int] = ..., recorded_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., key_id: _Optional[str] = ..., action: _Optional[str] = ..., target: _Optional[str] = ..., result: _Optional[str] = ..., request_id: _Optional[str] = ..., address: _Optional[str] = ...) -> None: ...
 
 class CreateKeyRequest(_message.Message):
-    __slots__ = ["addresses", "event_types", "expires_at", "name", "scopes", "sources", "subscriptions", "tenant"]
+    __slots__ = ["addresses", "event_types", "expires_at", "limits", "name", "scopes", "sources", "subscriptions", "tenant"]
     ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     EVENT_TYPES_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     SCOPES_FIELD_NUMBER: _ClassVar[int]
     SOURCES_FIELD_NUMBER: _ClassVar[int]
@@ -45,12 +46,13 @@ class CreateKeyRequest(_message.Message):
     addresses: _containers.RepeatedScalarFieldContainer[str]
     event_types: _containers.RepeatedScalarFieldContainer[str]
     expires_at: _timestamp_pb2.Timestamp
+    limits: Limits
     name: str
     scopes: _containers.RepeatedScalarFieldContainer[_options_pb2.Scope]
     sources: _containers.RepeatedScalarFieldContainer[str]
     subscriptions: _containers.RepeatedScalarFieldContainer[str]
     tenant: str
-    def __init__(self, tenant: _Optional[str] = ..., name: _Optional[str] = ..., scopes: _Optional[_Iterable[_Union[_options_pb2.Scope, str]]] = ..., sources: _Optional[_Iterable[str]] = ..., event_types: _Optional[_Iterable[str]] = ..., subscriptions: _Optional[_Iterable[str]] = ..., addresses: _Optional[_Iterable[str]] = ..., expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, tenant: _Optional[str] = ..., name: _Optional[str] = ..., scopes: _Optional[_Iterable[_Union[_options_pb2.Scope, str]]] = ..., sources: _Optional[_Iterable[str]] = ..., event_types: _Optional[_Iterable[str]] = ..., subscriptions: _Optional[_Iterable[str]] = ..., addresses: _Optional[_Iterable[str]] = ..., expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
 
 class CreateKeyResponse(_message.Message):
     __slots__ = ["details", "key"]
@@ -99,13 +101,14 @@ class GetTenantResponse(_message.Message):
     def __init__(self, tenant: _Optional[_Union[Tenant, _Mapping]] = ...) -> None: ...
 
 class Key(_message.Message):
-    __slots__ = ["addresses", "created_at", "event_types", "expires_at", "key_id", "last_used_at", "name", "revoked_at", "rotated_from", "rotated_to", "scopes", "sources", "subscriptions"]
+    __slots__ = ["addresses", "created_at", "event_types", "expires_at", "key_id", "last_used_at", "limits", "name", "revoked_at", "rotated_from", "rotated_to", "scopes", "sources", "subscriptions"]
     ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     EVENT_TYPES_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     LAST_USED_AT_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     REVOKED_AT_FIELD_NUMBER: _ClassVar[int]
     ROTATED_FROM_FIELD_NUMBER: _ClassVar[int]
@@ -119,6 +122,7 @@ class Key(_message.Message):
     expires_at: _timestamp_pb2.Timestamp
     key_id: str
     last_used_at: _timestamp_pb2.Timestamp
+    limits: Limits
     name: str
     revoked_at: _timestamp_pb2.Timestamp
     rotated_from: str
@@ -126,7 +130,17 @@ class Key(_message.Message):
     scopes: _containers.RepeatedScalarFieldContainer[_options_pb2.Scope]
     sources: _containers.RepeatedScalarFieldContainer[str]
     subscriptions: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, key_id: _Optional[str] = ..., name: _Optional[str] = ..., scopes: _Optional[_Iterable[_Union[_options_pb2.Scope, str]]] = ..., sources: _Optional[_Iterable[str]] = ..., event_types: _Optional[_Iterable[str]] = ..., subscriptions: _Optional[_Iterable[str]] = ..., addresses: _Optional[_Iterable[str]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., revoked_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_used_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., rotated_from: _Optional[str] = ..., rotated_to: _Optional[str] = ...) -> None: ...
+    def __init__(self, key_id: _Optional[str] = ..., name: _Optional[str] = ..., scopes: _Optional[_Iterable[_Union[_options_pb2.Scope, str]]] = ..., sources: _Optional[_Iterable[str]] = ..., event_types: _Optional[_Iterable[str]] = ..., subscriptions: _Optional[_Iterable[str]] = ..., addresses: _Optional[_Iterable[str]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., revoked_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_used_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., rotated_from: _Optional[str] = ..., rotated_to: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
+
+class Limits(_message.Message):
+    __slots__ = ["bytes_per_second", "calls_per_second", "events_per_second"]
+    BYTES_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    CALLS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    bytes_per_second: int
+    calls_per_second: int
+    events_per_second: int
+    def __init__(self, calls_per_second: _Optional[int] = ..., events_per_second: _Optional[int] = ..., bytes_per_second: _Optional[int] = ...) -> None: ...
 
 class ListAuditRecordsRequest(_message.Message):
     __slots__ = ["page_size", "page_token", "tenant"]
@@ -181,16 +195,18 @@ class ListTenantsResponse(_message.Message):
     def __init__(self, tenants: _Optional[_Iterable[_Union[Tenant, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class PutTenantRequest(_message.Message):
-    __slots__ = ["description", "keep_acknowledged_seconds", "keep_pending_seconds", "name"]
+    __slots__ = ["description", "keep_acknowledged_seconds", "keep_pending_seconds", "limits", "name"]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     KEEP_ACKNOWLEDGED_SECONDS_FIELD_NUMBER: _ClassVar[int]
     KEEP_PENDING_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     description: str
     keep_acknowledged_seconds: int
     keep_pending_seconds: int
+    limits: Limits
     name: str
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., keep_acknowledged_seconds: _Optional[int] = ..., keep_pending_seconds: _Optional[int] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., keep_acknowledged_seconds: _Optional[int] = ..., keep_pending_seconds: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
 
 class PutTenantResponse(_message.Message):
     __slots__ = ["created", "tenant"]
@@ -259,11 +275,12 @@ class SuspendTenantResponse(_message.Message):
     def __init__(self, tenant: _Optional[_Union[Tenant, _Mapping]] = ...) -> None: ...
 
 class Tenant(_message.Message):
-    __slots__ = ["created_at", "description", "keep_acknowledged_seconds", "keep_pending_seconds", "name", "removed_events", "state"]
+    __slots__ = ["created_at", "description", "keep_acknowledged_seconds", "keep_pending_seconds", "limits", "name", "removed_events", "state"]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     KEEP_ACKNOWLEDGED_SECONDS_FIELD_NUMBER: _ClassVar[int]
     KEEP_PENDING_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     REMOVED_EVENTS_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -271,10 +288,11 @@ class Tenant(_message.Message):
     description: str
     keep_acknowledged_seconds: int
     keep_pending_seconds: int
+    limits: Limits
     name: str
     removed_events: int
     state: TenantState
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., state: _Optional[_Union[TenantState, str]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., keep_acknowledged_seconds: _Optional[int] = ..., keep_pending_seconds: _Optional[int] = ..., removed_events: _Optional[int] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., state: _Optional[_Union[TenantState, str]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., keep_acknowledged_seconds: _Optional[int] = ..., keep_pending_seconds: _Optional[int] = ..., removed_events: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
 
 class TenantState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = []

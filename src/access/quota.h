@@ -1,0 +1,40 @@
+/* How much a key, or all keys of a tenant, may do in a second: token buckets, each kept as the time
+ * at which it is full again (the generic cell rate algorithm of ATM's traffic management). They
+ * hold a second's worth. Any thread; no locks: of calls at the same moment a few may pass that are
+ * beyond. */
+#ifndef TRIGGERS_ACCESS_QUOTA_H
+#define TRIGGERS_ACCESS_QUOTA_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "triggers/v1/access.pb-c.h"
+
+enum quota_kind { QUOTA_CALLS, QUOTA_EVENTS, QUOTA_BYTES, QUOTA_KINDS };
+
+struct quota {
+    atomic_uint references;
+    struct quota_bucket {
+        atomic_uint_fast64_t per_second; /* 0: not limited */
+        atomic_int_fast64_t full_us;     /* monotonic */
+    } buckets[QUOTA_KINDS];
+};
+
+/* Not limited, with one reference; NULL without memory. */
+struct quota *quota_new(void);
+struct quota *quota_hold(struct quota *quota);
+void quota_release(struct quota *quota); /* NULL is allowed */
+
+/* NULL: not limited. What was taken stays taken. */
+void quota_set(struct quota *quota, const Triggers__V1__Limits *limits);
+
+/* After how many microseconds something may be taken; 0: now. */
+int64_t quota_wait_us(const struct quota *quota, enum quota_kind kind, int64_t now_us);
+
+/* Takes an amount, be it more than there is: then nothing is to be taken for longer. `cores`: so
+ * many share what is allowed, at least 1. */
+void quota_take(struct quota *quota, enum quota_kind kind, uint64_t amount, unsigned cores,
+                int64_t now_us);
+
+#endif
