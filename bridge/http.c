@@ -85,6 +85,15 @@ static void set_waiting(const struct request *request, bool waiting)
     connections_set_waiting(&request->bridge->connections, request->peer, waiting);
 }
 
+/* Without memory an answer has no such headers. */
+static void take_limits(struct answer *answer, const triggers_reply *reply)
+{
+    if (!reply->rate_limit[0] || answer->rate_limit)
+        return;
+    answer->rate_limit_policy = strdup(reply->rate_limit_policy);
+    answer->rate_limit = strdup(reply->rate_limit);
+}
+
 /* Makes the answer from the reply, and releases everything else; or another call has been started.
  */
 static void finish(struct request *request)
@@ -94,6 +103,7 @@ static void finish(struct request *request)
     request->route->finish(request);
     if (request->calling)
         return;
+    take_limits(&request->answer, request->reply);
     triggers_reply_free(request->reply);
     request->reply = NULL;
     if (!request->answer.more)

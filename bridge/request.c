@@ -88,6 +88,8 @@ void request_free(struct request *request)
     struct bridge *bridge = request->bridge;
     triggers_reply_free(request->reply);
     buffer_fini(&request->answer.body);
+    free(request->answer.rate_limit_policy);
+    free(request->answer.rate_limit);
     arena_fini(&request->arena);
     CHECK(request->room.state != ROOM_WAITED_FOR && !request->key.next && !request->body);
     charge_release(&request->charge, request->charge.held);

@@ -66,8 +66,10 @@ struct answer {
     bool scope_missing; /* the client's key lacks the scope of the route's call */
     bool wrong_coding;  /* the body's coding is refused: the answer lists those that are accepted */
     char location[HEADERS_PREFIX_SIZE + 64];
-    unsigned retry_after_s; /* 0: none */
-    bool preflight;         /* answers a CORS preflight */
+    unsigned retry_after_s;  /* 0: none */
+    char *rate_limit_policy; /* malloc'd, as the next; NULL: the key has no limits */
+    char *rate_limit;
+    bool preflight; /* answers a CORS preflight */
     /* Gives the body of a stream, piece by piece, as there is room for more: see stream_events.c.
      * 0: the connection is suspended. NULL: the body is all there. */
     ssize_t (*more)(void *request, uint64_t position, char *out, size_t room);

@@ -171,7 +171,7 @@ static void add_cors(struct MHD_Response *response, const struct request *reques
     if (verdict == ORIGIN_LISTED)
         MHD_add_response_header(response, "Access-Control-Allow-Credentials", "true");
     MHD_add_response_header(response, "Access-Control-Expose-Headers",
-                            "X-Request-ID, Location, Retry-After");
+                            "X-Request-ID, Location, Retry-After, RateLimit, RateLimit-Policy");
     if (!request->answer.preflight)
         return;
     MHD_add_response_header(response, "Access-Control-Allow-Methods", ALL_METHODS);
@@ -246,6 +246,10 @@ static void add_headers(struct MHD_Response *response, const struct request *req
         char seconds[16];
         snprintf(seconds, sizeof(seconds), "%u", answer->retry_after_s);
         MHD_add_response_header(response, "Retry-After", seconds);
+    }
+    if (answer->rate_limit_policy && answer->rate_limit) {
+        MHD_add_response_header(response, "RateLimit-Policy", answer->rate_limit_policy);
+        MHD_add_response_header(response, "RateLimit", answer->rate_limit);
     }
     add_challenge(response, request);
     if (atomic_load(&request->bridge->draining))

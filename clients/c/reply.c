@@ -34,6 +34,8 @@ static const triggers_reply no_memory = {
     .server_store = "",
     .request_id = "",
     .stats = "",
+    .rate_limit_policy = "",
+    .rate_limit = "",
 };
 
 static const triggers_reply too_large = {
@@ -47,6 +49,8 @@ static const triggers_reply too_large = {
     .server_store = "",
     .request_id = "",
     .stats = "",
+    .rate_limit_policy = "",
+    .rate_limit = "",
 };
 
 /* Starts an OK reply without items in `arena`; NULL without memory. */
@@ -63,6 +67,8 @@ static triggers_reply *reply_new(struct arena *arena)
         .server_store = "",
         .request_id = "",
         .stats = "",
+        .rate_limit_policy = "",
+        .rate_limit = "",
     };
     return &box->reply;
 }
@@ -248,6 +254,8 @@ static bool read_envelope(struct reply_builder *builder, const struct method *me
     }
     CHECK(reply->code == TRIGGERS_OK && !reply->items);
     reply->request_id = find_metadata(response, "request-id");
+    reply->rate_limit_policy = find_metadata(response, "ratelimit-policy");
+    reply->rate_limit = find_metadata(response, "ratelimit");
     if (response->code != TRIGGERS__RPC__V1__CODE__OK) {
         bool read = reply_error_read(builder->arena, response->code, response->message,
                                      response->details, &reply->error);

@@ -249,6 +249,10 @@ typedef struct triggers_reply {
     int64_t first_sequence;     /* list of events: the first from which on none was removed */
     const triggers_kind *kinds; /* kinds: the page; NULL otherwise */
     size_t kind_count;
+    /* How much the key may do in a second, and how much of it is left, as the HTTP headers
+     * RateLimit-Policy and RateLimit say it; "" without limits; never NULL. */
+    const char *rate_limit_policy;
+    const char *rate_limit;
 } triggers_reply;
 
 /* Takes the reply, which it must free (any time, any thread). */

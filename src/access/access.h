@@ -42,7 +42,8 @@ void access_look(struct access *access);
 
 /* Decides for whom a call is: fills `scope`, and `pass` with a reference, or with NULL for a call
  * without a key. `authorization` is the value of the metadata of that name, data NULL: none;
- * `address` is where the call came from, "" when that is not known. False: UNAUTHENTICATED
+ * `address` is where the call came from, "" when that is not known. False, with the pass of a good
+ * key that is beyond its limits all the same: UNAUTHENTICATED
  * (KEY_MISSING, KEY_INVALID), RESOURCE_EXHAUSTED (TOO_MANY_WRONG_KEYS from this address, or
  * RATE_LIMITED), PERMISSION_DENIED (TENANT_SUSPENDED), or UNAVAILABLE before the keys are known. */
 bool access_admit(struct access *access, struct slice authorization, const char *address,

@@ -235,9 +235,5 @@ bool access_admit(struct access *access, struct slice authorization, const char 
         return true;
     if (!identify(access, authorization, address, pass, scope, status))
         return false;
-    if (take(access, *pass, ONE_CALL, status))
-        return true;
-    pass_release(*pass);
-    *pass = NULL;
-    return false;
+    return take(access, *pass, ONE_CALL, status);
 }

@@ -85,6 +85,17 @@ static void free_key(struct pass *pass)
     free(key);
 }
 
+static bool describe_limits(const struct pass *pass, char policy[PASS_LIMITS_SIZE],
+                            char left[PASS_LIMITS_SIZE])
+{
+    const struct known_key *key = (const struct known_key *)pass;
+    int64_t now_us = clock_monotonic_us();
+    policy[0] = left[0] = '\0';
+    quota_describe(key->quota, "", now_us, policy, left);
+    quota_describe(key->of_tenant, "tenant-", now_us, policy, left);
+    return policy[0] != '\0';
+}
+
 static void free_tenant(struct known_tenant *tenant)
 {
     free((char *)tenant->name.data);
@@ -326,6 +337,7 @@ static struct known_key *read_key(const struct store_access_row *row)
     }
     atomic_init(&key->pass.references, 1);
     key->pass.free = free_key;
+    key->pass.limits = describe_limits;
     memcpy(key->pass.key_id, row->id.data, KEY_ID_LENGTH);
     memcpy(key->hash, row->body.data, KEY_HASH_SIZE);
     key->version = row->version;

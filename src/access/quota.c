@@ -1,6 +1,11 @@
 #include "access/quota.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "base/pass.h"
 
 #define SECOND_US INT64_C(1000000)
 #define LONGEST_S 3600 /* for which one call may use up a bucket */
@@ -8,8 +13,10 @@
 struct quota *quota_new(void)
 {
     struct quota *quota = calloc(1, sizeof(*quota));
-    if (quota)
-        atomic_init(&quota->references, 1);
+    if (!quota)
+        return NULL;
+    atomic_init(&quota->references, 1);
+    atomic_init(&quota->cores, 1);
     return quota;
 }
 
@@ -48,10 +55,41 @@ void quota_take(struct quota *quota, enum quota_kind kind, uint64_t amount, unsi
     uint64_t per_second = atomic_load_explicit(&bucket->per_second, memory_order_relaxed);
     if (per_second == 0)
         return;
+    atomic_store_explicit(&quota->cores, cores, memory_order_relaxed);
     double seconds = (double)amount * cores / (double)per_second;
     int64_t cost_us = seconds < LONGEST_S ? (int64_t)(seconds * SECOND_US) : LONGEST_S * SECOND_US;
     int_fast64_t full_us = atomic_load(&bucket->full_us);
     while (!atomic_compare_exchange_weak(&bucket->full_us, &full_us,
                                          (full_us > now_us ? full_us : now_us) + cost_us)) {
+    }
+}
+
+static void add_item(char *list, const char *prefix, const char *name, const char *parameter,
+                     uint64_t number)
+{
+    size_t size = strlen(list);
+    snprintf(list + size, PASS_LIMITS_SIZE - size, "%s\"%s%s\";%s=%" PRIu64 ";%s",
+             size > 0 ? ", " : "", prefix, name, parameter, number,
+             parameter[0] == 'q' ? "w=1" : "t=1");
+}
+
+void quota_describe(const struct quota *quota, const char *prefix, int64_t now_us, char *policy,
+                    char *left)
+{
+    static const char *const NAMES[] = {
+        [QUOTA_CALLS] = "calls", [QUOTA_EVENTS] = "events", [QUOTA_BYTES] = "bytes"};
+    unsigned cores = atomic_load_explicit(&quota->cores, memory_order_relaxed);
+    for (enum quota_kind kind = 0; kind < QUOTA_KINDS; kind++) {
+        const struct quota_bucket *bucket = &quota->buckets[kind];
+        uint64_t per_second = atomic_load_explicit(&bucket->per_second, memory_order_relaxed);
+        int64_t taken_us = atomic_load(&bucket->full_us) - now_us;
+        int64_t left_us = taken_us <= 0           ? SECOND_US
+                          : taken_us >= SECOND_US ? 0
+                                                  : SECOND_US - taken_us;
+        if (per_second == 0)
+            continue;
+        add_item(policy, prefix, NAMES[kind], "q", per_second);
+        add_item(left, prefix, NAMES[kind], "r",
+                 (uint64_t)((double)per_second / cores * (double)left_us / SECOND_US));
     }
 }

@@ -15,6 +15,7 @@ enum quota_kind { QUOTA_CALLS, QUOTA_EVENTS, QUOTA_BYTES, QUOTA_KINDS };
 
 struct quota {
     atomic_uint references;
+    atomic_uint cores; /* that shared it when something was taken */
     struct quota_bucket {
         atomic_uint_fast64_t per_second; /* 0: not limited */
         atomic_int_fast64_t full_us;     /* monotonic */
@@ -36,5 +37,10 @@ int64_t quota_wait_us(const struct quota *quota, enum quota_kind kind, int64_t n
  * many share what is allowed, at least 1. */
 void quota_take(struct quota *quota, enum quota_kind kind, uint64_t amount, unsigned cores,
                 int64_t now_us);
+
+/* Adds to the texts of PASS_LIMITS_SIZE bytes, see base/pass.h, what is limited: names begin with
+ * `prefix`. */
+void quota_describe(const struct quota *quota, const char *prefix, int64_t now_us, char *policy,
+                    char *left);
 
 #endif

@@ -158,10 +158,11 @@ static enum store_result write_removal(struct access *access, struct store_sessi
 static enum store_result follow_removal(struct access *access, struct store_session *session,
                                         int64_t number, struct arena *arena, struct status *status)
 {
-    struct tenant_removal removal = tenants_removal(access->tenants, number);
+    struct tenant_removal removal;
     struct told_removal *told = told_of(access, number);
     const struct tenant_copy *tenant = keyring_tenant_of(access->keyring, number, arena);
     bool written;
+    tenants_removal(access->tenants, number, &removal);
     if (!told || !tenant || (removal.events == told->events && !removal.done))
         return STORE_OK;
     tenant->message->removed_events += (uint64_t)(removal.events - told->events);

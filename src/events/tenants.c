@@ -154,15 +154,12 @@ void tenants_note_removal(struct tenants *tenants, int64_t number, int64_t event
     pthread_mutex_unlock(&tenants->lock);
 }
 
-struct tenant_removal tenants_removal(struct tenants *tenants, int64_t number)
+void tenants_removal(struct tenants *tenants, int64_t number, struct tenant_removal *removal)
 {
-    struct tenant_removal removal = {0};
     pthread_mutex_lock(&tenants->lock);
     const struct looked_after *at = find_tenant(tenants, number);
-    if (at)
-        removal = at->removal;
+    *removal = at ? at->removal : (struct tenant_removal){0};
     pthread_mutex_unlock(&tenants->lock);
-    return removal;
 }
 
 /* ---- life ---- */

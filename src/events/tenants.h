@@ -59,6 +59,6 @@ struct tenant_removal {
 void tenants_note_removal(struct tenants *tenants, int64_t number, int64_t events, bool done);
 
 /* What was noted since the tenant was put as one that is deleted; zeros for others. */
-struct tenant_removal tenants_removal(struct tenants *tenants, int64_t number);
+void tenants_removal(struct tenants *tenants, int64_t number, struct tenant_removal *removal);
 
 #endif

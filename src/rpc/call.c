@@ -181,21 +181,44 @@ static void send_answer(struct call *call, enum status_code code, const char *re
     call->transport->send(call);
 }
 
+struct answer_metadata {
+    Triggers__Rpc__V1__Response__MetadataEntry entries[3];
+    Triggers__Rpc__V1__Response__MetadataEntry *list[3];
+    char policy[PASS_LIMITS_SIZE], left[PASS_LIMITS_SIZE];
+};
+
+static void add_entry(struct answer_metadata *metadata, Triggers__Rpc__V1__Response *envelope,
+                      const char *key, const char *value)
+{
+    size_t index = envelope->n_metadata++;
+    Triggers__Rpc__V1__Response__MetadataEntry *entry = &metadata->entries[index];
+    triggers__rpc__v1__response__metadata_entry__init(entry);
+    entry->key = (char *)key;
+    entry->value = (char *)value;
+    metadata->list[index] = entry;
+    envelope->metadata = metadata->list;
+}
+
+static void add_answer_metadata(const struct call *call, struct answer_metadata *metadata,
+                                Triggers__Rpc__V1__Response *envelope)
+{
+    const struct pass *pass = call->pass;
+    if (call->request_id[0])
+        add_entry(metadata, envelope, "request-id", call->request_id);
+    if (!pass || !pass->limits || !pass->limits(pass, metadata->policy, metadata->left))
+        return;
+    add_entry(metadata, envelope, "ratelimit-policy", metadata->policy);
+    add_entry(metadata, envelope, "ratelimit", metadata->left);
+}
+
 /* Packs and sends the envelope with `body` (or none) behind it. False, with nothing sent, when
  * there is no room for it. */
 static bool send_envelope(struct call *call, const Triggers__Rpc__V1__Response *given,
                           const ProtobufCMessage *body)
 {
     Triggers__Rpc__V1__Response envelope = *given;
-    Triggers__Rpc__V1__Response__MetadataEntry entry =
-        TRIGGERS__RPC__V1__RESPONSE__METADATA_ENTRY__INIT;
-    Triggers__Rpc__V1__Response__MetadataEntry *entries[] = {&entry};
-    if (call->request_id[0]) {
-        entry.key = (char *)"request-id";
-        entry.value = call->request_id;
-        envelope.metadata = entries;
-        envelope.n_metadata = 1;
-    }
+    struct answer_metadata metadata;
+    add_answer_metadata(call, &metadata, &envelope);
     size_t head_size = protobuf_c_message_get_packed_size(&envelope.base);
     size_t body_size = body ? protobuf_c_message_get_packed_size(body) : 0;
     uint8_t prefix[1 + VARINT_MAX_SIZE] = {BODY_TAG};

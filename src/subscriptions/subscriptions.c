@@ -519,7 +519,11 @@ static void end_deleted(struct subscriptions *all)
     size_t count = 0;
     pthread_mutex_lock(&all->lock);
     struct subscription **ended = calloc(all->table.count + 1, sizeof(struct subscription *));
-    for (struct subscription *at = all->table.list; ended && at; at = at->next) {
+    if (!ended) {
+        pthread_mutex_unlock(&all->lock);
+        return; /* the next look does it */
+    }
+    for (struct subscription *at = all->table.list; at; at = at->next) {
         if (has_tenant(all, at->scope.tenant))
             continue;
         atomic_fetch_add(&at->users, 1);

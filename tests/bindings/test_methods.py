@@ -136,7 +136,8 @@ def test_a_transcoded_method_is_described_by_its_messages_and_comments(tmp_path)
     assert call["tags"] == ["samples"] and {"name": "samples"} in api["tags"]
     assert call["operationId"] == "pullHTTPThings"
     assert call["summary"] == "Takes things"
-    assert call["description"] == "Takes things. Takes them at once."
+    scope = "A key needs the scope `subscriptions:consume`."
+    assert call["description"] == f"Takes things. Takes them at once.\n\n{scope}"
     assert item["parameters"][0] == {
         "name": "name",
         "in": "path",

@@ -425,7 +425,7 @@ def test_it_says_how_far_it_is_and_stops_when_told(old, start_core):
     assert time.monotonic() - started < 10
     assert 0 < old.number(old.moved) < count
 
-    core = start_core(DATABASE_URL=old.url)
+    core = start_core(DATABASE_URL=old.url, wait=False).wait_serving(120)
     core.wait_for_line("moved the events into the log")
     assert old.number(old.moved) == count
     check_blocks(old)

@@ -467,3 +467,7 @@ def test_who_is_beyond_a_limit_is_told_when_to_try_again(operator, http):
     answer = http.post("/api/v1/events", json=CREATE, headers=key)
     check_problem(answer, 429, "RATE_LIMITED")
     assert 1 <= int(answer.headers["Retry-After"]) <= 5
+    for each, left in ((many, 0), (answer, 0)):
+        assert each.headers["RateLimit-Policy"] == '"events";q=1;w=1'
+        assert each.headers["RateLimit"] == f'"events";r={left};t=1'
+    assert "RateLimit" not in operator.get("/api/v1/inbox").headers

@@ -53,7 +53,7 @@ def test_listed_origins_are_let_in_with_credentials(http, origin):
     assert allowed(answer) == {
         "access-control-allow-origin": origin,
         "access-control-allow-credentials": "true",
-        "access-control-expose-headers": "X-Request-ID, Location, Retry-After",
+        "access-control-expose-headers": "X-Request-ID, Location, Retry-After, RateLimit, RateLimit-Policy",
     }
     assert answer.headers["vary"] == "Origin"
 
@@ -81,7 +81,7 @@ def test_preflight(http, path):
     assert allowed(answer) == {
         "access-control-allow-origin": LISTED[0],
         "access-control-allow-credentials": "true",
-        "access-control-expose-headers": "X-Request-ID, Location, Retry-After",
+        "access-control-expose-headers": "X-Request-ID, Location, Retry-After, RateLimit, RateLimit-Policy",
         "access-control-allow-methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",
         "access-control-allow-headers": "content-type,x-request-id",
         "access-control-max-age": "600",
@@ -126,7 +126,7 @@ def test_every_origin_by_default(any_origin, origin):
     answer = any_origin.get("/health", headers={"Origin": origin})
     assert allowed(answer) == {
         "access-control-allow-origin": "*",
-        "access-control-expose-headers": "X-Request-ID, Location, Retry-After",
+        "access-control-expose-headers": "X-Request-ID, Location, Retry-After, RateLimit, RateLimit-Policy",
     }
     assert "vary" not in answer.headers
     answer = preflight(any_origin, origin)

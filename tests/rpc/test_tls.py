@@ -104,11 +104,12 @@ def test_weak_versions_and_ciphers_are_refused(start, tmp_path, ciphers, version
 
 @pytest.mark.parametrize("fault", ["mismatch", "missing", "nonsense", "client ca"])
 def test_files_that_cannot_be_used_stop_the_start(tmp_path, pair, fault):
-    other = make_certificate(tmp_path, "other")
+    make_certificate(tmp_path, "other")
+    make_certificate(tmp_path)
     nonsense = tmp_path / "nonsense.pem"
     nonsense.write_text("hello")
     settings, words = {
-        "mismatch": (settings_of((pair[0], other[1])), ["other.key", "does not belong", "server.pem"]),
+        "mismatch": (settings_of(("server.pem", "other.key")), ["other.key", "does not belong", "server.pem"]),
         "missing": (settings_of((tmp_path / "none.pem", pair[1])), ["none.pem", "No such file"]),
         "nonsense": (settings_of((nonsense, pair[1])), ["nonsense.pem", "PEM"]),
         "client ca": (settings_of(pair, TRIGGERS_TLS_CLIENT_CA=nonsense), ["nonsense.pem", "PEM"]),

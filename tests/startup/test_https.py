@@ -129,11 +129,12 @@ def test_the_probe_speaks_tls(bridge, pair, tmp_path):
 
 @pytest.mark.parametrize("fault", ["mismatch", "no key", "no certificate", "missing", "nonsense", "client ca"])
 def test_files_that_cannot_be_used_stop_the_start(tmp_path, pair, fault):
-    other = make_certificate(tmp_path, "other")
+    make_certificate(tmp_path, "other")
+    make_certificate(tmp_path)
     nonsense = tmp_path / "nonsense.pem"
     nonsense.write_text("hello")
     settings, words = {
-        "mismatch": (settings_of((pair[0], other[1])), ["other.key", "does not belong", "server.pem"]),
+        "mismatch": (settings_of(("server.pem", "other.key")), ["other.key", "does not belong", "server.pem"]),
         "no key": ({"API_TLS_CERT": pair[0]}, ["API_TLS_KEY"]),
         "no certificate": ({"API_TLS_KEY": pair[1]}, ["API_TLS_CERT"]),
         "missing": (settings_of((tmp_path / "none.pem", pair[1])), ["none.pem", "No such file"]),

@@ -146,7 +146,7 @@ def test_listens_on_this_machine_alone_and_says_so(quickstart):
     running = quickstart().wait_running()
     assert listeners(running.port) == {"127.0.0.1"}
     assert "Only programs on this machine; API_HOST=0.0.0.0 opens" in running.text
-    assert "no authentication" in running.text
+    assert "calls need no key" in running.text
     assert "Any web page in a browser here may use the REST API" in running.text
 
 

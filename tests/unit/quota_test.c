@@ -3,10 +3,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "access/quota.h"
+#include "base/pass.h"
 #include "events/core_count.h"
 
 #define SECOND_US INT64_C(1000000)
@@ -91,6 +93,19 @@ static void limits_change_at_once(void **state)
     assert_true(quota_wait_us(quota, QUOTA_CALLS, SECOND_US) > 0);
 }
 
+static void what_is_left_is_described(void **state)
+{
+    char policy[PASS_LIMITS_SIZE] = "", left[PASS_LIMITS_SIZE] = "";
+    (void)state;
+    quota_take(quota, QUOTA_CALLS, 4, 1, SECOND_US);
+    quota_take(quota, QUOTA_BYTES, 5000, 1, SECOND_US);
+    quota_describe(quota, "", SECOND_US, policy, left);
+    assert_string_equal(policy, "\"calls\";q=10;w=1, \"bytes\";q=1000;w=1");
+    assert_string_equal(left, "\"calls\";r=6;t=1, \"bytes\";r=0;t=1");
+    quota_describe(quota, "tenant-", 99 * SECOND_US, policy, left);
+    assert_non_null(strstr(left, ", \"tenant-calls\";r=10;t=1"));
+}
+
 static void cores_are_counted_while_they_tell_of_themselves(void **state)
 {
     struct core_count cores;
@@ -124,6 +139,7 @@ int main(void)
         TEST(what_is_too_much_at_once_is_waited_for_after_that),
         TEST(cores_share_it),
         TEST(limits_change_at_once),
+        TEST(what_is_left_is_described),
         cmocka_unit_test(cores_are_counted_while_they_tell_of_themselves),
     };
     return cmocka_run_group_tests_name("quota", tests, NULL, NULL);

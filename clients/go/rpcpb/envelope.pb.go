@@ -220,7 +220,8 @@ type Response struct {
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	// For programs. Absent when the code is OK.
 	Details *ErrorDetails `protobuf:"bytes,3,opt,name=details,proto3" json:"details,omitempty"`
-	// Additional information: the "request-id" that the server used.
+	// Additional information: the "request-id" that the server used; of a key that has limits, or
+	// whose tenant has, "ratelimit-policy" and "ratelimit", as the HTTP headers of these names say it.
 	Metadata map[string]string `protobuf:"bytes,4,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// The method's response message, encoded. Empty unless the code is OK.
 	Body          []byte `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`

@@ -32,7 +32,8 @@ pub struct Response {
     /// For programs. Absent when the code is OK.
     #[prost(message, optional, tag = "3")]
     pub details: ::core::option::Option<ErrorDetails>,
-    /// Additional information: the "request-id" that the server used.
+    /// Additional information: the "request-id" that the server used; of a key that has limits, or
+    /// whose tenant has, "ratelimit-policy" and "ratelimit", as the HTTP headers of these names say it.
     #[prost(map = "string, string", tag = "4")]
     pub metadata:
         ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
