@@ -312,7 +312,7 @@ struct changer {
     struct world *world;
     unsigned number;
     struct arena arena;
-    const char *fault;
+    const char *_Atomic fault;
 };
 
 /* The row's newest version, among the changes. */
