@@ -3,6 +3,7 @@ every answer into a ledger. They retry as the protocol says, so faults delay the
 
 import itertools
 import random
+import re
 import threading
 import time
 from datetime import datetime
@@ -200,7 +201,8 @@ class Load:
                 response = http.request(method, path, **arguments)
                 if response.is_success:
                     return response.json()
-                self.ledger.note(f"HTTP {response.status_code}")
+                code = re.search(r'"code":"(\w+)"', response.text)
+                self.ledger.note(f"HTTP {response.status_code} {code[1] if code else ''}")
                 if response.status_code == IN_FLIGHT and self.keys:
                     if self._again():
                         continue

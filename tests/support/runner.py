@@ -41,7 +41,7 @@ LEFT_OUT = {
     "containers": "it builds and runs the images, for minutes; --all or its name runs it",
 }
 # How many tests may fail beside others and be run again by themselves.
-LATE_TESTS = 3
+LATE_TESTS = 5
 LOST_WORKER = re.compile(r"worker '\w+' crashed while running ('.*'|\".*\")")
 TAP_LINE = re.compile(r"^(not )?ok\b(?!.*# SKIP)(.*)", re.MULTILINE)
 
