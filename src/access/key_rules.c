@@ -243,5 +243,8 @@ bool key_rules_may_give(uint64_t rights, const struct pass *pass, const Triggers
         *lacks = "addresses";
     else if (!limits_covered(limits->limits, key->limits))
         *lacks = "limits";
+    else if (limits->expires_at &&
+             (!key->expires_at || row_time_us(key->expires_at) > row_time_us(limits->expires_at)))
+        *lacks = "expires_at";
     return !*lacks;
 }

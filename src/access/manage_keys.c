@@ -286,12 +286,15 @@ enum store_result manage_rotate_key(struct management *call, struct store_sessio
     if (made)
         return answer_new(call, descriptor, made->message);
     struct key_copy *old = tenant ? find_in(call, tenant, asked->key_id) : NULL;
-    if (!old || !check_rotation(call, asked, now_us) || !may_rotate(call, old->message, now_us) ||
-        !may_make(call, tenant, old->message))
+    if (!old || !check_rotation(call, asked, now_us) || !may_rotate(call, old->message, now_us))
         return STORE_OK;
     struct key_copy *new = make_successor(call, tenant, old, asked->expires_at, now_us);
-    if (!new || !end_after(old->message, new->message->key_id, now_us + overlap * SECOND_US,
-                           request->arena))
+    if (!new)
+        return manage_no_memory(call);
+    if (!may_make(call, tenant, new->message))
+        return STORE_OK;
+    if (!end_after(old->message, new->message->key_id, now_us + overlap * SECOND_US,
+                   request->arena))
         return manage_no_memory(call);
     struct store_access_row rows[] = {manage_tenant_row(call, tenant), row_of(call, old),
                                       row_of(call, new)};

@@ -133,6 +133,19 @@ def test_a_key_gives_no_more_than_it_may(core, operator):
         assert make(manager, "KEYS_MANAGE", limits=limits(calls=100, events=1))
 
 
+def test_a_key_does_not_outlive_the_one_that_made_it(core, operator):
+    soon, later = int(time.time()) + 3600, int(time.time()) + 7200
+    key = make(operator, "KEYS_MANAGE", expires_at={"seconds": soon})
+    exceeded = ("PERMISSION_DENIED", "KEY_EXCEEDED")
+    with core.client(key=key) as manager:
+        for more in ({}, {"expires_at": {"seconds": later}}):
+            assert "expires_at" in refused(*exceeded, make, manager, "KEYS_MANAGE", **more)
+        made = make(manager, "KEYS_MANAGE", expires_at={"seconds": soon})
+        own = {"tenant": "default", "key_id": made[4:16]}
+        refused(*exceeded, manager.access, "RotateKey", **own, expires_at={"seconds": later})
+        assert manager.access("RotateKey", **own).details.expires_at.seconds == soon
+
+
 def test_a_rotated_key_has_the_same(core, operator):
     key_id = make(operator, "EVENTS_WRITE", limits=limits(events=1))[4:16]
     successor = operator.access("RotateKey", tenant="default", key_id=key_id)
