@@ -291,7 +291,7 @@ static int run(int count, char **words)
     Triggers__V1__Limits limits;
     if ((description || keep_acknowledged || keep_pending || limits_asked(&limits)) &&
         !(action->with & WITH_SETTINGS))
-        return cli_usage("what a tenant is to have goes with put");
+        return cli_usage("settings of a tenant go with put");
     if (waits && !(action->with & WITH_WAIT))
         return cli_usage("--wait goes with delete");
     if (!parse_keep("keep-acknowledged", keep_acknowledged, &keep_acknowledged_s) ||

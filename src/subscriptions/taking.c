@@ -185,16 +185,21 @@ static bool is_known(struct subscription *subscription)
     return known;
 }
 
-/* There is none of this name: everybody is told so. */
-static void make_gone(struct subscription *subscription)
+/* There is none of this name: everybody is told so. False: a request has come since the last one
+ * was carried out, and may create it, as its caller has heard that there is none. */
+static bool make_gone(struct subscription *subscription)
 {
     struct status status;
     subscription_leave(subscription);
     subscription_not_found(subscription, &status);
     pthread_mutex_lock(&subscription->lock);
-    subscription->state = SUBSCRIPTION_GONE;
+    bool gone = subscription->ended || subscription->blocked || !subscription->requests.first;
+    if (gone)
+        subscription->state = SUBSCRIPTION_GONE;
     pthread_mutex_unlock(&subscription->lock);
-    subscription_fail(subscription, &status);
+    if (gone)
+        subscription_fail(subscription, &status);
+    return gone;
 }
 
 static bool has_ended(struct subscription *subscription)
@@ -208,15 +213,14 @@ static bool has_ended(struct subscription *subscription)
 static enum store_result work(struct subscription *subscription, struct store_session *session,
                               struct arena *arena, struct status *status)
 {
-    if (has_ended(subscription)) {
-        make_gone(subscription);
+    enum store_result result;
+    if (has_ended(subscription) && make_gone(subscription))
         return STORE_OK;
-    }
-    enum store_result result = carry_out_requests(subscription, session, status);
-    if (result == STORE_OK && !is_known(subscription)) {
-        make_gone(subscription);
-        return STORE_OK;
-    }
+    do {
+        result = carry_out_requests(subscription, session, status);
+        if (result == STORE_OK && !is_known(subscription) && make_gone(subscription))
+            return STORE_OK;
+    } while (result == STORE_OK && !is_known(subscription));
     if (result == STORE_OK) {
         division_look_for_lost(subscription);
         result = deliver_granted(subscription, session, arena, status);

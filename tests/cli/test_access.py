@@ -69,6 +69,7 @@ def make(call):
 def test_a_key_has_what_it_is_given(call, make):
     words = ["--scope", "events:write", "--scope", "EVENTS_READ,audit:read", "--source", "shop*"]
     words += ["--source", "crm", "--event-type", "order.*", "--subscription", "mail", "--address", "127.0.0.0/8"]
+    words += ["--calls-per-second", 50, "--bytes-per-second", 100000]
     key = make(*words, "--expires", "2099-01-31")
     (shown,) = call("keys", "show", id_of(key))
     assert shown.pop("created_at") and shown.pop("last_used_at") is None
@@ -84,6 +85,7 @@ def test_a_key_has_what_it_is_given(call, make):
         "revoked_at": None,
         "rotated_from": "",
         "rotated_to": "",
+        "limits": {"calls_per_second": 50, "events_per_second": 0, "bytes_per_second": 100000},
     }
     assert id_of(key) in [row["key_id"] for row in call("keys", "list")]
     assert key[17:] not in json.dumps(call("keys"))

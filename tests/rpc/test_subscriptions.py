@@ -1261,3 +1261,26 @@ def test_a_restarted_core_knows_whose_time_is_to_come(start_core, new_store_url)
     with start_core(DATABASE_URL=url).client() as rpc:
         assert sequences(pull(rpc, "w", wait_ms=LONG)) == [sequence]
         assert time.time() >= at
+
+
+def test_one_is_created_while_others_ask_in_vain(core, rpc):
+    """Who creates it is never told that there is none."""
+    name, stop = "sought", threading.Event()
+
+    def seek():
+        with core.client() as other:
+            while not stop.is_set():
+                with contextlib.suppress(RpcError):
+                    other.subscription("GetSubscription", name)
+
+    seekers = [threading.Thread(target=seek) for _ in range(3)]
+    for seeker in seekers:
+        seeker.start()
+    try:
+        for _ in range(200):
+            assert put(rpc, name).created
+            rpc.subscription("DeleteSubscription", name)
+    finally:
+        stop.set()
+        for seeker in seekers:
+            seeker.join()

@@ -535,7 +535,7 @@ impl crate::Method for DeleteTenant {
 }
 /// Makes a key. The answer has its text, which is shown this once: the service keeps a hash of it.
 /// A key can be given no scope, source, type, subscription or address that the caller's lacks, and
-/// no more than the caller's limits allow.
+/// no more than the caller's limits allow; and it does not outlive it.
 /// Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (the tenant is being deleted),
 /// PERMISSION_DENIED, RESOURCE_EXHAUSTED (a tenant has at most 1000 keys, with those of the last 30
 /// days that were revoked or have expired), ABORTED, UNAVAILABLE.
