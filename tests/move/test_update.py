@@ -400,22 +400,25 @@ def test_cores_that_start_at_once_move_each_event_once(old, start_core):
         assert rpc.create().sequence == len(rows) + 2
 
 
+def refusal(rpc):
+    """What somebody is told who is to come again."""
+    with pytest.raises(RpcError) as refused:
+        rpc.event("ListInbox")
+    assert refused.value.code == "UNAVAILABLE" and refused.value.reason == "STORE_UNAVAILABLE"
+    return str(refused.value)
+
+
 def test_it_says_how_far_it_is_and_stops_when_told(old, start_core):
     """Callers get an error that they may retry, health says NOT_SERVING, SIGTERM does not wait for the
     end."""
     count = old.seconds_of_moving
     old.insert_many(count)
     core = start_core(DATABASE_URL=old.url, wait=False).wait_answering()
+    share = rf"moving the events into the log: \d+ % of {count:,}, about \d+ (second|minute)"
     with BareClient(core.url) as rpc:
-        with pytest.raises(RpcError) as refused:
-            rpc.event("ListInbox")
+        wait_until(lambda: re.search(share, refusal(rpc)), "a refusal that says how far it is", interval=0.01)
         with core.paused():
             assert 0 < old.number(old.moved) < count
-        assert refused.value.code == "UNAVAILABLE" and refused.value.reason == "STORE_UNAVAILABLE"
-        assert re.search(
-            rf"moving the events into the log: \d+ % of {count:,}, about \d+ (second|minute)",
-            str(refused.value),
-        )
         assert not rpc.serving()
     core.wait_for_line("moving the events into the log; nothing is served until that is done")
     told = next(line for line in core.log if line["message"].startswith("moving the events"))
