@@ -94,8 +94,10 @@ STAND_IN = r"""#!/bin/bash
 echo "${0##*/} $*" >>"$STAND_INS/calls"
 for answer in "$STAND_INS"/answers/*; do
     [[ -e $answer && "${0##*/} $*" == *"$(sed -n 1p "$answer")"* ]] || continue
+    status=$(sed -n 2p "$answer")
+    if ((status)); then exec >&2; fi
     sed 1,2d "$answer"
-    exit "$(sed -n 2p "$answer")"
+    exit "$status"
 done
 """
 

@@ -145,7 +145,7 @@ SECRET = "arn:aws:secretsmanager:eu-central-1:1:secret:triggers/operator-key"
 
 
 def test_deploy_makes_the_operators_key_once(deployed, parameters):
-    deployed.answer("describe-secret", status=254)
+    deployed.answer("get-secret-value", "An error occurred (ResourceNotFoundException): none", 254)
     deployed.answer("create-secret", SECRET)
     deployed.answer(KEY_MADE, "trg_made")
     done = deployed.run("deploy", *with_images(parameters))
@@ -153,11 +153,21 @@ def test_deploy_makes_the_operators_key_once(deployed, parameters):
     assert any(call.startswith("docker run") and "new-core@sha256:1" in call for call in done.calls)
     assert any(f" OperatorKeySecretArn={SECRET} " in call for call in done.calls)
     assert not any("trg_" in call for call in done.calls), "a key among the arguments"
-    deployed.answer("describe-secret", SECRET)
+    deployed.answer("get-secret-value", f"{SECRET}\ttrg_made")
     done = deployed.run("deploy", *with_images(parameters))
     assert done.status == 0, done.err
     assert not any(KEY_MADE in call or "create-secret" in call for call in done.calls)
     assert any(f" OperatorKeySecretArn={SECRET} " in call for call in done.calls)
+
+
+def test_a_secret_that_cannot_be_read_is_said(deployed, parameters):
+    """None is made in its place, and nothing is deployed that would be called without a key."""
+    deployed.answer("get-secret-value", "An error occurred (AccessDeniedException): not you", 254)
+    for command in (("deploy", "--only", "service", *with_images(parameters)), ("rollback", "1")):
+        revisions(deployed, "one", "two")
+        done = deployed.run(*command)
+        assert done.status == 1 and "operator-key cannot be read" in done.err and "not you" in done.err
+        assert not any("create-secret" in call or "deploy --stack-name" in call for call in done.calls)
 
 
 def test_deploy_without_keys_makes_none(deployed, parameters):
@@ -305,6 +315,7 @@ def test_rollback_takes_the_last_other_images(deployed):
     done = deployed.run("rollback")
     assert done.status == 0, done.err
     assert deployments(done) == ["service"]
+    assert any("get-secret-value" in call for call in done.calls)
     assert any("CoreImage=core@two BridgeImage=bridge@two" in call for call in done.calls)
     assert any(call.startswith("curl") and "-X DELETE" in call for call in done.calls)
 

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from deploy.templates import FOLDER
+from support.keys import OPERATOR_KEY
 from support.network import free_port
 
 
@@ -14,8 +15,8 @@ def store_name():
     return "sqlite"
 
 
-def smoke(*words):
-    environment = {"PATH": "/usr/bin:/bin", "SMOKE_SECONDS": "2"}
+def smoke(*words, **more):
+    environment = {"PATH": "/usr/bin:/bin", "SMOKE_SECONDS": "2", **more}
     return subprocess.run([FOLDER / "smoke", *words], env=environment, capture_output=True, text=True)
 
 
@@ -25,6 +26,15 @@ def test_five_calls_of_a_real_bridge(bridge, http):
     assert http.get("/api/v1/inbox").json()["events"] == []
     (event,) = http.get("/api/v1/inbox", params={"status": "acknowledged"}).json()["events"]
     assert event["source"] == "smoke-test"
+
+
+def test_five_calls_with_the_operators_key(start_core, start_bridge):
+    bridge = start_bridge(start_core(TRIGGERS_AUTH="required", TRIGGERS_OPERATOR_KEY=OPERATOR_KEY))
+    done = smoke(bridge.url, TRIGGERS_API_KEY=OPERATOR_KEY)
+    assert done.returncode == 0, done.stderr
+    assert OPERATOR_KEY not in done.stdout + done.stderr
+    done = smoke(bridge.url)
+    assert done.returncode == 1 and "wanted 201" in done.stderr and "KEY_MISSING" in done.stderr
 
 
 def test_bridge_without_a_core_fails(start_bridge):

@@ -193,7 +193,8 @@ def test_core_signs_in_with_a_role_of_its_own(start_core, own_postgres, containe
     old = start_core(**{**settings, "PGUSER": "triggers"})
     with old.client() as rpc:
         event_id = rpc.create().event_id
-        own_postgres.psql(f"set session authorization triggers; {sql}", "triggers")
+        for statement in sql.strip().splitlines():  # as psql runs them: all at once may deadlock with the core
+            own_postgres.psql(f"set session authorization triggers; {statement}", "triggers")
         assert rpc.create().event_id
         new = start_core(**{**settings, "PGUSER": "triggers_core", "PGPASSWORD": "second"})
         with new.client() as other:

@@ -107,7 +107,7 @@ def test_what_is_not_valid_is_not_counted(holder):
 
 def test_bytes_of_payloads(holder):
     rpc = holder(bytes=1000)
-    create_many(rpc, 1, 1500)
+    create_many(rpc, 1, 30_000)
     assert "bytes of payloads" in refused(*BEYOND, rpc.create)
 
 
@@ -151,7 +151,7 @@ def test_a_rotated_key_has_the_same(core, operator):
     successor = operator.access("RotateKey", tenant="default", key_id=key_id)
     assert successor.details.limits == limits(events=1)
     with core.client(key=successor.key) as rpc:
-        create_many(rpc, 3)
+        create_many(rpc, 30)
         refused(*BEYOND, rpc.create)
 
 
