@@ -436,8 +436,8 @@ struct store_dead_letters {
     bool no_memory;
 };
 
-/* What the processes that share a store tell each other: the tenant's log has events up to here; or,
- * with a tenant that is none, whatever they have agreed on (events/core_count.h). */
+/* What the processes that share a store tell each other: the tenant's log has events up to here;
+ * or, with a tenant that is none, whatever they have agreed on (events/core_count.h). */
 struct store_notice {
     int64_t tenant;
     int64_t last; /* sequence, from 1 */
