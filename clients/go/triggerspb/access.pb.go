@@ -149,6 +149,158 @@ func (x *Limits) GetBytesPerSecond() uint64 {
 	return 0
 }
 
+// How much a tenant may have at once, each counted by itself; what is 0 is not capped. How exactly each is
+// kept when several cores share a database, "Who may call" in the guide of deployment says.
+type Caps struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Events that are not acknowledged. A create beyond it is refused: RESOURCE_EXHAUSTED,
+	// TOO_MANY_PENDING_EVENTS; so is the repeat of one whose event is there.
+	PendingEvents uint64 `protobuf:"varint,1,opt,name=pending_events,json=pendingEvents,proto3" json:"pending_events,omitempty"`
+	// Bytes of the payloads of all events that are kept, and 200 more for each event. A create beyond it is
+	// refused: RESOURCE_EXHAUSTED, STORAGE_FULL.
+	StorageBytes uint64 `protobuf:"varint,2,opt,name=storage_bytes,json=storageBytes,proto3" json:"storage_bytes,omitempty"`
+	// Subscriptions, of which each tenant may have 1000 in any case, and no more: RESOURCE_EXHAUSTED,
+	// TOO_MANY_SUBSCRIPTIONS.
+	Subscriptions uint32 `protobuf:"varint,3,opt,name=subscriptions,proto3" json:"subscriptions,omitempty"`
+	// Calls that wait for events. Every core allows its part. One more is refused: RESOURCE_EXHAUSTED,
+	// TOO_MANY_WAITERS.
+	WaitingCalls uint32 `protobuf:"varint,4,opt,name=waiting_calls,json=waitingCalls,proto3" json:"waiting_calls,omitempty"`
+	// Deliveries that are out, of all subscriptions together. A pull then gets less, or nothing, and goes
+	// on when one is settled.
+	Outstanding   uint32 `protobuf:"varint,5,opt,name=outstanding,proto3" json:"outstanding,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Caps) Reset() {
+	*x = Caps{}
+	mi := &file_triggers_v1_access_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Caps) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Caps) ProtoMessage() {}
+
+func (x *Caps) ProtoReflect() protoreflect.Message {
+	mi := &file_triggers_v1_access_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Caps.ProtoReflect.Descriptor instead.
+func (*Caps) Descriptor() ([]byte, []int) {
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Caps) GetPendingEvents() uint64 {
+	if x != nil {
+		return x.PendingEvents
+	}
+	return 0
+}
+
+func (x *Caps) GetStorageBytes() uint64 {
+	if x != nil {
+		return x.StorageBytes
+	}
+	return 0
+}
+
+func (x *Caps) GetSubscriptions() uint32 {
+	if x != nil {
+		return x.Subscriptions
+	}
+	return 0
+}
+
+func (x *Caps) GetWaitingCalls() uint32 {
+	if x != nil {
+		return x.WaitingCalls
+	}
+	return 0
+}
+
+func (x *Caps) GetOutstanding() uint32 {
+	if x != nil {
+		return x.Outstanding
+	}
+	return 0
+}
+
+// How much a tenant has.
+type Usage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Events that are not acknowledged.
+	PendingEvents uint64 `protobuf:"varint,1,opt,name=pending_events,json=pendingEvents,proto3" json:"pending_events,omitempty"`
+	// As Caps counts them.
+	StorageBytes uint64 `protobuf:"varint,2,opt,name=storage_bytes,json=storageBytes,proto3" json:"storage_bytes,omitempty"`
+	// Without "inbox", which is always there.
+	Subscriptions uint32 `protobuf:"varint,3,opt,name=subscriptions,proto3" json:"subscriptions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Usage) Reset() {
+	*x = Usage{}
+	mi := &file_triggers_v1_access_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Usage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Usage) ProtoMessage() {}
+
+func (x *Usage) ProtoReflect() protoreflect.Message {
+	mi := &file_triggers_v1_access_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Usage.ProtoReflect.Descriptor instead.
+func (*Usage) Descriptor() ([]byte, []int) {
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Usage) GetPendingEvents() uint64 {
+	if x != nil {
+		return x.PendingEvents
+	}
+	return 0
+}
+
+func (x *Usage) GetStorageBytes() uint64 {
+	if x != nil {
+		return x.StorageBytes
+	}
+	return 0
+}
+
+func (x *Usage) GetSubscriptions() uint32 {
+	if x != nil {
+		return x.Subscriptions
+	}
+	return 0
+}
+
 // A tenant.
 type Tenant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -175,14 +327,16 @@ type Tenant struct {
 	// While it is DELETING: how many events were removed.
 	RemovedEvents uint64 `protobuf:"varint,7,opt,name=removed_events,json=removedEvents,proto3" json:"removed_events,omitempty"`
 	// Of all its keys together; not set: none.
-	Limits        *Limits `protobuf:"bytes,8,opt,name=limits,proto3" json:"limits,omitempty"`
+	Limits *Limits `protobuf:"bytes,8,opt,name=limits,proto3" json:"limits,omitempty"`
+	// What it may have at once; not set: none.
+	Caps          *Caps `protobuf:"bytes,9,opt,name=caps,proto3" json:"caps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Tenant) Reset() {
 	*x = Tenant{}
-	mi := &file_triggers_v1_access_proto_msgTypes[1]
+	mi := &file_triggers_v1_access_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -194,7 +348,7 @@ func (x *Tenant) String() string {
 func (*Tenant) ProtoMessage() {}
 
 func (x *Tenant) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[1]
+	mi := &file_triggers_v1_access_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -207,7 +361,7 @@ func (x *Tenant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tenant.ProtoReflect.Descriptor instead.
 func (*Tenant) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{1}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Tenant) GetName() string {
@@ -284,6 +438,13 @@ func (x *Tenant) GetLimits() *Limits {
 	return nil
 }
 
+func (x *Tenant) GetCaps() *Caps {
+	if x != nil {
+		return x.Caps
+	}
+	return nil
+}
+
 type isTenant_KeepAcknowledged interface {
 	isTenant_KeepAcknowledged()
 }
@@ -348,7 +509,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_triggers_v1_access_proto_msgTypes[2]
+	mi := &file_triggers_v1_access_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -360,7 +521,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[2]
+	mi := &file_triggers_v1_access_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -373,7 +534,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{2}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Key) GetKeyId() string {
@@ -499,7 +660,7 @@ type AuditRecord struct {
 
 func (x *AuditRecord) Reset() {
 	*x = AuditRecord{}
-	mi := &file_triggers_v1_access_proto_msgTypes[3]
+	mi := &file_triggers_v1_access_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -511,7 +672,7 @@ func (x *AuditRecord) String() string {
 func (*AuditRecord) ProtoMessage() {}
 
 func (x *AuditRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[3]
+	mi := &file_triggers_v1_access_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -524,7 +685,7 @@ func (x *AuditRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRecord.ProtoReflect.Descriptor instead.
 func (*AuditRecord) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{3}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AuditRecord) GetNumber() uint64 {
@@ -607,14 +768,16 @@ type PutTenantRequest struct {
 	//	*PutTenantRequest_KeepPendingSeconds
 	KeepPending isPutTenantRequest_KeepPending `protobuf_oneof:"keep_pending"`
 	// Not set: as they are, or none.
-	Limits        *Limits `protobuf:"bytes,5,opt,name=limits,proto3" json:"limits,omitempty"`
+	Limits *Limits `protobuf:"bytes,5,opt,name=limits,proto3" json:"limits,omitempty"`
+	// Not set: as they are, or none. Set, all of them count: one that is 0 is lifted.
+	Caps          *Caps `protobuf:"bytes,6,opt,name=caps,proto3" json:"caps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PutTenantRequest) Reset() {
 	*x = PutTenantRequest{}
-	mi := &file_triggers_v1_access_proto_msgTypes[4]
+	mi := &file_triggers_v1_access_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -626,7 +789,7 @@ func (x *PutTenantRequest) String() string {
 func (*PutTenantRequest) ProtoMessage() {}
 
 func (x *PutTenantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[4]
+	mi := &file_triggers_v1_access_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -639,7 +802,7 @@ func (x *PutTenantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutTenantRequest.ProtoReflect.Descriptor instead.
 func (*PutTenantRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{4}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PutTenantRequest) GetName() string {
@@ -704,6 +867,13 @@ func (x *PutTenantRequest) GetLimits() *Limits {
 	return nil
 }
 
+func (x *PutTenantRequest) GetCaps() *Caps {
+	if x != nil {
+		return x.Caps
+	}
+	return nil
+}
+
 type isPutTenantRequest_DescriptionStated interface {
 	isPutTenantRequest_DescriptionStated()
 }
@@ -750,7 +920,7 @@ type PutTenantResponse struct {
 
 func (x *PutTenantResponse) Reset() {
 	*x = PutTenantResponse{}
-	mi := &file_triggers_v1_access_proto_msgTypes[5]
+	mi := &file_triggers_v1_access_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -762,7 +932,7 @@ func (x *PutTenantResponse) String() string {
 func (*PutTenantResponse) ProtoMessage() {}
 
 func (x *PutTenantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[5]
+	mi := &file_triggers_v1_access_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -775,7 +945,7 @@ func (x *PutTenantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutTenantResponse.ProtoReflect.Descriptor instead.
 func (*PutTenantResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{5}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PutTenantResponse) GetTenant() *Tenant {
@@ -803,7 +973,7 @@ type GetTenantRequest struct {
 
 func (x *GetTenantRequest) Reset() {
 	*x = GetTenantRequest{}
-	mi := &file_triggers_v1_access_proto_msgTypes[6]
+	mi := &file_triggers_v1_access_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +985,7 @@ func (x *GetTenantRequest) String() string {
 func (*GetTenantRequest) ProtoMessage() {}
 
 func (x *GetTenantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[6]
+	mi := &file_triggers_v1_access_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,7 +998,7 @@ func (x *GetTenantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTenantRequest.ProtoReflect.Descriptor instead.
 func (*GetTenantRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{6}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetTenantRequest) GetName() string {
@@ -842,14 +1012,16 @@ func (x *GetTenantRequest) GetName() string {
 type GetTenantResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The tenant.
-	Tenant        *Tenant `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Tenant *Tenant `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// What it has now; of a tenant with caps, as it was counted within the last seconds.
+	Usage         *Usage `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetTenantResponse) Reset() {
 	*x = GetTenantResponse{}
-	mi := &file_triggers_v1_access_proto_msgTypes[7]
+	mi := &file_triggers_v1_access_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -861,7 +1033,7 @@ func (x *GetTenantResponse) String() string {
 func (*GetTenantResponse) ProtoMessage() {}
 
 func (x *GetTenantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[7]
+	mi := &file_triggers_v1_access_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -874,12 +1046,19 @@ func (x *GetTenantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTenantResponse.ProtoReflect.Descriptor instead.
 func (*GetTenantResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{7}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetTenantResponse) GetTenant() *Tenant {
 	if x != nil {
 		return x.Tenant
+	}
+	return nil
+}
+
+func (x *GetTenantResponse) GetUsage() *Usage {
+	if x != nil {
+		return x.Usage
 	}
 	return nil
 }
@@ -897,7 +1076,7 @@ type ListTenantsRequest struct {
 
 func (x *ListTenantsRequest) Reset() {
 	*x = ListTenantsRequest{}
-	mi := &file_triggers_v1_access_proto_msgTypes[8]
+	mi := &file_triggers_v1_access_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -909,7 +1088,7 @@ func (x *ListTenantsRequest) String() string {
 func (*ListTenantsRequest) ProtoMessage() {}
 
 func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[8]
+	mi := &file_triggers_v1_access_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -922,7 +1101,7 @@ func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTenantsRequest.ProtoReflect.Descriptor instead.
 func (*ListTenantsRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{8}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListTenantsRequest) GetPageSize() uint32 {
@@ -952,7 +1131,7 @@ type ListTenantsResponse struct {
 
 func (x *ListTenantsResponse) Reset() {
 	*x = ListTenantsResponse{}
-	mi := &file_triggers_v1_access_proto_msgTypes[9]
+	mi := &file_triggers_v1_access_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -964,7 +1143,7 @@ func (x *ListTenantsResponse) String() string {
 func (*ListTenantsResponse) ProtoMessage() {}
 
 func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[9]
+	mi := &file_triggers_v1_access_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -977,7 +1156,7 @@ func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTenantsResponse.ProtoReflect.Descriptor instead.
 func (*ListTenantsResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{9}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListTenantsResponse) GetTenants() []*Tenant {
@@ -1005,7 +1184,7 @@ type SuspendTenantRequest struct {
 
 func (x *SuspendTenantRequest) Reset() {
 	*x = SuspendTenantRequest{}
-	mi := &file_triggers_v1_access_proto_msgTypes[10]
+	mi := &file_triggers_v1_access_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1017,7 +1196,7 @@ func (x *SuspendTenantRequest) String() string {
 func (*SuspendTenantRequest) ProtoMessage() {}
 
 func (x *SuspendTenantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[10]
+	mi := &file_triggers_v1_access_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1030,7 +1209,7 @@ func (x *SuspendTenantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendTenantRequest.ProtoReflect.Descriptor instead.
 func (*SuspendTenantRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{10}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SuspendTenantRequest) GetName() string {
@@ -1051,7 +1230,7 @@ type SuspendTenantResponse struct {
 
 func (x *SuspendTenantResponse) Reset() {
 	*x = SuspendTenantResponse{}
-	mi := &file_triggers_v1_access_proto_msgTypes[11]
+	mi := &file_triggers_v1_access_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1063,7 +1242,7 @@ func (x *SuspendTenantResponse) String() string {
 func (*SuspendTenantResponse) ProtoMessage() {}
 
 func (x *SuspendTenantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[11]
+	mi := &file_triggers_v1_access_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1076,7 +1255,7 @@ func (x *SuspendTenantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendTenantResponse.ProtoReflect.Descriptor instead.
 func (*SuspendTenantResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{11}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SuspendTenantResponse) GetTenant() *Tenant {
@@ -1097,7 +1276,7 @@ type ResumeTenantRequest struct {
 
 func (x *ResumeTenantRequest) Reset() {
 	*x = ResumeTenantRequest{}
-	mi := &file_triggers_v1_access_proto_msgTypes[12]
+	mi := &file_triggers_v1_access_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1109,7 +1288,7 @@ func (x *ResumeTenantRequest) String() string {
 func (*ResumeTenantRequest) ProtoMessage() {}
 
 func (x *ResumeTenantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[12]
+	mi := &file_triggers_v1_access_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1122,7 +1301,7 @@ func (x *ResumeTenantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeTenantRequest.ProtoReflect.Descriptor instead.
 func (*ResumeTenantRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{12}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ResumeTenantRequest) GetName() string {
@@ -1143,7 +1322,7 @@ type ResumeTenantResponse struct {
 
 func (x *ResumeTenantResponse) Reset() {
 	*x = ResumeTenantResponse{}
-	mi := &file_triggers_v1_access_proto_msgTypes[13]
+	mi := &file_triggers_v1_access_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1155,7 +1334,7 @@ func (x *ResumeTenantResponse) String() string {
 func (*ResumeTenantResponse) ProtoMessage() {}
 
 func (x *ResumeTenantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[13]
+	mi := &file_triggers_v1_access_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1168,7 +1347,7 @@ func (x *ResumeTenantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeTenantResponse.ProtoReflect.Descriptor instead.
 func (*ResumeTenantResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{13}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ResumeTenantResponse) GetTenant() *Tenant {
@@ -1189,7 +1368,7 @@ type DeleteTenantRequest struct {
 
 func (x *DeleteTenantRequest) Reset() {
 	*x = DeleteTenantRequest{}
-	mi := &file_triggers_v1_access_proto_msgTypes[14]
+	mi := &file_triggers_v1_access_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1201,7 +1380,7 @@ func (x *DeleteTenantRequest) String() string {
 func (*DeleteTenantRequest) ProtoMessage() {}
 
 func (x *DeleteTenantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[14]
+	mi := &file_triggers_v1_access_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1214,7 +1393,7 @@ func (x *DeleteTenantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTenantRequest.ProtoReflect.Descriptor instead.
 func (*DeleteTenantRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{14}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DeleteTenantRequest) GetName() string {
@@ -1235,7 +1414,7 @@ type DeleteTenantResponse struct {
 
 func (x *DeleteTenantResponse) Reset() {
 	*x = DeleteTenantResponse{}
-	mi := &file_triggers_v1_access_proto_msgTypes[15]
+	mi := &file_triggers_v1_access_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1247,7 +1426,7 @@ func (x *DeleteTenantResponse) String() string {
 func (*DeleteTenantResponse) ProtoMessage() {}
 
 func (x *DeleteTenantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[15]
+	mi := &file_triggers_v1_access_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1260,7 +1439,7 @@ func (x *DeleteTenantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTenantResponse.ProtoReflect.Descriptor instead.
 func (*DeleteTenantResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{15}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DeleteTenantResponse) GetTenant() *Tenant {
@@ -1297,7 +1476,7 @@ type CreateKeyRequest struct {
 
 func (x *CreateKeyRequest) Reset() {
 	*x = CreateKeyRequest{}
-	mi := &file_triggers_v1_access_proto_msgTypes[16]
+	mi := &file_triggers_v1_access_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1309,7 +1488,7 @@ func (x *CreateKeyRequest) String() string {
 func (*CreateKeyRequest) ProtoMessage() {}
 
 func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[16]
+	mi := &file_triggers_v1_access_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1322,7 +1501,7 @@ func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateKeyRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{16}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CreateKeyRequest) GetTenant() string {
@@ -1402,7 +1581,7 @@ type CreateKeyResponse struct {
 
 func (x *CreateKeyResponse) Reset() {
 	*x = CreateKeyResponse{}
-	mi := &file_triggers_v1_access_proto_msgTypes[17]
+	mi := &file_triggers_v1_access_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1414,7 +1593,7 @@ func (x *CreateKeyResponse) String() string {
 func (*CreateKeyResponse) ProtoMessage() {}
 
 func (x *CreateKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[17]
+	mi := &file_triggers_v1_access_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1427,7 +1606,7 @@ func (x *CreateKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateKeyResponse.ProtoReflect.Descriptor instead.
 func (*CreateKeyResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{17}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CreateKeyResponse) GetKey() string {
@@ -1457,7 +1636,7 @@ type GetKeyRequest struct {
 
 func (x *GetKeyRequest) Reset() {
 	*x = GetKeyRequest{}
-	mi := &file_triggers_v1_access_proto_msgTypes[18]
+	mi := &file_triggers_v1_access_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1469,7 +1648,7 @@ func (x *GetKeyRequest) String() string {
 func (*GetKeyRequest) ProtoMessage() {}
 
 func (x *GetKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[18]
+	mi := &file_triggers_v1_access_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1482,7 +1661,7 @@ func (x *GetKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetKeyRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{18}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetKeyRequest) GetTenant() string {
@@ -1510,7 +1689,7 @@ type GetKeyResponse struct {
 
 func (x *GetKeyResponse) Reset() {
 	*x = GetKeyResponse{}
-	mi := &file_triggers_v1_access_proto_msgTypes[19]
+	mi := &file_triggers_v1_access_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1522,7 +1701,7 @@ func (x *GetKeyResponse) String() string {
 func (*GetKeyResponse) ProtoMessage() {}
 
 func (x *GetKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[19]
+	mi := &file_triggers_v1_access_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1535,7 +1714,7 @@ func (x *GetKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeyResponse.ProtoReflect.Descriptor instead.
 func (*GetKeyResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{19}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetKeyResponse) GetKey() *Key {
@@ -1560,7 +1739,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_triggers_v1_access_proto_msgTypes[20]
+	mi := &file_triggers_v1_access_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1572,7 +1751,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[20]
+	mi := &file_triggers_v1_access_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1585,7 +1764,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{20}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListKeysRequest) GetTenant() string {
@@ -1622,7 +1801,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_triggers_v1_access_proto_msgTypes[21]
+	mi := &file_triggers_v1_access_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1634,7 +1813,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[21]
+	mi := &file_triggers_v1_access_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1647,7 +1826,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{21}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListKeysResponse) GetKeys() []*Key {
@@ -1685,7 +1864,7 @@ type RotateKeyRequest struct {
 
 func (x *RotateKeyRequest) Reset() {
 	*x = RotateKeyRequest{}
-	mi := &file_triggers_v1_access_proto_msgTypes[22]
+	mi := &file_triggers_v1_access_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1697,7 +1876,7 @@ func (x *RotateKeyRequest) String() string {
 func (*RotateKeyRequest) ProtoMessage() {}
 
 func (x *RotateKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[22]
+	mi := &file_triggers_v1_access_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1710,7 +1889,7 @@ func (x *RotateKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateKeyRequest.ProtoReflect.Descriptor instead.
 func (*RotateKeyRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{22}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RotateKeyRequest) GetTenant() string {
@@ -1775,7 +1954,7 @@ type RotateKeyResponse struct {
 
 func (x *RotateKeyResponse) Reset() {
 	*x = RotateKeyResponse{}
-	mi := &file_triggers_v1_access_proto_msgTypes[23]
+	mi := &file_triggers_v1_access_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +1966,7 @@ func (x *RotateKeyResponse) String() string {
 func (*RotateKeyResponse) ProtoMessage() {}
 
 func (x *RotateKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[23]
+	mi := &file_triggers_v1_access_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1800,7 +1979,7 @@ func (x *RotateKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateKeyResponse.ProtoReflect.Descriptor instead.
 func (*RotateKeyResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{23}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RotateKeyResponse) GetKey() string {
@@ -1830,7 +2009,7 @@ type RevokeKeyRequest struct {
 
 func (x *RevokeKeyRequest) Reset() {
 	*x = RevokeKeyRequest{}
-	mi := &file_triggers_v1_access_proto_msgTypes[24]
+	mi := &file_triggers_v1_access_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1842,7 +2021,7 @@ func (x *RevokeKeyRequest) String() string {
 func (*RevokeKeyRequest) ProtoMessage() {}
 
 func (x *RevokeKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[24]
+	mi := &file_triggers_v1_access_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1855,7 +2034,7 @@ func (x *RevokeKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeKeyRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{24}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RevokeKeyRequest) GetTenant() string {
@@ -1883,7 +2062,7 @@ type RevokeKeyResponse struct {
 
 func (x *RevokeKeyResponse) Reset() {
 	*x = RevokeKeyResponse{}
-	mi := &file_triggers_v1_access_proto_msgTypes[25]
+	mi := &file_triggers_v1_access_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1895,7 +2074,7 @@ func (x *RevokeKeyResponse) String() string {
 func (*RevokeKeyResponse) ProtoMessage() {}
 
 func (x *RevokeKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[25]
+	mi := &file_triggers_v1_access_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1908,7 +2087,7 @@ func (x *RevokeKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeKeyResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{25}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RevokeKeyResponse) GetKey() *Key {
@@ -1933,7 +2112,7 @@ type ListAuditRecordsRequest struct {
 
 func (x *ListAuditRecordsRequest) Reset() {
 	*x = ListAuditRecordsRequest{}
-	mi := &file_triggers_v1_access_proto_msgTypes[26]
+	mi := &file_triggers_v1_access_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1945,7 +2124,7 @@ func (x *ListAuditRecordsRequest) String() string {
 func (*ListAuditRecordsRequest) ProtoMessage() {}
 
 func (x *ListAuditRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[26]
+	mi := &file_triggers_v1_access_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1958,7 +2137,7 @@ func (x *ListAuditRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{26}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListAuditRecordsRequest) GetTenant() string {
@@ -1995,7 +2174,7 @@ type ListAuditRecordsResponse struct {
 
 func (x *ListAuditRecordsResponse) Reset() {
 	*x = ListAuditRecordsResponse{}
-	mi := &file_triggers_v1_access_proto_msgTypes[27]
+	mi := &file_triggers_v1_access_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2007,7 +2186,7 @@ func (x *ListAuditRecordsResponse) String() string {
 func (*ListAuditRecordsResponse) ProtoMessage() {}
 
 func (x *ListAuditRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_triggers_v1_access_proto_msgTypes[27]
+	mi := &file_triggers_v1_access_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2020,7 +2199,7 @@ func (x *ListAuditRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_triggers_v1_access_proto_rawDescGZIP(), []int{27}
+	return file_triggers_v1_access_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListAuditRecordsResponse) GetRecords() []*AuditRecord {
@@ -2045,7 +2224,17 @@ const file_triggers_v1_access_proto_rawDesc = "" +
 	"\x06Limits\x12(\n" +
 	"\x10calls_per_second\x18\x01 \x01(\rR\x0ecallsPerSecond\x12*\n" +
 	"\x11events_per_second\x18\x02 \x01(\rR\x0feventsPerSecond\x12(\n" +
-	"\x10bytes_per_second\x18\x03 \x01(\x04R\x0ebytesPerSecond\"\x94\x03\n" +
+	"\x10bytes_per_second\x18\x03 \x01(\x04R\x0ebytesPerSecond\"\xbf\x01\n" +
+	"\x04Caps\x12%\n" +
+	"\x0epending_events\x18\x01 \x01(\x04R\rpendingEvents\x12#\n" +
+	"\rstorage_bytes\x18\x02 \x01(\x04R\fstorageBytes\x12$\n" +
+	"\rsubscriptions\x18\x03 \x01(\rR\rsubscriptions\x12#\n" +
+	"\rwaiting_calls\x18\x04 \x01(\rR\fwaitingCalls\x12 \n" +
+	"\voutstanding\x18\x05 \x01(\rR\voutstanding\"y\n" +
+	"\x05Usage\x12%\n" +
+	"\x0epending_events\x18\x01 \x01(\x04R\rpendingEvents\x12#\n" +
+	"\rstorage_bytes\x18\x02 \x01(\x04R\fstorageBytes\x12$\n" +
+	"\rsubscriptions\x18\x03 \x01(\rR\rsubscriptions\"\xbb\x03\n" +
 	"\x06Tenant\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12.\n" +
@@ -2055,7 +2244,8 @@ const file_triggers_v1_access_proto_rawDesc = "" +
 	"\x19keep_acknowledged_seconds\x18\x05 \x01(\x04H\x00R\x17keepAcknowledgedSeconds\x122\n" +
 	"\x14keep_pending_seconds\x18\x06 \x01(\x04H\x01R\x12keepPendingSeconds\x12%\n" +
 	"\x0eremoved_events\x18\a \x01(\x04R\rremovedEvents\x12+\n" +
-	"\x06limits\x18\b \x01(\v2\x13.triggers.v1.LimitsR\x06limitsB\x13\n" +
+	"\x06limits\x18\b \x01(\v2\x13.triggers.v1.LimitsR\x06limits\x12%\n" +
+	"\x04caps\x18\t \x01(\v2\x11.triggers.v1.CapsR\x04capsB\x13\n" +
 	"\x11keep_acknowledgedB\x0e\n" +
 	"\fkeep_pending\"\xbd\x04\n" +
 	"\x03Key\x12\x15\n" +
@@ -2090,13 +2280,14 @@ const file_triggers_v1_access_proto_rawDesc = "" +
 	"\x06result\x18\x06 \x01(\tR\x06result\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\a \x01(\tR\trequestId\x12\x18\n" +
-	"\aaddress\x18\b \x01(\tR\aaddress\"\xa4\x02\n" +
+	"\aaddress\x18\b \x01(\tR\aaddress\"\xcb\x02\n" +
 	"\x10PutTenantRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\"\n" +
 	"\vdescription\x18\x02 \x01(\tH\x00R\vdescription\x12<\n" +
 	"\x19keep_acknowledged_seconds\x18\x03 \x01(\x04H\x01R\x17keepAcknowledgedSeconds\x122\n" +
 	"\x14keep_pending_seconds\x18\x04 \x01(\x04H\x02R\x12keepPendingSeconds\x12+\n" +
-	"\x06limits\x18\x05 \x01(\v2\x13.triggers.v1.LimitsR\x06limitsB\x14\n" +
+	"\x06limits\x18\x05 \x01(\v2\x13.triggers.v1.LimitsR\x06limits\x12%\n" +
+	"\x04caps\x18\x06 \x01(\v2\x11.triggers.v1.CapsR\x04capsB\x14\n" +
 	"\x12description_statedB\x13\n" +
 	"\x11keep_acknowledgedB\x0e\n" +
 	"\fkeep_pending\"Z\n" +
@@ -2104,9 +2295,10 @@ const file_triggers_v1_access_proto_rawDesc = "" +
 	"\x06tenant\x18\x01 \x01(\v2\x13.triggers.v1.TenantR\x06tenant\x12\x18\n" +
 	"\acreated\x18\x02 \x01(\bR\acreated\"&\n" +
 	"\x10GetTenantRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"@\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"j\n" +
 	"\x11GetTenantResponse\x12+\n" +
-	"\x06tenant\x18\x01 \x01(\v2\x13.triggers.v1.TenantR\x06tenant\"P\n" +
+	"\x06tenant\x18\x01 \x01(\v2\x13.triggers.v1.TenantR\x06tenant\x12(\n" +
+	"\x05usage\x18\x02 \x01(\v2\x12.triggers.v1.UsageR\x05usage\"P\n" +
 	"\x12ListTenantsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -2222,97 +2414,102 @@ func file_triggers_v1_access_proto_rawDescGZIP() []byte {
 }
 
 var file_triggers_v1_access_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_triggers_v1_access_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_triggers_v1_access_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_triggers_v1_access_proto_goTypes = []any{
 	(TenantState)(0),                 // 0: triggers.v1.TenantState
 	(*Limits)(nil),                   // 1: triggers.v1.Limits
-	(*Tenant)(nil),                   // 2: triggers.v1.Tenant
-	(*Key)(nil),                      // 3: triggers.v1.Key
-	(*AuditRecord)(nil),              // 4: triggers.v1.AuditRecord
-	(*PutTenantRequest)(nil),         // 5: triggers.v1.PutTenantRequest
-	(*PutTenantResponse)(nil),        // 6: triggers.v1.PutTenantResponse
-	(*GetTenantRequest)(nil),         // 7: triggers.v1.GetTenantRequest
-	(*GetTenantResponse)(nil),        // 8: triggers.v1.GetTenantResponse
-	(*ListTenantsRequest)(nil),       // 9: triggers.v1.ListTenantsRequest
-	(*ListTenantsResponse)(nil),      // 10: triggers.v1.ListTenantsResponse
-	(*SuspendTenantRequest)(nil),     // 11: triggers.v1.SuspendTenantRequest
-	(*SuspendTenantResponse)(nil),    // 12: triggers.v1.SuspendTenantResponse
-	(*ResumeTenantRequest)(nil),      // 13: triggers.v1.ResumeTenantRequest
-	(*ResumeTenantResponse)(nil),     // 14: triggers.v1.ResumeTenantResponse
-	(*DeleteTenantRequest)(nil),      // 15: triggers.v1.DeleteTenantRequest
-	(*DeleteTenantResponse)(nil),     // 16: triggers.v1.DeleteTenantResponse
-	(*CreateKeyRequest)(nil),         // 17: triggers.v1.CreateKeyRequest
-	(*CreateKeyResponse)(nil),        // 18: triggers.v1.CreateKeyResponse
-	(*GetKeyRequest)(nil),            // 19: triggers.v1.GetKeyRequest
-	(*GetKeyResponse)(nil),           // 20: triggers.v1.GetKeyResponse
-	(*ListKeysRequest)(nil),          // 21: triggers.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),         // 22: triggers.v1.ListKeysResponse
-	(*RotateKeyRequest)(nil),         // 23: triggers.v1.RotateKeyRequest
-	(*RotateKeyResponse)(nil),        // 24: triggers.v1.RotateKeyResponse
-	(*RevokeKeyRequest)(nil),         // 25: triggers.v1.RevokeKeyRequest
-	(*RevokeKeyResponse)(nil),        // 26: triggers.v1.RevokeKeyResponse
-	(*ListAuditRecordsRequest)(nil),  // 27: triggers.v1.ListAuditRecordsRequest
-	(*ListAuditRecordsResponse)(nil), // 28: triggers.v1.ListAuditRecordsResponse
-	(*timestamppb.Timestamp)(nil),    // 29: google.protobuf.Timestamp
-	(apipb.Scope)(0),                 // 30: triggers.api.v1.Scope
+	(*Caps)(nil),                     // 2: triggers.v1.Caps
+	(*Usage)(nil),                    // 3: triggers.v1.Usage
+	(*Tenant)(nil),                   // 4: triggers.v1.Tenant
+	(*Key)(nil),                      // 5: triggers.v1.Key
+	(*AuditRecord)(nil),              // 6: triggers.v1.AuditRecord
+	(*PutTenantRequest)(nil),         // 7: triggers.v1.PutTenantRequest
+	(*PutTenantResponse)(nil),        // 8: triggers.v1.PutTenantResponse
+	(*GetTenantRequest)(nil),         // 9: triggers.v1.GetTenantRequest
+	(*GetTenantResponse)(nil),        // 10: triggers.v1.GetTenantResponse
+	(*ListTenantsRequest)(nil),       // 11: triggers.v1.ListTenantsRequest
+	(*ListTenantsResponse)(nil),      // 12: triggers.v1.ListTenantsResponse
+	(*SuspendTenantRequest)(nil),     // 13: triggers.v1.SuspendTenantRequest
+	(*SuspendTenantResponse)(nil),    // 14: triggers.v1.SuspendTenantResponse
+	(*ResumeTenantRequest)(nil),      // 15: triggers.v1.ResumeTenantRequest
+	(*ResumeTenantResponse)(nil),     // 16: triggers.v1.ResumeTenantResponse
+	(*DeleteTenantRequest)(nil),      // 17: triggers.v1.DeleteTenantRequest
+	(*DeleteTenantResponse)(nil),     // 18: triggers.v1.DeleteTenantResponse
+	(*CreateKeyRequest)(nil),         // 19: triggers.v1.CreateKeyRequest
+	(*CreateKeyResponse)(nil),        // 20: triggers.v1.CreateKeyResponse
+	(*GetKeyRequest)(nil),            // 21: triggers.v1.GetKeyRequest
+	(*GetKeyResponse)(nil),           // 22: triggers.v1.GetKeyResponse
+	(*ListKeysRequest)(nil),          // 23: triggers.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),         // 24: triggers.v1.ListKeysResponse
+	(*RotateKeyRequest)(nil),         // 25: triggers.v1.RotateKeyRequest
+	(*RotateKeyResponse)(nil),        // 26: triggers.v1.RotateKeyResponse
+	(*RevokeKeyRequest)(nil),         // 27: triggers.v1.RevokeKeyRequest
+	(*RevokeKeyResponse)(nil),        // 28: triggers.v1.RevokeKeyResponse
+	(*ListAuditRecordsRequest)(nil),  // 29: triggers.v1.ListAuditRecordsRequest
+	(*ListAuditRecordsResponse)(nil), // 30: triggers.v1.ListAuditRecordsResponse
+	(*timestamppb.Timestamp)(nil),    // 31: google.protobuf.Timestamp
+	(apipb.Scope)(0),                 // 32: triggers.api.v1.Scope
 }
 var file_triggers_v1_access_proto_depIdxs = []int32{
 	0,  // 0: triggers.v1.Tenant.state:type_name -> triggers.v1.TenantState
-	29, // 1: triggers.v1.Tenant.created_at:type_name -> google.protobuf.Timestamp
+	31, // 1: triggers.v1.Tenant.created_at:type_name -> google.protobuf.Timestamp
 	1,  // 2: triggers.v1.Tenant.limits:type_name -> triggers.v1.Limits
-	30, // 3: triggers.v1.Key.scopes:type_name -> triggers.api.v1.Scope
-	29, // 4: triggers.v1.Key.created_at:type_name -> google.protobuf.Timestamp
-	29, // 5: triggers.v1.Key.expires_at:type_name -> google.protobuf.Timestamp
-	29, // 6: triggers.v1.Key.revoked_at:type_name -> google.protobuf.Timestamp
-	29, // 7: triggers.v1.Key.last_used_at:type_name -> google.protobuf.Timestamp
-	1,  // 8: triggers.v1.Key.limits:type_name -> triggers.v1.Limits
-	29, // 9: triggers.v1.AuditRecord.recorded_at:type_name -> google.protobuf.Timestamp
-	1,  // 10: triggers.v1.PutTenantRequest.limits:type_name -> triggers.v1.Limits
-	2,  // 11: triggers.v1.PutTenantResponse.tenant:type_name -> triggers.v1.Tenant
-	2,  // 12: triggers.v1.GetTenantResponse.tenant:type_name -> triggers.v1.Tenant
-	2,  // 13: triggers.v1.ListTenantsResponse.tenants:type_name -> triggers.v1.Tenant
-	2,  // 14: triggers.v1.SuspendTenantResponse.tenant:type_name -> triggers.v1.Tenant
-	2,  // 15: triggers.v1.ResumeTenantResponse.tenant:type_name -> triggers.v1.Tenant
-	2,  // 16: triggers.v1.DeleteTenantResponse.tenant:type_name -> triggers.v1.Tenant
-	30, // 17: triggers.v1.CreateKeyRequest.scopes:type_name -> triggers.api.v1.Scope
-	29, // 18: triggers.v1.CreateKeyRequest.expires_at:type_name -> google.protobuf.Timestamp
-	1,  // 19: triggers.v1.CreateKeyRequest.limits:type_name -> triggers.v1.Limits
-	3,  // 20: triggers.v1.CreateKeyResponse.details:type_name -> triggers.v1.Key
-	3,  // 21: triggers.v1.GetKeyResponse.key:type_name -> triggers.v1.Key
-	3,  // 22: triggers.v1.ListKeysResponse.keys:type_name -> triggers.v1.Key
-	29, // 23: triggers.v1.RotateKeyRequest.expires_at:type_name -> google.protobuf.Timestamp
-	3,  // 24: triggers.v1.RotateKeyResponse.details:type_name -> triggers.v1.Key
-	3,  // 25: triggers.v1.RevokeKeyResponse.key:type_name -> triggers.v1.Key
-	4,  // 26: triggers.v1.ListAuditRecordsResponse.records:type_name -> triggers.v1.AuditRecord
-	5,  // 27: triggers.v1.AccessService.PutTenant:input_type -> triggers.v1.PutTenantRequest
-	7,  // 28: triggers.v1.AccessService.GetTenant:input_type -> triggers.v1.GetTenantRequest
-	9,  // 29: triggers.v1.AccessService.ListTenants:input_type -> triggers.v1.ListTenantsRequest
-	11, // 30: triggers.v1.AccessService.SuspendTenant:input_type -> triggers.v1.SuspendTenantRequest
-	13, // 31: triggers.v1.AccessService.ResumeTenant:input_type -> triggers.v1.ResumeTenantRequest
-	15, // 32: triggers.v1.AccessService.DeleteTenant:input_type -> triggers.v1.DeleteTenantRequest
-	17, // 33: triggers.v1.AccessService.CreateKey:input_type -> triggers.v1.CreateKeyRequest
-	19, // 34: triggers.v1.AccessService.GetKey:input_type -> triggers.v1.GetKeyRequest
-	21, // 35: triggers.v1.AccessService.ListKeys:input_type -> triggers.v1.ListKeysRequest
-	23, // 36: triggers.v1.AccessService.RotateKey:input_type -> triggers.v1.RotateKeyRequest
-	25, // 37: triggers.v1.AccessService.RevokeKey:input_type -> triggers.v1.RevokeKeyRequest
-	27, // 38: triggers.v1.AccessService.ListAuditRecords:input_type -> triggers.v1.ListAuditRecordsRequest
-	6,  // 39: triggers.v1.AccessService.PutTenant:output_type -> triggers.v1.PutTenantResponse
-	8,  // 40: triggers.v1.AccessService.GetTenant:output_type -> triggers.v1.GetTenantResponse
-	10, // 41: triggers.v1.AccessService.ListTenants:output_type -> triggers.v1.ListTenantsResponse
-	12, // 42: triggers.v1.AccessService.SuspendTenant:output_type -> triggers.v1.SuspendTenantResponse
-	14, // 43: triggers.v1.AccessService.ResumeTenant:output_type -> triggers.v1.ResumeTenantResponse
-	16, // 44: triggers.v1.AccessService.DeleteTenant:output_type -> triggers.v1.DeleteTenantResponse
-	18, // 45: triggers.v1.AccessService.CreateKey:output_type -> triggers.v1.CreateKeyResponse
-	20, // 46: triggers.v1.AccessService.GetKey:output_type -> triggers.v1.GetKeyResponse
-	22, // 47: triggers.v1.AccessService.ListKeys:output_type -> triggers.v1.ListKeysResponse
-	24, // 48: triggers.v1.AccessService.RotateKey:output_type -> triggers.v1.RotateKeyResponse
-	26, // 49: triggers.v1.AccessService.RevokeKey:output_type -> triggers.v1.RevokeKeyResponse
-	28, // 50: triggers.v1.AccessService.ListAuditRecords:output_type -> triggers.v1.ListAuditRecordsResponse
-	39, // [39:51] is the sub-list for method output_type
-	27, // [27:39] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	2,  // 3: triggers.v1.Tenant.caps:type_name -> triggers.v1.Caps
+	32, // 4: triggers.v1.Key.scopes:type_name -> triggers.api.v1.Scope
+	31, // 5: triggers.v1.Key.created_at:type_name -> google.protobuf.Timestamp
+	31, // 6: triggers.v1.Key.expires_at:type_name -> google.protobuf.Timestamp
+	31, // 7: triggers.v1.Key.revoked_at:type_name -> google.protobuf.Timestamp
+	31, // 8: triggers.v1.Key.last_used_at:type_name -> google.protobuf.Timestamp
+	1,  // 9: triggers.v1.Key.limits:type_name -> triggers.v1.Limits
+	31, // 10: triggers.v1.AuditRecord.recorded_at:type_name -> google.protobuf.Timestamp
+	1,  // 11: triggers.v1.PutTenantRequest.limits:type_name -> triggers.v1.Limits
+	2,  // 12: triggers.v1.PutTenantRequest.caps:type_name -> triggers.v1.Caps
+	4,  // 13: triggers.v1.PutTenantResponse.tenant:type_name -> triggers.v1.Tenant
+	4,  // 14: triggers.v1.GetTenantResponse.tenant:type_name -> triggers.v1.Tenant
+	3,  // 15: triggers.v1.GetTenantResponse.usage:type_name -> triggers.v1.Usage
+	4,  // 16: triggers.v1.ListTenantsResponse.tenants:type_name -> triggers.v1.Tenant
+	4,  // 17: triggers.v1.SuspendTenantResponse.tenant:type_name -> triggers.v1.Tenant
+	4,  // 18: triggers.v1.ResumeTenantResponse.tenant:type_name -> triggers.v1.Tenant
+	4,  // 19: triggers.v1.DeleteTenantResponse.tenant:type_name -> triggers.v1.Tenant
+	32, // 20: triggers.v1.CreateKeyRequest.scopes:type_name -> triggers.api.v1.Scope
+	31, // 21: triggers.v1.CreateKeyRequest.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 22: triggers.v1.CreateKeyRequest.limits:type_name -> triggers.v1.Limits
+	5,  // 23: triggers.v1.CreateKeyResponse.details:type_name -> triggers.v1.Key
+	5,  // 24: triggers.v1.GetKeyResponse.key:type_name -> triggers.v1.Key
+	5,  // 25: triggers.v1.ListKeysResponse.keys:type_name -> triggers.v1.Key
+	31, // 26: triggers.v1.RotateKeyRequest.expires_at:type_name -> google.protobuf.Timestamp
+	5,  // 27: triggers.v1.RotateKeyResponse.details:type_name -> triggers.v1.Key
+	5,  // 28: triggers.v1.RevokeKeyResponse.key:type_name -> triggers.v1.Key
+	6,  // 29: triggers.v1.ListAuditRecordsResponse.records:type_name -> triggers.v1.AuditRecord
+	7,  // 30: triggers.v1.AccessService.PutTenant:input_type -> triggers.v1.PutTenantRequest
+	9,  // 31: triggers.v1.AccessService.GetTenant:input_type -> triggers.v1.GetTenantRequest
+	11, // 32: triggers.v1.AccessService.ListTenants:input_type -> triggers.v1.ListTenantsRequest
+	13, // 33: triggers.v1.AccessService.SuspendTenant:input_type -> triggers.v1.SuspendTenantRequest
+	15, // 34: triggers.v1.AccessService.ResumeTenant:input_type -> triggers.v1.ResumeTenantRequest
+	17, // 35: triggers.v1.AccessService.DeleteTenant:input_type -> triggers.v1.DeleteTenantRequest
+	19, // 36: triggers.v1.AccessService.CreateKey:input_type -> triggers.v1.CreateKeyRequest
+	21, // 37: triggers.v1.AccessService.GetKey:input_type -> triggers.v1.GetKeyRequest
+	23, // 38: triggers.v1.AccessService.ListKeys:input_type -> triggers.v1.ListKeysRequest
+	25, // 39: triggers.v1.AccessService.RotateKey:input_type -> triggers.v1.RotateKeyRequest
+	27, // 40: triggers.v1.AccessService.RevokeKey:input_type -> triggers.v1.RevokeKeyRequest
+	29, // 41: triggers.v1.AccessService.ListAuditRecords:input_type -> triggers.v1.ListAuditRecordsRequest
+	8,  // 42: triggers.v1.AccessService.PutTenant:output_type -> triggers.v1.PutTenantResponse
+	10, // 43: triggers.v1.AccessService.GetTenant:output_type -> triggers.v1.GetTenantResponse
+	12, // 44: triggers.v1.AccessService.ListTenants:output_type -> triggers.v1.ListTenantsResponse
+	14, // 45: triggers.v1.AccessService.SuspendTenant:output_type -> triggers.v1.SuspendTenantResponse
+	16, // 46: triggers.v1.AccessService.ResumeTenant:output_type -> triggers.v1.ResumeTenantResponse
+	18, // 47: triggers.v1.AccessService.DeleteTenant:output_type -> triggers.v1.DeleteTenantResponse
+	20, // 48: triggers.v1.AccessService.CreateKey:output_type -> triggers.v1.CreateKeyResponse
+	22, // 49: triggers.v1.AccessService.GetKey:output_type -> triggers.v1.GetKeyResponse
+	24, // 50: triggers.v1.AccessService.ListKeys:output_type -> triggers.v1.ListKeysResponse
+	26, // 51: triggers.v1.AccessService.RotateKey:output_type -> triggers.v1.RotateKeyResponse
+	28, // 52: triggers.v1.AccessService.RevokeKey:output_type -> triggers.v1.RevokeKeyResponse
+	30, // 53: triggers.v1.AccessService.ListAuditRecords:output_type -> triggers.v1.ListAuditRecordsResponse
+	42, // [42:54] is the sub-list for method output_type
+	30, // [30:42] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_triggers_v1_access_proto_init() }
@@ -2320,16 +2517,16 @@ func file_triggers_v1_access_proto_init() {
 	if File_triggers_v1_access_proto != nil {
 		return
 	}
-	file_triggers_v1_access_proto_msgTypes[1].OneofWrappers = []any{
+	file_triggers_v1_access_proto_msgTypes[3].OneofWrappers = []any{
 		(*Tenant_KeepAcknowledgedSeconds)(nil),
 		(*Tenant_KeepPendingSeconds)(nil),
 	}
-	file_triggers_v1_access_proto_msgTypes[4].OneofWrappers = []any{
+	file_triggers_v1_access_proto_msgTypes[6].OneofWrappers = []any{
 		(*PutTenantRequest_Description)(nil),
 		(*PutTenantRequest_KeepAcknowledgedSeconds)(nil),
 		(*PutTenantRequest_KeepPendingSeconds)(nil),
 	}
-	file_triggers_v1_access_proto_msgTypes[22].OneofWrappers = []any{
+	file_triggers_v1_access_proto_msgTypes[24].OneofWrappers = []any{
 		(*RotateKeyRequest_OverlapSeconds)(nil),
 	}
 	type x struct{}
@@ -2338,7 +2535,7 @@ func file_triggers_v1_access_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_triggers_v1_access_proto_rawDesc), len(file_triggers_v1_access_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   28,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

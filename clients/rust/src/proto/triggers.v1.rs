@@ -15,6 +15,44 @@ pub struct Limits {
     #[prost(uint64, tag = "3")]
     pub bytes_per_second: u64,
 }
+/// How much a tenant may have at once, each counted by itself; what is 0 is not capped. How exactly each is
+/// kept when several cores share a database, "Who may call" in the guide of deployment says.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Caps {
+    /// Events that are not acknowledged. A create beyond it is refused: RESOURCE_EXHAUSTED,
+    /// TOO_MANY_PENDING_EVENTS; so is the repeat of one whose event is there.
+    #[prost(uint64, tag = "1")]
+    pub pending_events: u64,
+    /// Bytes of the payloads of all events that are kept, and 200 more for each event. A create beyond it is
+    /// refused: RESOURCE_EXHAUSTED, STORAGE_FULL.
+    #[prost(uint64, tag = "2")]
+    pub storage_bytes: u64,
+    /// Subscriptions, of which each tenant may have 1000 in any case, and no more: RESOURCE_EXHAUSTED,
+    /// TOO_MANY_SUBSCRIPTIONS.
+    #[prost(uint32, tag = "3")]
+    pub subscriptions: u32,
+    /// Calls that wait for events. Every core allows its part. One more is refused: RESOURCE_EXHAUSTED,
+    /// TOO_MANY_WAITERS.
+    #[prost(uint32, tag = "4")]
+    pub waiting_calls: u32,
+    /// Deliveries that are out, of all subscriptions together. A pull then gets less, or nothing, and goes
+    /// on when one is settled.
+    #[prost(uint32, tag = "5")]
+    pub outstanding: u32,
+}
+/// How much a tenant has.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Usage {
+    /// Events that are not acknowledged.
+    #[prost(uint64, tag = "1")]
+    pub pending_events: u64,
+    /// As Caps counts them.
+    #[prost(uint64, tag = "2")]
+    pub storage_bytes: u64,
+    /// Without "inbox", which is always there.
+    #[prost(uint32, tag = "3")]
+    pub subscriptions: u32,
+}
 /// A tenant.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Tenant {
@@ -36,6 +74,9 @@ pub struct Tenant {
     /// Of all its keys together; not set: none.
     #[prost(message, optional, tag = "8")]
     pub limits: ::core::option::Option<Limits>,
+    /// What it may have at once; not set: none.
+    #[prost(message, optional, tag = "9")]
+    pub caps: ::core::option::Option<Caps>,
     /// Whether it is stated.
     #[prost(oneof = "tenant::KeepAcknowledged", tags = "5")]
     pub keep_acknowledged: ::core::option::Option<tenant::KeepAcknowledged>,
@@ -148,6 +189,9 @@ pub struct PutTenantRequest {
     /// Not set: as they are, or none.
     #[prost(message, optional, tag = "5")]
     pub limits: ::core::option::Option<Limits>,
+    /// Not set: as they are, or none. Set, all of them count: one that is 0 is lifted.
+    #[prost(message, optional, tag = "6")]
+    pub caps: ::core::option::Option<Caps>,
     /// Whether it is stated.
     #[prost(oneof = "put_tenant_request::DescriptionStated", tags = "2")]
     pub description_stated: ::core::option::Option<put_tenant_request::DescriptionStated>,
@@ -205,6 +249,9 @@ pub struct GetTenantResponse {
     /// The tenant.
     #[prost(message, optional, tag = "1")]
     pub tenant: ::core::option::Option<Tenant>,
+    /// What it has now; of a tenant with caps, as it was counted within the last seconds.
+    #[prost(message, optional, tag = "2")]
+    pub usage: ::core::option::Option<Usage>,
 }
 /// Asks for a page.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -32,6 +32,20 @@ class AuditRecord(_message.Message):
     target: str
     def __init__(self, number: _Optional[int] = ..., recorded_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., key_id: _Optional[str] = ..., action: _Optional[str] = ..., target: _Optional[str] = ..., result: _Optional[str] = ..., request_id: _Optional[str] = ..., address: _Optional[str] = ...) -> None: ...
 
+class Caps(_message.Message):
+    __slots__ = ["outstanding", "pending_events", "storage_bytes", "subscriptions", "waiting_calls"]
+    OUTSTANDING_FIELD_NUMBER: _ClassVar[int]
+    PENDING_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    STORAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIPTIONS_FIELD_NUMBER: _ClassVar[int]
+    WAITING_CALLS_FIELD_NUMBER: _ClassVar[int]
+    outstanding: int
+    pending_events: int
+    storage_bytes: int
+    subscriptions: int
+    waiting_calls: int
+    def __init__(self, pending_events: _Optional[int] = ..., storage_bytes: _Optional[int] = ..., subscriptions: _Optional[int] = ..., waiting_calls: _Optional[int] = ..., outstanding: _Optional[int] = ...) -> None: ...
+
 class CreateKeyRequest(_message.Message):
     __slots__ = ["addresses", "event_types", "expires_at", "limits", "name", "scopes", "sources", "subscriptions", "tenant"]
     ADDRESSES_FIELD_NUMBER: _ClassVar[int]
@@ -95,10 +109,12 @@ class GetTenantRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class GetTenantResponse(_message.Message):
-    __slots__ = ["tenant"]
+    __slots__ = ["tenant", "usage"]
     TENANT_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
     tenant: Tenant
-    def __init__(self, tenant: _Optional[_Union[Tenant, _Mapping]] = ...) -> None: ...
+    usage: Usage
+    def __init__(self, tenant: _Optional[_Union[Tenant, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
 
 class Key(_message.Message):
     __slots__ = ["addresses", "created_at", "event_types", "expires_at", "key_id", "last_used_at", "limits", "name", "revoked_at", "rotated_from", "rotated_to", "scopes", "sources", "subscriptions"]
@@ -195,18 +211,20 @@ class ListTenantsResponse(_message.Message):
     def __init__(self, tenants: _Optional[_Iterable[_Union[Tenant, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class PutTenantRequest(_message.Message):
-    __slots__ = ["description", "keep_acknowledged_seconds", "keep_pending_seconds", "limits", "name"]
+    __slots__ = ["caps", "description", "keep_acknowledged_seconds", "keep_pending_seconds", "limits", "name"]
+    CAPS_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     KEEP_ACKNOWLEDGED_SECONDS_FIELD_NUMBER: _ClassVar[int]
     KEEP_PENDING_SECONDS_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
+    caps: Caps
     description: str
     keep_acknowledged_seconds: int
     keep_pending_seconds: int
     limits: Limits
     name: str
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., keep_acknowledged_seconds: _Optional[int] = ..., keep_pending_seconds: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., keep_acknowledged_seconds: _Optional[int] = ..., keep_pending_seconds: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., caps: _Optional[_Union[Caps, _Mapping]] = ...) -> None: ...
 
 class PutTenantResponse(_message.Message):
     __slots__ = ["created", "tenant"]
@@ -275,7 +293,8 @@ class SuspendTenantResponse(_message.Message):
     def __init__(self, tenant: _Optional[_Union[Tenant, _Mapping]] = ...) -> None: ...
 
 class Tenant(_message.Message):
-    __slots__ = ["created_at", "description", "keep_acknowledged_seconds", "keep_pending_seconds", "limits", "name", "removed_events", "state"]
+    __slots__ = ["caps", "created_at", "description", "keep_acknowledged_seconds", "keep_pending_seconds", "limits", "name", "removed_events", "state"]
+    CAPS_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     KEEP_ACKNOWLEDGED_SECONDS_FIELD_NUMBER: _ClassVar[int]
@@ -284,6 +303,7 @@ class Tenant(_message.Message):
     NAME_FIELD_NUMBER: _ClassVar[int]
     REMOVED_EVENTS_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
+    caps: Caps
     created_at: _timestamp_pb2.Timestamp
     description: str
     keep_acknowledged_seconds: int
@@ -292,7 +312,17 @@ class Tenant(_message.Message):
     name: str
     removed_events: int
     state: TenantState
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., state: _Optional[_Union[TenantState, str]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., keep_acknowledged_seconds: _Optional[int] = ..., keep_pending_seconds: _Optional[int] = ..., removed_events: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., state: _Optional[_Union[TenantState, str]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., keep_acknowledged_seconds: _Optional[int] = ..., keep_pending_seconds: _Optional[int] = ..., removed_events: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., caps: _Optional[_Union[Caps, _Mapping]] = ...) -> None: ...
+
+class Usage(_message.Message):
+    __slots__ = ["pending_events", "storage_bytes", "subscriptions"]
+    PENDING_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    STORAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIPTIONS_FIELD_NUMBER: _ClassVar[int]
+    pending_events: int
+    storage_bytes: int
+    subscriptions: int
+    def __init__(self, pending_events: _Optional[int] = ..., storage_bytes: _Optional[int] = ..., subscriptions: _Optional[int] = ...) -> None: ...
 
 class TenantState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = []
