@@ -32,6 +32,7 @@ struct access {
     struct keyring *keyring;
     struct following following;
     struct recorder recorder;
+    struct quota *without_key; /* refusals of those who have none */
     struct wrong_keys wrong_keys;
     const struct core_count *cores; /* NULL: there is one */
     struct access_task tasks[WORK_COUNT];

@@ -7,7 +7,6 @@
 #include "access/access_state.h"
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/log.h"
 
 #define MINUTE_US INT64_C(60000000)
 
@@ -18,7 +17,9 @@ struct access *access_open(struct asks *asks, struct tenants *tenants,
 {
     struct access *access = calloc(1, sizeof(*access));
     struct keyring *keyring = keyring_new();
-    if (!access || !keyring) {
+    struct quota *without_key = quota_new();
+    if (!access || !keyring || !without_key) {
+        quota_release(without_key);
         keyring_free(keyring);
         free(access);
         return NULL;
@@ -28,6 +29,7 @@ struct access *access_open(struct asks *asks, struct tenants *tenants,
     access->tenants = tenants;
     access->cores = cores;
     access->keyring = keyring;
+    access->without_key = without_key;
     following_init(&access->following, keyring, tenants);
     recorder_init(&access->recorder);
     wrong_keys_init(&access->wrong_keys);
@@ -45,6 +47,7 @@ void access_close(struct access *access)
     recorder_fini(&access->recorder);
     following_fini(&access->following);
     keyring_free(access->keyring);
+    quota_release(access->without_key);
     free(access);
 }
 
@@ -57,17 +60,6 @@ void access_look(struct access *access)
 bool access_is_known(const struct access *access)
 {
     return access->mode == ACCESS_OFF || atomic_load(&access->following.known);
-}
-
-void access_record(struct access *access, const struct access_deed *deed)
-{
-    if (access->mode == ACCESS_OFF)
-        return;
-    if (!recorder_add(&access->recorder, deed))
-        log_warning_limited(
-            deed->action, "an audit record is left out, as too many wait for the store",
-            {"action", deed->action}, {"key_id", deed->pass ? deed->pass->key_id : ""});
-    upkeep_write_records(access);
 }
 
 /* ---- refusing ---- */

@@ -44,7 +44,9 @@ struct access_deed {
 };
 
 /* Writes the record soon; never blocks, any thread. While the store is unavailable, some 1000 wait,
- * and what comes then is left out. Nothing with ACCESS_OFF. */
+ * and what comes then is left out. Of what was refused, PERMISSION_DENIED, only methods are
+ * recorded that change access or remove something, each once a minute for a key, and at most 60 a
+ * minute for a tenant, so that nobody fills the record by asking again. Nothing with ACCESS_OFF. */
 void access_record(struct access *access, const struct access_deed *deed);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/pass.h"
 
 #define SECOND_US INT64_C(1000000)
@@ -62,6 +63,40 @@ void quota_take(struct quota *quota, enum quota_kind kind, uint64_t amount, unsi
     while (!atomic_compare_exchange_weak(&bucket->full_us, &full_us,
                                          (full_us > now_us ? full_us : now_us) + cost_us)) {
     }
+}
+
+/* What was noted in this minute; `*old` is all that was. */
+static uint64_t this_minute(struct quota *quota, int64_t now_us, uint_fast64_t *old)
+{
+    uint64_t minute = (uint64_t)(now_us / (60 * SECOND_US)) << QUOTA_REFUSAL_KINDS;
+    *old = atomic_load(&quota->refusals);
+    return *old >> QUOTA_REFUSAL_KINDS == minute >> QUOTA_REFUSAL_KINDS ? *old : minute;
+}
+
+bool quota_note_refusal(struct quota *of_key, unsigned kind, int64_t now_us)
+{
+    uint64_t bit = (uint64_t)1 << kind;
+    uint_fast64_t old;
+    uint64_t noted;
+    CHECK(kind < QUOTA_REFUSAL_KINDS);
+    do {
+        noted = this_minute(of_key, now_us, &old);
+        if (noted & bit)
+            return false;
+    } while (!atomic_compare_exchange_weak(&of_key->refusals, &old, noted | bit));
+    return true;
+}
+
+bool quota_count_refusal(struct quota *of_tenant, int64_t now_us)
+{
+    uint_fast64_t old;
+    uint64_t counted;
+    do {
+        counted = this_minute(of_tenant, now_us, &old);
+        if ((counted & (((uint64_t)1 << QUOTA_REFUSAL_KINDS) - 1)) >= QUOTA_REFUSALS_OF_TENANT)
+            return false;
+    } while (!atomic_compare_exchange_weak(&of_tenant->refusals, &old, counted + 1));
+    return true;
 }
 
 static void add_item(char *list, const char *prefix, const char *name, const char *parameter,

@@ -15,7 +15,8 @@ enum quota_kind { QUOTA_CALLS, QUOTA_EVENTS, QUOTA_BYTES, QUOTA_KINDS };
 
 struct quota {
     atomic_uint references;
-    atomic_uint cores; /* that shared it when something was taken */
+    atomic_uint cores;             /* that shared it when something was taken */
+    atomic_uint_fast64_t refusals; /* on record: of which minute, and which or how many */
     struct quota_bucket {
         atomic_uint_fast64_t per_second; /* 0: not limited */
         atomic_int_fast64_t full_us;     /* monotonic */
@@ -37,6 +38,13 @@ int64_t quota_wait_us(const struct quota *quota, enum quota_kind kind, int64_t n
  * many share what is allowed, at least 1. */
 void quota_take(struct quota *quota, enum quota_kind kind, uint64_t amount, unsigned cores,
                 int64_t now_us);
+
+/* Whether a refusal goes on record, which is noted: of a key, one of each kind in a minute, 0 to
+ * QUOTA_REFUSAL_KINDS - 1; of all keys of a tenant, so many in a minute. */
+#define QUOTA_REFUSAL_KINDS 24
+#define QUOTA_REFUSALS_OF_TENANT 60
+bool quota_note_refusal(struct quota *of_key, unsigned kind, int64_t now_us);
+bool quota_count_refusal(struct quota *of_tenant, int64_t now_us);
 
 /* Adds to the texts of PASS_LIMITS_SIZE bytes, see base/pass.h, what is limited: names begin with
  * `prefix`. */

@@ -86,10 +86,11 @@ static bool make_waiting(const struct access_deed *deed, struct waiting_record *
 bool recorder_add(struct recorder *recorder, const struct access_deed *deed)
 {
     struct waiting_record waiting;
+    size_t most = deed->result == STATUS_PERMISSION_DENIED ? RECORDER_MAX / 2 : RECORDER_MAX;
     if (!make_waiting(deed, &waiting))
         return false;
     pthread_mutex_lock(&recorder->lock);
-    bool fits = recorder->count < RECORDER_MAX;
+    bool fits = recorder->count < most;
     if (fits)
         recorder->waiting[recorder->count++] = waiting;
     pthread_mutex_unlock(&recorder->lock);

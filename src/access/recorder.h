@@ -6,7 +6,7 @@
 
 #include "access/managing.h"
 
-#define RECORDER_MAX 1000     /* records that wait */
+#define RECORDER_MAX 1000     /* records that wait; of what was refused half as many */
 #define RECORD_TARGET_MAX 255 /* bytes */
 
 struct recorder {

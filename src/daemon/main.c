@@ -23,6 +23,7 @@
 #include "service/access_service.h"
 #include "service/event_service.h"
 #include "service/health_service.h"
+#include "service/recording.h"
 #include "service/stats_service.h"
 #include "service/subscription_service.h"
 #include "subscriptions/subscriptions.h"
@@ -191,6 +192,12 @@ static bool admit(void *context, struct call *call, const char *authorization, s
                         &call->scope, status);
 }
 
+/* What it was about is not known, as the body is not read. */
+static void note_refused_call(void *context, const struct call *call)
+{
+    recording_note(context, call, "", STATUS_PERMISSION_DENIED);
+}
+
 static void warn_of_open_doors(const struct daemon *daemon)
 {
     if (mode_of(daemon) == ACCESS_REQUIRED || listen_is_local(&daemon->server_config.listen))
@@ -226,6 +233,7 @@ static bool start(struct daemon *daemon, struct status *status)
     daemon->dispatcher.max_message = max_message(&daemon->settings);
     if (mode_of(daemon) != ACCESS_OFF) {
         daemon->dispatcher.admit = admit;
+        daemon->dispatcher.refused = note_refused_call;
         daemon->dispatcher.admit_context = daemon->access;
         access_look(daemon->access); /* what it reads is there when the first call comes, perhaps */
     }

@@ -174,7 +174,7 @@ static void write_scope(const char *name, char *out, size_t room)
 }
 
 /* False after having answered. */
-static bool check_scope(struct call *call)
+static bool check_scope(const struct dispatcher *dispatcher, struct call *call)
 {
     Triggers__Api__V1__Scope scope = call->method->scope;
     if (call->scope.rights >> scope & 1)
@@ -189,6 +189,8 @@ static bool check_scope(struct call *call)
                 call->pass ? "the key lacks the scope %s, which %s needs"
                            : "without a key there is no scope %s, which %s needs",
                 name, call->method->short_name);
+    if (dispatcher->refused)
+        dispatcher->refused(dispatcher->admit_context, call);
     call_fail(call, &status, NULL, 0);
     return false;
 }
@@ -204,7 +206,7 @@ static bool admit(struct dispatcher *dispatcher, struct call *call,
         return true;
     if (dispatcher->admit(dispatcher->admit_context, call, (const char *)authorization->next,
                           (size_t)(authorization->end - authorization->next), &status))
-        return for_anyone || check_scope(call);
+        return for_anyone || check_scope(dispatcher, call);
     call_fail(call, &status, NULL, 0);
     return false;
 }

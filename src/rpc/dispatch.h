@@ -17,13 +17,18 @@
 typedef bool dispatch_admit(void *context, struct call *call, const char *authorization,
                             size_t size, struct status *status);
 
+/* A call is refused because its caller lacks the method's scope; it is answered after that. Its
+ * body is not read. Any thread; never blocks. */
+typedef void dispatch_refused(void *context, const struct call *call);
+
 struct dispatcher {
     ProtobufCService *services[API_METHOD_COUNT]; /* by method; NULL: not served */
     size_t max_message;                           /* bytes; RPC_MAX_MESSAGE after dispatcher_init */
     atomic_bool stopping;                         /* set: every call is answered UNAVAILABLE */
     dispatch_admit *admit; /* NULL: every call has every right; not asked for SCOPE_NONE, unless a
                               key is given */
-    void *admit_context;
+    dispatch_refused *refused; /* NULL: nobody is told */
+    void *admit_context;       /* of both */
 };
 
 /* `services` ends with NULL; each must outlive the dispatcher. Checks that every method of every

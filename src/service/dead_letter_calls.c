@@ -112,7 +112,7 @@ SUBSCRIPTION_HANDLER(list_dead_letters, ListDeadLetters)
 {
     (void)closure;
     struct call *owner = call;
-    if (!subscription_is_allowed(call, request->name))
+    if (!subscription_is_allowed(service, call, request->name))
         return;
     struct list_letters_call *list = arena_calloc(&owner->arena, 1, sizeof(*list));
     if (!list) {
@@ -172,7 +172,7 @@ static struct change_letters_call *
 change_letters_new(Triggers__V1__SubscriptionService_Service *service, struct call *call,
                    const char *name, char *const *ids, size_t count, bool all)
 {
-    if (!subscription_is_allowed(call, name))
+    if (!subscription_is_allowed(service, call, name))
         return NULL;
     struct change_letters_call *self = arena_calloc(&call->arena, 1, sizeof(*self));
     if (!self) {

@@ -200,7 +200,7 @@ SUBSCRIPTION_HANDLER(pull, Pull)
 {
     (void)closure;
     struct call *owner = call;
-    if (!subscription_is_allowed(call, request->name))
+    if (!subscription_is_allowed(service, call, request->name))
         return;
     struct pull_call *pull = arena_calloc(&owner->arena, 1, sizeof(*pull));
     if (!pull) {
@@ -302,10 +302,12 @@ static void on_settled(struct subscription_request *request)
 }
 
 /* The same for a request; NULL after having answered. */
-static struct settle_call *settle_call_of(struct call *call, enum settle_kind kind,
+static struct settle_call *settle_call_of(Triggers__V1__SubscriptionService_Service *service,
+                                          struct call *call, enum settle_kind kind,
                                           const char *name, char *const *ack_ids, size_t count)
 {
-    return subscription_is_allowed(call, name) && request_check_count(call, "ack_ids", count)
+    return subscription_is_allowed(service, call, name) &&
+                   request_check_count(call, "ack_ids", count)
                ? settle_call_new(call, kind, name, (const char *const *)ack_ids, count, on_settled)
                : NULL;
 }
@@ -313,8 +315,8 @@ static struct settle_call *settle_call_of(struct call *call, enum settle_kind ki
 SUBSCRIPTION_HANDLER(ack, Ack)
 {
     (void)closure;
-    struct settle_call *settle =
-        settle_call_of(call, SETTLE_ACK, request->name, request->ack_ids, request->n_ack_ids);
+    struct settle_call *settle = settle_call_of(service, call, SETTLE_ACK, request->name,
+                                                request->ack_ids, request->n_ack_ids);
     if (settle)
         subscriptions_settle(subscriptions_of(service), &settle->settle);
 }
@@ -323,8 +325,8 @@ SUBSCRIPTION_HANDLER(nack, Nack)
 {
     (void)closure;
     bool delayed = request->delay_case == TRIGGERS__V1__NACK_REQUEST__DELAY_DELAY_SECONDS;
-    struct settle_call *settle =
-        settle_call_of(call, SETTLE_NACK, request->name, request->ack_ids, request->n_ack_ids);
+    struct settle_call *settle = settle_call_of(service, call, SETTLE_NACK, request->name,
+                                                request->ack_ids, request->n_ack_ids);
     if (!settle ||
         (delayed && !request_check_range(call, "DELAY_INVALID", "delay_seconds",
                                          request->delay_seconds, 0, SUBSCRIPTION_BACKOFF_MAX)) ||
@@ -340,8 +342,8 @@ SUBSCRIPTION_HANDLER(nack, Nack)
 SUBSCRIPTION_HANDLER(extend, Extend)
 {
     (void)closure;
-    struct settle_call *settle =
-        settle_call_of(call, SETTLE_EXTEND, request->name, request->ack_ids, request->n_ack_ids);
+    struct settle_call *settle = settle_call_of(service, call, SETTLE_EXTEND, request->name,
+                                                request->ack_ids, request->n_ack_ids);
     if (!settle || !request_check_range(call, "LEASE_INVALID", "lease_seconds",
                                         request->lease_seconds, 0, SUBSCRIPTION_LEASE_MAX))
         return;
@@ -353,7 +355,7 @@ SUBSCRIPTION_HANDLER(release, Release)
 {
     (void)closure;
     uint64_t pull = number_of_pull(request->pull_id);
-    if (!subscription_is_allowed(call, request->name) ||
+    if (!subscription_is_allowed(service, call, request->name) ||
         !request_check_length(call, "PULL_ID_INVALID", "pull_id", request->pull_id, PULL_ID_MAX) ||
         ((pull == 0 || request->n_ack_ids > 0) &&
          !request_check_count(call, "ack_ids", request->n_ack_ids)))

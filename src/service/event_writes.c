@@ -431,6 +431,14 @@ static bool may_see(const struct write_call *write, const struct store_get *get)
            access_allows_event(write->call->pass, get->event.source, get->event.type);
 }
 
+/* Who may not see an event is told that there is none; the record has it as it is. */
+static void note_refused_change(const struct write_call *write, const struct write_item *item)
+{
+    char id[TYPEID_TEXT_SIZE];
+    typeid_format(item->stored.event.id, id);
+    recording_note(write->service->access, write->call, id, STATUS_PERMISSION_DENIED);
+}
+
 /* Hides what the call may not see. False: there was no memory for the first of them; from another
  * one that did not fit it goes on. */
 static bool note_looked_at(struct write_call *write, const struct store_get *gets,
@@ -442,6 +450,8 @@ static bool note_looked_at(struct write_call *write, const struct store_get *get
             return i > 0;
         }
         write->hidden[places[i]] = !may_see(write, &gets[i]);
+        if (write->hidden[places[i]] && gets[i].outcome == STORE_DONE)
+            note_refused_change(write, &write->op.items[places[i]]);
     }
     return true;
 }

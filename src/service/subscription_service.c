@@ -62,12 +62,14 @@ struct access *subscription_access_of(Triggers__V1__SubscriptionService_Service 
     return ((struct subscription_service *)service)->access;
 }
 
-bool subscription_is_allowed(struct call *call, const char *name)
+bool subscription_is_allowed(Triggers__V1__SubscriptionService_Service *service, struct call *call,
+                             const char *name)
 {
     struct status status;
     struct slice given = {name, strlen(name)};
     if (access_allows_subscription(call->pass, given) || !subscription_name_is_valid(given))
         return true; /* what is not valid is not found either */
+    recording_note(subscription_access_of(service), call, name, STATUS_PERMISSION_DENIED);
     subscription_name_not_found(name, &status);
     call_fail(call, &status, NULL, 0);
     return false;
@@ -290,8 +292,9 @@ static bool read_ordering(struct call *call, const Triggers__V1__PutSubscription
 }
 
 /* Who may acknowledge in the inbox may also have a subscription do so. */
-static bool may_put(struct call *call, const struct put_subscription *put)
+static bool may_put(struct call *call, const struct put_call *put_call)
 {
+    const struct put_subscription *put = &put_call->put;
     static const struct slice inbox = {SUBSCRIPTION_INBOX, sizeof(SUBSCRIPTION_INBOX) - 1};
     struct status status;
     bool named = access_allows_subscription(call->pass, put->request.name);
@@ -302,6 +305,7 @@ static bool may_put(struct call *call, const struct put_subscription *put)
                 named ? "the key may not use the subscription inbox, so no other may acknowledge "
                         "there either"
                       : "the key may not create or change a subscription of this name");
+    recording_note(put_call->access, call, put->request.name.data, STATUS_PERMISSION_DENIED);
     call_fail(call, &status, NULL, 0);
     return false;
 }
@@ -339,7 +343,7 @@ SUBSCRIPTION_HANDLER(put_subscription, PutSubscription)
     put->call = call;
     put->put.request = subscription_request_of(call, request->name, on_put);
     put->access = subscription_access_of(service);
-    if (read_put(call, request, &put->put) && may_put(call, &put->put))
+    if (read_put(call, request, &put->put) && may_put(call, put))
         subscriptions_put(subscriptions_of(service), &put->put);
 }
 
@@ -375,7 +379,7 @@ SUBSCRIPTION_HANDLER(get_subscription, GetSubscription)
 {
     (void)closure;
     struct call *owner = call;
-    if (!subscription_is_allowed(call, request->name))
+    if (!subscription_is_allowed(service, call, request->name))
         return;
     struct get_subscription_call *get = arena_calloc(&owner->arena, 1, sizeof(*get));
     if (!get) {
@@ -464,7 +468,7 @@ SUBSCRIPTION_HANDLER(delete_subscription, DeleteSubscription)
 {
     (void)closure;
     struct call *owner = call;
-    if (!subscription_is_allowed(call, request->name))
+    if (!subscription_is_allowed(service, call, request->name))
         return;
     struct remove_call *remove = arena_calloc(&owner->arena, 1, sizeof(*remove));
     if (!remove) {
@@ -497,7 +501,7 @@ SUBSCRIPTION_HANDLER(seek, Seek)
 {
     (void)closure;
     struct call *owner = call;
-    if (!subscription_is_allowed(call, request->name))
+    if (!subscription_is_allowed(service, call, request->name))
         return;
     struct seek_call *seek = arena_calloc(&owner->arena, 1, sizeof(*seek));
     if (!seek) {

@@ -50,7 +50,8 @@ subscription_request_of(struct call *call, const char *name,
                         void (*done)(struct subscription_request *request));
 
 /* Whether the call may use the subscription; for one that may not, there is none of this name:
- * false, after having answered so. */
-bool subscription_is_allowed(struct call *call, const char *name);
+ * false, after having answered so. A method that is recorded is, as what it is: refused. */
+bool subscription_is_allowed(Triggers__V1__SubscriptionService_Service *service, struct call *call,
+                             const char *name);
 
 #endif

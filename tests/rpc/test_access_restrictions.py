@@ -4,8 +4,10 @@ for them, and what they may not do is refused."""
 import pytest
 
 from support.keyring import OPERATOR, REQUIRED, make, refused
+from support.keys import id_of
+from support.network import wait_until
 from support.protocol import envelope, events, subscriptions
-from support.rpc import SUBSCRIPTION_SERVICE, check_item_error, decode
+from support.rpc import SUBSCRIPTION_SERVICE, check_item_error, decode, fails
 from support.waiting import Waiting, request, sequences, wait_for_waiting
 
 CORE_SETTINGS = REQUIRED
@@ -40,6 +42,41 @@ def ids(operator):
 
 
 SEEN = ("crm", "lead.created")
+
+
+# ---- the record of what was refused ----
+
+
+def refusals(operator, key):
+    """Action and target of what was refused to a key, as the audit has it."""
+    page = operator.access("ListAuditRecords", tenant="default", page_size=1000)
+    own = [each for each in page.records if each.key_id == id_of(key)]
+    assert all(each.result == "PERMISSION_DENIED" and each.request_id and each.address for each in own), own
+    return sorted((each.action, each.target) for each in own)
+
+
+def test_what_is_refused_is_on_record_and_once_a_minute(core, operator, ids):
+    operator.subscription("PutSubscription", "theirs")
+    key = make(operator, "SUBSCRIPTIONS_MANAGE", "EVENTS_ACK", "EVENTS_WRITE", sources=["crm"], subscriptions=["my.*"])
+    with core.client(key=key) as client:
+        for _ in range(20):
+            fails("PERMISSION_DENIED", client.access, "DeleteTenant", name="default")
+            refused("PERMISSION_DENIED", "KEY_RESTRICTED", client.subscription, "PutSubscription", "theirs")
+            fails("NOT_FOUND", client.subscription, "DeleteSubscription", "theirs")
+            fails("NOT_FOUND", client.event, "EraseEvent", event_id=ids["erp", "lead.created"])
+            fails("NOT_FOUND", client.event, "EraseEvent", event_id=GONE)  # this one is not there
+            fails("PERMISSION_DENIED", client.event, "ListInbox")  # changes nothing
+            fails("NOT_FOUND", client.event, "AckEvent", event_id=ids["erp", "lead.created"])  # nor is its success recorded
+    expected = [
+        ("DeleteSubscription", "theirs"),
+        ("DeleteTenant", ""),  # refused before its body was read
+        ("EraseEvent", ids["erp", "lead.created"]),
+        ("PutSubscription", "theirs"),
+    ]
+    wait_until(lambda: set(refusals(operator, key)) >= set(expected), "recorded")
+    found = refusals(operator, key)
+    assert set(found) == set(expected)
+    assert all(found.count(each) <= 2 for each in expected), found  # a minute may have ended meanwhile
 
 
 # ---- creates ----

@@ -5,6 +5,7 @@
 
 #include "access/access_metrics.h"
 #include "access_world.h"
+#include "base/clock.h"
 
 #define SCOPE(name) TRIGGERS__API__V1__SCOPE__SCOPE_##name
 
@@ -414,6 +415,76 @@ static void what_was_denied_is_on_record(void **state)
     pass_release(pass);
 }
 
+/* How many records say that this was refused. */
+static int count_refusals(const char *tenant, const char *action)
+{
+    int count = 0;
+    const Triggers__V1__ListAuditRecordsResponse *records = list_audit(tenant, 0, 1000);
+    for (size_t i = 0; i < records->n_records; i++)
+        count += strcmp(records->records[i]->result, "PERMISSION_DENIED") == 0 &&
+                 (!action || strcmp(records->records[i]->action, action) == 0);
+    return count;
+}
+
+static void refuse(struct pass *pass, const char *action)
+{
+    access_record(world.cores[0].access,
+                  &(struct access_deed){.scope = pass ? pass->scope : SCOPE_DEFAULT,
+                                        .pass = pass,
+                                        .action = action,
+                                        .target = {"", 0},
+                                        .result = STATUS_PERMISSION_DENIED,
+                                        .request_id = "r",
+                                        .address = "192.0.2.7"});
+}
+
+static void who_is_refused_again_and_again_fills_no_record(void **state)
+{
+    (void)state;
+    Triggers__V1__CreateKeyRequest asked = key_of("default", MANAGE, 2);
+    struct pass *pass = pass_of("default", &asked), *other = pass_of("default", &asked);
+    world_pass(60 * SECOND_US - clock_monotonic_us() % (60 * SECOND_US)); /* a minute begins */
+    for (int i = 0; i < 2000; i++) {
+        refuse(pass, "DeleteTenant");
+        refuse(pass, "EraseEvent");
+        refuse(pass, "GetEvent"); /* changes nothing */
+        refuse(NULL, "DeleteTenant");
+        if (i == 1000)
+            refuse(other, "EraseEvent");
+    }
+    world_look(&world.cores[0]);
+    assert_int_equal(count_refusals("default", "DeleteTenant"), 2);
+    assert_int_equal(count_refusals("default", "EraseEvent"), 2);
+    assert_int_equal(count_refusals("default", NULL), 4);
+    world_pass(60 * SECOND_US);
+    refuse(pass, "EraseEvent");
+    world_look(&world.cores[0]);
+    assert_int_equal(count_refusals("default", "EraseEvent"), 3);
+    pass_release(pass);
+    pass_release(other);
+}
+
+static void the_keys_of_a_tenant_cannot_fill_its_record_together(void **state)
+{
+    (void)state;
+    struct pass *passes[80];
+    world_make_tenant(&world, "acme");
+    Triggers__V1__CreateKeyRequest asked = key_of("acme", READ, 1);
+    for (int i = 0; i < 80; i++)
+        passes[i] = pass_of("acme", &asked);
+    struct pass *own = pass_of("default", &asked);
+    world_pass(60 * SECOND_US - clock_monotonic_us() % (60 * SECOND_US));
+    for (int i = 0; i < 80; i++)
+        refuse(passes[i], "Seek");
+    refuse(own, "Seek"); /* another tenant's */
+    world_look(&world.cores[0]);
+    assert_int_equal(count_refusals("acme", NULL), QUOTA_REFUSALS_OF_TENANT);
+    assert_int_equal(count_refusals("default", NULL), 1);
+    for (int i = 0; i < 80; i++)
+        pass_release(passes[i]);
+    pass_release(own);
+}
+
 static void a_manager_sees_its_own_tenant_alone(void **state)
 {
     (void)state;
@@ -786,6 +857,8 @@ int main(void)
         CASE(only_the_default_tenant_has_operators),
         CASE(a_key_gives_no_more_than_it_has),
         CASE(what_was_denied_is_on_record),
+        CASE(who_is_refused_again_and_again_fills_no_record),
+        CASE(the_keys_of_a_tenant_cannot_fill_its_record_together),
         CASE(a_manager_sees_its_own_tenant_alone),
         CASE(keys_are_listed_in_the_order_they_were_made),
         CASE(a_tenant_has_at_most_so_many_keys),

@@ -58,15 +58,21 @@ static int end(void **state)
     return 0;
 }
 
-static bool add(int64_t tenant, size_t number)
+static bool add_result(int64_t tenant, size_t number, enum status_code result)
 {
     char target[16];
     snprintf(target, sizeof(target), "t%zu", number);
     return recorder_add(&recorder, &(struct access_deed){.scope = {.tenant = tenant},
                                                          .action = "EraseEvent",
                                                          .target = {target, strlen(target)},
+                                                         .result = result,
                                                          .request_id = "r",
                                                          .address = ""});
+}
+
+static bool add(int64_t tenant, size_t number)
+{
+    return add_result(tenant, number, STATUS_OK);
 }
 
 static void records_are_written_in_their_order(void **state)
@@ -103,11 +109,25 @@ static void they_wait_for_the_store_but_not_without_end(void **state)
     assert_true(recorder_has_more(&recorder)); /* the log has this one, at the end */
 }
 
+static void what_was_refused_leaves_room_for_what_was_done(void **state)
+{
+    struct status status;
+    size_t added = 0;
+    (void)state;
+    while (add_result(0, added, STATUS_PERMISSION_DENIED))
+        added++;
+    assert_int_equal(added, RECORDER_MAX / 2);
+    assert_true(add(0, added));
+    assert_int_equal(recorder_write(&recorder, &session, &status), STORE_OK);
+    assert_int_equal(shelf.written, RECORDER_MAX / 2 + 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(records_are_written_in_their_order, begin, end),
         cmocka_unit_test_setup_teardown(they_wait_for_the_store_but_not_without_end, begin, end),
+        cmocka_unit_test_setup_teardown(what_was_refused_leaves_room_for_what_was_done, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -553,7 +553,14 @@ static struct {
     bool refuses;
     uint64_t rights;
     struct pass *pass;
+    char refused[64]; /* the method of the last call that was */
 } asked;
+
+static void note_refused(void *context, const struct call *refused)
+{
+    assert_ptr_equal(context, &asked);
+    snprintf(asked.refused, sizeof(asked.refused), "%s", refused->method->short_name);
+}
 
 static bool admit(void *context, struct call *owner, const char *authorization, size_t size,
                   struct status *status)
@@ -582,6 +589,7 @@ static int setup_admission(void **state)
     frees = 0;
     dispatcher.services[API_GET_EVENT] = &get_events;
     dispatcher.admit = admit;
+    dispatcher.refused = note_refused;
     dispatcher.admit_context = &asked;
     call.peer_address = NULL;
     call.peer_is_bridge = false;
@@ -673,9 +681,12 @@ static void a_method_needs_its_scope(void **state)
     assert_string_equal(response->details->reason, "SCOPE_MISSING");
     assert_non_null(strstr(response->message, "events:read"));
     assert_non_null(strstr(response->message, "GetEvent"));
+    assert_string_equal(asked.refused, "GetEvent");
+    asked.refused[0] = '\0';
     triggers__rpc__v1__response__free_unpacked(response, NULL);
     asked.rights = 1u << TRIGGERS__API__V1__SCOPE__SCOPE_EVENTS_READ;
     expect_ok(bytes, size);
+    assert_string_equal(asked.refused, "");
 }
 
 static void a_pass_is_held_until_its_call_has_ended(void **state)

@@ -129,6 +129,30 @@ static void cores_are_counted_while_they_tell_of_themselves(void **state)
     core_count_fini(&cores);
 }
 
+static void a_refusal_of_each_kind_is_noted_once_a_minute(void **state)
+{
+    (void)state;
+    int64_t now_us = 600 * SECOND_US;
+    assert_true(quota_note_refusal(quota, 0, now_us));
+    assert_false(quota_note_refusal(quota, 0, now_us + 59 * SECOND_US));
+    assert_true(quota_note_refusal(quota, QUOTA_REFUSAL_KINDS - 1, now_us + SECOND_US));
+    assert_false(quota_note_refusal(quota, QUOTA_REFUSAL_KINDS - 1, now_us + 2 * SECOND_US));
+    assert_true(quota_note_refusal(quota, 0, now_us + 60 * SECOND_US));
+    assert_true(quota_note_refusal(quota, 1, now_us + 61 * SECOND_US));
+    assert_false(quota_note_refusal(quota, 0, now_us + 62 * SECOND_US));
+}
+
+static void refusals_of_a_tenant_are_counted_by_the_minute(void **state)
+{
+    (void)state;
+    for (int64_t minute = 5; minute < 8; minute++) {
+        int counted = 0;
+        for (int i = 0; i < 1000; i++)
+            counted += quota_count_refusal(quota, 60 * minute * SECOND_US + i);
+        assert_int_equal(counted, QUOTA_REFUSALS_OF_TENANT);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_quota, drop_quota)
 
 int main(void)
@@ -140,6 +164,8 @@ int main(void)
         TEST(cores_share_it),
         TEST(limits_change_at_once),
         TEST(what_is_left_is_described),
+        TEST(a_refusal_of_each_kind_is_noted_once_a_minute),
+        TEST(refusals_of_a_tenant_are_counted_by_the_minute),
         cmocka_unit_test(cores_are_counted_while_they_tell_of_themselves),
     };
     return cmocka_run_group_tests_name("quota", tests, NULL, NULL);

@@ -635,7 +635,9 @@ func (x *Key) GetLimits() *Limits {
 	return nil
 }
 
-// What was done, or tried.
+// What was done, or tried. What a key lacks the scope for, or is restricted from, has the result
+// "PERMISSION_DENIED", also where the answer was that there is nothing of this name: of each key and
+// method once a minute, and of all keys of a tenant at most 60 times a minute.
 type AuditRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Grows with time within a tenant.
@@ -646,7 +648,8 @@ type AuditRecord struct {
 	KeyId string `protobuf:"bytes,3,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	// The method, such as "CreateKey".
 	Action string `protobuf:"bytes,4,opt,name=action,proto3" json:"action,omitempty"`
-	// What it was done to, such as a key's id, or a subscription's or tenant's name.
+	// What it was done to, such as a key's id, or a subscription's or tenant's name. Empty when it is
+	// not known, as of a call that was refused before it was read, for want of the scope.
 	Target string `protobuf:"bytes,5,opt,name=target,proto3" json:"target,omitempty"`
 	// "OK", or the code of the error, such as "PERMISSION_DENIED".
 	Result string `protobuf:"bytes,6,opt,name=result,proto3" json:"result,omitempty"`

@@ -152,7 +152,9 @@ pub struct Key {
     #[prost(message, optional, tag = "14")]
     pub limits: ::core::option::Option<Limits>,
 }
-/// What was done, or tried.
+/// What was done, or tried. What a key lacks the scope for, or is restricted from, has the result
+/// "PERMISSION_DENIED", also where the answer was that there is nothing of this name: of each key and
+/// method once a minute, and of all keys of a tenant at most 60 times a minute.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AuditRecord {
     /// Grows with time within a tenant.
@@ -167,7 +169,8 @@ pub struct AuditRecord {
     /// The method, such as "CreateKey".
     #[prost(string, tag = "4")]
     pub action: ::prost::alloc::string::String,
-    /// What it was done to, such as a key's id, or a subscription's or tenant's name.
+    /// What it was done to, such as a key's id, or a subscription's or tenant's name. Empty when it is
+    /// not known, as of a call that was refused before it was read, for want of the scope.
     #[prost(string, tag = "5")]
     pub target: ::prost::alloc::string::String,
     /// "OK", or the code of the error, such as "PERMISSION_DENIED".
