@@ -15,7 +15,18 @@ from pathlib import Path
 
 from contenders import BASE, FIRST_TIME, MEASURES, World, once
 from footprint import FOOTPRINTS, processor_seconds, verdict
-from servers import EVENT_TYPE, HERE, PAYLOAD, SOURCE, TOOLS, Postgres, compile_when_older, install, run
+from servers import (
+    EVENT_TYPE,
+    HERE,
+    PAYLOAD,
+    SOURCE,
+    TOOLS,
+    JetStream,
+    Postgres,
+    compile_when_older,
+    install,
+    run,
+)
 from support.network import wait_until
 from support.session import Session
 
@@ -115,6 +126,12 @@ class ConsumingWorld(World):
         run("redis-cli", "-p", self.redis.port, "xgroup", "create", "events", "bench", "0")
         return self.redis
 
+    @once
+    def queued_in_jetstream(self):
+        jetstream = JetStream(self.folder / "jetstream")
+        jetstream.fill(self.queued)
+        return jetstream
+
 
 class Queues:
     def __init__(self, url):
@@ -194,6 +211,10 @@ MEASURES["pull and ack 1, 64 workers, SQLite"] = lambda world: consume(
 MEASURES["pull and ack 100, 4 workers, SQLite"] = lambda world: consume(
     world.queued_on_sqlite, 100, 4, world.seconds
 )
+for words in ((), ("confirmed",)):
+    MEASURES[", ".join(("JetStream fetch and ack 100, 4 workers", *words))] = lambda world, words=words: (
+        world.queued_in_jetstream.work(100, 4, world.seconds, *words)
+    )
 MEASURES["redis XREADGROUP and XACK 1, 64 workers"] = lambda world: claim(
     world.queued_in_redis.port, "redis", "", 1, 64, world.seconds
 )

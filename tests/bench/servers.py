@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -32,6 +33,10 @@ PAYLOAD = json.dumps(
 
 class BenchmarkFailed(Exception):
     """A contender did not do what it was asked; the figures would be worth nothing."""
+
+
+class NotHere(Exception):
+    """A contender cannot be had on this machine; its rows are left out."""
 
 
 def run(*words, **environment):
@@ -172,6 +177,35 @@ class Redis:
         self.process.wait()
 
 
+class JetStream:
+    """NATS JetStream with its stream in files and otherwise as it is by default: jetstream/main.go, which
+    Go builds from its module proxy."""
+
+    def __init__(self, folder):
+        if not shutil.which("go"):
+            raise NotHere("needs go")
+        try:
+            run("go", "-C", HERE / "jetstream", "build", "-o", TOOLS / "jetstream", ".")
+        except BenchmarkFailed as why:
+            raise NotHere(str(why).strip().splitlines()[-1]) from None
+        port = free_port()
+        self.address = f"127.0.0.1:{port}"
+        self.process = subprocess.Popen([str(TOOLS / "jetstream"), "serve", self.address, str(folder)])
+        wait_until(lambda: listens(port), "JetStream listening")
+
+    def fill(self, count):
+        run(TOOLS / "jetstream", "fill", self.address, count, PAYLOAD)
+
+    def work(self, batch, workers, seconds, *confirmed):
+        """Events a second that workers fetched and acknowledged."""
+        words = TOOLS / "jetstream", "work", self.address, batch, workers, seconds, *confirmed
+        return json.loads(run(*words))["per_second"]
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
 class Echo:
     """The gRPC server of echo.proto."""
 
@@ -189,6 +223,11 @@ class Echo:
         self.process.wait()
 
 
+def listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 class Core(Program):
     """A triggersd on ws, tcp and a database. Callers use the one that `over` names."""
 
@@ -196,8 +235,7 @@ class Core(Program):
 
     def accepts(self):
         """Whether it takes connections by now."""
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", int(self.tcp_url.rsplit(":", 1)[1]))) == 0
+        return listens(int(self.tcp_url.rsplit(":", 1)[1]))
 
     def __init__(self, folder, database, **settings):
         self.ws_url, self.tcp_url = free_url("ws"), free_url("tcp")
