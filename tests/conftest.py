@@ -17,7 +17,7 @@ import signal
 import httpx
 import pytest
 
-from support.keys import KEYED, send_with_httpx
+from support.keys import KEYED, NOT_WITH_KEYS, send_with_httpx
 from support import https
 from support.leftovers import leave_nothing
 from support.postgres import PostgresServer
@@ -39,9 +39,10 @@ def can_be_foreign(item):
     )
 
 
-def may_have_a_key(item):
-    """Whether a test does not itself say which calls have one."""
-    return not re.search(r"/test_(access|tenants)|nngcat", item.nodeid)
+def skip_own_keys(item):
+    for pattern, reason in NOT_WITH_KEYS.items():
+        if re.search(pattern, item.nodeid):
+            item.add_marker(pytest.mark.skip(reason=f"not in runs with keys: {reason}"))
 
 
 def pytest_collection_modifyitems(config, items):
@@ -50,7 +51,8 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if can_be_foreign(item)]
         config.hook.pytest_deselected(items=left_out)
     if KEYED:
-        items[:] = [item for item in items if may_have_a_key(item)]
+        for item in items:
+            skip_own_keys(item)
     items.sort(key=rank)
 
 

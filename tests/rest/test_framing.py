@@ -13,7 +13,7 @@ import termios
 import pytest
 
 from rest.checks import CREATE
-from rest.wire import Wire, exchange
+from rest.wire import Wire, exchange, in_pieces, with_key
 from support.https import LOST
 from support.network import wait_until
 
@@ -205,18 +205,19 @@ SIZE = f"{len(BODY):x}"
 @pytest.mark.parametrize("pieces", ["one", "head", "lines", "bytes"])
 def test_odd_line_ends_of_chunks_are_refused(bridge, chunks, pieces, before):
     """However it all comes: in one piece, the head apart, each line or byte, after other requests."""
-    text = f"{before}{CHUNKED}{chunks}"
+    head = f"{before}{CHUNKED}"
+    text = with_key(f"{head}{chunks}".encode())
     cuts = {
         "one": [text],
-        "head": [f"{before}{CHUNKED}", chunks],
+        "head": [with_key(head.encode()), chunks.encode()],
         "lines": text.splitlines(keepends=True),
-        "bytes": text,
+        "bytes": in_pieces(f"{head}{chunks}", 1),
     }[pieces]
     with Wire(bridge) as wire:
         wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with contextlib.suppress(*LOST):  # it is refused before its end
             for piece in cuts:
-                wire.send(piece)
+                wire.send_piece(piece)
                 wait_for_acknowledgement(wire)
             wire.send(SMUGGLED)
         if before:
@@ -242,8 +243,8 @@ def test_a_chunked_body_byte_by_byte(bridge, trailer):
         wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         half = len(BODY) // 2
         chunks = f"{half:x}\r\n{BODY[:half]}\r\n{len(BODY) - half:x}\r\n{BODY[half:]}\r\n0\r\n"
-        for byte in f"{CHUNKED}{chunks}{trailer}\r\n":
-            wire.send(byte)
+        for byte in in_pieces(f"{CHUNKED}{chunks}{trailer}\r\n", 1):
+            wire.send_piece(byte)
             wait_for_acknowledgement(wire)
         assert wire.read().status == 201
         wire.send(SMUGGLED)
@@ -267,8 +268,8 @@ def test_chunked_bodies(bridge, size, extension):
 
 def test_a_body_byte_by_byte(bridge):
     with Wire(bridge) as wire:
-        for byte in f"{HEAD}Content-Length: {len(BODY)}\r\n\r\n{BODY}":
-            wire.send(byte)
+        for byte in in_pieces(f"{HEAD}Content-Length: {len(BODY)}\r\n\r\n{BODY}", 1):
+            wire.send_piece(byte)
         assert wire.read().status == 201
 
 

@@ -13,7 +13,7 @@ from rest.checks import CREATE
 from support.https import secured
 from support.metrics import Metrics
 from support.network import wait_until
-from rest.wire import Wire
+from rest.wire import Wire, with_key
 
 MIB = 1048576
 BATCH = "POST /api/v1/events/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -100,7 +100,7 @@ def test_what_is_announced_takes_no_memory(bridge, http, begun):
     with contextlib.ExitStack() as stack:
         for _ in range(100):
             peer = connect(stack, bridge)
-            peer.sendall(f"{BATCH}Content-Length: {BODY}\r\n\r\n".encode() + begun)
+            peer.sendall(with_key(f"{BATCH}Content-Length: {BODY}\r\n\r\n".encode()) + begun)
         wait_until(lambda: metric(http, "requests_in_flight") >= 100, "all begun")
         for _ in range(10):
             create_is_served(http)
@@ -122,7 +122,7 @@ def test_bodies_that_stop_before_their_end(bridge, http, pages, addresses, chunk
         while not stop.is_set():
             with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
                 peer = connect(stack, bridge, 1 + number % addresses)
-                peer.sendall(f"{BATCH}{length}\r\n\r\n".encode())
+                peer.sendall(with_key(f"{BATCH}{length}\r\n\r\n".encode()))
                 if chunked:
                     peer.sendall(b"7fffff\r\n")
                 peer.sendall(b"[" + b" " * (BODY - 100))
@@ -250,7 +250,7 @@ def test_pages_that_nobody_reads(bridge, http, pages, addresses, requests):
         while not stop.is_set():
             with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
                 peer = connect(stack, bridge, 1 + number % addresses, room=4096)
-                peer.sendall(PAGE.encode() * requests)
+                peer.sendall(with_key(PAGE.encode()) * requests)
                 stop.wait(5)
 
     threads = [threading.Thread(target=attack, args=(number,)) for number in range(8)]
@@ -274,7 +274,7 @@ def test_answers_that_nobody_reads_are_ended(core, impatient, pages, path):
         peer = connect(stack, impatient, room=1)
         for _ in range(100):
             with contextlib.suppress(OSError):
-                peer.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+                peer.sendall(with_key(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()))
         wait_until(
             lambda: metric(http, "slow_connections_closed_total", reason="late") == 1, "closed"
         )
@@ -285,7 +285,7 @@ def test_a_slow_reader_gets_its_page(impatient, pages):
     """It takes longer than the second that a small answer may take."""
     with contextlib.ExitStack() as stack:
         peer = connect(stack, impatient, room=65536)
-        peer.sendall(PAGE.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").encode())
+        peer.sendall(with_key(PAGE.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").encode()))
         pause = threading.Event()
         size = 0
         while piece := peer.recv(262144):

@@ -15,6 +15,12 @@ def with_key(data):
     return FIRST_LINE.sub(rb"\g<0>" + KEY_LINE, data) if KEYED else data
 
 
+def in_pieces(text, size):
+    """Requests as text, cut into pieces of `size` bytes for Wire.send_piece, with the key in runs that have one."""
+    data = with_key(text.encode("latin-1"))
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
 class Answer:
     """One response: status, headers with lower-case names (several values are joined), body."""
 
@@ -49,6 +55,10 @@ class Wire:
         for part in parts:
             data = part if isinstance(part, bytes) else part.encode("latin-1")
             self.socket.sendall(with_key(data))
+
+    def send_piece(self, data):
+        """Bytes of a request that may begin anywhere."""
+        self.socket.sendall(data)
 
     def read(self, body=True):
         """The next response; None when the peer closed instead. body=False after a HEAD."""

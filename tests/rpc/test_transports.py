@@ -10,6 +10,7 @@ import pynng
 import pytest
 
 from support.certificates import make_certificate
+from support.keys import AUTHORIZATION, KEYED
 from support.network import free_port, free_url, wait_until
 from support.peer import connect
 from support.protocol import PROTO, envelope, health
@@ -99,6 +100,8 @@ def nngcat(url, message, folder):
 def call_with_tools(url, folder, method, body):
     """A call as a shell script makes it: protoc encodes, nngcat carries, protoc decodes."""
     text = f'method: "{method}" timeout_ms: 5000 body: "{escaped(body)}"'
+    if KEYED:
+        text += f' metadata {{ key: "authorization" value: "{AUTHORIZATION}" }}'
     file = "triggers/rpc/v1/envelope.proto"
     request = protoc("encode", "triggers.rpc.v1.Request", file, text.encode())
     reply = nngcat(url, request, folder)
