@@ -1,4 +1,4 @@
-/* Three levels of rings, and in each tenant one of clients that come before the turns. */
+/* Three levels of lists, and in each tenant one of clients that come before the turns. */
 #include "events/turns.h"
 
 #include <stdlib.h>
@@ -32,6 +32,8 @@ static struct turn *find_or_add(struct turns *turns, struct turn *parent, uint64
     *turn = (struct turn){
         .parent = parent, .bucket = bucket, .chain = *bucket, .key = key, .credit = TURN_LITTLE};
     turn->last = &turn->first;
+    TAILQ_INIT(&turn->ring);
+    TAILQ_INIT(&turn->fresh);
     turn->fresh_at = turns->fresh_count;
     *bucket = turn;
     return turn;
@@ -41,7 +43,8 @@ static struct turn *find_or_add(struct turns *turns, struct turn *parent, uint64
 static void drop_if_idle(struct turns *turns, struct turn *client)
 {
     for (struct turn *turn = client; turn->parent && turn->held.count == 0; turn = turn->parent) {
-        CHECK(turn->held.bytes == 0 && !turn->first && !turn->ring && !turn->fresh);
+        CHECK(turn->held.bytes == 0 && !turn->first);
+        CHECK(TAILQ_EMPTY(&turn->ring) && TAILQ_EMPTY(&turn->fresh));
         CHECK(!turn->listed);
         if (turns->current == turn)
             turns->current = NULL;
@@ -80,40 +83,20 @@ static bool has_room(const struct turns *turns, const struct turn *client, const
 
 /* ---- turns ---- */
 
-static void ring_add_last(struct turn **ring, struct turn *turn)
+static void insert(struct turn_list *list, struct turn *turn, bool first)
 {
-    turn->next = *ring ? (*ring)->next : turn;
-    if (*ring)
-        (*ring)->next = turn;
-    *ring = turn;
-}
-
-static void ring_add_first(struct turn **ring, struct turn *turn)
-{
-    struct turn *last = *ring;
-    ring_add_last(ring, turn);
-    if (last)
-        *ring = last;
-}
-
-/* Takes out the first, which is `turn`. */
-static void ring_remove_first(struct turn **ring, const struct turn *turn)
-{
-    CHECK(*ring && (*ring)->next == turn);
-    if (turn == *ring)
-        *ring = NULL;
+    if (first)
+        TAILQ_INSERT_HEAD(list, turn, place);
     else
-        (*ring)->next = turn->next;
+        TAILQ_INSERT_TAIL(list, turn, place);
 }
 
-static void ring_remove(struct turn **ring, const struct turn *turn)
+/* Its turn is over: the first goes to the end. */
+static void go_last(struct turn_list *list, struct turn *turn)
 {
-    struct turn *before = *ring;
-    while (before->next != turn)
-        before = before->next;
-    before->next = turn->next;
-    if (turn == *ring)
-        *ring = turn == before ? NULL : before;
+    CHECK(TAILQ_FIRST(list) == turn);
+    TAILQ_REMOVE(list, turn, place);
+    TAILQ_INSERT_TAIL(list, turn, place);
 }
 
 /* The tenant of a client. */
@@ -127,24 +110,23 @@ static struct turn *tenant_of(const struct turn *client)
 /* A client of the tenant waits; or none does, perhaps. */
 static void list_tenant(struct turns *turns, struct turn *tenant)
 {
-    bool waits = tenant->ring || tenant->fresh;
+    bool waits = !TAILQ_EMPTY(&tenant->ring) || !TAILQ_EMPTY(&tenant->fresh);
     if (waits && !tenant->listed)
-        ring_add_last(&turns->all.ring, tenant);
+        TAILQ_INSERT_TAIL(&turns->all.ring, tenant, place);
     else if (!waits && tenant->listed)
-        ring_remove(&turns->all.ring, tenant);
+        TAILQ_REMOVE(&turns->all.ring, tenant, place);
     tenant->listed = waits;
 }
 
-/* Puts the client into its connection's ring, and the connection into that of its tenant, unless it
- * is there. */
-static void take_turns(struct turns *turns, struct turn *client,
-                       void (*add)(struct turn **ring, struct turn *turn))
+/* Puts the client among those of its connection that take turns, and the connection among those of
+ * its tenant, unless it is there: as the first, or the last. */
+static void take_turns(struct turns *turns, struct turn *client, bool first)
 {
     struct turn *connection = client->parent;
     CHECK(connection && client->first);
-    if (!connection->ring)
-        add(&connection->parent->ring, connection);
-    add(&connection->ring, client);
+    if (TAILQ_EMPTY(&connection->ring))
+        insert(&connection->parent->ring, connection, first);
+    insert(&connection->ring, client, first);
     client->listed = true;
     turns->queued++;
     list_tenant(turns, tenant_of(client));
@@ -154,14 +136,14 @@ static void take_turns(struct turns *turns, struct turn *client,
  * client waits. */
 static struct turn *next_fresh_tenant(struct turns *turns)
 {
-    struct turn *next = NULL, *at = turns->all.ring;
+    struct turn *next = NULL, *at;
     if (turns->fresh == 0)
         return NULL;
-    do {
-        at = at->next;
-        if (at->fresh && (!next || at->fresh_at < next->fresh_at))
+    TAILQ_FOREACH(at, &turns->all.ring, place)
+    {
+        if (!TAILQ_EMPTY(&at->fresh) && (!next || at->fresh_at < next->fresh_at))
             next = at;
-    } while (at != turns->all.ring);
+    }
     CHECK(next);
     next->fresh_at = ++turns->fresh_count;
     return next;
@@ -172,15 +154,15 @@ static struct turn *next_fresh_tenant(struct turns *turns)
 static struct op *next_in_turns(struct turn *tenant)
 {
     for (;;) {
-        struct turn *connection = tenant->ring->next;
-        struct turn *client = connection->ring->next;
+        struct turn *connection = TAILQ_FIRST(&tenant->ring);
+        struct turn *client = TAILQ_FIRST(&connection->ring);
         size_t cost = turn_cost(client->first, client->first->items - client->first->first);
         if (client->credit < cost) {
             client->credit += TURN_LITTLE;
-            connection->ring = client;
+            go_last(&connection->ring, client);
         } else if (connection->credit < cost) {
             connection->credit += TURN_LITTLE;
-            tenant->ring = connection;
+            go_last(&tenant->ring, connection);
         } else {
             return client->first;
         }
@@ -195,6 +177,7 @@ bool turns_init(struct turns *turns, struct held max)
      * finding out whether there is room. */
     size_t count = 3 * max.count + 3;
     *turns = (struct turns){.max = max, .count = count};
+    TAILQ_INIT(&turns->all.ring);
     turns->memory = calloc(count, sizeof(*turns->memory));
     return turns->memory != NULL;
 }
@@ -229,7 +212,7 @@ bool turns_add(struct turns *turns, struct op *op)
     CHECK(turns->waiting <= turns->all.held.count);
     if (client->listed)
         return true;
-    ring_add_last(&tenant->fresh, client);
+    TAILQ_INSERT_TAIL(&tenant->fresh, client, place);
     turns->fresh++;
     client->listed = true;
     list_tenant(turns, tenant);
@@ -239,9 +222,9 @@ bool turns_add(struct turns *turns, struct op *op)
 /* Who came during the tenant's batch has a turn before it. */
 void turns_begin(struct turns *turns)
 {
-    struct turn *first = turns->all.ring ? turns->all.ring->next : NULL;
-    if (turns->in_turn && first == turns->current)
-        turns->all.ring = first;
+    struct turn *first = TAILQ_FIRST(&turns->all.ring);
+    if (turns->in_turn && first && first == turns->current)
+        go_last(&turns->all.ring, first);
     turns->current = NULL;
 }
 
@@ -250,10 +233,10 @@ void turns_go_on(struct turns *turns, const struct op *op)
     turns->current = tenant_of(op->turn);
 }
 
-static void remove_fresh(struct turns *turns, struct turn *tenant, const struct turn *client)
+static void remove_fresh(struct turns *turns, struct turn *tenant, struct turn *client)
 {
-    CHECK(turns->fresh > 0);
-    ring_remove_first(&tenant->fresh, client);
+    CHECK(turns->fresh > 0 && TAILQ_FIRST(&tenant->fresh) == client);
+    TAILQ_REMOVE(&tenant->fresh, client, place);
     turns->fresh--;
 }
 
@@ -262,20 +245,18 @@ struct op *turns_next(struct turns *turns, bool fresh_only)
 {
     if (!turns->current) {
         turns->in_turn = !fresh_only;
-        turns->current = fresh_only        ? next_fresh_tenant(turns)
-                         : turns->all.ring ? turns->all.ring->next
-                                           : NULL;
+        turns->current = fresh_only ? next_fresh_tenant(turns) : TAILQ_FIRST(&turns->all.ring);
     }
     struct turn *tenant = turns->current;
-    while (tenant && tenant->fresh) {
-        struct turn *client = tenant->fresh->next;
+    while (tenant && !TAILQ_EMPTY(&tenant->fresh)) {
+        struct turn *client = TAILQ_FIRST(&tenant->fresh);
         size_t cost = turn_cost(client->first, client->first->items - client->first->first);
         if (cost <= TURN_LITTLE && cost <= client->credit)
             return client->first;
         remove_fresh(turns, tenant, client);
-        take_turns(turns, client, ring_add_last);
+        take_turns(turns, client, false);
     }
-    return fresh_only || !tenant || !tenant->ring ? NULL : next_in_turns(tenant);
+    return fresh_only || !tenant || TAILQ_EMPTY(&tenant->ring) ? NULL : next_in_turns(tenant);
 }
 
 void turns_take(struct turns *turns, struct op *op, size_t items)
@@ -295,13 +276,14 @@ void turns_take(struct turns *turns, struct op *op, size_t items)
         return;
     client->last = &client->first;
     client->listed = false;
-    if (tenant->fresh && tenant->fresh->next == client) {
+    if (TAILQ_FIRST(&tenant->fresh) == client) {
         remove_fresh(turns, tenant, client);
     } else {
-        ring_remove_first(&connection->ring, client);
+        CHECK(TAILQ_FIRST(&tenant->ring) == connection && TAILQ_FIRST(&connection->ring) == client);
+        TAILQ_REMOVE(&connection->ring, client, place);
         turns->queued--;
-        if (!connection->ring)
-            ring_remove_first(&tenant->ring, connection);
+        if (TAILQ_EMPTY(&connection->ring))
+            TAILQ_REMOVE(&tenant->ring, connection, place);
     }
     list_tenant(turns, tenant);
 }
@@ -318,7 +300,7 @@ void turns_put_back(struct turns *turns, struct op *op)
     turns->waiting++;
     CHECK(turns->waiting <= turns->all.held.count);
     if (!client->listed)
-        take_turns(turns, client, ring_add_first);
+        take_turns(turns, client, true);
 }
 
 void turns_release(struct turns *turns, struct op *op)
@@ -347,6 +329,6 @@ struct op *turns_clear(struct turns *turns)
         end = &op->next;
     }
     *end = NULL;
-    CHECK(turns->fresh == 0 && turns->queued == 0 && !turns->all.ring);
+    CHECK(turns->fresh == 0 && turns->queued == 0 && TAILQ_EMPTY(&turns->all.ring));
     return ops;
 }

@@ -7,6 +7,8 @@
 #ifndef TRIGGERS_EVENTS_TURNS_H
 #define TRIGGERS_EVENTS_TURNS_H
 
+#include <sys/queue.h>
+
 #include "events/op.h"
 
 /* The cost of an operation is one for each item, and one for each TURN_BYTES bytes, which take a
@@ -20,23 +22,24 @@ struct held {
     size_t bytes;
 };
 
+TAILQ_HEAD(turn_list, turn);
+
 /* A tenant, a connection with operations of it, or a client of such a one, while it has operations
  * waiting or at the store; or what all tenants are below. */
 struct turn {
-    struct turn *parent;  /* the client's connection, its tenant, and that of all, which has none */
-    struct turn **bucket; /* it is in */
-    struct turn *chain;   /* in its bucket, or among the unused ones */
-    struct turn *next;    /* in the ring it is in */
-    struct turn *ring;    /* the last of those below it that take turns */
-    struct turn
-        *fresh;        /* of a tenant: the last of the clients that come before the turns, a ring */
-    uint64_t fresh_at; /* of a tenant: when a batch was for these alone */
-    struct op *first;  /* of the client's operations that wait */
+    struct turn *parent;     /* the client's connection, its tenant, that of all, which has none */
+    struct turn **bucket;    /* it is in */
+    struct turn *chain;      /* in its bucket, or among the unused ones */
+    TAILQ_ENTRY(turn) place; /* in the list it is in */
+    struct turn_list ring;   /* those below it that take turns; who had his goes to the end */
+    struct turn_list fresh;  /* of a tenant: the clients that come before the turns */
+    uint64_t fresh_at;       /* of a tenant: when a batch was for these alone */
+    struct op *first;        /* of the client's operations that wait */
     struct op **last;
     uint64_t key;
     struct held held; /* waiting or at the store */
     size_t credit;
-    bool listed; /* the client, or the tenant, waits, in a ring */
+    bool listed; /* the client, or the tenant, waits, in a list */
 };
 
 #define TURN_BUCKETS 512 /* a power of 2 */
