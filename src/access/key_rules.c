@@ -221,8 +221,22 @@ static bool limits_covered(const Triggers__V1__Limits *own, const Triggers__V1__
            limit_covered(own->bytes_per_second, given->bytes_per_second);
 }
 
-bool key_rules_may_give(uint64_t rights, const struct pass *pass, const Triggers__V1__Key *key,
-                        const char **lacks)
+/* The field of names in which a key is about more than this one; NULL: there is none. */
+static const char *names_exceeded(const struct known_key *own, const Triggers__V1__Key *key)
+{
+    const Triggers__V1__Key *limits = own->limits;
+    if (!all_covered(own->sources, limits->n_sources, key->sources, key->n_sources))
+        return "sources";
+    if (!all_covered(own->types, limits->n_event_types, key->event_types, key->n_event_types))
+        return "event_types";
+    if (!all_covered(own->subscriptions, limits->n_subscriptions, key->subscriptions,
+                     key->n_subscriptions))
+        return "subscriptions";
+    return NULL;
+}
+
+bool key_rules_may_give(uint64_t rights, const struct pass *pass, int64_t expires_us,
+                        const Triggers__V1__Key *key, const char **lacks)
 {
     const struct known_key *own = (const struct known_key *)pass;
     *lacks = NULL;
@@ -231,20 +245,26 @@ bool key_rules_may_give(uint64_t rights, const struct pass *pass, const Triggers
             *lacks = "scopes";
     if (*lacks || !own)
         return !*lacks;
-    const Triggers__V1__Key *limits = own->limits;
-    if (!all_covered(own->sources, limits->n_sources, key->sources, key->n_sources))
-        *lacks = "sources";
-    else if (!all_covered(own->types, limits->n_event_types, key->event_types, key->n_event_types))
-        *lacks = "event_types";
-    else if (!all_covered(own->subscriptions, limits->n_subscriptions, key->subscriptions,
-                          key->n_subscriptions))
-        *lacks = "subscriptions";
-    else if (!addresses_covered(own, key))
+    *lacks = names_exceeded(own, key);
+    if (*lacks)
+        return false;
+    if (!addresses_covered(own, key))
         *lacks = "addresses";
-    else if (!limits_covered(limits->limits, key->limits))
+    else if (!limits_covered(own->limits->limits, key->limits))
         *lacks = "limits";
-    else if (limits->expires_at &&
-             (!key->expires_at || row_time_us(key->expires_at) > row_time_us(limits->expires_at)))
+    else if (expires_us && (!key->expires_at || row_time_us(key->expires_at) > expires_us))
         *lacks = "expires_at";
+    return !*lacks;
+}
+
+bool key_rules_may_end(uint64_t rights, const struct pass *pass, const Triggers__V1__Key *key,
+                       const char **lacks)
+{
+    const struct known_key *own = (const struct known_key *)pass;
+    *lacks = own ? names_exceeded(own, key) : NULL;
+    for (size_t i = 0; i < key->n_scopes; i++)
+        if (key->scopes[i] == TRIGGERS__API__V1__SCOPE__SCOPE_OPERATOR &&
+            !(rights & ACCESS_RIGHT(key->scopes[i])))
+            *lacks = "scopes";
     return !*lacks;
 }

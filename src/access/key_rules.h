@@ -32,9 +32,15 @@ bool key_rules_read(const Triggers__V1__CreateKeyRequest *asked, int64_t tenant,
 /* NULL: a key may expire then. */
 const char *key_rules_check_expiry(const Google__Protobuf__Timestamp *expires_at, int64_t now_us);
 
-/* Whether somebody with these rights and this key may make `key`. If not, *lacks is the field that
- * has something which his lacks. */
-bool key_rules_may_give(uint64_t rights, const struct pass *pass, const Triggers__V1__Key *key,
-                        const char **lacks) MUST_CHECK;
+/* Whether somebody with these rights and this key, which expires then (microseconds; 0: never), may
+ * make `key`. If not, *lacks is the field that has something which his lacks. */
+bool key_rules_may_give(uint64_t rights, const struct pass *pass, int64_t expires_us,
+                        const Triggers__V1__Key *key, const char **lacks) MUST_CHECK;
+
+/* Whether he may revoke it: an operator's key only with that scope, and none that is about more
+ * sources, types or subscriptions than his. Other scopes, addresses and limits do not count, so
+ * that who manages keys can end one that was lost. */
+bool key_rules_may_end(uint64_t rights, const struct pass *pass, const Triggers__V1__Key *key,
+                       const char **lacks) MUST_CHECK;
 
 #endif

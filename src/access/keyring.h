@@ -19,7 +19,8 @@ struct known_tenant;
 struct known_key {
     struct pass pass; /* first */
     uint8_t hash[KEY_HASH_SIZE];
-    Triggers__V1__Key *limits; /* what it may do; the times in it are those of when it was read */
+    Triggers__V1__Key *limits; /* what it may do; the times in it are those of when it was first
+                                  read, and others may hold */
     struct slice *sources;     /* the limits' names, as store_filter_fits takes them */
     struct slice *types;
     struct slice *subscriptions;

@@ -34,6 +34,18 @@ static const struct managed_method *find_method(const ProtobufCMessage *asked)
     return found;
 }
 
+/* Whether the caller's key has ended since the call was admitted, as is known now; then it has
+ * failed. What it has asked the store for already may have ended it. */
+static bool is_over(struct management *call)
+{
+    const struct pass *pass = call->request->pass;
+    if (call->asked || !pass || !atomic_load(&pass->over))
+        return false;
+    manage_fail(call, STATUS_UNAUTHENTICATED, "KEY_INVALID",
+                "the key is not valid any more: it was revoked or has expired");
+    return true;
+}
+
 static enum store_result run_management(struct ask_op *op, struct store_session *session,
                                         struct status *status)
 {
@@ -44,6 +56,8 @@ static enum store_result run_management(struct ask_op *op, struct store_session 
         call->request->status = STATUS_INIT;
         again = false;
         enum store_result result = following_catch_up(following, session, status);
+        if (result == STORE_OK && is_over(call))
+            return STORE_OK;
         if (result == STORE_OK)
             result = call->method->carry_out(call, session, &again, status);
         if (result != STORE_OK)

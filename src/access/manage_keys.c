@@ -107,7 +107,14 @@ static bool may_make(struct management *call, const struct tenant_copy *tenant,
                      const Triggers__V1__Key *key)
 {
     const char *lacks;
-    if (!key_rules_may_give(call->request->scope.rights, call->request->pass, key, &lacks)) {
+    const struct pass *pass = call->request->pass;
+    struct slice id = {pass ? pass->key_id : "", KEY_ID_LENGTH};
+    struct arena *arena = call->request->arena;
+    const struct key_copy *own = pass ? keyring_key(call->access->keyring, id, arena) : NULL;
+    if (pass && !own)
+        return manage_no_memory(call), false; /* or it has just gone */
+    int64_t expires_us = own ? row_time_us(own->message->expires_at) : 0;
+    if (!key_rules_may_give(call->request->scope.rights, pass, expires_us, key, &lacks)) {
         manage_fail(call, STATUS_PERMISSION_DENIED, "KEY_EXCEEDED",
                     "a key can be given nothing that the caller's lacks: %s", lacks);
         return false;
@@ -306,6 +313,17 @@ enum store_result manage_rotate_key(struct management *call, struct store_sessio
 
 /* ---- revoke ---- */
 
+/* Whether the call may revoke this key; else it has failed. */
+static bool may_revoke(struct management *call, const Triggers__V1__Key *key)
+{
+    const char *lacks;
+    if (key_rules_may_end(call->request->scope.rights, call->request->pass, key, &lacks))
+        return true;
+    manage_fail(call, STATUS_PERMISSION_DENIED, "KEY_EXCEEDED",
+                "a key that may do more than the caller's cannot be revoked by it: %s", lacks);
+    return false;
+}
+
 enum store_result manage_revoke_key(struct management *call, struct store_session *session,
                                     bool *again, struct status *status)
 {
@@ -317,7 +335,7 @@ enum store_result manage_revoke_key(struct management *call, struct store_sessio
     struct key_copy *key = tenant ? find_in(call, tenant, asked->key_id) : NULL;
     Triggers__V1__RevokeKeyResponse *answer = arena_alloc(request->arena, sizeof(*answer));
     enum store_result result = STORE_OK;
-    if (!key)
+    if (!key || !may_revoke(call, key->message))
         return STORE_OK;
     if (!answer)
         return manage_no_memory(call);

@@ -400,6 +400,138 @@ static void a_key_gives_no_more_than_it_has(void **state)
     pass_release(pass);
 }
 
+static Triggers__V1__RevokeKeyRequest revocation_of(const char *tenant, const char *text)
+{
+    Triggers__V1__RevokeKeyRequest asked = TRIGGERS__V1__REVOKE_KEY_REQUEST__INIT;
+    asked.tenant = (char *)tenant;
+    asked.key_id = (char *)world_id_of(&world, text);
+    return asked;
+}
+
+static void an_operators_key_is_ended_by_operators_alone(void **state)
+{
+    (void)state;
+    Triggers__V1__CreateKeyRequest asked = key_of("default", MANAGE, 2);
+    struct pass *manager = pass_of("default", &asked);
+    Triggers__Api__V1__Scope operates[] = {SCOPE(KEYS_MANAGE), SCOPE(OPERATOR)};
+    asked = key_of("default", operates, 2);
+    const char *other = world_make_key(&world, "default", &asked);
+    Triggers__V1__RevokeKeyRequest revoke = revocation_of("default", other);
+    assert_fails(&revoke, manager, STATUS_PERMISSION_DENIED, "KEY_EXCEEDED");
+    Triggers__V1__RotateKeyRequest rotate = rotation_of("default", other);
+    rotate.overlap_case = TRIGGERS__V1__ROTATE_KEY_REQUEST__OVERLAP_OVERLAP_SECONDS;
+    rotate.overlap_seconds = 0; /* it would end it, too */
+    assert_fails(&rotate, manager, STATUS_PERMISSION_DENIED, "KEY_EXCEEDED");
+    assert_true(admits(other));
+    assert_non_null(world_manage(&world, &revoke, world.operator_pass));
+    assert_false(admits(other));
+    pass_release(manager);
+}
+
+static void a_restricted_manager_ends_no_key_that_is_about_more(void **state)
+{
+    static struct {
+        char *sources, *types, *subscriptions, *addresses;
+        const char *lacks; /* NULL: it may be revoked */
+    } cases[] = {
+        {"crm.eu", "lead.*", "mail", NULL, NULL}, /* from wherever it works */
+        {NULL, "lead.*", "mail", "192.0.2.7", "sources"},
+        {"cr*", "lead.*", "mail", "192.0.2.7", "sources"},
+        {"crm", NULL, "mail", "192.0.2.7", "event_types"},
+        {"crm", "lead.*", NULL, "192.0.2.7", "subscriptions"},
+    };
+    char *sources[] = {"crm*"}, *types[] = {"lead.*"}, *subscriptions[] = {"mail"};
+    char *addresses[] = {"192.0.2.0/24"};
+    (void)state;
+    Triggers__V1__CreateKeyRequest asked = key_of("default", MANAGE, 2);
+    asked.sources = sources;
+    asked.event_types = types;
+    asked.subscriptions = subscriptions;
+    asked.addresses = addresses;
+    asked.n_sources = asked.n_event_types = asked.n_subscriptions = asked.n_addresses = 1;
+    struct pass *pass = pass_of("default", &asked);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        Triggers__Api__V1__Scope writes[] = {SCOPE(EVENTS_WRITE)}; /* which the manager may not */
+        asked = key_of("default", writes, 1);
+        asked.sources = &cases[i].sources;
+        asked.n_sources = cases[i].sources != NULL;
+        asked.event_types = &cases[i].types;
+        asked.n_event_types = cases[i].types != NULL;
+        asked.subscriptions = &cases[i].subscriptions;
+        asked.n_subscriptions = cases[i].subscriptions != NULL;
+        asked.addresses = &cases[i].addresses;
+        asked.n_addresses = cases[i].addresses != NULL;
+        const char *key = world_make_key(&world, "default", &asked);
+        Triggers__V1__RevokeKeyRequest revoke = revocation_of("default", key);
+        if (cases[i].lacks) {
+            assert_fails(&revoke, pass, STATUS_PERMISSION_DENIED, "KEY_EXCEEDED");
+            assert_non_null(strstr(world.status.message, cases[i].lacks));
+        } else {
+            assert_non_null(world_manage(&world, &revoke, pass));
+        }
+        assert_int_equal(admits(key), cases[i].lacks != NULL);
+        Triggers__V1__RotateKeyRequest rotate = rotation_of("default", key);
+        if (cases[i].lacks) /* it would be shown the text of a key that may do more */
+            assert_fails(&rotate, pass, STATUS_PERMISSION_DENIED, "KEY_EXCEEDED");
+    }
+    pass_release(pass);
+}
+
+static void a_key_does_not_outlive_itself_by_another(void **state)
+{
+    (void)state;
+    /* The time that counts is the one that its rotation has set. */
+    Triggers__V1__CreateKeyRequest asked = key_of("default", MANAGE, 2);
+    const char *text = world_make_key(&world, "default", &asked);
+    struct pass *pass;
+    assert_true(world_admit(&world, &world.cores[0], text, "192.0.2.7", &pass));
+    Triggers__V1__RotateKeyRequest rotate = rotation_of("default", text);
+    rotate.overlap_case = TRIGGERS__V1__ROTATE_KEY_REQUEST__OVERLAP_OVERLAP_SECONDS;
+    rotate.overlap_seconds = 3600;
+    const Triggers__V1__RotateKeyResponse *rotated =
+        world_manage(&world, &rotate, world.operator_pass);
+    assert_non_null(rotated);
+    Triggers__V1__CreateKeyRequest reading = key_of("default", READ, 1);
+    assert_fails(&reading, pass, STATUS_PERMISSION_DENIED, "KEY_EXCEEDED");
+    assert_non_null(strstr(world.status.message, "expires_at"));
+    reading.expires_at = row_time(&world.arena, now_us() + 2 * HOUR_US);
+    assert_fails(&reading, pass, STATUS_PERMISSION_DENIED, "KEY_EXCEEDED");
+    reading.expires_at = row_time(&world.arena, now_us() + HOUR_US / 2);
+    assert_non_null(world_manage(&world, &reading, pass));
+    /* Nor by the rotation of a key that lasts, its own successor. */
+    rotate = rotation_of("default", rotated->key);
+    assert_fails(&rotate, pass, STATUS_PERMISSION_DENIED, "KEY_EXCEEDED");
+    assert_non_null(strstr(world.status.message, "expires_at"));
+    pass_release(pass);
+}
+
+static void a_key_that_is_over_changes_nothing_though_it_was_let_in(void **state)
+{
+    (void)state;
+    Triggers__V1__CreateKeyRequest asked = key_of("default", MANAGE, 2);
+    const char *text = world_make_key(&world, "default", &asked);
+    struct pass *pass;
+    assert_true(world_admit(&world, &world.cores[0], text, "192.0.2.7", &pass));
+    Triggers__V1__RevokeKeyRequest revoke = revocation_of("default", text);
+    assert_non_null(world_manage(&world, &revoke, world.operator_pass));
+    Triggers__V1__CreateKeyRequest reading = key_of("default", READ, 1);
+    assert_fails(&reading, pass, STATUS_UNAUTHENTICATED, "KEY_INVALID");
+    pass_release(pass);
+}
+
+static void a_key_may_revoke_itself(void **state)
+{
+    (void)state;
+    Triggers__V1__CreateKeyRequest asked = key_of("default", MANAGE, 2);
+    const char *text = world_make_key(&world, "default", &asked);
+    struct pass *pass;
+    assert_true(world_admit(&world, &world.cores[0], text, "192.0.2.7", &pass));
+    Triggers__V1__RevokeKeyRequest revoke = revocation_of("default", text);
+    assert_non_null(world_manage(&world, &revoke, pass));
+    assert_false(admits(text));
+    pass_release(pass);
+}
+
 static void what_was_denied_is_on_record(void **state)
 {
     (void)state;
@@ -856,6 +988,11 @@ int main(void)
         CASE(what_a_key_is_given_is_checked),
         CASE(only_the_default_tenant_has_operators),
         CASE(a_key_gives_no_more_than_it_has),
+        CASE(an_operators_key_is_ended_by_operators_alone),
+        CASE(a_restricted_manager_ends_no_key_that_is_about_more),
+        CASE(a_key_does_not_outlive_itself_by_another),
+        CASE(a_key_that_is_over_changes_nothing_though_it_was_let_in),
+        CASE(a_key_may_revoke_itself),
         CASE(what_was_denied_is_on_record),
         CASE(who_is_refused_again_and_again_fills_no_record),
         CASE(the_keys_of_a_tenant_cannot_fill_its_record_together),

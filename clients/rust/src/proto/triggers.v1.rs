@@ -633,8 +633,9 @@ impl crate::Method for RotateKey {
     type Response = RotateKeyResponse;
 }
 /// Revokes a key: within five seconds every core refuses it, and ends calls that wait with it. It
-/// stays in the list for 30 days, as one that has expired. Errors: NOT_FOUND, ABORTED,
-/// UNAVAILABLE.
+/// stays in the list for 30 days, as one that has expired. An operator's key can be revoked only by
+/// one that has the scope operator, and none by one that is restricted to fewer sources, event
+/// types or subscriptions. Errors: NOT_FOUND, PERMISSION_DENIED, ABORTED, UNAVAILABLE.
 #[derive(Clone, Copy, Debug)]
 pub struct RevokeKey;
 impl crate::Method for RevokeKey {
