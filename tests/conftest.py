@@ -8,6 +8,7 @@ A module may set CORE_SETTINGS and BRIDGE_SETTINGS, dictionaries of environment 
 With TRIGGERS_REST_PORT, `bridge` is the one that serves 127.0.0.1 on that port, whoever started it; the
 tests that need nothing else of ours are run, the others are left out."""
 
+import functools
 import inspect
 import itertools
 import os
@@ -17,7 +18,7 @@ import signal
 import httpx
 import pytest
 
-from support.keys import KEYED, NOT_WITH_KEYS, send_with_httpx
+from support.keys import KEYED, send_with_httpx
 from support import https
 from support.leftovers import leave_nothing
 from support.postgres import PostgresServer
@@ -39,10 +40,10 @@ def can_be_foreign(item):
     )
 
 
-def skip_own_keys(item):
-    for pattern, reason in NOT_WITH_KEYS.items():
-        if re.search(pattern, item.nodeid):
-            item.add_marker(pytest.mark.skip(reason=f"not in runs with keys: {reason}"))
+@functools.cache
+def has_own_keys(module):
+    """Whether its tests say themselves who has a key, and in which mode the core is."""
+    return bool(re.search(r"TRIGGERS_AUTH|support\.keyring", inspect.getsource(module)))
 
 
 def pytest_collection_modifyitems(config, items):
@@ -52,7 +53,8 @@ def pytest_collection_modifyitems(config, items):
         config.hook.pytest_deselected(items=left_out)
     if KEYED:
         for item in items:
-            skip_own_keys(item)
+            if has_own_keys(item.module):
+                item.add_marker(pytest.mark.skip(reason="it has keys of its own"))
     items.sort(key=rank)
 
 

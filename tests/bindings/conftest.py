@@ -6,10 +6,9 @@ import re
 import pytest
 
 from bindings.harness import scenario_names
-from support.bindings import BINDINGS
+from support.bindings import BINDINGS, extent
 from support.scheduling import ByModuleAndStore
 
-EVERYTHING = os.environ.get("TRIGGERS_ALL_BINDINGS") == "1"
 LANGUAGES = {binding.language for binding in BINDINGS}
 SCENARIO = re.compile(r"::test_scenario\[(?P<column>.*-(sqlite|postgresql))-(?P<scenario>.*)\]")
 ONLY = os.environ.get("TRIGGERS_BINDINGS", "").replace(",", " ").split()
@@ -18,7 +17,7 @@ ONLY = os.environ.get("TRIGGERS_BINDINGS", "").replace(",", " ").split()
 def covered():
     if ONLY:
         return [binding for binding in BINDINGS if binding.name in ONLY]
-    return [binding for binding in BINDINGS if not binding.why_not(EVERYTHING)]
+    return [binding for binding in BINDINGS if not binding.why_not(extent())]
 
 
 class ByLanguage(ByModuleAndStore):
@@ -69,7 +68,7 @@ def pytest_terminal_summary(terminalreporter):
             say(line)
     left_out = [binding for binding in BINDINGS if binding not in covered()]
     for binding in left_out:
-        reason = binding.why_not(EVERYTHING) or "not in TRIGGERS_BINDINGS"
+        reason = binding.why_not(extent()) or "not in TRIGGERS_BINDINGS"
         say(f"left out: {binding.name}: {reason}")
     for report in reports:
         for name, line in report.user_properties:

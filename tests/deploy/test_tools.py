@@ -15,11 +15,12 @@ import yaml
 
 from deploy.conftest import IMAGES, REGION, answer_smoke
 from deploy.templates import FOLDER, STACKS, for_moto, read
+from support.bindings import extent
 from support.network import free_port
 from support.program import ROOT
 
 pytestmark = pytest.mark.skipif(
-    os.environ.get("TRIGGERS_ALL_BINDINGS") != "1", reason="runs under tests/run --all"
+    extent() != "all", reason="runs under tests/run --all"
 )
 ACTIONLINT = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"
 

@@ -1,5 +1,5 @@
 """The Debian packages: built, looked over by lintian, installed with apt on a throw-away copy of this
-system, started there by systemd in their sandboxes, and purged. Under `./tests/run --all`."""
+system, started there by systemd in their sandboxes, and purged. Under `./tests/run --ci` and `--all`."""
 
 import json
 import os
@@ -7,12 +7,13 @@ import subprocess
 
 import pytest
 
+from support.bindings import extent
 from support.program import ROOT
 
 PROGRAMS = ["triggersd", "triggers-bridge", "triggers"]
 
 pytestmark = pytest.mark.skipif(
-    not os.environ.get("TRIGGERS_ALL_BINDINGS"), reason="the Debian packages are built under --all"
+    not extent(), reason="the Debian packages are built under --ci and --all"
 )
 
 

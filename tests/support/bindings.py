@@ -1,9 +1,16 @@
 """The language bindings, and what a machine needs to run each."""
 
+import os
 import shutil
 from dataclasses import dataclass
 
 from support.program import ROOT, build_folder
+
+
+def extent():
+    """How far this run goes, as tests/run's options say: "" as a run before each change does, "ci" with all that
+    this machine can, "all" with what it must be able to."""
+    return os.environ.get("TRIGGERS_TEST_EXTENT", "")
 
 
 @dataclass(frozen=True)
@@ -31,13 +38,13 @@ class Binding:
             return [built / "examples" / arguments[0]]
         return [built / "tests" / what, *arguments]
 
-    def why_not(self, everything):
-        """Why this run leaves it out; "" when it does not."""
-        if not self.default and not everything:
-            return "only with --all"
+    def why_not(self, extent):
+        """Why a run of this extent (see `extent` below) leaves it out; "" when it does not."""
+        if not self.default and not extent:
+            return "only with --ci and --all"
         missing = [tool for tool in self.tools if not shutil.which(tool)]
         # Asked for everything, a machine without a toolchain must not look as if it had passed.
-        return f"needs {', '.join(missing)}" if missing and not everything else ""
+        return f"needs {', '.join(missing)}" if missing and extent != "all" else ""
 
 
 BINDINGS = [

@@ -44,10 +44,6 @@ def write_key(folder):
 # With TRIGGERS_TEST_KEYS in the environment cores want a key, and whoever calls in tests has one, unless
 # he says otherwise: so suites show that nothing else changes.
 KEYED = bool(os.environ.get("TRIGGERS_TEST_KEYS"))
-# What such a run leaves out, and why: a pattern of tests' ids, and the reason.
-NOT_WITH_KEYS = {
-    r"/test_(access|tenants)\w*\.py": "it says itself which calls have a key, and in which mode the core is",
-}
 OPERATOR_KEY = make_key("0testsoperat", "of0whoever0runs0the0tests0and0of0nobody0els")
 AUTHORIZATION = f"Bearer {OPERATOR_KEY}"
 KEY_SETTINGS = {

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
-from support.bindings import BINDINGS
+from support.bindings import BINDINGS, extent
 from support.leftovers import leave_nothing, make_folder
 from support.pgbouncer import PgBouncer
 from support.postgres import PostgresServer, prototype
@@ -37,8 +37,9 @@ WAITING, COMPUTING = ["c"], ["analysis"]
 NICE = ("nice", "-n", "19")
 CPP_CONFORMANCE = "clients/cpp/tests/conformance"  # no part of a build unless asked for
 LEFT_OUT = {
-    "browser": "it needs Chromium, and takes minutes; --all or its name runs it",
-    "containers": "it builds and runs the images, for minutes; --all or its name runs it",
+    "browser": "it needs Chromium, and takes minutes",
+    "containers": "it builds and runs the images, for minutes",
+    "keys": "it is rest and rpc once more, where the core wants keys",
 }
 # How many tests may fail beside others and be run again by themselves.
 LATE_TESTS = 5
@@ -70,10 +71,9 @@ class Runner:
     """Runs commands one at a time in `scratch`, which goes away with the run, as do they. `output` is where
     they and we write; `nice` are the words before each."""
 
-    def __init__(self, scratch, long, everything, output=sys.stdout, nice=()):
+    def __init__(self, scratch, long, output=sys.stdout, nice=()):
         self.scratch = Path(scratch)
         self.long = long
-        self.everything = everything
         self.output = output
         self.nice = nice
         self.busy = 0.0  # seconds of processors that ended commands have used
@@ -170,7 +170,7 @@ class Runner:
             outcome.failures = outcome.failures or ["a sanitizer's report"]
         return at_least_one_failure(outcome, status)
 
-    def run_python(self, build, folders, *options):
+    def run_python(self, build, folders, *options, **environment):
         """pytest on folders of tests against a build's programs."""
         if not self.build(build):
             return failure(f"the build of {build}")
@@ -180,7 +180,7 @@ class Runner:
         words += ["--basetemp", self.scratch / "pytest", *options, *folders]
         for attempt in range(2):
             report.unlink(missing_ok=True)
-            status = self.command(*words, TRIGGERS_BUILD=str(ROOT / "build" / build))
+            status = self.command(*words, TRIGGERS_BUILD=str(ROOT / "build" / build), **environment)
             if status >= 0:
                 break
             # The foreign client's nng (1.11, in pynng) aborts at one in some thousand closes of a
@@ -192,7 +192,7 @@ class Runner:
         late = late_tests(report)
         if set(SEVERAL_AT_A_TIME) <= set(options) and 0 < outcome.failed == len(late) <= LATE_TESTS:
             self.say(f"run again by themselves, as they may have been late beside others: {', '.join(late)}")
-            again = self.run_python(build, late)
+            again = self.run_python(build, late, **environment)
             again.repeated += [test for test in outcome.failures if test not in again.failures]
             outcome.failures = []
             outcome.add(again)
@@ -212,7 +212,7 @@ class Runner:
             return failure("the build of asan")
         report = self.scratch / "analysis.xml"
         words = [sys.executable, "-m", "analysis.suite", f"--junit-xml={report}"]
-        words += ["--deep"] if self.everything else []
+        words += ["--deep"] if extent() == "all" else []
         status = self.command(*words, ROOT / "build" / "asan")
         return at_least_one_failure(count_junit(report), status)
 
@@ -335,9 +335,10 @@ def run_tsan(runner):
 def run_bench(runner):
     """That the benchmarks run, not how fast: under --all every row that does not take minutes."""
     script = TESTS / "bench" / "run"
-    rows = () if runner.everything else ("--rows", "1,5,9")
+    asked = "all" if extent() == "all" else ""
+    rows = () if asked else ("--rows", "1,5,9")
     outcome = runner.check(script, "--smoke", *rows)
-    bindings = [each.name for each in BINDINGS if not each.why_not(runner.everything)]
+    bindings = [each.name for each in BINDINGS if not each.why_not(asked)]
     outcome.add(runner.check(script, "--smoke", "clients", "--bindings", ",".join(bindings)))
     return outcome
 
@@ -363,6 +364,13 @@ def run_containers(runner):
     return runner.run_python("asan", [TESTS / "containers"])
 
 
+def run_keys(runner):
+    """REST and the binary protocol where the core wants keys (support/keys.py), on one store: which it is makes
+    no difference to a key, and tests of keys themselves run on both."""
+    folders = [TESTS / "rest", TESTS / "rpc"]
+    return runner.run_python("asan", folders, "-k", "not postgresql", *SEVERAL_AT_A_TIME, TRIGGERS_TEST_KEYS="1")
+
+
 def python_folders():
     return sorted({path.parent for path in TESTS.glob("*/test_*.py")})
 
@@ -379,6 +387,7 @@ def find_suites():
     }
     for folder in python_folders():
         suites[folder.name] = lambda runner, folder=folder: runner.run_python("asan", [folder])
+    suites["keys"] = run_keys
     suites["browser"] = run_browser
     suites["containers"] = run_containers
     suites["bench"] = run_bench
@@ -439,7 +448,7 @@ class Beside:
         self.outcome = Outcome()
         self._work = work
         self._log = tempfile.TemporaryFile("w+", dir=runner.scratch, errors="replace")
-        self._runner = Runner(runner.scratch, runner.long, runner.everything, self._log, nice)
+        self._runner = Runner(runner.scratch, runner.long, self._log, nice)
         self._runner.built = runner.built
         self._used_by = runner
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -469,9 +478,10 @@ def parse_arguments(suites):
     parser = argparse.ArgumentParser(prog="tests/run", add_help=False)
     parser.add_argument("suite", nargs="*")
     parser.add_argument("--long", action="store_true")
-    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--ci", dest="extent", action="store_const", const="ci", default="")
+    parser.add_argument("--all", dest="extent", action="store_const", const="all")
     options = parser.parse_args()
-    options.left_out = [] if options.all or options.suite else list(LEFT_OUT)
+    options.left_out = [] if options.extent or options.suite else list(LEFT_OUT)
     options.suite = options.suite or [name for name in suites if name not in options.left_out]
     return options
 
@@ -500,12 +510,12 @@ def main():
     os.chmod(scratch, 0o711)  # the PostgreSQL server of another user lives below it
     tempfile.tempdir = str(scratch)
     try:
-        os.environ["TRIGGERS_ALL_BINDINGS"] = "1" if options.all else ""
-        runner = Runner(scratch, options.long, options.all)
-        if options.all:  # for a browser test of the TypeScript binding, which is left out without
+        os.environ["TRIGGERS_TEST_EXTENT"] = options.extent
+        runner = Runner(scratch, options.long)
+        if options.extent:  # for a browser test of the TypeScript binding, which is left out without
             runner.quiet(ROOT / "deploy" / "packages", "chromium")
         for name in options.left_out:
-            print(f"left out: {name}, for {LEFT_OUT[name]}\n", flush=True)
+            print(f"left out: {name}, for {LEFT_OUT[name]}; --ci, --all or its name runs it\n", flush=True)
         run_all(options.suite, suites, runner, total)
     except KeyboardInterrupt:
         total.failures.append("interrupted")
