@@ -69,10 +69,8 @@ void create_event_finish(struct request *request)
     request_init_text(request, &body, ANSWER_CAP);
     hand_made_write_created(&body, event, "Event successfully ingested",
                             &request->bridge->settings);
-    char prefix[HEADERS_PREFIX_SIZE];
-    headers_copy_prefix(&request->headers, prefix);
-    snprintf(request->answer.location, sizeof(request->answer.location), "%s/api/v1/events/%s",
-             prefix, event->event_id);
+    snprintf(request->event_id, sizeof(request->event_id), "%s", event->event_id);
+    request->answer.created = true;
     request_answer(request, 201, &body);
 }
 

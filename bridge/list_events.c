@@ -21,9 +21,7 @@ bool list_events_start(struct request *request)
         return true;
     options.tag = request;
     triggers_list_events_async(request->bridge->client, &log, &options, core_call_done, request);
-    core_call_started(request);
-    if (log.wait_ms > 0)
-        waiting_watch(request);
+    waiting_call_started(request, log.wait_ms);
     return false;
 }
 

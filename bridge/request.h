@@ -65,7 +65,7 @@ struct answer {
     const char *allow;
     bool scope_missing; /* the client's key lacks the scope of the route's call */
     bool wrong_coding;  /* the body's coding is refused: the answer lists those that are accepted */
-    char location[HEADERS_PREFIX_SIZE + 64];
+    bool created;       /* the event whose id is `event_id`: the answer says where it is */
     unsigned retry_after_s;  /* 0: none */
     char *rate_limit_policy; /* malloc'd, as the next; NULL: the key has no limits */
     char *rate_limit;
@@ -82,7 +82,7 @@ struct request {
     const struct route *route;
     const char *method;              /* belongs to the connection, as do `headers` and `path` */
     const char *path;                /* as sent, for the log */
-    char event_id[TYPEID_TEXT_SIZE]; /* from the path; "" when there is no valid event id */
+    char event_id[TYPEID_TEXT_SIZE]; /* from the path, or of what was created; "": none */
     char id[REQUEST_ID_SIZE];        /* X-Request-ID */
     struct idempotency_key key;      /* Idempotency-Key */
     struct headers headers;

@@ -188,6 +188,15 @@ static void add_hsts(struct MHD_Response *response, const struct request *reques
         MHD_add_response_header(response, "Strict-Transport-Security", HSTS);
 }
 
+static void add_location(struct MHD_Response *response, const struct request *request)
+{
+    char prefix[HEADERS_PREFIX_SIZE];
+    char location[HEADERS_PREFIX_SIZE + 64];
+    headers_copy_prefix(&request->headers, prefix);
+    snprintf(location, sizeof(location), "%s/api/v1/events/%s", prefix, request->event_id);
+    MHD_add_response_header(response, "Location", location);
+}
+
 /* "events:write" of SCOPE_EVENTS_WRITE. */
 static void name_scope(Triggers__Api__V1__Scope scope, char out[SCOPE_SIZE])
 {
@@ -240,8 +249,8 @@ static void add_headers(struct MHD_Response *response, const struct request *req
         MHD_add_response_header(response, "Allow", answer->allow);
     if (answer->wrong_coding)
         MHD_add_response_header(response, "Accept-Encoding", "gzip");
-    if (answer->location[0])
-        MHD_add_response_header(response, "Location", answer->location);
+    if (answer->created)
+        add_location(response, request);
     if (answer->retry_after_s > 0) {
         char seconds[16];
         snprintf(seconds, sizeof(seconds), "%u", answer->retry_after_s);

@@ -132,9 +132,7 @@ bool transcoded_start(struct request *request)
     options.tag = request;
     triggers_call_async(request->bridge->client, call->name, message, &options, core_call_done,
                         request);
-    core_call_started(request);
-    if (wait_ms && *wait_ms > 0)
-        waiting_watch(request);
+    waiting_call_started(request, wait_ms ? *wait_ms : 0);
     return false;
 }
 

@@ -2,6 +2,7 @@
 #include "waiting.h"
 
 #include "base/check.h"
+#include "core_call.h"
 #include "loop.h"
 
 bool waiting_begin(struct request *request)
@@ -43,6 +44,16 @@ void waiting_watch(struct request *request)
 {
     CHECK(request->waits);
     loop_watch(request->peer, end, request);
+}
+
+void waiting_call_started(struct request *request, uint32_t wait_ms)
+{
+    core_call_started(request);
+    if (wait_ms == 0)
+        return;
+    waiting_watch(request);
+    arena_fini(&request->arena);
+    request->arena.charge = &request->charge;
 }
 
 bool waiting_hung_up(const struct request *request)

@@ -20,6 +20,10 @@ bool waiting_begin_call(struct request *request, uint32_t *wait_ms);
  * is the request. */
 void waiting_watch(struct request *request);
 
+/* In place of core_call_started, for a call that may wait for `wait_ms`: does so if it does, and
+ * frees the arena, as many such calls wait at once and all of them for long. */
+void waiting_call_started(struct request *request, uint32_t wait_ms);
+
 /* Whether the call was cancelled because its client hung up: nobody waits for an answer. */
 bool waiting_hung_up(const struct request *request);
 
