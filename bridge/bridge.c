@@ -18,7 +18,9 @@ void bridge_init(struct bridge *bridge)
     idempotency_init(&bridge->keys);
     memory_init(&bridge->memory, (size_t)bridge->settings.max_memory, &bridge->connections);
     connections_init(&bridge->connections, &bridge->memory.budget);
+    connections_init(&bridge->monitoring, &bridge->memory.budget);
     bridge->connections.patience_ms = bridge->settings.request_timeout;
+    bridge->monitoring.patience_ms = bridge->settings.request_timeout;
     if (bridge->settings.tls_cert)
         bridge->connections.cost += TLS_COST;
 }
@@ -27,6 +29,7 @@ void bridge_fini(struct bridge *bridge)
 {
     CHECK(bridge->calls == 0 && bridge->waiting == 0 && bridge->requests == 0 &&
           bridge->answering == 0);
+    connections_fini(&bridge->monitoring);
     connections_fini(&bridge->connections);
     memory_fini(&bridge->memory);
     idempotency_fini(&bridge->keys);
@@ -61,6 +64,7 @@ static bool is_full(struct bridge *bridge)
 void bridge_check(struct bridge *bridge)
 {
     connections_check(&bridge->connections);
+    connections_check(&bridge->monitoring);
     memory_check(&bridge->memory);
     atomic_store(&bridge->full_for, is_full(bridge) ? atomic_load(&bridge->full_for) + 1 : 0);
 }

@@ -23,7 +23,8 @@ struct bridge {
     atomic_bool client_closed;        /* no more calls are started */
     struct certificates certificates; /* of HTTPS */
     struct idempotency keys;
-    struct connections connections;
+    struct connections connections; /* of the API's port */
+    struct connections monitoring; /* of the port for monitoring, so that it is served in a flood */
     struct memory memory;
     atomic_long calls;       /* with the core now, but for those of requests that wait */
     atomic_long waiting;     /* requests that wait for events */

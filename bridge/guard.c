@@ -11,7 +11,8 @@
 
 bool guard_admit(struct request *request, int guard)
 {
-    if (guard != GUARD_OFF)
+    bool elsewhere = guard == GUARD_PORT && !request_is_monitoring(request);
+    if (guard != GUARD_OFF && !elsewhere)
         return true;
     request_fail(request, 404, "ROUTE_NOT_FOUND", "Not found");
     return false;
@@ -19,7 +20,8 @@ bool guard_admit(struct request *request, int guard)
 
 bool guard_is_open(const struct request *request, int guard)
 {
-    return guard == GUARD_OPEN || (guard == GUARD_AUTO && request->bridge->settings.bound);
+    return guard == GUARD_OPEN || guard == GUARD_PORT ||
+           (guard == GUARD_AUTO && request_address(request)->bound);
 }
 
 bool guard_ask(struct request *request, int64_t timeout_ms)

@@ -6,10 +6,11 @@
 
 #include "request.h"
 
-/* Whether the request goes on: with GUARD_OFF it is answered 404. */
+/* Whether the request goes on: with GUARD_OFF, and with GUARD_PORT on the API's port, it is
+ * answered 404. */
 bool guard_admit(struct request *request, int guard);
 
-/* Whether everybody may see it, whatever the core says. */
+/* Whether everybody whom guard_admit lets on may see it, whatever the core says. */
 bool guard_is_open(const struct request *request, int guard);
 
 /* Asks the core for its health with the client's key. False when the call was started; true after

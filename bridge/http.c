@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "accept.h"
 #include "base/check.h"
@@ -15,14 +16,17 @@
 #include "body.h"
 #include "bridge_metrics.h"
 #include "handlers.h"
+#include "http_listen.h"
 #include "pulls.h"
 #include "respond.h"
 #include "routes.h"
 
+#define LISTENERS_MAX (ACCEPT_LISTENERS_MAX / 2) /* of one address */
+
 struct http {
     struct acceptor acceptor;
     size_t loop_count;
-    struct loop loops[];
+    struct loop loops[]; /* the API's, and after them that of the port for monitoring */
 };
 
 /* Gives the answer; from now on we wait for the peer to take it. */
@@ -80,11 +84,6 @@ static enum MHD_Result begin(struct bridge *bridge, struct MHD_Connection *conne
     return MHD_YES;
 }
 
-static void set_waiting(const struct request *request, bool waiting)
-{
-    connections_set_waiting(&request->bridge->connections, request->peer, waiting);
-}
-
 /* Without memory an answer has no such headers. */
 static void take_limits(struct answer *answer, const triggers_reply *reply)
 {
@@ -116,7 +115,7 @@ static enum MHD_Result proceed(struct request *request)
 {
     CHECK(request->room.state != ROOM_WAITED_FOR);
     CHECK(request->route || request->answer.status);
-    set_waiting(request, false);
+    loop_set_waiting(request->peer, false);
     pace_begin(&request->peer->pace, PACE_OURS);
     request->calling = false;
     if (!request->answering) {
@@ -141,7 +140,7 @@ static enum MHD_Result proceed(struct request *request)
     if (!request->answer.status)
         return MHD_NO; /* its client has hung up */
     enum MHD_Result result = give_answer(request);
-    set_waiting(request, true);
+    loop_set_waiting(request->peer, true);
     return result;
 }
 
@@ -255,9 +254,9 @@ static int refuse_certificate(struct gnutls_session_int *session, const void *na
     return -1;
 }
 
-static struct MHD_Daemon *start_daemon(struct bridge *bridge, struct loop *loop)
+static struct MHD_Daemon *start_daemon(struct bridge *bridge, struct loop *loop,
+                                       const struct connections *connections, bool https)
 {
-    const struct connections *connections = &bridge->connections;
     struct MHD_OptionItem options[] = {
         {MHD_OPTION_CONNECTION_LIMIT, connections->max + connections->leaving, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, bridge->settings.keep_alive, NULL},
@@ -274,7 +273,6 @@ static struct MHD_Daemon *start_daemon(struct bridge *bridge, struct loop *loop)
         {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)refuse_certificate},
         {MHD_OPTION_END, 0, NULL},
     };
-    bool https = bridge->certificates.current;
     return MHD_start_daemon(
         MHD_USE_NO_LISTEN_SOCKET | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
             ONE_THREAD | (https ? MHD_USE_TLS : 0),
@@ -284,35 +282,61 @@ static struct MHD_Daemon *start_daemon(struct bridge *bridge, struct loop *loop)
         options, https ? MHD_OPTION_ARRAY : MHD_OPTION_END, tls_options, MHD_OPTION_END);
 }
 
-static bool start_loop(struct bridge *bridge, struct loop *loop)
+static bool start_loop(struct http *http, struct bridge *bridge, struct connections *connections,
+                       struct certificates *certificates)
 {
-    struct MHD_Daemon *daemon = start_daemon(bridge, loop);
+    struct loop *loop = &http->loops[http->loop_count];
+    struct MHD_Daemon *daemon = start_daemon(bridge, loop, connections, certificates);
+    if (!daemon || !loop_start(loop, daemon, connections, certificates))
+        return false;
+    http->loop_count++;
+    return true;
+}
+
+static bool start_loops(struct http *http, struct bridge *bridge)
+{
     struct certificates *certificates = bridge->certificates.current ? &bridge->certificates : NULL;
-    return daemon && loop_start(loop, daemon, &bridge->connections, certificates);
+    for (long i = 0; i < bridge->settings.threads; i++) {
+        if (!start_loop(http, bridge, &bridge->connections, certificates))
+            return false;
+    }
+    return !bridge->settings.monitoring.port || start_loop(http, bridge, &bridge->monitoring, NULL);
 }
 
-static bool start_accepting(struct http *http, struct bridge *bridge, const int *listeners,
-                            size_t count)
+static bool listen_for(struct acceptor *acceptor, const struct http_address *address,
+                       struct loop *loops, size_t loop_count, struct status *status)
 {
-    http->acceptor = (struct acceptor){.connections = &bridge->connections,
-                                       .loops = http->loops,
-                                       .loop_count = http->loop_count,
-                                       .listener_count = count};
-    CHECK(count <= ACCEPT_LISTENERS_MAX);
-    memcpy(http->acceptor.listeners, listeners, count * sizeof(*listeners));
-    return acceptor_start(&http->acceptor);
+    int sockets[LISTENERS_MAX];
+    size_t count = http_listen_open(address, sockets, LISTENERS_MAX, status);
+    CHECK(acceptor->listener_count + count <= ACCEPT_LISTENERS_MAX);
+    for (size_t i = 0; i < count; i++)
+        acceptor->listeners[acceptor->listener_count++] =
+            (struct http_listener){.socket = sockets[i], .loops = loops, .loop_count = loop_count};
+    return count > 0;
 }
 
-struct http *http_start(struct bridge *bridge, const int *listeners, size_t count)
+static bool listen_for_all(struct http *http, const struct bridge_settings *settings,
+                           struct status *status)
 {
-    size_t threads = (size_t)bridge->settings.threads;
-    struct http *http = calloc(1, sizeof(*http) + threads * sizeof(http->loops[0]));
+    size_t threads = (size_t)settings->threads;
+    struct acceptor *acceptor = &http->acceptor;
+    return listen_for(acceptor, &settings->api, http->loops, threads, status) &&
+           (!settings->monitoring.port ||
+            listen_for(acceptor, &settings->monitoring, &http->loops[threads], 1, status));
+}
+
+struct http *http_start(struct bridge *bridge, struct status *status)
+{
+    size_t most = (size_t)bridge->settings.threads + 1;
+    struct http *http = calloc(1, sizeof(*http) + most * sizeof(http->loops[0]));
+    status_fail(status, STATUS_UNAVAILABLE, "START_FAILED", "cannot start the HTTP server");
     if (!http)
         return NULL;
-    while (http->loop_count < threads && start_loop(bridge, &http->loops[http->loop_count]))
-        http->loop_count++;
-    if (http->loop_count == threads && start_accepting(http, bridge, listeners, count))
+    if (start_loops(http, bridge) && listen_for_all(http, &bridge->settings, status) &&
+        acceptor_start(&http->acceptor))
         return http;
+    for (size_t i = 0; i < http->acceptor.listener_count; i++)
+        close(http->acceptor.listeners[i].socket);
     http_stop(http);
     return NULL;
 }

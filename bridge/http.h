@@ -3,15 +3,13 @@
 #ifndef TRIGGERS_BRIDGE_HTTP_H
 #define TRIGGERS_BRIDGE_HTTP_H
 
-#include <stddef.h>
-
+#include "base/status.h"
 #include "bridge.h"
 
 struct http;
 
-/* Serves on `count` listening, non-blocking sockets, at most ACCEPT_LISTENERS_MAX, which it takes
- * over. NULL when libmicrohttpd or the threads cannot start. */
-struct http *http_start(struct bridge *bridge, const int *listeners, size_t count);
+/* Listens and serves. NULL when that cannot be: INVALID_ARGUMENT if a setting is wrong. */
+struct http *http_start(struct bridge *bridge, struct status *status);
 
 /* Accepts no more connections; those that are open are still served. */
 void http_stop_accepting(struct http *http);

@@ -15,15 +15,17 @@
 
 #define PROBE_TIMEOUT_S 2
 
-/* The addresses of `host`. For "*" and "": all of the machine if they are for listening, else those
- * of its loopback interface. */
-static struct addrinfo *resolve(const char *host, long port, bool passive, struct status *status)
+/* The addresses of the host. For "*" and "": all of the machine if they are for listening, else
+ * those of its loopback interface. */
+static struct addrinfo *resolve(const struct http_address *address, bool passive,
+                                struct status *status)
 {
+    const char *host = address->host;
     char service[16];
     char name[NI_MAXHOST];
     size_t length = strlen(host);
     bool bracket = host[0] == '[' && host[length - 1] == ']';
-    snprintf(service, sizeof(service), "%ld", port);
+    snprintf(service, sizeof(service), "%ld", address->port);
     snprintf(name, sizeof(name), "%.*s", (int)(length - 2 * bracket), host + bracket);
     bool all = strcmp(name, "*") == 0 || name[0] == '\0';
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
@@ -33,7 +35,8 @@ static struct addrinfo *resolve(const char *host, long port, bool passive, struc
     if (error == 0)
         return found;
     status_fail(status, STATUS_INVALID_ARGUMENT, "HOST_INVALID",
-                "API_HOST \"%s\" is not an address of this machine: %s", host, gai_strerror(error));
+                "%s_HOST \"%s\" is not an address of this machine: %s", address->setting, host,
+                gai_strerror(error));
     return NULL;
 }
 
@@ -92,11 +95,11 @@ static size_t listen_on_all(const struct addrinfo *first, int *listeners, size_t
     return count;
 }
 
-size_t http_listen_open(const char *host, long port, int *listeners, size_t max,
+size_t http_listen_open(const struct http_address *address, int *listeners, size_t max,
                         struct status *status)
 {
-    CHECK(max > 0 && port >= 0 && port <= UINT16_MAX);
-    struct addrinfo *addresses = resolve(host, port, true, status);
+    CHECK(max > 0 && address->port >= 0 && address->port <= UINT16_MAX);
+    struct addrinfo *addresses = resolve(address, true, status);
     if (!addresses)
         return 0;
     int error = 0;
@@ -104,8 +107,10 @@ size_t http_listen_open(const char *host, long port, int *listeners, size_t max,
     freeaddrinfo(addresses);
     if (count == 0)
         status_fail(status, STATUS_UNAVAILABLE, "LISTEN_FAILED",
-                    "cannot listen on %s port %ld: %s%s", host, port, strerror(error),
-                    error == EADDRINUSE ? "; set API_PORT to another port" : "");
+                    "cannot listen on %s port %ld: %s%s%s%s", address->host, address->port,
+                    strerror(error), error == EADDRINUSE ? "; set " : "",
+                    error == EADDRINUSE ? address->setting : "",
+                    error == EADDRINUSE ? "_PORT to another port" : "");
     return count;
 }
 
@@ -149,19 +154,21 @@ static bool probe_address(const struct addrinfo *address, enum probe_kind kind)
     return well;
 }
 
-bool http_listen_probe(const char *host, long port, enum probe_kind kind, struct status *status)
+bool http_listen_probe(const struct http_address *address, enum probe_kind kind,
+                       struct status *status)
 {
-    if (strcmp(host, "0.0.0.0") == 0)
-        host = "127.0.0.1";
-    else if (strcmp(host, "::") == 0 || strcmp(host, "[::]") == 0)
-        host = "::1";
-    struct addrinfo *addresses = resolve(host, port, false, status);
+    struct http_address asked = *address;
+    if (strcmp(asked.host, "0.0.0.0") == 0)
+        asked.host = "127.0.0.1";
+    else if (strcmp(asked.host, "::") == 0 || strcmp(asked.host, "[::]") == 0)
+        asked.host = "::1";
+    struct addrinfo *addresses = resolve(&asked, false, status);
     if (!addresses)
         return false;
     bool well = false;
-    for (struct addrinfo *address = addresses; address && !well; address = address->ai_next)
-        well = probe_address(address, kind);
+    for (struct addrinfo *each = addresses; each && !well; each = each->ai_next)
+        well = probe_address(each, kind);
     freeaddrinfo(addresses);
     return well || status_fail(status, STATUS_UNAVAILABLE, "UNHEALTHY",
-                               "no healthy bridge answers on %s port %ld", host, port);
+                               "no healthy bridge answers on %s port %ld", asked.host, asked.port);
 }

@@ -91,6 +91,11 @@ void loop_sleep(struct connection *connection, int64_t sleep_ms)
     loop->sleeping++;
 }
 
+void loop_set_waiting(struct connection *connection, bool waiting)
+{
+    connections_set_waiting(connection->loop->connections, connection, waiting);
+}
+
 static void tell(struct connection *connection, enum loop_end why)
 {
     CHECK(connection->watch.end);
@@ -176,7 +181,7 @@ struct connection *loop_connection_opened(struct loop *loop, struct MHD_Connecti
         tls_begin(&connection->tls, info->tls_session, loop->certificates, connection->socket,
                   &connection->head, &connection->pace);
     }
-    connections_set_waiting(loop->connections, connection, true);
+    loop_set_waiting(connection, true);
     return connection;
 }
 

@@ -63,6 +63,9 @@ void loop_watch(struct connection *connection, void (*end)(void *user_data, enum
  * ends. On the loop's thread. */
 void loop_sleep(struct connection *connection, int64_t sleep_ms);
 
+/* See connections_set_waiting. */
+void loop_set_waiting(struct connection *connection, bool waiting);
+
 /* Ends the waits of all connections that are or will be watched. Any thread. */
 void loop_end_waits(struct loop *loop);
 bool loop_is_ending(const struct loop *loop);

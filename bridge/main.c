@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "accept.h"
 #include "base/check.h"
 #include "base/process.h"
 #include "base/signals.h"
@@ -32,6 +31,10 @@
 #define PROGRAM_FILES 32
 #define THREAD_FILES 3
 #define MIN_CONNECTIONS 8
+
+/* Of the port for monitoring: connections, and those told to make room. */
+#define MONITORING_CONNECTIONS 28
+#define MONITORING_LEAVING 4
 
 #define PAYLOAD_COPIES 8
 
@@ -68,7 +71,7 @@ static int probe(const struct bridge_settings *settings)
                                                      : PROBE_HTTPS;
     if (kind != PROBE_HTTP && !tls_init())
         return fail_with("there is no GnuTLS", EXIT_FAILURE);
-    if (http_listen_probe(settings->host, settings->port, kind, &status))
+    if (http_listen_probe(&settings->api, kind, &status))
         return EXIT_SUCCESS;
     return fail_with(status.message, EXIT_FAILURE);
 }
@@ -91,6 +94,10 @@ static bool count_connections(struct bridge *bridge, struct status *status)
     long wanted = limit_by_memory(bridge);
     struct connections *connections = &bridge->connections;
     long besides = PROGRAM_FILES + settings->threads * THREAD_FILES;
+    if (settings->monitoring.port)
+        besides += THREAD_FILES + MONITORING_CONNECTIONS + MONITORING_LEAVING;
+    bridge->monitoring.max = MONITORING_CONNECTIONS;
+    bridge->monitoring.leaving = MONITORING_LEAVING;
     long files = (long)process_raise_files((size_t)(wanted + LEAVING_CONNECTIONS + besides));
     if (!heads_init((size_t)files))
         return status_fail(status, STATUS_UNAVAILABLE, "NO_MEMORY", "out of memory");
@@ -121,6 +128,17 @@ static bool check_memory(const struct bridge_settings *settings, struct status *
            status_fail(status, STATUS_INVALID_ARGUMENT, "MEMORY_TOO_SMALL",
                        "TRIGGERS_BRIDGE_MEMORY must be at least %ld with payloads of %ld bytes",
                        least, settings->max_payload);
+}
+
+static bool check_guards(const struct bridge_settings *settings, struct status *status)
+{
+    const char *asks = settings->metrics == GUARD_PORT ? "TRIGGERS_BRIDGE_METRICS"
+                       : settings->docs == GUARD_PORT  ? "TRIGGERS_BRIDGE_DOCS"
+                       : settings->ready == GUARD_PORT ? "TRIGGERS_BRIDGE_READY"
+                                                       : NULL;
+    return !asks || settings->monitoring.port ||
+           status_fail(status, STATUS_INVALID_ARGUMENT, "NO_MONITORING_PORT",
+                       "%s=port needs a port: set TRIGGERS_BRIDGE_MONITORING_PORT", asks);
 }
 
 static bool open_certificates(struct bridge *bridge, struct status *status)
@@ -182,20 +200,16 @@ static int serve_until_signal(struct bridge *bridge)
     struct status status = STATUS_INIT;
     if (!open_client(bridge, error, sizeof(error)))
         return fail_with(error, EXIT_MISCONFIGURED);
-    int listeners[ACCEPT_LISTENERS_MAX];
-    size_t count =
-        http_listen_open(settings->host, settings->port, listeners, ACCEPT_LISTENERS_MAX, &status);
-    struct http *http = count == 0 ? NULL : http_start(bridge, listeners, count);
+    struct http *http = http_start(bridge, &status);
     if (!http) {
-        for (size_t i = 0; i < count; i++)
-            close(listeners[i]);
         triggers_client_close(bridge->client);
-        if (status.code == STATUS_INVALID_ARGUMENT)
-            return fail_with(status.message, EXIT_MISCONFIGURED);
-        return fail_with(count == 0 ? status.message : "cannot start the HTTP server",
-                         EXIT_FAILURE);
+        return fail_with(status.message, status.code == STATUS_INVALID_ARGUMENT ? EXIT_MISCONFIGURED
+                                                                                : EXIT_FAILURE);
     }
-    log_info("listening", {"host", settings->host}, {"port", NULL, (double)settings->port},
+    if (settings->monitoring.port)
+        log_info("listening for monitoring", {"host", settings->monitoring.host},
+                 {"port", NULL, (double)settings->monitoring.port});
+    log_info("listening", {"host", settings->api.host}, {"port", NULL, (double)settings->api.port},
              {"core", settings->core}, {"version", TRIGGERS_VERSION},
              {"pid", NULL, (double)getpid()});
     unsigned delay = (unsigned)settings->stop_delay;
@@ -236,11 +250,11 @@ int main(int argc, char **argv)
     bridge_init(&bridge);
     bridge_metrics_init();
     struct status status = STATUS_INIT;
-    int exit_code = open_certificates(&bridge, &status) &&
-                            check_memory(&bridge.settings, &status) &&
-                            count_connections(&bridge, &status)
-                        ? serve_until_signal(&bridge)
-                        : fail_with(status.message, EXIT_MISCONFIGURED);
+    int exit_code =
+        open_certificates(&bridge, &status) && check_memory(&bridge.settings, &status) &&
+                check_guards(&bridge.settings, &status) && count_connections(&bridge, &status)
+            ? serve_until_signal(&bridge)
+            : fail_with(status.message, EXIT_MISCONFIGURED);
     bridge_fini(&bridge);
     certificates_close(&bridge.certificates);
     heads_fini();

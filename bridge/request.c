@@ -105,6 +105,17 @@ void request_free(struct request *request)
     bridge_leave(bridge, &bridge->requests);
 }
 
+bool request_is_monitoring(const struct request *request)
+{
+    return request->peer->loop->connections == &request->bridge->monitoring;
+}
+
+const struct http_address *request_address(const struct request *request)
+{
+    const struct bridge_settings *settings = &request->bridge->settings;
+    return request_is_monitoring(request) ? &settings->monitoring : &settings->api;
+}
+
 /* ---- memory for what follows ---- */
 
 /* For the reply to a batch, and its text. */

@@ -123,6 +123,10 @@ void request_free(struct request *request);
 /* The request that libmicrohttpd's pointer leads to. */
 struct request *request_cast(void *pointer);
 
+/* Where its connection was accepted, and whether that is the port for monitoring. */
+const struct http_address *request_address(const struct request *request);
+bool request_is_monitoring(const struct request *request);
+
 /* Reserves memory for the next step: for the text of the reply, or for the call. */
 enum memory_result request_take_room(struct request *request);
 

@@ -155,8 +155,12 @@ static struct MHD_Response *make_response(struct request *request)
     return response;
 }
 
+/* None on the port for monitoring: a browser on this machine reaches it, and any page could read
+ * what is for operators. */
 static void add_cors(struct MHD_Response *response, const struct request *request)
 {
+    if (request_is_monitoring(request))
+        return;
     const struct origins *cors = &request->bridge->settings.cors;
     const struct headers *headers = &request->headers;
     if (cors->count > 0)

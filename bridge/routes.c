@@ -115,7 +115,7 @@ static bool admit(struct request *request, const char *host)
 {
     struct headers *headers = &request->headers;
     const struct bridge_settings *settings = &request->bridge->settings;
-    if (host && !hosts_serve(&settings->hosts, settings->bound, host)) {
+    if (host && !hosts_serve(&settings->hosts, request_address(request)->bound, host)) {
         request_fail(request, 421, "HOST_NOT_SERVED",
                      "This host is not served here; the setting TRIGGERS_HOSTS lists those that "
                      "are");
@@ -142,6 +142,13 @@ static void keep_event_id(struct request *request, const char *path)
         memcpy(request->event_id, segment, strlen(segment) + 1);
 }
 
+static bool is_for_monitoring(const struct route *route)
+{
+    return route->start == info_health || route->start == info_ready_start ||
+           route->start == bridge_metrics_show_start || route->start == info_openapi_start ||
+           route->start == info_docs || route->start == info_redoc;
+}
+
 void routes_find(struct request *request)
 {
     char host[URL_HOST_SIZE];
@@ -157,7 +164,8 @@ void routes_find(struct request *request)
     }
     char path[URL_PATH_SIZE];
     size_t first = url_target_path(request->path, path) ? find_path(path) : SIZE_MAX;
-    if (!routes_at(first)) {
+    if (!routes_at(first) ||
+        (request_is_monitoring(request) && !is_for_monitoring(routes_at(first)))) {
         request_fail(request, 404, "ROUTE_NOT_FOUND", "Not found");
         return;
     }

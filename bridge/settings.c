@@ -6,15 +6,20 @@
 #define TEXT(number) #number
 #define TEXT_OF(macro) TEXT(macro)
 
+static void find_bound(struct http_address *address)
+{
+    address->bound = host_is_bound_to_loopback(address->host) ? address->host : NULL;
+}
+
 enum config_result bridge_settings_load(struct bridge_settings *settings, int argc, char **argv)
 {
     const struct config_setting table[] = {
         {"API_HOST", "api-host", "0.0.0.0", "HOST",
          "Address to listen on, or a name, with all its addresses; 0.0.0.0 is every IPv4 address, "
          "* and :: include IPv6.",
-         config_text, &settings->host},
+         config_text, &settings->api.host},
         {"API_PORT", "api-port", "8000", "PORT", "Port to listen on.", config_integer,
-         &settings->port, 1, 65535},
+         &settings->api.port, 1, 65535},
         {"API_TLS_CERT", "api-tls-cert", NULL, "FILE",
          "PEM certificate chain; the bridge then serves HTTPS instead of HTTP, TLS 1.2 or 1.3. The "
          "files of HTTPS are read again when they change, or at SIGHUP.",
@@ -95,9 +100,9 @@ enum config_result bridge_settings_load(struct bridge_settings *settings, int ar
          config_integer, &settings->stop_delay, 0, 3600},
         {"TRIGGERS_BRIDGE_METRICS", "metrics", "auto", "WHO",
          "Who may see /metrics. open: everybody; key: who may read the metrics of the core, with "
-         "its TRIGGERS_AUTH=required only with a key that has metrics:read; off: nobody; auto: "
-         "open "
-         "when the bridge listens only on the loopback interface, else key.",
+         "its TRIGGERS_AUTH=required only with a key that has metrics:read; port: who reaches "
+         "TRIGGERS_BRIDGE_MONITORING_PORT, and it is shown there alone; off: nobody; auto: open on "
+         "a port of the loopback interface, else key.",
          config_choice, &settings->metrics, .choices = GUARD_CHOICES},
         {"TRIGGERS_BRIDGE_DOCS", "docs", "auto", "WHO",
          "The same for /docs, /redoc and /openapi.json, with any key. The pages themselves ask for "
@@ -105,15 +110,23 @@ enum config_result bridge_settings_load(struct bridge_settings *settings, int ar
          config_choice, &settings->docs, .choices = GUARD_CHOICES},
         {"TRIGGERS_BRIDGE_READY", "ready", "auto", "WHO",
          "The same for what /ready says of core and store; its status is for everybody unless this "
-         "is off.",
+         "is off or port.",
          config_choice, &settings->ready, .choices = GUARD_CHOICES},
+        {"TRIGGERS_BRIDGE_MONITORING_PORT", "monitoring-port", "0", "PORT",
+         "Second port, for those three and /health alone, over HTTP also where the API has HTTPS; "
+         "0: none.",
+         config_integer, &settings->monitoring.port, 0, 65535},
+        {"TRIGGERS_BRIDGE_MONITORING_HOST", "monitoring-host", "127.0.0.1", "HOST",
+         "Address to listen on with that port, as API_HOST.", config_text,
+         &settings->monitoring.host},
         CONFIG_LOG_LEVEL(&settings->log_level),
         CONFIG_LOG_FORMAT(&settings->log_format),
         CONFIG_METRICS_LOG(&settings->metrics_log),
         CONFIG_CORE_DUMPS(&settings->core_dumps),
         {0},
     };
-    *settings = (struct bridge_settings){0};
+    *settings = (struct bridge_settings){.api.setting = "API",
+                                         .monitoring.setting = "TRIGGERS_BRIDGE_MONITORING"};
     enum config_result result =
         config_load("triggers-bridge",
                     "triggers-bridge serves the REST interface of triggers and passes every "
@@ -121,7 +134,9 @@ enum config_result bridge_settings_load(struct bridge_settings *settings, int ar
                     "containers, asks the bridge with\nthese settings for /health and exits with "
                     "0 when it answers.",
                     table, argc, argv);
-    if (result == CONFIG_LOADED && host_is_bound_to_loopback(settings->host))
-        settings->bound = settings->host;
+    if (result == CONFIG_LOADED) {
+        find_bound(&settings->api);
+        find_bound(&settings->monitoring);
+    }
     return result;
 }

@@ -9,22 +9,30 @@
 
 /* Who may see what the bridge shows besides the API; the words are in this order. */
 enum guard {
-    GUARD_AUTO, /* open when the bridge listens only on the loopback interface, else key */
+    GUARD_AUTO, /* open where the bridge listens only on the loopback interface, else key */
     GUARD_OPEN, /* everybody */
     GUARD_KEY,  /* who may call the core: with TRIGGERS_AUTH=required only with a key */
+    GUARD_PORT, /* who reaches the port for monitoring; it is not shown on the API's */
     GUARD_OFF,  /* nobody */
 };
-#define GUARD_CHOICES "auto open key off"
+#define GUARD_CHOICES "auto open key port off"
+
+/* Where the bridge listens. */
+struct http_address {
+    const char *setting; /* what the names of the settings of host and port begin with */
+    const char *host;
+    long port;         /* 0: nowhere */
+    const char *bound; /* see hosts_serve */
+};
 
 struct bridge_settings {
-    const char *host;
-    long port;
-    const char *tls_cert; /* PEM files, for HTTPS; NULL: plain HTTP */
+    struct http_address api;
+    struct http_address monitoring; /* plain HTTP; see routes_find for what is served there */
+    const char *tls_cert;           /* PEM files, for HTTPS; NULL: plain HTTP */
     const char *tls_key;
     const char *tls_client_ca; /* NULL: clients need no certificate */
     struct origins cors;       /* whose pages may call */
     struct hosts hosts;
-    const char *bound;             /* see hosts_serve */
     struct address_ranges proxies; /* see credentials_read */
     const char *core;              /* URLs, separated by commas */
     const char *tls_ca;

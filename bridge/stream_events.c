@@ -416,7 +416,7 @@ static enum stream_next follow(struct request *request)
 static void set_waiting(struct request *request, bool waiting)
 {
     struct pace *pace = &request->peer->pace;
-    connections_set_waiting(&request->bridge->connections, request->peer, waiting);
+    loop_set_waiting(request->peer, waiting);
     atomic_store(&pace->held, request->charge.held);
     pace_begin(pace, waiting ? PACE_ANSWER : PACE_OURS);
 }
