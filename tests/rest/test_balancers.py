@@ -7,6 +7,7 @@ import httpx
 from rest.checks import CREATE
 from rest.wire import Wire, get
 from support.network import wait_until
+from support.one_store import store_name  # noqa: F401
 
 DELAY = 8  # seconds, in which the requests below have to find place
 BODY = json.dumps(CREATE)

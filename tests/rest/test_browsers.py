@@ -6,6 +6,7 @@ import pytest
 
 from rest.checks import CREATE, MISSING_ID, check_problem, create
 from rest.wire import exchange, get
+from support.one_store import store_name  # noqa: F401
 
 APP = "https://app.example.com"
 EVIL = "https://evil.example"

@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from rest.checks import CREATE, check_problem, create
+from support.one_store import store_name  # noqa: F401
 
 BRIDGE_SETTINGS = {
     "CORS_ORIGINS": "https://app.example.com, http://localhost:3000,https://*.amplifyapp.com"

@@ -16,6 +16,7 @@ from rest.checks import CREATE
 from rest.wire import Wire, exchange, in_pieces, with_key
 from support.https import LOST
 from support.network import wait_until
+from support.one_store import store_name  # noqa: F401
 
 HEAD = "POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 BODY = json.dumps(CREATE)

@@ -11,6 +11,7 @@ import pytest
 
 from rest.checks import CREATE, check_problem, create
 from rest.wire import Wire
+from support.one_store import store_name  # noqa: F401
 
 BRIDGE_SETTINGS = {"TRIGGERS_BRIDGE_THREADS": "1"}
 

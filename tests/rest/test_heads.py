@@ -6,6 +6,7 @@ import pytest
 
 from rest.checks import CREATE
 from rest.wire import Wire, get, in_pieces, with_key
+from support.one_store import store_name  # noqa: F401
 
 MAX = 32768
 FIELDS = 128

@@ -6,6 +6,7 @@ import pytest
 from rest.test_framing import *  # noqa: F403
 from rest.test_heads import *  # noqa: F403
 from support.https import believed, https_settings
+from support.one_store import store_name  # noqa: F401
 
 BRIDGE_SETTINGS = https_settings()
 
@@ -14,9 +15,3 @@ BRIDGE_SETTINGS = https_settings()
 def believing():
     with believed():
         yield
-
-
-@pytest.fixture(scope="module", params=["sqlite"])
-def store_name(request):
-    """One store does: these requests do not reach it."""
-    return request.param

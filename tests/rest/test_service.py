@@ -10,6 +10,7 @@ import pytest
 
 from rest.checks import CREATE, MISSING_ID, check_problem, create
 from rest.wire import Wire, exchange, get
+from support.one_store import store_name  # noqa: F401
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 

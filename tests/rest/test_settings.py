@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from support.network import free_port, listeners
+from support.one_store import store_name  # noqa: F401
 from support.program import Program, program_path, run
 from support.services import ForeignBridge
 from rest.wire import exchange, get

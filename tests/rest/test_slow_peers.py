@@ -14,6 +14,7 @@ from support.https import secured
 from support.metrics import Metrics
 from support.network import wait_until
 from rest.wire import Wire, with_key
+from support.one_store import store_name  # noqa: F401
 
 MIB = 1048576
 BATCH = "POST /api/v1/events/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

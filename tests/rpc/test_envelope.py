@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from support.one_store import store_name  # noqa: F401
 from support.peer import connect
 from support.protocol import envelope, events
 from support.rpc import EVENT_SERVICE, HEALTH_CHECK, RpcError, decode, encode, fails

@@ -9,6 +9,7 @@ import pytest
 
 from support.log import assert_limited
 from support.network import free_port, wait_until
+from support.one_store import store_name  # noqa: F401
 from support.peer import REPLIER, REQUESTER, UngreetedTcpPeer
 from support.protocol import envelope
 from support.rpc import EVENT_SERVICE, HEALTH_CHECK, RpcClient, encode

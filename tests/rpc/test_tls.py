@@ -8,6 +8,7 @@ import pytest
 
 from support.certificates import make_certificate, replace_certificate
 from support.network import free_port
+from support.one_store import store_name  # noqa: F401
 from support.program import run
 from support.tls import CORE, RELOADED, der, shown
 

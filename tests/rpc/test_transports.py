@@ -12,6 +12,7 @@ import pytest
 from support.certificates import make_certificate
 from support.keys import AUTHORIZATION, KEYED
 from support.network import free_port, free_url, wait_until
+from support.one_store import store_name  # noqa: F401
 from support.peer import connect
 from support.protocol import PROTO, envelope, health
 from support.rpc import HEALTH_CHECK, BareClient, RpcClient, encode

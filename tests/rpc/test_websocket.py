@@ -8,6 +8,7 @@ import time
 import pytest
 
 from support.network import free_port, free_url
+from support.one_store import store_name  # noqa: F401
 from support.peer import UngreetedWebSocketPeer, WebSocketPeer, websocket_frame
 from support.protocol import envelope, events, health
 from support.rpc import EVENT_SERVICE, HEALTH_CHECK, BareClient, encode
