@@ -203,13 +203,16 @@ void link_address_fini(struct link_address *address)
 }
 
 /* Without keep-alive, a connection that a balancer has silently forgotten would stay for ever. A
- * transport that does not know it (ipc) does not need it. */
+ * transport that does not know it (ipc) does not need it. With Nagle's algorithm, which only nng's
+ * listeners leave on, an answer may wait 40 ms until the peer acknowledges the one before. */
 int link_make_listener(const struct link_address *address, nng_stream_listener **listener)
 {
     CHECK(address->stream_url);
     int result = nng_stream_listener_alloc(listener, address->stream_url);
-    if (result == 0)
+    if (result == 0) {
         nng_stream_listener_set_bool(*listener, NNG_OPT_TCP_KEEPALIVE, true);
+        nng_stream_listener_set_bool(*listener, NNG_OPT_TCP_NODELAY, true);
+    }
     return result;
 }
 

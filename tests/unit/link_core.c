@@ -69,8 +69,17 @@ static const struct link_events link_events = {
 
 /* ---- */
 
+/* Answers do not wait for the acknowledgement of earlier ones. */
+static bool is_without_delay(nng_stream *stream)
+{
+    bool nodelay = false;
+    int result = nng_stream_get_bool(stream, NNG_OPT_TCP_NODELAY, &nodelay);
+    return nodelay || result == NNG_ENOTSUP; /* ipc */
+}
+
 static void add_link(struct link_core *core, nng_stream *stream)
 {
+    must(is_without_delay(stream));
     struct link *link = link_new(stream, &core->address, LINK_REPLIER, &link_events, core);
     must(link != NULL);
     core->links = realloc(core->links, (core->link_count + 1) * sizeof(struct link *));
