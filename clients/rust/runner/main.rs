@@ -1,6 +1,7 @@
 //! Executes the conformance scenarios against the core that the harness started; see
 //! clients/conformance/README.md.
 
+mod any_call;
 mod calls;
 mod scenario;
 mod values;

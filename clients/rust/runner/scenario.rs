@@ -102,6 +102,13 @@ fn open_client(scenario: &Value, variables: &Variables) -> Result<Client, trigge
     if let Some(keys) = options["api_keys"].as_array() {
         builder = builder.api_key_from(in_turn(keys.clone()));
     }
+    if let Some(path) = options["api_key_file"].as_str() {
+        let path = path.to_owned();
+        builder = builder.api_key_from(move || {
+            let key = std::fs::read_to_string(&path);
+            ready(key.map(|text| text.trim().to_owned()))
+        });
+    }
     builder.open()
 }
 

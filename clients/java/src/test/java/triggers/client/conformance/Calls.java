@@ -7,6 +7,9 @@ import com.google.gson.JsonObject;
 import com.google.gson.JsonPrimitive;
 import com.google.protobuf.ByteString;
 import com.google.protobuf.Timestamp;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -71,6 +74,16 @@ final class Calls implements AutoCloseable {
         };
     }
 
+    private static Supplier<String> reader(Path file) {
+        return () -> {
+            try {
+                return Files.readString(file).strip();
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        };
+    }
+
     private TriggersClient open() {
         if (client == null) {
             List<String> urls = new ArrayList<>();
@@ -88,6 +101,9 @@ final class Calls implements AutoCloseable {
             }
             if (options.has("api_keys")) {
                 builder.apiKey(inTurn(options.getAsJsonArray("api_keys")));
+            }
+            if (options.has("api_key_file")) {
+                builder.apiKey(reader(Path.of(options.get("api_key_file").getAsString())));
             }
             client = builder.open();
         }
@@ -178,7 +194,7 @@ final class Calls implements AutoCloseable {
             case "health" -> health(client.health());
             case "check" -> health(check(client, request));
             case "stats" -> stats(client);
-            default -> throw new AssertionError("an unknown method: " + method);
+            default -> AnyCall.make(client, method, request);
         };
     }
 
