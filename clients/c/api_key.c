@@ -2,11 +2,6 @@
 
 #include <string.h>
 
-#include "base/clock.h"
-
-#define ASK_AGAIN_MS 60000
-#define ASK_LEAST_MS 1000
-
 /* Visible ASCII, so that it can be a header's value (RFC 9110, 5.5). */
 static bool is_well_formed(const char *text)
 {
@@ -29,18 +24,27 @@ static void set(struct api_key *key, const char *text)
     pthread_mutex_unlock(&key->mutex);
 }
 
-/* False: there is none, and the key is what it was. */
-static bool ask(struct api_key *key)
+/* Asks the source, one thread at a time, so that a key that was given later stays. `refused` is a
+ * key that is not good any more; "": none. False: the key is what it was. */
+static bool ask(struct api_key *key, const char *refused, struct status *status)
 {
     char text[TRIGGERS_KEY_SIZE] = "";
+    pthread_mutex_lock(&key->asking);
+    memcpy(text, refused, strlen(refused) + 1);
     bool given = key->source(text, key->source_data) != 0;
     text[sizeof(text) - 1] = '\0';
-    given = given && is_well_formed(text);
-    if (given)
+    bool good = given && is_well_formed(text);
+    if (good)
         set(key, text);
+    pthread_mutex_unlock(&key->asking);
     explicit_bzero(text, sizeof(text));
-    key->asked_ms = clock_monotonic_ms();
-    return given;
+    if (!given)
+        return status_fail(status, STATUS_UNAUTHENTICATED, "KEY_UNAVAILABLE",
+                           "api_key_source gave no key");
+    return good || status_fail(status, STATUS_INVALID_ARGUMENT, "API_KEY_INVALID",
+                               "api_key_source gave no text of a key; accepted are 1 to %d visible "
+                               "characters of ASCII",
+                               TRIGGERS_KEY_SIZE - 1);
 }
 
 static bool is_given(const char *text)
@@ -62,9 +66,6 @@ static bool begin(struct api_key *key, const triggers_client_options *options,
                            TRIGGERS_KEY_SIZE - 1);
     if (is_given(text))
         set(key, text);
-    if (key->source && !ask(key))
-        return status_fail(status, STATUS_UNAUTHENTICATED, "API_KEY_MISSING",
-                           "api_key_source gave no key");
     return true;
 }
 
@@ -73,6 +74,7 @@ bool api_key_init(struct api_key *key, const triggers_client_options *options,
 {
     key->source = options->api_key_source;
     key->source_data = options->api_key_data;
+    pthread_mutex_init(&key->asking, NULL);
     pthread_mutex_init(&key->mutex, NULL);
     bool begun = begin(key, options, status);
     if (!begun)
@@ -84,6 +86,7 @@ void api_key_fini(struct api_key *key)
 {
     explicit_bzero(key->text, sizeof(key->text));
     pthread_mutex_destroy(&key->mutex);
+    pthread_mutex_destroy(&key->asking);
 }
 
 unsigned api_key_write(struct api_key *key, char value[API_KEY_VALUE_SIZE])
@@ -99,9 +102,15 @@ unsigned api_key_write(struct api_key *key, char value[API_KEY_VALUE_SIZE])
     return version;
 }
 
-static unsigned version_of(struct api_key *key)
+bool api_key_ask(struct api_key *key, struct status *status)
+{
+    return !key->source || ask(key, "", status);
+}
+
+static unsigned copy(struct api_key *key, char text[TRIGGERS_KEY_SIZE])
 {
     pthread_mutex_lock(&key->mutex);
+    memcpy(text, key->text, sizeof(key->text));
     unsigned version = key->version;
     pthread_mutex_unlock(&key->mutex);
     return version;
@@ -109,22 +118,11 @@ static unsigned version_of(struct api_key *key)
 
 bool api_key_renew(struct api_key *key, unsigned version)
 {
-    if (!key->source)
-        return false;
-    int64_t now_ms = clock_monotonic_ms();
-    if (version_of(key) == version &&
-        (key->refused_ms == 0 || now_ms >= key->refused_ms + ASK_LEAST_MS)) {
-        key->refused_ms = now_ms;
-        (void)ask(key);
-    }
-    return version_of(key) != version;
-}
-
-int64_t api_key_look(struct api_key *key)
-{
-    if (!key->source)
-        return INT64_MAX;
-    if (clock_monotonic_ms() >= key->asked_ms + ASK_AGAIN_MS)
-        (void)ask(key);
-    return key->asked_ms + ASK_AGAIN_MS;
+    char text[TRIGGERS_KEY_SIZE];
+    struct status ignored;
+    bool other = copy(key, text) != version;
+    if (!other && key->source)
+        other = ask(key, text, &ignored) && copy(key, text) != version;
+    explicit_bzero(text, sizeof(text));
+    return other;
 }

@@ -96,7 +96,6 @@ static triggers_client *client_new(const triggers_client_options *options, struc
 static void serve(void *owner)
 {
     triggers_client *client = owner;
-    keeper_look_at(&client->keeper, api_key_look(&client->api_key));
     invocations_serve_due(client);
     peers_free_unused(&client->peers);
 }

@@ -44,6 +44,7 @@ struct flight {
     bool keyless;            /* the client's key does not go with it */
     unsigned key_version;    /* of the key that this or the previous try was sent with */
     triggers_reply *refusal; /* of that key: the reply if there is no other; NULL: it was not */
+    bool renewed;            /* it was sent again with another key */
 
     /* The current try, which an answer ends. */
     uint32_t id;                  /* below FLIGHT_ID_END */

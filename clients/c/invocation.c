@@ -248,8 +248,8 @@ static bool send_elsewhere(struct flight *flight, const triggers_reply *reply)
 static bool send_with_another_key(struct flight *flight, triggers_reply *reply)
 {
     triggers_client *client = flight->client;
-    if (reply->code != TRIGGERS_UNAUTHENTICATED || flight->keyless || !client->api_key.source ||
-        client->no_retry == TRIGGERS_SEND_ONCE)
+    if (reply->code != TRIGGERS_UNAUTHENTICATED || flight->keyless || flight->renewed ||
+        !client->api_key.source || client->no_retry == TRIGGERS_SEND_ONCE)
         return false;
     CHECK(!flight->refusal);
     flight->refusal = reply;
@@ -338,6 +338,7 @@ static void serve_refused(struct flight *flight)
         return;
     }
     triggers_reply_free(refusal);
+    flight->renewed = true;
     send_once_more(flight);
 }
 
@@ -437,7 +438,8 @@ static struct flight *flight_new(triggers_client *client, const struct invocatio
     flight->keyless = invocation->options && invocation->options->authorization;
     flight->backoff_ms = RETRY_FIRST_MS;
     flight->id = flights_next_id(&client->flights);
-    if (pack(flight, invocation, body, status))
+    if ((flight->keyless || api_key_ask(&client->api_key, status)) &&
+        pack(flight, invocation, body, status))
         return flight;
     flight_free(flight);
     return NULL;

@@ -90,8 +90,9 @@ typedef struct triggers_client triggers_client;
 /* A limit on the memory of one or several clients. */
 typedef struct budget_share triggers_memory;
 
-/* Writes the key of the client's calls with its NUL and returns 1, whether it has changed or not.
- * 0: it is not known, and the calls go on with the one before. */
+/* Writes the key of a call with its NUL and returns 1; 0: there is none now, and the call fails
+ * with UNAUTHENTICATED (KEY_UNAVAILABLE). `key` holds "", or a key that the core has just refused:
+ * who keeps what it once found must look again then. */
 typedef int triggers_key_source(char key[TRIGGERS_KEY_SIZE], void *user_data);
 
 /* Zero-initialise; every member has a default. */
@@ -106,10 +107,9 @@ typedef struct triggers_client_options {
     triggers_memory *memory; /* limits what its calls hold; NULL: no limit */
     const char *api_key; /* says who calls, and is sent as it is: elsewhere than to this machine use
                             wss or tls+tcp; copied, and wiped by the close; NULL or "": none */
-    /* In place of api_key: asked by triggers_client_open, then on a thread of the library once a
-     * minute and when the core refuses the key; a call that was refused so is sent again when there
-     * is another one. So a key is replaced without a pause. Timeouts of calls wait while it runs.
-     */
+    /* In place of api_key: asked for each call, on the thread that starts it, and on one of the
+     * library when the core refuses the key: the call is sent again if there is another one then.
+     * So a key is replaced without a pause. It runs once at a time, and must not make calls. */
     triggers_key_source *api_key_source;
     void *api_key_data; /* its user_data */
     /* PEM files of the certificate that is shown to a core that asks for one, and of its key; NULL:
@@ -282,8 +282,8 @@ TRIGGERS_API triggers_memory *triggers_memory_new(size_t bytes);
 TRIGGERS_API void triggers_memory_free(triggers_memory *memory); /* NULL is allowed */
 
 /* Opens a client and starts to connect; the core need not be reachable yet. `options` may be NULL.
- * On failure (bad URL: INVALID_ARGUMENT; unreadable CA file; no memory; no key from its source:
- * UNAUTHENTICATED) *client is NULL and `error` (of error_size bytes, may be NULL) gets a text. */
+ * On failure (bad URL: INVALID_ARGUMENT; unreadable CA file; no memory) *client is NULL and `error`
+ * (of error_size bytes, may be NULL) gets a text. */
 TRIGGERS_API triggers_code triggers_client_open(triggers_client **client,
                                                 const triggers_client_options *options, char *error,
                                                 size_t error_size);
@@ -315,8 +315,8 @@ TRIGGERS_API void triggers_reply_free(triggers_reply *reply); /* NULL is allowed
  * The core ends a try after TRIGGERS_MAX_TRY_MS with DEADLINE_EXCEEDED, which is the reply. A
  * longer timeout only adds time for waits before that: for a connection and between tries.
  *
- * UNAUTHENTICATED and PERMISSION_DENIED are the reply at once: the key is not good, or not for
- * this.
+ * UNAUTHENTICATED and PERMISSION_DENIED are the reply at once, unless there is another key (see
+ * api_key_source): the key is not good, or not for this.
  */
 
 TRIGGERS_API triggers_reply *triggers_create(triggers_client *client,

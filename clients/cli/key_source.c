@@ -1,10 +1,11 @@
-/* A file or a command is asked by libtriggers, from several threads: whatever comes of it goes into
- * the buffer that the library gives, and nothing is kept here. */
+/* A file is read for each call. A command is run once a minute, and when the core refuses what it
+ * said. When there is nothing to be had, as while a file is written anew, the key before stays. */
 #include "key_source.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -22,6 +23,9 @@
 
 /* People may have to say a password first. */
 #define COMMAND_MAX_MS 60000
+
+#define COMMAND_KEEP_MS 60000
+#define REFUSED_KEEP_MS 1000
 
 /* What is read at most: a key, and white space around it. */
 #define TEXT_SIZE 1024
@@ -161,17 +165,54 @@ static bool run_key_command(const char *command, char key[TRIGGERS_KEY_SIZE])
     return taken;
 }
 
+/* ---- what libtriggers asks ---- */
+
+/* Of the process, which has one key for all its clients. */
+static struct {
+    pthread_mutex_t mutex;
+    bool (*find)(const char *where, char key[TRIGGERS_KEY_SIZE]);
+    const char *where;
+    bool is_command;
+    int64_t found_ms;
+    int64_t refused_ms;          /* when it was run because of a refusal */
+    char key[TRIGGERS_KEY_SIZE]; /* that was found; "": none yet */
+} source = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+/* Many calls may be refused at once: a command is not run for each of them. */
+static bool is_due(const char *refused, int64_t now_ms)
+{
+    if (!source.is_command || !*source.key || now_ms >= source.found_ms + COMMAND_KEEP_MS)
+        return true;
+    if (strcmp(source.key, refused) != 0 || now_ms < source.refused_ms + REFUSED_KEEP_MS)
+        return false;
+    source.refused_ms = now_ms;
+    return true;
+}
+
+static bool look(const char *refused)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    if (!is_due(refused, now_ms))
+        return true;
+    char key[TRIGGERS_KEY_SIZE];
+    if (source.find(source.where, key))
+        memcpy(source.key, key, sizeof(key));
+    source.found_ms = now_ms;
+    explicit_bzero(key, sizeof(key));
+    return *source.key;
+}
+
+static int give(char key[TRIGGERS_KEY_SIZE], void *unused)
+{
+    (void)unused;
+    pthread_mutex_lock(&source.mutex);
+    bool found = look(key);
+    memcpy(key, source.key, sizeof(source.key));
+    pthread_mutex_unlock(&source.mutex);
+    return found;
+}
+
 /* ---- the settings ---- */
-
-static int give_of_file(char key[TRIGGERS_KEY_SIZE], void *user_data)
-{
-    return read_key_file(user_data, key);
-}
-
-static int give_of_command(char key[TRIGGERS_KEY_SIZE], void *user_data)
-{
-    return run_key_command(user_data, key);
-}
 
 /* NULL: it is not set, or empty. */
 static char *value_of(const char *setting)
@@ -201,9 +242,13 @@ bool key_source_fill(triggers_client_options *options)
         return false;
     }
     options->api_key = text ? key : NULL;
-    if (path || command) {
-        options->api_key_source = path ? give_of_file : give_of_command;
-        options->api_key_data = path ? path : command;
-    }
-    return !text || take_key(SETTING, text, strlen(text), key);
+    if (text)
+        return take_key(SETTING, text, strlen(text), key);
+    if (!path && !command)
+        return true;
+    source.find = path ? read_key_file : run_key_command;
+    source.where = path ? path : command;
+    source.is_command = command;
+    options->api_key_source = give;
+    return look("");
 }

@@ -282,8 +282,10 @@ struct Options {
     std::uint32_t max_in_flight = 0; // calls at once; 0: 1024
     bool retry = true;               // false: TRIGGERS_SEND_ONCE, see triggers.h
     std::string api_key{};           // says who calls, and is sent as it is; empty: none
-    // In place of api_key, for keys that change: asked when the client is made, then once a minute
-    // and when the core refuses the key. Empty, or an exception: not known, the one before stays.
+    // In place of api_key, for keys that change: asked for each call, on the thread that starts it,
+    // and on one of the library when the core refuses the key: the call is sent again if there is
+    // another one then. Runs once at a time, and must not make calls. An exception fails the call
+    // with Code::unauthenticated (KEY_UNAVAILABLE).
     // On a thread of libtriggers, by one at a time for each client and worker; see triggers.h.
     std::function<std::string()> api_key_source{};
 };
@@ -915,10 +917,10 @@ class Client
     {
         try {
             const std::string text = static_cast<const Options *>(options)->api_key_source();
-            if (text.empty() || text.size() >= TRIGGERS_KEY_SIZE)
-                return 0;
-            text.copy(key, text.size());
-            key[text.size()] = '\0';
+            // No key has so many bytes, or a NUL.
+            const bool fits =
+                text.size() < TRIGGERS_KEY_SIZE && text.find('\0') == std::string::npos;
+            key[fits ? text.copy(key, text.size()) : 0] = '\0';
             return 1;
         } catch (...) {
             return 0;

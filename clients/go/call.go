@@ -94,16 +94,23 @@ func (c *Client) call(ctx context.Context, method method, request, response prot
 		ctx, cancel = context.WithTimeout(ctx, c.timeout)
 		defer cancel()
 	}
-	ctx, failed := c.authorize(ctx)
+	unauthorized := ctx
+	ctx, failed := c.authorize(unauthorized)
 	if failed != nil {
 		return failed
 	}
+	renewed := false
 	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
 		answer, failed := c.exchange(ctx, method, body)
 		if failed == nil {
 			failed = readAnswer(answer, response)
 			if failed == nil {
 				return nil
+			}
+			if failed.Code == rpcpb.Code_UNAUTHENTICATED && !renewed {
+				if renewed = c.reauthorize(unauthorized, &ctx); renewed {
+					continue
+				}
 			}
 			// Of the retryable ones DEADLINE_EXCEEDED ends the call.
 			passing := method.repeatable && failed.Retryable() && failed.Code != rpcpb.Code_DEADLINE_EXCEEDED

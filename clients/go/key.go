@@ -37,6 +37,16 @@ func (c *Client) authorize(ctx context.Context) (context.Context, *Error) {
 	return WithMetadata(ctx, "authorization", "Bearer "+key), nil
 }
 
+// reauthorize gives a call whose key was refused another one, if there is one now.
+func (c *Client) reauthorize(unauthorized context.Context, ctx *context.Context) bool {
+	other, failed := c.authorize(unauthorized)
+	if failed != nil || c.metadata(other)["authorization"] == c.metadata(*ctx)["authorization"] {
+		return false
+	}
+	*ctx = other
+	return true
+}
+
 func isKey(text string) bool {
 	for i := range len(text) {
 		if text[i] <= ' ' || text[i] > '~' {

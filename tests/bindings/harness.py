@@ -34,30 +34,14 @@ def scenario_files():
         yield path.name, json.loads(path.read_text())
 
 
-def lacking(binding):
-    """Scenarios that need what a binding has not got yet."""
-    scenarios = [scenario for _, file in scenario_files() for scenario in file]
-    return {each["name"] for each in scenarios if needs(each) & set(binding.lacks)}
-
-
-def needs(scenario):
-    given = scenario.get("needs", [])
-    return {given} if isinstance(given, str) else set(given)
-
-
-def folder_for(binding, world):
-    """The conformance folder for a runner: of those scenarios that are for its binding, and with a key in
-    all that are of a core which requires one."""
-    left_out = lacking(binding)
-    if not left_out and not world.key:
+def folder_for(world):
+    """The conformance folder for a runner: with a key in all scenarios that are of a core which requires one."""
+    if not world.key:
         return CONFORMANCE
     made = world.folder / "conformance"
     shutil.copytree(CONFORMANCE, made, dirs_exist_ok=True)
     for name, scenarios in scenario_files():
-        kept = [each for each in scenarios if each["name"] not in left_out]
-        if world.key:
-            kept = [with_key(each) for each in kept]
-        (made / "scenarios" / name).write_text(json.dumps(kept))
+        (made / "scenarios" / name).write_text(json.dumps([with_key(each) for each in scenarios]))
     return made
 
 
@@ -156,6 +140,11 @@ class World:
         elif action == "revoke_later":
             self._later = threading.Timer(wish["after_ms"] / 1000, self._keyed.revoke, [wish["key"]])
             self._later.start()
+        elif action == "rotate_later":
+            self._later = threading.Timer(wish["after_ms"] / 1000, self._keyed.rotate_file, [wish.get("event")])
+            self._later.start()
+        elif action == "await_later":
+            self._later.join()
         elif action in ("restart", "stop", "start", "empty_store", "pause", "resume"):
             getattr(self, action)()
         else:
@@ -243,7 +232,7 @@ def run_binding(binding, world):
     report = world.folder / f"sanitizer-{binding.name}"
     environment = clean_environment(report, {})
     environment.pop("TRIGGERS_API_KEY", None)  # scenarios say which clients have one
-    environment["TRIGGERS_CONFORMANCE"] = str(folder_for(binding, world))
+    environment["TRIGGERS_CONFORMANCE"] = str(folder_for(world))
     environment["TRIGGERS_CONFORMANCE_VARIABLES"] = json.dumps(world.variables)
     with open(world.folder / "stderr", "w+b") as stderr:
         process = subprocess.Popen(

@@ -6,6 +6,7 @@ from support.rpc import BareClient, RpcError
 from support.services import Core
 
 EVENTS = ["SCOPE_EVENTS_WRITE", "SCOPE_EVENTS_READ", "SCOPE_EVENTS_ACK"]
+SUBSCRIPTIONS = ["SCOPE_SUBSCRIPTIONS_CONSUME", "SCOPE_SUBSCRIPTIONS_MANAGE"]
 TENANT = "default"
 
 
@@ -25,6 +26,8 @@ class KeyedCore:
         try:
             self._core.wait_serving()
             self._operator = BareClient(self._core.url, key=key)
+            self._key_file = folder / "key"
+            self._key_file.write_text(self._make("in a file", [*EVENTS, *SUBSCRIPTIONS]))
             self.variables = {
                 "keyed_url": self._core.url,
                 "key": key,
@@ -33,7 +36,8 @@ class KeyedCore:
                 "restricted_key": self._make("restricted", EVENTS, sources=["only"]),
                 "old_key": self._make("old", EVENTS),
                 "new_key": self._make("new", EVENTS),
-                "worker_key": self._make("worker", [*EVENTS, "SCOPE_SUBSCRIPTIONS_CONSUME"]),
+                "worker_key": self._make("worker", [*EVENTS, *SUBSCRIPTIONS]),
+                "key_file": str(self._key_file),
                 "foreign_id": self._operator.create(source="crm").event_id,
             }
         except BaseException:
@@ -57,6 +61,18 @@ class KeyedCore:
                 return False
 
             wait_until(refused, "the key refused")
+
+    def rotate_file(self, event=None):
+        """Puts the next key into the file, as one should, and at once revokes the one that was there; then
+        creates an event."""
+        old = self._key_file.read_text()
+        made = self._operator.access("RotateKey", tenant=TENANT, key_id=id_of(old), overlap_seconds=3600)
+        beside = self._key_file.with_suffix(".new")
+        beside.write_text(made.key)
+        beside.rename(self._key_file)
+        self.revoke(old)
+        if event:
+            self._operator.create(**event)
 
     def close(self):
         self._operator.close()

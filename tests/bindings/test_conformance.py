@@ -3,13 +3,13 @@ with one that requires keys."""
 
 import pytest
 
-from bindings.harness import World, lacking, run_binding, scenario_names
+from bindings.harness import World, run_binding, scenario_names
 
 
 @pytest.fixture(scope="module")
 def world(binding, store_name, new_store_url, tmp_path_factory):
-    keyed = store_name == "postgresql" and "keys" not in binding.lacks
-    world = World(tmp_path_factory.mktemp(f"{binding.name}-{store_name}"), new_store_url, keyed)
+    folder = tmp_path_factory.mktemp(f"{binding.name}-{store_name}")
+    world = World(folder, new_store_url, keyed=store_name == "postgresql")
     try:
         yield world
     finally:
@@ -22,13 +22,11 @@ def results(binding, world):
 
 
 @pytest.mark.parametrize("scenario", scenario_names())
-def test_scenario(binding, results, scenario):
-    if scenario in lacking(binding):
-        pytest.skip(f"{binding.name} lacks what it needs")
+def test_scenario(results, scenario):
     problem = results.of(scenario)
     assert not problem, problem
 
 
-def test_reports_what_there_is_and_ends_well(binding, results):
-    assert set(results) == set(scenario_names()) - lacking(binding)
+def test_reports_what_there_is_and_ends_well(results):
+    assert set(results) == set(scenario_names())
     assert results.status == 0, results.end

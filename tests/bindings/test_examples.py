@@ -60,8 +60,6 @@ def test_consumer_of_an_empty_inbox_ends(binding, start_core):
 
 
 def test_a_worker_handles_everything_until_it_is_interrupted(binding, start_core):
-    if "worker" in binding.lacks:
-        pytest.skip("no example of a worker")
     core = start_core()
     made = ids_in(run_example(binding, "producer", core))
     # A shell ignores SIGINT for what it starts in the background, and what is ignored is inherited.
@@ -84,8 +82,6 @@ def test_a_worker_handles_everything_until_it_is_interrupted(binding, start_core
 @pytest.mark.parametrize("name", ["producer", "consumer", "worker"])
 def test_readme_shows_the_examples(binding, name):
     """As they are, but for lines of a language's packaging that a reader need not see."""
-    if name == "worker" and "worker" in binding.lacks:
-        pytest.skip("no example of a worker")
     readme = (binding.folder / "README.md").read_text()
     files = [
         path

@@ -270,10 +270,12 @@ def test_what_is_said_of_a_key_that_is_not_good(call, make, core, tmp_path):
     assert key not in said and key[17:] not in said
 
 
-def test_a_consumer_goes_on_with_a_new_key(core, call, make, follow_with_file, tmp_path):
+@pytest.mark.parametrize("setting", ["FILE", "COMMAND"])
+def test_a_consumer_goes_on_with_a_new_key(setting, core, call, make, follow_with, tmp_path):
     old = make("--scope", "subscriptions:consume,subscriptions:manage")
-    call("subscriptions", "create", "rotated")
-    program, path = follow_with_file(old, "consume", "rotated", "--ack")
+    name = f"rotated-{setting.lower()}"
+    call("subscriptions", "create", name)
+    program, path = follow_with(setting, old, "consume", name, "--ack")
     call("create", "crm", "lead", '{"number":1}')
     wait_until(lambda: len(program.log) == 1, "the first event")
     (made,) = call("keys", "rotate", id_of(old))
@@ -285,15 +287,30 @@ def test_a_consumer_goes_on_with_a_new_key(core, call, make, follow_with_file, t
     assert program.running and program.stderr == []
 
 
-@pytest.fixture
-def follow_with_file(core, started, tmp_path):
-    """A running command whose key is in a file: the program and the file's path."""
+def test_a_file_without_a_key_leaves_the_one_before(core, call, make, follow_with):
+    """As while a shell writes it anew."""
+    key = make("--scope", "subscriptions:consume,subscriptions:manage")
+    call("subscriptions", "create", "emptied")
+    program, path = follow_with("FILE", key, "consume", "emptied", "--ack")
+    call("create", "crm", "lead", '{"number":1}')
+    wait_until(lambda: len(program.log) == 1, "the first event")
+    path.write_text("")
+    call("create", "crm", "lead", '{"number":2}')
+    wait_until(lambda: len(program.log) == 2, "the second event")
+    assert program.running and all("there is no key" in line for line in program.stderr)
 
-    def start(key, *words):
+
+@pytest.fixture
+def follow_with(core, started, tmp_path):
+    """A running command whose key is in a file, or printed by a command from there: the program and the
+    file's path."""
+
+    def start(setting, key, *words):
         path = tmp_path / "followed.key"
         path.write_text(key)
         argv = [program_path("triggers"), *words, "--output", "json"]
-        program = Program(argv, tmp_path, TRIGGERS_CORE=core.url, TRIGGERS_API_KEY_FILE=path)
+        where = {f"TRIGGERS_API_KEY_{setting}": path if setting == "FILE" else f"cat {path}"}
+        program = Program(argv, tmp_path, TRIGGERS_CORE=core.url, **where)
         started.append(program)
         return program, path
 

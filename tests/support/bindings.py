@@ -23,7 +23,6 @@ class Binding:
     default: bool = False  # part of a plain tests/run
     compiled: bool = False  # its programs are in the meson build
     arguments: tuple = ()  # of its conformance and bench programs
-    lacks: tuple = ()  # what scenarios need and it has not got yet; see clients/conformance/README.md
 
     @property
     def folder(self):
@@ -48,12 +47,12 @@ class Binding:
 
 
 BINDINGS = [
-    Binding("c", "c", default=True, compiled=True, lacks=("key_functions",)),
-    Binding("cpp", "cpp", default=True, compiled=True, lacks=("key_functions",)),
+    Binding("c", "c", default=True, compiled=True),
+    Binding("cpp", "cpp", default=True, compiled=True),
     Binding("python", "python", ("python3",), default=True),
     Binding("python-asyncio", "python", ("python3",), default=True, arguments=("--aio",)),
     Binding("typescript", "typescript", ("node", "npm")),
     Binding("go", "go", ("go",)),
-    Binding("java", "java", ("javac", "mvn"), lacks=("messages",)),
-    Binding("rust", "rust", ("cargo",), lacks=("messages",)),
+    Binding("java", "java", ("javac", "mvn")),
+    Binding("rust", "rust", ("cargo", "protoc")),
 ]

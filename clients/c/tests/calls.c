@@ -13,7 +13,7 @@
 #include "triggers/health/v1/health.pb-c.h"
 #include "triggers/stats/v1/stats.pb-c.h"
 
-#define MAX_PARALLEL 256
+#define MAX_TIMES 1024
 #define MAX_NAMES 1024 /* of a filter */
 
 /* A call that is to be made, and what came of it. */
@@ -448,7 +448,7 @@ static void *run(void *data)
 
 static void run_parallel(struct task *tasks, size_t times)
 {
-    pthread_t threads[MAX_PARALLEL];
+    pthread_t threads[MAX_TIMES];
     for (size_t i = 0; i < times; i++) {
         if (pthread_create(&threads[i], NULL, run, &tasks[i]) != 0)
             abort();
@@ -462,7 +462,7 @@ const struct value *calls_make(struct arena *arena, triggers_client *client,
                                const struct value *request, uint32_t timeout_ms, size_t times,
                                bool parallel)
 {
-    struct task tasks[MAX_PARALLEL] = {0};
+    struct task tasks[MAX_TIMES] = {0};
     for (size_t i = 0; i < times; i++)
         tasks[i] = (struct task){.client = client,
                                  .how = how,

@@ -21,6 +21,8 @@ struct scenario {
     struct value *variables;
     triggers_client *client; /* NULL until the first call */
     triggers_client_options how;
+    const struct value *keys; /* that its client gives in turn */
+    size_t next_key;
     char urls[1024];
     char detail[2048]; /* what differed; "" while nothing has */
 };
@@ -88,6 +90,39 @@ static void join_urls(const struct value *urls, char *text, size_t size)
     }
 }
 
+/* Gives a scenario's keys, the last one again and again. */
+static int give_in_turn(char key[TRIGGERS_KEY_SIZE], void *user_data)
+{
+    struct scenario *scenario = user_data;
+    const struct value *keys = scenario->keys;
+    snprintf(key, TRIGGERS_KEY_SIZE, "%s", keys->items[scenario->next_key]->text);
+    if (scenario->next_key < keys->count - 1)
+        scenario->next_key++;
+    return 1;
+}
+
+static int give_of_file(char key[TRIGGERS_KEY_SIZE], void *user_data)
+{
+    FILE *file = fopen(user_data, "re");
+    int given = file && fscanf(file, "%255s", key) == 1;
+    if (file)
+        (void)fclose(file);
+    return given;
+}
+
+static void set_key_source(struct scenario *scenario, const struct value *given)
+{
+    scenario->keys = value_member(given, "api_keys");
+    char *path = (char *)value_member_text(given, "api_key_file");
+    if (scenario->keys->count > 0) {
+        scenario->how.api_key_source = give_in_turn;
+        scenario->how.api_key_data = scenario;
+    } else if (path) {
+        scenario->how.api_key_source = give_of_file;
+        scenario->how.api_key_data = path;
+    }
+}
+
 static void open_client(struct scenario *scenario)
 {
     struct arena *arena = &scenario->arena;
@@ -103,6 +138,7 @@ static void open_client(struct scenario *scenario)
         .timeout_ms = (uint32_t)value_member_number(given, "timeout_ms", 0),
         .api_key = value_member_text(given, "api_key"),
     };
+    set_key_source(scenario, given);
     triggers_client_open(&scenario->client, &scenario->how, scenario->detail,
                          sizeof(scenario->detail));
 }

@@ -77,11 +77,13 @@ int main()
         options.api_key_source = std::move(source);
         triggers::Client other(options);
         triggers::Client moved(std::move(other));
+        moved.get("evt_1");
     };
-    expect("CLIENT_NOT_OPENED", [&] { open_with_source([] { return ""; }); });
-    expect("CLIENT_NOT_OPENED", [&] { open_with_source([]() -> std::string { throw 1; }); });
-    expect("CLIENT_NOT_OPENED", [&] { open_with_source([] { return std::string(256, 'x'); }); });
-    expect("nothing", [&] { open_with_source([] { return "trg_1"; }); });
+    expect("API_KEY_INVALID", [&] { open_with_source([] { return ""; }); });
+    expect("KEY_UNAVAILABLE", [&] { open_with_source([]() -> std::string { throw 1; }); });
+    expect("API_KEY_INVALID", [&] { open_with_source([] { return std::string(256, 'x'); }); });
+    expect("API_KEY_INVALID", [&] { open_with_source([] { return std::string("a\0b", 3); }); });
+    expect("CORE_UNREACHABLE", [&] { open_with_source([] { return "trg_1"; }); });
     // Not the client's minute.
     expect("CORE_UNREACHABLE", [&] { wait(1us); });
 

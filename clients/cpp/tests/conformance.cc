@@ -588,6 +588,16 @@ class Scenario
         }
     }
 
+    // Gives these keys, the last one again and again.
+    static std::function<std::string()> in_turn(std::vector<std::string> keys)
+    {
+        return [keys = std::move(keys), next = std::size_t(0)]() mutable {
+            const std::string &key = keys[next];
+            next = std::min(next + 1, keys.size() - 1);
+            return key;
+        };
+    }
+
     void open()
     {
         Json given = expand(data_.value("client", Json{{"urls", {"$url"}}}), variables_);
@@ -597,6 +607,14 @@ class Scenario
         options.ca_file = given.value("ca_file", "");
         options.timeout = triggers::Timeout(given.value("timeout_ms", 0));
         options.api_key = given.value("api_key", "");
+        if (given.contains("api_keys"))
+            options.api_key_source = in_turn(given["api_keys"].get<std::vector<std::string>>());
+        if (given.contains("api_key_file"))
+            options.api_key_source = [path = given["api_key_file"].get<std::string>()] {
+                std::string key;
+                std::ifstream(path) >> key;
+                return key;
+            };
         client_.emplace(options);
     }
 

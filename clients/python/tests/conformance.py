@@ -522,6 +522,8 @@ class Scenario:
         options = {name: given[name] for name in names if name in given}
         if "api_keys" in given:
             options["api_key"] = in_turn(given["api_keys"])
+        if "api_key_file" in given:
+            options["api_key"] = lambda: Path(given["api_key_file"]).read_text().strip()
         if "timeout_ms" in given:
             options["timeout"] = given["timeout_ms"] / 1000
         self.driver.open(options)

@@ -377,6 +377,7 @@ impl Client {
         request.set_time_left(deadline);
         check_size(&request)?;
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_LONGEST);
+        let mut renewed = false;
         loop {
             let answer = self
                 .connections
@@ -390,6 +391,12 @@ impl Client {
                     .map_err(|_| Error::malformed_answer("has not the content of the method"));
             }
             let error = Error::from_response(response);
+            if error.code == Code::Unauthenticated && !renewed {
+                renewed = self.credentials.renew(&mut request.metadata).await;
+                if renewed {
+                    continue;
+                }
+            }
             let wait = backoff
                 .next_wait()
                 .max(error.retry_delay.unwrap_or_default());

@@ -60,4 +60,14 @@ impl Credentials {
         metadata.insert("authorization".to_owned(), format!("Bearer {key}"));
         Ok(())
     }
+
+    /// Changes the key of a call that was refused; false when there is no other now.
+    pub(crate) async fn renew(&self, metadata: &mut HashMap<String, String>) -> bool {
+        let mut other = metadata.clone();
+        let found = self.add_to(&mut other).await.is_ok() && other != *metadata;
+        if found {
+            *metadata = other;
+        }
+        found
+    }
 }

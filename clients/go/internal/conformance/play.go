@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -108,6 +110,12 @@ func (p *player) open() error {
 	options.APIKey = triggers.Key(given.text("api_key"))
 	if keys := given.texts("api_keys"); len(keys) > 0 {
 		options.APIKey = inTurn(keys)
+	}
+	if path := given.text("api_key_file"); path != "" {
+		options.APIKey = func(context.Context) (string, error) {
+			key, err := os.ReadFile(path)
+			return strings.TrimSpace(string(key)), err
+		}
 	}
 	p.client, err = triggers.Open(options)
 	return err

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from triggers_client import _arguments
-from triggers_client._errors import UnauthenticatedError
+from triggers_client._errors import TriggersError, UnauthenticatedError
 
 ApiKey: TypeAlias = str | Callable[[], str]
 AsyncApiKey: TypeAlias = str | Callable[[], str | Awaitable[str]]
@@ -39,3 +39,11 @@ class Credentials:
             message = f"the function api_key raised {type(error).__name__}"
             raise UnauthenticatedError("KEY_UNAVAILABLE", message) from error
         return {"authorization": f"Bearer {_arguments.api_key('api_key', key)}"}
+
+    async def other_than(self, refused: str) -> dict[str, str]:
+        """The same for a call whose key was refused; nothing when there is no other."""
+        try:
+            own = await self.metadata()
+        except TriggersError:
+            return {}
+        return own if own.get("authorization", refused) != refused else {}

@@ -19,6 +19,7 @@ from triggers_client._errors import (
     InternalError,
     InvalidArgumentError,
     ResourceExhaustedError,
+    UnauthenticatedError,
     UnavailableError,
 )
 from triggers_client._follow import AsyncFollower, Log
@@ -318,12 +319,21 @@ class AsyncClient:
             body=request.SerializeToString(),
         )
         most = _BACKOFF_FIRST
+        renewed = False
         while True:
+            wait = 0.0
             try:
                 body = await self._try(found, envelope, deadline - loop.time())
                 return response.FromString(body)
             except DecodeError as error:
                 raise _malformed(method, error) from error
+            except UnauthenticatedError:
+                refused = envelope.metadata.get("authorization", "")
+                own = {} if renewed else await self._credentials.other_than(refused)
+                if not own:
+                    raise
+                renewed = True
+                envelope.metadata.update(own)
             except (UnavailableError, ResourceExhaustedError, AbortedError) as error:
                 wait = max(random.uniform(most / 2, most), error.retry_delay)
                 if not found.repeatable or loop.time() + wait + _LEAST_TRY >= deadline:

@@ -1,4 +1,5 @@
 // Runs one scenario, step by step.
+import { readFile } from "node:fs/promises";
 import { newEventId, TriggersClient, type TriggersClientOptions } from "../../src/node.js";
 import { type Fields, METHODS, outcomeOf } from "./calls.js";
 import type { Harness } from "./harness.js";
@@ -30,6 +31,7 @@ interface ClientFields {
   ca_file?: string;
   api_key?: string;
   api_keys?: string[];
+  api_key_file?: string;
 }
 
 /** Throws an error that says what differed. */
@@ -62,7 +64,7 @@ function inTurn(keys: string[]): () => string {
   return () => keys[Math.min(next++, keys.length - 1)] ?? "";
 }
 
-function openClient({ urls, timeout_ms, ca_file, api_key, api_keys }: ClientFields): TriggersClient {
+function openClient({ urls, timeout_ms, ca_file, api_key, api_keys, api_key_file }: ClientFields): TriggersClient {
   const options: TriggersClientOptions = { urls };
   if (timeout_ms !== undefined) {
     options.timeoutMs = timeout_ms;
@@ -71,6 +73,9 @@ function openClient({ urls, timeout_ms, ca_file, api_key, api_keys }: ClientFiel
     options.caFile = ca_file;
   }
   options.apiKey = api_keys === undefined ? api_key : inTurn(api_keys);
+  if (api_key_file !== undefined) {
+    options.apiKey = async (): Promise<string> => (await readFile(api_key_file, "utf8")).trim();
+  }
   return new TriggersClient(options);
 }
 

@@ -43,7 +43,9 @@ final class Call<R> {
     private final Backoff backoff =
             new Backoff(TimeUnit.MILLISECONDS.toNanos(50), TimeUnit.SECONDS.toNanos(2));
 
-    private volatile Request envelope; // from the start on, the same for all tries
+    // From the start on, the same for all tries, but for those after a refusal of the key.
+    private volatile Request envelope;
+    private boolean renewed; // it has been asked for another key
 
     // The latest try; null while it has no connection.
     private volatile Dispatcher.Route route;
@@ -171,9 +173,35 @@ final class Call<R> {
         TriggersException error =
                 TriggersException.of(
                         response.getCode(), response.getMessage(), response.getDetails());
-        if (!retries(error)) {
+        if (!renews(error) && !retries(error)) {
             fail(error);
         }
+    }
+
+    /** Once, sends the call again if its key was refused and there is another one now. */
+    private boolean renews(TriggersException error) {
+        if (renewed || error.code() != Code.UNAUTHENTICATED) {
+            return false;
+        }
+        renewed = true;
+        dispatcher.callback(() -> renew(error)); // the user's supplier may block
+        return true;
+    }
+
+    private void renew(TriggersException refusal) {
+        Request other;
+        try {
+            other = makeEnvelope();
+        } catch (TriggersException e) {
+            fail(refusal);
+            return;
+        }
+        if (other.getMetadataMap().equals(envelope.getMetadataMap())) {
+            fail(refusal);
+            return;
+        }
+        envelope = other;
+        send();
     }
 
     /** Sends the call again later if that may help and there is time. */
