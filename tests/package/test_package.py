@@ -75,6 +75,10 @@ def test_a_restored_backup_is_served(seen):
     assert seen["pending"] == ""  # what came after the backup is not in it
 
 
+def test_keys_and_https_come_from_credentials(seen):
+    assert seen.get("with_keys", seen["log"]).split() == ["401", "200"]
+
+
 def test_a_wrong_setting_is_not_tried_again(seen):
     found = set(seen["misconfigured"].split())
     assert found == {"ActiveState=failed", "ExecMainStatus=2", "NRestarts=0"}
