@@ -86,7 +86,7 @@ class Play:
 
 
 def test_the_clock_of_postgresql_is_set(start_core, url, clock, ledger, kept, told, pick):
-    rounds = pick(1, 10)
+    rounds = pick(1, 34)
     cores = [start_core(DATABASE_URL=url, LOG_LEVEL="warning") for _ in range(2)]
     play = Play(cores, ledger)
     play.set(clock, [-HOUR, 0, HOUR, 0] * rounds)
@@ -99,7 +99,7 @@ def test_the_clock_of_postgresql_is_set(start_core, url, clock, ledger, kept, to
 
 @pytest.mark.skipif(IS_SANITIZED, reason="two libraries that want to be the first")
 def test_the_clock_of_a_core_is_set(start_core, own_postgres, clock, ledger, kept, told, pick):
-    rounds = pick(1, 10)
+    rounds = pick(1, 34)
     settings = {"DATABASE_URL": own_postgres.create_database(), "LOG_LEVEL": "warning"}
     cores = [start_core(**settings, **clock.environment), start_core(**settings)]
     play = Play(cores, ledger)

@@ -171,7 +171,7 @@ def test_a_network_before_the_store_that_fails(start_core, own_postgres, play, r
 
 def test_a_failover(own_postgres, start_core, play, right, pick):
     """The primary dies and its synchronous replica takes over, under two cores."""
-    times = pick(1, 10)
+    times = pick(1, 100)
     with contextlib.ExitStack() as servers:
         primary = own_postgres
         replica = servers.enter_context(Replica(primary))
