@@ -30,7 +30,7 @@ void connections_fini(struct connections *connections)
     pthread_mutex_destroy(&connections->mutex);
 }
 
-/* Called with the lock held, as append. */
+/* Called with the lock held, as the next two. */
 static void unlink_waiting(struct connections *connections, struct connection *connection)
 {
     if (!connection->waiting)
@@ -59,6 +59,19 @@ static void append(struct connections *connections, struct connection *connectio
     else
         connections->oldest = connection;
     connections->newest = connection;
+}
+
+static void prepend(struct connections *connections, struct connection *connection)
+{
+    CHECK(!connection->waiting);
+    connection->waiting = true;
+    connection->older = NULL;
+    connection->newer = connections->oldest;
+    if (connection->newer)
+        connection->newer->older = connection;
+    else
+        connections->newest = connection;
+    connections->oldest = connection;
 }
 
 /* Called with the lock held, as close_excess. The connection's loop notices and closes it. Only the
@@ -231,6 +244,16 @@ void connections_set_waiting(struct connections *connections, struct connection 
     unlink_waiting(connections, connection);
     if (waiting && !connection->closing)
         append(connections, connection);
+    pthread_mutex_unlock(&connections->mutex);
+}
+
+void connections_set_spare(struct connections *connections, struct connection *connection)
+{
+    CHECK(connection->magic == CONNECTION_MAGIC);
+    pthread_mutex_lock(&connections->mutex);
+    unlink_waiting(connections, connection);
+    if (!connection->closing)
+        prepend(connections, connection);
     pthread_mutex_unlock(&connections->mutex);
 }
 

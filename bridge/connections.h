@@ -116,6 +116,9 @@ void connections_remove(struct connections *connections, struct connection *conn
 void connections_set_waiting(struct connections *connections, struct connection *connection,
                              bool waiting);
 
+/* The same, and it is the first to be closed for others. */
+void connections_set_spare(struct connections *connections, struct connection *connection);
+
 /* Checks the progress of the peers and closes those that are late. Call it about once a second. */
 void connections_check(struct connections *connections);
 

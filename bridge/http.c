@@ -103,11 +103,36 @@ static void finish(struct request *request)
     if (request->calling)
         return;
     take_limits(&request->answer, request->reply);
+    if (strcmp(request->reply->error.reason, "TOO_MANY_WRONG_KEYS") == 0)
+        request->slow_ms = request->reply->error.retry_delay_ms;
     triggers_reply_free(request->reply);
     request->reply = NULL;
     if (!request->answer.more)
         arena_fini(&request->arena);
     memory_serve(&request->bridge->memory);
+}
+
+/* Whatever ended the pause, the answer is ready. */
+static void go_on(void *request, enum loop_end why)
+{
+    (void)request;
+    (void)why;
+}
+
+/* Suspends a request whose answer is to wait: else a flood of wrong keys would cost honest clients
+ * more than who sends it. Its connection is the first to make room. False: it need not wait. */
+static bool slow_down(struct request *request)
+{
+    int64_t slow_ms = request->slow_ms;
+    if (slow_ms == 0)
+        return false;
+    request->slow_ms = 0;
+    request->calling = true;
+    loop_suspend(request->peer);
+    loop_watch(request->peer, go_on, request);
+    loop_sleep(request->peer, slow_ms);
+    connections_set_spare(&request->bridge->connections, request->peer);
+    return true;
 }
 
 /* Continues when the whole request, the reply to its call, or memory has arrived. */
@@ -139,6 +164,8 @@ static enum MHD_Result proceed(struct request *request)
         return MHD_YES;
     if (!request->answer.status)
         return MHD_NO; /* its client has hung up */
+    if (slow_down(request))
+        return MHD_YES;
     enum MHD_Result result = give_answer(request);
     loop_set_waiting(request->peer, true);
     return result;

@@ -63,6 +63,7 @@ struct server_peer {
     struct server_peer **previous; /* what points here */
     struct server_peer *next_unused;
     struct server_peer *next_closed; /* by the watcher, with this one */
+    struct server_peer *next_slow;
     bool cut_off;
     struct call_source source; /* of its calls */
     uint64_t number;           /* its connection's, from 1 */
@@ -96,6 +97,7 @@ struct server {
     uint64_t last_number;       /* of a peer */
     size_t peer_bytes;          /* what they take by themselves */
     struct server_peer *unused; /* to be freed by the watcher */
+    struct server_peer *slow;   /* have something to bring, and are slowed down */
     pthread_t watcher;
     bool watching;       /* the thread exists */
     atomic_bool resting; /* it waits for calls */
@@ -133,7 +135,7 @@ static struct server_peer *peer_of(struct call_source *source)
     return peer_cast((char *)source - offsetof(struct server_peer, source));
 }
 
-/* The peer waits no longer for a call. */
+/* The peer waits no longer, for a call or as it was slowed down. */
 static void on_place(struct call_source *source)
 {
     struct link *link = peer_of(source)->link;
@@ -185,12 +187,29 @@ static const struct call_transport SLOT_TRANSPORT = {
 
 /* ---- events of links ---- */
 
+/* Whether the peer is slowed down: the watcher goes on with it when that is over. */
+static bool waits_as_slow(struct server_peer *peer)
+{
+    struct server *server = peer->server;
+    int64_t until_ms = atomic_load(&peer->source.slow_until_ms);
+    if (until_ms == 0 || until_ms <= clock_monotonic_ms())
+        return false;
+    pthread_mutex_lock(&server->lock);
+    peer->next_slow = server->slow;
+    server->slow = peer;
+    pthread_cond_signal(&server->wake);
+    pthread_mutex_unlock(&server->lock);
+    return true;
+}
+
 /* The link is held until the call has ended or need not be waited for. */
 static bool on_received(void *owner, struct link *link, const struct link_received *received)
 {
     struct server_peer *peer = peer_cast(owner);
     struct server *server = peer->server;
     link_hold(link);
+    if (waits_as_slow(peer))
+        return false;
     struct call *call = call_pool_take(&server->calls, &peer->source);
     if (!call)
         return false;
@@ -388,7 +407,8 @@ static void on_accepted(void *argument)
 static void wait_for_work(struct server *server)
 {
     atomic_store(&server->resting, true); /* before the pool is looked at: see on_received */
-    if (call_pool_is_busy(&server->calls) || budget_bearable(server->budget) < SIZE_MAX)
+    if (call_pool_is_busy(&server->calls) || budget_bearable(server->budget) < SIZE_MAX ||
+        server->slow)
         atomic_store(&server->resting, false);
     if (server->resting && !server->unused && !server->closing && !server->stopping)
         pthread_cond_wait(&server->wake, &server->lock);
@@ -454,6 +474,32 @@ static void close_peers(const struct server_peer *closed)
         link_close(closed->link);
 }
 
+/* Takes out those that have been slowed down for long enough. Called with the lock held. */
+static struct server_peer *take_rested(struct server *server, int64_t now_ms)
+{
+    struct server_peer *rested = NULL, *peer;
+    struct server_peer **place = &server->slow;
+    while ((peer = *place)) {
+        if (!server->closing && atomic_load(&peer->source.slow_until_ms) > now_ms) {
+            place = &peer->next_slow;
+            continue;
+        }
+        *place = peer->next_slow;
+        peer->next_slow = rested;
+        rested = peer;
+    }
+    return rested;
+}
+
+static void resume_peers(struct server_peer *rested)
+{
+    while (rested) {
+        struct server_peer *peer = rested;
+        rested = peer->next_slow;
+        on_place(&peer->source);
+    }
+}
+
 /* Takes out those whose links have ended. Called with the lock held. */
 static struct server_peer *take_unused(struct server *server)
 {
@@ -484,8 +530,8 @@ static void give_memory_back(struct server *server)
     }
 }
 
-/* Does what is due of calls, cuts off who keeps memory for long while it is short, closes all at
- * the end, and frees links that have ended. */
+/* Does what is due of calls, goes on with who was slowed down, cuts off who keeps memory for long
+ * while it is short, closes all at the end, and frees links that have ended. */
 static void *watch(void *argument)
 {
     struct server *server = argument;
@@ -493,10 +539,12 @@ static void *watch(void *argument)
     while (!server->stopping) {
         wait_for_work(server);
         int64_t now_ms = clock_monotonic_ms();
+        struct server_peer *rested = take_rested(server, now_ms);
         struct server_peer *closed = choose_closed(server, now_ms);
         struct server_peer *unused = take_unused(server);
         pthread_mutex_unlock(&server->lock);
         close_peers(closed);
+        resume_peers(rested);
         free_peers(server, unused);
         give_memory_back(server);
         call_pool_watch(&server->calls, now_ms);
@@ -660,7 +708,7 @@ void server_stop(struct server *server)
     stop_watching(server);
     for (size_t i = 0; i < server->acceptor_count; i++)
         listener_close(&server->acceptors[i].listener);
-    CHECK(!server->peers && !server->unused);
+    CHECK(!server->peers && !server->unused && !server->slow);
     call_pool_close(&server->calls);
     pthread_cond_destroy(&server->nobody);
     pthread_cond_destroy(&server->wake);

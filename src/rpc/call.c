@@ -347,6 +347,12 @@ void call_fail_revoked(struct call *call)
     call_fail(call, &status, NULL, 0);
 }
 
+void call_slow_down(struct call *call, int64_t pause_ms)
+{
+    CHECK(call->source && pause_ms > 0);
+    atomic_store(&call->source->slow_until_ms, clock_monotonic_ms() + pause_ms);
+}
+
 /* ---- the pool ---- */
 
 bool call_pool_open(struct call_pool *pool, const struct call_pool_config *config)

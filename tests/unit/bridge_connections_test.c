@@ -110,6 +110,27 @@ static void the_oldest_that_waits_makes_room(void **state)
     }
 }
 
+/* Before those that have waited for longer. */
+static void one_that_can_be_spared_makes_room_first(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MAX; i++) {
+        add(i);
+        wait_for_its_peer(i);
+    }
+    connections_set_spare(&connections, open_ones[1]);
+    connections_set_spare(&connections, open_ones[2]);
+    connections_set_waiting(&connections, open_ones[2], false); /* its answer goes out */
+    add(MAX);
+    assert_true(is_told(1));
+    connections_set_spare(&connections, open_ones[1]); /* it was told, and is not told again */
+    add(MAX + 1);
+    assert_true(is_told(0));
+    assert_false(is_told(2));
+    for (size_t i = 0; i < MAX + LEAVING; i++)
+        remove_one(i);
+}
+
 /* The loops are slow to take what was accepted: nothing waits that could make room yet. */
 static void what_no_loop_has_taken_makes_room_later(void **state)
 {
@@ -157,6 +178,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_oldest_that_waits_makes_room, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_that_can_be_spared_makes_room_first, setup, teardown),
         cmocka_unit_test_setup_teardown(what_no_loop_has_taken_makes_room_later, setup, teardown),
         cmocka_unit_test_setup_teardown(an_address_has_one_share, setup, teardown),
     };
