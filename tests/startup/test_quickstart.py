@@ -9,6 +9,7 @@ import threading
 import httpx
 import pytest
 
+from support.certificates import make_certificate
 from support.network import free_port, listeners, wait_until
 from support.program import ROOT, without_settings
 from support.rpc import RpcClient
@@ -178,6 +179,17 @@ def test_the_curl_lines_work_as_printed(quickstart):
     assert event_id in shell(list_)
     assert "acknowledged" in shell(acknowledge.replace("EVENT_ID", event_id))
     assert event_id not in shell(list_)
+
+
+def test_with_keys_and_https_it_says_what_calls_need(quickstart, root, tmp_path):
+    certificate, private = make_certificate(tmp_path)
+    running = quickstart(TRIGGERS_AUTH="required", API_TLS_CERT=certificate, API_TLS_KEY=private).wait_running()
+    make = re.search(r"^  (.* keys create .*)$", running.text, re.MULTILINE).group(1)
+    key = subprocess.run(make, shell=True, capture_output=True, text=True, check=True).stdout.strip()
+    line = re.search(r"^  (curl .*inbox.*)$", running.text, re.MULTILINE).group(1)
+    line = line.replace("FILE_OF_THE_CA", str(certificate)).replace("KEY", key)
+    line = line.replace("curl ", "curl -sf --noproxy '*' ", 1)
+    wait_until(lambda: subprocess.run(line, shell=True).returncode == 0, "the core knows the key")
 
 
 def test_the_command_line_is_where_it_says_and_the_readme(quickstart, root):
