@@ -26,14 +26,17 @@ enum access_mode { ACCESS_OFF, ACCESS_OPTIONAL, ACCESS_REQUIRED };
      ACCESS_RIGHT(TRIGGERS__API__V1__SCOPE__SCOPE_METRICS_READ))
 
 struct access;
+struct budget;
 struct asks;
 struct tenants;
 struct core_count;
 
-/* `asks`, `tenants`, which gets all tenants there are, and `cores`, who share what limits allow,
- * outlive it; the last two may be NULL. NULL without memory. */
+/* `asks`, `tenants`, which gets all tenants there are, `cores`, who share what limits allow, and
+ * `budget`, which the memory of keys and tenants is charged to, outlive it; all but the first may
+ * be NULL. NULL without memory. */
 struct access *access_open(struct asks *asks, struct tenants *tenants,
-                           const struct core_count *cores, enum access_mode mode);
+                           const struct core_count *cores, struct budget *budget,
+                           enum access_mode mode);
 void access_close(struct access *access); /* after asks has ended; NULL is allowed */
 
 /* Asks the store for changes, notes when keys were used, and removes what is over, each when it is

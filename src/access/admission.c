@@ -13,10 +13,11 @@
 /* ---- life ---- */
 
 struct access *access_open(struct asks *asks, struct tenants *tenants,
-                           const struct core_count *cores, enum access_mode mode)
+                           const struct core_count *cores, struct budget *budget,
+                           enum access_mode mode)
 {
     struct access *access = calloc(1, sizeof(*access));
-    struct keyring *keyring = keyring_new();
+    struct keyring *keyring = keyring_new(budget);
     struct quota *without_key = quota_new();
     if (!access || !keyring || !without_key) {
         quota_release(without_key);

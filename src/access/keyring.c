@@ -24,6 +24,7 @@ struct known_tenant {
     struct slice name;
     struct slice body;
     struct quota *quota;
+    size_t bytes; /* about so many it takes without its keys */
     struct known_key *keys;
     size_t key_count;
     struct known_tenant *next; /* of its bucket */
@@ -44,11 +45,14 @@ struct keyring {
     uint64_t load;          /* number of the last reading of everything */
     int64_t next_expiry_us; /* no pass ends before that; INT64_MAX: none does */
     int64_t looked_us;      /* when the last ones were ended */
+    size_t bytes;           /* about so many the keys and tenants take */
+    struct budget_share share;
+    struct charge charge; /* `bytes`, as far as they could be charged */
 };
 
 /* ---- life ---- */
 
-struct keyring *keyring_new(void)
+struct keyring *keyring_new(struct budget *budget)
 {
     pthread_rwlockattr_t attributes;
     struct keyring *keyring = calloc(1, sizeof(*keyring));
@@ -59,6 +63,8 @@ struct keyring *keyring_new(void)
     keyring->tenants = calloc(FIRST_BUCKETS, sizeof(struct known_tenant *));
     keyring->default_quota = quota_new();
     keyring->next_expiry_us = INT64_MAX;
+    keyring->share.budget = budget;
+    keyring->charge = (struct charge){.share = budget ? &keyring->share : NULL, .urgent = true};
     random_fill(keyring->key, sizeof(keyring->key));
     /* Else calls that come without a gap would keep changes out. */
     pthread_rwlockattr_init(&attributes);
@@ -102,6 +108,66 @@ static void free_tenant(struct known_tenant *tenant)
     free((char *)tenant->body.data);
     quota_release(tenant->quota);
     free(tenant);
+}
+
+/* ---- memory ---- */
+
+#define MALLOC_BYTES 16   /* of malloc's for each block */
+#define BUCKET_BYTES 16   /* of a table that is half full, for each */
+#define KEY_BLOCKS 12     /* of a key, besides its names */
+#define SHARE_OF_BUDGET 4 /* a quarter is for keys and tenants */
+#define SHARE_AT_MOST 2   /* no more than half is charged, so that calls are served */
+
+/* A name is in the message, as a slice or range, and in the row's body. */
+static size_t bytes_of_key(const struct known_key *key)
+{
+    const Triggers__V1__Key *limits = key->limits;
+    size_t names = limits->n_sources + limits->n_event_types + limits->n_subscriptions;
+    size_t each = sizeof(char *) + MALLOC_BYTES;
+    return sizeof(*key) + sizeof(*limits) + sizeof(struct quota) + 2 * key->body.size +
+           names * (each + sizeof(struct slice)) +
+           limits->n_addresses * (each + sizeof(struct address_range)) + BUCKET_BYTES +
+           KEY_BLOCKS * MALLOC_BYTES;
+}
+
+static size_t bytes_of_tenant(const struct known_tenant *tenant)
+{
+    return sizeof(*tenant) + sizeof(struct quota) + tenant->name.size + tenant->body.size +
+           BUCKET_BYTES + 4 * MALLOC_BYTES;
+}
+
+/* With the lock held for writing. */
+static void charge(struct keyring *keyring)
+{
+    const struct budget *budget = keyring->share.budget;
+    if (!budget)
+        return;
+    size_t most = atomic_load(&budget->ceiling) / SHARE_AT_MOST;
+    size_t wanted = keyring->bytes < most ? keyring->bytes : most;
+    if (wanted < keyring->charge.held)
+        charge_release(&keyring->charge, keyring->charge.held - wanted);
+    else if (wanted > keyring->charge.held)
+        (void)charge_add(&keyring->charge, wanted - keyring->charge.held); /* else later */
+    if (keyring->bytes > most)
+        log_error_limited("keys",
+                          "keys and tenants take over half of what TRIGGERS_MAX_MEMORY "
+                          "leaves for callers; allow more",
+                          {"bytes", NULL, (double)keyring->bytes});
+}
+
+void keyring_charge(struct keyring *keyring)
+{
+    pthread_rwlock_wrlock(&keyring->lock);
+    charge(keyring);
+    pthread_rwlock_unlock(&keyring->lock);
+}
+
+/* Notes that an element takes so much from now on. With the lock held for writing. */
+static void resize(struct keyring *keyring, size_t *bytes, size_t now)
+{
+    CHECK(keyring->bytes >= *bytes);
+    keyring->bytes += now - *bytes;
+    *bytes = now;
 }
 
 /* ---- finding; with the lock held ---- */
@@ -206,6 +272,7 @@ static void add_key(struct keyring *keyring, struct known_key *key, struct known
     tenant->keys = key;
     tenant->key_count++;
     keyring->key_count++;
+    resize(keyring, &key->bytes, bytes_of_key(key));
 }
 
 static void remove_key(struct keyring *keyring, struct known_key *key)
@@ -219,6 +286,7 @@ static void remove_key(struct keyring *keyring, struct known_key *key)
     *place = key->next_of_tenant;
     key->tenant->key_count--;
     keyring->key_count--;
+    resize(keyring, &key->bytes, 0);
     atomic_store(&key->pass.over, true);
     pass_release(&key->pass);
 }
@@ -232,6 +300,7 @@ static void remove_tenant(struct keyring *keyring, struct known_tenant *tenant)
         place = &(*place)->next;
     *place = tenant->next;
     keyring->tenant_count--;
+    resize(keyring, &tenant->bytes, 0);
     free_tenant(tenant);
 }
 
@@ -257,6 +326,7 @@ static struct known_tenant *add_tenant(struct keyring *keyring, int64_t number)
     tenant->next = *bucket;
     *bucket = tenant;
     keyring->tenant_count++;
+    resize(keyring, &tenant->bytes, bytes_of_tenant(tenant));
     return tenant;
 }
 
@@ -267,6 +337,7 @@ void keyring_free(struct keyring *keyring)
     for (size_t i = 0; keyring->tenants && i < keyring->tenant_bucket_count; i++)
         while (keyring->tenants[i])
             remove_tenant(keyring, keyring->tenants[i]);
+    charge_release(&keyring->charge, keyring->charge.held);
     free(keyring->tenants);
     free(keyring->buckets);
     quota_release(keyring->default_quota);
@@ -406,9 +477,11 @@ static bool apply_key(struct keyring *keyring, const struct store_access_row *ro
     struct known_key *key = row->id.size == KEY_ID_LENGTH ? find_key(keyring, row->id.data) : NULL;
     struct known_tenant *tenant = read ? add_tenant(keyring, row->tenant) : NULL;
     bool same = key && tenant && limits_equal(key, read);
-    if (same)
+    if (same) {
         change_key(key, read);
-    else if (tenant)
+        resize(keyring, &key->bytes, bytes_of_key(key));
+    }
+    if (!same && tenant)
         add_key(keyring, read, tenant);
     if (key && !same) {
         if (tenant)
@@ -462,6 +535,7 @@ static bool apply_tenant(struct keyring *keyring, const struct store_access_row 
         quota_set(tenant->quota, message ? message->limits : NULL);
         tenant->name = name;
         tenant->body = body;
+        resize(keyring, &tenant->bytes, bytes_of_tenant(tenant));
         name = old.name;
         body = old.body;
         for (struct known_key *key = tenant->keys; key; key = key->next_of_tenant)
@@ -481,6 +555,7 @@ bool keyring_apply(struct keyring *keyring, const struct store_access_row *rows,
     for (size_t i = 0; applied && i < count; i++)
         applied = rows[i].kind == STORE_KEY ? apply_key(keyring, &rows[i], now_us)
                                             : apply_tenant(keyring, &rows[i], now_us);
+    keyring_charge(keyring);
     return applied;
 }
 
@@ -513,6 +588,7 @@ void keyring_end_load(struct keyring *keyring, int64_t now_us)
             remove_old(keyring, at, now_us);
         }
     }
+    charge(keyring);
     pthread_rwlock_unlock(&keyring->lock);
 }
 
@@ -628,6 +704,21 @@ size_t keyring_keys(struct keyring *keyring)
     size_t count = keyring->key_count;
     pthread_rwlock_unlock(&keyring->lock);
     return count;
+}
+
+size_t keyring_bytes(struct keyring *keyring)
+{
+    pthread_rwlock_rdlock(&keyring->lock);
+    size_t bytes = keyring->bytes;
+    pthread_rwlock_unlock(&keyring->lock);
+    return bytes;
+}
+
+bool keyring_has_room(struct keyring *keyring, size_t bytes)
+{
+    const struct budget *budget = keyring->share.budget;
+    return !budget ||
+           keyring_bytes(keyring) + bytes <= atomic_load(&budget->ceiling) / SHARE_OF_BUDGET;
 }
 
 bool keyring_has_tenant(struct keyring *keyring, int64_t number)

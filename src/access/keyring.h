@@ -6,6 +6,7 @@
 #include "access/quota.h"
 #include "access/rows.h"
 #include "base/address_range.h"
+#include "base/budget.h"
 #include "base/pass.h"
 
 #define KEYRING_TENANTS_MAX 10000
@@ -33,6 +34,7 @@ struct known_key {
     int64_t created_us, expires_us, revoked_us; /* 0: never */
     bool rotated;
     struct slice body; /* of its row */
+    size_t bytes;      /* about so many it takes */
     int64_t noted_us;  /* use that the store has been told of */
     int warned_days;   /* before it expires the log has said so */
     uint64_t load;
@@ -48,8 +50,9 @@ struct key_state {
     Triggers__V1__TenantState tenant_state;
 };
 
-/* NULL without memory. */
-struct keyring *keyring_new(void);
+/* `budget`, which outlives it, is charged for what it holds, as far as half of it; NULL: nothing
+ * is. NULL without memory. */
+struct keyring *keyring_new(struct budget *budget);
 void keyring_free(struct keyring *keyring);
 
 /* ---- what the store has ---- */
@@ -97,6 +100,11 @@ struct key_copy *keyring_key(struct keyring *keyring, struct slice id, struct ar
 
 size_t keyring_tenants(struct keyring *keyring);
 size_t keyring_keys(struct keyring *keyring);
+/* Whether new keys and tenants may take so many bytes more in memory: in all a quarter of the
+ * budget. Those that others make are taken over in any case. */
+bool keyring_has_room(struct keyring *keyring, size_t bytes);
+size_t keyring_bytes(struct keyring *keyring);
+
 bool keyring_has_tenant(struct keyring *keyring, int64_t number);
 
 /* The tenants after a number, -1 at first, in the order of their numbers; fewer than `limit` when
@@ -114,6 +122,9 @@ struct key_copy *keyring_list_ended(struct keyring *keyring, int64_t before_us, 
                                     struct arena *arena, size_t *count);
 
 /* ---- upkeep; each of these by one thread at a time ---- */
+
+/* Charges the budget what could not be charged before, as others held too much. */
+void keyring_charge(struct keyring *keyring);
 
 /* Uses that the store has not been told of, at most `limit`; ids are in the arena. */
 struct store_key_use *keyring_list_uses(struct keyring *keyring, uint32_t limit,

@@ -37,6 +37,21 @@ enum store_result manage_answer(struct management *call, ProtobufCMessage *answe
     return STORE_OK;
 }
 
+/* Whether there is room in memory for those of the rows that are new; else the call has failed. A
+ * key takes about 600 bytes and twice its row. */
+static bool has_room(struct management *call, const struct store_access_row *rows, size_t count)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        bytes += rows[i].version == 0 ? 600 + 2 * rows[i].body.size : 0;
+    if (bytes == 0 || keyring_has_room(call->access->keyring, bytes))
+        return true;
+    manage_fail(call, STATUS_RESOURCE_EXHAUSTED, "KEYS_TOO_LARGE",
+                "the keys and tenants there are take all the memory that is for them, a quarter of "
+                "what TRIGGERS_MAX_MEMORY leaves for callers: allow more, or give up some");
+    return false;
+}
+
 enum store_result manage_write(struct management *call, struct store_session *session,
                                struct store_access_row *rows, size_t count, int64_t record_tenant,
                                bool *again, struct status *status)
@@ -57,6 +72,8 @@ enum store_result manage_write(struct management *call, struct store_session *se
         made = rows[i].body.data;
     if (!made)
         return manage_no_memory(call);
+    if (!has_room(call, rows, count))
+        return STORE_OK;
     call->asked = true;
     enum store_result result = session->store->driver->access_change(session, &change, status);
     *again = result == STORE_OK && change.outcome == STORE_STALE;

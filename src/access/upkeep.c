@@ -285,6 +285,7 @@ void upkeep_look(struct access *access)
         begin(access, work);
     }
     keyring_expire(access->keyring, now_us);
+    keyring_charge(access->keyring);
     metric_set(&access_tenants, 0, (int64_t)keyring_tenants(access->keyring));
     metric_set(&access_keys, 0, (int64_t)keyring_keys(access->keyring));
     if (now_ms < access->counted_ms || !atomic_load(&access->following.known))

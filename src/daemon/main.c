@@ -153,8 +153,8 @@ static bool open_lanes(struct daemon *daemon, struct status *status)
     if (daemon->writer)
         daemon->asks = asks_open(daemon->store, LEDGER_SESSIONS);
     if (daemon->asks)
-        daemon->access =
-            access_open(daemon->asks, daemon->tenants, &daemon->cores, mode_of(daemon));
+        daemon->access = access_open(daemon->asks, daemon->tenants, &daemon->cores, &daemon->budget,
+                                     mode_of(daemon));
     if (daemon->access)
         daemon->subscriptions = subscriptions_open(daemon->store, daemon->writer, daemon->waiters,
                                                    daemon->asks, daemon->tenants);

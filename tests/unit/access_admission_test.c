@@ -141,7 +141,7 @@ static void optional_limits_calls_without_a_key(void **state)
 static void nobody_is_let_in_before_the_keys_are_read(void **state)
 {
     (void)state;
-    struct access *access = access_open(world.cores[0].asks, NULL, NULL, ACCESS_REQUIRED);
+    struct access *access = access_open(world.cores[0].asks, NULL, NULL, NULL, ACCESS_REQUIRED);
     struct access_core core = {.access = access};
     assert_false(world_admit(&world, &core, world.operator_key, "", NULL));
     assert_int_equal(world.status.code, STATUS_UNAVAILABLE);

@@ -107,7 +107,7 @@ static int begin(void **state)
     (void)state;
     memset(&shelf, 0, sizeof(shelf));
     arena_init(&arena, (size_t)64 << 20);
-    keyring = keyring_new();
+    keyring = keyring_new(NULL);
     following_init(&following, keyring, NULL);
     put_row((struct store_access_row){.kind = STORE_TENANT, .id = {"default", 7}, .body = {"", 0}});
     return 0;

@@ -532,6 +532,96 @@ static void a_key_may_revoke_itself(void **state)
     pass_release(pass);
 }
 
+/* ---- memory ---- */
+
+static size_t bytes_of_keys(const struct access_core *core)
+{
+    return keyring_bytes(core->access->keyring);
+}
+
+static void keys_are_charged_to_the_budget(void **state)
+{
+    (void)state;
+    struct access_core *core = &world.cores[0];
+    size_t before = bytes_of_keys(core);
+    assert_int_equal(atomic_load(&core->budget->held), before);
+    Triggers__V1__CreateKeyRequest asked = key_of("default", READ, 1);
+    const char *key = world_make_key(&world, "default", &asked);
+    size_t first = bytes_of_keys(core) - before;
+    assert_in_range(first, 500, 1500);
+    char *sources[] = {"a23456789.b23456789.c23456789.d23456789.e23456789"};
+    asked.sources = sources;
+    asked.n_sources = 1;
+    world_make_key(&world, "default", &asked);
+    assert_in_range(bytes_of_keys(core) - before - first, first + 2 * strlen(sources[0]), 2000);
+    world_make_tenant(&world, "acme");
+    assert_int_equal(atomic_load(&core->budget->held), bytes_of_keys(core));
+    /* What goes is given back. */
+    size_t most = bytes_of_keys(core);
+    Triggers__V1__RevokeKeyRequest revoke = revocation_of("default", key);
+    assert_non_null(world_manage(&world, &revoke, world.operator_pass));
+    world_pass(31 * DAY_US);
+    world_look(core);
+    world_look(core); /* what the first one has removed is read */
+    assert_true(bytes_of_keys(core) < most);
+    assert_int_equal(atomic_load(&core->budget->held), bytes_of_keys(core));
+}
+
+static void without_room_no_key_is_made_and_those_there_are_go_on(void **state)
+{
+    (void)state;
+    struct access_core *core = &world.cores[0];
+    Triggers__V1__CreateKeyRequest asked = key_of("default", READ, 1);
+    const char *key = world_make_key(&world, "default", &asked);
+    world_make_tenant(&world, "acme");
+    world_add_core(&world, ACCESS_REQUIRED);
+    atomic_store(&core->budget->ceiling, 4 * (bytes_of_keys(core) + 1500));
+    const char *last = world_make_key(&world, "default", &asked);
+    size_t more = 0;
+    while (more < 3 && world_manage(&world, &asked, world.operator_pass))
+        more++;
+    assert_true(more < 3);
+    assert_fails(&asked, world.operator_pass, STATUS_RESOURCE_EXHAUSTED, "KEYS_TOO_LARGE");
+    assert_non_null(strstr(world.status.message, "TRIGGERS_MAX_MEMORY"));
+    Triggers__V1__PutTenantRequest tenant = TRIGGERS__V1__PUT_TENANT_REQUEST__INIT;
+    tenant.name = (char *)"other"; /* it takes less than a key */
+    atomic_store(&core->budget->ceiling, 4 * bytes_of_keys(core));
+    assert_fails(&tenant, world.operator_pass, STATUS_RESOURCE_EXHAUSTED, "KEYS_TOO_LARGE");
+    Triggers__V1__RotateKeyRequest rotate = rotation_of("default", key);
+    assert_fails(&rotate, world.operator_pass, STATUS_RESOURCE_EXHAUSTED, "KEYS_TOO_LARGE");
+    /* What is there works, and is changed. */
+    assert_true(admits(key) && admits(last));
+    tenant.name = (char *)"acme";
+    assert_non_null(world_manage(&world, &tenant, world.operator_pass));
+    Triggers__V1__RevokeKeyRequest revoke = revocation_of("default", key);
+    assert_non_null(world_manage(&world, &revoke, world.operator_pass));
+    assert_false(admits(key));
+    /* Another core, which has no room at all, knows the keys that others make. */
+    atomic_store(&world.cores[1].budget->ceiling, 1000);
+    atomic_store(&core->budget->ceiling, (size_t)64 << 20);
+    const char *made = world_make_key(&world, "default", &asked);
+    world_look(&world.cores[1]);
+    assert_true(world_admit(&world, &world.cores[1], made, "192.0.2.7", NULL));
+    assert_true(atomic_load(&world.cores[1].budget->held) <= 1000);
+}
+
+static void what_others_hold_is_charged_for_later(void **state)
+{
+    (void)state;
+    struct access_core *core = &world.cores[0];
+    struct budget_share others = {.budget = core->budget};
+    struct charge held = {.share = &others, .urgent = true};
+    size_t all = atomic_load(&core->budget->ceiling) - atomic_load(&core->budget->held);
+    assert_true(charge_add(&held, all));
+    Triggers__V1__CreateKeyRequest asked = key_of("default", READ, 1);
+    const char *key = world_make_key(&world, "default", &asked);
+    assert_true(admits(key));
+    assert_int_equal(atomic_load(&core->budget->held), atomic_load(&core->budget->ceiling));
+    charge_release(&held, all);
+    world_look(core);
+    assert_int_equal(atomic_load(&core->budget->held), bytes_of_keys(core));
+}
+
 static void what_was_denied_is_on_record(void **state)
 {
     (void)state;
@@ -993,6 +1083,9 @@ int main(void)
         CASE(a_key_does_not_outlive_itself_by_another),
         CASE(a_key_that_is_over_changes_nothing_though_it_was_let_in),
         CASE(a_key_may_revoke_itself),
+        CASE(keys_are_charged_to_the_budget),
+        CASE(without_room_no_key_is_made_and_those_there_are_go_on),
+        CASE(what_others_hold_is_charged_for_later),
         CASE(what_was_denied_is_on_record),
         CASE(who_is_refused_again_and_again_fills_no_record),
         CASE(the_keys_of_a_tenant_cannot_fill_its_record_together),

@@ -47,9 +47,11 @@ void world_add_core(struct access_world *world, enum access_mode mode)
     struct status status;
     assert_null(core->access);
     assert_true(store_open(world->url, &core->store, &status));
+    core->budget = &world->budgets[core - world->cores];
+    atomic_store(&core->budget->ceiling, (size_t)64 << 20);
     core->asks = asks_open(core->store, 1);
     core->tenants = tenants_open(0, 0);
-    core->access = access_open(core->asks, core->tenants, NULL, mode);
+    core->access = access_open(core->asks, core->tenants, NULL, core->budget, mode);
     assert_non_null(core->access);
     assert_int_equal(lane_await_first_try(asks_lane(core->asks), &status), STORE_OK);
     if (mode != ACCESS_OFF)

@@ -14,6 +14,7 @@
 #include "access/access_state.h"
 #include "access/managing.h"
 #include "access/operator_key.h"
+#include "base/budget.h"
 #include "events/tenants.h"
 
 #define SECOND_US INT64_C(1000000)
@@ -26,12 +27,14 @@ struct access_core {
     struct asks *asks;
     struct tenants *tenants;
     struct access *access;
+    struct budget *budget; /* of 64 MiB; the world's */
 };
 
 struct access_world {
     char folder[32];
     char *url;
     struct access_core cores[CORES];
+    struct budget budgets[CORES];
     struct arena arena;   /* of answers, until the test ends */
     struct status status; /* of the last call that failed */
     const char *field;
