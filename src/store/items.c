@@ -98,6 +98,12 @@ int store_access_check(const struct store_access_change *change)
     return new_tenants;
 }
 
+int64_t store_put_most(const struct store_put *put)
+{
+    bool fewer = put->most > 0 && put->most < STORE_SUBSCRIPTIONS_MAX;
+    return fewer ? put->most : STORE_SUBSCRIPTIONS_MAX;
+}
+
 int64_t store_audit_start(const struct store_audit_list *list)
 {
     CHECK(list->limit >= 1 && list->limit <= STORE_LIST_MAX && list->before >= 0);

@@ -37,6 +37,9 @@ bool store_event_copy(struct store_event *event, struct arena *arena) MUST_CHECK
 /* Asserts what store.h asks of a change. Returns how many of its rows are new tenants, 0 or 1. */
 int store_access_check(const struct store_access_change *change);
 
+/* How many subscriptions there may be with the new one. */
+int64_t store_put_most(const struct store_put *put);
+
 /* Where a list of records starts: before `before`, or after every record. */
 int64_t store_audit_start(const struct store_audit_list *list);
 

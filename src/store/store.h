@@ -288,6 +288,25 @@ struct store_backlog {
     int64_t oldest_snapshot_transactions;
 };
 
+/* How much a tenant has. What is pending is counted in steps, block after block, from the oldest
+ * that has something pending; what a step finds is right when it looks. */
+struct store_usage {
+    uint32_t blocks;     /* that a step counts at most, at least 1 */
+    int64_t after_block; /* in: -1, or as the step before left it; out: how far this one has come */
+    /* Out: what this step has found: in full blocks, and when `more` is false in the one that is
+     * not full. */
+    bool more;
+    int64_t pending;
+    int64_t single_events; /* of those, events before the log's beginning (struct store_trim) */
+    int64_t single_bytes;  /* of their payloads */
+    /* Out, of each step: of the log, from its beginning. */
+    int64_t first; /* sequence; 1 in an empty log, too */
+    int64_t last;  /* 0: there is no event */
+    int64_t bytes; /* of payloads, without those of blocks that were full before the store counted
+                      bytes; what was erased since its block was full counts as before */
+    int64_t subscriptions; /* that were not removed */
+};
+
 /* Removal of what need not be kept any more, from the old end of the log: a small step. The events
  * of the log's first block go when it is full and not the newest of the full ones, and all of them
  * were created, and those that are acknowledged were acknowledged, before `acknowledged_before_us`.
@@ -338,6 +357,7 @@ struct store_put {
     struct slice settings;
     int64_t revision; /* the one to change has this revision; 0: there must be none of the name */
     struct slice checkpoint; /* of a new one: body of settlement 1, whose token is 0 */
+    uint32_t most;           /* of a new one: so many may there be; 0: STORE_SUBSCRIPTIONS_MAX */
     int64_t id;              /* out */
     int64_t created_at_us;   /* out */
     /* Out: STORE_DONE, with the new revision in `revision`; STORE_STALE: it has another revision,
@@ -547,6 +567,8 @@ struct store_driver {
                                struct store_kinds *kinds, struct status *status);
     enum store_result (*backlog)(struct store_session *session, struct scope scope,
                                  struct store_backlog *backlog, struct status *status);
+    enum store_result (*usage)(struct store_session *session, struct scope scope,
+                               struct store_usage *usage, struct status *status);
     /* One step, in one transaction. While another session is at it, nothing happens. In a session
      * that writes. */
     enum store_result (*trim)(struct store_session *session, struct scope scope,

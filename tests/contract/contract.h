@@ -141,6 +141,7 @@ int run_subscription_tests(void);
 int run_tenants_tests(void);
 int run_order_tests(void);
 int run_url_tests(void);
+int run_usage_tests(void);
 int run_walls_tests(void);
 
 #endif

@@ -23,8 +23,8 @@
 static int run_all(bool pooled)
 {
     int failed = run_append_tests() + run_ack_tests() + run_get_tests() + run_list_tests() +
-                 run_backlog_tests() + run_sequence_tests() + run_log_tests() + run_filter_tests() +
-                 run_kinds_tests() + run_blocks_tests() + run_follow_tests() +
+                 run_backlog_tests() + run_usage_tests() + run_sequence_tests() + run_log_tests() +
+                 run_filter_tests() + run_kinds_tests() + run_blocks_tests() + run_follow_tests() +
                  run_concurrency_tests() + run_failure_tests() + run_schema_tests() +
                  run_scope_tests() + run_model_tests() + run_erase_tests() + run_trim_tests() +
                  run_ledgers_tests() + run_subscription_rows_tests() + run_held_back_tests() +
@@ -42,10 +42,10 @@ static int run_all(bool pooled)
 static int run_walled(void)
 {
     return run_walls_tests() + run_append_tests() + run_ack_tests() + run_get_tests() +
-           run_list_tests() + run_backlog_tests() + run_log_tests() + run_filter_tests() +
-           run_kinds_tests() + run_scope_tests() + run_erase_tests() + run_trim_tests() +
-           run_ledgers_tests() + run_subscription_rows_tests() + run_held_back_tests() +
-           run_access_tests() + run_plan_tests();
+           run_list_tests() + run_backlog_tests() + run_usage_tests() + run_log_tests() +
+           run_filter_tests() + run_kinds_tests() + run_scope_tests() + run_erase_tests() +
+           run_trim_tests() + run_ledgers_tests() + run_subscription_rows_tests() +
+           run_held_back_tests() + run_access_tests() + run_plan_tests();
 }
 
 int main(int count, char **arguments)

@@ -179,6 +179,7 @@ static const char *const POSTGRES_PARAMETERS[POSTGRES_STATEMENT_COUNT] = {
     [POSTGRES_LIST_ACKNOWLEDGED_OLDEST_OF_KINDS_SIZED] = PAGE "151, " OF_KINDS ", 8388608)",
     [POSTGRES_LIST_LOG_OF_KINDS_SIZED] = PAGE "151, " OF_KINDS ", 8388608)",
     [POSTGRES_BACKLOG] = "(0, 50)",
+    [POSTGRES_USAGE] = "(0, 50, 50)",
     [POSTGRES_APPEND_TAKES] = "(0, " LEDGERS ", triggers.payloads(), false)",
     [POSTGRES_APPEND_BARE_SETTLEMENTS] =
         "(0, " LEDGERS ", array_fill(-1::bigint, array[100]), triggers.payloads(),"

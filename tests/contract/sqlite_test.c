@@ -361,6 +361,7 @@ static void the_kinds_of_version_3_are_found(void **state)
                      "drop table settlements; drop table dead_letters;"
                      "drop table access_version; drop table access_rows; drop table key_uses;"
                      "drop table audit_records; drop table audit_numbers;"
+                     "alter table blocks drop column bytes;"
                      "pragma user_version = 3");
     struct store_session *session;
     struct status status = STATUS_INIT;

@@ -134,6 +134,7 @@ static const struct store_driver DRIVER = {
     .list = postgres_list,
     .kinds = postgres_kinds,
     .backlog = postgres_backlog,
+    .usage = postgres_usage,
     .trim = postgres_trim,
     .subscriptions = postgres_subscriptions,
     .subscription_put = postgres_subscription_put,

@@ -226,7 +226,7 @@ void postgres_unsettle(struct postgres_log *log, int32_t kind, int64_t sequence)
  * concerns no caller: it is done later. */
 void postgres_settle(struct postgres_session *session, struct scope scope);
 
-/* ---- tell.c, write.c, read.c, trim.c: operations of store_driver ---- */
+/* ---- tell.c, write.c, read.c, usage.c, trim.c: operations of store_driver ---- */
 
 enum store_result postgres_notice_open(struct store *store, struct store_session **session,
                                        struct status *status);
@@ -250,6 +250,8 @@ enum store_result postgres_list(struct store_session *session, struct scope scop
                                 struct store_list **lists, size_t count, struct status *status);
 enum store_result postgres_backlog(struct store_session *session, struct scope scope,
                                    struct store_backlog *backlog, struct status *status);
+enum store_result postgres_usage(struct store_session *session, struct scope scope,
+                                 struct store_usage *usage, struct status *status);
 enum store_result postgres_trim(struct store_session *session, struct scope scope,
                                 struct store_trim *trim, struct status *status);
 

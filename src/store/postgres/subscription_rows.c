@@ -85,7 +85,7 @@ enum store_result postgres_subscription_put(struct store_session *base, struct s
     buffer_append(&parameters[1], put->settings.data, put->settings.size);
     if (create) {
         buffer_append(&parameters[2], put->checkpoint.data, put->checkpoint.size);
-        postgres_put_int64(&parameters[3], STORE_SUBSCRIPTIONS_MAX);
+        postgres_put_int64(&parameters[3], store_put_most(put));
     } else {
         postgres_put_int64(&parameters[2], put->revision);
     }

@@ -107,17 +107,19 @@ where not exists (
 returning event_id, sequence;
 
 -- name: fill
--- Writes the rows of the blocks that have become full; returns those of pending. Indexes:
--- blocks_pkey and events_pkey, backwards, for the first row; events_pkey and acknowledged_pkey, for
--- each block.
-with made as materialized (
+-- Writes the rows of the blocks that have become full; returns those of pending. Their bytes go on from
+-- those of the block before. Indexes: blocks_pkey and events_pkey, backwards, for the first row;
+-- events_pkey and acknowledged_pkey, for each block.
+with full_before as materialized (
+    select block, bytes from triggers.blocks where tenant_id = $1 and kind = 0
+    order by block desc limit 1),
+made as materialized (
     select coalesce(e.kind, 0) as kind, b.block, min(e.created_at) as oldest,
         max(e.created_at) as newest, bool_or(e.sequence <> all (a.sequences)) as pending,
-        case when e.kind is not null then array_agg((e.sequence & 255)::smallint) end as places
+        case when e.kind is not null then array_agg((e.sequence & 255)::smallint) end as places,
+        sum(e.size) as size
     from generate_series(
-        coalesce((
-            select block + 1 from triggers.blocks where tenant_id = $1 and kind = 0
-            order by block desc limit 1), 0),
+        coalesce((select block + 1 from full_before), 0),
         (coalesce((
             select sequence + 1 from triggers.events where tenant_id = $1
             order by sequence desc limit 1), 0) >> 8) - 1) b (block)
@@ -127,13 +129,16 @@ with made as materialized (
             where tenant_id = $1 and sequence between b.block << 8 and (b.block << 8) + 255)
             as sequences offset 0) a
     cross join lateral (
-        select sequence, created_at, kind from triggers.events
+        select sequence, created_at, kind, octet_length(payload) as size from triggers.events
         where tenant_id = $1 and sequence between b.block << 8 and (b.block << 8) + 255
         order by sequence offset 0) e
     group by grouping sets ((b.block, e.kind), (b.block))),
 kept as (
-    insert into triggers.blocks (tenant_id, kind, block, oldest, newest, places)
-    select $1::bigint, kind, block, oldest, newest, places from made
+    insert into triggers.blocks (tenant_id, kind, block, oldest, newest, places, bytes)
+    select $1::bigint, kind, block, oldest, newest, places, case when kind = 0 then
+        coalesce((select bytes from full_before), 0) + (
+            select sum(m.size) from made m where m.kind = 0 and m.block <= made.block) end
+    from made
     on conflict (tenant_id, kind, block) do nothing)
 insert into triggers.pending (tenant_id, kind, block)
 select $1::bigint, kind, block from made where pending

@@ -152,6 +152,7 @@ static const struct store_driver DRIVER = {
     .list = sqlite_list,
     .kinds = sqlite_kinds,
     .backlog = sqlite_backlog,
+    .usage = sqlite_usage,
     .trim = sqlite_trim,
     .subscriptions = sqlite_subscriptions,
     .subscription_put = sqlite_subscription_put,

@@ -87,7 +87,7 @@ static int put_named(struct putting *putting)
     code = sqlite_number(
         putting->session,
         sqlite_statement_of(putting->session, putting->scope, SQLITE_COUNT_SUBSCRIPTIONS), &count);
-    if (count >= STORE_SUBSCRIPTIONS_MAX)
+    if (count >= store_put_most(put))
         put->outcome = STORE_CONFLICT;
     return code == SQLITE_DONE && put->outcome == STORE_DONE ? create(putting) : code;
 }

@@ -109,9 +109,11 @@ where tenant_id = ?1
 delete from old_events where rowid in (select old_row from slice);
 
 -- name: fill_block
--- The block ?2 is full: when its events, from position ?3 to ?4, were created.
-insert into blocks (tenant_id, block, oldest, newest)
-select ?1, ?2, min(created_at), max(created_at) from events where position between ?3 and ?4;
+-- The block ?2 is full: when its events, from position ?3 to ?4, were created, and how large they are.
+insert into blocks (tenant_id, block, oldest, newest, bytes)
+select ?1, ?2, min(created_at), max(created_at), sum(length(payload))
+    + coalesce((select bytes from blocks where tenant_id = ?1 and block = ?2 - 1), 0)
+from events where position between ?3 and ?4;
 
 -- name: fill_kinds
 -- The kinds of which something in it is pending.

@@ -163,6 +163,8 @@ enum store_result sqlite_kinds(struct store_session *session, struct scope scope
                                struct store_kinds *kinds, struct status *status);
 enum store_result sqlite_backlog(struct store_session *session, struct scope scope,
                                  struct store_backlog *backlog, struct status *status);
+enum store_result sqlite_usage(struct store_session *session, struct scope scope,
+                               struct store_usage *usage, struct status *status);
 enum store_result sqlite_trim(struct store_session *session, struct scope scope,
                               struct store_trim *trim, struct status *status);
 enum store_result sqlite_subscriptions(struct store_session *session, struct scope scope,

@@ -275,8 +275,9 @@ static sqlite3_stmt *of_block(struct writing *writing, enum sqlite_statement whi
 /* What is kept of a block. */
 struct filling {
     int64_t oldest, newest;
-    bool pending; /* anything is */
-    size_t count; /* of the kinds */
+    int64_t bytes; /* of payloads */
+    bool pending;  /* anything is */
+    size_t count;  /* of the kinds */
     struct filled {
         int32_t kind;
         bool pending;
@@ -294,7 +295,7 @@ static struct filled *filled_of(struct filling *filling, int32_t kind)
     return &filling->kinds[filling->count++];
 }
 
-/* The row's place, time, kind and whether it is pending. */
+/* The row's place, time, kind, whether it is pending, and size. */
 static void add_to_filling(struct filling *filling, sqlite3_stmt *statement)
 {
     int place = sqlite3_column_int(statement, 0);
@@ -308,6 +309,7 @@ static void add_to_filling(struct filling *filling, sqlite3_stmt *statement)
     filled->places[place / SQLITE_WORD] |= UINT64_C(1) << place % SQLITE_WORD;
     filled->pending |= pending;
     filling->pending |= pending;
+    filling->bytes += sqlite3_column_int64(statement, 4);
 }
 
 static int read_filling(struct writing *writing, int64_t block, struct filling *filling)
@@ -318,6 +320,7 @@ static int read_filling(struct writing *writing, int64_t block, struct filling *
     sqlite_bind_int64(statement, 2, first + STORE_BLOCK - 1);
     filling->oldest = INT64_MAX;
     filling->newest = INT64_MIN;
+    filling->bytes = 0;
     filling->pending = false;
     filling->count = 0;
     int code;
@@ -331,6 +334,7 @@ static int add_block(struct writing *writing, int64_t block, const struct fillin
     sqlite3_stmt *statement = of_block(writing, SQLITE_ADD_BLOCK, block);
     sqlite_bind_int64(statement, 3, filling->oldest);
     sqlite_bind_int64(statement, 4, filling->newest);
+    sqlite_bind_int64(statement, 5, filling->bytes);
     return sqlite_step(writing->session, statement);
 }
 

@@ -58,9 +58,9 @@ insert into acknowledged (position, acknowledged_at) values (?1, ?2) on conflict
 select acknowledged_at from acknowledged where position = ?1;
 
 -- name: block_events
--- What is kept of a block that is full: when its events were created, and which kinds are where and
--- pending.
-select e.position & 255, e.created_at, e.kind, a.position is null
+-- What is kept of a block that is full: when its events were created, which kinds are where and
+-- pending, and how large they are. length does not read the payload.
+select e.position & 255, e.created_at, e.kind, a.position is null, length(e.payload)
 from events e
 left join acknowledged a on a.position = e.position
 where e.position between ?1 and ?2;
@@ -78,8 +78,11 @@ pragma secure_delete = on;
 pragma secure_delete = fast;
 
 -- name: add_block
--- Index: the primary key of blocks, which is the table.
-insert into blocks (tenant_id, block, oldest, newest) values (?1, ?2, ?3, ?4);
+-- Its bytes, ?5, go on from those of the block before. Index: the primary key of blocks, which is the
+-- table.
+insert into blocks (tenant_id, block, oldest, newest, bytes)
+values (?1, ?2, ?3, ?4,
+    ?5 + coalesce((select bytes from blocks where tenant_id = ?1 and block = ?2 - 1), 0));
 
 -- name: add_kind_block
 -- Index: the primary key of kind_blocks, which is the table.

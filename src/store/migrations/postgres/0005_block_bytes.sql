@@ -1,0 +1,3 @@
+-- How much the log has: of the row of kind 0, the bytes of all payloads from the log's beginning, as it
+-- was when this column came, to the end of the block. Null in blocks that were full before.
+alter table triggers.blocks add column bytes bigint;
