@@ -22,6 +22,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)argc;
     (void)argv;
     char why[256];
+    struct status status = STATUS_INIT;
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
     MUST(null >= 0 && dup2(null, STDOUT_FILENO) >= 0); /* log lines */
     close(null);
@@ -36,7 +37,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     MUST(address_ranges_parse(&bridge.settings.proxies, "10.0.0.0/8", why, sizeof(why)));
     bridge.settings.docs = GUARD_OPEN;
     bridge_close_client(&bridge);
-    MUST(!http_start(&bridge, NULL, 0)); /* there is no libmicrohttpd: fake_microhttpd.h */
+    MUST(!http_start(&bridge, &status)); /* there is no libmicrohttpd: fake_microhttpd.h */
     return 0;
 }
 

@@ -22,7 +22,7 @@ from support.rpc import (
     fails,
 )
 from support.typeid import new_event_id
-from support.waiting import LONG, Waiting
+from support.waiting import LONG, Waiting, wait_for_waiting
 
 OPERATOR = make_key()
 CORE_SETTINGS = {"TRIGGERS_AUTH": "required", "TRIGGERS_OPERATOR_KEY": OPERATOR}
@@ -343,7 +343,7 @@ def test_a_key_manages_only_its_own_tenant(pair):
     assert bee.call("ListInbox").events
 
 
-def test_one_that_waits_is_not_woken_by_another(pair):
+def test_one_that_waits_is_not_woken_by_another(pair, operator):
     ant, bee = pair
     end = ant.call("ListEvents", page_size=1000).next_after
     message = encode(
@@ -352,7 +352,7 @@ def test_one_that_waits_is_not_woken_by_another(pair):
         {"authorization": f"Bearer {ant.key}"},
     )
     call = Waiting(ant.rpc, message)
-    time.sleep(0.3)  # it waits, or begins to
+    wait_for_waiting(operator, 1)
     bee.rpc.create("bee-source")
     ant.rpc.create("ant-source")
     answer = events.ListEventsResponse.FromString(call.finish()[0].body)
