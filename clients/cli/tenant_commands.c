@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "access_calls.h"
+#include "cap_options.h"
 #include "limit_options.h"
 #include "print.h"
 #include "when.h"
@@ -34,8 +35,8 @@ static const struct option_spec options[] = {
      "With put: how long acknowledged events are kept: " KEEP_ACCEPTED
      "; default as triggersd is set"},
     {"keep-pending", OPTION_TEXT, &keep_pending, "TIME", "With put: the same for pending events"},
-    LIMIT_OPTIONS("put"){"wait", OPTION_FLAG, &waits, NULL,
-                         "With delete: wait until all it has is removed"},
+    LIMIT_OPTIONS("put") CAP_OPTIONS{"wait", OPTION_FLAG, &waits, NULL,
+                                     "With delete: wait until all it has is removed"},
     {0},
 };
 
@@ -102,15 +103,11 @@ static void print_tenant_row(const Tenant *tenant)
     putchar('\n');
 }
 
-static void print_tenant(const Tenant *tenant)
+static void print_text(const Tenant *tenant, const Triggers__V1__Usage *usage)
 {
     char acknowledged[KEEP_SIZE];
     char pending[KEEP_SIZE];
     char removed[24];
-    if (cli_output_is_json()) {
-        access_print_json(&tenant->base);
-        return;
-    }
     format_keeps(tenant, acknowledged, pending);
     snprintf(removed, sizeof(removed), "%" PRIu64, tenant->removed_events);
     access_print_part("name", tenant->name);
@@ -120,9 +117,27 @@ static void print_tenant(const Tenant *tenant)
     access_print_part("acknowledged", acknowledged);
     access_print_part("pending", pending);
     limits_print(tenant->limits);
+    caps_print(tenant->caps, usage);
     access_print_time("created", tenant->created_at);
     if (tenant->state == TRIGGERS__V1__TENANT_STATE__TENANT_STATE_DELETING)
         access_print_part("removed", removed);
+}
+
+static void print_tenant(const Tenant *tenant)
+{
+    if (cli_output_is_json())
+        access_print_json(&tenant->base);
+    else
+        print_text(tenant, NULL);
+}
+
+/* With what it has. */
+static void print_shown(const Triggers__V1__GetTenantResponse *shown)
+{
+    if (cli_output_is_json())
+        access_print_json(&shown->base);
+    else
+        print_text(shown->tenant, shown->usage);
 }
 
 /* ---- calls ---- */
@@ -163,7 +178,7 @@ static int show_tenant(triggers_client *client, char **words)
     request.name = words[0];
     triggers_reply *reply = access_call(client, "GetTenant", &request.base, &code);
     if (reply)
-        print_tenant(((const Triggers__V1__GetTenantResponse *)reply->message)->tenant);
+        print_shown((const Triggers__V1__GetTenantResponse *)reply->message);
     triggers_reply_free(reply);
     return code;
 }
@@ -172,6 +187,7 @@ static int put_tenant(triggers_client *client, char **words)
 {
     Triggers__V1__PutTenantRequest request = TRIGGERS__V1__PUT_TENANT_REQUEST__INIT;
     Triggers__V1__Limits limits;
+    Triggers__V1__Caps caps;
     int code;
     request.name = words[0];
     if (description) {
@@ -190,6 +206,7 @@ static int put_tenant(triggers_client *client, char **words)
         request.keep_pending_seconds = keep_pending_s;
     }
     request.limits = limits_asked(&limits);
+    request.caps = caps_asked(&caps);
     triggers_reply *reply = access_call(client, "PutTenant", &request.base, &code);
     if (reply)
         print_tenant(((const Triggers__V1__PutTenantResponse *)reply->message)->tenant);
@@ -289,7 +306,9 @@ static int run(int count, char **words)
     if (!action)
         return EXIT_USAGE;
     Triggers__V1__Limits limits;
-    if ((description || keep_acknowledged || keep_pending || limits_asked(&limits)) &&
+    Triggers__V1__Caps caps;
+    if ((description || keep_acknowledged || keep_pending || limits_asked(&limits) ||
+         caps_asked(&caps)) &&
         !(action->with & WITH_SETTINGS))
         return cli_usage("settings of a tenant go with put");
     if (waits && !(action->with & WITH_WAIT))
@@ -318,6 +337,7 @@ const struct command command_tenants = {
         "Examples:\n"
         "  triggers tenants\n"
         "  triggers tenants put acme --description 'Acme Ltd.' --keep-acknowledged 30d\n"
+        "  triggers tenants put acme --max-pending 100000 --max-bytes 1000000000\n"
         "  triggers tenants suspend acme\n"
         "  triggers tenants delete acme --wait\n",
     .options = options,

@@ -58,6 +58,11 @@ bool access_admit(struct access *access, struct slice authorization, const char 
 bool access_take_events(struct access *access, const struct pass *pass, size_t events, size_t bytes,
                         struct status *status) MUST_CHECK;
 
+/* Holds room for events that a call is to create, see caps_hold, until it is returned. */
+bool access_hold_room(struct access *access, struct scope scope, size_t events, size_t bytes,
+                      struct status *status) MUST_CHECK;
+void access_return_room(struct access *access, struct scope scope, size_t events, size_t bytes);
+
 /* Whether everything was read once, so that keys are known. Always with ACCESS_OFF. */
 bool access_is_known(const struct access *access);
 

@@ -8,7 +8,15 @@
 #include "events/asks.h"
 #include "events/core_count.h"
 
-enum access_work { WORK_LOOK, WORK_USES, WORK_RECORDS, WORK_REMOVALS, WORK_TRIM, WORK_COUNT };
+enum access_work {
+    WORK_LOOK,
+    WORK_USES,
+    WORK_RECORDS,
+    WORK_REMOVALS,
+    WORK_TRIM,
+    WORK_USAGE,
+    WORK_COUNT
+};
 
 /* One kind of work, which is under way once at a time. */
 struct access_task {
@@ -37,6 +45,7 @@ struct access {
     const struct core_count *cores; /* NULL: there is one */
     struct access_task tasks[WORK_COUNT];
     struct told_removal *removals; /* of WORK_REMOVALS */
+    int64_t usage_after;           /* of WORK_USAGE: the tenant that was counted last */
     int64_t counted_ms; /* when keys that are about to expire were counted; the main thread's */
 };
 

@@ -7,6 +7,7 @@
 #include "access/access_state.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "events/tenants.h"
 
 #define MINUTE_US INT64_C(60000000)
 
@@ -30,6 +31,8 @@ struct access *access_open(struct asks *asks, struct tenants *tenants,
     access->tenants = tenants;
     access->cores = cores;
     access->keyring = keyring;
+    if (cores)
+        keyring_share(keyring, &cores->count);
     access->without_key = without_key;
     following_init(&access->following, keyring, tenants);
     recorder_init(&access->recorder);
@@ -149,6 +152,18 @@ bool access_take_events(struct access *access, const struct pass *pass, size_t e
 {
     const uint64_t amounts[QUOTA_KINDS] = {[QUOTA_EVENTS] = events, [QUOTA_BYTES] = bytes};
     return !access || access->mode == ACCESS_OFF || take(access, pass, amounts, status);
+}
+
+bool access_hold_room(struct access *access, struct scope scope, size_t events, size_t bytes,
+                      struct status *status)
+{
+    return !access || caps_hold(tenants_caps(access->tenants), scope.tenant, events, bytes, status);
+}
+
+void access_return_room(struct access *access, struct scope scope, size_t events, size_t bytes)
+{
+    if (access)
+        caps_return(tenants_caps(access->tenants), scope.tenant, events, bytes);
 }
 
 /* ---- a key ---- */

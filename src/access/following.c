@@ -33,13 +33,25 @@ static int64_t keep_us(uint64_t seconds)
     return seconds < INT64_MAX / SECOND_US ? (int64_t)seconds * SECOND_US : INT64_MAX;
 }
 
-/* A row that cannot be read is kept as the server keeps events. False without memory. */
+static struct tenant_caps caps_of(const Triggers__V1__Caps *caps)
+{
+    if (!caps)
+        return (struct tenant_caps){0};
+    return (struct tenant_caps){.pending_events = caps->pending_events,
+                                .storage_bytes = caps->storage_bytes,
+                                .subscriptions = caps->subscriptions,
+                                .outstanding = caps->outstanding};
+}
+
+/* A row that cannot be read is kept as the server keeps events, without caps. False without memory.
+ */
 static bool put_tenant(struct following *following, const struct store_access_row *row,
                        struct arena *arena)
 {
     struct tenant tenant = {.number = row->tenant,
                             .keep_acknowledged_us = TENANT_KEEPS_AS_SERVER,
                             .keep_pending_us = TENANT_KEEPS_AS_SERVER};
+    struct tenant_caps most = {0};
     const Triggers__V1__Tenant *message =
         row_unpack(arena, &triggers__v1__tenant__descriptor, row->body);
     if (message) {
@@ -48,8 +60,10 @@ static bool put_tenant(struct following *following, const struct store_access_ro
             tenant.keep_acknowledged_us = keep_us(message->keep_acknowledged_seconds);
         if (message->keep_pending_case)
             tenant.keep_pending_us = keep_us(message->keep_pending_seconds);
+        most = caps_of(message->caps);
     }
-    return tenants_put(following->tenants, &tenant);
+    return tenants_put(following->tenants, &tenant) &&
+           caps_put(tenants_caps(following->tenants), tenant.number, &most);
 }
 
 static bool tell_tenants(struct following *following, const struct store_access_changes *changes)

@@ -25,6 +25,7 @@ struct known_tenant {
     struct slice body;
     struct quota *quota;
     size_t bytes; /* about so many it takes without its keys */
+    struct pass_waits *waits;
     struct known_key *keys;
     size_t key_count;
     struct known_tenant *next; /* of its bucket */
@@ -36,6 +37,7 @@ struct keyring {
     pthread_rwlock_t lock;
     uint8_t key[SIPHASH_KEY_SIZE];
     struct quota *default_quota;
+    const atomic_uint *cores; /* NULL: there is one */
     struct known_key **buckets;
     size_t bucket_count;
     size_t key_count;
@@ -77,6 +79,27 @@ struct keyring *keyring_new(struct budget *budget)
     return NULL;
 }
 
+void keyring_share(struct keyring *keyring, const atomic_uint *cores)
+{
+    keyring->cores = cores;
+}
+
+static struct pass_waits *waits_new(const struct keyring *keyring)
+{
+    struct pass_waits *waits = calloc(1, sizeof(*waits));
+    if (waits) {
+        atomic_init(&waits->references, 1);
+        waits->cores = keyring->cores;
+    }
+    return waits;
+}
+
+static void waits_release(struct pass_waits *waits)
+{
+    if (waits && atomic_fetch_sub(&waits->references, 1) == 1)
+        free(waits);
+}
+
 static void free_key(struct pass *pass)
 {
     struct known_key *key = (struct known_key *)pass;
@@ -87,6 +110,7 @@ static void free_key(struct pass *pass)
     free(key->addresses);
     quota_release(key->quota);
     quota_release(key->of_tenant);
+    waits_release(key->pass.waits);
     free((char *)key->body.data);
     free(key);
 }
@@ -107,6 +131,7 @@ static void free_tenant(struct known_tenant *tenant)
     free((char *)tenant->name.data);
     free((char *)tenant->body.data);
     quota_release(tenant->quota);
+    waits_release(tenant->waits);
     free(tenant);
 }
 
@@ -132,8 +157,8 @@ static size_t bytes_of_key(const struct known_key *key)
 
 static size_t bytes_of_tenant(const struct known_tenant *tenant)
 {
-    return sizeof(*tenant) + sizeof(struct quota) + tenant->name.size + tenant->body.size +
-           BUCKET_BYTES + 4 * MALLOC_BYTES;
+    return sizeof(*tenant) + sizeof(struct quota) + sizeof(struct pass_waits) + tenant->name.size +
+           tenant->body.size + BUCKET_BYTES + 5 * MALLOC_BYTES;
 }
 
 /* With the lock held for writing. */
@@ -268,6 +293,8 @@ static void add_key(struct keyring *keyring, struct known_key *key, struct known
     *bucket = key;
     key->tenant = tenant;
     key->of_tenant = quota_hold(tenant->quota);
+    key->pass.waits = tenant->waits;
+    atomic_fetch_add(&tenant->waits->references, 1);
     key->next_of_tenant = tenant->keys;
     tenant->keys = key;
     tenant->key_count++;
@@ -315,7 +342,8 @@ static struct known_tenant *add_tenant(struct keyring *keyring, int64_t number)
         return NULL;
     tenant->quota =
         number == SCOPE_DEFAULT.tenant ? quota_hold(keyring->default_quota) : quota_new();
-    if (!tenant->quota) {
+    tenant->waits = waits_new(keyring);
+    if (!tenant->quota || !tenant->waits) {
         free_tenant(tenant);
         return NULL;
     }
@@ -533,6 +561,8 @@ static bool apply_tenant(struct keyring *keyring, const struct store_access_row 
         tenant->state =
             message ? message->state : TRIGGERS__V1__TENANT_STATE__TENANT_STATE_UNSPECIFIED;
         quota_set(tenant->quota, message ? message->limits : NULL);
+        atomic_store(&tenant->waits->most,
+                     message && message->caps ? message->caps->waiting_calls : 0);
         tenant->name = name;
         tenant->body = body;
         resize(keyring, &tenant->bytes, bytes_of_tenant(tenant));

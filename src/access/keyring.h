@@ -55,6 +55,10 @@ struct key_state {
 struct keyring *keyring_new(struct budget *budget);
 void keyring_free(struct keyring *keyring);
 
+/* So many cores share what a tenant's calls may wait. Before the first row; it outlives the
+ * keyring. */
+void keyring_share(struct keyring *keyring, const atomic_uint *cores);
+
 /* ---- what the store has ---- */
 
 /* Takes over rows that were read. False without memory: some are taken over, and the same may be

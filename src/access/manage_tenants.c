@@ -6,6 +6,8 @@
 
 #define DESCRIPTION_MAX 1000                  /* characters */
 #define KEEP_MAX_SECONDS UINT64_C(3153600000) /* a hundred years */
+#define USAGE_BLOCKS 200                      /* counted in a step */
+#define USAGE_STEPS 20                        /* about a million pending events */
 #define DESCRIPTION_RULE "must have at most 1000 characters"
 #define NAME_RULE                                                                                  \
     "must have 1 to 63 characters, a-z, 0-9, \".\", \"_\" and \"-\", and begin with a letter or "  \
@@ -76,6 +78,8 @@ static void merge_tenant(Triggers__V1__Tenant *tenant, const Triggers__V1__PutTe
     }
     if (asked->limits)
         tenant->limits = asked->limits;
+    if (asked->caps)
+        tenant->caps = asked->caps;
 }
 
 /* A new one; NULL without memory. */
@@ -154,16 +158,67 @@ enum store_result manage_put_tenant(struct management *call, struct store_sessio
 
 /* ---- read ---- */
 
+static enum store_result count_tenant(struct store_session *session, struct scope scope,
+                                      Triggers__V1__Usage *usage, struct status *status)
+{
+    struct store_usage step = {.blocks = USAGE_BLOCKS, .after_block = -1};
+    enum store_result result = STORE_OK;
+    int64_t events = 0;
+    triggers__v1__usage__init(usage);
+    for (int i = 0; result == STORE_OK && (i == 0 || (step.more && i < USAGE_STEPS)); i++) {
+        result = session->store->driver->usage(session, scope, &step, status);
+        usage->pending_events += (uint64_t)step.pending;
+        usage->storage_bytes += (uint64_t)step.single_bytes;
+        events += step.single_events;
+    }
+    events += step.last - step.first + 1;
+    usage->storage_bytes += (uint64_t)(step.bytes + events * CAPS_EVENT_BYTES);
+    usage->subscriptions = (uint32_t)step.subscriptions;
+    return result;
+}
+
+/* "inbox" is always there, with a row once it was used. */
+static enum store_result leave_out_inbox(struct store_session *session, struct scope scope,
+                                         struct arena *arena, Triggers__V1__Usage *usage,
+                                         struct status *status)
+{
+    struct store_subscriptions inbox = {.name = slice_of("inbox"), .limit = 1, .arena = arena};
+    enum store_result result =
+        session->store->driver->subscriptions(session, scope, &inbox, status);
+    usage->subscriptions -= result == STORE_OK && inbox.count > 0 && usage->subscriptions > 0;
+    return result;
+}
+
+static enum store_result read_usage(struct management *call, struct store_session *session,
+                                    int64_t tenant, Triggers__V1__Usage **usage,
+                                    struct status *status)
+{
+    struct scope scope = {.tenant = tenant};
+    *usage = arena_alloc(call->request->arena, sizeof(**usage));
+    if (!*usage)
+        return STORE_OK;
+    enum store_result result = count_tenant(session, scope, *usage, status);
+    return result == STORE_OK
+               ? leave_out_inbox(session, scope, call->request->arena, *usage, status)
+               : result;
+}
+
 enum store_result manage_get_tenant(struct management *call, struct store_session *session,
                                     bool *again, struct status *status)
 {
     const Triggers__V1__GetTenantRequest *asked =
         (const Triggers__V1__GetTenantRequest *)call->request->asked;
     struct tenant_copy *tenant = manage_find_tenant(call, asked->name);
-    (void)session, (void)again, (void)status;
+    Triggers__V1__GetTenantResponse *answer = arena_alloc(call->request->arena, sizeof(*answer));
+    (void)again;
     if (!tenant)
         return STORE_OK;
-    return answer_tenant(call, &triggers__v1__get_tenant_response__descriptor, tenant->message);
+    if (!answer)
+        return manage_no_memory(call);
+    triggers__v1__get_tenant_response__init(answer);
+    answer->tenant = tenant->message;
+    enum store_result result = read_usage(call, session, tenant->number, &answer->usage, status);
+    return result == STORE_OK ? manage_answer(call, &answer->base) : result;
 }
 
 enum store_result manage_list_tenants(struct management *call, struct store_session *session,

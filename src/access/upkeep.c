@@ -7,6 +7,7 @@
 #include "access/access_state.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "events/tenants.h"
 
 #define TASK_DEADLINE_MS 10000
 #define TASK_ARENA ((size_t)8 << 20)
@@ -15,6 +16,7 @@
 #define KEEP_RECORDS_US (366 * DAY_US)
 #define KEEP_ENDED_US (30 * DAY_US)
 #define TRIM_STEPS 100
+#define USAGE_MS 50      /* of a second */
 #define ENDED_AT_ONCE 10 /* rows of one change */
 
 /* ---- when keys were used ---- */
@@ -189,6 +191,31 @@ static enum store_result follow_removals(struct access *access, struct store_ses
     return result;
 }
 
+/* ---- how much tenants with caps have ---- */
+
+/* A step for each that is due, in turn, as others wait for the lane. */
+static enum store_result count_usage(struct access *access, struct store_session *session,
+                                     struct arena *arena, struct status *status)
+{
+    struct caps *caps = tenants_caps(access->tenants);
+    int64_t until_ms = clock_monotonic_ms() + USAGE_MS;
+    int64_t tenant;
+    struct store_usage step;
+    (void)arena;
+    do {
+        if (!caps_begin_count(caps, access->usage_after, &tenant, &step) &&
+            !caps_begin_count(caps, -1, &tenant, &step))
+            return STORE_OK;
+        enum store_result result =
+            session->store->driver->usage(session, (struct scope){.tenant = tenant}, &step, status);
+        if (result != STORE_OK)
+            return result;
+        caps_end_count(caps, tenant, &step);
+        access->usage_after = tenant;
+    } while (clock_monotonic_ms() < until_ms);
+    return STORE_OK;
+}
+
 /* ---- what is under way ---- */
 
 static enum store_result look(struct access *access, struct store_session *session,
@@ -215,6 +242,7 @@ static const struct {
     [WORK_RECORDS] = {write_records, 0},
     [WORK_REMOVALS] = {follow_removals, 5000},
     [WORK_TRIM] = {trim, 3600000},
+    [WORK_USAGE] = {count_usage, 900}, /* at every look of the main thread */
 };
 
 static enum access_work work_of(const struct access_task *task)

@@ -120,6 +120,8 @@ static void on_heard(void *context, const struct store_notice *notice)
         waiters_hear(daemon->waiters, notice->tenant, notice->last);
     else
         waiters_look(daemon->waiters);
+    if (notice && notice->tenant != CORE_COUNT_TENANT)
+        caps_hear(tenants_caps(daemon->tenants), notice->tenant, notice->last);
 }
 
 /* As Health and the log have them. */
@@ -150,6 +152,8 @@ static bool open_lanes(struct daemon *daemon, struct status *status)
                                    daemon->settings.keep_pending * 1000000);
     if (daemon->tenants && open_readers(daemon))
         daemon->writer = writer_open(daemon->store, WRITE_SESSIONS, on_committed, daemon);
+    if (daemon->writer)
+        writer_count_for(daemon->writer, tenants_caps(daemon->tenants));
     if (daemon->writer)
         daemon->asks = asks_open(daemon->store, LEDGER_SESSIONS);
     if (daemon->asks)

@@ -14,6 +14,7 @@ struct looked_after {
 
 struct tenants {
     int64_t keep_acknowledged_us, keep_pending_us; /* the server's */
+    struct caps *caps;
     pthread_mutex_t lock;
     struct looked_after *list;
     size_t count, room;
@@ -105,6 +106,8 @@ void tenants_drop(struct tenants *tenants, int64_t number)
     CHECK(number != 0);
     pthread_mutex_lock(&tenants->lock);
     struct looked_after *at = find_tenant(tenants, number);
+    bool uncapped = caps_put(tenants->caps, number, &(struct tenant_caps){0});
+    CHECK(uncapped); /* which needs no memory */
     if (at) {
         tenants->count--;
         memmove(at, at + 1, (size_t)(tenants->list + tenants->count - at) * sizeof(*at));
@@ -141,6 +144,11 @@ size_t tenants_count(struct tenants *tenants)
     return count;
 }
 
+struct caps *tenants_caps(struct tenants *tenants)
+{
+    return tenants ? tenants->caps : NULL;
+}
+
 /* ---- removal ---- */
 
 void tenants_note_removal(struct tenants *tenants, int64_t number, int64_t events, bool done)
@@ -171,9 +179,11 @@ struct tenants *tenants_open(int64_t keep_acknowledged_us, int64_t keep_pending_
           (keep_acknowledged_us > 0 && keep_pending_us >= keep_acknowledged_us));
     struct tenants *tenants = calloc(1, sizeof(*tenants));
     struct looked_after *list = calloc(1, sizeof(*list));
-    if (!tenants || !list) {
+    struct caps *caps = caps_open();
+    if (!tenants || !list || !caps) {
         free(tenants);
         free(list);
+        caps_close(caps);
         return NULL;
     }
     list->tenant = (struct tenant){.keep_acknowledged_us = TENANT_KEEPS_AS_SERVER,
@@ -181,6 +191,7 @@ struct tenants *tenants_open(int64_t keep_acknowledged_us, int64_t keep_pending_
     tenants->keep_acknowledged_us = keep_acknowledged_us;
     tenants->keep_pending_us = keep_pending_us;
     tenants->list = list;
+    tenants->caps = caps;
     tenants->count = tenants->room = 1;
     pthread_mutex_init(&tenants->lock, NULL);
     return tenants;
@@ -192,5 +203,6 @@ void tenants_close(struct tenants *tenants)
         return;
     pthread_mutex_destroy(&tenants->lock);
     free(tenants->list);
+    caps_close(tenants->caps);
     free(tenants);
 }

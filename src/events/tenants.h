@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "events/caps.h"
 
 struct tenants;
 
@@ -46,6 +47,9 @@ bool tenants_get(struct tenants *tenants, int64_t number, struct tenant *tenant)
 bool tenants_next(struct tenants *tenants, int64_t after, struct tenant *tenant) MUST_CHECK;
 
 size_t tenants_count(struct tenants *tenants);
+
+/* How much they may have at once; NULL of NULL. */
+struct caps *tenants_caps(struct tenants *tenants);
 
 /* ---- how far the removal of one is that is deleted ---- */
 

@@ -32,6 +32,7 @@ struct writer {
     struct lane *lane;
     writer_committed *committed; /* NULL: nobody is told */
     void *context;               /* for it */
+    struct caps *caps;           /* NULL: there are none */
     atomic_int_fast64_t last_time_us;
 };
 
@@ -243,11 +244,13 @@ static enum store_result write_once(struct write_batch *batch, size_t first, siz
     struct store_session *session = worker_session(batch->worker);
     int64_t started_us = clock_monotonic_us();
     result = session->store->driver->write(session, batch->scope, &write, status);
+    const struct writer *writer = worker_context(batch->worker);
     *count = write.count;
     worker_note_store(batch->worker, started_us, result);
     if (result == STORE_OK) {
         note_commit(&write);
-        tell_committed(worker_context(batch->worker), batch->scope, &write);
+        caps_note(writer->caps, batch->scope.tenant, &write);
+        tell_committed(writer, batch->scope, &write);
     }
     return result;
 }
@@ -482,6 +485,11 @@ struct writer *writer_open(struct store *store, unsigned workers, writer_committ
         return writer;
     free(writer);
     return NULL;
+}
+
+void writer_count_for(struct writer *writer, struct caps *caps)
+{
+    writer->caps = caps;
 }
 
 bool writer_submit(struct writer *writer, struct write_op *op, struct status *status)

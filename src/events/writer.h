@@ -4,6 +4,7 @@
 #define TRIGGERS_EVENTS_WRITER_H
 
 #include "base/metrics.h"
+#include "events/caps.h"
 #include "events/lane.h"
 
 #define WRITER_MAX_ITEMS 1000 /* of one operation */
@@ -54,6 +55,9 @@ typedef void writer_committed(void *context, struct scope scope,
 /* NULL without memory. `committed` may be NULL. */
 struct writer *writer_open(struct store *store, unsigned workers, writer_committed *committed,
                            void *context);
+
+/* What is written counts for the caps of tenants. Before the first operation is submitted. */
+void writer_count_for(struct writer *writer, struct caps *caps);
 
 /* Fills op.bytes, op.items and op.done and queues: see lane_submit. In: op.caller, op.deadline_ms.
  */

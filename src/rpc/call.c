@@ -484,10 +484,15 @@ static enum call_parking park(struct call_pool *pool, struct call *call)
         return CALL_PARKS_NO_MORE;
     if (pool->parked >= pool->config.max_parked)
         return CALL_TOO_MANY_PARKED;
-    if (call->arena.charge && !charge_add_lasting(call->arena.charge, CALL_BYTES))
+    if (!pass_begin_wait(call->pass))
         return CALL_TOO_MANY_PARKED;
+    if (call->arena.charge && !charge_add_lasting(call->arena.charge, CALL_BYTES)) {
+        pass_end_wait(call->pass);
+        return CALL_TOO_MANY_PARKED;
+    }
     if (!call_change(call, atomic_load(&call->life), CALL_RUNNING, CALL_PARKED)) {
         uncharge_parked(call);
+        pass_end_wait(call->pass);
         return CALL_PARKS_NO_MORE;
     }
     CHECK(pool->running > 0);
@@ -520,6 +525,7 @@ static bool unpark(struct call_pool *pool, struct call *call)
     pool->parked--;
     metric_add(&call_waiting, 0, -1);
     uncharge_parked(call);
+    pass_end_wait(call->pass);
     return true;
 }
 

@@ -17,7 +17,8 @@ struct write_call {
     struct write_op op; /* first */
     struct call *call;
     struct event_service *service;
-    size_t sound; /* items that are to be written */
+    size_t sound;                   /* items that are to be written */
+    size_t held_events, held_bytes; /* of its tenant's room */
     /* Of a call that may not see every event: */
     struct list_op look; /* at the events, before they are changed */
     size_t looked_at;    /* items, from the first */
@@ -150,11 +151,18 @@ static struct status unwanted_outcome(enum store_outcome outcome, bool keyed)
     return status;
 }
 
+static void return_room(struct write_call *write)
+{
+    access_return_room(write->service->access, write->op.op.scope, write->held_events,
+                       write->held_bytes);
+}
+
 /* Each item that was not written gets its failure. */
 static void on_written(struct write_op *op)
 {
     struct write_call *write = (struct write_call *)op;
     CHECK(write->sound > 0 && write->sound <= op->count);
+    return_room(write);
     if (op->op.status.code != STATUS_OK) {
         call_fail(write->call, &op->op.status, NULL, 0);
         return;
@@ -200,9 +208,12 @@ static struct write_call *write_call_new(Triggers__V1__EventService_Service *ser
     return write;
 }
 
-/* Whether the events that are to be created are within the limits of the caller. */
+/* Whether there is room for the events that are to be created, and they are within the limits of
+ * the caller. */
 static bool take_events(struct write_call *write, struct status *status)
 {
+    struct access *access = write->service->access;
+    struct scope scope = write->op.op.scope;
     size_t events = 0, bytes = 0;
     for (size_t i = 0; i < write->op.count; i++) {
         const struct write_item *item = &write->op.items[i];
@@ -211,19 +222,30 @@ static bool take_events(struct write_call *write, struct status *status)
         events++;
         bytes += item->stored.event.payload.size;
     }
-    return access_take_events(write->service->access, write->call->pass, events, bytes, status);
+    if (!access_hold_room(access, scope, events, bytes, status))
+        return false;
+    if (!access_take_events(access, write->call->pass, events, bytes, status)) {
+        access_return_room(access, scope, events, bytes);
+        return false;
+    }
+    write->held_events = events;
+    write->held_bytes = bytes;
+    return true;
 }
 
 static void submit(struct write_call *write)
 {
     struct status status;
-    if (write->op.arena->exhausted)
+    if (write->op.arena->exhausted) {
         call_fail_no_memory(write->call);
-    else if (write->sound == 0)
+    } else if (write->sound == 0) {
         write->answer(write); /* no item is valid */
-    else if (!take_events(write, &status) ||
-             !writer_submit(write->service->writer, &write->op, &status))
+    } else if (!take_events(write, &status)) {
         call_fail(write->call, &status, NULL, 0);
+    } else if (!writer_submit(write->service->writer, &write->op, &status)) {
+        return_room(write);
+        call_fail(write->call, &status, NULL, 0);
+    }
 }
 
 /* ---- create ---- */

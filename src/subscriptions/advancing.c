@@ -6,6 +6,7 @@
 
 #define WORK_DEADLINE_MS 10000
 #define IDLE_WAKE_MS 1000  /* between two looks at what nobody waits for */
+#define CAPPED_WAKE_MS 50  /* while the tenant may have no more out, of all its subscriptions */
 #define REFUSED_WAKE_MS 10 /* after the lane has refused a worker */
 
 /* ---- pulls ---- */
@@ -45,7 +46,7 @@ static void admit_pulls(struct subscription *subscription)
 }
 
 /* Why no new events are given out at the moment; PULL_NOT_EMPTY: they are. Lock held. */
-static enum pull_empty why_empty(const struct subscription *subscription)
+static enum pull_empty why_empty(struct subscription *subscription)
 {
     if (subscription->settings.paused)
         return PULL_PAUSED;
@@ -90,7 +91,7 @@ static void take_out_ended(struct subscription *subscription, struct pull_list *
 /* ---- what is next ---- */
 
 /* Lock held. */
-static bool needs_worker(const struct subscription *subscription)
+static bool needs_worker(struct subscription *subscription)
 {
     if (subscription->ended)
         return subscription->state != SUBSCRIPTION_GONE;
@@ -107,7 +108,7 @@ static bool needs_worker(const struct subscription *subscription)
 
 /* When events are due, or due again. Those that wait for their time concern only who waits for
  * them, and nobody while the worker is there, or no more may be out. Lock held. */
-static int64_t next_due_us(const struct subscription *subscription)
+static int64_t next_due_us(struct subscription *subscription)
 {
     if (!subscription->ledger)
         return INT64_MAX;
@@ -119,10 +120,12 @@ static int64_t next_due_us(const struct subscription *subscription)
 }
 
 /* When the clock is to look at it. Lock held. */
-static int64_t next_wake_ms(const struct subscription *subscription)
+static int64_t next_wake_ms(struct subscription *subscription)
 {
     int64_t next_us = next_due_us(subscription);
     int64_t trim_ms = subscription_is_untrimmed(subscription) ? subscription->trim_ms : INT64_MAX;
+    if (subscription->pulls.first && subscription->ledger && subscription_is_capped(subscription))
+        return clock_monotonic_ms() + CAPPED_WAKE_MS;
     if (next_us == INT64_MAX)
         return trim_ms;
     int64_t now_ms = clock_monotonic_ms();

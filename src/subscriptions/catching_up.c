@@ -18,6 +18,28 @@ static void fail_damaged(const struct subscription *subscription, struct status 
         "newer version");
 }
 
+/* How many its tenant may have; 0: as the store allows. "inbox" counts for nothing. */
+static enum store_result find_most(const struct subscription *subscription,
+                                   struct store_session *session, uint32_t *most,
+                                   struct status *status)
+{
+    uint32_t cap =
+        caps_subscriptions(tenants_caps(subscription->all->tenants), subscription->scope.tenant);
+    struct store_subscriptions inbox = {.name = {SUBSCRIPTION_INBOX, strlen(SUBSCRIPTION_INBOX)},
+                                        .limit = 1};
+    struct arena arena;
+    *most = 0;
+    if (cap == 0 || subscription_is_inbox(subscription))
+        return STORE_OK;
+    arena_init(&arena, READ_ARENA);
+    inbox.arena = &arena;
+    enum store_result result =
+        session->store->driver->subscriptions(session, subscription->scope, &inbox, status);
+    *most = cap + (result == STORE_OK && inbox.count > 0);
+    arena_fini(&arena);
+    return result;
+}
+
 enum store_result subscription_create(struct subscription *subscription,
                                       struct store_session *session,
                                       const struct subscription_settings *settings,
@@ -39,6 +61,8 @@ enum store_result subscription_create(struct subscription *subscription,
     if (!ledger || bytes.failed || checkpoint.failed)
         subscription_no_memory(status);
     else
+        result = find_most(subscription, session, &put.most, status);
+    if (result == STORE_OK)
         result =
             session->store->driver->subscription_put(session, subscription->scope, &put, status);
     *outcome = put.outcome;

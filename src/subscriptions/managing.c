@@ -179,6 +179,13 @@ static bool check_ordering(const struct subscription_settings *before,
                        before->by_key ? "orders by key" : "has none");
 }
 
+static unsigned most_of(const struct subscription *subscription)
+{
+    uint32_t cap =
+        caps_subscriptions(tenants_caps(subscription->all->tenants), subscription->scope.tenant);
+    return cap > 0 && cap < STORE_SUBSCRIPTIONS_MAX ? cap : STORE_SUBSCRIPTIONS_MAX;
+}
+
 static enum store_result create(struct subscription *subscription, struct store_session *session,
                                 struct put_subscription *put, bool *again)
 {
@@ -198,8 +205,8 @@ static enum store_result create(struct subscription *subscription, struct store_
     *again = outcome == STORE_STALE;
     if (outcome == STORE_CONFLICT)
         status_fail(status, STATUS_RESOURCE_EXHAUSTED, "TOO_MANY_SUBSCRIPTIONS",
-                    "there are %d subscriptions, the most that there may be",
-                    STORE_SUBSCRIPTIONS_MAX);
+                    "there are %u subscriptions, the most that there may be",
+                    most_of(subscription));
     subscription->id = 0; /* to be found */
     return STORE_OK;
 }

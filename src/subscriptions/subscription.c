@@ -157,10 +157,17 @@ struct subscription *subscription_new(struct subscriptions *all, struct scope sc
     return subscription;
 }
 
+static void tell_nothing_out(struct subscription *subscription)
+{
+    (void)caps_tell_outstanding(tenants_caps(subscription->all->tenants),
+                                subscription->scope.tenant, &subscription->share, 0);
+}
+
 void subscription_free(struct subscription *subscription)
 {
     CHECK(subscription_is_idle(subscription) && subscription->waiter_state == WAITER_OUTSIDE);
     ledger_close(subscription->ledger);
+    tell_nothing_out(subscription);
     arena_fini(&subscription->settings_arena);
     arena_fini(&subscription->settling.arena);
     buffer_fini(&subscription->settling.body);
@@ -184,6 +191,7 @@ void subscription_forget(struct subscription *subscription)
 {
     ledger_close(subscription->ledger);
     subscription->ledger = NULL;
+    tell_nothing_out(subscription);
     subscription->state = SUBSCRIPTION_UNKNOWN;
     subscription->spoiled = false;
     subscription->scanned = 0;
@@ -233,15 +241,32 @@ bool subscription_is_inbox(const struct subscription *subscription)
     return strcmp(subscription->name, SUBSCRIPTION_INBOX) == 0;
 }
 
-size_t subscription_room(const struct subscription *subscription)
+/* By its own settings; *of_tenant: by its tenant's caps. */
+static size_t own_room(struct subscription *subscription, size_t *of_tenant)
 {
     struct ledger_figures figures = ledger_figures_of(subscription->ledger);
     size_t held = figures.out + figures.waiting + figures.blocked;
     size_t most = subscription->settings.max_outstanding;
+    *of_tenant =
+        caps_tell_outstanding(tenants_caps(subscription->all->tenants), subscription->scope.tenant,
+                              &subscription->share, figures.out);
     return held < most && !subscription->settings.paused ? most - held : 0;
 }
 
-enum event_walk subscription_next_walk(const struct subscription *subscription)
+size_t subscription_room(struct subscription *subscription)
+{
+    size_t of_tenant;
+    size_t room = own_room(subscription, &of_tenant);
+    return room < of_tenant ? room : of_tenant;
+}
+
+bool subscription_is_capped(struct subscription *subscription)
+{
+    size_t of_tenant;
+    return own_room(subscription, &of_tenant) > 0 && of_tenant == 0;
+}
+
+enum event_walk subscription_next_walk(struct subscription *subscription)
 {
     struct ledger_key key;
     struct ledger_figures figures = ledger_figures_of(subscription->ledger);

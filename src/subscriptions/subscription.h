@@ -127,9 +127,10 @@ struct subscription {
     int64_t id, revision, created_at_us;
     struct subscription_settings settings; /* changed by the worker alone */
     struct arena settings_arena;
-    size_t series;         /* of metrics */
-    struct ledger *ledger; /* not NULL when it is ready */
-    uint64_t turns;        /* of the store's clock that it has heard of */
+    size_t series;           /* of metrics */
+    struct caps_share share; /* what caps know of it */
+    struct ledger *ledger;   /* not NULL when it is ready */
+    uint64_t turns;          /* of the store's clock that it has heard of */
     /* No event is new from the position up to here, but of keys that have a mark. */
     int64_t scanned;
     size_t passing; /* by key: so far the log is read when nothing of it could be given out */
@@ -194,10 +195,12 @@ void subscription_free(struct subscription *subscription);
 bool subscription_is_idle(const struct subscription *subscription);
 /* Forgets what it knows of the ledger, which is read again. Lock held. */
 void subscription_forget(struct subscription *subscription);
-/* So many more may be out. Lock held; it is ready. */
-size_t subscription_room(const struct subscription *subscription);
+/* So many more may be out, of it and of its tenant. Lock held; it is ready. */
+size_t subscription_room(struct subscription *subscription);
+/* Whether its tenant may have no more out, though it may. The same. */
+bool subscription_is_capped(struct subscription *subscription);
 /* Where the next events for those who wait are from. Lock held; it is ready. */
-enum event_walk subscription_next_walk(const struct subscription *subscription);
+enum event_walk subscription_next_walk(struct subscription *subscription);
 /* Whether a checkpoint has replaced entries that are still there. Lock held. */
 bool subscription_is_untrimmed(const struct subscription *subscription);
 bool subscription_is_inbox(const struct subscription *subscription);

@@ -146,7 +146,19 @@ def test_a_tenant_has_a_log_of_its_own(call, make):
     assert (made["name"], made["state"], made["description"]) == ("acme", "active", "Acme")
     (put,) = call("tenants", "put", "acme", "--keep-pending", "forever")
     assert (put["keep_acknowledged_seconds"], put["keep_pending_seconds"]) == (2592000, 0)
-    assert call("tenants", "show", "acme") == [put]
+    (capped,) = call("tenants", "put", "acme", "--max-pending", 1000, "--max-outstanding", 5)
+    assert capped.pop("caps") == {
+        "pending_events": 1000,
+        "storage_bytes": 0,
+        "subscriptions": 0,
+        "waiting_calls": 0,
+        "outstanding": 5,
+    }
+    (shown,) = call("tenants", "show", "acme")
+    assert shown["usage"] == {"pending_events": 0, "storage_bytes": 0, "subscriptions": 0}
+    assert shown["tenant"].pop("caps")["pending_events"] == 1000
+    del put["caps"]
+    assert shown["tenant"] == put == capped
     assert {"default", "acme"} <= {row["name"] for row in call("tenants")}
     key = make("--scope", "events:write,events:read", tenant="acme")
     (event,) = call("create", "crm", "lead", "{}", key=key)
@@ -176,7 +188,7 @@ def test_what_is_refused_of_tenants(core, operator, call, tmp_path):
     table = call_with(core, tmp_path, operator, "tenants", "--output", "table").stdout
     assert table.startswith("NAME ") and "\ndefault " in table
     shown = call_with(core, tmp_path, operator, "tenants", "show", "default", "--output", "table").stdout
-    assert "state         active\n" in shown
+    assert "state         active\n" in shown and " subscriptions: 0\n" in shown
 
 
 # ---- audit ----

@@ -471,3 +471,25 @@ def test_who_is_beyond_a_limit_is_told_when_to_try_again(operator, http):
         assert each.headers["RateLimit-Policy"] == '"events";q=1;w=1'
         assert each.headers["RateLimit"] == f'"events";r={left};t=1'
     assert "RateLimit" not in operator.get("/api/v1/inbox").headers
+
+
+def test_who_is_beyond_a_cap_is_told_when_to_try_again(operator, http, store_name):
+    tenant = f"/api/v1/tenants/capped-{store_name}"
+    assert operator.put(tenant, json={"caps": {"pending_events": -1}}).status_code == 422
+    answer = operator.put(tenant, json={"caps": {"pending_events": 1, "storage_bytes": 1000}})
+    assert answer.json()["tenant"]["caps"]["storage_bytes"] == 1000, answer.text
+    key = bearer(new_key(operator, "events_write", "subscriptions_manage", tenant=tenant.split("/")[-1]))
+
+    def again():  # nothing new
+        return http.post("/api/v1/events", json=CREATE, headers={**key, "Idempotency-Key": "once"})
+
+    assert again().status_code < 300
+
+    answer = wait_until(lambda: (got := again()).status_code == 429 and got, "the cap", 15)
+    check_problem(answer, 429, "TOO_MANY_PENDING_EVENTS")
+    assert answer.headers["Retry-After"] == "1"
+    assert operator.put(tenant, json={"caps": {"storage_bytes": 100}}).status_code == 200
+    full = wait_until(lambda: "STORAGE_FULL" in (got := again()).text and got, "the other cap", 15)
+    check_problem(full, 429, "STORAGE_FULL")
+    assert full.headers["Retry-After"] == "10"
+    assert operator.get(tenant).json()["usage"]["pending_events"] == 1
