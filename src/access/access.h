@@ -63,6 +63,10 @@ bool access_hold_room(struct access *access, struct scope scope, size_t events, 
                       struct status *status) MUST_CHECK;
 void access_return_room(struct access *access, struct scope scope, size_t events, size_t bytes);
 
+/* Gives them back: nothing was queued, so none will be created. */
+void access_return_events(struct access *access, const struct pass *pass, size_t events,
+                          size_t bytes);
+
 /* Whether everything was read once, so that keys are known. Always with ACCESS_OFF. */
 bool access_is_known(const struct access *access);
 

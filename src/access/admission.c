@@ -166,6 +166,21 @@ void access_return_room(struct access *access, struct scope scope, size_t events
         caps_return(tenants_caps(access->tenants), scope.tenant, events, bytes);
 }
 
+void access_return_events(struct access *access, const struct pass *pass, size_t events,
+                          size_t bytes)
+{
+    if (!access || access->mode == ACCESS_OFF)
+        return;
+    const struct known_key *key = (const struct known_key *)pass;
+    struct quota *of_tenant = key ? key->of_tenant : keyring_default_quota(access->keyring);
+    unsigned cores = access->cores ? atomic_load(&access->cores->count) : 1;
+    struct quota *quotas[] = {of_tenant, key ? key->quota : NULL};
+    for (size_t i = 0; i < 2 && quotas[i]; i++) {
+        quota_give_back(quotas[i], QUOTA_EVENTS, events, cores);
+        quota_give_back(quotas[i], QUOTA_BYTES, bytes, cores);
+    }
+}
+
 /* ---- a key ---- */
 
 static bool allows_address(const struct known_key *key, const char *address)

@@ -49,6 +49,13 @@ int64_t quota_wait_us(const struct quota *quota, enum quota_kind kind, int64_t n
     return missing_us >= SECOND_US ? missing_us - SECOND_US + 1 : 0;
 }
 
+/* For how long the amount fills the bucket that so many share. */
+static int64_t cost_us(uint64_t amount, unsigned cores, uint64_t per_second)
+{
+    double seconds = (double)amount * cores / (double)per_second;
+    return seconds < LONGEST_S ? (int64_t)(seconds * SECOND_US) : LONGEST_S * SECOND_US;
+}
+
 void quota_take(struct quota *quota, enum quota_kind kind, uint64_t amount, unsigned cores,
                 int64_t now_us)
 {
@@ -57,12 +64,19 @@ void quota_take(struct quota *quota, enum quota_kind kind, uint64_t amount, unsi
     if (per_second == 0)
         return;
     atomic_store_explicit(&quota->cores, cores, memory_order_relaxed);
-    double seconds = (double)amount * cores / (double)per_second;
-    int64_t cost_us = seconds < LONGEST_S ? (int64_t)(seconds * SECOND_US) : LONGEST_S * SECOND_US;
+    int64_t cost = cost_us(amount, cores, per_second);
     int_fast64_t full_us = atomic_load(&bucket->full_us);
     while (!atomic_compare_exchange_weak(&bucket->full_us, &full_us,
-                                         (full_us > now_us ? full_us : now_us) + cost_us)) {
+                                         (full_us > now_us ? full_us : now_us) + cost)) {
     }
+}
+
+void quota_give_back(struct quota *quota, enum quota_kind kind, uint64_t amount, unsigned cores)
+{
+    struct quota_bucket *bucket = &quota->buckets[kind];
+    uint64_t per_second = atomic_load_explicit(&bucket->per_second, memory_order_relaxed);
+    if (per_second > 0)
+        atomic_fetch_sub(&bucket->full_us, cost_us(amount, cores, per_second));
 }
 
 /* What was noted in this minute; `*old` is all that was. */

@@ -39,6 +39,9 @@ int64_t quota_wait_us(const struct quota *quota, enum quota_kind kind, int64_t n
 void quota_take(struct quota *quota, enum quota_kind kind, uint64_t amount, unsigned cores,
                 int64_t now_us);
 
+/* Gives back what was taken, as it came to nothing. */
+void quota_give_back(struct quota *quota, enum quota_kind kind, uint64_t amount, unsigned cores);
+
 /* Whether a refusal goes on record, which is noted: of a key, one of each kind in a minute, 0 to
  * QUOTA_REFUSAL_KINDS - 1; of all keys of a tenant, so many in a minute. */
 #define QUOTA_REFUSAL_KINDS 24

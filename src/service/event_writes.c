@@ -243,6 +243,8 @@ static void submit(struct write_call *write)
     } else if (!take_events(write, &status)) {
         call_fail(write->call, &status, NULL, 0);
     } else if (!writer_submit(write->service->writer, &write->op, &status)) {
+        access_return_events(write->service->access, write->call->pass, write->held_events,
+                             write->held_bytes); /* what the queue refuses does not count */
         return_room(write);
         call_fail(write->call, &status, NULL, 0);
     }

@@ -388,6 +388,36 @@ static int64_t last_used_us(const char *key)
     return row_time_us(answer->key->last_used_at);
 }
 
+/* Of the key and of its tenant. */
+static void what_came_to_nothing_does_not_count(void **state)
+{
+    (void)state;
+    Triggers__Api__V1__Scope writes[] = {TRIGGERS__API__V1__SCOPE__SCOPE_EVENTS_WRITE};
+    Triggers__V1__Limits limits = TRIGGERS__V1__LIMITS__INIT;
+    Triggers__V1__CreateKeyRequest asked = TRIGGERS__V1__CREATE_KEY_REQUEST__INIT;
+    Triggers__V1__PutTenantRequest tenant = TRIGGERS__V1__PUT_TENANT_REQUEST__INIT;
+    struct access *access = world.cores[0].access;
+    struct pass *pass;
+    limits.events_per_second = 5;
+    limits.bytes_per_second = 1000;
+    tenant.name = (char *)"acme";
+    tenant.limits = &limits;
+    assert_non_null(world_manage(&world, &tenant, world.operator_pass));
+    asked.scopes = writes;
+    asked.n_scopes = 1;
+    asked.limits = &limits;
+    const char *key = world_make_key(&world, "acme", &asked);
+    assert_true(world_admit(&world, &world.cores[0], key, "192.0.2.7", &pass));
+    for (int i = 0; i < 20; i++) {
+        assert_true(access_take_events(access, pass, 100, 100000, &world.status));
+        assert_false(access_take_events(access, pass, 1, 1, &world.status));
+        assert_string_equal(world.status.reason, "RATE_LIMITED");
+        access_return_events(access, pass, 100, 100000);
+    }
+    assert_true(access_take_events(access, pass, 5, 1000, &world.status));
+    pass_release(pass);
+}
+
 static void uses_are_noted_to_the_minute(void **state)
 {
     (void)state;
@@ -473,6 +503,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(wrong_keys_are_limited_by_address, begin_required, end),
         cmocka_unit_test_setup_teardown(a_pass_allows_what_its_key_may, begin_required, end),
         cmocka_unit_test_setup_teardown(filters_are_narrowed, begin_required, end),
+        cmocka_unit_test_setup_teardown(what_came_to_nothing_does_not_count, begin_required, end),
         cmocka_unit_test_setup_teardown(uses_are_noted_to_the_minute, begin_required, end),
         cmocka_unit_test_setup_teardown(keys_change_while_calls_come, begin_required, end),
     };

@@ -129,6 +129,23 @@ static void cores_are_counted_while_they_tell_of_themselves(void **state)
     core_count_fini(&cores);
 }
 
+static void what_was_given_back_may_be_taken_again(void **state)
+{
+    (void)state;
+    int64_t now_us = 5 * SECOND_US;
+    for (int i = 0; i < 100; i++) { /* nothing is lost or won, whoever shares it */
+        assert_int_equal(quota_wait_us(quota, QUOTA_BYTES, now_us), 0);
+        quota_take(quota, QUOTA_BYTES, 5000, 2, now_us);
+        assert_true(quota_wait_us(quota, QUOTA_BYTES, now_us) > 0);
+        quota_give_back(quota, QUOTA_BYTES, 5000, 2);
+    }
+    quota_take(quota, QUOTA_CALLS, 3, 1, now_us);
+    quota_give_back(quota, QUOTA_CALLS, 3, 1);
+    assert_int_equal(take_all(QUOTA_CALLS, 1, now_us), 10);
+    quota_give_back(quota, QUOTA_EVENTS, 3, 1); /* which are not limited */
+    assert_int_equal(quota_wait_us(quota, QUOTA_EVENTS, now_us), 0);
+}
+
 static void a_refusal_of_each_kind_is_noted_once_a_minute(void **state)
 {
     (void)state;
@@ -164,6 +181,7 @@ int main(void)
         TEST(cores_share_it),
         TEST(limits_change_at_once),
         TEST(what_is_left_is_described),
+        TEST(what_was_given_back_may_be_taken_again),
         TEST(a_refusal_of_each_kind_is_noted_once_a_minute),
         TEST(refusals_of_a_tenant_are_counted_by_the_minute),
         cmocka_unit_test(cores_are_counted_while_they_tell_of_themselves),
