@@ -29,7 +29,9 @@ final class AnyCall {
 
     private static MethodDescriptor find(String name) {
         return Stream.of(
-                        Access.getDescriptor(), Events.getDescriptor(), Subscriptions.getDescriptor())
+                        Access.getDescriptor(),
+                        Events.getDescriptor(),
+                        Subscriptions.getDescriptor())
                 .flatMap(file -> file.getServices().stream())
                 .flatMap(service -> service.getMethods().stream())
                 .filter(each -> name.equals(each.getService().getName() + "/" + each.getName()))
