@@ -142,7 +142,8 @@ const union MHD_ConnectionInfo *MHD_get_connection_info(struct MHD_Connection *c
                                                         enum MHD_ConnectionInfoType type, ...)
 {
     (void)type;
-    static struct loop loop;
+    static struct connections connections = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+    static struct loop loop = {.connections = &connections};
     static struct connection peer = {.magic = CONNECTION_MAGIC, .loop = &loop, .host = "10.0.0.1"};
     static const union MHD_ConnectionInfo info = {.socket_context = &peer};
     peer.http = connection;
