@@ -19,13 +19,18 @@ void base64_append(struct buffer *buffer, const uint8_t *bytes, size_t size)
     }
 }
 
-/* -1: it is none. */
+/* -1: it is none. Comparing is quicker than a search, and acknowledgements have many of them. */
 static int digit_value(char c)
 {
-    if (c == '-' || c == '_')
-        c = c == '-' ? '+' : '/';
-    const char *digit = c ? strchr(DIGITS, c) : NULL;
-    return digit ? (int)(digit - DIGITS) : -1;
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    if (c == '+' || c == '-')
+        return 62;
+    return c == '/' || c == '_' ? 63 : -1;
 }
 
 bool base64_read(const char *text, uint8_t *bytes, size_t *size)
