@@ -418,6 +418,34 @@ static void what_came_to_nothing_does_not_count(void **state)
     pass_release(pass);
 }
 
+/* Neither more nor less than without the step. */
+static void steps_of_the_clock_change_no_limit(void **state)
+{
+    static const int64_t steps[] = {-30 * DAY_US, 60 * DAY_US, -30 * DAY_US};
+    (void)state;
+    Triggers__Api__V1__Scope writes[] = {SCOPE(EVENTS_WRITE)};
+    Triggers__V1__Limits limits = TRIGGERS__V1__LIMITS__INIT;
+    Triggers__V1__CreateKeyRequest asked = TRIGGERS__V1__CREATE_KEY_REQUEST__INIT;
+    struct access *access = world.cores[0].access;
+    struct pass *pass;
+    limits.events_per_second = 5;
+    asked.scopes = writes;
+    asked.n_scopes = 1;
+    asked.limits = &limits;
+    const char *key = world_make_key(&world, "default", &asked);
+    assert_true(world_admit(&world, &world.cores[0], key, "192.0.2.7", &pass));
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        assert_true(access_take_events(access, pass, 50, 1, &world.status));
+        world_step(steps[i]);
+        assert_false(access_take_events(access, pass, 1, 1, &world.status));
+        world_look(&world.cores[0]); /* two seconds; the store's clock is known now */
+        assert_false(access_take_events(access, pass, 1, 1, &world.status));
+        world_pass(10 * SECOND_US);
+        assert_true(world_admit(&world, &world.cores[0], key, "192.0.2.7", NULL));
+    }
+    pass_release(pass);
+}
+
 static void uses_are_noted_to_the_minute(void **state)
 {
     (void)state;
@@ -504,6 +532,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_pass_allows_what_its_key_may, begin_required, end),
         cmocka_unit_test_setup_teardown(filters_are_narrowed, begin_required, end),
         cmocka_unit_test_setup_teardown(what_came_to_nothing_does_not_count, begin_required, end),
+        cmocka_unit_test_setup_teardown(steps_of_the_clock_change_no_limit, begin_required, end),
         cmocka_unit_test_setup_teardown(uses_are_noted_to_the_minute, begin_required, end),
         cmocka_unit_test_setup_teardown(keys_change_while_calls_come, begin_required, end),
     };

@@ -15,7 +15,7 @@
 
 /* ---- clocks ---- */
 
-static atomic_int_fast64_t passed_us;
+static atomic_int_fast64_t passed_us, stepped_us;
 
 static int64_t read_us(clockid_t id)
 {
@@ -26,12 +26,17 @@ static int64_t read_us(clockid_t id)
 
 static int64_t moved_now_us(void)
 {
-    return read_us(CLOCK_REALTIME);
+    return read_us(CLOCK_REALTIME) + atomic_load(&stepped_us);
 }
 
 static int64_t moved_monotonic_us(void)
 {
     return read_us(CLOCK_MONOTONIC);
+}
+
+void world_step(int64_t microseconds)
+{
+    atomic_fetch_add(&stepped_us, microseconds);
 }
 
 void world_pass(int64_t microseconds)

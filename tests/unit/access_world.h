@@ -51,6 +51,9 @@ void world_end(struct access_world *world);
 /* Sets both clocks on. */
 void world_pass(int64_t microseconds);
 
+/* Sets the clock of this machine alone, which is the store's too, on or back. */
+void world_step(int64_t microseconds);
+
 /* What the core does when so much time has passed, and waits until that is done. */
 void world_look(struct access_core *core);
 
