@@ -215,7 +215,7 @@ static void gather_op(struct write_batch *batch, struct write_op *op)
         batch->deadline_ms = op->op.deadline_ms;
 }
 
-/* The store has waited for its turn: what came meanwhile joins the batch. */
+/* The store is about to take its turn: what came meanwhile joins the batch. */
 static enum store_result gather_more(struct store_write *write, struct status *status)
 {
     struct write_batch *batch = write->context;

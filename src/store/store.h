@@ -192,8 +192,8 @@ struct store_write {
     struct store_item **items;
     size_t count;
     bool part; /* a part of a batch that failed: hardly waits for locks, as it has just waited */
-    /* Adds what came while the store waited for its turn to write: after the other items, for which
-     * there is room. It may read with the session; a failure becomes that of the write. NULL:
+    /* Adds what came before the store's turn to write: after the other items, for which there is
+     * room. It may read with the session; a failure becomes that of the write. NULL:
      * nothing is added. */
     enum store_result (*gather)(struct store_write *batch, struct status *status);
     void *context; /* for `gather` */

@@ -196,16 +196,14 @@ static bool append_is_bare(const struct store_item *item)
     return item->event.ordering_key.size == 0 && item->event.deliver_at_us == 0;
 }
 
-#define BARE &SEQUENCE, &ID, &CREATED_AT, &KIND, &PAYLOAD
-#define WHOLE                                                                                      \
-    {                                                                                              \
-        BARE, &ORDERING_KEY, &ORDERING_HASH, &DELIVER_AT                                           \
-    }
+/* With the log locked the statement numbers them. */
+#define BARE &ID, &CREATED_AT, &KIND, &PAYLOAD
+#define WHOLE BARE, &ORDERING_KEY, &ORDERING_HASH, &DELIVER_AT
 
 static const struct postgres_item_kind APPENDS = {
-    .write = {[POSTGRES_ALONE] = {POSTGRES_APPEND, WHOLE},
-              [POSTGRES_SHARED] = {POSTGRES_APPEND_AFTER_OTHERS, WHOLE}},
-    .write_bare = {[POSTGRES_ALONE] = {POSTGRES_APPEND_BARE, {BARE}},
+    .write = {[POSTGRES_ALONE] = {POSTGRES_APPEND, {&SEQUENCE, WHOLE}},
+              [POSTGRES_SHARED] = {POSTGRES_APPEND_AFTER_OTHERS, {WHOLE}}},
+    .write_bare = {[POSTGRES_ALONE] = {POSTGRES_APPEND_BARE, {&SEQUENCE, BARE}},
                    [POSTGRES_SHARED] = {POSTGRES_APPEND_BARE_AFTER_OTHERS, {BARE}}},
     .is_bare = append_is_bare,
     .in_order = true,

@@ -48,7 +48,6 @@ struct postgres_session {
     PGconn *conn;
     int64_t deadline_ms;       /* of the current operation, on clock_monotonic_ms */
     int64_t server_started_us; /* says which server this is, see settings.sql */
-    int64_t turn_last;         /* the highest sequence when the turn began */
     bool read_only;
     bool pooled;       /* a pooler is in between */
     bool has_policies; /* row-level security looks at a setting, see settings.sql */
@@ -204,6 +203,9 @@ enum store_result postgres_kinds(struct store_session *session, struct scope sco
                                  struct store_kinds *kinds, struct status *status);
 
 /* ---- turn.c: the lock of the log ---- */
+
+/* Why a batch was not written. */
+#define POSTGRES_LOG_LOCKED "another session of the database keeps the log locked"
 
 /* Waits for the log's lock, in a transaction that stays open: everything up to its end is part of
  * it. Without STORE_OK there is no turn. */

@@ -1,6 +1,5 @@
-/* Cores that write the same log at once take turns: a turn is a transaction that holds the lock of
- * the log. It begins with a round trip of its own, so that what is written can be chosen when the
- * lock is there, and what others wrote before can be looked at. */
+/* A turn whose lock of the log comes in a round trip of its own, so that what others wrote before
+ * can be looked at: the numbers of kinds that are new. */
 #include "base/check.h"
 #include "store/postgres/session.h"
 
@@ -23,16 +22,13 @@ static bool begin_send(struct postgres_session *session, struct scope scope, boo
 struct locking {
     bool founds; /* the first statement makes the row that is locked */
     bool locked;
-    int64_t last; /* the highest sequence, seen with the lock */
 };
 
 static void take_lock(void *context, size_t command, const PGresult *rows)
 {
     struct locking *locking = context;
-    if (command == locking->founds)
-        locking->locked = PQntuples(rows) == 1;
-    else
-        locking->last = PQntuples(rows) == 1 ? postgres_int64(rows, 0, 0) : 0;
+    CHECK(command == locking->founds);
+    locking->locked = PQntuples(rows) == 1;
 }
 
 static enum store_result lock(struct postgres_session *session, struct scope scope,
@@ -41,8 +37,7 @@ static enum store_result lock(struct postgres_session *session, struct scope sco
     if (locking->founds &&
         !postgres_statement_send(session, POSTGRES_FOUND_TENANT, &scope, NULL, 0))
         return postgres_failed(session, NULL, status);
-    if (!postgres_statement_send(session, POSTGRES_LOCK_LOG, &scope, NULL, 0) ||
-        !postgres_statement_send(session, POSTGRES_HIGHEST_SEQUENCE, &scope, NULL, 0))
+    if (!postgres_statement_send(session, POSTGRES_LOCK_LOG, &scope, NULL, 0))
         return postgres_failed(session, NULL, status);
     return postgres_sync(session, take_lock, locking, status);
 }
@@ -61,13 +56,10 @@ enum store_result postgres_turn_begin(struct postgres_session *session, struct s
         result = lock(session, scope, &locking, status);
     }
     CHECK(locking.locked || result != STORE_OK);
-    session->turn_last = locking.last;
     if (result == STORE_OK)
         return result;
     postgres_turn_give_up(session);
-    return result == STORE_LOCKED
-               ? store_unavailable(status, "another session of the database keeps the log locked")
-               : result;
+    return result == STORE_LOCKED ? store_unavailable(status, POSTGRES_LOG_LOCKED) : result;
 }
 
 bool postgres_turn_commit_send(struct postgres_session *session)

@@ -5,8 +5,9 @@
  *
  * Sequences: a core that writes alone knows the highest one and numbers its events itself. The
  * primary key makes it wait for, and fail after, another that has written the same number. Then,
- * and as long as others write too, or when kinds are new, it waits for its turn (turn.c) and goes
- * on from the highest sequence. */
+ * and as long as others write too, the round trip begins with a wait for the lock of the log, and
+ * goes on from the highest sequence: cores take turns of one commit. When kinds are new, the lock
+ * comes in a round trip before that one (turn.c). */
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -40,6 +41,7 @@ struct writing {
     struct postgres_log *log;
     enum postgres_attempt attempt;
     bool briefly;             /* hardly waits for locks */
+    bool turn_came;           /* the lock of the log was waited for */
     struct key *keys;         /* of all kinds */
     struct store_item **sent; /* the same */
     struct sorted kinds[STORE_KIND_COUNT];
@@ -205,7 +207,9 @@ static void take_written(void *context, size_t command, const PGresult *rows)
     struct writing *writing = context;
     CHECK(command < writing->step_count);
     const struct step *step = &writing->steps[command];
-    if (step->statement == POSTGRES_FILL)
+    if (step->statement == POSTGRES_LOCK_LOG)
+        writing->turn_came = true;
+    else if (step->statement == POSTGRES_FILL)
         take_filled(writing->log, rows);
     else if (step->sorted)
         step->sorted->kind->written(&step->sorted->sent, writing->log, rows);
@@ -217,15 +221,14 @@ static bool may_fill(int64_t last, size_t count)
     return (last + 1) / STORE_BLOCK != (last + 1 + (int64_t)count) / STORE_BLOCK;
 }
 
-/* Gives the appends the sequences that follow. Alone they count if the transaction is committed; in
- * a turn they say what was seen last, and those count that come back. */
+/* Gives the appends the sequences that follow, which count if the transaction is committed. */
 static void number_appends(struct writing *writing, int64_t last)
 {
     struct postgres_sent *sent = &writing->kinds[STORE_APPEND].sent;
+    CHECK(writing->attempt == POSTGRES_ALONE);
     for (size_t i = 0; i < sent->count; i++) {
         sent->items[i]->event.sequence = last + 1 + (int64_t)i;
-        if (writing->attempt == POSTGRES_ALONE)
-            sent->items[i]->outcome = STORE_DONE;
+        sent->items[i]->outcome = STORE_DONE;
     }
 }
 
@@ -242,7 +245,10 @@ static const struct postgres_sending *choose_sending(const struct sorted *sorted
 static enum store_result write_all(struct postgres_session *session, struct writing *writing,
                                    const struct store_write *batch, struct status *status)
 {
-    int64_t last = session->in_turn ? session->turn_last : session->logs[0]->last;
+    int64_t last = session->logs[0]->last;
+    bool alone = writing->attempt == POSTGRES_ALONE;
+    if (!alone && !session->in_turn)
+        add_step(writing, POSTGRES_LOCK_LOG, NULL);
     for (enum store_kind kind = 0; kind < STORE_KIND_COUNT; kind++) {
         struct sorted *sorted = &writing->kinds[kind];
         if (sorted->keys.count == 0)
@@ -251,12 +257,12 @@ static enum store_result write_all(struct postgres_session *session, struct writ
             choose_in_order(sorted, batch);
         else
             choose_sent(sorted, false);
-        if (kind == STORE_APPEND)
+        if (kind == STORE_APPEND && alone)
             number_appends(writing, last);
         const struct postgres_sending *sending = choose_sending(sorted, writing->attempt);
         put_columns(sorted, sending->columns);
         add_step(writing, sending->statement, sorted);
-        if (kind == STORE_APPEND && may_fill(last, sorted->sent.count))
+        if (kind == STORE_APPEND && (!alone || may_fill(last, sorted->sent.count)))
             add_step(writing, POSTGRES_FILL, NULL);
     }
     return run_steps(session, writing, take_written, status);
@@ -351,7 +357,10 @@ static enum store_result try_write(struct postgres_session *session, struct scop
     }
     writing.attempt = attempt;
     writing.briefly = batch->part;
+    bool takes_turn = attempt == POSTGRES_SHARED && !session->in_turn;
     enum store_result result = write_all(session, &writing, batch, status);
+    if (result == STORE_LOCKED && takes_turn && !writing.turn_came)
+        result = store_unavailable(status, POSTGRES_LOG_LOCKED);
     if (result == STORE_OK) {
         note_written(session->logs[0], &writing, last);
         result = look_up_rest(session, &writing, status);
@@ -402,13 +411,16 @@ static bool look_at_log(struct postgres_session *session, struct scope scope)
     return true;
 }
 
-/* The batch grows by what came while others had their turns. */
 static enum store_result write_in_turn(struct postgres_session *session, struct scope scope,
                                        struct store_write *batch, struct status *status)
 {
-    enum store_result result = postgres_turn_begin(session, scope, batch->part, status);
-    if (result == STORE_OK && batch->gather)
-        result = batch->gather(batch, status);
+    enum store_result result = batch->gather ? batch->gather(batch, status) : STORE_OK;
+    if (result == STORE_OK)
+        result = postgres_number_kinds(session, scope, batch, false, status);
+    if (result != STORE_OK || !has_new_kinds(batch))
+        return result == STORE_OK ? try_write(session, scope, batch, POSTGRES_SHARED, status)
+                                  : result;
+    result = postgres_turn_begin(session, scope, batch->part, status);
     if (result == STORE_OK)
         result = postgres_number_kinds(session, scope, batch, true, status);
     if (result == STORE_OK)

@@ -60,23 +60,18 @@ locked as materialized (
         where tenant_id = $1 and p.longer is not null for update) t)
 select pg_catalog.set_config('lock_timeout', usual, true) from locked;
 
--- name: highest_sequence
--- With the log locked: nobody adds to it. Index: events_pkey, backwards, for the first row.
-select sequence from triggers.events where tenant_id = $1 order by sequence desc limit 1;
-
 -- name: append_bare_after_others
 -- Stores those events that are not there, with the sequences after the highest one; returns their
--- ids and sequences, in their order. With the log locked, which keeps out only those who lock it: fails,
--- without a sequence, when the highest one is not any more what was seen with the lock, the one before
--- the first of $2. Indexes: events_pkey, backwards, for the first row; events_id.
+-- ids and sequences, in their order. With the log locked, which keeps out only those who lock it: fails
+-- when another has stored a sequence meanwhile. Indexes: events_pkey, backwards, for the first row;
+-- events_id.
 insert into triggers.events (tenant_id, sequence, event_id, created_at, kind, payload)
-select $1::bigint, case when l.sequence = ($2::bigint[])[1] - 1
-    then l.sequence + row_number() over () end, i.event_id, i.created_at, i.kind, i.payload
+select $1::bigint, l.sequence + row_number() over (), i.event_id, i.created_at, i.kind, i.payload
 from (
     select coalesce((
         select sequence from triggers.events where tenant_id = $1
         order by sequence desc limit 1), 0) as sequence) l
-cross join unnest($3::uuid[], $4::timestamptz[], $5::integer[], $6::bytea[])
+cross join unnest($2::uuid[], $3::timestamptz[], $4::integer[], $5::bytea[])
     i (event_id, created_at, kind, payload)
 where not exists (
         select from triggers.events where tenant_id = $1 and event_id = i.event_id offset 0)
@@ -89,15 +84,14 @@ returning event_id, sequence;
 -- The same with an ordering key or a deliver_at. Indexes: the same; events_keys and events_delayed grow.
 insert into triggers.events (tenant_id, sequence, event_id, created_at, kind, payload, ordering_key,
     ordering_hash, deliver_at)
-select $1::bigint, case when l.sequence = ($2::bigint[])[1] - 1
-    then l.sequence + row_number() over () end, i.event_id, i.created_at, i.kind, i.payload, i.ordering_key,
-    i.ordering_hash, i.deliver_at
+select $1::bigint, l.sequence + row_number() over (), i.event_id, i.created_at, i.kind, i.payload,
+    i.ordering_key, i.ordering_hash, i.deliver_at
 from (
     select coalesce((
         select sequence from triggers.events where tenant_id = $1
         order by sequence desc limit 1), 0) as sequence) l
-cross join unnest($3::uuid[], $4::timestamptz[], $5::integer[], $6::bytea[], $7::text[], $8::bigint[],
-    $9::timestamptz[])
+cross join unnest($2::uuid[], $3::timestamptz[], $4::integer[], $5::bytea[], $6::text[], $7::bigint[],
+    $8::timestamptz[])
     i (event_id, created_at, kind, payload, ordering_key, ordering_hash, deliver_at)
 where not exists (
         select from triggers.events where tenant_id = $1 and event_id = i.event_id offset 0)
