@@ -44,6 +44,16 @@ static bool count_bytes(int socket, enum pace_phase phase, uint64_t *bytes)
     return true;
 }
 
+uint64_t pace_bytes_read(int socket)
+{
+    uint64_t received;
+    int unread;
+    /* In this order: what arrives in between counts as unread. */
+    if (!count_bytes(socket, PACE_BODY, &received) || ioctl(socket, SIOCINQ, &unread) != 0)
+        return 0;
+    return received > (uint64_t)unread ? received - (uint64_t)unread : 0;
+}
+
 /* Whether we have read all that the peer sent, or it has not yet taken all that we sent. */
 static bool is_waited_for(int socket, enum pace_phase phase)
 {

@@ -52,4 +52,7 @@ bool pace_is_too_slow(uint64_t bytes, int64_t elapsed_ms, int64_t patience_ms);
  * need its memory; NULL: it has sent none. */
 const char *pace_last_words(const struct pace *pace, bool late);
 
+/* At most how many bytes we have read from the socket; 0 when that is not known. */
+uint64_t pace_bytes_read(int socket);
+
 #endif

@@ -16,6 +16,12 @@ const char TLS_PRIORITIES[] =
     "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA:-CIPHER-ALL:"
     "+AES-256-GCM:+AES-128-GCM:+CHACHA20-POLY1305:-MAC-ALL:+AEAD:%SERVER_PRECEDENCE";
 
+#define WARNINGS_IN_A_ROW 4
+
+/* Bytes that a client may need for a handshake; the most are for its certificates. GnuTLS gathers a
+ * message of any size until it is complete. */
+#define HANDSHAKE_MAX 32768
+
 static int (*make_handshake)(gnutls_session_t session);
 
 bool tls_init(void)
@@ -70,14 +76,17 @@ struct tls_stream {
     ssize_t error; /* GnuTLS's, of the last receive */
 };
 
-/* As gnutls_record_recv, which is replaced. */
+/* As gnutls_record_recv, which is replaced. A peer that sends nothing but warnings would be read
+ * for ever. */
 static ssize_t receive_record(gnutls_session_t session, void *buffer, size_t size)
 {
     uint8_t sequence[8];
     ssize_t received;
+    int warnings = 0;
     do
         received = gnutls_record_recv_seq(session, buffer, size, sequence);
-    while (received == GNUTLS_E_INTERRUPTED || received == GNUTLS_E_WARNING_ALERT_RECEIVED);
+    while (received == GNUTLS_E_INTERRUPTED ||
+           (received == GNUTLS_E_WARNING_ALERT_RECEIVED && ++warnings < WARNINGS_IN_A_ROW));
     return received;
 }
 
@@ -108,6 +117,8 @@ static void answer_encrypted(void *pointer, const struct problem *refused)
 static int open_session(struct tls_session *tls)
 {
     int error = make_handshake(tls->gnutls);
+    if (error == GNUTLS_E_AGAIN && pace_bytes_read(tls->socket) > HANDSHAKE_MAX)
+        error = GNUTLS_E_HANDSHAKE_TOO_LARGE;
     if (error == GNUTLS_E_SUCCESS) {
         tls->open = true;
         pace_begin(tls->pace, PACE_IDLE);

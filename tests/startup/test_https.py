@@ -2,6 +2,8 @@
 and requests that come in pieces."""
 
 import contextlib
+import ctypes
+import socket
 import ssl
 import time
 
@@ -101,3 +103,38 @@ def test_pieces_of_requests_and_many_at_once(bridge, pair):
             piece = peer.recv(65536)
             assert piece
             text += piece
+
+
+@contextlib.contextmanager
+def warner(bridge):
+    """A function that sends a warning over TLS 1.2, which Python's ssl cannot, until the bridge has closed:
+    then it returns False."""
+    gnutls = ctypes.CDLL("libgnutls.so.30")
+    session, credentials = ctypes.c_void_p(), ctypes.c_void_p()
+    gnutls.gnutls_init(ctypes.byref(session), 1 << 1 | 1 << 6)  # GNUTLS_CLIENT, GNUTLS_NO_SIGNAL
+    gnutls.gnutls_certificate_allocate_credentials(ctypes.byref(credentials))
+    gnutls.gnutls_credentials_set(session, 1, credentials)  # GNUTLS_CRD_CERTIFICATE
+    gnutls.gnutls_priority_set_direct(session, b"NORMAL:-VERS-ALL:+VERS-TLS1.2", None)
+    with socket.create_connection(("127.0.0.1", bridge.port)) as peer:
+        gnutls.gnutls_transport_set_int2(session, peer.fileno(), peer.fileno())
+        assert gnutls.gnutls_handshake(session) == 0
+        yield lambda: gnutls.gnutls_alert_send(session, 1, 90) == 0  # GNUTLS_AL_WARNING, user_canceled
+    gnutls.gnutls_deinit(session)
+    gnutls.gnutls_certificate_free_credentials(credentials)
+
+
+def test_who_only_warns_is_closed(bridge):
+    """Reading on and on would keep everybody else of that thread waiting."""
+    with warner(bridge) as warn:
+        assert not all(warn() for _ in range(200_000))
+
+
+def test_a_handshake_takes_little_memory(start_bridge, pair):
+    """GnuTLS would gather a message of any size, of as many peers as may connect. The bridge ends it at once,
+    and not when it has waited long enough."""
+    bridge = start_bridge(None, **BRIDGE.settings(pair))
+    with socket.create_connection(("127.0.0.1", bridge.port), 5) as peer:
+        hello = b"\x01" + (100_000).to_bytes(3, "big") + bytes(16380)
+        for _ in range(3):
+            peer.sendall(b"\x16\x03\x01" + len(hello).to_bytes(2, "big") + hello)
+        assert peer.recv(1) == b"\x15"  # an alert
