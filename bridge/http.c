@@ -131,7 +131,7 @@ static bool slow_down(struct request *request)
     loop_suspend(request->peer);
     loop_watch(request->peer, go_on, request);
     loop_sleep(request->peer, slow_ms);
-    connections_set_spare(&request->bridge->connections, request->peer);
+    connections_set_spare(request->peer->loop->connections, request->peer);
     return true;
 }
 
