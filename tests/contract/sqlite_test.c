@@ -295,7 +295,7 @@ static void writers_take_turns_in_the_order_in_which_they_came(void **state)
 static void a_write_that_fails_ends_its_turn(void **state)
 {
     struct world *world = *state;
-    struct side *side = side_begin(world->url, "insert into blocks values (9, 9, 9, 9)");
+    struct side *side = side_begin(world->url, "insert into blocks values (9, 9, 9, 9, 9)");
     sqlite3_busy_timeout(((struct sqlite_session *)world->writer)->db, 1);
     struct store_item append = event_numbered(1);
     struct status status = STATUS_INIT;
