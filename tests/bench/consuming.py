@@ -163,7 +163,7 @@ def fill_sqlite(file, count):
             ),
         )
         database.executemany(
-            "insert into blocks values (0, ?, ?, ?)",
+            "insert into blocks (tenant_id, block, oldest, newest) values (0, ?, ?, ?)",
             ((b, FIRST_TIME + max(b << 8, 1), FIRST_TIME + (b << 8) + 255) for b in full),
         )
         database.executemany("insert into pending values (0, ?, ?)", ((k, b) for k in (0, 1) for b in full))
