@@ -107,10 +107,8 @@ static void append_result(struct buffer *body, const triggers_item *item, size_t
 void batch_ack_events_finish(struct request *request)
 {
     const triggers_reply *reply = request->reply;
-    if (reply->code != TRIGGERS_OK) {
-        request_answer_error(request, &reply->error);
+    if (core_call_failed(request))
         return;
-    }
     struct buffer body;
     request_init_text(request, &body, RESULTS_CAP);
     buffer_append_text(&body, "{\"results\":[");

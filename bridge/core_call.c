@@ -105,3 +105,13 @@ void core_call_done(triggers_reply *reply, void *user_data)
     CHECK(request->waits || atomic_fetch_sub(&bridge->calls, 1) > 0);
     loop_resume(request->peer);
 }
+
+bool core_call_failed(struct request *request)
+{
+    const triggers_reply *reply = request->reply;
+    if (reply->code == TRIGGERS_OK)
+        return false;
+    if (request->ended != LOOP_HUNG_UP || !request_was_ended(request))
+        request_answer_error(request, &reply->error);
+    return true;
+}

@@ -25,4 +25,8 @@ void core_call_identify(const struct request *request, triggers_call_options *op
  * the connection's thread. */
 void core_call_done(triggers_reply *reply, void *request);
 
+/* Whether the call failed, which is the answer, unless it was ended because its client hung up:
+ * then nobody waits for one. For `finish`. */
+bool core_call_failed(struct request *request);
+
 #endif

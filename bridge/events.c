@@ -12,10 +12,8 @@
 static const triggers_event *reply_event(struct request *request)
 {
     const triggers_reply *reply = request->reply;
-    if (reply->code != TRIGGERS_OK) {
-        request_answer_error(request, &reply->error);
+    if (core_call_failed(request))
         return NULL;
-    }
     const triggers_event *event = reply->item_count == 1 ? &reply->items[0].event : NULL;
     if (event && (event->created_at_us || event->acknowledged_at_us))
         return event;

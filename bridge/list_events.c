@@ -28,12 +28,8 @@ bool list_events_start(struct request *request)
 void list_events_finish(struct request *request)
 {
     const triggers_reply *reply = request->reply;
-    if (waiting_hung_up(request))
+    if (core_call_failed(request))
         return;
-    if (reply->code != TRIGGERS_OK) {
-        request_answer_error(request, &reply->error);
-        return;
-    }
     struct buffer body;
     request_init_text(request, &body, LOG_CAP);
     hand_made_write_log(&body, reply, &request->bridge->settings);

@@ -32,10 +32,8 @@ bool list_inbox_start(struct request *request)
 void list_inbox_finish(struct request *request)
 {
     const triggers_reply *reply = request->reply;
-    if (reply->code != TRIGGERS_OK) {
-        request_answer_error(request, &reply->error);
+    if (core_call_failed(request))
         return;
-    }
     struct buffer body;
     request_init_text(request, &body, PAGE_CAP);
     hand_made_write_page(&body, reply, &request->bridge->settings);

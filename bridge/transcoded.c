@@ -139,12 +139,8 @@ bool transcoded_start(struct request *request)
 void transcoded_finish(struct request *request)
 {
     const triggers_reply *reply = request->reply;
-    if (waiting_hung_up(request))
+    if (core_call_failed(request))
         return;
-    if (reply->code != TRIGGERS_OK) {
-        request_answer_error(request, &reply->error);
-        return;
-    }
     struct buffer body;
     CHECK(reply->message && reply->message->descriptor == request->route->call->response);
     request_init_text(request, &body, ANSWER_CAP);

@@ -56,11 +56,6 @@ void waiting_call_started(struct request *request, uint32_t wait_ms)
     request->arena.charge = &request->charge;
 }
 
-bool waiting_hung_up(const struct request *request)
-{
-    return request->ended == LOOP_HUNG_UP && request_was_ended(request);
-}
-
 void waiting_pause(struct request *request, int64_t pause_ms)
 {
     CHECK(request->waits);

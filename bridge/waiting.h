@@ -24,9 +24,6 @@ void waiting_watch(struct request *request);
  * frees the arena, as many such calls wait at once and all of them for long. */
 void waiting_call_started(struct request *request, uint32_t wait_ms);
 
-/* Whether the call was cancelled because its client hung up: nobody waits for an answer. */
-bool waiting_hung_up(const struct request *request);
-
 /* Suspends the request for a while, which ends early when its client hangs up or the bridge stops.
  * The same. */
 void waiting_pause(struct request *request, int64_t pause_ms);
