@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from support.https import https_settings
-from support.keys import OPERATOR_KEY as KEY
+from support.keys import OPERATOR_KEY as KEY, make_key
 from support.network import free_port, wait_until
 from support.program import run
 
@@ -133,6 +133,21 @@ def test_pages_of_others_do_not_read_it(start):
         answer = monitoring.ask("/metrics", method, Access_Control_Request_Method="GET", **foreign)
         assert not [name for name, _ in answer.getheaders() if name.lower().startswith("access-control")]
     assert monitoring.ask("/metrics", Host="evil.example").status == 421
+
+
+def test_wrong_keys_are_slowed_there_too(start, guarded):
+    """The connection of an answer that waits is among those of its port."""
+    settings = {"TRIGGERS_BRIDGE_DOCS": "key", "TRIGGERS_BRIDGE_CONNECTIONS": 20}
+    bridge, api, monitoring = start(guarded, API_HOST="0.0.0.0", **settings)
+    wrong = {"Authorization": f"Bearer {make_key()}"}
+
+    def is_slowed(port):
+        return port.ask("/openapi.json", **wrong).status == 429
+
+    for port in (monitoring, api, monitoring):
+        wait_until(lambda: is_slowed(port), "429", interval=0)
+    assert bridge.running
+    assert monitoring.ask("/openapi.json", Authorization=f"Bearer {KEY}").status == 200
 
 
 # ---- settings ----
