@@ -10,6 +10,7 @@
 #include "events/tenants.h"
 
 #define MINUTE_US INT64_C(60000000)
+#define RATE_PAUSE_MS 100 /* not longer, as a connection may have calls that no limit is about */
 
 /* ---- life ---- */
 
@@ -78,7 +79,7 @@ static bool refuse(enum access_refusal refusal, struct status *status)
     case REFUSED_TOO_MANY:
         status_fail(status, STATUS_RESOURCE_EXHAUSTED, "TOO_MANY_WRONG_KEYS",
                     "the key is not valid, and too many such have come from this address");
-        status->retry_delay_ms = 1000;
+        status->retry_delay_ms = status->pause_ms = 1000;
         return false;
     case REFUSED_SUSPENDED:
         return status_fail(status, STATUS_PERMISSION_DENIED, "TENANT_SUSPENDED",
@@ -115,6 +116,8 @@ static bool refuse_rate(enum quota_kind kind, const char *whose, uint64_t per_se
                 "the %s may have %llu %s a second, and has had more; try again later", whose,
                 (unsigned long long)per_second, WHAT[kind]);
     status->retry_delay_ms = (uint32_t)(wait_us / 1000 + 1); /* at most an hour and a second */
+    status->pause_ms =
+        status->retry_delay_ms < RATE_PAUSE_MS ? status->retry_delay_ms : RATE_PAUSE_MS;
     return false;
 }
 

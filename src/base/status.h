@@ -46,6 +46,7 @@ struct status {
     enum status_code code;
     const char *reason;      /* [A-Z0-9_]{1,63}, static storage; "" when OK */
     uint32_t retry_delay_ms; /* advice to the caller; 0: none */
+    uint32_t pause_ms;       /* who is told this is not read from for so long; 0: at once */
     int64_t first_sequence;  /* of the log, for OUT_OF_RANGE; else 0 */
     char message[STATUS_MESSAGE_SIZE];
 };

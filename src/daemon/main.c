@@ -189,18 +189,11 @@ static bool open_retention(struct daemon *daemon, struct status *status)
                        "cannot start the removal of old events: out of memory or threads");
 }
 
-/* A connection with too many wrong keys is slowed down, or the answers would cost honest callers
- * more than the guesses cost who makes them. Not one that names its callers, as a bridge does: it
- * has the calls of others too. */
 static bool admit(void *context, struct call *call, const char *authorization, size_t size,
                   struct status *status)
 {
-    if (access_admit(context, (struct slice){authorization, size}, call->address, &call->pass,
-                     &call->scope, status))
-        return true;
-    if (call->caller.client == 0 && strcmp(status->reason, "TOO_MANY_WRONG_KEYS") == 0)
-        call_slow_down(call, status->retry_delay_ms);
-    return false;
+    return access_admit(context, (struct slice){authorization, size}, call->address, &call->pass,
+                        &call->scope, status);
 }
 
 /* What it was about is not known, as the body is not read. */

@@ -235,6 +235,14 @@ static bool send_envelope(struct call *call, const Triggers__Rpc__V1__Response *
     return true;
 }
 
+/* Refusing who goes on in spite of it would cost others as much as serving him. One that names its
+ * callers, as a bridge does, goes on: it has the calls of others too. */
+static void slow_down(struct call *call, uint32_t pause_ms)
+{
+    if (pause_ms > 0 && call->source && call->caller.client == 0)
+        atomic_store(&call->source->slow_until_ms, clock_monotonic_ms() + pause_ms);
+}
+
 #define MAX_VIOLATIONS 32
 
 /* Answers a claimed call. */
@@ -262,6 +270,7 @@ static void fail(struct call *call, const struct status *status,
     envelope.code = (Triggers__Rpc__V1__Code)status->code;
     envelope.message = (char *)status->message;
     envelope.details = &details;
+    slow_down(call, status->pause_ms);
     if (send_envelope(call, &envelope, NULL))
         return;
     log_error_limited("", "no memory for an answer, its caller will run into its deadline",
@@ -345,12 +354,6 @@ void call_fail_revoked(struct call *call)
     status_fail(&status, STATUS_UNAUTHENTICATED, "KEY_INVALID",
                 "the key was revoked or has expired while the call waited");
     call_fail(call, &status, NULL, 0);
-}
-
-void call_slow_down(struct call *call, int64_t pause_ms)
-{
-    CHECK(call->source && pause_ms > 0);
-    atomic_store(&call->source->slow_until_ms, clock_monotonic_ms() + pause_ms);
 }
 
 /* ---- the pool ---- */

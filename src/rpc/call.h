@@ -152,9 +152,6 @@ void call_fail_busy(struct call *call);
 /* The same with UNAUTHENTICATED, when its key is good no more. */
 void call_fail_revoked(struct call *call);
 
-/* What has brought the call is to bring no other for so long. */
-void call_slow_down(struct call *call, int64_t pause_ms);
-
 /* For the transport: the answer has left or never will. */
 void call_release(struct call *call);
 
@@ -189,7 +186,7 @@ struct call_source {
     struct call_source *next;          /* that waits for a place */
     bool granted;                      /* a place, which it has waited for */
     bool closed;                       /* its calls are not parked any more */
-    atomic_int_fast64_t slow_until_ms; /* monotonic; see call_slow_down */
+    atomic_int_fast64_t slow_until_ms; /* monotonic: it is to bring none before */
 };
 
 struct call_pool_config {

@@ -132,6 +132,7 @@ static const char *const POSTGRES_PARAMETERS[POSTGRES_STATEMENT_COUNT] = {
                         " triggers.sequences(), triggers.times())",
     [POSTGRES_FOUND_TENANT] = "(0)",
     [POSTGRES_LOCK_LOG] = "(0)",
+    [POSTGRES_HIGHEST_SEQUENCE] = "(0)",
     [POSTGRES_APPEND_BARE_AFTER_OTHERS] = "(0, triggers.new_ids(), triggers.times(),"
                                           " triggers.numbers(), triggers.payloads())",
     [POSTGRES_APPEND_AFTER_OTHERS] = "(0, triggers.new_ids(), triggers.times(), triggers.numbers(),"

@@ -6,8 +6,9 @@ import pytest
 
 from support.keyring import FOLLOWS, OPERATOR, REQUIRED, make, refused
 from support.network import wait_until
-from support.protocol import access, events
-from support.rpc import RpcError, fails
+from support.peer import connect
+from support.protocol import access, envelope, events
+from support.rpc import EVENT_SERVICE, RpcError, encode, fails
 
 CORE_SETTINGS = REQUIRED
 BEYOND = ("RESOURCE_EXHAUSTED", "RATE_LIMITED")
@@ -68,6 +69,26 @@ def test_calls(holder):
     count = served(lambda: rpc.event("ListInbox"), 2.0)
     elapsed = time.monotonic() - started
     assert 20 < count <= 20 + 20 * elapsed + 1
+
+
+def test_a_connection_that_goes_on_is_read_slowly(core, operator):
+    """What is refused would cost others as much as what is served."""
+    key = make(operator, "EVENTS_READ", limits=limits(calls=20))
+    message = encode(f"{EVENT_SERVICE}/ListInbox", b"", {"authorization": f"Bearer {key}"})
+
+    def refused_by(peer):
+        answer = envelope.Response.FromString(peer.receive()[1])
+        return answer.code != envelope.OK
+
+    with connect(core.url) as peer:
+        for number in range(220):
+            peer.send(message, number)
+        refused = [refused_by(peer) for _ in range(30)]
+        assert any(refused)
+        begun = time.monotonic()
+        for _ in range(10):
+            peer.receive()
+        assert time.monotonic() - begun > 0.15, "each of five refusals pauses for 50 ms, in which one call is earned"
 
 
 def test_who_is_beyond_is_told_when_to_try_again(holder):

@@ -1,5 +1,6 @@
 """Tools of others, installed below build/ when they are first needed."""
 
+import fcntl
 import shutil
 import subprocess
 
@@ -9,7 +10,15 @@ NODE = 20  # the first version that the tools run on
 
 
 def install(folder, listed, *commands):
-    """Runs commands that fill a folder with what the file `listed` lists, unless they have."""
+    """Runs commands that fill a folder with what the file `listed` lists, unless they have; one worker of
+    pytest at a time."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return fill(folder, listed, commands)
+
+
+def fill(folder, listed, commands):
     stamp = folder / "stamp"
     if stamp.exists() and stamp.read_text() == listed.read_text():
         return folder

@@ -48,6 +48,7 @@ struct postgres_session {
     PGconn *conn;
     int64_t deadline_ms;       /* of the current operation, on clock_monotonic_ms */
     int64_t server_started_us; /* says which server this is, see settings.sql */
+    int64_t turn_last;         /* the highest sequence when the turn began, see turn.c */
     bool read_only;
     bool pooled;       /* a pooler is in between */
     bool has_policies; /* row-level security looks at a setting, see settings.sql */

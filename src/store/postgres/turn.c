@@ -1,5 +1,5 @@
 /* A turn whose lock of the log comes in a round trip of its own, so that what others wrote before
- * can be looked at: the numbers of kinds that are new. */
+ * can be looked at: the numbers of kinds that are new, and how far the log is. */
 #include "base/check.h"
 #include "store/postgres/session.h"
 
@@ -22,13 +22,16 @@ static bool begin_send(struct postgres_session *session, struct scope scope, boo
 struct locking {
     bool founds; /* the first statement makes the row that is locked */
     bool locked;
+    int64_t last; /* the highest sequence, seen with the lock */
 };
 
 static void take_lock(void *context, size_t command, const PGresult *rows)
 {
     struct locking *locking = context;
-    CHECK(command == locking->founds);
-    locking->locked = PQntuples(rows) == 1;
+    if (command == locking->founds)
+        locking->locked = PQntuples(rows) == 1;
+    else
+        locking->last = PQntuples(rows) == 1 ? postgres_int64(rows, 0, 0) : 0;
 }
 
 static enum store_result lock(struct postgres_session *session, struct scope scope,
@@ -37,7 +40,8 @@ static enum store_result lock(struct postgres_session *session, struct scope sco
     if (locking->founds &&
         !postgres_statement_send(session, POSTGRES_FOUND_TENANT, &scope, NULL, 0))
         return postgres_failed(session, NULL, status);
-    if (!postgres_statement_send(session, POSTGRES_LOCK_LOG, &scope, NULL, 0))
+    if (!postgres_statement_send(session, POSTGRES_LOCK_LOG, &scope, NULL, 0) ||
+        !postgres_statement_send(session, POSTGRES_HIGHEST_SEQUENCE, &scope, NULL, 0))
         return postgres_failed(session, NULL, status);
     return postgres_sync(session, take_lock, locking, status);
 }
@@ -56,6 +60,7 @@ enum store_result postgres_turn_begin(struct postgres_session *session, struct s
         result = lock(session, scope, &locking, status);
     }
     CHECK(locking.locked || result != STORE_OK);
+    session->turn_last = locking.last;
     if (result == STORE_OK)
         return result;
     postgres_turn_give_up(session);

@@ -6,8 +6,9 @@
  * Sequences: a core that writes alone knows the highest one and numbers its events itself. The
  * primary key makes it wait for, and fail after, another that has written the same number. Then,
  * and as long as others write too, the round trip begins with a wait for the lock of the log, and
- * goes on from the highest sequence: cores take turns of one commit. When kinds are new, the lock
- * comes in a round trip before that one (turn.c). */
+ * goes on from the highest sequence: cores take turns of one commit. When kinds are new, or the
+ * rows of full blocks cannot be written, the lock comes in a round trip before that one (turn.c).
+ */
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -245,9 +246,10 @@ static const struct postgres_sending *choose_sending(const struct sorted *sorted
 static enum store_result write_all(struct postgres_session *session, struct writing *writing,
                                    const struct store_write *batch, struct status *status)
 {
-    int64_t last = session->logs[0]->last;
+    int64_t last = session->in_turn ? session->turn_last : session->logs[0]->last;
     bool alone = writing->attempt == POSTGRES_ALONE;
-    if (!alone && !session->in_turn)
+    bool is_known = alone || session->in_turn; /* how far the log is */
+    if (!is_known)
         add_step(writing, POSTGRES_LOCK_LOG, NULL);
     for (enum store_kind kind = 0; kind < STORE_KIND_COUNT; kind++) {
         struct sorted *sorted = &writing->kinds[kind];
@@ -262,7 +264,7 @@ static enum store_result write_all(struct postgres_session *session, struct writ
         const struct postgres_sending *sending = choose_sending(sorted, writing->attempt);
         put_columns(sorted, sending->columns);
         add_step(writing, sending->statement, sorted);
-        if (kind == STORE_APPEND && (!alone || may_fill(last, sorted->sent.count)))
+        if (kind == STORE_APPEND && (!is_known || may_fill(last, sorted->sent.count)))
             add_step(writing, POSTGRES_FILL, NULL);
     }
     return run_steps(session, writing, take_written, status);
@@ -417,9 +419,14 @@ static enum store_result write_in_turn(struct postgres_session *session, struct 
     enum store_result result = batch->gather ? batch->gather(batch, status) : STORE_OK;
     if (result == STORE_OK)
         result = postgres_number_kinds(session, scope, batch, false, status);
-    if (result != STORE_OK || !has_new_kinds(batch))
-        return result == STORE_OK ? try_write(session, scope, batch, POSTGRES_SHARED, status)
-                                  : result;
+    if (result == STORE_OK && !has_new_kinds(batch)) {
+        result = try_write(session, scope, batch, POSTGRES_SHARED, status);
+        if (result != STORE_LOCKED || batch->part)
+            return result;
+        result = STORE_OK; /* perhaps only what a block needs that becomes full is locked */
+    }
+    if (result != STORE_OK)
+        return result;
     result = postgres_turn_begin(session, scope, batch->part, status);
     if (result == STORE_OK)
         result = postgres_number_kinds(session, scope, batch, true, status);

@@ -60,6 +60,10 @@ locked as materialized (
         where tenant_id = $1 and p.longer is not null for update) t)
 select pg_catalog.set_config('lock_timeout', usual, true) from locked;
 
+-- name: highest_sequence
+-- With the log locked: nobody adds to it. Index: events_pkey, backwards, for the first row.
+select sequence from triggers.events where tenant_id = $1 order by sequence desc limit 1;
+
 -- name: append_bare_after_others
 -- Stores those events that are not there, with the sequences after the highest one; returns their
 -- ids and sequences, in their order. With the log locked, which keeps out only those who lock it: fails
