@@ -181,7 +181,8 @@ class Tenants:
 
     def load(self, op, name="a", **options):
         if op == "consume":
-            options = {"wait": 0, "batch": 10, "start": "earliest", "subscription": f"of-{name}", **options}
+            begun = {"start": "earliest", "subscription": f"of-{name}-{time.monotonic_ns()}"}  # all waits in it
+            options = {"wait": 0, "batch": 1, **begun, **options}
         return self.core.load(op, key=self.keys[name], **options)
 
 
