@@ -195,13 +195,13 @@ def greedy(world, tenants, op, rate):
     """Tenant b wants so many a second, whatever becomes of them."""
     with ThreadPoolExecutor(1) as pool:
         if op == "consume":
-            options = {"rate": rate, "in_flight": 512, "seconds": world.seconds + 0.7}
+            options = {"rate": rate, "in_flight": 512, "seconds": world.seconds + 2.2}
             done = pool.submit(tenants.load, op, "b", **options)
         else:
             keys = write_keys(world, "greedy", [tenants.keys["b"]])
             options = {"rate": rate, "connections": CLIENTS, "depth": 16, "keys": keys}
-            done = pool.submit(requests, url_of(tenants.core), op, seconds=world.seconds + 0.7, **options)
-        time.sleep(0.5)
+            done = pool.submit(requests, url_of(tenants.core), op, seconds=world.seconds + 2.2, **options)
+        time.sleep(2)  # until it has used up what may come at once
         yield
         with contextlib.suppress(BenchmarkFailed):  # it is refused what is beyond its limits
             done.result()
