@@ -147,6 +147,19 @@ def test_another_table(postgres, url, core, table):
         assert rpc.event("AckEvent", event_id=event_id)
 
 
+@pytest.mark.parametrize("table", ["acknowledged", "blocks", "pending"])
+def test_another_table_while_cores_take_turns(postgres, url, core, start_core, table):
+    """Nor do those of several cores, each of which finds that another has written."""
+    other = start_core(DATABASE_URL=url, LOG_LEVEL="warning")
+    with core.client() as one, other.client() as two, Session(postgres, url) as session:
+        for rpc in (one, two):
+            create_in_time(rpc, 1)  # both know the kind now
+        session.execute(f"begin; alter table triggers.{table} add column extra text")
+        for rpc in (one, two, one, two, one):
+            create_in_time(rpc, 1)
+        session.execute("rollback")
+
+
 def test_over_rest_it_is_503_with_retry_after(postgres, url, core, start_bridge):
     bridge = start_bridge(core, TRIGGERS_CALL_TIMEOUT=2000)
     with httpx.Client(base_url=bridge.url, trust_env=False, timeout=20.0) as http:
