@@ -40,6 +40,13 @@ void link_close_because(struct link *link, const char *why)
     link->events->closed(link->owner, link, why);
 }
 
+void link_look_for_end(struct link *link)
+{
+    nng_sockaddr address;
+    if (!link->closed && nng_stream_get_addr(link->stream, NNG_OPT_REMADDR, &address) != 0)
+        link_close_because(link, NULL);
+}
+
 void link_close(struct link *link)
 {
     link_close_because(link, NULL);

@@ -75,7 +75,8 @@ struct link {
     nng_aio *reader;
     nng_aio *writer;
     nng_aio *resumer;
-    nng_aio *checker;                   /* of TLS */
+    nng_aio *looker;                    /* for the end of TLS */
+    nng_duration look_ms;               /* when it looks next */
     char accept[HANDSHAKE_ACCEPT_SIZE]; /* what the server's handshake must answer */
     struct incoming in;
     pthread_mutex_t mutex;
@@ -108,6 +109,11 @@ void link_move(struct link *link, enum link_state to);
 
 /* Call after `aio` was begun on the stream, which may have been closed just before. */
 void link_end_begun(struct link *link, nng_aio *aio);
+
+/* Closes a link whose TLS stream has ended. nng's TLS streams tell an end to who reads just then,
+ * and nobody else: a read that begins later waits for ever. What is seen is that the connection is
+ * gone, which it is as soon as the peer has confirmed its end. */
+void link_look_for_end(struct link *link);
 
 /* Closes the link for a reason that the owner may log; NULL: none. */
 void link_close_because(struct link *link, const char *why);

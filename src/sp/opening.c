@@ -7,23 +7,24 @@
 #include "base/clock.h"
 #include "sp/link_internal.h"
 
-/* nng's TLS streams do not report an end that comes while nobody reads, and have no time-out for
- * it. So they are checked this often. */
-#define TLS_CHECK_MS 30000
+/* An end of a TLS stream that link_look_for_end came too early for is found after the first of
+ * these, or at the latest after the other, as each look is twice as long after the one before. */
+#define FIRST_LOOK_MS 1000
+#define LOOK_MS 32000
 
 /* ---- the beginning and the end ---- */
 
 /* link_free waits for this callback, so the link need not be held. */
-static void on_check(void *argument)
+static void on_look(void *argument)
 {
     struct link *link = link_cast(argument);
-    nng_sockaddr address;
-    if (nng_aio_result(link->checker) != 0 || link->closed)
+    if (nng_aio_result(link->looker) != 0)
         return;
-    if (nng_stream_get_addr(link->stream, NNG_OPT_REMADDR, &address) != 0)
-        link_close(link);
-    else
-        nng_sleep_aio(TLS_CHECK_MS, link->checker);
+    link_look_for_end(link);
+    if (link->look_ms < LOOK_MS)
+        link->look_ms *= 2;
+    if (!link->closed)
+        nng_sleep_aio(link->look_ms, link->looker);
 }
 
 struct link *link_new(nng_stream *stream, const struct link_address *address,
@@ -41,13 +42,14 @@ struct link *link_new(nng_stream *stream, const struct link_address *address,
     link->stream = stream;
     link->address = address;
     link->protocol = protocol;
+    link->look_ms = FIRST_LOOK_MS;
     link->out.last = &link->out.first;
     atomic_init(&link->holders, 1);
     pthread_mutex_init(&link->mutex, NULL);
     if (link_init_reading(link) && nng_aio_alloc(&link->reader, link_on_read, link) == 0 &&
         nng_aio_alloc(&link->writer, link_on_written, link) == 0 &&
         nng_aio_alloc(&link->resumer, link_on_resumed, link) == 0 &&
-        (!address->tls || nng_aio_alloc(&link->checker, on_check, link) == 0))
+        (!address->tls || nng_aio_alloc(&link->looker, on_look, link) == 0))
         return link;
     link_free(link);
     return NULL;
@@ -96,7 +98,7 @@ void link_start(struct link *link)
     greet(link);
     link_read_on(link);
     if (link->address->tls)
-        nng_sleep_aio(TLS_CHECK_MS, link->checker);
+        nng_sleep_aio(link->look_ms, link->looker);
     link_release(link);
 }
 
@@ -112,7 +114,7 @@ int64_t link_slow_since(const struct link *link)
 void link_free(struct link *link)
 {
     CHECK(link->state == LINK_MADE || link->state == LINK_UNUSED);
-    nng_aio *const aios[] = {link->reader, link->writer, link->resumer, link->checker};
+    nng_aio *const aios[] = {link->reader, link->writer, link->resumer, link->looker};
     nng_stream_close(link->stream);
     for (size_t i = 0; i < sizeof(aios) / sizeof(aios[0]); i++) {
         if (aios[i])

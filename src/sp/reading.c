@@ -14,7 +14,8 @@
 
 #define GREETING_TIMEOUT_MS 10000
 
-/* A link that has been idle for so long frees its room. */
+/* A link that has been idle for so long frees its room, but not one with TLS: nng ends a TLS stream
+ * when a read of it is over time. */
 #define ROOM_PAUSE_MS 1000
 
 /* NEXT_PART: a part of it was consumed, and more may have arrived. From NEXT_WRONG on: the link
@@ -406,7 +407,7 @@ static void set_timeout(struct link *link)
     if (has_begun(in)) {
         int64_t left = get_due_ms(in) - clock_monotonic_ms();
         timeout = left > 0 ? (nng_duration)left : 1;
-    } else if (in->charge.held > 0) {
+    } else if (in->charge.held > 0 && !link->address->tls) {
         timeout = ROOM_PAUSE_MS;
     }
     in->slow_since_ms = in->begun_ms;
@@ -434,6 +435,8 @@ void link_read_on(struct link *link)
     set_timeout(link);
     nng_stream_recv(link->stream, link->reader);
     link_end_begun(link, link->reader);
+    if (link->address->tls)
+        link_look_for_end(link);
 }
 
 /* ---- giving ---- */

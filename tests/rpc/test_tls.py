@@ -1,16 +1,18 @@
 """wss and tls+tcp, beyond what is the same for the bridge and therefore in startup/test_certificates.py: whose
 certificates clients believe, and which they show. The clients are libtriggers, in the command line and the bridge."""
 
+import os
 import signal
+import struct
 import time
 
 import pytest
 
 from support.certificates import make_certificate, replace_certificate
-from support.network import free_port
+from support.network import free_port, wait_until
 from support.one_store import store_name  # noqa: F401
 from support.program import run
-from support.tls import CORE, RELOADED, der, shown
+from support.tls import CORE, RELOADED, connect, der, shown, trusting
 
 
 @pytest.fixture
@@ -79,6 +81,42 @@ def test_a_certificate_of_an_authority_is_believed(start, tmp_path):
     bundle = tmp_path / "bundle.pem"
     bundle.write_text(make_certificate(tmp_path, "other")[0].read_text() + authority[0].read_text())
     assert health(tmp_path, f"tls+tcp://127.0.0.1:{core.port}", bundle).returncode == 0
+
+
+# ---- connections that rest, and that end ----
+
+
+def test_a_connection_may_rest_after_a_long_message(start, pair):
+    core = start(pair)
+    with connect(core, trusting(pair[0])) as peer:
+        assert CORE.greet_on(peer) == CORE.greeting
+        for rest_seconds in (2, 0):
+            message = b"\x80\0\0\1" + b"\x7a" * 60_000
+            peer.sendall(struct.pack(">Q", len(message)) + message)
+            (size,) = struct.unpack(">Q", read(peer, 8))
+            assert read(peer, size)[:4] == b"\x80\0\0\1"
+            time.sleep(rest_seconds)
+
+
+def test_connections_that_end_at_once_are_let_go(start, pair):
+    """nng does not tell an end that comes while what came before it is looked at."""
+    core = start(pair)
+    context = trusting(pair[0])
+    before = len(os.listdir(f"/proc/{core.pid}/fd"))
+    for _ in range(200):
+        assert CORE.greet(core, context) == CORE.greeting
+    wait_until(
+        lambda: len(os.listdir(f"/proc/{core.pid}/fd")) <= before + 2, "the connections to be closed", deadline=10
+    )
+
+
+def read(peer, size):
+    data = b""
+    while len(data) < size:
+        piece = peer.recv(size - len(data))
+        assert piece, "the connection was closed"
+        data += piece
+    return data
 
 
 # ---- new certificates ----
