@@ -22,6 +22,7 @@
 #include "routes.h"
 
 #define LISTENERS_MAX (ACCEPT_LISTENERS_MAX / 2) /* of one address */
+#define LIMITED_MS 100                           /* the longest that a refusal for a limit waits */
 
 struct http {
     struct acceptor acceptor;
@@ -93,6 +94,17 @@ static void take_limits(struct answer *answer, const triggers_reply *reply)
     answer->rate_limit = strdup(reply->rate_limit);
 }
 
+/* How long a refusal waits: else a flood of what is refused would cost honest clients more than who
+ * sends it. */
+static int64_t how_late(const triggers_error *error)
+{
+    if (strcmp(error->reason, "TOO_MANY_WRONG_KEYS") == 0)
+        return error->retry_delay_ms;
+    if (strcmp(error->reason, "RATE_LIMITED") == 0)
+        return error->retry_delay_ms < LIMITED_MS ? error->retry_delay_ms : LIMITED_MS;
+    return 0;
+}
+
 /* Makes the answer from the reply, and releases everything else; or another call has been started.
  */
 static void finish(struct request *request)
@@ -103,8 +115,7 @@ static void finish(struct request *request)
     if (request->calling)
         return;
     take_limits(&request->answer, request->reply);
-    if (strcmp(request->reply->error.reason, "TOO_MANY_WRONG_KEYS") == 0)
-        request->slow_ms = request->reply->error.retry_delay_ms;
+    request->slow_ms = how_late(&request->reply->error);
     triggers_reply_free(request->reply);
     request->reply = NULL;
     if (!request->answer.more)
@@ -119,8 +130,8 @@ static void go_on(void *request, enum loop_end why)
     (void)why;
 }
 
-/* Suspends a request whose answer is to wait: else a flood of wrong keys would cost honest clients
- * more than who sends it. Its connection is the first to make room. False: it need not wait. */
+/* Suspends a request whose answer is to wait. Its connection is the first to make room. False: it
+ * need not wait. */
 static bool slow_down(struct request *request)
 {
     int64_t slow_ms = request->slow_ms;

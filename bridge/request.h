@@ -105,7 +105,7 @@ struct request {
     bool waits;                /* see waiting.h */
     enum loop_end ended;       /* why its wait ends */
     bool answering;            /* it has arrived completely, and is counted as such */
-    int64_t slow_ms;           /* its answer waits for so long, as too many wrong keys came */
+    int64_t slow_ms;           /* its answer waits for so long, as it refuses a flood */
     bool calling;              /* it is suspended, for a call or a pause, and not yet resumed */
     triggers_reply *reply;     /* of the call, once it has arrived */
     struct batch_body *batch;  /* used by batch.c; in the arena */

@@ -10,7 +10,6 @@
 #include "events/tenants.h"
 
 #define MINUTE_US INT64_C(60000000)
-#define RATE_PAUSE_MS 100 /* not longer, as a connection may have calls that no limit is about */
 
 /* ---- life ---- */
 
@@ -106,27 +105,24 @@ static bool refuse_wrong(struct access *access, const char *address, struct stat
 
 /* ---- how much ---- */
 
-static bool refuse_rate(enum quota_kind kind, const char *whose, uint64_t per_second,
-                        int64_t wait_us, struct status *status)
+static bool has_room(struct quota *quota, const char *whose, enum quota_kind kind, uint64_t amount,
+                     unsigned cores, int64_t now_us, struct status *status)
 {
     static const char *const WHAT[] = {
         [QUOTA_CALLS] = "calls", [QUOTA_EVENTS] = "events", [QUOTA_BYTES] = "bytes of payloads"};
+    int64_t wait_us = quota_wait_us(quota, kind, now_us);
+    if (wait_us == 0)
+        return true;
     metric_add(&access_refusals, REFUSED_RATE, 1);
     status_fail(status, STATUS_RESOURCE_EXHAUSTED, "RATE_LIMITED",
                 "the %s may have %llu %s a second, and has had more; try again later", whose,
-                (unsigned long long)per_second, WHAT[kind]);
+                (unsigned long long)atomic_load(&quota->buckets[kind].per_second), WHAT[kind]);
+    int64_t rest_us = quota_rest_us(quota, kind, amount, cores, now_us);
+    status->pause_ms = (uint32_t)(rest_us / 1000 + 1);
     status->retry_delay_ms = (uint32_t)(wait_us / 1000 + 1); /* at most an hour and a second */
-    status->pause_ms =
-        status->retry_delay_ms < RATE_PAUSE_MS ? status->retry_delay_ms : RATE_PAUSE_MS;
+    if (status->retry_delay_ms < status->pause_ms)
+        status->retry_delay_ms = status->pause_ms;
     return false;
-}
-
-static bool has_room(const struct quota *quota, const char *whose, enum quota_kind kind,
-                     int64_t now_us, struct status *status)
-{
-    int64_t wait_us = quota_wait_us(quota, kind, now_us);
-    return wait_us == 0 ||
-           refuse_rate(kind, whose, atomic_load(&quota->buckets[kind].per_second), wait_us, status);
 }
 
 /* Takes so much of each of the kinds, or nothing, from the key and its tenant. */
@@ -137,10 +133,13 @@ static bool take(struct access *access, const struct pass *pass,
     struct quota *of_tenant = key ? key->of_tenant : keyring_default_quota(access->keyring);
     int64_t now_us = clock_monotonic_us();
     unsigned cores = access->cores ? atomic_load(&access->cores->count) : 1;
-    for (enum quota_kind kind = 0; kind < QUOTA_KINDS; kind++)
-        if (amounts[kind] > 0 && ((key && !has_room(key->quota, "key", kind, now_us, status)) ||
-                                  !has_room(of_tenant, "tenant", kind, now_us, status)))
+    for (enum quota_kind kind = 0; kind < QUOTA_KINDS; kind++) {
+        uint64_t amount = amounts[kind];
+        if (amount > 0 &&
+            ((key && !has_room(key->quota, "key", kind, amount, cores, now_us, status)) ||
+             !has_room(of_tenant, "tenant", kind, amount, cores, now_us, status)))
             return false;
+    }
     for (enum quota_kind kind = 0; kind < QUOTA_KINDS; kind++) {
         if (key && amounts[kind] > 0)
             quota_take(key->quota, kind, amounts[kind], cores, now_us);

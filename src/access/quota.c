@@ -10,6 +10,11 @@
 
 #define SECOND_US INT64_C(1000000)
 #define LONGEST_S 3600 /* for which one call may use up a bucket */
+/* A connection may have calls that no limit is about: one that is alone with its refusals rests for
+ * this long at most, and few are not kept waiting for the little that a low limit allows. */
+#define SHORT_REST_US 100000
+#define LEAST_PER_SECOND 1000
+#define ALLOWED_OF_ONE 4 /* one that comes back finds what is there for so many calls like that */
 
 struct quota *quota_new(void)
 {
@@ -56,6 +61,11 @@ static int64_t cost_us(uint64_t amount, unsigned cores, uint64_t per_second)
     return seconds < LONGEST_S ? (int64_t)(seconds * SECOND_US) : LONGEST_S * SECOND_US;
 }
 
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 void quota_take(struct quota *quota, enum quota_kind kind, uint64_t amount, unsigned cores,
                 int64_t now_us)
 {
@@ -69,6 +79,25 @@ void quota_take(struct quota *quota, enum quota_kind kind, uint64_t amount, unsi
     while (!atomic_compare_exchange_weak(&bucket->full_us, &full_us,
                                          (full_us > now_us ? full_us : now_us) + cost)) {
     }
+}
+
+int64_t quota_rest_us(struct quota *quota, enum quota_kind kind, uint64_t amount, unsigned cores,
+                      int64_t now_us)
+{
+    struct quota_bucket *bucket = &quota->buckets[kind];
+    uint64_t per_second = atomic_load_explicit(&bucket->per_second, memory_order_relaxed);
+    if (per_second < LEAST_PER_SECOND)
+        per_second = LEAST_PER_SECOND;
+    int64_t cost = cost_us(amount * ALLOWED_OF_ONE, cores, per_second);
+    int64_t soonest_us = now_us + least(quota_wait_us(quota, kind, now_us), SHORT_REST_US);
+    int64_t latest_us = now_us + QUOTA_LONGEST_REST_US;
+    int64_t until_us;
+    int_fast64_t others_us = atomic_load(&bucket->rests_us);
+    do {
+        until_us = others_us > soonest_us ? least(others_us, latest_us) : soonest_us;
+    } while (!atomic_compare_exchange_weak(&bucket->rests_us, &others_us,
+                                           least(until_us + cost, latest_us)));
+    return until_us - now_us;
 }
 
 void quota_give_back(struct quota *quota, enum quota_kind kind, uint64_t amount, unsigned cores)

@@ -19,7 +19,8 @@ struct quota {
     atomic_uint_fast64_t refusals; /* on record: of which minute, and which or how many */
     struct quota_bucket {
         atomic_uint_fast64_t per_second; /* 0: not limited */
-        atomic_int_fast64_t full_us;     /* monotonic */
+        atomic_int_fast64_t full_us;     /* monotonic, as the next */
+        atomic_int_fast64_t rests_us;    /* until when those rest that were refused so far */
     } buckets[QUOTA_KINDS];
 };
 
@@ -38,6 +39,13 @@ int64_t quota_wait_us(const struct quota *quota, enum quota_kind kind, int64_t n
  * many share what is allowed, at least 1. */
 void quota_take(struct quota *quota, enum quota_kind kind, uint64_t amount, unsigned cores,
                 int64_t now_us);
+
+/* For how many microseconds, at most QUOTA_LONGEST_REST_US, nothing more is to be read from a
+ * connection whose call about such an amount was refused: no more of all refused ones come back
+ * than there will be something for. */
+#define QUOTA_LONGEST_REST_US 1000000
+int64_t quota_rest_us(struct quota *quota, enum quota_kind kind, uint64_t amount, unsigned cores,
+                      int64_t now_us);
 
 /* Gives back what was taken, as it came to nothing. */
 void quota_give_back(struct quota *quota, enum quota_kind kind, uint64_t amount, unsigned cores);

@@ -101,6 +101,7 @@ struct server {
     pthread_t watcher;
     bool watching;       /* the thread exists */
     atomic_bool resting; /* it waits for calls */
+    int64_t wakes_ms;    /* until then it waits, at most; monotonic */
     bool grown;          /* much was held since it gave memory back to the system */
     bool closing;        /* all connections */
     bool stopping;
@@ -197,7 +198,10 @@ static bool waits_as_slow(struct server_peer *peer)
     pthread_mutex_lock(&server->lock);
     peer->next_slow = server->slow;
     server->slow = peer;
-    pthread_cond_signal(&server->wake);
+    if (until_ms < server->wakes_ms) {
+        server->wakes_ms = until_ms;
+        pthread_cond_signal(&server->wake);
+    }
     pthread_mutex_unlock(&server->lock);
     return true;
 }
@@ -407,14 +411,17 @@ static void on_accepted(void *argument)
 static void wait_for_work(struct server *server)
 {
     atomic_store(&server->resting, true); /* before the pool is looked at: see on_received */
-    if (call_pool_is_busy(&server->calls) || budget_bearable(server->budget) < SIZE_MAX ||
-        server->slow)
+    if (call_pool_is_busy(&server->calls) || budget_bearable(server->budget) < SIZE_MAX)
         atomic_store(&server->resting, false);
-    if (server->resting && !server->unused && !server->closing && !server->stopping)
-        pthread_cond_wait(&server->wake, &server->lock);
-    else if (!server->resting)
-        wait_until(&server->wake, &server->lock, clock_monotonic_ms() + WATCH_MS);
+    server->wakes_ms = server->resting ? INT64_MAX : clock_monotonic_ms() + WATCH_MS;
+    for (struct server_peer *peer = server->slow; peer; peer = peer->next_slow) {
+        int64_t until_ms = atomic_load(&peer->source.slow_until_ms);
+        server->wakes_ms = until_ms < server->wakes_ms ? until_ms : server->wakes_ms;
+    }
+    if (!server->unused && !server->closing && !server->stopping)
+        wait_until(&server->wake, &server->lock, server->wakes_ms);
     server->resting = false;
+    server->wakes_ms = INT64_MIN;
 }
 
 /* The peer that has kept most for longest, in bytes times milliseconds; NULL: nobody has for long.

@@ -154,7 +154,11 @@ def target(text, met, held_to):
 # ---- 35 ----
 
 SCOPES = ["events_write", "events_read", "subscriptions_consume", "subscriptions_manage"]
-SHARE = 0.1  # of the peak
+SHARE = 0.1  # of the peak, what one creates, lists, or pulls
+LIMIT = 1.1  # of a share
+# What the other one does, in shares: nothing, what he may, and ten times that. He may have a share where there
+# are limits, and half of the peak else.
+LIMITED, UNLIMITED = (0, 1, 10), (0, 5, 50)
 
 
 class Tenants:
@@ -208,7 +212,7 @@ def greedy(world, tenants, op, rate):
 
 
 def fairness(world):
-    """p99 of tenant a within its share while b wants ten times its share, over b at its share."""
+    """p99 of tenant a while b wants ten times what he may, over b within that."""
     build_flood()
     lines = []
     for store, database in (("SQLite", f"sqlite:///{world.folder / 'fair.db'}"),
@@ -233,21 +237,22 @@ def fair(world, tenants, op, store):
     limit, weight = DOINGS[op]
     found = {}
     for _ in range(world.rounds):
-        for limited in (False, True):
+        for limited, shares in ((False, UNLIMITED), (True, LIMITED)):
             for name in "ab":
-                tenants.limit(name, **({limit: int(rate * weight * 1.5)} if limited else {}))
-            for times in (0, 1, 10):
+                tenants.limit(name, **({limit: int(rate * weight * LIMIT)} if limited else {}))
+            for times in shares:
                 with greedy(world, tenants, op, rate * times) if times else contextlib.nullcontext():
                     report = tenants.load(op, rate=rate, in_flight=256, seconds=world.seconds)
                 found.setdefault((limited, times), []).append(report["p99_us"])
                 print(f"  {op}, {store}, {limited}, {times}: {report}", file=sys.stderr)
     p99 = {key: statistics.median(each) for key, each in found.items()}
     lines = []
-    for limited in (True, False):
-        ratio, alone = (p99[limited, 10] / p99[limited, times] for times in (1, 0))
+    for limited, (nothing, some, much) in ((True, LIMITED), (False, UNLIMITED)):
+        ratio, alone = (p99[limited, much] / p99[limited, times] for times in (some, nothing))
         what = f"{op}, {store}, {'limited' if limited else 'turns alone'}: p99 of one at {rate:,} a second"
-        lines.append((f"{what} beside ten times as many over as many", f"{ratio:.2f}", "≤ 1.2", verdict(ratio <= 1.2)))
-        lines.append((f"the same over alone ({p99[limited, 0] / 1000:.1f} ms)", f"{alone:.2f}", "–", ""))
+        what += f" beside {rate * much:,} over beside {rate * some:,}"
+        lines.append((what, f"{ratio:.2f}", "≤ 1.2", verdict(ratio <= 1.2)))
+        lines.append((f"the same over alone ({p99[limited, nothing] / 1000:.1f} ms)", f"{alone:.2f}", "–", ""))
     return lines
 
 

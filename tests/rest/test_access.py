@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+import time
 
 import httpx
 import pytest
@@ -471,6 +472,15 @@ def test_who_is_beyond_a_limit_is_told_when_to_try_again(operator, http):
         assert each.headers["RateLimit-Policy"] == '"events";q=1;w=1'
         assert each.headers["RateLimit"] == f'"events";r={left};t=1'
     assert "RateLimit" not in operator.get("/api/v1/inbox").headers
+
+
+def test_who_is_beyond_a_limit_is_told_late(operator, http):
+    """A flood of what is refused would cost others as much as what is served."""
+    body = {"name": "often", "scopes": ["events_read"], "limits": {"calls_per_second": 2}}
+    key = bearer(operator.post("/api/v1/tenants/default/keys", json=body).json()["key"])
+    begun = time.monotonic()
+    answers = [http.get("/api/v1/inbox", headers=key).status_code for _ in range(12)]
+    assert time.monotonic() - begun > answers.count(429) * 0.09 and answers.count(429) >= 3, answers
 
 
 def test_who_is_beyond_a_cap_is_told_when_to_try_again(operator, http, store_name):

@@ -170,6 +170,48 @@ static void refusals_of_a_tenant_are_counted_by_the_minute(void **state)
     }
 }
 
+#define MS INT64_C(1000)
+
+static void who_is_refused_alone_rests_for_a_tenth_of_a_second_at_most(void **state)
+{
+    (void)state;
+    int64_t now_us = 5 * SECOND_US;
+    take_all(QUOTA_CALLS, 1, now_us);
+    assert_int_equal(quota_rest_us(quota, QUOTA_CALLS, 1, 1, now_us),
+                     quota_wait_us(quota, QUOTA_CALLS, now_us));
+    quota_take(quota, QUOTA_CALLS, 100, 1, now_us);
+    assert_int_equal(quota_rest_us(quota, QUOTA_CALLS, 1, 1, now_us + 500 * MS), 100 * MS);
+}
+
+static void those_who_are_refused_come_back_one_after_the_other(void **state)
+{
+    Triggers__V1__Limits limits = TRIGGERS__V1__LIMITS__INIT;
+    (void)state;
+    int64_t now_us = 5 * SECOND_US;
+    limits.calls_per_second = 8000;
+    quota_set(quota, &limits);
+    quota_take(quota, QUOTA_CALLS, 8001, 1, now_us);
+    int64_t first_us = quota_rest_us(quota, QUOTA_CALLS, 1, 1, now_us);
+    for (int i = 1; i < 10; i++) /* there is something for four of them each time */
+        assert_int_equal(quota_rest_us(quota, QUOTA_CALLS, 1, 1, now_us), first_us + i * MS / 2);
+    for (int i = 0; i < 3000; i++)
+        assert_in_range(quota_rest_us(quota, QUOTA_CALLS, 1, 1, now_us), 1, QUOTA_LONGEST_REST_US);
+    assert_int_equal(quota_rest_us(quota, QUOTA_CALLS, 1, 1, now_us), QUOTA_LONGEST_REST_US);
+    now_us += SECOND_US;
+    quota_take(quota, QUOTA_CALLS, 8001, 1, now_us);
+    assert_in_range(quota_rest_us(quota, QUOTA_CALLS, 1, 1, now_us), 1, MS);
+}
+
+static void a_refusal_of_much_does_not_keep_others_away_for_long(void **state)
+{
+    (void)state;
+    int64_t now_us = 5 * SECOND_US;
+    take_all(QUOTA_CALLS, 1, now_us);
+    assert_in_range(quota_rest_us(quota, QUOTA_CALLS, UINT64_C(1) << 60, 1, now_us), 1, 100 * MS);
+    assert_int_equal(quota_rest_us(quota, QUOTA_CALLS, 1, 1, now_us), QUOTA_LONGEST_REST_US);
+    assert_in_range(quota_rest_us(quota, QUOTA_CALLS, 1, 1, now_us + 2 * SECOND_US), 0, 100 * MS);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_quota, drop_quota)
 
 int main(void)
@@ -182,6 +224,9 @@ int main(void)
         TEST(limits_change_at_once),
         TEST(what_is_left_is_described),
         TEST(what_was_given_back_may_be_taken_again),
+        TEST(who_is_refused_alone_rests_for_a_tenth_of_a_second_at_most),
+        TEST(those_who_are_refused_come_back_one_after_the_other),
+        TEST(a_refusal_of_much_does_not_keep_others_away_for_long),
         TEST(a_refusal_of_each_kind_is_noted_once_a_minute),
         TEST(refusals_of_a_tenant_are_counted_by_the_minute),
         cmocka_unit_test(cores_are_counted_while_they_tell_of_themselves),
