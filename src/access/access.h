@@ -77,6 +77,9 @@ bool access_restricts_events(const struct pass *pass);
 bool access_allows_event(const struct pass *pass, struct slice source, struct slice type);
 bool access_allows_subscription(const struct pass *pass, struct slice name);
 
+/* Whether a pass allows every event that fits a filter. NULL: all. */
+bool access_allows_filter(const struct pass *pass, const struct store_filter *filter);
+
 /* Narrows a filter's names to what the pass allows, in the arena. STORE_DONE; STORE_NOT_FOUND:
  * nothing is left, so nothing is to be listed. False without memory. */
 bool access_narrow(const struct pass *pass, struct arena *arena, struct store_filter *filter,

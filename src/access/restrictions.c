@@ -73,6 +73,25 @@ bool access_allows_subscription(const struct pass *pass, struct slice name)
     return !key || fits(key->subscriptions, key->limits->n_subscriptions, name);
 }
 
+/* Without names everything fits, with restrictions not everything may. */
+static bool covers_all(const struct slice *limits, size_t limit_count, const struct slice *names,
+                       size_t count)
+{
+    bool covered = limit_count == 0 || count > 0;
+    for (size_t i = 0; covered && i < count; i++)
+        covered = names_cover(limits, limit_count, names[i]);
+    return covered;
+}
+
+bool access_allows_filter(const struct pass *pass, const struct store_filter *filter)
+{
+    const struct known_key *key = (const struct known_key *)pass;
+    return !key ||
+           (covers_all(key->sources, key->limits->n_sources, filter->sources,
+                       filter->source_count) &&
+            covers_all(key->types, key->limits->n_event_types, filter->types, filter->type_count));
+}
+
 /* False without memory. */
 static bool narrow_names(const struct slice *limits, size_t limit_count, struct arena *arena,
                          const struct slice **names, size_t *count, enum store_outcome *outcome)

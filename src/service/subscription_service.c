@@ -291,21 +291,30 @@ static bool read_ordering(struct call *call, const Triggers__V1__PutSubscription
     return true;
 }
 
-/* Who may acknowledge in the inbox may also have a subscription do so. */
-static bool may_put(struct call *call, const struct put_call *put_call)
+/* Why the key may not put this; NULL: it may. Who may acknowledge in the inbox may also have a
+ * subscription do so, and who sees some events alone may have one give out these. */
+static const char *why_not_put(const struct call *call, const struct put_subscription *put)
 {
-    const struct put_subscription *put = &put_call->put;
     static const struct slice inbox = {SUBSCRIPTION_INBOX, sizeof(SUBSCRIPTION_INBOX) - 1};
+    if (!access_allows_subscription(call->pass, put->request.name))
+        return "the key may not create or change a subscription of this name";
+    if (put->settings.acknowledges_in_inbox && !access_allows_subscription(call->pass, inbox))
+        return "the key may not use the subscription inbox, so no other may acknowledge there "
+               "either";
+    if (!access_allows_filter(call->pass, &put->settings.filter))
+        return "the key sees the events of some sources or types alone, so the filter must be "
+               "given, and name none but these";
+    return NULL;
+}
+
+static bool may_put(struct call *call, const struct put_call *put)
+{
     struct status status;
-    bool named = access_allows_subscription(call->pass, put->request.name);
-    if (named &&
-        (!put->settings.acknowledges_in_inbox || access_allows_subscription(call->pass, inbox)))
+    const char *why = why_not_put(call, &put->put);
+    if (!why)
         return true;
-    status_fail(&status, STATUS_PERMISSION_DENIED, "KEY_RESTRICTED", "%s",
-                named ? "the key may not use the subscription inbox, so no other may acknowledge "
-                        "there either"
-                      : "the key may not create or change a subscription of this name");
-    recording_note(put_call->access, call, put->request.name.data, STATUS_PERMISSION_DENIED);
+    status_fail(&status, STATUS_PERMISSION_DENIED, "KEY_RESTRICTED", "%s", why);
+    recording_note(put->access, call, put->put.request.name.data, STATUS_PERMISSION_DENIED);
     call_fail(call, &status, NULL, 0);
     return false;
 }

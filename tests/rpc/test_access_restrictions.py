@@ -284,6 +284,32 @@ def test_another_subscription_is_not_put(worker, operator):
     assert operator.subscription("GetSubscription", "other").subscription.paused is False
 
 
+@pytest.mark.parametrize(
+    "sources, event_types",
+    [([], []), (["crm"], []), ([], ["lead.*"]), (["crm", "erp"], ["lead.*"]), (["crm*"], ["lead.*"]), (["crm"], ["lead*"])],
+)
+def test_who_sees_some_events_puts_no_subscription_to_others(core, operator, sources, event_types):
+    given = subscriptions.SubscriptionFilter(sources=sources, event_types=event_types)
+    key = make(operator, "SUBSCRIPTIONS_MANAGE", sources=["crm"], event_types=["lead.*"])
+    operator.subscription("PutSubscription", "all")
+    with core.client(key=key) as client:
+        for name in ("all", "unknown"):
+            refused(
+                "PERMISSION_DENIED", "KEY_RESTRICTED", client.subscription, "PutSubscription", name, filter=given
+            )
+    fails("NOT_FOUND", operator.subscription, "GetSubscription", "unknown")
+    assert not operator.subscription("GetSubscription", "all").subscription.filter.sources
+
+
+def test_who_sees_some_events_puts_a_subscription_to_these(core, operator):
+    key = make(operator, "SUBSCRIPTIONS_MANAGE", sources=["crm"], event_types=["lead.*"])
+    with core.client(key=key) as client:
+        for event_type in ("lead.created", "lead.*", "lead.eu.*"):
+            given = subscriptions.SubscriptionFilter(sources=["crm"], event_types=[event_type])
+            answer = client.subscription("PutSubscription", "leads", filter=given)
+            assert answer.subscription.filter.event_types == [event_type]
+
+
 def test_who_may_not_acknowledge_in_the_inbox_has_no_other_do_it(worker):
     refused(
         "PERMISSION_DENIED", "KEY_RESTRICTED", worker.subscription, "PutSubscription", "mine-acks",

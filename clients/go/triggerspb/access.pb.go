@@ -479,7 +479,8 @@ type Key struct {
 	// "default".
 	Scopes []apipb.Scope `protobuf:"varint,3,rep,packed,name=scopes,proto3,enum=triggers.api.v1.Scope" json:"scopes,omitempty"`
 	// Sources of the events that it may create and read, exact or, with "*" at its end, the beginning
-	// of one, at most 100; none: every source. What a subscription gives out is not restricted so.
+	// of one, at most 100; none: every source. What a subscription gives out is not restricted so, but
+	// who puts one has to give it a filter within this.
 	Sources []string `protobuf:"bytes,4,rep,name=sources,proto3" json:"sources,omitempty"`
 	// The same for event types.
 	EventTypes []string `protobuf:"bytes,5,rep,name=event_types,json=eventTypes,proto3" json:"event_types,omitempty"`
@@ -1016,7 +1017,8 @@ type GetTenantResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The tenant.
 	Tenant *Tenant `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// What it has now; of a tenant with caps, as it was counted within the last seconds.
+	// What it has now; of a tenant with caps, as it was counted within the last seconds. Of one without,
+	// pending events are counted to about a million.
 	Usage         *Usage `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

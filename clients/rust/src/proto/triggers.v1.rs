@@ -116,7 +116,8 @@ pub struct Key {
     #[prost(enumeration = "super::api::v1::Scope", repeated, tag = "3")]
     pub scopes: ::prost::alloc::vec::Vec<i32>,
     /// Sources of the events that it may create and read, exact or, with "*" at its end, the beginning
-    /// of one, at most 100; none: every source. What a subscription gives out is not restricted so.
+    /// of one, at most 100; none: every source. What a subscription gives out is not restricted so, but
+    /// who puts one has to give it a filter within this.
     #[prost(string, repeated, tag = "4")]
     pub sources: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// The same for event types.
@@ -252,7 +253,8 @@ pub struct GetTenantResponse {
     /// The tenant.
     #[prost(message, optional, tag = "1")]
     pub tenant: ::core::option::Option<Tenant>,
-    /// What it has now; of a tenant with caps, as it was counted within the last seconds.
+    /// What it has now; of a tenant with caps, as it was counted within the last seconds. Of one without,
+    /// pending events are counted to about a million.
     #[prost(message, optional, tag = "2")]
     pub usage: ::core::option::Option<Usage>,
 }
@@ -517,7 +519,8 @@ impl TenantState {
 /// Creates a tenant, or changes one: what is not stated keeps its value, or has its default in a
 /// new one.
 /// Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (it is being deleted), ABORTED (others are changing
-/// it), RESOURCE_EXHAUSTED (there are at most 10,000), UNAVAILABLE.
+/// it), RESOURCE_EXHAUSTED (there are at most 10,000; KEYS_TOO_LARGE: keys and tenants take the memory
+/// that is for them), UNAVAILABLE.
 #[derive(Clone, Copy, Debug)]
 pub struct PutTenant;
 impl crate::Method for PutTenant {
@@ -588,7 +591,8 @@ impl crate::Method for DeleteTenant {
 /// no more than the caller's limits allow; and it does not outlive it.
 /// Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (the tenant is being deleted),
 /// PERMISSION_DENIED, RESOURCE_EXHAUSTED (a tenant has at most 1000 keys, with those of the last 30
-/// days that were revoked or have expired), ABORTED, UNAVAILABLE.
+/// days that were revoked or have expired; KEYS_TOO_LARGE: keys and tenants take the memory that is
+/// for them), ABORTED, UNAVAILABLE.
 #[derive(Clone, Copy, Debug)]
 pub struct CreateKey;
 impl crate::Method for CreateKey {
